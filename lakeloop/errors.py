@@ -1,0 +1,63 @@
+"""Every error a user can meet. A message says what was wanted, what was found, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LakeloopError(Exception):
+    """Base of every error that Lakeloop raises on purpose."""
+
+
+class SpecError(LakeloopError):
+    """A definition file says something that can't be built.
+
+    Args:
+        message: what was wanted and what was found, one sentence.
+        file: path of the file, relative to the project where possible.
+        line: 1-based line of the offending key or value; None when the file as a whole is meant.
+        key: dotted path of the key inside the file, such as `features.route_delays`.
+    """
+
+    def __init__(self, message: str, *, file: str = "", line: int | None = None, key: str = "") -> None:
+        self.message, self.file, self.line, self.key = message, file, line, key
+        place = ":".join(str(part) for part in (file, line) if part)
+        super().__init__(": ".join(part for part in (place, key, message) if part))
+
+
+class DataError(LakeloopError):
+    """Data that can't be taken as it is; nothing was written."""
+
+
+class QualityError(LakeloopError):
+    """A blocking expectation failed, or could not be run; nothing was published."""
+
+
+class NotPublished(LakeloopError):
+    """A table version without a passing verdict was asked for."""
+
+
+class Conflict(LakeloopError):
+    """Somebody else changed the table between reading and committing."""
+
+
+class ServiceUnavailable(LakeloopError):
+    """A server that a step needs did not answer; the address is in the message."""
+
+
+def nearest(name: str, available: Iterable[str]) -> str:
+    """Say what could have been meant.
+
+    >>> nearest("late_shar", ["late_share", "mean_delay"])
+    "did you mean 'late_share'? Available: late_share, mean_delay"
+    >>> nearest("x", [])
+    'nothing is available'
+    """
+    names = sorted(set(available))
+    if not names:
+        return "nothing is available"
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
+    return f"{hint}Available: {shown}"

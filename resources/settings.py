@@ -1,0 +1,55 @@
+"""The environment, read here and nowhere else: where the lake, MLflow, Spark and the servers are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are, for one environment.
+
+    Attributes:
+        environment: `dev` unless `LAKELOOP_ENV` says otherwise. Environments share nothing.
+        home: folder of local state (logs, MLflow's database, serving state), `.lakeloop/<environment>`.
+        lake_url: root of the lake, a folder or an object-store URL (`LAKELOOP_LAKE`).
+        tracking_uri: address of the MLflow server (`LAKELOOP_MLFLOW`).
+        spark_remote: a Spark Connect address (`sc://…`, `LAKELOOP_SPARK`), or None for the embedded engine.
+        ui_port, mlflow_port, serving_port: where `lakeloop up` listens, on loopback only.
+    """
+
+    environment: str
+    home: Path
+    lake_url: str
+    tracking_uri: str
+    spark_remote: str | None
+    ui_port: int
+    mlflow_port: int
+    serving_port: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from environment variables; every one has a default that works on one machine."""
+        env = os.environ if environ is None else environ
+        environment = env.get("LAKELOOP_ENV", "dev")
+        home = Path(env.get("LAKELOOP_HOME", PROJECT_ROOT / ".lakeloop")).absolute() / environment
+        mlflow_port = int(env.get("LAKELOOP_MLFLOW_PORT", "5050"))
+        return cls(
+            environment=environment,
+            home=home,
+            lake_url=env.get("LAKELOOP_LAKE", str(home / "lake")),
+            tracking_uri=env.get("LAKELOOP_MLFLOW", f"http://127.0.0.1:{mlflow_port}"),
+            spark_remote=env.get("LAKELOOP_SPARK") or None,
+            ui_port=int(env.get("LAKELOOP_UI_PORT", "3000")),
+            mlflow_port=mlflow_port,
+            serving_port=int(env.get("LAKELOOP_SERVING_PORT", "8080")),
+        )
+
+    def mlflow_name(self, domain: str, name: str) -> str:
+        """Name of an experiment or registered model: `<domain>.<name>`, with the environment before it outside `dev`."""
+        return f"{domain}.{name}" if self.environment == "dev" else f"{self.environment}.{domain}.{name}"
