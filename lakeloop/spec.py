@@ -229,8 +229,7 @@ class ViewSpec(Described):
     function: str | None = None
     inputs: list[str] = Field(default_factory=list)
     keys: Names = Field(min_length=1)
-    key_types: dict[str, ColumnType] = Field(default_factory=dict)
-    event_time: str
+    event_time: str | None = None
     known_at: str | None = None
     delay: Duration = timedelta(0)
     lookback: Duration = timedelta(0)

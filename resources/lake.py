@@ -1,0 +1,413 @@
+"""The lake: Delta tables under one root URL, published only with a passing verdict.
+
+A batch is checked, committed with its verdict inside the Delta commit, and then listed in `reports/verdicts`. What a consumer may
+read is decided here and nowhere else: the newest version that has a passing verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from lakeloop.errors import Conflict, DataError, LakeloopError, NotPublished
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+WHOLE = "whole"
+"""The one partition of an unpartitioned table."""
+UNDATED = "undated"
+"""Where rows stand whose event time can't be read or lies outside the partitions; only raw and quarantine have it."""
+PARTITION = "_partition"
+_COMMIT_KEY = "lakeloop"
+_COMPACT_AT = 50
+
+
+@dataclass(frozen=True, order=True)
+class TableKey:
+    """`[stage, domain, name]`: asset key, path under the lake root, and name everywhere else."""
+
+    stage: str
+    domain: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.stage}/{self.domain}/{self.name}"
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """What was last published for one partition: the newest row of `reports/verdicts` for it.
+
+    `version` is the Delta version, or -1 for assets that live in MLflow; `value` is what a consumer needs beside the rows.
+    """
+
+    partition: str
+    fingerprint: str
+    version: int = -1
+    rows: int = 0
+    suite_hash: str = ""
+    value: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version of a table that has passed its checks, with the state of each of its partitions."""
+
+    key: TableKey
+    version: int
+    partitions: Mapping[str, PartitionState]
+
+    @property
+    def fingerprint(self) -> str:
+        """One fingerprint of all partitions."""
+        from lakeloop.fingerprint import fingerprint
+
+        return fingerprint({name: state.fingerprint for name, state in self.partitions.items()})
+
+
+def _verdict_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    text = ("stage", "domain", "name", "partition", "fingerprint", "suite_hash", "value", "run_id")
+    return pa.schema(
+        [pa.field(name, pa.string(), nullable=False) for name in text]
+        + [
+            pa.field("version", pa.int64(), nullable=False),
+            pa.field("rows", pa.int64(), nullable=False),
+            pa.field("passed", pa.bool_(), nullable=False),
+            pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+        ]
+    )
+
+
+VERDICTS = "reports/verdicts"
+
+
+class Lake:
+    """Delta tables under one root.
+
+    Args:
+        url: a folder, or an object-store URL (`s3://…`, `abfss://…`, `gs://…`).
+        storage_options: what deltalake's object store needs; nothing for a folder.
+    """
+
+    def __init__(self, url: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.storage_options = dict(storage_options or {})
+
+    def path(self, key: TableKey | str) -> str:
+        """URL of a table's root."""
+        return f"{self.url}/{key.path if isinstance(key, TableKey) else key}"
+
+    # Reading
+
+    def open(self, key: TableKey | str, version: int | None = None) -> DeltaTable | None:
+        """Open a table, at its newest version unless one is named; None when there is no such table."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            return DeltaTable(self.path(key), version=version, storage_options=self.storage_options or None)
+        except TableNotFoundError:
+            return None
+
+    def states(self) -> dict[TableKey, dict[str, PartitionState]]:
+        """The last published state of every partition of every table, read from `reports/verdicts`."""
+        table = self.open(VERDICTS)
+        found: dict[TableKey, dict[str, PartitionState]] = {}
+        if table is None:
+            return found
+        import pyarrow.compute as pc
+
+        rows = table.to_pyarrow_table()
+        rows = rows.filter(pc.field("passed"))
+        order = pc.sort_indices(rows, sort_keys=[("at", "ascending"), ("version", "ascending")])
+        for row in rows.take(order).to_pylist():
+            key = TableKey(row["stage"], row["domain"], row["name"])
+            found.setdefault(key, {})[row["partition"]] = PartitionState(
+                partition=row["partition"],
+                fingerprint=row["fingerprint"],
+                version=row["version"],
+                rows=row["rows"],
+                suite_hash=row["suite_hash"],
+                value=json.loads(row["value"]),
+                run_id=row["run_id"],
+                at=row["at"],
+            )
+        return found
+
+    def current(self, key: TableKey, states: Mapping[TableKey, Mapping[str, PartitionState]] | None = None) -> Published:
+        """The newest version of a table that has a passing verdict.
+
+        Raises:
+            NotPublished: nothing of this table has passed its checks yet.
+        """
+        partitions = (self.states() if states is None else states).get(key)
+        if not partitions:
+            raise NotPublished(f"{key} has no published version: wanted a passing verdict in {VERDICTS}; materialise {key} first")
+        return Published(key, max(state.version for state in partitions.values()), partitions)
+
+    def read(
+        self,
+        published: Published | tuple[TableKey | str, int],
+        columns: Sequence[str] | None = None,
+        partitions: Iterable[str] | None = None,
+    ) -> pa.Table:
+        """Read a pinned version, all of it or some partitions, as an Arrow table with UTC microsecond times."""
+        key, version = (published.key, published.version) if isinstance(published, Published) else published
+        table = self.open(key, version)
+        if table is None:
+            raise NotPublished(f"no Delta table at {self.path(key)}")
+        return read_table(table, columns, partitions)
+
+    # Writing
+
+    def publish(
+        self,
+        key: TableKey,
+        rows: pa.Table,
+        states: Sequence[PartitionState],
+        *,
+        mode: Literal["partitions", "append"] = "partitions",
+        run_id: str = "",
+        beside: Mapping[TableKey, pa.Table] | None = None,
+    ) -> Published:
+        """Commit a batch that has passed its checks, then list its verdict.
+
+        Args:
+            key: the table.
+            rows: the batch; has the column `_partition` unless its one state is for the whole table.
+            states: what is published, one a partition; `version` is filled in.
+            mode: `partitions` replaces the partitions that `states` name; `append` adds rows.
+            run_id: Dagster's run.
+            beside: tables written before this one and with the same partitions replaced (quarantine, superseded rows).
+
+        Raises:
+            Conflict: another commit came between, or the table holds a commit that isn't ours.
+        """
+        self._settle(key)
+        partitions = [state.partition for state in states]
+        for other, other_rows in (beside or {}).items():
+            self._commit(other, other_rows, partitions, "partitions", {})
+        moment = datetime.now(UTC)
+        note = {
+            "states": [
+                {
+                    "partition": s.partition,
+                    "fingerprint": s.fingerprint,
+                    "rows": s.rows,
+                    "suite_hash": s.suite_hash,
+                    "value": dict(s.value),
+                }
+                for s in states
+            ],
+            "run_id": run_id,
+            "at": moment.isoformat(),
+        }
+        version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)})
+        self._record(key, note, version)
+        return self.current(key)
+
+    def record(self, key: TableKey, states: Sequence[PartitionState], *, run_id: str = "") -> None:
+        """List a verdict for something that isn't a table of ours: an adopted table's version, a model, a release."""
+        moment = datetime.now(UTC).isoformat()
+        for state in states:
+            note = {
+                "states": [
+                    {
+                        "partition": state.partition,
+                        "fingerprint": state.fingerprint,
+                        "rows": state.rows,
+                        "suite_hash": state.suite_hash,
+                        "value": dict(state.value),
+                    }
+                ],
+                "run_id": run_id,
+                "at": moment,
+            }
+            self._record(key, note, state.version)
+
+    def append(self, path: str, rows: pa.Table, *, partition_by: Sequence[str] = (), once: str = "") -> None:
+        """Append rows to a report table; with `once`, at most one append under that id ever lands, retries included."""
+        import deltalake
+
+        table = self.open(path)
+        properties = None
+        if once:
+            if table is not None and table.transaction_version(once) is not None:
+                return
+            properties = deltalake.CommitProperties(app_transactions=[deltalake.Transaction(once, 1)])
+        deltalake.write_deltalake(
+            self.path(path),
+            rows,
+            mode="append",
+            partition_by=list(partition_by) or None,
+            storage_options=self.storage_options or None,
+            commit_properties=properties,
+            schema_mode="merge" if table is not None else None,
+        )
+
+    def compact(self, path: str = VERDICTS) -> None:
+        """Merge the small files of a report table when there are many."""
+        table = self.open(path)
+        if table is not None and len(table.file_uris()) > _COMPACT_AT:
+            table.optimize.compact()
+
+    def _commit(
+        self, key: TableKey, rows: pa.Table, partitions: Sequence[str], mode: str, metadata: Mapping[str, str]
+    ) -> int:
+        import deltalake
+
+        table = self.open(key)
+        before = -1 if table is None else table.version()
+        split = list(partitions) != [WHOLE]
+        if split and PARTITION not in rows.column_names:
+            raise DataError(f"{key}: a batch for partitions {', '.join(partitions)} needs the column {PARTITION}")
+        options: dict[str, Any] = {
+            "partition_by": [PARTITION] if split else None,
+            "storage_options": self.storage_options or None,
+            "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
+        }
+        if table is None:
+            options["mode"] = "append"
+        else:
+            options |= self._replacement(key, table, rows, partitions, mode)
+        try:
+            deltalake.write_deltalake(self.path(key) if table is None else table, rows, **options)
+        except deltalake.exceptions.CommitFailedError as error:
+            raise Conflict(f"{key}: another writer committed while version {before + 1} was written; nothing was changed") from error
+        written = self.open(key)
+        assert written is not None
+        if written.version() != before + 1:
+            raise Conflict(f"{key}: wanted to write version {before + 1}, found version {written.version()}: another writer is at work")
+        return written.version()
+
+    def _replacement(
+        self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str
+    ) -> dict[str, Any]:
+        import pyarrow as pa
+
+        old = {f.name: f.type for f in pa.schema(table.schema())}
+        new = {f.name: f.type for f in rows.schema}
+        changed = {name for name in old.keys() & new.keys() if not _same_type(old[name], new[name])}
+        fits = not changed and old.keys() <= new.keys()
+        if mode == "append":
+            if changed:
+                name = sorted(changed)[0]
+                raise DataError(f"{key}: column {name} has landed as {old[name]} before and comes as {new[name]} now; nothing was written")
+            return {"mode": "append", "schema_mode": "merge"}
+        if list(partitions) == [WHOLE]:
+            return {"mode": "overwrite", "schema_mode": "overwrite"}
+        present = set(table.to_pyarrow_table(columns=[PARTITION])[PARTITION].unique().to_pylist()) if not fits else set()
+        if not fits and present <= set(partitions):
+            return {"mode": "overwrite", "schema_mode": "overwrite"}
+        if not fits:
+            raise DataError(
+                f"{key}: its columns have changed; wanted all partitions in one run, {', '.join(sorted(present - set(partitions)))} missing"
+            )
+        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in partitions)
+        extra = {"schema_mode": "merge"} if new.keys() > old.keys() else {}
+        return {"mode": "overwrite", "predicate": f"{PARTITION} IN ({listed})", **extra}
+
+    def _settle(self, key: TableKey) -> None:
+        """Finish what a crash left between commit and verdict, and refuse a head that isn't ours."""
+        table = self.open(key)
+        if table is None:
+            return
+        head = table.version()
+        states = self.states().get(key, {})
+        if states and max(s.version for s in states.values()) >= head:
+            return
+        commit = table.history(1)[0]
+        if _COMMIT_KEY in commit:
+            self._record(key, json.loads(commit[_COMMIT_KEY]), head)
+            return
+        raise Conflict(
+            f"{key}: version {head} was not written by Lakeloop ({commit.get('operation', 'unknown operation')}); "
+            f"wanted version {max((s.version for s in states.values()), default=-1)}; restore it, or adopt the table with source: {{delta: …}}"
+        )
+
+    def settle(self, key: TableKey) -> None:
+        """Finish what a crash left half done: a commit of ours that has no verdict row yet."""
+        self._settle(key)
+
+    def _record(self, key: TableKey, note: Mapping[str, Any], version: int) -> None:
+        import pyarrow as pa
+
+        moment = datetime.fromisoformat(note["at"])
+        rows = [
+            {
+                "stage": key.stage,
+                "domain": key.domain,
+                "name": key.name,
+                "partition": s["partition"],
+                "fingerprint": s["fingerprint"],
+                "suite_hash": s["suite_hash"],
+                "value": json.dumps(s["value"], sort_keys=True),
+                "run_id": note["run_id"],
+                "version": version,
+                "rows": s["rows"],
+                "passed": True,
+                "at": moment,
+            }
+            for s in note["states"]
+        ]
+        self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()))
+
+
+def read_table(table: DeltaTable, columns: Sequence[str] | None = None, partitions: Iterable[str] | None = None) -> pa.Table:
+    """Read an open Delta table as Arrow, its times in UTC microseconds, strings as plain strings."""
+    import pyarrow as pa
+
+    wanted = None if partitions is None else sorted(set(partitions))
+    if wanted is not None and not wanted:
+        return table.to_pyarrow_dataset().schema.empty_table()
+    rows = table.to_pyarrow_table(
+        columns=list(columns) if columns is not None else None,
+        partitions=[(PARTITION, "in", wanted)] if wanted is not None else None,
+    )
+    plain = [
+        field.with_type(_plain_type(field.type)) if _plain_type(field.type) != field.type else field for field in rows.schema
+    ]
+    return rows.cast(pa.schema(plain)) if any(a is not b for a, b in zip(plain, rows.schema, strict=True)) else rows
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+
+
+def _same_type(a: pa.DataType, b: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):
+        return bool((a.tz is None) == (b.tz is None))
+    return bool(_plain_type(a) == _plain_type(b))
+
+
+@contextmanager
+def stopwatch() -> Iterator[dict[str, float]]:
+    """Time a block: `seconds` is in the yielded dict afterwards."""
+    start = time.perf_counter()
+    result: dict[str, float] = {}
+    try:
+        yield result
+    finally:
+        result["seconds"] = time.perf_counter() - start
