@@ -1,0 +1,61 @@
+"""Partitions as text and time: `2013-04` (a month) or `2013-04-09` (a day), in UTC, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+from lakeloop.errors import DataError
+from lakeloop.spec import Partitions
+
+FORMATS = {"month": "%Y-%m", "day": "%Y-%m-%d"}
+
+
+def partition_keys(spec: Partitions, until: datetime) -> list[str]:
+    """All partitions from `start` up to `end`, or up to the one that contains `until` where there is no end.
+
+    >>> partition_keys(Partitions(start=date(2013, 11, 1), end=date(2014, 2, 1)), datetime(2020, 1, 1, tzinfo=UTC))
+    ['2013-11', '2013-12', '2014-01']
+    """
+    end = datetime(spec.end.year, spec.end.month, spec.end.day, tzinfo=UTC) if spec.end else until
+    keys, moment = [], datetime(spec.start.year, spec.start.month, spec.start.day, tzinfo=UTC)
+    while moment < end:
+        keys.append(moment.strftime(FORMATS[spec.grain]))
+        moment = _next(moment, spec.grain)
+    return keys
+
+
+def partition_window(key: str, grain: str) -> tuple[datetime, datetime]:
+    """Start and end (exclusive) of a partition, UTC.
+
+    Raises:
+        DataError: `key` is no such partition.
+
+    >>> partition_window("2013-12", "month")[1].isoformat()
+    '2014-01-01T00:00:00+00:00'
+    """
+    try:
+        start = datetime.strptime(key, FORMATS[grain]).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise DataError(f"wanted a {grain} such as {datetime(2013, 4, 9).strftime(FORMATS[grain])}, found {key!r}") from error
+    return start, _next(start, grain)
+
+
+def overlapping(keys: Iterable[str], grain: str, start: datetime, end: datetime) -> list[str]:
+    """Those of `keys` that share an instant with [start, end); keys that are no partitions of the grain always count."""
+    found = []
+    for key in keys:
+        try:
+            low, high = partition_window(key, grain)
+        except DataError:
+            found.append(key)
+            continue
+        if low < end and start < high:
+            found.append(key)
+    return found
+
+
+def _next(moment: datetime, grain: str) -> datetime:
+    if grain == "day":
+        return moment + timedelta(days=1)
+    return (moment.replace(day=1) + timedelta(days=32)).replace(day=1)

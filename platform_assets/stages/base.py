@@ -1,0 +1,217 @@
+"""What every stage shares: what it may use (`Platform`), what it gives back (`StageResult`), and reading its inputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import NotPublished
+from lakeloop.partitions import overlapping
+from lakeloop.spec import Column, DeltaTableSource
+from resources.lake import PARTITION, Lake, PartitionState, Published, TableKey
+from resources.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakeloop.project import Located, Project, TableRef
+    from lakeloop.verdicts import Verdict
+    from resources.spark import SparkResource
+    from resources.tracking import Tracking
+
+States = Mapping[TableKey, Mapping[str, PartitionState]]
+PREVIEW_ROWS = 5
+
+
+@dataclass
+class Platform:
+    """The outside world as a stage sees it. `run_id` is Dagster's; `log` takes progress lines."""
+
+    settings: Settings
+    project: Project
+    lake: Lake
+    spark_resource: SparkResource
+    tracking: Tracking
+    run_id: str = ""
+    run_tags: Mapping[str, str] = field(default_factory=dict)
+    log: Any = field(default_factory=lambda: logging.getLogger("lakeloop"))
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        return self.spark_resource.spark_session
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage did.
+
+    Attributes:
+        fingerprint: of all that was asked for; the data version in Dagster.
+        fresh: nothing was stale, nothing was done.
+        rows: rows published now, or standing there already.
+        verdict: of the checks; None where the stage has none.
+        checks: compact outcome per check name, as kept with the publication: [outcome, message].
+        refused: why nothing was published, if so.
+        metadata: for Dagster.
+    """
+
+    fingerprint: str
+    fresh: bool = False
+    rows: int | None = None
+    verdict: Verdict | None = None
+    checks: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    refused: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def key_of(stage: str, located: Located[Any]) -> TableKey:
+    """The key of a stage of a table, view or workflow."""
+    return TableKey(stage, located.domain, located.spec.name)
+
+
+def input_key(ref: TableRef) -> TableKey:
+    """Where the rows of a table or view stand: `validated` or `features`."""
+    return TableKey("validated" if ref.kind == "table" else "features", ref.domain, ref.name)
+
+
+def input_fingerprints(states: States, key: TableKey, grain: str | None, start: datetime | None, end: datetime | None) -> dict[str, str]:
+    """Fingerprints of the published partitions of an input that overlap a window; all of them without a window.
+
+    Raises:
+        NotPublished: nothing of the input has passed its checks.
+    """
+    partitions = states.get(key)
+    if not partitions:
+        raise NotPublished(f"{key} has no published version (no passing verdict); materialise {key} first")
+    names: Iterable[str] = sorted(partitions)
+    if grain and start and end:
+        names = overlapping(names, grain, start, end)
+    return {name: partitions[name].fingerprint for name in names}
+
+
+def spark_input(
+    platform: Platform, states: States, ref: TableRef, *, start: datetime | None = None, end: datetime | None = None
+) -> DataFrame:
+    """An input's current rows at its published version as a Spark DataFrame, cut to the partitions that overlap a window."""
+    import pyspark.sql.functions as F
+    from pyspark.sql import Window
+
+    project, key = platform.project, input_key(ref)
+    published = platform.lake.current(key, states)
+    located = (project.tables if ref.kind == "table" else project.views)[(ref.domain, ref.name)]
+    spec = located.spec
+    if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
+        return _adopted_frame(platform, located, published, start, end)
+    frame = (
+        platform.spark.read.format("delta").option("versionAsOf", published.version).load(platform.lake.path(key))
+    )
+    if spec.partitions and start and end:
+        wanted = overlapping(published.partitions, spec.partitions.grain, start, end)
+        frame = frame.where(F.col(PARTITION).isin(wanted))
+    if ref.kind == "view" and any(state.value.get("changed") for state in published.partitions.values()):
+        newest = Window.partitionBy(*spec.keys, spec.event_time).orderBy(F.col("known_at").desc())
+        frame = frame.withColumn("_n", F.row_number().over(newest)).where((F.col("_n") == 1) & ~F.col("_retracted")).drop("_n")
+    internal = [name for name in frame.columns if name.startswith("_")]
+    return frame.drop(*internal)
+
+
+def _adopted_frame(platform: Platform, located: Located[Any], published: Published, start: datetime | None, end: datetime | None) -> DataFrame:
+    import pyspark.sql.functions as F
+
+    spec = located.spec
+    state = next(iter(published.partitions.values()))
+    frame = platform.spark.read.format("delta").option("versionAsOf", published.version).load(str(state.value["url"]))
+    frame = frame.select(*[F.col((col.source or [name])[0]).alias(name) for name, col in spec.columns.items()])
+    if spec.event_time:
+        if start and end:
+            frame = frame.where((F.col(spec.event_time) >= F.lit(start)) & (F.col(spec.event_time) < F.lit(end)))
+        seconds = int(spec.known_delay.total_seconds())
+        frame = frame.withColumn("known_at", F.col(spec.event_time) + F.make_dt_interval(F.lit(0), F.lit(0), F.lit(0), F.lit(seconds)))
+    return frame
+
+
+def run_sql(platform: Platform, states: States, sql: str, refs: Sequence[TableRef], *, start: datetime | None = None, end: datetime | None = None) -> pa.Table:
+    """Run a query over published inputs and bring the result back as Arrow."""
+    from lakeloop.sql import parse_query, rewrite_tables
+
+    query = parse_query(sql, "query")
+    names = {(ref.domain, ref.name): f"{ref.domain}__{ref.name}" for ref in refs}
+    for ref in refs:
+        spark_input(platform, states, ref, start=start, end=end).createOrReplaceTempView(names[(ref.domain, ref.name)])
+    return platform.spark.sql(rewrite_tables(query, names)).toArrow()
+
+
+def table_metadata(rows: pa.Table, columns: Mapping[str, Column], *, uri: str = "", version: int | None = None) -> dict[str, Any]:
+    """Row count, schema with descriptions, size and a preview, in the fields that Dagster's catalog shows.
+
+    Values of personal columns never appear.
+    """
+    found: dict[str, Any] = {
+        "dagster/row_count": rows.num_rows,
+        "size_mb": round(rows.nbytes / 1e6, 2),
+        "preview": dg.MetadataValue.md(preview(rows, columns)),
+    }
+    if uri:
+        found["dagster/uri"] = uri
+    if version is not None:
+        found["delta_version"] = version
+    return found
+
+
+def column_schema(columns: Mapping[str, Column], more: Mapping[str, tuple[str, str]] | None = None) -> dg.TableSchema:
+    """Dagster's schema of declared columns, plus `more` columns as name -> (type, description)."""
+    listed = [
+        dg.TableColumn(
+            name,
+            type=col.type,
+            description=" ".join(filter(None, [col.description, f"[{col.unit}]" if col.unit else "", "(personal)" if col.personal else ""])),
+            constraints=dg.TableColumnConstraints(nullable=col.nullable),
+        )
+        for name, col in columns.items()
+    ]
+    listed += [dg.TableColumn(name, type=kind, description=text) for name, (kind, text) in (more or {}).items()]
+    return dg.TableSchema(columns=listed)
+
+
+def preview(rows: pa.Table, columns: Mapping[str, Column] | None = None, limit: int = PREVIEW_ROWS) -> str:
+    """The first rows as a Markdown table, personal values masked, internal columns left out."""
+    names = [name for name in rows.column_names if not name.startswith("_")]
+    personal = {name for name, col in (columns or {}).items() if col.personal}
+    return markdown_table(
+        [{name: "***" if name in personal else row[name] for name in names} for row in rows.select(names).slice(0, limit).to_pylist()],
+        names,
+    )
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:
+    """Records as a Markdown table."""
+    names = list(names or (rows[0] if rows else []))
+    if not names:
+        return "(no rows)"
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(_cell(row.get(name)) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    return str(value).replace("|", "\\|").replace("\n", " ")[:80]
+
+
+def figure(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """A PNG as metadata that Dagster's UI shows as a picture."""
+    import base64
+
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -1,0 +1,269 @@
+"""features: a view over lake tables, computed for the partitions whose inputs changed; earlier known values are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import DataError, nearest
+from lakeloop.fingerprint import fingerprint
+from lakeloop.history import LANDED, merge_history, latest_landing
+from lakeloop.partitions import FORMATS, partition_window
+from lakeloop.spec import Expectation, TableSpec, ViewSpec
+from platform_assets.stages.base import (
+    Platform,
+    StageResult,
+    States,
+    input_fingerprints,
+    input_key,
+    key_of,
+    run_sql,
+    spark_input,
+    table_metadata,
+)
+from resources.lake import PARTITION, WHOLE, PartitionState, TableKey
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakeloop.project import Located, Project, TableRef
+
+CODE_VERSION = "1"
+
+
+def suite(spec: ViewSpec) -> list[Expectation]:
+    """The generated expectations (keys and event time identify a row), then the user's own."""
+    from lakeloop.verdicts import generated_expectations
+
+    identity = [*spec.keys, spec.event_time] if spec.event_time else list(spec.keys)
+    return [*generated_expectations(None, identity), *spec.expectations]
+
+
+def definition(located: Located[ViewSpec]) -> str:
+    """The fingerprint of what the view computes: its spec and its SQL, or the source of its function's module."""
+    spec = located.spec
+    text = (located.folder / spec.sql).read_text() if spec.sql else module_source(str(spec.function))
+    return fingerprint("features", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), text)
+
+
+def module_source(reference: str) -> str:
+    """The source of a `module:function` reference, found without importing it."""
+    found = importlib.util.find_spec(reference.partition(":")[0])
+    return Path(found.origin).read_text() if found and found.origin else reference
+
+
+def expected(project: Project, states: States, located: Located[ViewSpec], partition: str) -> str:
+    """The fingerprint of one partition: the definition, and the input partitions that it reaches.
+
+    Raises:
+        NotPublished: an input has no published version.
+    """
+    from lakeloop.project import upstream
+
+    start, end = _reach(located.spec, partition)
+    inputs = {}
+    for ref in upstream(project, located):
+        spec = (project.tables if ref.kind == "table" else project.views)[(ref.domain, ref.name)].spec
+        grain = spec.partitions.grain if spec.partitions else None
+        inputs[str(input_key(ref))] = input_fingerprints(states, input_key(ref), grain, start, end)
+    return fingerprint(definition(located), partition, inputs)
+
+
+def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence[str], *, states: States | None = None) -> StageResult:
+    """Compute a view for the stale ones among some partitions, check it, merge it with what was known before, publish it.
+
+    Raises:
+        NotPublished: an input has no published version.
+        DataError: the query's result lacks a column, or holds one that can't become its declared type.
+    """
+    from lakeloop.project import upstream
+    from lakeloop.verdicts import check_names, suite_hash
+    from resources.quality import run_suite
+
+    spec, key = located.spec, key_of("features", located)
+    platform.lake.settle(key)
+    states = platform.lake.states() if states is None else states
+    done = states.get(key, {})
+    wanted = {name: expected(platform.project, states, located, name) for name in partitions}
+    stale = sorted(name for name in partitions if name not in done or done[name].fingerprint != wanted[name])
+    overall = fingerprint(wanted)
+    if not stale:
+        newest = max((done[name] for name in partitions), key=lambda s: s.version)
+        return StageResult(overall, fresh=True, rows=sum(done[n].rows for n in partitions), checks=newest.value.get("checks", {}))
+
+    refs = upstream(platform.project, located)
+    start, end = _reach(spec, stale[0])[0], _reach(spec, stale[-1])[1]
+    if spec.sql:
+        result = run_sql(platform, states, (located.folder / spec.sql).read_text(), refs, start=start, end=end)
+    else:
+        result = _run_function(platform, states, spec, refs, start, end)
+    rows, outside = _shape(result, spec, stale, str(key))
+
+    expectations = suite(spec)
+    judged = rows.drop_columns([PARTITION])
+    personal = [name for name, col in spec.columns.items() if col.personal]
+    verdict = run_suite(judged, expectations, keys=spec.keys, personal=personal, where=str(key))
+    checks = {r.name: [r.outcome, r.message] for r in verdict.results}
+    assert list(checks) == check_names(expectations)
+    metadata: dict[str, Any] = {
+        **table_metadata(rows, spec.columns, uri=platform.lake.path(key)),
+        "partitions_written": stale,
+        "inputs": dg.MetadataValue.json({str(input_key(ref)): platform.lake.current(input_key(ref), states).version for ref in refs}),
+        "rows_outside_partitions": outside,
+    }
+    if not verdict.passed:
+        return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
+
+    changed = {"added": rows.num_rows, "corrected": 0, "retracted": 0}
+    defined = definition(located)
+    if spec.event_time:
+        days, corrected_at = _landings(platform, states, refs, start, end)
+        kept = [name for name in stale if name in done and done[name].value.get("definition") == defined]
+        old = platform.lake.read((key, max(s.version for s in done.values())), partitions=kept) if kept else None
+        merged = merge_history(
+            old,
+            rows,
+            keys=spec.keys,
+            event_time=spec.event_time,
+            columns=list(spec.columns),
+            landings=latest_landing(days, spec.lookback),
+            corrected_at=corrected_at,
+        )
+        rows = merged.rows
+        changed = {"added": merged.added, "corrected": merged.corrected, "retracted": merged.retracted}
+    hashed = suite_hash(expectations)
+    sizes = {row[PARTITION]: row["count_all"] for row in rows.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()}
+    earlier = {name: bool(done[name].value.get("changed")) for name in stale if name in done}
+    value = {"definition": defined, "checks": checks}
+    new_states = [
+        PartitionState(
+            name,
+            wanted[name],
+            rows=sizes.get(name, 0),
+            suite_hash=hashed,
+            value={**value, "changed": bool(changed["corrected"] or changed["retracted"] or earlier.get(name))},
+        )
+        for name in stale
+    ]
+    published = platform.lake.publish(key, rows, new_states, run_id=platform.run_id)
+    total = sum(published.partitions[name].rows for name in partitions)
+    metadata |= {"delta_version": published.version, "dagster/row_count": total, **{f"rows_{k}": v for k, v in changed.items()}}
+    return StageResult(overall, rows=total, verdict=verdict, checks=checks, metadata=metadata)
+
+
+def _reach(spec: ViewSpec, partition: str) -> tuple[datetime | None, datetime | None]:
+    """The window of input event times that a partition of the view may read; no bounds for an unpartitioned view."""
+    if spec.partitions is None or partition == WHOLE:
+        return None, None
+    start, end = partition_window(partition, spec.partitions.grain)
+    return start - spec.lookback, end
+
+
+def _run_function(
+    platform: Platform, states: States, spec: ViewSpec, refs: Sequence[TableRef], start: datetime | None, end: datetime | None
+) -> pa.Table:
+    module, _, name = str(spec.function).partition(":")
+    function = getattr(importlib.import_module(module), name, None)
+    if function is None:
+        raise DataError(f"{spec.function}: module {module} has no {name}; {nearest(name, vars(importlib.import_module(module)))}")
+    frames = {ref.name: spark_input(platform, states, ref, start=start, end=end) for ref in refs}
+    return function(**frames).toArrow()
+
+
+def _shape(result: pa.Table, spec: ViewSpec, partitions: Sequence[str], where: str) -> tuple[pa.Table, int]:
+    """Declared columns in declared types, `known_at`, `_partition`; only rows of the partitions asked for.
+
+    Returns:
+        The rows, and how many of the result lay outside the partitions.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from lakeloop.conform import arrow_type, cast_exactly
+
+    wanted = [*spec.keys, *([spec.event_time] if spec.event_time else []), *([spec.known_at] if spec.known_at else []), *spec.columns]
+    wanted = list(dict.fromkeys(wanted))
+    for name in wanted:
+        if name not in result.column_names:
+            raise DataError(f"{where}: the query's result has no column {name!r}; {nearest(name, result.column_names)}")
+    rows = result.select(wanted)
+    moment = pa.timestamp("us", tz="UTC")
+    types = {name: arrow_type(col.type) for name, col in spec.columns.items()}
+    types |= {name: moment for name in (spec.event_time, spec.known_at) if name}
+    for index, column in enumerate(rows.schema):
+        if pa.types.is_decimal(column.type) and types.get(column.name) == pa.float64():
+            rows = rows.set_column(index, column.name, rows[column.name].cast(pa.float64()))
+    schema = pa.schema([pa.field(f.name, types.get(f.name, _plain(f.type))) for f in rows.schema])
+    rows = cast_exactly(rows, schema, where)
+    if spec.event_time is None:
+        return rows.append_column(PARTITION, pa.repeat(WHOLE, rows.num_rows)), 0
+    delay = pa.scalar(spec.delay, pa.duration("us"))
+    known = rows[spec.known_at] if spec.known_at else pc.add(rows[spec.event_time], delay)
+    if spec.known_at not in (None, "known_at", spec.event_time) and spec.known_at not in spec.columns:
+        rows = rows.drop_columns([spec.known_at])
+    if "known_at" not in rows.column_names:
+        rows = rows.append_column("known_at", known)
+    if spec.partitions is None:
+        return rows.append_column(PARTITION, pa.repeat(WHOLE, rows.num_rows)), 0
+    names = pc.strftime(rows[spec.event_time], FORMATS[spec.partitions.grain])
+    inside = pc.is_in(names, value_set=pa.array(list(partitions), pa.string()))
+    shaped = rows.append_column(PARTITION, names).filter(inside)
+    low = partition_window(partitions[0], spec.partitions.grain)[0]
+    outside = int(pc.sum(pc.and_(pc.invert(inside), pc.greater_equal(rows[spec.event_time], pa.scalar(low, moment)))).as_py() or 0)
+    return shaped, outside
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Key columns keep the query's type, integers and times in the width that the lake uses."""
+    import pyarrow as pa
+
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", tz="UTC")
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+
+
+def _landings(
+    platform: Platform, states: States, refs: Sequence[TableRef], start: datetime | None, end: datetime | None
+) -> tuple[dict[date, datetime], datetime | None]:
+    """The newest landing of live or corrected input rows, per day of their event time; and in inputs without event time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from lakeloop.partitions import overlapping
+
+    days: dict[date, datetime] = {}
+    static: datetime | None = None
+    for ref in refs:
+        key = input_key(ref)
+        located: Located[Any] = (platform.project.tables if ref.kind == "table" else platform.project.views)[(ref.domain, ref.name)]
+        spec: TableSpec | ViewSpec = located.spec
+        published = platform.lake.current(key, states)
+        if ref.kind == "table" and not any(s.value.get("live") for s in published.partitions.values()):
+            continue
+        parts = overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
+        landed = LANDED if ref.kind == "view" else "ingested_at"
+        if ref.kind == "view" and spec.event_time is None:
+            continue
+        columns = [*([spec.event_time] if spec.event_time else []), landed, *(["_live"] if ref.kind == "table" else [])]
+        rows = platform.lake.read(published, columns=columns, partitions=parts)
+        rows = rows.filter(pc.field("_live")) if ref.kind == "table" else rows.filter(pc.is_valid(pc.field(landed)))
+        if not rows.num_rows:
+            continue
+        if not spec.event_time:
+            newest = pc.max(rows[landed]).as_py()
+            static = newest if static is None else max(static, newest)
+            continue
+        grouped = pa.table({"day": pc.cast(rows[spec.event_time], pa.date32(), safe=False), "landed": rows[landed]})
+        for row in grouped.group_by(["day"]).aggregate([("landed", "max")]).to_pylist():
+            days[row["day"]] = max(days.get(row["day"], row["landed_max"]), row["landed_max"])
+    return days, static

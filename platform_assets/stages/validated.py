@@ -1,0 +1,205 @@
+"""validated: typed, deduplicated by key, checked before it is committed; rows that break a row rule go to `quarantine`.
+
+Beside it stands `superseded`: the earlier versions of rows that were corrected, so that features can be joined as they were known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import DataError, NotPublished
+from lakeloop.fingerprint import fingerprint
+from lakeloop.partitions import FORMATS, overlapping, partition_window
+from lakeloop.spec import DeltaTableSource, Expectation, TableSpec
+from platform_assets.stages.base import Platform, StageResult, States, key_of, markdown_table, table_metadata
+from platform_assets.stages.raw import SOURCE, landed_rows
+from resources.lake import PARTITION, UNDATED, WHOLE, PartitionState, TableKey
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakeloop.conform import Conformed
+    from lakeloop.project import Located
+
+CODE_VERSION = "1"
+ACCOUNTING = "landed_is_accounted_for"
+"""The check that landed rows = validated + quarantined + duplicates dropped."""
+
+
+def suite(spec: TableSpec) -> list[Expectation]:
+    """The generated expectations, then the user's own."""
+    from lakeloop.verdicts import generated_expectations
+
+    return [*generated_expectations(spec.columns, spec.keys), *spec.expectations]
+
+
+def expected(spec: TableSpec, raw: Mapping[str, PartitionState], partition: str) -> str:
+    """The fingerprint of one partition: what landed for it, and how it is conformed and checked."""
+    entry = raw.get(partition)
+    return fingerprint("validated", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), entry.fingerprint if entry else "")
+
+
+def validate(platform: Platform, located: Located[TableSpec], partitions: Sequence[str], *, states: States | None = None) -> StageResult:
+    """Conform and check what landed in some partitions, and publish it.
+
+    Args:
+        platform: lake and log.
+        located: the table.
+        partitions: partition keys; `["whole"]` for an unpartitioned table.
+        states: the lake's published states, read when not given.
+
+    Raises:
+        NotPublished: nothing has landed.
+        DataError: the landed rows can't be accounted for.
+    """
+    if isinstance(located.spec.source, DeltaTableSource):
+        return adopt(platform, located)
+    spec, key = located.spec, key_of("validated", located)
+    platform.lake.settle(key)
+    states = platform.lake.states() if states is None else states
+    raw_key = key_of("raw", located)
+    raw = states.get(raw_key)
+    if not raw:
+        raise NotPublished(f"{raw_key} has no published version; materialise {raw_key} first")
+    done = states.get(key, {})
+    asked = list(partitions) + ([UNDATED] if spec.partitions and UNDATED in raw else [])
+    wanted = {name: expected(spec, raw, name) for name in asked}
+    stale = [name for name in asked if name not in done or done[name].fingerprint != wanted[name]]
+    overall = fingerprint({name: wanted[name] for name in partitions})
+    if not stale:
+        newest = max((done[name] for name in asked), key=lambda s: s.version)
+        return StageResult(overall, fresh=True, rows=sum(done[name].rows for name in asked), checks=newest.value.get("checks", {}))
+
+    from lakeloop.conform import conform, set_aside
+    from lakeloop.verdicts import check_names, suite_hash
+    from resources.quality import quarantine_mask, run_suite
+
+    landed = landed_rows(platform, raw_key, raw, stale)
+    conformed = conform(landed, spec)
+    expectations = suite(spec)
+    names = check_names(expectations)
+    aside: dict[str, tuple[int, int]] = {}
+    for name, expectation in zip(names, expectations, strict=True):
+        if expectation.quarantine:
+            total = conformed.valid.num_rows
+            mask = quarantine_mask(conformed.valid, expectation)
+            aside[name] = (int(mask.sum()), total)
+            conformed = set_aside(conformed, mask, name, f"fails {expectation.type}")
+    personal = [name for name, col in spec.columns.items() if col.personal]
+    declared = conformed.valid.select(list(spec.columns))
+    verdict = run_suite(declared, expectations, keys=spec.keys, personal=personal, where=str(key), quarantined=aside)
+    counts = {
+        "landed": conformed.landed,
+        "validated": conformed.valid.num_rows,
+        "quarantined": conformed.quarantined.num_rows,
+        "duplicates": conformed.duplicates,
+    }
+    balanced = counts["landed"] == counts["validated"] + counts["quarantined"] + counts["duplicates"]
+    checks = {r.name: [r.outcome, r.message] for r in verdict.results}
+    checks[ACCOUNTING] = ["passed" if balanced else "failed", ", ".join(f"{n} {what}" for what, n in counts.items())]
+    metadata: dict[str, Any] = {
+        **table_metadata(conformed.valid, spec.columns, uri=platform.lake.path(key)),
+        **{f"rows_{what}": count for what, count in counts.items()},
+        "partitions_written": stale,
+        "raw_version": max(s.version for s in raw.values()),
+        "quarantine": dg.MetadataValue.md(markdown_table(_reasons(conformed))),
+    }
+    if not verdict.passed or not balanced:
+        return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
+
+    split = _partition_column(spec, conformed.valid, "", stale)
+    hashed = suite_hash(expectations)
+    sizes = _sizes(split, stale)
+    live = _live_rows(conformed.valid)
+    new_states = [
+        PartitionState(name, wanted[name], rows=sizes.get(name, 0), suite_hash=hashed, value={"checks": checks, "live": live}) for name in stale
+    ]
+    beside: dict[TableKey, pa.Table] = {
+        TableKey("quarantine", key.domain, key.name): _partition_column(spec, conformed.quarantined, "event_time", stale),
+    }
+    if conformed.superseded.num_rows or platform.lake.open(TableKey("superseded", key.domain, key.name)) is not None:
+        beside[TableKey("superseded", key.domain, key.name)] = _partition_column(spec, conformed.superseded, "", stale)
+    published = platform.lake.publish(key, split, new_states, run_id=platform.run_id, beside=beside)
+    metadata["delta_version"] = published.version
+    rows = sum(published.partitions[name].rows for name in asked)
+    return StageResult(overall, rows=rows, verdict=verdict, checks=checks, metadata={**metadata, "dagster/row_count": rows})
+
+
+def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
+    """Check an existing Delta table at its newest version and record the verdict; the table itself isn't touched."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    from lakeloop.conform import cast_exactly, schema_of
+    from lakeloop.verdicts import suite_hash
+    from resources.lake import read_table
+    from resources.quality import run_suite
+
+    spec, key = located.spec, key_of("validated", located)
+    assert isinstance(spec.source, DeltaTableSource)
+    url = spec.source.delta if "://" in spec.source.delta else str((located.folder / spec.source.delta).resolve())
+    try:
+        table = DeltaTable(url, storage_options=platform.lake.storage_options or None)
+    except TableNotFoundError as error:
+        raise DataError(f"{key}: no Delta table at {spec.source.delta}") from error
+    version = table.version()
+    expectations = suite(spec)
+    wanted = fingerprint("adopted", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), str(table.metadata().id), version)
+    state = platform.lake.states().get(key, {}).get(WHOLE)
+    if state and state.fingerprint == wanted:
+        return StageResult(wanted, fresh=True, rows=state.rows, checks=state.value.get("checks", {}))
+    sources = [(col.source or [name])[0] for name, col in spec.columns.items()]
+    rows = read_table(table, columns=sources).rename_columns(list(spec.columns))
+    rows = cast_exactly(rows, schema_of(spec.columns), str(key))
+    personal = [name for name, col in spec.columns.items() if col.personal]
+    verdict = run_suite(rows, expectations, keys=spec.keys, personal=personal, where=str(key))
+    checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
+    checks[ACCOUNTING] = ["passed", f"{rows.num_rows} rows in place, none copied"]
+    metadata = table_metadata(rows, spec.columns, uri=spec.source.delta, version=version)
+    if not verdict.passed:
+        return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
+    platform.lake.record(
+        key,
+        [PartitionState(WHOLE, wanted, version, rows.num_rows, suite_hash(expectations), {"url": url, "checks": checks})],
+        run_id=platform.run_id,
+    )
+    return StageResult(wanted, rows=rows.num_rows, verdict=verdict, checks=checks, metadata=metadata)
+
+
+def _partition_column(spec: TableSpec, rows: pa.Table, time_column: str, stale: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if spec.partitions is None:
+        names: pa.Array = pa.repeat(WHOLE, rows.num_rows)
+    else:
+        assert spec.event_time
+        names = pc.strftime(rows[time_column or spec.event_time], FORMATS[spec.partitions.grain])
+        known = pc.fill_null(pc.is_in(names, value_set=pa.array([name for name in stale if name != UNDATED], pa.string())), False)
+        names = pc.if_else(known, names, UNDATED)
+    if isinstance(names, pa.ChunkedArray):
+        names = names.combine_chunks()
+    return rows.append_column(PARTITION, names)
+
+
+def _sizes(rows: pa.Table, stale: Sequence[str]) -> dict[str, int]:
+    counted = rows.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()
+    found = {row[PARTITION]: row["count_all"] for row in counted}
+    stray = found.keys() - set(stale)
+    if stray:
+        raise DataError(f"rows of partitions {', '.join(sorted(stray))} came with a batch for {', '.join(stale)}; nothing was written")
+    return found
+
+
+def _live_rows(rows: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(rows["_live"]).as_py() or 0) if "_live" in rows.column_names else 0
+
+
+def _reasons(conformed: Conformed) -> list[dict[str, Any]]:
+    counted = conformed.quarantined.group_by(["rule"]).aggregate([([], "count_all")])
+    return [{"rule": row["rule"], "rows": row["count_all"]} for row in counted.sort_by([("count_all", "descending")]).slice(0, 20).to_pylist()]
