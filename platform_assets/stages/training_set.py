@@ -1,0 +1,181 @@
+"""training_sets: the spine with its label and features, each as known at `predict_at`, and the split every row belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import DataError
+from lakeloop.fingerprint import fingerprint
+from lakeloop.spec import Column, Expectation, WorkflowSpec
+from platform_assets.stages.base import Platform, StageResult, States, figure, key_of, markdown_table, table_metadata
+from platform_assets.stages.lookup import (
+    feature_spec,
+    join_features,
+    lookup_fingerprints,
+    published_fingerprint,
+    spine_fingerprint,
+    spine_rows,
+)
+from resources.lake import WHOLE, PartitionState, TableKey
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakeloop.project import Located, Project
+
+CODE_VERSION = "1"
+LABEL, LABEL_KNOWN_AT, SPLIT = "label", "label_known_at", "split"
+ACCOUNTING = "spine_is_accounted_for"
+"""The check that the training set has the rows of the spine: none lost, none twice."""
+
+
+def label_key(project: Project, located: Located[WorkflowSpec]) -> TableKey:
+    """Where the label's rows stand."""
+    from lakeloop.project import resolve_view
+
+    view = resolve_view(project, located, located.spec.label.view)
+    return TableKey("features", view.domain, view.spec.name)
+
+
+def suite(located: Located[WorkflowSpec]) -> list[Expectation]:
+    """A row count, a spine without missing times, a label at all, then the user's own."""
+    spec = located.spec
+    return [
+        Expectation(type="expect_table_row_count_to_be_between", kwargs={"min_value": 1}),
+        Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": spec.predict_at}),
+        Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": LABEL, "mostly": 0.01}),
+        Expectation(
+            type="expect_column_values_to_be_in_set",
+            kwargs={"column": SPLIT, "value_set": ["before", "train", "gap", "validation", "test", "unlabelled", "after"]},
+        ),
+        *spec.expectations.get("training_set", []),
+    ]
+
+
+def expected(project: Project, states: States, located: Located[WorkflowSpec]) -> str:
+    """The fingerprint of a training set: spine, label, features and split."""
+    spec = located.spec
+    return fingerprint(
+        "training_set",
+        CODE_VERSION,
+        spine_fingerprint(project, located, states),
+        spec.label,
+        published_fingerprint(states, label_key(project, located)),
+        feature_spec(project, located),
+        lookup_fingerprints(states, feature_spec(project, located)),
+        spec.split,
+        spec.task,
+        [e.model_dump(mode="json") for e in suite(located)],
+    )
+
+
+def build(platform: Platform, located: Located[WorkflowSpec], *, states: States | None = None) -> StageResult:
+    """Join spine, label and features, assign the split, check and publish.
+
+    Raises:
+        NotPublished: an input has no published version.
+        DataError: the history is too short for the split.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from lakeloop.asof import join_exact
+    from lakeloop.plots import plot_rows_over_time
+    from lakeloop.splits import assign_split
+    from lakeloop.verdicts import suite_hash
+    from resources.quality import run_suite
+
+    spec, key = located.spec, key_of("training_sets", located)
+    platform.lake.settle(key)
+    states = platform.lake.states() if states is None else states
+    wanted = expected(platform.project, states, located)
+    done = states.get(key, {}).get(WHOLE)
+    if done and done.fingerprint == wanted:
+        return StageResult(wanted, fresh=True, rows=done.rows, checks=done.value.get("checks", {}))
+
+    spine = spine_rows(platform, located, states)
+    lookups = feature_spec(platform.project, located)
+    joined, versions = join_features(platform, spine, lookups, states)
+    label_published = platform.lake.current(label_key(platform.project, located), states)
+    versions[str(label_published.key)] = label_published.version
+    view = platform.project.views[(label_published.key.domain, label_published.key.name)].spec
+    times = ["known_at"] if view.event_time else []
+    label_rows = platform.lake.read(label_published, columns=list(dict.fromkeys([*view.keys, spec.label.column, *times])))
+    labels = join_exact(
+        spine,
+        label_rows,
+        on=view.keys,
+        columns={spec.label.column: LABEL, **({"known_at": LABEL_KNOWN_AT} if times else {})},
+        known_at="known_at" if times else None,
+    )
+    table = joined.append_column(LABEL, _as_double(labels[LABEL]))
+    known = labels[LABEL_KNOWN_AT] if times else spine[spec.predict_at]
+    table = table.append_column(LABEL_KNOWN_AT, known)
+    at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
+    split, windows = assign_split(at, np.asarray(pc.is_valid(table[LABEL])), spec.split)
+    table = table.append_column(SPLIT, pa.array(split, pa.string()))
+
+    expectations = suite(located)
+    verdict = run_suite(table, expectations, keys=spec.keys, personal=(), where=str(key))
+    balanced = table.num_rows == spine.num_rows
+    checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
+    checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{spine.num_rows} rows of the spine, {table.num_rows} of the training set"]
+    counted = {row[SPLIT]: row["count_all"] for row in table.group_by([SPLIT]).aggregate([([], "count_all")]).to_pylist()}
+    metadata: dict[str, Any] = {
+        **table_metadata(table, training_columns(platform.project, located), uri=platform.lake.path(key)),
+        "split": dg.MetadataValue.md(
+            markdown_table(
+                [
+                    {"split": name, "rows": counted.get(name, 0), "from": str(w.start), "to": str(w.end)}
+                    for name, w in windows.items()
+                ]
+                + [{"split": name, "rows": n, "from": "", "to": ""} for name, n in sorted(counted.items()) if name not in windows]
+            )
+        ),
+        "rows_without_label": counted.get("unlabelled", 0),
+        "inputs": dg.MetadataValue.json(versions),
+        "rows_over_time": figure(plot_rows_over_time(at, split), "rows over time by split"),
+    }
+    if not verdict.passed or not balanced:
+        return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
+    value = {
+        "checks": checks,
+        "inputs": versions,
+        "feature_spec": lookups,
+        "windows": {name: [str(w.start), str(w.end)] for name, w in windows.items()},
+        "rows": counted,
+    }
+    state = PartitionState(WHOLE, wanted, rows=table.num_rows, suite_hash=suite_hash(expectations), value=value)
+    published = platform.lake.publish(key, table, [state], run_id=platform.run_id)
+    metadata["delta_version"] = published.version
+    return StageResult(wanted, rows=table.num_rows, verdict=verdict, checks=checks, metadata=metadata)
+
+
+def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[str, Column]:
+    """The columns of a training set, described as in the views they come from."""
+    from lakeloop.project import feature_columns
+
+    spec = located.spec
+    columns = {name: Column(type="string", description="Entity key.") for name in spec.keys}
+    columns[spec.predict_at] = Column(type="timestamp", nullable=False, description="When the prediction is asked for.")
+    for feature in feature_columns(project, located):
+        columns[feature.output] = Column(type=feature.type, description=feature.description, unit=feature.unit, personal=feature.personal)
+    columns[LABEL] = Column(type="double", description=f"{spec.label.view}.{spec.label.column}; null while it isn't known.")
+    columns[LABEL_KNOWN_AT] = Column(type="timestamp", description="When the label was known.")
+    columns[SPLIT] = Column(type="string", nullable=False, description="Window that the row belongs to.")
+    return columns
+
+
+def _as_double(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        raise DataError(f"wanted a label that is a number or a boolean, found {values.type}")
+    return values.cast(pa.float64())
+
+
