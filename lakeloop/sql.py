@@ -1,0 +1,146 @@
+"""SQL as data: which tables a query reads, which columns it gives, and the same query over other table names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakeloop.errors import SpecError
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+DIALECT = "spark"
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table as a query names it: `parts` from the left, `line` (1-based) where it does so first."""
+
+    parts: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True)
+class Query:
+    """One parsed SELECT, its text, and the tables it reads (common table expressions left out)."""
+
+    tree: exp.Expression
+    text: str
+    file: str
+    tables: tuple[TableName, ...]
+
+
+def parse_query(text: str, file: str) -> Query:
+    """Parse one SELECT or WITH query, in Spark's dialect.
+
+    Args:
+        text: the SQL.
+        file: named in errors.
+
+    Raises:
+        SpecError: the text can't be parsed, isn't exactly one query, or does anything but read.
+    """
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+    from sqlglot.optimizer.scope import traverse_scope
+
+    try:
+        statements = [s for s in sqlglot.parse(text, read=DIALECT) if s is not None]
+    except SqlglotError as error:
+        details = (getattr(error, "errors", None) or [{}])[0]
+        line = details.get("line")
+        what = re.sub(r"<Token .*?text: (.*?), line: .*?>", r"'\1'", details.get("description") or str(error).splitlines()[0])
+        near = details.get("highlight")
+        raise SpecError(f"can't parse the SQL: {what}" + (f", near {near!r}" if near else ""), file=file, line=line) from error
+    if len(statements) != 1:
+        raise SpecError(f"wanted one query, found {len(statements)} statements", file=file, line=1)
+    tree = statements[0]
+    if not isinstance(tree, exp.Query):
+        raise SpecError(f"wanted a SELECT or WITH query, found {tree.key.upper()}", file=file, line=1)
+    found: dict[tuple[str, ...], int] = {}
+    try:
+        scopes = traverse_scope(tree)
+    except SqlglotError as error:
+        raise SpecError(f"can't make sense of the query: {str(error).splitlines()[0]}", file=file, line=1) from error
+    for scope in scopes:
+        for source in scope.sources.values():
+            if isinstance(source, exp.Table) and source.name:
+                parts = tuple(part.name for part in source.parts)
+                found.setdefault(parts, _line_of(text, parts))
+    return Query(tree, text, file, tuple(TableName(parts, line) for parts, line in found.items()))
+
+
+def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
+    """The query over other table names, in Spark's dialect; columns keep the old name as their qualifier through an alias.
+
+    >>> rewrite_tables(parse_query("SELECT t.a FROM d.t", "x.sql"), {("d", "t"): "d__t"})
+    'SELECT t.a FROM d__t AS t'
+    """
+    from sqlglot import exp
+    from sqlglot.optimizer.scope import traverse_scope
+
+    tree = query.tree.copy()
+    for scope in traverse_scope(tree):
+        for source in scope.sources.values():
+            if not isinstance(source, exp.Table):
+                continue
+            parts = tuple(part.name for part in source.parts)
+            if parts in names:
+                alias = source.alias or parts[-1]
+                source.replace(exp.alias_(exp.to_table(names[parts]), alias, table=True))
+    return tree.sql(dialect=DIALECT)
+
+
+def output_columns(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> list[str]:
+    """The names of the query's columns, `*` expanded by the schemas of the tables.
+
+    Args:
+        query: a parsed query.
+        schemas: for each table as the query names it, column name -> type.
+
+    Raises:
+        SpecError: a column that no table has; the message names it and its line.
+    """
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+    from sqlglot.optimizer.qualify import qualify
+
+    # One flat name per table, so that a table and a view of other depths can stand in one schema.
+    flat = {parts: "__".join(parts) for parts in schemas}
+    tree = query.tree.copy()
+    for table in tree.find_all(exp.Table):
+        parts = tuple(part.name for part in table.parts)
+        if parts in flat:
+            alias = table.alias or parts[-1]
+            table.replace(exp.alias_(exp.to_table(flat[parts]), alias, table=True))
+    schema = {flat[parts]: dict(columns) for parts, columns in schemas.items()}
+    try:
+        qualified = qualify(tree, schema=schema, dialect=DIALECT, quote_identifiers=False, identify=False, validate_qualify_columns=True)
+    except SqlglotError as error:
+        message = str(error).splitlines()[0]
+        raise SpecError(_tidy(message), file=query.file, line=_line_of_column(query.text, message)) from error
+    return [str(name) for name in qualified.named_selects]
+
+
+def _tidy(message: str) -> str:
+    return message.replace('"', "'").rstrip(".")
+
+
+def _line_of(text: str, parts: tuple[str, ...]) -> int:
+    wanted = ".".join(parts)
+    for number, line in enumerate(text.splitlines(), 1):
+        if wanted in line.partition("--")[0].replace("`", ""):
+            return number
+    return 1
+
+
+def _line_of_column(text: str, message: str) -> int:
+    for name in re.findall(r"[\"'`]?([A-Za-z_][A-Za-z0-9_]*)[\"'`]?", message)[::-1]:
+        for number, line in enumerate(text.splitlines(), 1):
+            if re.search(rf"\b{re.escape(name)}\b", line.partition("--")[0]):
+                return number
+    return 1
