@@ -6,6 +6,7 @@ Beside it stands `superseded`: the earlier versions of rows that were corrected,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -78,7 +79,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     from resources.quality import quarantine_mask, run_suite
 
     landed = landed_rows(platform, raw_key, raw, stale)
-    conformed = conform(landed, spec)
+    conformed = conform(landed, spec, bulk_until=datetime.fromisoformat(raw[SOURCE].value["first"]))
     expectations = suite(spec)
     names = check_names(expectations)
     aside: dict[str, tuple[int, int]] = {}
@@ -87,7 +88,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
             total = conformed.valid.num_rows
             mask = quarantine_mask(conformed.valid, expectation)
             aside[name] = (int(mask.sum()), total)
-            conformed = set_aside(conformed, mask, name, f"fails {expectation.type}")
+            conformed = set_aside(conformed, mask, name, f"fails {expectation.type}", spec)
     personal = [name for name, col in spec.columns.items() if col.personal]
     declared = conformed.valid.select(list(spec.columns))
     verdict = run_suite(declared, expectations, keys=spec.keys, personal=personal, where=str(key), quarantined=aside)

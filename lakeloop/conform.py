@@ -1,0 +1,460 @@
+"""From landed rows to typed, deduplicated ones: lossless or refused, and every row accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakeloop.errors import DataError, SpecError
+from lakeloop.spec import Column, ColumnType, TableSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+
+MASK = "***"
+EXACT_INTEGERS = 2**53
+"""Every integer up to here is exactly one double (IEEE 754)."""
+
+
+@dataclass(frozen=True)
+class Conformed:
+    """A batch after conforming; `landed` = rows of `valid` + rows of `quarantined` + `duplicates`, always.
+
+    Attributes:
+        valid: declared columns in their declared types, `known_at` (with an event time), `ingested_at`, `_live`.
+        quarantined: `rule`, `reason`, `raw` (the landed row as JSON, personal values masked), `event_time`, `_file`, `_row`, `ingested_at`.
+        duplicates: rows dropped because another row of the same key landed later.
+        landed: rows of the current landings.
+        superseded: earlier versions of corrected or vanished rows, columns as `valid`.
+    """
+
+    valid: pa.Table
+    quarantined: pa.Table
+    duplicates: int
+    landed: int
+    superseded: pa.Table
+
+
+def arrow_type(kind: ColumnType) -> pa.DataType:
+    """The Arrow type of a declared column; times are UTC microseconds."""
+    import pyarrow as pa
+
+    return {
+        "string": pa.string(),
+        "integer": pa.int64(),
+        "double": pa.float64(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+    }[kind]
+
+
+def schema_of(columns: Mapping[str, Column]) -> pa.Schema:
+    """The Arrow schema of declared columns."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(name, arrow_type(column.type)) for name, column in columns.items()])
+
+
+def cast_exactly(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
+    """Cast a table to a schema without changing a value.
+
+    Raises:
+        DataError: a value would change; the message names the column, the type, the first such value and its row.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = []
+    for field in schema:
+        values = table[field.name]
+        if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
+            values = values.cast(pa.string())
+        if values.type == field.type:
+            columns.append(values)
+            continue
+        strange = _cannot_hold(values.type, field.type)
+        if strange:
+            raise DataError(f"{where}: column {field.name}: wanted {field.type}, found {values.type}{strange}")
+        try:
+            cast = values.cast(field.type, safe=True)
+        except pa.ArrowInvalid:
+            cast = values.cast(field.type, safe=False)
+        back = cast.cast(values.type, safe=False) if not pa.types.is_timestamp(values.type) else cast.cast(values.type, safe=False)
+        changed = pc.fill_null(pc.not_equal(values, back), False)
+        if pa.types.is_floating(values.type):
+            changed = pc.and_(changed, pc.invert(pc.is_nan(pc.fill_null(values, 0.0))))
+            if pa.types.is_integer(field.type):
+                changed = pc.or_(changed, pc.fill_null(pc.is_nan(values), False))
+        if pa.types.is_integer(values.type) and pa.types.is_floating(field.type):
+            changed = pc.or_(changed, pc.fill_null(pc.greater(pc.abs(values.cast(pa.int64())), EXACT_INTEGERS), False))
+        if pc.any(changed).as_py():
+            row = pc.index(changed, True).as_py()
+            raise DataError(f"{where}: column {field.name}: {values[row].as_py()!r} (row {row}) would change as {field.type}; nothing was written")
+        columns.append(cast)
+    return pa.table(columns, schema=schema)
+
+
+def parse_column(rows: pa.Table, name: str, column: Column) -> pa.Array:
+    """One declared column from landed rows, null where it can't be read."""
+    import polars as pl
+
+    sources = column.source or [name]
+    frame = _frame(rows.select(list(dict.fromkeys(sources))))
+    value, problem = _parsed(frame, name, column)
+    parsed = frame.select(pl.when(problem.is_null()).then(value).otherwise(None).alias(name))
+    return parsed.to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
+
+
+def conform(landed: pa.Table, spec: TableSpec, *, bulk_until: datetime | None = None) -> Conformed:
+    """Type, check by row rules, and deduplicate what landed.
+
+    Args:
+        landed: the source's columns, and `_landing`, `_landed_order` (greater landed later), `_row`, `_file`, `ingested_at`, `_current`
+            (whether the row's landing is the current one of its file; the others only tell when a row was first known and corrected).
+        spec: the table.
+        bulk_until: rows whose event time is before this, and that aren't corrections, were loaded as history: they count as known at
+            their event time plus delay. The spec's own `bulk_loaded_until` comes first.
+
+    Returns:
+        The batch. Numbers may be written with spaces around them and integers with zero decimals (`9.0`); text stays as it is. A local
+        time that is ambiguous or doesn't exist (daylight saving) is quarantined, never guessed. Among rows of one key the one landed
+        last stays.
+
+    Raises:
+        SpecError: a rule can't be evaluated.
+    """
+    import polars as pl
+
+    frame = _frame(landed)
+    if "_current" not in frame.columns:
+        frame = frame.with_columns(pl.lit(True).alias("_current"))
+    typed, rule, reason = _typed(frame, spec)
+    typed = _with_rules(typed, spec, rule, reason)
+    current = typed.filter("_current")
+    bad = current.filter(pl.col("_rule").is_not_null())
+    good = typed.filter(pl.col("_rule").is_null())
+
+    names = list(spec.columns)
+    history = _versions(good, names, spec.keys)
+    latest = history.filter(pl.col("_kept"))
+    earlier = history.filter(~pl.col("_kept"))
+    until = spec.bulk_loaded_until or bulk_until
+    columns = [*names, *(["known_at"] if spec.event_time else []), "ingested_at", "_live"]
+    valid = _known(latest, spec, until).sort(["_landed_order", "_row"]).select(columns)
+    superseded = _known(earlier, spec, until).select(columns)
+    duplicates = good.filter("_current").height - valid.height
+    return Conformed(
+        valid=_arrow(valid, spec),
+        quarantined=_quarantine(bad, frame, spec),
+        duplicates=duplicates,
+        landed=current.height,
+        superseded=_arrow(superseded, spec),
+    )
+
+
+def set_aside(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, spec: TableSpec) -> Conformed:
+    """Move the valid rows under a mask to quarantine, with the rule's name."""
+    import json
+
+    import pyarrow as pa
+
+    if not mask.any():
+        return conformed
+    bad = conformed.valid.filter(pa.array(mask))
+    personal = {name for name, column in spec.columns.items() if column.personal}
+    raw = [json.dumps({n: MASK if n in personal and v is not None else v for n, v in row.items()}, default=str) for row in bad.select(list(spec.columns)).to_pylist()]
+    nulls = pa.nulls(bad.num_rows)
+    times = bad[spec.event_time].cast(pa.timestamp("us", tz="UTC")) if spec.event_time else nulls.cast(pa.timestamp("us", tz="UTC"))
+    rows = pa.table(
+        [
+            pa.repeat(rule, bad.num_rows), pa.repeat(reason, bad.num_rows), pa.array(raw, pa.string()), times,
+            nulls.cast(pa.string()), nulls.cast(pa.int64()), bad["ingested_at"],
+        ],
+        schema=quarantine_schema(),
+    )  # fmt: skip
+    return replace(
+        conformed, valid=conformed.valid.filter(pa.array(~mask)), quarantined=pa.concat_tables([conformed.quarantined, rows])
+    )
+
+
+def quarantine_schema() -> pa.Schema:
+    """The schema of quarantined rows."""
+    import pyarrow as pa
+
+    moment = pa.timestamp("us", tz="UTC")
+    return pa.schema(
+        [("rule", pa.string()), ("reason", pa.string()), ("raw", pa.string()), ("event_time", moment), ("_file", pa.string()), ("_row", pa.int64()), ("ingested_at", moment)]
+    )
+
+
+def _typed(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, pl.Expr, pl.Expr]:
+    """Declared columns, with `_p_<column>` saying why a value could not be read (null where it could)."""
+    import polars as pl
+
+    expressions, rules, reasons = [], [], []
+    for name, column in spec.columns.items():
+        value, problem = _parsed(frame, name, column)
+        expressions += [value.alias(name), problem.alias(f"_p_{name}")]
+        bad = pl.col(f"_p_{name}").is_not_null()
+        rules.append(pl.when(bad).then(pl.lit(f"type:{name}")))
+        reasons.append(pl.when(bad).then(pl.concat_str(pl.lit(f"{name}: "), pl.col(f"_p_{name}"))))
+        if name in spec.keys or name == spec.event_time or not column.nullable:
+            kind = "key" if name in spec.keys else "event_time" if name == spec.event_time else "not_null"
+            absent = ~bad & pl.col(name).is_null()
+            rules.append(pl.when(absent).then(pl.lit(f"{kind}:{name}")))
+            reasons.append(pl.when(absent).then(pl.lit(f"{name}: wanted a value, found null")))
+    system = [c for c in ("_landing", "_landed_order", "_row", "_file", "ingested_at", "_current") if c in frame.columns]
+    typed = frame.select(*expressions, *system, pl.int_range(pl.len()).alias("_position"))
+    return typed, pl.coalesce(rules), pl.concat_str(reasons, separator="; ", ignore_nulls=True)
+
+
+def _with_rules(typed: pl.DataFrame, spec: TableSpec, rule: pl.Expr, reason: pl.Expr) -> pl.DataFrame:
+    import polars as pl
+
+    rules, reasons = [rule], [reason]
+    for name, condition in spec.rules.items():
+        try:
+            broken = typed.select(pl.sql_expr(condition).alias("_")).to_series().eq(False)
+        except (pl.exceptions.PolarsError, TypeError) as error:
+            raise SpecError(f"can't evaluate the rule {condition!r}: {str(error).splitlines()[0]}", key=f"rules.{name}") from error
+        typed = typed.with_columns(broken.fill_null(False).alias(f"_r_{name}"))
+        rules.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(name)))
+        reasons.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(f"wanted {condition}")))
+    joined = pl.concat_str([pl.when(r != "").then(r) for r in reasons], separator="; ", ignore_nulls=True)
+    return typed.with_columns(pl.coalesce(rules).alias("_rule"), joined.alias("_reason"))
+
+
+def _versions(good: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
+    """One row per key and streak of equal content, with the streak's first `ingested_at`; `_kept` marks the row that stays."""
+    import polars as pl
+
+    ordered = good.sort(["_landed_order", "_row"])
+    if ordered["_landed_order"].n_unique() <= 1:
+        kept = ordered.unique(keys, keep="last", maintain_order=True)
+        return kept.with_columns(pl.col("_current").alias("_kept"), pl.lit(False).alias("_corrects"))
+    last = ordered.unique([*keys, "_landed_order"], keep="last", maintain_order=True)
+    content = pl.struct([c for c in names if c not in keys] or keys)
+    last = last.with_columns(content.hash(seed=0).alias("_content"))
+    last = last.with_columns((pl.col("_content") != pl.col("_content").shift(1).over(keys)).fill_null(True).alias("_new"))
+    last = last.with_columns(pl.col("_new").cum_sum().over(keys).alias("_streak"))
+    last = last.with_columns(
+        pl.col("ingested_at").min().over([*keys, "_streak"]).alias("ingested_at"),
+        (pl.col("_streak") > 1).alias("_corrects"),
+        # The row that stays is the last one among the current landings; a key that only older landings have has vanished.
+        (pl.col("_current") & (pl.col("_landed_order") == pl.col("_landed_order").filter(pl.col("_current")).max().over(keys))).alias("_kept"),
+    )
+    kept = last.filter("_kept")
+    rest = last.filter(~pl.col("_kept")).unique([*keys, "_streak"], keep="last", maintain_order=True)
+    rest = rest.join(kept.select(*keys, "_streak"), on=[*keys, "_streak"], how="anti", nulls_equal=True)
+    return pl.concat([rest, kept])
+
+
+def _known(rows: pl.DataFrame, spec: TableSpec, until: datetime | None) -> pl.DataFrame:
+    import polars as pl
+
+    if not spec.event_time:
+        return rows.with_columns(pl.col("_corrects").alias("_live"))
+    moment = pl.Datetime("us", "UTC")
+    at = pl.col(spec.event_time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC") if spec.columns[spec.event_time].type == "date" else pl.col(spec.event_time)
+    late = pl.lit(True) if until is None else at >= pl.lit(until.astimezone(UTC), dtype=moment)
+    live = pl.col("_corrects") | late
+    due = at + spec.known_delay
+    return rows.with_columns(
+        live.alias("_live"), pl.when(live).then(pl.max_horizontal(due, pl.col("ingested_at"))).otherwise(due).cast(moment).alias("known_at")
+    )
+
+
+def _quarantine(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.Table:
+    import json
+
+    import pyarrow as pa
+
+    if bad.height == 0:
+        return quarantine_schema().empty_table()
+    hidden = {part for name, column in spec.columns.items() if column.personal for part in (column.source or [name])}
+    landed = frame[bad["_position"].to_list()]
+    own = [c for c in landed.columns if not c.startswith("_") and c != "ingested_at"]
+    raw = [json.dumps({n: MASK if n in hidden and v is not None else v for n, v in row.items()}, default=str) for row in landed.select(own).iter_rows(named=True)]
+    moment = pa.timestamp("us", tz="UTC")
+    times = bad[spec.event_time].to_arrow().cast(moment) if spec.event_time else pa.nulls(bad.height, moment)
+    return pa.table(
+        [
+            bad["_rule"].to_arrow().cast(pa.string()), bad["_reason"].to_arrow().cast(pa.string()), pa.array(raw, pa.string()), times,
+            bad["_file"].to_arrow().cast(pa.string()), bad["_row"].to_arrow().cast(pa.int64()), bad["ingested_at"].to_arrow().cast(moment),
+        ],
+        schema=quarantine_schema(),
+    )  # fmt: skip
+
+
+def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
+    import pyarrow as pa
+
+    moment = pa.timestamp("us", tz="UTC")
+    types = {name: arrow_type(column.type) for name, column in spec.columns.items()} | {"known_at": moment, "ingested_at": moment, "_live": pa.bool_()}
+    return rows.to_arrow().cast(pa.schema([pa.field(name, types[name]) for name in rows.columns]))
+
+
+# Parsing: each gives (value, problem): problem is null where the value could be read.
+
+
+def _parsed(frame: pl.DataFrame, name: str, column: Column) -> tuple[pl.Expr, pl.Expr]:
+    import polars as pl
+
+    sources = column.source or [name]
+    if len(sources) > 1:
+        text: pl.Expr = pl.concat_str([pl.col(s).cast(pl.String) for s in sources], separator="-")
+        kind: pl.DataType = pl.String()
+    else:
+        text, kind = pl.col(sources[0]), frame.schema[sources[0]]
+    if kind == pl.Null:
+        return pl.lit(None, dtype=_polars_type(column.type)), pl.lit(None, dtype=pl.String)
+    value, why = _PARSERS[column.type](text, kind, column)
+    shown = pl.lit(MASK) if column.personal else text.cast(pl.String)
+    fails = text.is_not_null() & value.is_null()
+    return value, pl.when(fails).then(pl.concat_str(pl.lit("wanted " + why + ", found "), shown, ignore_nulls=True)).otherwise(None)
+
+
+def _string(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+    import polars as pl
+
+    return text.cast(pl.String), "text"
+
+
+def _integer(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+    import polars as pl
+
+    why = "an integer"
+    if kind == pl.String:
+        plain = text.str.strip_chars().str.replace(r"^([+-]?\d+)\.0*$", "$1").str.strip_prefix("+")
+        return pl.when(plain.str.contains(r"^-?\d+$")).then(plain.cast(pl.Int64, strict=False)), why
+    if kind.is_float():
+        whole = (text == text.floor()) & (text.abs() <= EXACT_INTEGERS)
+        return pl.when(whole).then(text.cast(pl.Int64, strict=False)), why
+    if kind.is_integer():
+        return text.cast(pl.Int64, strict=False), why
+    if kind.is_decimal():
+        return pl.when(text == text.floor()).then(text.cast(pl.Int64, strict=False)), why
+    return pl.lit(None, dtype=pl.Int64), f"{why}, not a {kind}"
+
+
+def _double(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+    import polars as pl
+
+    why = "a finite number"
+    if kind == pl.String:
+        number = text.str.strip_chars().cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number), why
+    if kind.is_integer():
+        return pl.when(text.cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).then(text.cast(pl.Float64)), "a number that a double holds"
+    if kind.is_float() or kind.is_decimal():
+        number = text.cast(pl.Float64)
+        return pl.when(number.is_finite()).then(number), why
+    return pl.lit(None, dtype=pl.Float64), f"{why}, not a {kind}"
+
+
+def _boolean(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+    import polars as pl
+
+    why = "true or false (also t, f, 1, 0)"
+    if kind == pl.Boolean:
+        return text, why
+    plain = text.cast(pl.String).str.strip_chars().str.to_lowercase()
+    return pl.when(plain.is_in(["true", "t", "1"])).then(True).when(plain.is_in(["false", "f", "0"])).then(False), why
+
+
+def _date(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+    import polars as pl
+
+    form = column.format or "%Y-%m-%d"
+    if kind == pl.String:
+        return text.str.strip_chars().str.to_date(form, strict=False), f"a date as {form}"
+    if kind == pl.Date:
+        return text, "a date"
+    if isinstance(kind, pl.Datetime):
+        return pl.when(text == text.dt.truncate("1d")).then(text.dt.date()), "a date without a time"
+    return pl.lit(None, dtype=pl.Date), f"a date, not a {kind}"
+
+
+def _timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+    import polars as pl
+
+    utc = pl.Datetime("us", "UTC")
+    zone = column.timezone
+    place = f" that is one moment in {zone}" if zone else " with a time zone (or declare timezone:)"
+    if kind == pl.Date:
+        text, kind = text.cast(pl.Datetime("us")), pl.Datetime("us")
+    if isinstance(kind, pl.Datetime):
+        exact = text.cast(pl.Datetime("us", kind.time_zone))
+        exact = pl.when(exact.cast(pl.Datetime(kind.time_unit, kind.time_zone)) == text).then(exact)
+        if kind.time_zone:
+            return exact.dt.convert_time_zone("UTC"), "a timestamp in microseconds"
+        return _localised(exact, zone), f"a timestamp{place}"
+    if kind != pl.String:
+        return pl.lit(None, dtype=utc), f"a timestamp, not a {kind}"
+    plain = text.str.strip_chars()
+    if column.format:
+        if "%z" in column.format or "%:z" in column.format or "%#z" in column.format:
+            return plain.str.to_datetime(column.format, strict=False, time_unit="us", time_zone="UTC"), f"a timestamp as {column.format}"
+        local = plain.str.to_datetime(column.format, strict=False, time_unit="us")
+        return _localised(local, zone), f"a timestamp as {column.format}{place}"
+    iso = plain.str.replace(r"^(\d{4}-\d\d-\d\d)[ tT]", "${1}T").str.replace(r"[zZ]$", "+00:00").str.replace(r"([+-]\d\d)(\d\d)$", "$1:$2")
+    iso = pl.when(iso.str.contains(r"\.\d{6}\d*[1-9]")).then(None).otherwise(iso)  # finer than a microsecond would be cut
+    zoned = pl.coalesce(
+        [iso.str.to_datetime(f, strict=False, time_unit="us", time_zone="UTC") for f in ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z")]
+    )
+    naive = pl.coalesce(
+        [iso.str.to_datetime(f, strict=False, time_unit="us") for f in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")]
+        + [iso.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))]
+    )
+    return pl.coalesce([zoned, _localised(naive, zone)]).cast(utc), f"a timestamp as ISO 8601{place}"
+
+
+def _localised(local: pl.Expr, zone: str | None) -> pl.Expr:
+    """Local times as UTC; null where the zone is unknown, or the clock showed that time twice or never."""
+    import polars as pl
+
+    if zone is None:
+        return pl.when(pl.lit(False)).then(local.dt.replace_time_zone("UTC"))
+    return local.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+
+
+_PARSERS: dict[str, Any] = {"string": _string, "integer": _integer, "double": _double, "boolean": _boolean, "date": _date, "timestamp": _timestamp}
+
+
+def _polars_type(kind: ColumnType) -> pl.DataType:
+    import polars as pl
+
+    return {
+        "string": pl.String(), "integer": pl.Int64(), "double": pl.Float64(), "boolean": pl.Boolean(), "date": pl.Date(), "timestamp": pl.Datetime("us", "UTC"),
+    }[kind]  # fmt: skip
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    import polars as pl
+
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _cannot_hold(found: pa.DataType, wanted: pa.DataType) -> str:
+    """Why a cast between two kinds of value makes no sense; empty where it may be tried."""
+    import pyarrow as pa
+
+    number = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
+    if pa.types.is_null(found):
+        return ""
+    if pa.types.is_timestamp(wanted):
+        if not pa.types.is_timestamp(found):
+            return ""  if pa.types.is_date(found) else ", which is no time"
+        return "" if found.tz else ", which has no time zone"
+    if any(test(wanted) for test in number):
+        return "" if any(test(found) for test in number) else ", which is no number"
+    if pa.types.is_string(wanted):
+        return ", which is no text"
+    return ""
