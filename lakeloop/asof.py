@@ -1,0 +1,311 @@
+"""Point-in-time joins: for each row of a spine, the feature values as they were known at its time.
+
+One rule everywhere: among the rows of the same entity with event time <= t and known time <= t, the one with the greatest (event time,
+known time, row order) counts; if it is older than `max_age`, there is no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lakeloop.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NEVER = np.iinfo(np.int64).min
+"""Stands for a null time; numpy's NaT has the same bits."""
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """The rows of one view or table.
+
+    Attributes:
+        name: for messages.
+        rows: the rows; a retracted value is a row of nulls.
+        keys: entity keys, columns of `rows` and of the spine, of the same types.
+        columns: column of `rows` -> its name in the result.
+        event_time: UTC timestamp column; None for a static table, which has one row per key.
+        known_at: UTC timestamp column; None means known at event time.
+        max_age: a value whose event time is longer ago than this is null; exactly this old is alive.
+    """
+
+    name: str
+    rows: pa.Table
+    keys: tuple[str, ...]
+    columns: Mapping[str, str]
+    event_time: str | None = None
+    known_at: str | None = None
+    max_age: timedelta | None = None
+
+
+def is_alive(event_time: np.ndarray, at: np.ndarray, max_age: timedelta | None) -> np.ndarray:
+    """Whether values of some event times (int64 microseconds) count at some times, by age alone.
+
+    >>> is_alive(np.array([0, 0]), np.array([60_000_000, 60_000_001]), timedelta(minutes=1)).tolist()
+    [True, False]
+    """
+    if max_age is None:
+        return np.ones(len(at), bool)
+    return at - event_time <= max_age // timedelta(microseconds=1)
+
+
+def point_in_time_join(spine: pa.Table, features: Sequence[FeatureRows], *, at: str) -> pa.Table:
+    """Add feature columns to a spine.
+
+    Rows with a null key or a null time match nothing. The spine's rows come back in their order and number, whatever the features.
+
+    Args:
+        spine: rows with the entity keys and the time asked about; duplicates are kept.
+        features: what to look up.
+        at: the spine's UTC timestamp column.
+
+    Returns:
+        The spine's columns, then the features', each in its own Arrow type.
+
+    Raises:
+        DataError: a column is missing, key types differ, a time has no zone, a static table has a key twice, or a name is taken.
+    """
+    _need(spine, [at], "the spine")
+    moments = _micros(spine, at, "the spine")
+    taken = set(spine.column_names)
+    result = spine
+    for source in features:
+        needed = [*source.keys, *source.columns, *filter(None, (source.event_time, source.known_at))]
+        _need(source.rows, needed, source.name)
+        _need(spine, source.keys, "the spine")
+        for output in source.columns.values():
+            if output in taken:
+                raise DataError(f"{source.name}: the name {output!r} is already taken in the result")
+            taken.add(output)
+        position = _match(spine, moments, source)
+        indices = _indices(position)
+        for column, output in source.columns.items():
+            result = result.append_column(output, source.rows[column].combine_chunks().take(indices))
+    return result
+
+
+def join_exact(
+    spine: pa.Table, rows: pa.Table, *, on: Sequence[str], columns: Mapping[str, str], known_at: str | None, known_by: datetime | None = None
+) -> pa.Table:
+    """Look up rows by equal keys, the version known last where there are several; for labels.
+
+    Args:
+        spine: rows with the keys.
+        rows: what to look up.
+        on: the keys.
+        columns: column of `rows` -> its name in the result.
+        known_at: UTC timestamp column of `rows`; None where every key has one row.
+        known_by: versions known later don't count.
+
+    Returns:
+        Only the looked-up columns, aligned with the spine's rows.
+
+    Raises:
+        DataError: as for `point_in_time_join`.
+    """
+    import pyarrow as pa
+
+    _need(rows, [*on, *columns, *([known_at] if known_at else [])], "the label")
+    _need(spine, on, "the spine")
+    source = FeatureRows("the label", rows, tuple(on), columns, event_time=known_at, known_at=known_at)
+    limit = np.iinfo(np.int64).max if known_by is None else int(known_by.timestamp()) * 10**6 + known_by.microsecond
+    position = _match(spine, np.full(spine.num_rows, limit, np.int64), source)
+    indices = _indices(position)
+    return pa.table({output: rows[column].combine_chunks().take(indices) for column, output in columns.items()})
+
+
+def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndarray:
+    """For each row of the spine the position of its feature row, or -1."""
+    count = source.rows.num_rows
+    if count == 0 or spine.num_rows == 0:
+        return np.full(spine.num_rows, -1, np.int64)
+    left, right = _entity_codes(spine, source)
+    if source.event_time is None:
+        return _static(left, right, source)
+    event = _micros(source.rows, source.event_time, source.name)
+    known = _micros(source.rows, source.known_at, source.name) if source.known_at and source.known_at != source.event_time else event
+    usable = (right >= 0) & (event != NEVER) & (known != NEVER)
+    rows = np.arange(count) if usable.all() else np.flatnonzero(usable)
+    if not len(rows):
+        return np.full(spine.num_rows, -1, np.int64)
+    entity, event, known = right[rows], event[rows], known[rows]
+    from_ = np.maximum(event, known)
+
+    order = _order((entity, from_))
+    if order is not None:
+        rows, entity, event, known, from_ = rows[order], entity[order], event[order], known[order], from_[order]
+    # What counts at t is the greatest (event, known, row) among the rows usable from t on back: a running maximum in order of `from_`.
+    best = _running_best(entity, event, known, rows)
+
+    starts = np.searchsorted(entity, np.arange(entity[-1] + 2))
+    matchable = (left >= 0) & (left <= entity[-1]) & (moments != NEVER)
+    code = np.where(matchable, left, 0)
+    found = _last_not_after(entity, from_, code, moments, starts)
+    matchable &= found >= starts[code]
+    found = np.where(matchable, found, 0)
+    chosen = best[found]
+    matchable &= is_alive(event[chosen], moments, source.max_age)
+    return np.where(matchable, rows[chosen], -1)
+
+
+def _running_best(entity: np.ndarray, event: np.ndarray, known: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Position of the greatest (event, known, row) so far, within each entity; inputs sorted by entity and time of use."""
+    count = len(entity)
+    same = entity[1:] == entity[:-1]
+    rising = (event[1:] > event[:-1]) | ((event[1:] == event[:-1]) & ((known[1:] > known[:-1]) | ((known[1:] == known[:-1]) & (rows[1:] > rows[:-1]))))
+    position = np.arange(count)
+    if bool(np.all(rising | ~same)):
+        return position
+    rank = np.empty(count, np.int64)
+    rank[np.lexsort((rows, known, event, entity))] = position
+    # Ranks rise with the entity, so the maximum can't reach back into the one before.
+    top = np.maximum.accumulate(rank)
+    where = np.empty(count, np.int64)
+    where[rank] = position
+    return where[top]
+
+
+def _last_not_after(entity: np.ndarray, from_: np.ndarray, code: np.ndarray, moments: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Last position of each entity whose time is not after the moment; its start less one when there is none.
+
+    One binary search over all rows: entity and time are packed into one rising integer where they fit, else each is ranked.
+    """
+    low = min(int(from_.min()), int(moments[moments != NEVER].min(initial=np.iinfo(np.int64).max)))
+    high = int(from_.max())
+    span = high - low + 2
+    entities = int(entity[-1]) + 1
+    clipped = np.minimum(moments, high)
+    if span > 0 and entities * span < np.iinfo(np.int64).max:
+        packed = entity * span + (from_ - low)
+        asked = code * span + np.maximum(clipped - low, 0)
+        asked = np.where(clipped < low, code * span - 1, asked)
+        return np.searchsorted(packed, asked, side="right") - 1
+    times = np.unique(from_)
+    packed = entity * (len(times) + 1) + np.searchsorted(times, from_) + 1
+    asked = code * (len(times) + 1) + np.searchsorted(times, moments, side="right")
+    return np.searchsorted(packed, asked, side="right") - 1
+
+
+def _order(columns: tuple[np.ndarray, np.ndarray]) -> np.ndarray | None:
+    """The stable order by (entity, time); None when the rows already are in it."""
+    entity, time = columns
+    if bool(np.all((entity[1:] > entity[:-1]) | ((entity[1:] == entity[:-1]) & (time[1:] >= time[:-1])))):
+        return None
+    low, span = int(time.min()), int(time.max()) - int(time.min()) + 1
+    if (int(entity.max()) + 1) * span < np.iinfo(np.int64).max:
+        return np.argsort(entity * span + (time - low), kind="stable")
+    return np.lexsort((time, entity))
+
+
+def _static(left: np.ndarray, right: np.ndarray, source: FeatureRows) -> np.ndarray:
+    present = np.flatnonzero(right >= 0)
+    codes = right[present]
+    counted = np.bincount(codes, minlength=int(max(left.max(initial=0), codes.max(initial=0))) + 1)
+    if counted.max(initial=0) > 1:
+        row = int(present[np.flatnonzero(codes == int(counted.argmax()))[1]])
+        key = {name: source.rows[name][row].as_py() for name in source.keys}
+        raise DataError(f"{source.name}: wanted one row per key in a table without event time, found {int(counted.max())} for {key}")
+    position = np.full(len(counted), -1, np.int64)
+    position[codes] = present
+    return np.where(left >= 0, position[np.maximum(left, 0)], -1)
+
+
+def _entity_codes(spine: pa.Table, source: FeatureRows) -> tuple[np.ndarray, np.ndarray]:
+    """Integers shared by both sides that tell entities apart, from 0; -1 for a null key, or one that only the spine has."""
+    left = right = None
+    for key in source.keys:
+        a, b = _plain_type(spine.schema.field(key).type), _plain_type(source.rows.schema.field(key).type)
+        if a != b:
+            raise DataError(f"{source.name}: the key {key!r} is {b} there and {a} in the spine")
+        one, two, size = _codes(_keys(spine, key), _keys(source.rows, key))
+        if left is None or right is None:
+            left, right = one, two
+        else:
+            left = np.where((left >= 0) & (one >= 0), left * size + one, -1)
+            right = np.where((right >= 0) & (two >= 0), right * size + two, -1)
+            # Kept dense, so that many keys never overflow.
+            dense, inverse = np.unique(right, return_inverse=True)
+            shift = 1 if len(dense) and dense[0] == -1 else 0
+            place = np.searchsorted(dense, left)
+            hit = (place < len(dense)) & (left >= 0)
+            hit &= dense[np.minimum(place, len(dense) - 1)] == left
+            left, right = np.where(hit, place - shift, -1), np.where(right >= 0, inverse - shift, -1)
+    assert left is not None and right is not None
+    return left, right
+
+
+def _codes(spine: pa.Array, rows: pa.Array) -> tuple[np.ndarray, np.ndarray, int]:
+    """Dictionary codes of the feature rows' keys, and the spine's keys in the same codes."""
+    import pyarrow.compute as pc
+
+    table = rows.dictionary_encode()
+    right = _nullable(table.indices)
+    left = _nullable(pc.index_in(spine, value_set=table.dictionary))
+    if spine.null_count:
+        left = np.where(np.asarray(pc.is_null(spine)), -1, left)
+    return left, right, len(table.dictionary)
+
+
+def _nullable(indices: pa.Array) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.fill_null(indices, -1)).astype(np.int64, copy=False)
+
+
+def _keys(table: pa.Table, name: str) -> pa.Array:
+    import pyarrow as pa
+
+    values = table[name].combine_chunks()
+    wanted = _plain_type(values.type)
+    values = values.cast(wanted) if values.type != wanted else values
+    if pa.types.is_floating(values.type):
+        raise DataError(f"the key {name!r} is {values.type}: wanted a string, an integer, a date or a timestamp")
+    return values
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    return pa.timestamp("us", tz="UTC") if pa.types.is_timestamp(kind) and kind.tz else kind
+
+
+def _micros(table: pa.Table, name: str, where: str) -> np.ndarray:
+    """A UTC time column as int64 microseconds, `NEVER` for null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = table[name].combine_chunks()
+    if pa.types.is_date(values.type):
+        values = values.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+    if not pa.types.is_timestamp(values.type) or values.type.tz is None:
+        raise DataError(f"{where}: wanted {name} to be a timestamp with a time zone, found {values.type}")
+    try:
+        values = values.cast(pa.timestamp("us", tz="UTC"))
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{where}: {name} is finer than a microsecond: {error}") from error
+    return np.asarray(pc.fill_null(values.cast(pa.int64()), NEVER))
+
+
+def _indices(position: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(position, mask=position < 0)
+
+
+def _need(table: pa.Table, names: Sequence[str], where: str) -> None:
+    for name in names:
+        if name not in table.column_names:
+            raise DataError(f"{where}: no column {name!r}; {nearest(name, table.column_names)}")

@@ -1,0 +1,65 @@
+"""The one way features become a model's input: in training, evaluation, batch prediction and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from lakeloop.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+Kind = Literal["double", "string"]
+EXACT_INTEGERS = 2**53
+
+
+def feature_kinds(schema: pa.Schema, columns: Sequence[str]) -> dict[str, Kind]:
+    """What each feature is to a model: `double` (numbers and booleans) or `string` (categories).
+
+    Raises:
+        DataError: a feature is a date, a time or something else that a model can't take.
+    """
+    import pyarrow as pa
+
+    found: dict[str, Kind] = {}
+    for name in columns:
+        if name not in schema.names:
+            raise DataError(f"no feature {name!r}; {nearest(name, schema.names)}")
+        kind = schema.field(name).type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            found[name] = "string"
+        elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+            found[name] = "double"
+        else:
+            raise DataError(f"feature {name} is {kind}: wanted a number, a boolean or a string; derive one in a view")
+    return found
+
+
+def feature_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
+    """Features as a pandas DataFrame: numbers and booleans as float64 (null as NaN), strings as objects (null as None).
+
+    Args:
+        table: has the columns; others are ignored.
+        columns: the model's inputs, in its order.
+
+    Raises:
+        DataError: a feature is missing or of a type that a model can't take, or an integer is too large for a double.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    data = {}
+    for name, kind in feature_kinds(table.schema, columns).items():
+        values = table[name]
+        if kind == "string":
+            data[name] = pd.Series(values.to_numpy(), dtype=object)
+            continue
+        if pa.types.is_boolean(values.type):
+            values = values.cast(pa.int8())
+        if pa.types.is_int64(values.type) and values.length() and (pc.max(pc.abs(values)).as_py() or 0) > EXACT_INTEGERS:
+            raise DataError(f"feature {name} has integers beyond 2**53, which a double can't tell apart")
+        data[name] = pd.Series(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype="float64")
+    return pd.DataFrame(data, columns=list(columns))

@@ -1,0 +1,40 @@
+"""A linear model: logistic regression or ridge. Use it as a baseline, or when a coefficient has to be explained.
+
+Numbers are filled with their median (and a flag that says so) and scaled; strings become one column per frequent value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lakeloop.frames import Kind
+from lakeloop.spec import Task
+
+MOST_CATEGORIES = 50
+
+
+def preprocessing(kinds: Mapping[str, Kind]) -> Any:
+    """Numbers filled and scaled, strings one-hot; unknown and rare values share a column."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = [name for name, kind in kinds.items() if kind == "double"]
+    strings = [name for name, kind in kinds.items() if kind == "string"]
+    fill = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    encode = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
+    return ColumnTransformer([("numbers", make_pipeline(fill, StandardScaler()), numbers), ("strings", encode, strings)])
+
+
+def estimator(kinds: Mapping[str, Kind], task: Task, params: Mapping[str, Any], seed: int) -> Any:
+    """Preprocessing, then LogisticRegression or Ridge with scikit-learn's parameters."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+
+    from lakeloop.pipelines import make
+
+    if task == "binary_classification":
+        return make_pipeline(preprocessing(kinds), make(LogisticRegression, {"max_iter": 500}, params, seed))
+    return make_pipeline(preprocessing(kinds), make(Ridge, {}, params, seed))
