@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-TRUSTED_TYPES: tuple[str, ...] = ("numpy.dtype", "sklearn._loss.link.Interval", "sklearn._loss.link.IdentityLink", "sklearn._loss.link.LogitLink",
-    "sklearn._loss.loss.HalfBinomialLoss", "sklearn._loss.loss.HalfSquaredError", "sklearn._loss._loss.CyHalfBinomialLoss", "sklearn._loss._loss.CyHalfSquaredError",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.compose._column_transformer.make_column_selector")  # fmt: skip
-"""What may stand in a stored model beside scikit-learn's public types: parts of its own gradient boosting, which hold numbers only."""
+TRUSTED_TYPES: tuple[str, ...] = (
+    "functools.partial",
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.utils.validation.check_array",
+)
+"""What may stand in a stored model beside the types that skops trusts: what scikit-learn's own gradient boosting is made of. A partial
+is only as trusted as the function in it, which has to be trusted too."""
 BASELINE_ROWS = 50_000
 """Rows that the linear baseline is fitted on: more change its score by less than its interval."""
 

@@ -143,7 +143,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
 
     primary = spec.evaluation.primary
     pictures = _pictures(spec, truth, scores, values, slices, training)
-    with platform.tracking.run(context, located.domain, spec.name, run_id=model_state.value["mlflow_run_id"]) as run:
+    with platform.tracking.run(context, located.domain, spec.name) as run:
         run.log_metrics({f"test_{name}": value for name, value in own.items() if value == value})
         for title, png in pictures.items():
             run.log_image(png, f"evaluation/{title}.png")

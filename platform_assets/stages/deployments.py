@@ -1,0 +1,74 @@
+"""deployments: which released version should be served, and whether it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import DataError, NotPublished
+from lakeloop.fingerprint import fingerprint
+from lakeloop.spec import WorkflowSpec
+from platform_assets.stages.base import Platform, StageResult, States, key_of
+from resources.lake import WHOLE, PartitionState
+
+if TYPE_CHECKING:
+    from lakeloop.project import Located
+
+CODE_VERSION = "1"
+PATIENCE_S = 90.0
+SERVING = "released_version_is_served"
+"""The check that the released version answers at the endpoint; a warning, since it may be that no supervisor runs here."""
+
+
+def expected(states: States, located: Located[WorkflowSpec]) -> str:
+    """The fingerprint of a deployment: the released version.
+
+    Raises:
+        NotPublished: nothing has been decided yet.
+    """
+    released = states.get(key_of("releases", located), {}).get(WHOLE)
+    if released is None:
+        raise NotPublished(f"{key_of('releases', located)} has decided nothing yet; materialise it first")
+    return fingerprint("deployment", CODE_VERSION, released.value["name"], released.value["champion"])
+
+
+def deploy(platform: Platform, located: Located[WorkflowSpec], *, states: States | None = None, patience_s: float = PATIENCE_S) -> StageResult:
+    """State the version that should serve, and wait until it does.
+
+    Without a supervisor it says so; one that starts later serves what was stated.
+
+    Raises:
+        NotPublished: nothing has been decided yet.
+        DataError: the version could not be served.
+    """
+    from resources.serving.desired import Deployment, read_desired, read_status, wait_until_serving, write_desired
+
+    key = key_of("deployments", located)
+    states = platform.lake.states() if states is None else states
+    wanted = expected(states, located)
+    released = states[key_of("releases", located)][WHOLE].value
+    if released["champion"] is None:
+        return StageResult(wanted, checks={SERVING: ["failed", "nothing is released"]}, metadata={"skipped": "nothing is released"})
+    folder = platform.settings.home / "serving"
+    name = f"{located.domain}.{located.spec.name}"
+    deployment = Deployment(name, released["champion"], f"models:/{released['name']}/{released['champion']}", located.spec.task)
+    standing = read_desired(folder).get(name)
+    status = read_status(folder)
+    done = states.get(key, {}).get(WHOLE)
+    served = status is not None and status.models.get(name, {}).get("version") == deployment.version and status.models[name]["state"] == "ready"
+    if done and done.fingerprint == wanted and standing == deployment and (served or status is None):
+        return StageResult(wanted, fresh=True, checks=done.value["checks"], metadata={"serving": done.value["state"]})
+    write_desired(folder, deployment)
+    outcome = wait_until_serving(folder, name, deployment.version, patience_s)
+    if outcome.state in ("failed", "timeout"):
+        raise DataError(f"{name} version {deployment.version} is not served ({outcome.state}): {outcome.message}")
+    message = outcome.message if outcome.state == "nobody" else f"version {deployment.version} answers at {outcome.address}"
+    checks: dict[str, Any] = {SERVING: ["passed" if outcome.state == "serving" else "failed", message]}
+    value = {"version": deployment.version, "state": outcome.state, "address": outcome.address, "checks": checks}
+    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id)
+    metadata: dict[str, Any] = {"model_version": deployment.version, "serving": message, "at": datetime.now(UTC).isoformat()}
+    if outcome.address:
+        metadata["endpoint"] = dg.MetadataValue.url(f"{outcome.address}/v1/models/{name}:predict")
+    return StageResult(wanted, checks=checks, metadata=metadata)

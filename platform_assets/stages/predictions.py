@@ -1,0 +1,143 @@
+"""predictions: the released model applied to the spine, by partition, from the test window on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import NotPublished
+from lakeloop.fingerprint import fingerprint
+from lakeloop.partitions import FORMATS
+from lakeloop.spec import Column, Expectation, WorkflowSpec
+from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
+from platform_assets.stages.lookup import feature_names, join_features, lookup_fingerprints, spine_fingerprint, spine_rows
+from resources.lake import PARTITION, WHOLE, PartitionState
+
+if TYPE_CHECKING:
+    from lakeloop.project import Located, Project
+
+CODE_VERSION = "1"
+PREDICTION = "prediction"
+NOTHING_RELEASED = "nothing is released"
+
+
+def suite(spec: WorkflowSpec) -> list[Expectation]:
+    """A prediction in every row, within the range of its task, then the user's own."""
+    bounds = {"min_value": 0, "max_value": 1} if spec.task == "binary_classification" else {}
+    return [
+        Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": PREDICTION}),
+        *([Expectation(type="expect_column_values_to_be_between", kwargs={"column": PREDICTION, **bounds})] if bounds else []),
+        *spec.expectations.get("predictions", []),
+    ]
+
+
+def columns(spec: WorkflowSpec) -> dict[str, Column]:
+    """The columns of a prediction."""
+    what = "Probability of the positive class." if spec.task == "binary_classification" else "Predicted value, in the label's unit."
+    return {
+        **{name: Column(type="string", description="Entity key.") for name in spec.keys},
+        spec.predict_at: Column(type="timestamp", nullable=False, description="When the prediction is asked for."),
+        PREDICTION: Column(type="double", nullable=False, description=what),
+        "model_name": Column(type="string", nullable=False, description="Registered model."),
+        "model_version": Column(type="string", nullable=False, description="Its version."),
+        "feature_versions": Column(type="string", nullable=False, description="Delta version of each table that was read, as JSON."),
+        "predicted_at": Column(type="timestamp", nullable=False, description="When it was computed."),
+    }
+
+
+def expected(project: Project, states: States, located: Located[WorkflowSpec], partition: str) -> str:
+    """The fingerprint of one partition: the released model, spine and features.
+
+    Raises:
+        NotPublished: nothing has been decided yet.
+    """
+    from platform_assets.stages.lookup import feature_spec
+
+    released = states.get(key_of("releases", located), {}).get(WHOLE)
+    if released is None:
+        raise NotPublished(f"{key_of('releases', located)} has decided nothing yet; materialise it first")
+    return fingerprint(
+        "predictions",
+        CODE_VERSION,
+        partition,
+        released.value["champion"],
+        spine_fingerprint(project, located, states),
+        lookup_fingerprints(states, feature_spec(project, located)),
+        [e.model_dump(mode="json") for e in suite(located.spec)],
+    )
+
+
+def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequence[str], *, states: States | None = None) -> StageResult:
+    """Predict for every row of the spine in some partitions, rows without a label included.
+
+    Rows before the model's test window get none: what a model was trained on says nothing of its quality.
+
+    Raises:
+        NotPublished: nothing has been decided yet, or an input has no published version.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from lakeloop.frames import feature_frame
+    from lakeloop.verdicts import check_names, suite_hash
+    from resources.model_format import load_model
+    from resources.quality import run_suite
+
+    spec, key = located.spec, key_of("predictions", located)
+    assert spec.partitions
+    platform.lake.settle(key)
+    states = platform.lake.states() if states is None else states
+    wanted = {name: expected(platform.project, states, located, name) for name in partitions}
+    overall = fingerprint(wanted)
+    done = states.get(key, {})
+    stale = [name for name in partitions if name not in done or done[name].fingerprint != wanted[name]]
+    if not stale:
+        newest = max((done[name] for name in partitions), key=lambda s: s.version)
+        return StageResult(overall, fresh=True, rows=sum(done[n].rows for n in partitions), checks=newest.value.get("checks", {}))
+    released = states[key_of("releases", located)][WHOLE].value
+    if released["champion"] is None:
+        return StageResult(overall, rows=0, checks={n: ["passed", NOTHING_RELEASED] for n in check_names(suite(spec))}, metadata={"skipped": NOTHING_RELEASED})
+
+    platform.tracking.wait()
+    model = load_model(f"models:/{released['name']}/{released['champion']}", platform.settings.tracking_uri)
+    spine = spine_rows(platform, located, states)
+    months = pc.strftime(spine[spec.predict_at], FORMATS[spec.partitions.grain])
+    chosen = pc.is_in(months, value_set=pa.array(stale, pa.string()))
+    since = model.feature_spec.get("trained_until")
+    if since:
+        moment = pa.scalar(datetime.fromisoformat(since), pa.timestamp("us", tz="UTC"))
+        chosen = pc.and_(chosen, pc.greater_equal(spine[spec.predict_at], moment))
+    rows, months = spine.filter(chosen), pc.filter(months, chosen)
+    joined, versions = join_features(platform, rows, dict(model.feature_spec), states)
+    scores = model.predict(feature_frame(joined, feature_names(dict(model.feature_spec))))
+    count = rows.num_rows
+    table = (
+        rows.append_column(PREDICTION, pa.array(scores, pa.float64()))
+        .append_column("model_name", pa.repeat(model.name, count))
+        .append_column("model_version", pa.repeat(model.version, count))
+        .append_column("feature_versions", pa.repeat(json.dumps(versions, sort_keys=True), count))
+        .append_column("predicted_at", pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), count))
+        .append_column(PARTITION, months)
+    )
+    expectations = suite(spec)
+    verdict = run_suite(table, expectations, keys=spec.keys, where=str(key))
+    checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
+    metadata: dict[str, Any] = {
+        **table_metadata(table, columns(spec), uri=platform.lake.path(key)),
+        "model_version": model.version,
+        "inputs": dg.MetadataValue.json(versions),
+        "partitions_written": stale,
+        "predicted_since": since or "the beginning",
+    }
+    if not verdict.passed:
+        return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
+    sizes = {row[PARTITION]: row["count_all"] for row in table.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()}
+    hashed = suite_hash(expectations)
+    new = [PartitionState(n, wanted[n], rows=sizes.get(n, 0), suite_hash=hashed, value={"checks": checks, "model_version": model.version}) for n in stale]
+    published = platform.lake.publish(key, table, new, run_id=platform.run_id)
+    total = sum(published.partitions[name].rows for name in partitions)
+    return StageResult(overall, rows=total, verdict=verdict, checks=checks, metadata={**metadata, "delta_version": published.version, "dagster/row_count": total})

@@ -1,0 +1,122 @@
+"""releases: the only place that moves the registry's aliases. A pure decision, a row of `reports/decisions`, then the alias."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.decisions import Decision, Evidence, should_promote
+from lakeloop.errors import Conflict, NotPublished
+from lakeloop.fingerprint import fingerprint
+from lakeloop.spec import WorkflowSpec
+from platform_assets.stages.base import Platform, StageResult, States, key_of
+from resources.lake import WHOLE, PartitionState
+
+if TYPE_CHECKING:
+    from lakeloop.project import Located
+
+CODE_VERSION = "1"
+DECISIONS_TABLE = "reports/decisions"
+PROMOTED = "model_is_promoted"
+"""The check that says whether the newest model is the champion; a warning, because a refusal is an answer and not an accident."""
+
+
+def expected(states: States, located: Located[WorkflowSpec]) -> str:
+    """The fingerprint of a decision: the evaluation that it rests on.
+
+    Raises:
+        NotPublished: there is no evaluation.
+    """
+    evaluation = states.get(key_of("evaluations", located), {}).get(WHOLE)
+    if evaluation is None:
+        raise NotPublished(f"{key_of('evaluations', located)} has no evaluation; materialise it first")
+    return fingerprint("release", CODE_VERSION, evaluation.fingerprint)
+
+
+def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
+    """Decide on the evaluated model, and move the aliases accordingly.
+
+    The gates are judged from the evaluation's own record of the very version, so it doesn't matter how this was reached: in one run, alone,
+    through a sensor, or after a retry.
+
+    Raises:
+        NotPublished: there is no evaluation, or it is not of the model that stands now.
+        Conflict: somebody else moved the champion alias.
+        ServiceUnavailable: the MLflow server doesn't answer.
+    """
+    from resources.registry import CHALLENGER, CHAMPION, Registry
+
+    spec, key = located.spec, key_of("releases", located)
+    states = platform.lake.states() if states is None else states
+    wanted = expected(states, located)
+    done = states.get(key, {}).get(WHOLE)
+    if done and done.fingerprint == wanted:
+        return StageResult(wanted, fresh=True, checks=done.value["checks"], metadata={"champion": done.value["champion"] or "none", "reason": done.value["reason"]})
+    model = states.get(key_of("models", located), {}).get(WHOLE)
+    evaluation = states[key_of("evaluations", located)][WHOLE]
+    if model is None or evaluation.value["version"] != model.value["version"]:
+        raise NotPublished(f"{key_of('evaluations', located)} is of version {evaluation.value['version']}, not of the model that stands now; materialise it first")
+
+    name, version = model.value["name"], model.value["version"]
+    platform.tracking.wait()
+    registry = Registry(platform.settings.tracking_uri)
+    champion = done.value.get("champion") if done else None
+    standing = registry.version_of(name, CHAMPION)
+    if standing not in (champion, version):
+        raise Conflict(f"{name}: wanted the alias champion on version {champion or 'none'}, found it on {standing}; nothing was moved")
+    facts = evaluation.value
+    evidence = Evidence(facts["version"], spec.evaluation.primary, facts["metrics"][spec.evaluation.primary], facts["checks"], facts["champion"], facts["comparison"])
+    decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
+
+    after = version if decision.action == "promote" else champion
+    _write_decision(platform, located, wanted, decision, version, champion, after)
+    if decision.action == "promote":
+        registry.set_alias(name, CHAMPION, version, expected=champion)
+    challenger = registry.version_of(name, CHALLENGER)
+    if challenger != version:
+        registry.set_alias(name, CHALLENGER, version, expected=challenger)
+    registry.set_tag(name, version, "lakeloop.decision", decision.action)
+    registry.set_tag(name, version, f"test_{spec.evaluation.primary}", f"{evidence.value:.6f}")
+    promoted = after == version
+    checks = {PROMOTED: ["passed" if promoted else "failed", decision.reason]}
+    value = {"name": name, "champion": after, "candidate": version, "action": decision.action, "reason": decision.reason, "checks": checks}
+    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id)
+    return StageResult(
+        wanted,
+        checks=checks,
+        metadata={
+            "decision": decision.action,
+            "reason": decision.reason,
+            "champion": after or "none",
+            "champion_before": champion or "none",
+            "candidate": version,
+            "evidence": dg.MetadataValue.json(dict(decision.evidence)),
+        },
+    )
+
+
+def _write_decision(
+    platform: Platform, located: Located[WorkflowSpec], wanted: str, decision: Decision, version: str, before: str | None, after: str | None
+) -> None:
+    import pyarrow as pa
+
+    text = ("domain", "workflow", "action", "candidate", "version_before", "version_after", "reason", "evidence", "who", "run_id")
+    schema = pa.schema([(name, pa.string()) for name in text] + [("at", pa.timestamp("us", tz="UTC"))])
+    row = {
+        "domain": located.domain,
+        "workflow": located.spec.name,
+        "action": decision.action,
+        "candidate": version,
+        "version_before": before,
+        "version_after": after,
+        "reason": decision.reason,
+        "evidence": json.dumps(dict(decision.evidence), sort_keys=True),
+        "who": platform.run_tags.get("user"),
+        "run_id": platform.run_id,
+        "at": datetime.now(UTC),
+    }
+    rows = pa.Table.from_pylist([row], schema=schema)
+    platform.lake.append(DECISIONS_TABLE, rows, partition_by=["domain", "workflow"], once=f"decision:{located.domain}.{located.spec.name}:{wanted}:{before}")

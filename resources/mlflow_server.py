@@ -1,0 +1,57 @@
+"""The MLflow server that `lakeloop up` and the tests start: SQLite, artifacts through the server, loopback only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from lakeloop.errors import ServiceUnavailable
+
+
+def server_command(home: Path, port: int) -> list[str]:
+    """The command of a server that keeps everything under `home` and answers on 127.0.0.1 to loopback hosts and origins only."""
+    home.mkdir(parents=True, exist_ok=True)
+    hosts = [f"127.0.0.1:{port}", f"localhost:{port}"]
+    return [
+        sys.executable, "-m", "mlflow", "server",
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}",
+        "--artifacts-destination", str(home / "artifacts"), "--serve-artifacts",
+        "--allowed-hosts", ",".join(hosts),
+        "--cors-allowed-origins", ",".join(f"http://{host}" for host in hosts),
+    ]  # fmt: skip
+
+
+def server_environment() -> dict[str, str]:
+    """What the server needs to know beside its command: no telemetry, no background jobs."""
+    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def wait_until_ready(uri: str, timeout: float, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait for `/health` to answer.
+
+    Raises:
+        ServiceUnavailable: it did not within `timeout` seconds, or its process ended.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            raise ServiceUnavailable(f"the MLflow server for {uri} ended with exit code {process.returncode}")
+        if is_up(uri):
+            return
+        time.sleep(0.1)
+    raise ServiceUnavailable(f"the MLflow server at {uri} did not answer within {timeout:g} s")
+
+
+def is_up(uri: str) -> bool:
+    """Whether an MLflow server answers at an address now."""
+    try:
+        with urllib.request.urlopen(f"{uri}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,194 @@
+"""Models in the MLflow model format: logged with signature and feature spec, stored without pickle, loaded to be scored."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lakeloop.errors import DataError
+from lakeloop.spec import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from resources.tracking import RunHandle
+
+PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
+METADATA = "lakeloop"
+_REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
+FINGERPRINT_TAG, READY_TAG = "lakeloop.fingerprint", "lakeloop.ready"
+
+
+@dataclass(frozen=True)
+class Field:
+    """An input of a model: `double` or `string`; null is allowed where it isn't required."""
+
+    name: str
+    kind: Literal["double", "string"]
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model as logged: its URI and the run that logged it."""
+
+    uri: str
+    model_id: str
+    run_id: str
+
+
+class ServableModel:
+    """A loaded model: what it takes, and one score per row."""
+
+    def __init__(self, name: str, version: str, task: Task, fields: tuple[Field, ...], feature_spec: Mapping[str, Any], model: Any) -> None:
+        self.name, self.version, self.task, self.fields, self.feature_spec, self._model = name, version, task, fields, feature_spec, model
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        """Probability of the positive class, or the value: float64, one per row, in order.
+
+        Args:
+            frame: the model's inputs, as `feature_frame` makes them.
+        """
+        import numpy as np
+
+        if not len(frame):
+            return np.empty(0, np.float64)
+        output = np.asarray(self._model.predict(frame[[field.name for field in self.fields]]), dtype=np.float64)
+        return output[:, 1] if output.ndim == 2 else output
+
+
+def log_model(
+    run: RunHandle,
+    estimator: Any,
+    *,
+    name: str,
+    frame: pd.DataFrame,
+    kinds: Mapping[str, Literal["double", "string"]],
+    task: Task,
+    feature_spec: Mapping[str, Any],
+    fingerprint: str,
+    datasets: Sequence[tuple[str, str, int]] = (),
+    trusted_types: Sequence[str] = (),
+) -> LoggedModel:
+    """Log a fitted scikit-learn estimator to a run.
+
+    Args:
+        run: the open run.
+        estimator: fitted.
+        name: of the logged model.
+        frame: a few rows as input example, personal values already out.
+        kinds: the inputs; they make the signature.
+        task: classification models answer with probabilities.
+        feature_spec: what to look up for the inputs; travels in the model.
+        fingerprint: of the model.
+        datasets: (name, table URL, Delta version) of what it was trained on.
+        trusted_types: types beyond those that skops trusts.
+
+    Raises:
+        DataError: a type in the model isn't trusted, or it was stored without a signature.
+    """
+    import mlflow
+    from mlflow.entities import DatasetInput, InputTag
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    inputs = Schema([ColSpec(kind, column, required=False) for column, kind in kinds.items()])
+    signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double")]))
+    example = frame.astype({column: "float64" for column, kind in kinds.items() if kind == "double"})
+    try:
+        info = mlflow.sklearn.log_model(
+            estimator,
+            name=name,
+            serialization_format="skops",
+            skops_trusted_types=list(trusted_types),
+            signature=signature,
+            input_example=example,
+            pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in _REQUIREMENTS],
+            pyfunc_predict_fn="predict_proba" if task == "binary_classification" else "predict",
+            metadata={METADATA: {"task": task, "feature_spec": dict(feature_spec), "fingerprint": fingerprint, "kinds": dict(kinds)}},
+        )
+    except mlflow.MlflowException as error:
+        if "trusted" in str(error).lower():
+            raise DataError(f"the model holds types that aren't trusted; list them under model.trusted_types once you have read them: {error}") from error
+        raise
+    if info.signature is None:
+        raise DataError(f"the model {name} was stored without a signature")
+    listed = []
+    for dataset, url, version in datasets:
+        source = mlflow.data.delta_dataset_source.DeltaDatasetSource(path=url, delta_table_version=version)
+        meta = mlflow.data.meta_dataset.MetaDataset(source, name=dataset, digest=str(version))
+        listed.append(DatasetInput(meta._to_mlflow_entity(), [InputTag("mlflow.data.context", "training"), InputTag("delta_version", str(version))]))
+    if listed:
+        run.client.log_inputs(run.run_id, listed)
+    return LoggedModel(info.model_uri, info.model_id, run.run_id)
+
+
+def register(run: RunHandle, logged: LoggedModel, name: str, *, tags: Mapping[str, str], fingerprint: str) -> str:
+    """Register a logged model; the same fingerprint gives the version that is there already.
+
+    A version counts only with its `lakeloop.ready` tag, which is set in the same request that makes it.
+
+    Returns:
+        The version.
+    """
+    import mlflow
+
+    from resources.registry import Registry
+
+    registry = Registry(run.client.tracking_uri)
+    found = registry.find_version(name, fingerprint)
+    if found is not None:
+        return found
+    try:
+        run.client.create_registered_model(name)
+    except mlflow.MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    all_tags = {**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"}
+    made = run.client.create_model_version(name, logged.uri, run.run_id, tags=all_tags, model_id=logged.model_id)
+    return str(made.version)
+
+
+def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
+    """Load a model through MLflow, from `models:/<name>/<version>`, a run, or a local folder.
+
+    Raises:
+        DataError: it holds a pickle, lacks a signature, or wasn't made by a workflow.
+    """
+    import mlflow
+
+    if tracking_uri:
+        mlflow.set_tracking_uri(tracking_uri)
+    path = uri if Path(uri).is_dir() else mlflow.artifacts.download_artifacts(artifact_uri=uri)
+    refuse_pickles(Path(path), uri)
+    info = mlflow.models.Model.load(path)
+    described = (info.metadata or {}).get(METADATA)
+    if info.signature is None or info.signature.inputs is None:
+        raise DataError(f"the model {uri} has no signature; log it with signature=infer_signature(inputs, outputs)")
+    if described is None:
+        raise DataError(f"the model {uri} says nothing of its features; log it with metadata={{'lakeloop': {{'task': …, 'feature_spec': …}}}}")
+    fields = tuple(Field(c.name, "string" if c.type.name == "string" else "double", bool(c.required)) for c in info.signature.inputs.inputs)
+    name, version = _name_and_version(uri)
+    return ServableModel(name, version, described["task"], fields, described["feature_spec"], mlflow.pyfunc.load_model(path))
+
+
+def refuse_pickles(folder: Path, uri: str) -> None:
+    """Raise a DataError if any file below a folder is a pickle, by name or by its first bytes."""
+    for file in folder.rglob("*"):
+        if not file.is_file():
+            continue
+        with file.open("rb") as stream:
+            head = stream.read(2)
+        if file.suffix in PICKLES or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
+            raise DataError(f"the model {uri} holds a pickle ({file.name}): wanted skops or another format that runs no code when it is loaded")
+
+
+def _name_and_version(uri: str) -> tuple[str, str]:
+    if uri.startswith("models:/"):
+        name, _, version = uri.removeprefix("models:/").partition("/")
+        return name, version
+    return Path(uri).name, ""

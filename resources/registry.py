@@ -1,0 +1,70 @@
+"""The model registry: versions by fingerprint, and the aliases that only `releases` moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lakeloop.errors import Conflict
+from resources.settings import Settings
+from resources.tracking import file_lock, set_up_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+class Registry:
+    """Registered models at one MLflow server."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        self.tracking_uri = tracking_uri
+
+    @property
+    def client(self) -> MlflowClient:
+        """A client of the server."""
+        set_up_client()
+        import mlflow
+
+        return mlflow.MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def find_version(self, name: str, fingerprint: str) -> str | None:
+        """The finished version with a fingerprint, the first if there are several; None where there is none."""
+        from resources.model_format import FINGERPRINT_TAG, READY_TAG
+
+        found = self.client.search_model_versions(f"name = '{_quoted(name)}'")
+        mine = [v for v in found if v.tags.get(FINGERPRINT_TAG) == fingerprint and v.tags.get(READY_TAG) == "true"]
+        return str(min(int(v.version) for v in mine)) if mine else None
+
+    def version_of(self, name: str, alias: str) -> str | None:
+        """The version that an alias names; None where there is no such alias."""
+        import mlflow
+
+        try:
+            return str(self.client.get_model_version_by_alias(name, alias).version)
+        except mlflow.MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def set_alias(self, name: str, alias: str, version: str, *, expected: str | None) -> None:
+        """Move an alias, if it still stands where it is expected.
+
+        Raises:
+            Conflict: somebody else moved it.
+        """
+        with file_lock(Settings.from_environment().home / "locks", f"alias-{name}"):
+            found = self.version_of(name, alias)
+            if found == version:
+                return
+            if found != expected:
+                raise Conflict(f"{name}: wanted the alias {alias} on version {expected or 'none'}, found it on {found or 'none'}; nothing was moved")
+            self.client.set_registered_model_alias(name, alias, version)
+
+    def set_tag(self, name: str, version: str, key: str, value: str) -> None:
+        """Tag a version, so that it can be searched by it."""
+        self.client.set_model_version_tag(name, version, key, value)
+
+
+def _quoted(name: str) -> str:
+    return name.replace("'", "''")

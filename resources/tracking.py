@@ -1,0 +1,252 @@
+"""MLflow runs for Dagster runs: one per Dagster run and workflow, closed with the right status however the work ended.
+
+A thin layer over dagster-mlflow: its `MlFlow` finds or makes the run by Dagster's run id in the workflow's experiment; here a lock keeps
+two steps from making two, and whoever works sets the status, because its own end hook misses subsets and kills.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import ServiceUnavailable
+from resources.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PATIENCE_S = 6.0
+"""How long a step waits for the server by itself; Dagster's retry comes on top."""
+_CLIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+
+
+@dataclass(frozen=True)
+class RunHandle:
+    """An open MLflow run; everything is logged by its explicit id."""
+
+    run_id: str
+    experiment_id: str
+    client: MlflowClient
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; one that the run has with another value (from an earlier step) is kept as it was."""
+        from mlflow.entities import Param
+
+        known = self.client.get_run(self.run_id).data.params
+        self.client.log_batch(self.run_id, params=[Param(k, str(v)[:500]) for k, v in params.items() if k not in known])
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log metrics, now."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()])
+
+    def log_image(self, png: bytes, path: str) -> None:
+        """Log a PNG under a path of the run's artifacts."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, Path(path).name)
+            file.write_bytes(png)
+            self.client.log_artifact(self.run_id, str(file), str(Path(path).parent))
+
+    def log_text(self, text: str, path: str) -> None:
+        """Log a text file."""
+        self.client.log_text(self.run_id, text, path)
+
+    @contextmanager
+    def autolog(self) -> Iterator[None]:
+        """Autolog what scikit-learn fits, without its models (ours is logged once, with a signature); off again afterwards."""
+        import mlflow.sklearn
+
+        mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_model_signatures=False, log_post_training_metrics=False, silent=True)
+        try:
+            yield
+        finally:
+            mlflow.sklearn.autolog(disable=True, silent=True)
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """An MLflow run that was left open, and the status it was given."""
+
+    run_id: str
+    dagster_run_id: str
+    status: str
+
+
+class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """MLflow, by its server's address; from the settings when none is given."""
+
+    tracking_uri: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The server's address."""
+        return self.tracking_uri or Settings.from_environment().tracking_uri
+
+    @contextmanager
+    def run(self, context: Any, domain: str, workflow: str) -> Iterator[RunHandle]:
+        """Open the MLflow run of this Dagster run and workflow.
+
+        RUNNING inside; FINISHED after a normal end, FAILED after an error, KILLED after an interruption. A later step opens it again.
+
+        Args:
+            context: has Dagster's `run_id` and `log`; a stage's `Platform` will do.
+            domain: of the workflow.
+            workflow: its name; the experiment is named after both.
+
+        Raises:
+            ServiceUnavailable: the server doesn't answer; the message has its address.
+        """
+        set_up_client()
+        self.wait()
+        import mlflow
+        from dagster_mlflow.resources import MlFlow
+
+        settings = Settings.from_environment()
+        experiment = settings.mlflow_name(domain, workflow)
+        shim = SimpleNamespace(
+            log=context.log,
+            run_id=context.run_id,
+            dagster_run=SimpleNamespace(job_name=f"{workflow} {str(context.run_id)[:8]}"),
+            resource_config={
+                "experiment_name": experiment,
+                "mlflow_tracking_uri": self.uri,
+                "env": {},
+                "extra_tags": {**_tags(context), "lakeloop.domain": domain, "lakeloop.workflow": workflow},
+            },
+        )
+        mlflow.end_run() if mlflow.active_run() else None
+        with file_lock(settings.home / "locks", f"run-{context.run_id}-{domain}-{workflow}"), self._told():
+            tracked = MlFlow(shim)
+            active = mlflow.active_run()
+            client = mlflow.MlflowClient(self.uri)
+            client.update_run(active.info.run_id, status="RUNNING")
+        handle = RunHandle(active.info.run_id, tracked.experiment.experiment_id, client)
+        status = "FAILED"
+        try:
+            with self._told():
+                yield handle
+            status = "FINISHED"
+        except (KeyboardInterrupt, SystemExit, dg.DagsterExecutionInterruptedError):
+            status = "KILLED"
+            raise
+        finally:
+            try:
+                mlflow.end_run(status)
+            except mlflow.MlflowException:
+                context.log.warning(f"MLflow at {self.uri} did not take the end of run {handle.run_id}; it is settled at the next start")
+
+    def reconcile(self, status_of: Callable[[str], str | None]) -> list[Reconciled]:
+        """Give every MLflow run that was left open by a dead Dagster run its final status.
+
+        Args:
+            status_of: Dagster's status of a run id (SUCCESS, FAILURE, CANCELED, STARTED, …), None where there is no such run.
+        """
+        import mlflow
+
+        client = mlflow.MlflowClient(self.uri)
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        found = []
+        for run in client.search_runs(experiments, "attributes.status = 'RUNNING' and tags.dagster_run_id != ''", max_results=500):
+            tags = run.data.tags
+            dagster_run = tags["dagster_run_id"]
+            final = {"SUCCESS": "FINISHED", "FAILURE": "FAILED", "CANCELED": "KILLED"}.get(status_of(dagster_run) or "")
+            if final is None and _dead(tags):
+                final = "KILLED"
+            if final is not None:
+                client.set_terminated(run.info.run_id, final)
+                found.append(Reconciled(run.info.run_id, dagster_run, final))
+        return found
+
+    def wait(self) -> None:
+        """Wait a little for the server.
+
+        Raises:
+            ServiceUnavailable: it doesn't answer.
+        """
+        from resources.mlflow_server import wait_until_ready
+
+        wait_until_ready(self.uri, PATIENCE_S)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say the server's address when it is gone in the middle of something."""
+        import requests
+        from mlflow import MlflowException
+
+        from resources.mlflow_server import is_up
+
+        try:
+            yield
+        except (MlflowException, requests.RequestException) as error:
+            if is_up(self.uri):
+                raise
+            raise ServiceUnavailable(f"the MLflow server at {self.uri} went away: {str(error).splitlines()[0][:200]}") from error
+
+
+def set_up_client() -> None:
+    """Make MLflow's client fail soon and quietly: its own defaults retry for minutes. Settings that are there already stay."""
+    for name, value in _CLIENT.items():
+        os.environ.setdefault(name, value)
+
+
+def _tags(context: Any) -> dict[str, str]:
+    tags = {"lakeloop.pid": str(os.getpid()), "lakeloop.host": socket.gethostname(), "lakeloop.process_started": str(_started(os.getpid()))}
+    commit = _git_commit()
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+    user = getattr(context, "run_tags", {}).get("user") or getattr(context, "run_tags", {}).get("dagster/user")
+    return tags | ({"mlflow.user": user} if user else {})
+
+
+def _git_commit() -> str:
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()
+
+
+def _started(pid: int) -> float:
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _dead(tags: Mapping[str, str]) -> bool:
+    """Whether the process that opened a run is known to be gone; on another host nothing is known."""
+    if tags.get("lakeloop.host") != socket.gethostname() or not tags.get("lakeloop.pid", "").isdigit():
+        return False
+    started = _started(int(tags["lakeloop.pid"]))
+    return started == 0.0 or abs(started - float(tags.get("lakeloop.process_started", started))) > 1
+
+
+@contextmanager
+def file_lock(folder: Path, name: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    with (folder / f"{safe}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
