@@ -1,0 +1,190 @@
+"""From a stage to a Dagster asset: the same wrapper for every stage, so that a stage itself knows nothing of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
+from lakeloop.spec import Expectation, Partitions
+from lakeloop.verdicts import check_names
+from platform_assets.stages.base import Platform, StageResult, markdown_table
+from resources.lake import WHOLE, TableKey
+
+if TYPE_CHECKING:
+    from lakeloop.project import Located, Project
+
+CHECKS_TABLE = "reports/checks"
+RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+RESOURCES = {"lake", "spark", "tracking"}
+Run = Callable[[Platform, Sequence[str]], StageResult]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One asset check of a stage: its name, whether it stops what follows, and what it says."""
+
+    name: str
+    blocking: bool
+    description: str
+
+    @staticmethod
+    def of(expectations: Sequence[Expectation]) -> list[Check]:
+        """A check for each expectation of a suite."""
+        from lakeloop.verdicts import wanted_sentence
+
+        return [
+            Check(name, e.severity == "blocking", wanted_sentence(e)[:200]) for name, e in zip(check_names(expectations), expectations, strict=True)
+        ]
+
+
+@cache
+def _partitions(grain: str, start: str, end: str | None) -> dg.TimeWindowPartitionsDefinition:
+    form = {"month": "%Y-%m", "day": "%Y-%m-%d"}[grain]
+    begin, stop = (datetime.fromisoformat(text).strftime(form) if text else None for text in (start, end))
+    kind = dg.MonthlyPartitionsDefinition if grain == "month" else dg.DailyPartitionsDefinition
+    return kind(start_date=begin, end_date=stop, fmt=form)  # type: ignore[arg-type,return-value]
+
+
+def partitions_definition(spec: Partitions | None) -> dg.TimeWindowPartitionsDefinition | None:
+    """Dagster's partitions for ours; equal specs share one object, as range runs want it."""
+    return _partitions(spec.grain, spec.start.isoformat(), spec.end.isoformat() if spec.end else None) if spec else None
+
+
+def stage_asset(
+    project: Project,
+    located: Located[Any],
+    stage: str,
+    run: Run,
+    *,
+    deps: Iterable[TableKey],
+    checks: Sequence[Check] = (),
+    partitions: Partitions | None = None,
+    description: str = "",
+    schema: dg.TableSchema | None = None,
+    kinds: set[str] | None = None,
+    code_version: str = "1",
+    tags: Mapping[str, str] | None = None,
+) -> dg.AssetsDefinition:
+    """Make the asset of one stage of a table, view or workflow.
+
+    A verdict that blocks fails the step after its check results are recorded; nothing was published then. A server that doesn't answer or
+    a conflicting writer is tried again; other errors of ours are final.
+    """
+    key = dg.AssetKey([stage, located.domain, located.spec.name])
+    table_key = TableKey(stage, located.domain, located.spec.name)
+    found = partitions_definition(partitions)
+    specs = [dg.AssetCheckSpec(c.name, asset=key, description=c.description, blocking=c.blocking) for c in checks]
+
+    @dg.asset(
+        key=key,
+        deps=sorted(dg.AssetKey([dep.stage, dep.domain, dep.name]) for dep in set(deps)),
+        check_specs=specs,
+        partitions_def=found,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        description=description or located.spec.description,
+        owners=list(located.spec.owners),
+        group_name=located.domain,
+        kinds=kinds or {"delta"},
+        code_version=code_version,
+        metadata={"dagster/column_schema": schema} if schema else None,
+        tags=dict(tags or {}),
+        retry_policy=RETRIES,
+        required_resource_keys=RESOURCES,
+        pool=f"{located.domain}_{located.spec.name}_{stage}",
+        output_required=False,
+    )
+    def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        names = list(context.partition_keys) if found else [WHOLE]
+        platform = platform_of(context, project)
+        try:
+            result = run(platform, names)
+        except (ServiceUnavailable, Conflict):
+            raise
+        except LakeloopError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        write_checks(platform, table_key, result, names)
+        yield from _events(key, result, checks, names if found else None)
+
+    return materialize
+
+
+def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform:
+    """The outside world from a Dagster context."""
+    from resources.settings import Settings
+
+    return Platform(
+        settings=replace(Settings.from_environment(), tracking_uri=context.resources.tracking.uri, lake_url=context.resources.lake.lake.url),
+        project=project,
+        lake=context.resources.lake.lake,
+        spark_resource=context.resources.spark,
+        tracking=context.resources.tracking,
+        run_id=context.run_id,
+        run_tags=dict(context.run.tags),
+        log=context.log,
+    )
+
+
+def write_checks(platform: Platform, key: TableKey, result: StageResult, partitions: Sequence[str]) -> None:
+    """Add a verdict's results to `reports/checks`; nothing for a stage that was fresh."""
+    if result.verdict is None or not result.verdict.results:
+        return
+    import json
+
+    import pyarrow as pa
+
+    text = ("stage", "domain", "name", "partitions", "check", "expectation", "severity", "outcome", "wanted", "observed", "message", "fingerprint", "run_id")
+    schema = pa.schema(
+        [(name, pa.string()) for name in text]
+        + [("unexpected_count", pa.int64()), ("unexpected_share", pa.float64()), ("published", pa.bool_()), ("at", pa.timestamp("us", tz="UTC"))]
+    )
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "stage": key.stage, "domain": key.domain, "name": key.name,
+            "partitions": partitions[0] if len(partitions) == 1 else f"{partitions[0]}...{partitions[-1]}",
+            "check": r.name, "expectation": r.expectation_type, "severity": r.severity, "outcome": r.outcome, "wanted": r.wanted,
+            "observed": json.dumps(r.observed, default=str), "message": r.message, "fingerprint": result.fingerprint, "run_id": platform.run_id,
+            "unexpected_count": r.unexpected_count, "unexpected_share": r.unexpected_share, "published": not result.refused, "at": now,
+        }
+        for r in result.verdict.results
+    ]  # fmt: skip
+    platform.lake.append(CHECKS_TABLE, pa.Table.from_pylist(rows, schema=schema), partition_by=["stage", "domain", "name"])
+
+
+def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], partitions: Sequence[str] | None) -> Iterator[Any]:
+    details = {r.name: r for r in (result.verdict.results if result.verdict else ())}
+    for check in checks:
+        outcome, message = (list(result.checks.get(check.name, ("could_not_run", "no result"))) + [""])[:2]
+        metadata: dict[str, Any] = {"outcome": outcome}
+        if message:
+            metadata["message"] = str(message)
+        if result.fresh:
+            metadata["judged"] = "with the version that stands; nothing was stale"
+        found = details.get(check.name)
+        if found is not None:
+            metadata |= {"wanted": found.wanted, "unexpected_rows": found.unexpected_count, "unexpected_share": found.unexpected_share}
+            if found.observed is not None:
+                metadata["observed"] = dg.MetadataValue.json(found.observed) if isinstance(found.observed, (list, dict)) else str(found.observed)
+            if found.unexpected_examples:
+                metadata["examples"] = dg.MetadataValue.md(markdown_table(found.unexpected_examples))
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=check.name,
+            passed=outcome == "passed",
+            severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+            metadata=metadata,
+            description=str(message)[:500] or None,
+        )
+    if result.refused:
+        failed = [f"{name}: {outcome[1]}" for name, outcome in result.checks.items() if outcome[0] != "passed"]
+        raise dg.Failure(description=f"{key.to_user_string()} was not published: {result.refused}. " + "; ".join(failed), allow_retries=False)
+    metadata = {"fingerprint": result.fingerprint, "fresh": result.fresh, **result.metadata}
+    if result.rows is not None:
+        metadata.setdefault("dagster/row_count", result.rows)
+    yield dg.MaterializeResult(asset_key=key, data_version=dg.DataVersion(result.fingerprint), metadata=metadata)

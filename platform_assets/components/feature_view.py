@@ -1,0 +1,43 @@
+"""FeatureView: features from lake tables, by SQL or PySpark."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lakeloop.project import Located, Project, upstream
+from lakeloop.spec import ViewSpec
+from platform_assets.assets import Check, stage_asset
+from platform_assets.components.base import SpecComponent
+from platform_assets.components.scaffolders import FeatureViewScaffolder
+from platform_assets.stages import features
+from platform_assets.stages.base import column_schema, input_key
+
+
+@dg.scaffold_with(FeatureViewScaffolder)
+class FeatureView(SpecComponent[ViewSpec]):
+    """Features of an entity, with event time and known time, computed by a SQL file or a PySpark function."""
+
+    spec_type = ViewSpec
+
+    @classmethod
+    def assets(cls, project: Project, located: Located[ViewSpec]) -> list[dg.AssetsDefinition]:
+        """`features`."""
+        spec = located.spec
+        more = {name: ("key", "Entity key.") for name in spec.keys if name not in spec.columns}
+        if spec.event_time:
+            more |= {spec.event_time: ("timestamp", "Event time."), "known_at": ("timestamp", "When the row could first have been used.")}
+        return [
+            stage_asset(
+                project,
+                located,
+                "features",
+                lambda platform, partitions: features.compute(platform, located, partitions),
+                deps=[input_key(ref) for ref in upstream(project, located)],
+                checks=Check.of(features.suite(spec)),
+                partitions=spec.partitions,
+                schema=column_schema(spec.columns, more),
+                kinds={"delta", "sql" if spec.sql else "pyspark"},
+                code_version=features.CODE_VERSION,
+                tags={"lakeloop/version": str(spec.version)},
+            )
+        ]

@@ -1,0 +1,63 @@
+"""LakeTable: a source, as landed (`raw`) and as typed, deduplicated and checked (`validated`)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from lakeloop.project import Located, Project
+from lakeloop.spec import DeltaTableSource, TableSpec
+from platform_assets.assets import Check, stage_asset
+from platform_assets.components.base import SpecComponent
+from platform_assets.components.scaffolders import LakeTableScaffolder
+from platform_assets.stages import raw, validated
+from platform_assets.stages.base import column_schema
+from resources.lake import TableKey
+
+
+@dg.scaffold_with(LakeTableScaffolder)
+class LakeTable(SpecComponent[TableSpec]):
+    """A table of the lake: files, a function or an existing Delta table, with columns, keys, rules and expectations."""
+
+    spec_type = TableSpec
+
+    @classmethod
+    def assets(cls, project: Project, located: Located[TableSpec]) -> list[dg.AssetsDefinition]:
+        """`raw` (unless adopted) and `validated`."""
+        spec, found = located.spec, []
+        adopted = isinstance(spec.source, DeltaTableSource)
+        if not adopted:
+            found.append(
+                stage_asset(
+                    project,
+                    located,
+                    "raw",
+                    lambda platform, _: raw.land(platform, located, now=datetime.now(UTC)),
+                    deps=[],
+                    checks=Check.of(raw.expectations(spec)),
+                    description=f"{spec.description} As landed, every delivery kept.",
+                    kinds={"delta", "file"} if hasattr(spec.source, "files") else {"delta", "python"},
+                    code_version=raw.CODE_VERSION,
+                )
+            )
+        more = {"known_at": ("timestamp", "When the row could first have been used.")} if spec.event_time else {}
+        if not adopted:
+            more["ingested_at"] = ("timestamp", "When the row landed in this form.")
+        accounting = Check(validated.ACCOUNTING, True, "landed = validated + quarantined + duplicates dropped")
+        found.append(
+            stage_asset(
+                project,
+                located,
+                "validated",
+                lambda platform, partitions: validated.validate(platform, located, partitions),
+                deps=[] if adopted else [TableKey("raw", located.domain, spec.name)],
+                checks=[*Check.of(validated.suite(spec)), accounting],
+                partitions=None if adopted else spec.partitions,
+                description=f"{spec.description} One row per {', '.join(spec.keys)}; typed, deduplicated, checked.",
+                schema=column_schema(spec.columns, more),
+                kinds={"delta", "greatexpectations"},
+                code_version=validated.CODE_VERSION,
+            )
+        )
+        return found

@@ -1,0 +1,30 @@
+"""The resources that assets get: thin, made when they are first used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from resources.lake import Lake
+from resources.settings import Settings
+
+
+class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The lake at a root URL; from the settings when none is given."""
+
+    url: str = ""
+    storage_options: dict[str, str] = {}
+
+    @property
+    def lake(self) -> Lake:
+        """The lake."""
+        return Lake(self.url or Settings.from_environment().lake_url, self.storage_options)
+
+
+def default_resources() -> dict[str, Any]:
+    """Resources that read the settings when they are used."""
+    from resources.spark import SparkResource
+    from resources.tracking import Tracking
+
+    return {"lake": LakeResource(), "spark": SparkResource(), "tracking": Tracking()}

@@ -1,0 +1,24 @@
+"""Dagster's web server behind the Host and Origin guard; takes the options of `dagster-webserver`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagster_webserver import cli
+
+from resources.web_guard import HostAndOriginGuard
+
+
+def main() -> None:
+    """Run the web server; the guard stands in front of everything that it serves, websockets included."""
+    unguarded = cli.create_app_from_workspace_process_context
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return HostAndOriginGuard(unguarded(*args, **kwargs))
+
+    cli.create_app_from_workspace_process_context = guarded  # type: ignore[assignment]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

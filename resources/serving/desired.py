@@ -1,0 +1,113 @@
+"""What should serve and what does, as small files: one per model written by `deployments`, one written by the supervisor.
+
+Level-triggered: whoever starts late or crashes reads the same files again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lakeloop.errors import DataError
+
+HEARTBEAT_S = 10.0
+"""A supervisor that hasn't written for so long is gone."""
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A model version that should serve under a name."""
+
+    name: str
+    version: str
+    uri: str
+    task: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a supervisor last said: where it serves, and the state (`loading`, `ready`, `failed`) of each model."""
+
+    at: float
+    pid: int
+    address: str
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a wait ended."""
+
+    state: Literal["serving", "nobody", "failed", "timeout"]
+    address: str = ""
+    message: str = ""
+
+
+def write_desired(folder: Path, deployment: Deployment) -> None:
+    """State that a version should serve; replaces what was stated for the name."""
+    if not _NAME.fullmatch(deployment.name):
+        raise DataError(f"wanted a model name such as domain.workflow, found {deployment.name!r}")
+    write_json(folder / "desired" / f"{deployment.name}.json", asdict(deployment))
+
+
+def read_desired(folder: Path) -> dict[str, Deployment]:
+    """What should serve, by model name; a file that can't be read is left out."""
+    found = {}
+    for path in sorted((folder / "desired").glob("*.json")):
+        try:
+            deployment = Deployment(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue
+        found[deployment.name] = deployment
+    return found
+
+
+def read_status(folder: Path, now: float | None = None) -> Status | None:
+    """What the supervisor said; None when there is none, or it has fallen silent."""
+    try:
+        status = Status(**json.loads((folder / "status.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return status if (time.time() if now is None else now) - status.at < HEARTBEAT_S and _alive(status.pid) else None
+
+
+def wait_until_serving(folder: Path, name: str, version: str, timeout_s: float, *, sleep: Callable[[float], None] = time.sleep) -> Outcome:
+    """Wait until a supervisor says that it serves a version, or that it can't."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        status = read_status(folder)
+        if status is None:
+            return Outcome("nobody", "", "no supervisor runs here; it serves this version when it starts (lakeloop up)")
+        model = status.models.get(name, {})
+        if model.get("version") == version and model.get("state") == "ready":
+            return Outcome("serving", status.address)
+        if model.get("failed_version") == version:
+            return Outcome("failed", status.address, str(model.get("message")))
+        if time.monotonic() > deadline:
+            return Outcome("timeout", status.address, f"not ready after {timeout_s:g} s")
+        sleep(0.2)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

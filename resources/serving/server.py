@@ -1,0 +1,204 @@
+"""KServe's model server on an inherited socket, with prediction requests answered by our codec in front of KServe's own app.
+
+Started by the supervisor. KServe's default decoding takes one tensor only and answers NaN as invalid JSON; its readiness, metadata and
+metrics endpoints are used as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from resources.model_format import ServableModel, load_model
+from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2
+from resources.serving.desired import write_json
+from resources.web_guard import App, HostAndOriginGuard, Receive, Scope, Send, answer
+
+MOST_BYTES = 16 * 2**20
+DRAIN_S = 10.0
+_V1 = re.compile(r"^/v1/models/([^/:]+):predict$")
+_V2 = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?/infer$")
+
+
+class Predictions:
+    """ASGI: V1 and V2 prediction requests; everything else goes on to KServe's app."""
+
+    def __init__(self, models: Mapping[str, ServableModel], app: App) -> None:
+        self.models, self.app, self.draining = models, app, False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        close = [(b"connection", b"close")] if self.draining else []
+
+        async def closing(message: Any) -> None:
+            if self.draining and message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            await send(message)
+
+        path = unquote(scope["path"])
+        v1, v2 = _V1.match(path), _V2.match(path)
+        if scope["method"] != "POST" or not (v1 or v2):
+            await self.app(scope, receive, closing)
+            return
+        try:
+            content = await self._predict(path, v1, v2, receive)
+            await answer(send, 200, orjson.dumps(content), close)
+        except RequestError as error:
+            await answer(send, error.status, {"error": error.message, "field": error.field}, close)
+        except Exception as error:  # the process boundary: a model's failure is told by id, not by traceback
+            ticket = uuid.uuid4().hex[:12]
+            print(f"prediction failed [{ticket}]: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            await answer(send, 500, {"error": f"the model failed on this request; see the server's log for {ticket}"}, close)
+
+    async def _predict(self, path: str, v1: Any, v2: Any, receive: Receive) -> Any:
+        import asyncio
+
+        found = v1 or v2
+        model = self.models.get(found[1])
+        if model is None:
+            from lakeloop.errors import nearest
+
+            raise RequestError(f"no model {found[1]!r} is served; {nearest(found[1], self.models)}", field="model", status=404)
+        if v2 and v2[2] and v2[2] != model.version:
+            raise RequestError(f"version {v2[2]} is not served, version {model.version} is", field="version", status=404)
+        body = await _body(receive)
+        try:
+            request = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise RequestError(f"the body is no JSON: {error}") from error
+        frame = decode_v1(request, model.fields) if v1 else decode_v2(request, model.fields)
+        scores = await asyncio.to_thread(model.predict, frame) if len(frame) > 100 else model.predict(frame)
+        if v1:
+            return encode_v1(scores, model.name, model.version)
+        return encode_v2(scores, model.name, model.version, request.get("id"))
+
+
+async def _body(receive: Receive) -> bytes:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestError("the client went away", status=400)
+        part = message.get("body", b"")
+        size += len(part)
+        if size > MOST_BYTES:
+            raise RequestError(f"wanted a body of at most {MOST_BYTES // 2**20} MiB", status=413)
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def load(deployments: list[dict[str, Any]], tracking_uri: str) -> tuple[dict[str, ServableModel], dict[str, str]]:
+    """Load what should serve: models by name, and why others could not be loaded."""
+    models, problems = {}, {}
+    for wanted in deployments:
+        try:
+            model = load_model(wanted["uri"], tracking_uri)
+            model.name, model.version = wanted["name"], wanted["version"]
+            models[wanted["name"]] = model
+        except Exception as error:  # whatever a broken model raises is its state, not the server's end
+            problems[wanted["name"]] = f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+    return models, problems
+
+
+def main() -> None:
+    """Load, report, serve until told to drain (SIGUSR1), to stop (SIGTERM), or until the supervisor is gone (standard input ends)."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--report", type=Path, required=True)
+    parser.add_argument("--tracking-uri", required=True)
+    options = parser.parse_args()
+    # KServe parses the command line when it is imported.
+    sys.argv = [sys.argv[0], "--enable_docs_url", "False"]
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    models, problems = load(json.loads(options.state.read_text()), options.tracking_uri)
+    if problems:
+        write_json(options.report, {"problems": problems, "ready": False})
+        raise SystemExit(3)
+
+    from kserve import Model, ModelServer
+    from kserve.model_server import app as kserve_app
+    from kserve.protocol.rest.server import RESTServer
+
+    listener = socket.socket(fileno=options.fd)
+    server = ModelServer(enable_grpc=False, workers=1)
+    for name, model in models.items():
+        # A warm-up, so that the first request isn't the slowest.
+        _warm(model)
+        server.register_model(_served(Model, name, model))
+    rest = RESTServer("kserve.model_server:app", server.dataplane, server.model_repository_extension, 0, grace_period=int(DRAIN_S))
+    rest.create_application()
+    predictions = Predictions(models, kserve_app)
+    rest.config.app = HostAndOriginGuard(predictions)  # type: ignore[assignment]
+    rest.config.host = "127.0.0.1"
+    rest.config.access_log = False
+
+    def drain(*_: Any) -> None:
+        predictions.draining = True
+        threading.Thread(target=_drain, args=(rest._server,), daemon=True).start()
+
+    signal.signal(signal.SIGUSR1, drain)
+    write_json(options.report, {"problems": {}, "ready": True})
+    rest._server.run(sockets=[listener])
+
+
+def _drain(server: Any) -> None:
+    """Stop accepting, let clients finish (their next answer closes the connection), then exit."""
+    for listening in server.servers:
+        listening.get_loop().call_soon_threadsafe(listening.close)
+    deadline = time.monotonic() + DRAIN_S
+    while time.monotonic() < deadline and server.server_state.connections:
+        time.sleep(0.1)
+    server.should_exit = True
+
+
+def _follow_parent() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(DRAIN_S + 2)
+    os._exit(1)
+
+
+def _warm(model: ServableModel) -> None:
+    import pandas as pd
+
+    model.predict(pd.DataFrame({f.name: pd.Series([None], dtype=object if f.kind == "string" else "float64") for f in model.fields}))
+
+
+def _served(base: Any, name: str, model: ServableModel) -> Any:
+    """KServe's view of a model: its readiness and metadata."""
+
+    class Served(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(name)
+            self.ready = True
+
+        async def get_input_types(self) -> list[dict[str, Any]]:
+            return [{"name": f.name, "datatype": "BYTES" if f.kind == "string" else "FP64", "shape": [-1]} for f in model.fields]
+
+        async def get_output_types(self) -> list[dict[str, Any]]:
+            return [{"name": "prediction", "datatype": "FP64", "shape": [-1]}]
+
+    return Served()
+
+
+if __name__ == "__main__":
+    main()
