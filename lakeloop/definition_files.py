@@ -18,7 +18,16 @@ SPECS: dict[str, type[TableSpec] | type[ViewSpec] | type[WorkflowSpec]] = {
     "platform_assets.components.FeatureView": ViewSpec,
     "platform_assets.components.MLWorkflow": WorkflowSpec,
 }
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML's safe subset, in which only true and false are booleans: `on:` is a key and NO a country, as in YAML 1.2."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
 Path_ = tuple[str | int, ...]
 
 

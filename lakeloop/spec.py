@@ -327,6 +327,12 @@ class Retrain(Spec):
     on: list[Literal["data", "drift", "live_quality"]] = Field(default_factory=list)
     cooldown: Duration = timedelta(0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_key(cls, value: Any) -> Any:
+        # YAML 1.1, which other loaders read, takes the key `on` for true.
+        return {"on" if key is True else key: val for key, val in value.items()} if isinstance(value, dict) else value
+
 
 class WorkflowSpec(Described):
     """An MLWorkflow: from spine, label and features to a released, served model."""
