@@ -92,7 +92,13 @@ def point_in_time_join(spine: pa.Table, features: Sequence[FeatureRows], *, at: 
 
 
 def join_exact(
-    spine: pa.Table, rows: pa.Table, *, on: Sequence[str], columns: Mapping[str, str], known_at: str | None, known_by: datetime | None = None
+    spine: pa.Table,
+    rows: pa.Table,
+    *,
+    on: Sequence[str],
+    columns: Mapping[str, str],
+    known_at: str | None,
+    known_by: datetime | None = None,
 ) -> pa.Table:
     """Look up rows by equal keys, the version known last where there are several; for labels.
 
@@ -159,7 +165,9 @@ def _running_best(entity: np.ndarray, event: np.ndarray, known: np.ndarray, rows
     """Position of the greatest (event, known, row) so far, within each entity; inputs sorted by entity and time of use."""
     count = len(entity)
     same = entity[1:] == entity[:-1]
-    rising = (event[1:] > event[:-1]) | ((event[1:] == event[:-1]) & ((known[1:] > known[:-1]) | ((known[1:] == known[:-1]) & (rows[1:] > rows[:-1]))))
+    rising = (event[1:] > event[:-1]) | (
+        (event[1:] == event[:-1]) & ((known[1:] > known[:-1]) | ((known[1:] == known[:-1]) & (rows[1:] > rows[:-1])))
+    )
     position = np.arange(count)
     if bool(np.all(rising | ~same)):
         return position

@@ -94,7 +94,9 @@ def cast_exactly(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
             changed = pc.or_(changed, pc.fill_null(pc.greater(pc.abs(values.cast(pa.int64())), EXACT_INTEGERS), False))
         if pc.any(changed).as_py():
             row = pc.index(changed, True).as_py()
-            raise DataError(f"{where}: column {field.name}: {values[row].as_py()!r} (row {row}) would change as {field.type}; nothing was written")
+            raise DataError(
+                f"{where}: column {field.name}: {values[row].as_py()!r} (row {row}) would change as {field.type}; nothing was written"
+            )
         columns.append(cast)
     return pa.table(columns, schema=schema)
 
@@ -167,7 +169,10 @@ def set_aside(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, sp
         return conformed
     bad = conformed.valid.filter(pa.array(mask))
     personal = {name for name, column in spec.columns.items() if column.personal}
-    raw = [json.dumps({n: MASK if n in personal and v is not None else v for n, v in row.items()}, default=str) for row in bad.select(list(spec.columns)).to_pylist()]
+    raw = [
+        json.dumps({n: MASK if n in personal and v is not None else v for n, v in row.items()}, default=str)
+        for row in bad.select(list(spec.columns)).to_pylist()
+    ]
     nulls = pa.nulls(bad.num_rows)
     times = bad[spec.event_time].cast(pa.timestamp("us", tz="UTC")) if spec.event_time else nulls.cast(pa.timestamp("us", tz="UTC"))
     rows = pa.table(
@@ -177,9 +182,7 @@ def set_aside(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, sp
         ],
         schema=quarantine_schema(),
     )  # fmt: skip
-    return replace(
-        conformed, valid=conformed.valid.filter(pa.array(~mask)), quarantined=pa.concat_tables([conformed.quarantined, rows])
-    )
+    return replace(conformed, valid=conformed.valid.filter(pa.array(~mask)), quarantined=pa.concat_tables([conformed.quarantined, rows]))
 
 
 def quarantine_schema() -> pa.Schema:
@@ -188,7 +191,15 @@ def quarantine_schema() -> pa.Schema:
 
     moment = pa.timestamp("us", tz="UTC")
     return pa.schema(
-        [("rule", pa.string()), ("reason", pa.string()), ("raw", pa.string()), ("event_time", moment), ("_file", pa.string()), ("_row", pa.int64()), ("ingested_at", moment)]
+        [
+            ("rule", pa.string()),
+            ("reason", pa.string()),
+            ("raw", pa.string()),
+            ("event_time", moment),
+            ("_file", pa.string()),
+            ("_row", pa.int64()),
+            ("ingested_at", moment),
+        ]
     )
 
 
@@ -246,7 +257,9 @@ def _versions(good: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataF
         pl.col("ingested_at").min().over([*keys, "_streak"]).alias("ingested_at"),
         (pl.col("_streak") > 1).alias("_corrects"),
         # The row that stays is the last one among the current landings; a key that only older landings have has vanished.
-        (pl.col("_current") & (pl.col("_landed_order") == pl.col("_landed_order").filter(pl.col("_current")).max().over(keys))).alias("_kept"),
+        (pl.col("_current") & (pl.col("_landed_order") == pl.col("_landed_order").filter(pl.col("_current")).max().over(keys))).alias(
+            "_kept"
+        ),
     )
     kept = last.filter("_kept")
     rest = last.filter(~pl.col("_kept")).unique([*keys, "_streak"], keep="last", maintain_order=True)
@@ -260,7 +273,11 @@ def _known(rows: pl.DataFrame, spec: TableSpec, until: datetime | None) -> pl.Da
     if not spec.event_time:
         return rows.with_columns(pl.col("_corrects").alias("_live"))
     moment = pl.Datetime("us", "UTC")
-    at = pl.col(spec.event_time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC") if spec.columns[spec.event_time].type == "date" else pl.col(spec.event_time)
+    at = (
+        pl.col(spec.event_time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        if spec.columns[spec.event_time].type == "date"
+        else pl.col(spec.event_time)
+    )
     late = pl.lit(True) if until is None else at >= pl.lit(until.astimezone(UTC), dtype=moment)
     live = pl.col("_corrects") | late
     due = at + spec.known_delay
@@ -279,7 +296,10 @@ def _quarantine(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.T
     hidden = {part for name, column in spec.columns.items() if column.personal for part in (column.source or [name])}
     landed = frame[bad["_position"].to_list()]
     own = [c for c in landed.columns if not c.startswith("_") and c != "ingested_at"]
-    raw = [json.dumps({n: MASK if n in hidden and v is not None else v for n, v in row.items()}, default=str) for row in landed.select(own).iter_rows(named=True)]
+    raw = [
+        json.dumps({n: MASK if n in hidden and v is not None else v for n, v in row.items()}, default=str)
+        for row in landed.select(own).iter_rows(named=True)
+    ]
     moment = pa.timestamp("us", tz="UTC")
     times = bad[spec.event_time].to_arrow().cast(moment) if spec.event_time else pa.nulls(bad.height, moment)
     return pa.table(
@@ -295,7 +315,11 @@ def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
     import pyarrow as pa
 
     moment = pa.timestamp("us", tz="UTC")
-    types = {name: arrow_type(column.type) for name, column in spec.columns.items()} | {"known_at": moment, "ingested_at": moment, "_live": pa.bool_()}
+    types = {name: arrow_type(column.type) for name, column in spec.columns.items()} | {
+        "known_at": moment,
+        "ingested_at": moment,
+        "_live": pa.bool_(),
+    }
     return rows.to_arrow().cast(pa.schema([pa.field(name, types[name]) for name in rows.columns]))
 
 
@@ -350,7 +374,9 @@ def _double(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, 
         number = text.str.strip_chars().cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number), why
     if kind.is_integer():
-        return pl.when(text.cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).then(text.cast(pl.Float64)), "a number that a double holds"
+        return pl.when(text.cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).then(
+            text.cast(pl.Float64)
+        ), "a number that a double holds"
     if kind.is_float() or kind.is_decimal():
         number = text.cast(pl.Float64)
         return pl.when(number.is_finite()).then(number), why
@@ -423,7 +449,14 @@ def _localised(local: pl.Expr, zone: str | None) -> pl.Expr:
     return local.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
 
 
-_PARSERS: dict[str, Any] = {"string": _string, "integer": _integer, "double": _double, "boolean": _boolean, "date": _date, "timestamp": _timestamp}
+_PARSERS: dict[str, Any] = {
+    "string": _string,
+    "integer": _integer,
+    "double": _double,
+    "boolean": _boolean,
+    "date": _date,
+    "timestamp": _timestamp,
+}
 
 
 def _polars_type(kind: ColumnType) -> pl.DataType:
@@ -451,7 +484,7 @@ def _cannot_hold(found: pa.DataType, wanted: pa.DataType) -> str:
         return ""
     if pa.types.is_timestamp(wanted):
         if not pa.types.is_timestamp(found):
-            return ""  if pa.types.is_date(found) else ", which is no time"
+            return "" if pa.types.is_date(found) else ", which is no time"
         return "" if found.tz else ", which has no time zone"
     if any(test(wanted) for test in number):
         return "" if any(test(found) for test in number) else ", which is no number"

@@ -74,7 +74,11 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
     if champion is None:
         return Decision("promote", f"it passes its gates ({evidence.primary} {evidence.value:.4f}) and there is no champion", facts)
     if evidence.champion != champion:
-        return Decision("refuse", f"it was compared with version {evidence.champion or 'none'}, but the champion is {champion}; evaluate it again", facts)
+        return Decision(
+            "refuse",
+            f"it was compared with version {evidence.champion or 'none'}, but the champion is {champion}; evaluate it again",
+            facts,
+        )
     gate = gates.get(CHAMPION_GATE)
     if gate is None or gate.max_drop is None:
         return Decision("promote", f"it passes its gates ({evidence.primary} {evidence.value:.4f})", facts)

@@ -101,7 +101,9 @@ def spec_errors(error: ValidationError, model: type[BaseModel], definition: Defi
     """Turn pydantic's errors into ours, one per offending key."""
     found: dict[tuple[Any, ...], SpecError] = {}
     for item in error.errors(include_url=False):
-        path = tuple(part for part in item["loc"] if isinstance(part, int) or part in _written(definition, item["loc"]) or part == item["loc"][-1])
+        path = tuple(
+            part for part in item["loc"] if isinstance(part, int) or part in _written(definition, item["loc"]) or part == item["loc"][-1]
+        )
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = f"unknown key {str(path[-1])!r}; {nearest(str(path[-1]), _fields_at(model, path[:-1]))}"
@@ -121,14 +123,21 @@ def _definition(value: Any, lines: Mapping[Path_, int], shown: str) -> Definitio
         return SpecError(f"wanted `type` and `attributes`, found a {type(value).__name__}", file=shown, line=1)
     for key in value:
         if key not in ("type", "attributes", "requirements", "template_vars_module", "post_processing"):
-            return SpecError(f"unknown key {str(key)!r}; {nearest(str(key), ['type', 'attributes'])}", file=shown, line=lines.get((key,)), key=str(key))
+            return SpecError(
+                f"unknown key {str(key)!r}; {nearest(str(key), ['type', 'attributes'])}", file=shown, line=lines.get((key,)), key=str(key)
+            )
     kind = value.get("type")
     if kind not in SPECS:
         what = "`type` is missing" if kind is None else f"unknown type {kind!r}"
         return SpecError(f"{what}; {nearest(str(kind), SPECS)}", file=shown, line=lines.get(("type",), 1), key="type")
     attributes = value.get("attributes")
     if not isinstance(attributes, dict):
-        return SpecError(f"wanted a mapping under `attributes`, found {_short(attributes)}", file=shown, line=lines.get(("attributes",), 1), key="attributes")
+        return SpecError(
+            f"wanted a mapping under `attributes`, found {_short(attributes)}",
+            file=shown,
+            line=lines.get(("attributes",), 1),
+            key="attributes",
+        )
     return Definition(shown, kind, attributes, lines)
 
 
@@ -140,7 +149,9 @@ def _collect(node: Any, path: Path_, lines: dict[Path_, int], shown: str) -> lis
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in seen:
-                errors.append(SpecError(f"the key {name!r} is here a second time; the first is on line {seen[name]}", file=shown, line=line, key=name))
+                errors.append(
+                    SpecError(f"the key {name!r} is here a second time; the first is on line {seen[name]}", file=shown, line=line, key=name)
+                )
             seen[name] = line
             lines[(*path, name)] = line
             errors += _collect(value, (*path, name), lines, shown)

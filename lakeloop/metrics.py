@@ -167,7 +167,9 @@ def evaluate(task: Task, y: Array, score: Array, *, seed: int = 0, resamples: in
     return found
 
 
-def paired_difference(task: Task, name: str, y: Array, a: Array, b: Array, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float, float]:
+def paired_difference(
+    task: Task, name: str, y: Array, a: Array, b: Array, *, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float, float]:
     """How much better `a` is than `b` on the same rows, with a 95% interval; positive is better whatever the metric's direction."""
     _fits(y, a)
     _fits(y, b)
@@ -193,7 +195,11 @@ def by_slice(task: Task, y: Array, score: Array, values: Sequence[Any], name: st
         mask = inverse == index
         part, truth = score[mask], y[mask]
         value = metric.weighted(truth, part, np.ones(len(part)))
-        error = _standard_error([metric.weighted(truth, part, w) for w in _draws(len(part), seed, RESAMPLES // 2)]) if np.isfinite(value) else float("nan")
+        error = (
+            _standard_error([metric.weighted(truth, part, w) for w in _draws(len(part), seed, RESAMPLES // 2)])
+            if np.isfinite(value)
+            else float("nan")
+        )
         rows.append(
             {
                 "slice": str(unique[index]), "n": int(counts[index]), "metric": name, "value": value,

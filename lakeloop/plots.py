@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from lakeloop.metrics import MetricValue
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
-WINDOW_COLOURS = {"train": BLUE, "validation": GREEN, "test": ORANGE, "gap": "#CCCCCC", "before": "#E5E5E5", "unlabelled": GREY, "after": "#F0E442"}
+WINDOW_COLOURS = {
+    "train": BLUE,
+    "validation": GREEN,
+    "test": ORANGE,
+    "gap": "#CCCCCC",
+    "before": "#E5E5E5",
+    "unlabelled": GREY,
+    "after": "#F0E442",
+}
 
 
 def _figure(columns: int = 1, height: float = 3.4) -> tuple[Any, Any]:
@@ -112,7 +120,13 @@ def plot_residuals(y: np.ndarray, score: np.ndarray) -> bytes:
     low, high = np.quantile(np.concatenate([y, score]), [0.005, 0.995])
     left.hexbin(score, y, gridsize=40, extent=(float(score.min()), float(score.max()), low, high), bins="log", cmap="Blues", mincnt=1)
     left.plot([low, high], [low, high], color=ORANGE, linewidth=0.8, linestyle="--")
-    left.set(title="Truth over prediction", xlabel="predicted", ylabel="observed", xlim=(float(score.min()), float(score.max())), ylim=(low, high))
+    left.set(
+        title="Truth over prediction",
+        xlabel="predicted",
+        ylabel="observed",
+        xlim=(float(score.min()), float(score.max())),
+        ylim=(low, high),
+    )
     errors = score - y
     right.hist(np.clip(errors, *np.quantile(errors, [0.005, 0.995])), bins=60, color=BLUE)
     right.axvline(0, color=ORANGE, linewidth=0.8)

@@ -263,7 +263,13 @@ def _check_query(project: Project, located: Located[Any], file: str, needed: Ite
         name = ".".join(table.parts)
         ref = project.find(located.domain, name)
         if ref is None or len(table.parts) > 2:
-            errors.append(SpecError(f"no table or view {name!r}; {nearest(name, [f'{d}.{n}' for d, n in [*project.tables, *project.views]])}", file=query.file, line=table.line))
+            errors.append(
+                SpecError(
+                    f"no table or view {name!r}; {nearest(name, [f'{d}.{n}' for d, n in [*project.tables, *project.views]])}",
+                    file=query.file,
+                    line=table.line,
+                )
+            )
         else:
             schemas[table.parts] = columns_of(project, ref)
     if errors:
@@ -273,7 +279,9 @@ def _check_query(project: Project, located: Located[Any], file: str, needed: Ite
     except SpecError as error:
         available = sorted({column for columns in schemas.values() for column in columns})
         words = [word.strip("'.,") for word in error.message.split()]
-        unknown = next((w for w in words if w.isidentifier() and difflib.get_close_matches(w, available, 1, 0.6) and w not in available), None)
+        unknown = next(
+            (w for w in words if w.isidentifier() and difflib.get_close_matches(w, available, 1, 0.6) and w not in available), None
+        )
         hint = f"; {nearest(unknown, available)}" if unknown else ""
         return [SpecError(error.message + hint, file=error.file, line=error.line)]
     for name, path in needed:
@@ -300,7 +308,9 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
         for ref in upstream(project, view):
             other = _spec(project, ref).partitions
             if other and other.grain != spec.partitions.grain:
-                errors.append(view.definition.error(f"wanted the grain of {ref.name} ({other.grain}), found {spec.partitions.grain}", "partitions"))
+                errors.append(
+                    view.definition.error(f"wanted the grain of {ref.name} ({other.grain}), found {spec.partitions.grain}", "partitions")
+                )
     return errors
 
 
@@ -333,11 +343,17 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
     errors = _check_query(project, workflow, spec.spine, [(key, ("keys",)) for key in spec.keys] + [(spec.predict_at, ("predict_at",))])
     label_ref = project.find(workflow.domain, spec.label.view)
     if label_ref is None or label_ref.kind != "view":
-        errors.append(at.error(f"no feature view {spec.label.view!r}; {nearest(spec.label.view, [n for _, n in project.views])}", "label", "view"))
+        errors.append(
+            at.error(f"no feature view {spec.label.view!r}; {nearest(spec.label.view, [n for _, n in project.views])}", "label", "view")
+        )
     else:
         view = _spec(project, label_ref)
         if spec.label.column not in view.columns:
-            errors.append(at.error(f"{spec.label.view} has no column {spec.label.column!r}; {nearest(spec.label.column, view.columns)}", "label", "column"))
+            errors.append(
+                at.error(
+                    f"{spec.label.view} has no column {spec.label.column!r}; {nearest(spec.label.column, view.columns)}", "label", "column"
+                )
+            )
         for key in view.keys:
             if key not in spec.keys:
                 errors.append(at.error(f"the label is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "keys"))
@@ -353,7 +369,9 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
         source = _spec(project, ref)
         for key in source.keys:
             if key not in spec.keys:
-                errors.append(at.error(f"{name} is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "features", name))
+                errors.append(
+                    at.error(f"{name} is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "features", name)
+                )
         if wanted.max_age is not None and source.event_time is None:
             errors.append(at.error(f"{name} is static (it has no event time), so its values have no age", "features", name, "max_age"))
         available = _feature_names(source)
@@ -362,21 +380,32 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
                 errors.append(at.error(f"{name} has no column {column!r}; {nearest(column, available)}", "features", name))
             elif column not in available:
                 why = f"a {source.columns[column].type}" if column not in source.keys else "a key"
-                errors.append(at.error(f"{name}.{column} is {why}, which can't be an input of a model; derive a number in a view", "features", name))
+                errors.append(
+                    at.error(f"{name}.{column} is {why}, which can't be an input of a model; derive a number in a view", "features", name)
+                )
             output = f"{ref.name}__{column}"
             if output in outputs:
                 errors.append(at.error(f"{name}.{column} and {outputs[output]} would both be called {output}", "features", name))
             outputs[output] = f"{name}.{column}"
     for index, column in enumerate(spec.evaluation.slices):
         if column not in spec.keys and not any(output.endswith(f"__{column}") for output in outputs):
-            errors.append(at.error(f"no key or feature {column!r}; {nearest(column, [*spec.keys, *(o.split('__', 1)[1] for o in outputs)])}", "evaluation", "slices", index))
+            errors.append(
+                at.error(
+                    f"no key or feature {column!r}; {nearest(column, [*spec.keys, *(o.split('__', 1)[1] for o in outputs)])}",
+                    "evaluation",
+                    "slices",
+                    index,
+                )
+            )
     errors += _told(at, ("evaluation", "primary"), lambda: check_metric(spec.task, spec.evaluation.primary))
     for name in spec.gates:
         if name != "champion":
             errors += _told(at, ("gates", name), lambda name=name: check_metric(spec.task, name))  # type: ignore[misc]
     errors += _told(at, ("model",), lambda: check_model(spec.model, spec.task))
     columns = {*spec.keys, spec.predict_at, *outputs}
-    errors += _check_expectations(workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"})
+    errors += _check_expectations(
+        workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"}
+    )
     errors += _check_expectations(workflow, "expectations.predictions", spec.expectations.get("predictions", []), {*columns, "prediction"})
     if spec.partitions is None:
         errors.append(at.error("wanted partitions: predictions are made by partition", "partitions"))
@@ -392,7 +421,9 @@ def _told(definition: Definition, path: tuple[str, ...], attempt: Any) -> list[S
     return []
 
 
-def _check_expectations(located: Located[Any], path: str, expectations: Iterable[Expectation], columns: Iterable[str | None] | Mapping[str, Any]) -> list[SpecError]:
+def _check_expectations(
+    located: Located[Any], path: str, expectations: Iterable[Expectation], columns: Iterable[str | None] | Mapping[str, Any]
+) -> list[SpecError]:
     from lakeloop.expectation_names import EXPECTATIONS
 
     available = sorted(c for c in columns if c)
@@ -400,15 +431,23 @@ def _check_expectations(located: Located[Any], path: str, expectations: Iterable
     for index, expectation in enumerate(expectations):
         place: tuple[str | int, ...] = (*path.split("."), index)
         if expectation.type not in EXPECTATIONS:
-            errors.append(located.definition.error(f"no expectation {expectation.type!r}; {nearest(expectation.type, EXPECTATIONS)}", *place))
+            errors.append(
+                located.definition.error(f"no expectation {expectation.type!r}; {nearest(expectation.type, EXPECTATIONS)}", *place)
+            )
             continue
         for name in expectation.kwargs:
             if name not in EXPECTATIONS[expectation.type]:
-                errors.append(located.definition.error(f"{expectation.type} has no {name!r}; {nearest(name, EXPECTATIONS[expectation.type])}", *place, expectation.type))
+                errors.append(
+                    located.definition.error(
+                        f"{expectation.type} has no {name!r}; {nearest(name, EXPECTATIONS[expectation.type])}", *place, expectation.type
+                    )
+                )
         named = [expectation.kwargs.get(k) for k in ("column", "column_A", "column_B")] + list(expectation.kwargs.get("column_list") or [])
         for column in named:
             if column is not None and column not in available:
-                errors.append(located.definition.error(f"no column {column!r}; {nearest(str(column), available)}", *place, expectation.type))
+                errors.append(
+                    located.definition.error(f"no column {column!r}; {nearest(str(column), available)}", *place, expectation.type)
+                )
     return errors
 
 
@@ -425,5 +464,7 @@ def _check_rules(table: Located[TableSpec]) -> list[SpecError]:
             continue
         for column in tree.find_all(exp.Column):
             if column.name not in table.spec.columns:
-                errors.append(table.definition.error(f"no column {column.name!r}; {nearest(column.name, table.spec.columns)}", "rules", name))
+                errors.append(
+                    table.definition.error(f"no column {column.name!r}; {nearest(column.name, table.spec.columns)}", "rules", name)
+                )
     return errors

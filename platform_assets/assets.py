@@ -43,7 +43,8 @@ class Check:
         from lakeloop.verdicts import wanted_sentence
 
         return [
-            Check(name, e.severity == "blocking", wanted_sentence(e)[:200]) for name, e in zip(check_names(expectations), expectations, strict=True)
+            Check(name, e.severity == "blocking", wanted_sentence(e)[:200])
+            for name, e in zip(check_names(expectations), expectations, strict=True)
         ]
 
 
@@ -123,7 +124,9 @@ def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform
     from resources.settings import Settings
 
     return Platform(
-        settings=replace(Settings.from_environment(), tracking_uri=context.resources.tracking.uri, lake_url=context.resources.lake.lake.url),
+        settings=replace(
+            Settings.from_environment(), tracking_uri=context.resources.tracking.uri, lake_url=context.resources.lake.lake.url
+        ),
         project=project,
         lake=context.resources.lake.lake,
         spark_resource=context.resources.spark,
@@ -142,10 +145,29 @@ def write_checks(platform: Platform, key: TableKey, result: StageResult, partiti
 
     import pyarrow as pa
 
-    text = ("stage", "domain", "name", "partitions", "check", "expectation", "severity", "outcome", "wanted", "observed", "message", "fingerprint", "run_id")
+    text = (
+        "stage",
+        "domain",
+        "name",
+        "partitions",
+        "check",
+        "expectation",
+        "severity",
+        "outcome",
+        "wanted",
+        "observed",
+        "message",
+        "fingerprint",
+        "run_id",
+    )
     schema = pa.schema(
         [(name, pa.string()) for name in text]
-        + [("unexpected_count", pa.int64()), ("unexpected_share", pa.float64()), ("published", pa.bool_()), ("at", pa.timestamp("us", tz="UTC"))]
+        + [
+            ("unexpected_count", pa.int64()),
+            ("unexpected_share", pa.float64()),
+            ("published", pa.bool_()),
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
     )
     now = datetime.now(UTC)
     rows = [
@@ -174,7 +196,9 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], part
         if found is not None:
             metadata |= {"wanted": found.wanted, "unexpected_rows": found.unexpected_count, "unexpected_share": found.unexpected_share}
             if found.observed is not None:
-                metadata["observed"] = dg.MetadataValue.json(found.observed) if isinstance(found.observed, (list, dict)) else str(found.observed)
+                metadata["observed"] = (
+                    dg.MetadataValue.json(found.observed) if isinstance(found.observed, (list, dict)) else str(found.observed)
+                )
             if found.unexpected_examples:
                 metadata["examples"] = dg.MetadataValue.md(markdown_table(found.unexpected_examples))
         yield dg.AssetCheckResult(
@@ -187,7 +211,9 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], part
         )
     if result.refused:
         failed = [f"{name}: {outcome[1]}" for name, outcome in result.checks.items() if outcome[0] != "passed"]
-        raise dg.Failure(description=f"{key.to_user_string()} was not published: {result.refused}. " + "; ".join(failed), allow_retries=False)
+        raise dg.Failure(
+            description=f"{key.to_user_string()} was not published: {result.refused}. " + "; ".join(failed), allow_retries=False
+        )
     metadata = {"fingerprint": result.fingerprint, "fresh": result.fresh, **result.metadata}
     if result.rows is not None:
         metadata.setdefault("dagster/row_count", result.rows)

@@ -13,7 +13,17 @@ from lakeloop.project import Project, load_project
 from resources.settings import PROJECT_ROOT
 
 DEFS = PROJECT_ROOT / "platform_assets" / "defs"
-PRELOADED = ["dagster", "platform_assets.definitions", "great_expectations", "polars", "deltalake", "pyarrow.compute", "pandas", "mlflow", "dagster_mlflow"]
+PRELOADED = [
+    "dagster",
+    "platform_assets.definitions",
+    "great_expectations",
+    "polars",
+    "deltalake",
+    "pyarrow.compute",
+    "pandas",
+    "mlflow",
+    "dagster_mlflow",
+]
 """Imported once by the fork server of the step processes; importing is all that happens there."""
 
 
@@ -56,9 +66,7 @@ def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None)
         sensors=automation.sensors,
         schedules=automation.schedules,
         jobs=automation.jobs,
-        executor=dg.multiprocess_executor.configured(
-            {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
-        ),
+        executor=dg.multiprocess_executor.configured({"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}),
     )
 
 

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakeloop.errors import Conflict, DataError, LakeloopError, NotPublished
+from lakeloop.errors import Conflict, DataError, NotPublished
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -267,9 +266,7 @@ class Lake:
         if table is not None and len(table.file_uris()) > _COMPACT_AT:
             table.optimize.compact()
 
-    def _commit(
-        self, key: TableKey, rows: pa.Table, partitions: Sequence[str], mode: str, metadata: Mapping[str, str]
-    ) -> int:
+    def _commit(self, key: TableKey, rows: pa.Table, partitions: Sequence[str], mode: str, metadata: Mapping[str, str]) -> int:
         import deltalake
 
         table = self.open(key)
@@ -296,9 +293,7 @@ class Lake:
             raise Conflict(f"{key}: wanted to write version {before + 1}, found version {written.version()}: another writer is at work")
         return written.version()
 
-    def _replacement(
-        self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str
-    ) -> dict[str, Any]:
+    def _replacement(self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str) -> dict[str, Any]:
         import pyarrow as pa
 
         old = {f.name: f.type for f in pa.schema(table.schema())}
@@ -380,9 +375,7 @@ def read_table(table: DeltaTable, columns: Sequence[str] | None = None, partitio
         columns=list(columns) if columns is not None else None,
         partitions=[(PARTITION, "in", wanted)] if wanted is not None else None,
     )
-    plain = [
-        field.with_type(_plain_type(field.type)) if _plain_type(field.type) != field.type else field for field in rows.schema
-    ]
+    plain = [field.with_type(_plain_type(field.type)) if _plain_type(field.type) != field.type else field for field in rows.schema]
     return rows.cast(pa.schema(plain)) if any(a is not b for a, b in zip(plain, rows.schema, strict=True)) else rows
 
 

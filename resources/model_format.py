@@ -113,7 +113,9 @@ def log_model(
         )
     except mlflow.MlflowException as error:
         if "trusted" in str(error).lower():
-            raise DataError(f"the model holds types that aren't trusted; list them under model.trusted_types once you have read them: {error}") from error
+            raise DataError(
+                f"the model holds types that aren't trusted; list them under model.trusted_types once you have read them: {error}"
+            ) from error
         raise
     if info.signature is None:
         raise DataError(f"the model {name} was stored without a signature")
@@ -121,7 +123,9 @@ def log_model(
     for dataset, url, version in datasets:
         source = mlflow.data.delta_dataset_source.DeltaDatasetSource(path=url, delta_table_version=version)
         meta = mlflow.data.meta_dataset.MetaDataset(source, name=dataset, digest=str(version))
-        listed.append(DatasetInput(meta._to_mlflow_entity(), [InputTag("mlflow.data.context", "training"), InputTag("delta_version", str(version))]))
+        listed.append(
+            DatasetInput(meta._to_mlflow_entity(), [InputTag("mlflow.data.context", "training"), InputTag("delta_version", str(version))])
+        )
     if listed:
         run.client.log_inputs(run.run_id, listed)
     return LoggedModel(info.model_uri, info.model_id, run.run_id)
@@ -170,7 +174,9 @@ def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
     if info.signature is None or info.signature.inputs is None:
         raise DataError(f"the model {uri} has no signature; log it with signature=infer_signature(inputs, outputs)")
     if described is None:
-        raise DataError(f"the model {uri} says nothing of its features; log it with metadata={{'lakeloop': {{'task': …, 'feature_spec': …}}}}")
+        raise DataError(
+            f"the model {uri} says nothing of its features; log it with metadata={{'lakeloop': {{'task': …, 'feature_spec': …}}}}"
+        )
     fields = tuple(Field(c.name, "string" if c.type.name == "string" else "double", bool(c.required)) for c in info.signature.inputs.inputs)
     name, version = _name_and_version(uri)
     return ServableModel(name, version, described["task"], fields, described["feature_spec"], mlflow.pyfunc.load_model(path))
@@ -184,7 +190,9 @@ def refuse_pickles(folder: Path, uri: str) -> None:
         with file.open("rb") as stream:
             head = stream.read(2)
         if file.suffix in PICKLES or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
-            raise DataError(f"the model {uri} holds a pickle ({file.name}): wanted skops or another format that runs no code when it is loaded")
+            raise DataError(
+                f"the model {uri} holds a pickle ({file.name}): wanted skops or another format that runs no code when it is loaded"
+            )
 
 
 def _name_and_version(uri: str) -> tuple[str, str]:

@@ -113,7 +113,9 @@ def gate_suite(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[
         message = "" if result.outcome == "passed" else f"{name}: wanted {bounds}, found {found}"
         outcome = "could_not_run" if value is None else result.outcome
         results.append(
-            ExpectationResult(name, result.expectation_type, gate.severity, outcome, observed=value, wanted=bounds, column=name, message=message)
+            ExpectationResult(
+                name, result.expectation_type, gate.severity, outcome, observed=value, wanted=bounds, column=name, message=message
+            )
         )
     return results
 
@@ -278,5 +280,3 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     item = getattr(value, "item", None)
     return _plain(item()) if callable(item) else str(value)
-
-

@@ -58,7 +58,9 @@ class Registry:
             if found == version:
                 return
             if found != expected:
-                raise Conflict(f"{name}: wanted the alias {alias} on version {expected or 'none'}, found it on {found or 'none'}; nothing was moved")
+                raise Conflict(
+                    f"{name}: wanted the alias {alias} on version {expected or 'none'}, found it on {found or 'none'}; nothing was moved"
+                )
             self.client.set_registered_model_alias(name, alias, version)
 
     def set_tag(self, name: str, version: str, key: str, value: str) -> None:

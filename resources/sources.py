@@ -52,7 +52,7 @@ def find_paths(spec: Files, base: Path) -> list[tuple[Path, str]]:
             matches = {f"package:{package}/{path.relative_to(root)}": path for path in root.glob(inside)}
             where = f"package {package}"
         else:
-            root = Path(pattern).anchor and Path(Path(pattern).anchor) or base
+            root = (Path(pattern).anchor and Path(Path(pattern).anchor)) or base
             relative = str(Path(pattern).relative_to(root)) if Path(pattern).is_absolute() else pattern
             # `..` isn't a glob; the fixed beginning of the pattern is walked as a path.
             parts = Path(relative).parts
@@ -130,7 +130,9 @@ def call_function(reference: str) -> pa.Table:
         raise DataError(f"source {reference}: wanted a pyarrow Table, a Polars or a pandas DataFrame, found a {type(result).__name__}")
     if result.num_rows == 0:
         raise DataError(f"source {reference}: wanted at least one row, found none")
-    plain = pa.schema([f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_string_view(f.type) else f for f in result.schema])
+    plain = pa.schema(
+        [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_string_view(f.type) else f for f in result.schema]
+    )
     return result.cast(plain).append_column(ROW, pa.array(range(1, result.num_rows + 1), pa.int64()))
 
 
@@ -216,7 +218,9 @@ def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
     except pa.ArrowInvalid as error:
         if wrong:
             row = wrong[0]
-            raise DataError(f"{where}: row {row.number or '?'}: wanted {row.expected_columns} fields, found {row.actual_columns}") from error
+            raise DataError(
+                f"{where}: row {row.number or '?'}: wanted {row.expected_columns} fields, found {row.actual_columns}"
+            ) from error
         raise
 
 
@@ -227,7 +231,9 @@ def _read_jsonl(data: bytes, spec: Files, where: str) -> pa.Table:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: wanted UTF-8, found byte {data[error.start]:#04x} on line {data.count(bytes([10]), 0, error.start) + 1}") from error
+        raise DataError(
+            f"{where}: wanted UTF-8, found byte {data[error.start]:#04x} on line {data.count(bytes([10]), 0, error.start) + 1}"
+        ) from error
     if not data.strip():
         raise DataError(f"{where}: wanted at least one row, found an empty file")
     try:
@@ -256,7 +262,9 @@ def _read_parquet(data: bytes, spec: Files, where: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(pa.BufferReader(data))
-    plain = pa.schema([f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_dictionary(f.type) else f for f in rows.schema])
+    plain = pa.schema(
+        [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_dictionary(f.type) else f for f in rows.schema]
+    )
     return rows.cast(plain).replace_schema_metadata(None)
 
 

@@ -33,7 +33,9 @@ _CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GIT_PYTHON_REFRESH": "quiet", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class RunHandle:
         """Autolog what scikit-learn fits, without its models (ours is logged once, with a signature); off again afterwards."""
         import mlflow.sklearn
 
-        mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_model_signatures=False, log_post_training_metrics=False, silent=True)
+        mlflow.sklearn.autolog(
+            log_models=False, log_datasets=False, log_model_signatures=False, log_post_training_metrics=False, silent=True
+        )
         try:
             yield
         finally:
@@ -248,5 +252,3 @@ def file_lock(folder: Path, name: str) -> Iterator[None]:
     with (folder / f"{safe}.lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
-
-

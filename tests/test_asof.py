@@ -14,7 +14,11 @@ from lakeloop.errors import DataError
 
 EPOCH = datetime(2013, 3, 10, tzinfo=UTC)
 MOMENT = pa.timestamp("us", tz="UTC")
-times = st.one_of(st.none(), st.integers(-5, 5).map(lambda n: EPOCH + timedelta(microseconds=n)), st.integers(0, 3).map(lambda n: EPOCH + timedelta(days=n)))
+times = st.one_of(
+    st.none(),
+    st.integers(-5, 5).map(lambda n: EPOCH + timedelta(microseconds=n)),
+    st.integers(0, 3).map(lambda n: EPOCH + timedelta(days=n)),
+)
 names = st.one_of(st.none(), st.sampled_from(["a", "b", "é"]))
 numbers = st.one_of(st.none(), st.integers(0, 2))
 
@@ -42,7 +46,10 @@ def table(rows: list[dict], times_: list[str]) -> pa.Table:
 
 @given(
     st.lists(st.fixed_dictionaries({"k": names, "n": numbers, "at": times}), max_size=12),
-    st.lists(st.fixed_dictionaries({"k": names, "n": numbers, "event": times, "known": times, "value": st.one_of(st.none(), st.floats(0, 9))}), max_size=20),
+    st.lists(
+        st.fixed_dictionaries({"k": names, "n": numbers, "event": times, "known": times, "value": st.one_of(st.none(), st.floats(0, 9))}),
+        max_size=20,
+    ),
     st.sampled_from([None, timedelta(0), timedelta(microseconds=2), timedelta(days=1)]),
     st.sampled_from([["k"], ["n"], ["k", "n"]]),
 )

@@ -51,7 +51,9 @@ class SpecComponent(dg.Component, Generic[S]):
         folder = folder if folder.is_dir() else folder.parent
         project, errors = load_project(folder.parent.parent)
         mine = self.located(folder.parent.name, folder)
-        shelf: Any = project.tables if isinstance(self.spec, TableSpec) else project.views if isinstance(self.spec, ViewSpec) else project.workflows
+        shelf: Any = (
+            project.tables if isinstance(self.spec, TableSpec) else project.views if isinstance(self.spec, ViewSpec) else project.workflows
+        )
         shelf.setdefault(mine.id, mine)
         if errors:
             raise SpecError("\n".join(str(error) for error in errors))

@@ -61,7 +61,10 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 lambda platform, _: evaluations.evaluate_model(platform, located, platform),
                 deps=[own("models"), own("training_sets")],
                 # A failed gate is an answer: it stops the promotion (in `releases`), not the run.
-                checks=[Check(name, False, f"gate on {name}: {gate.model_dump(exclude_none=True)}") for name, gate in evaluations.metric_gates(spec).items()],
+                checks=[
+                    Check(name, False, f"gate on {name}: {gate.model_dump(exclude_none=True)}")
+                    for name, gate in evaluations.metric_gates(spec).items()
+                ],
                 description="How good the model version is on later time that it wasn't trained on, beside champion and baselines.",
                 kinds={"mlflow", "greatexpectations"},
                 code_version=evaluations.CODE_VERSION,

@@ -109,9 +109,7 @@ def spark_input(
     spec = located.spec
     if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
         return _adopted_frame(platform, located, published, start, end)
-    frame = (
-        platform.spark.read.format("delta").option("versionAsOf", published.version).load(platform.lake.path(key))
-    )
+    frame = platform.spark.read.format("delta").option("versionAsOf", published.version).load(platform.lake.path(key))
     if spec.partitions and start and end:
         wanted = overlapping(published.partitions, spec.partitions.grain, start, end)
         frame = frame.where(F.col(PARTITION).isin(wanted))
@@ -122,7 +120,9 @@ def spark_input(
     return frame.drop(*internal)
 
 
-def _adopted_frame(platform: Platform, located: Located[Any], published: Published, start: datetime | None, end: datetime | None) -> DataFrame:
+def _adopted_frame(
+    platform: Platform, located: Located[Any], published: Published, start: datetime | None, end: datetime | None
+) -> DataFrame:
     import pyspark.sql.functions as F
 
     spec = located.spec
@@ -137,7 +137,9 @@ def _adopted_frame(platform: Platform, located: Located[Any], published: Publish
     return frame
 
 
-def run_sql(platform: Platform, states: States, sql: str, refs: Sequence[TableRef], *, start: datetime | None = None, end: datetime | None = None) -> pa.Table:
+def run_sql(
+    platform: Platform, states: States, sql: str, refs: Sequence[TableRef], *, start: datetime | None = None, end: datetime | None = None
+) -> pa.Table:
     """Run a query over published inputs and bring the result back as Arrow."""
     from lakeloop.sql import parse_query, rewrite_tables
 
@@ -171,7 +173,9 @@ def column_schema(columns: Mapping[str, Column], more: Mapping[str, tuple[str, s
         dg.TableColumn(
             name,
             type=col.type,
-            description=" ".join(filter(None, [col.description, f"[{col.unit}]" if col.unit else "", "(personal)" if col.personal else ""])),
+            description=" ".join(
+                filter(None, [col.description, f"[{col.unit}]" if col.unit else "", "(personal)" if col.personal else ""])
+            ),
             constraints=dg.TableColumnConstraints(nullable=col.nullable),
         )
         for name, col in columns.items()

@@ -34,7 +34,9 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     return fingerprint("deployment", CODE_VERSION, released.value["name"], released.value["champion"])
 
 
-def deploy(platform: Platform, located: Located[WorkflowSpec], *, states: States | None = None, patience_s: float = PATIENCE_S) -> StageResult:
+def deploy(
+    platform: Platform, located: Located[WorkflowSpec], *, states: States | None = None, patience_s: float = PATIENCE_S
+) -> StageResult:
     """State the version that should serve, and wait until it does.
 
     Without a supervisor it says so; one that starts later serves what was stated.
@@ -57,7 +59,9 @@ def deploy(platform: Platform, located: Located[WorkflowSpec], *, states: States
     standing = read_desired(folder).get(name)
     status = read_status(folder)
     done = states.get(key, {}).get(WHOLE)
-    served = status is not None and status.models.get(name, {}).get("version") == deployment.version and status.models[name]["state"] == "ready"
+    served = (
+        status is not None and status.models.get(name, {}).get("version") == deployment.version and status.models[name]["state"] == "ready"
+    )
     if done and done.fingerprint == wanted and standing == deployment and (served or status is None):
         return StageResult(wanted, fresh=True, checks=done.value["checks"], metadata={"serving": done.value["state"]})
     write_desired(folder, deployment)

@@ -96,7 +96,9 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     wanted = expected(states, located)
     done = states.get(key, {}).get(WHOLE)
     if done and done.fingerprint == wanted:
-        return StageResult(wanted, fresh=True, rows=done.rows, checks=done.value["checks"], metadata={"model_version": done.value["version"]})
+        return StageResult(
+            wanted, fresh=True, rows=done.rows, checks=done.value["checks"], metadata={"model_version": done.value["version"]}
+        )
     model_state = states[key_of("models", located)][WHOLE]
     training_key = key_of("training_sets", located)
     training = states[training_key][WHOLE]
@@ -122,7 +124,9 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         rival = load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri)
         common, rows = _unseen_by(rival, test, spec.predict_at)
         if rows.num_rows >= LEAST_COMMON_ROWS:
-            rival_scores = rival.predict(feature_frame(_with_features(platform, located, rows, rival, states), feature_names(rival.feature_spec)))
+            rival_scores = rival.predict(
+                feature_frame(_with_features(platform, located, rows, rival, states), feature_names(rival.feature_spec))
+            )
             values["champion"] = evaluate(spec.task, truth[common], rival_scores, seed=spec.model.seed)
             ours = scores["candidate"][common]
             difference = paired_difference(spec.task, spec.evaluation.primary, truth[common], ours, rival_scores, seed=spec.model.seed)
@@ -134,11 +138,21 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     slices = [
         {"slice_by": column, **row}
         for column in spec.evaluation.slices
-        for row in by_slice(spec.task, truth, scores["candidate"], test[_slice_column(test, column, names)].to_pylist(), spec.evaluation.primary)
+        for row in by_slice(
+            spec.task, truth, scores["candidate"], test[_slice_column(test, column, names)].to_pylist(), spec.evaluation.primary
+        )
     ]
     now = datetime.now(UTC)
     window = "/".join(training.value["windows"]["test"])
-    shared = {"domain": located.domain, "workflow": spec.name, "version": version, "segment": None, "window": window, "at": now, "run_id": platform.run_id}
+    shared = {
+        "domain": located.domain,
+        "workflow": spec.name,
+        "version": version,
+        "segment": None,
+        "window": window,
+        "at": now,
+        "run_id": platform.run_id,
+    }
     _write_reports(platform, wanted, shared, values, slices, champion)
 
     primary = spec.evaluation.primary
@@ -199,7 +213,11 @@ def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[n
 
     until = rival.feature_spec.get("trained_until")
     times = test[predict_at].to_numpy().astype("datetime64[us]")
-    mask = np.ones(test.num_rows, bool) if until is None else times >= np.datetime64(datetime.fromisoformat(str(until)).replace(tzinfo=None), "us")
+    mask = (
+        np.ones(test.num_rows, bool)
+        if until is None
+        else times >= np.datetime64(datetime.fromisoformat(str(until)).replace(tzinfo=None), "us")
+    )
     return mask, test.filter(pa.array(mask))
 
 
@@ -251,7 +269,10 @@ def _write_reports(
     by = ["domain", "workflow"]
     platform.lake.append(METRICS_TABLE, pa.Table.from_pylist(rows, schema=metric_schema), partition_by=by, once=f"metrics:{wanted}")
     slice_schema = pa.schema([*common, ("slice_by", pa.string()), ("slice", pa.string()), ("metric", pa.string()), *numbers])
-    listed = [{**shared, "evaluation": wanted, **{name: row.get(name) for name in ("slice_by", "slice", "metric", "value", "low", "high", "n")}} for row in slices]
+    listed = [
+        {**shared, "evaluation": wanted, **{name: row.get(name) for name in ("slice_by", "slice", "metric", "value", "low", "high", "n")}}
+        for row in slices
+    ]
     platform.lake.append(SLICES_TABLE, pa.Table.from_pylist(listed, schema=slice_schema), partition_by=by, once=f"slices:{wanted}")
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
-from lakeloop.history import LANDED, merge_history, latest_landing
+from lakeloop.history import LANDED, latest_landing, merge_history
 from lakeloop.partitions import FORMATS, partition_window
 from lakeloop.spec import Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import (
@@ -29,7 +27,7 @@ from platform_assets.stages.base import (
     spark_input,
     table_metadata,
 )
-from resources.lake import PARTITION, WHOLE, PartitionState, TableKey
+from resources.lake import PARTITION, WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,6 @@ the model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.asof import FeatureRows, point_in_time_join
@@ -15,7 +14,7 @@ from lakeloop.errors import DataError, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import DeltaTableSource, WorkflowSpec, parse_duration, render_duration
 from platform_assets.stages.base import Platform, States, input_key, run_sql
-from resources.lake import PARTITION, Published, TableKey
+from resources.lake import Published, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -177,5 +176,3 @@ def _adopted_rows(platform: Platform, located: Located[Any], published: Publishe
 
 def _spec_of(project: Project, ref: TableRef) -> Any:
     return (project.tables if ref.kind == "table" else project.views)[(ref.domain, ref.name)].spec
-
-

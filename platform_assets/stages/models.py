@@ -92,9 +92,15 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
             frame=frame.head(5).assign(**{column: None for column in names if column in personal}),
             kinds=kinds,
             task=spec.task,
-            feature_spec={**lookups, "trained_until": training.value["windows"][FIT_SPLITS[-1] if FIT_SPLITS[-1] in training.value["windows"] else "train"][1]},
+            feature_spec={
+                **lookups,
+                "trained_until": training.value["windows"][FIT_SPLITS[-1] if FIT_SPLITS[-1] in training.value["windows"] else "train"][1],
+            },
             fingerprint=wanted,
-            datasets=[(path, platform.lake.path(path), version) for path, version in {str(training_key): training.version, **training.value["inputs"]}.items()],
+            datasets=[
+                (path, platform.lake.path(path), version)
+                for path, version in {str(training_key): training.version, **training.value["inputs"]}.items()
+            ],
             trusted_types=[*TRUSTED_TYPES, *spec.model.trusted_types],
         )
         tags = {"lakeloop.domain": located.domain, "lakeloop.workflow": spec.name, "training_set_version": str(training.version)}

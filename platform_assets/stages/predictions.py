@@ -100,7 +100,12 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         return StageResult(overall, fresh=True, rows=sum(done[n].rows for n in partitions), checks=newest.value.get("checks", {}))
     released = states[key_of("releases", located)][WHOLE].value
     if released["champion"] is None:
-        return StageResult(overall, rows=0, checks={n: ["passed", NOTHING_RELEASED] for n in check_names(suite(spec))}, metadata={"skipped": NOTHING_RELEASED})
+        return StageResult(
+            overall,
+            rows=0,
+            checks={n: ["passed", NOTHING_RELEASED] for n in check_names(suite(spec))},
+            metadata={"skipped": NOTHING_RELEASED},
+        )
 
     platform.tracking.wait()
     model = load_model(f"models:/{released['name']}/{released['champion']}", platform.settings.tracking_uri)
@@ -137,7 +142,16 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
     sizes = {row[PARTITION]: row["count_all"] for row in table.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()}
     hashed = suite_hash(expectations)
-    new = [PartitionState(n, wanted[n], rows=sizes.get(n, 0), suite_hash=hashed, value={"checks": checks, "model_version": model.version}) for n in stale]
+    new = [
+        PartitionState(n, wanted[n], rows=sizes.get(n, 0), suite_hash=hashed, value={"checks": checks, "model_version": model.version})
+        for n in stale
+    ]
     published = platform.lake.publish(key, table, new, run_id=platform.run_id)
     total = sum(published.partitions[name].rows for name in partitions)
-    return StageResult(overall, rows=total, verdict=verdict, checks=checks, metadata={**metadata, "delta_version": published.version, "dagster/row_count": total})
+    return StageResult(
+        overall,
+        rows=total,
+        verdict=verdict,
+        checks=checks,
+        metadata={**metadata, "delta_version": published.version, "dagster/row_count": total},
+    )

@@ -116,7 +116,14 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     checks = {r.name: [r.outcome, r.message] for r in verdict.results} or value.get("checks", {})
     if not verdict.passed:
         return StageResult(wanted, rows=0, verdict=verdict, refused="a blocking expectation failed")
-    value = {"files": files, "current": current, "next": order, "checks": checks, "how": how, "first": value.get("first") or now.isoformat()}
+    value = {
+        "files": files,
+        "current": current,
+        "next": order,
+        "checks": checks,
+        "how": how,
+        "first": value.get("first") or now.isoformat(),
+    }
     published = [PartitionState(SOURCE, wanted, rows=0, value=value)]
     for partition in sorted({p for parts in current.values() for p in parts} | (state.keys() - {SOURCE})):
         entries = {label: parts[partition] for label, parts in current.items() if partition in parts}
@@ -213,7 +220,9 @@ def _concat(tables: list[pa.Table]) -> pa.Table:
     for table in tables:
         for column in table.schema:
             if types.setdefault(column.name, column.type) not in (column.type, pa.null()) and column.type != pa.null():
-                raise DataError(f"column {column.name} is {types[column.name]} in one file and {column.type} in another; nothing was written")
+                raise DataError(
+                    f"column {column.name} is {types[column.name]} in one file and {column.type} in another; nothing was written"
+                )
     return pa.concat_tables(tables, promote_options="default")
 
 

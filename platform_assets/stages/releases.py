@@ -54,11 +54,18 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
     wanted = expected(states, located)
     done = states.get(key, {}).get(WHOLE)
     if done and done.fingerprint == wanted:
-        return StageResult(wanted, fresh=True, checks=done.value["checks"], metadata={"champion": done.value["champion"] or "none", "reason": done.value["reason"]})
+        return StageResult(
+            wanted,
+            fresh=True,
+            checks=done.value["checks"],
+            metadata={"champion": done.value["champion"] or "none", "reason": done.value["reason"]},
+        )
     model = states.get(key_of("models", located), {}).get(WHOLE)
     evaluation = states[key_of("evaluations", located)][WHOLE]
     if model is None or evaluation.value["version"] != model.value["version"]:
-        raise NotPublished(f"{key_of('evaluations', located)} is of version {evaluation.value['version']}, not of the model that stands now; materialise it first")
+        raise NotPublished(
+            f"{key_of('evaluations', located)} is of version {evaluation.value['version']}, not of the model that stands now; materialise it first"
+        )
 
     name, version = model.value["name"], model.value["version"]
     platform.tracking.wait()
@@ -68,7 +75,14 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
     if standing not in (champion, version):
         raise Conflict(f"{name}: wanted the alias champion on version {champion or 'none'}, found it on {standing}; nothing was moved")
     facts = evaluation.value
-    evidence = Evidence(facts["version"], spec.evaluation.primary, facts["metrics"][spec.evaluation.primary], facts["checks"], facts["champion"], facts["comparison"])
+    evidence = Evidence(
+        facts["version"],
+        spec.evaluation.primary,
+        facts["metrics"][spec.evaluation.primary],
+        facts["checks"],
+        facts["champion"],
+        facts["comparison"],
+    )
     decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
 
     after = version if decision.action == "promote" else champion
@@ -119,4 +133,6 @@ def _write_decision(
         "at": datetime.now(UTC),
     }
     rows = pa.Table.from_pylist([row], schema=schema)
-    platform.lake.append(DECISIONS_TABLE, rows, partition_by=["domain", "workflow"], once=f"decision:{located.domain}.{located.spec.name}:{wanted}:{before}")
+    platform.lake.append(
+        DECISIONS_TABLE, rows, partition_by=["domain", "workflow"], once=f"decision:{located.domain}.{located.spec.name}:{wanted}:{before}"
+    )

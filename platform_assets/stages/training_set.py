@@ -128,10 +128,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         **table_metadata(table, training_columns(platform.project, located), uri=platform.lake.path(key)),
         "split": dg.MetadataValue.md(
             markdown_table(
-                [
-                    {"split": name, "rows": counted.get(name, 0), "from": str(w.start), "to": str(w.end)}
-                    for name, w in windows.items()
-                ]
+                [{"split": name, "rows": counted.get(name, 0), "from": str(w.start), "to": str(w.end)} for name, w in windows.items()]
                 + [{"split": name, "rows": n, "from": "", "to": ""} for name, n in sorted(counted.items()) if name not in windows]
             )
         ),
@@ -177,5 +174,3 @@ def _as_double(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         raise DataError(f"wanted a label that is a number or a boolean, found {values.type}")
     return values.cast(pa.float64())
-
-

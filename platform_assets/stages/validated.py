@@ -13,7 +13,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.partitions import FORMATS, overlapping, partition_window
+from lakeloop.partitions import FORMATS
 from lakeloop.spec import DeltaTableSource, Expectation, TableSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, markdown_table, table_metadata
 from platform_assets.stages.raw import SOURCE, landed_rows
@@ -40,7 +40,9 @@ def suite(spec: TableSpec) -> list[Expectation]:
 def expected(spec: TableSpec, raw: Mapping[str, PartitionState], partition: str) -> str:
     """The fingerprint of one partition: what landed for it, and how it is conformed and checked."""
     entry = raw.get(partition)
-    return fingerprint("validated", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), entry.fingerprint if entry else "")
+    return fingerprint(
+        "validated", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), entry.fingerprint if entry else ""
+    )
 
 
 def validate(platform: Platform, located: Located[TableSpec], partitions: Sequence[str], *, states: States | None = None) -> StageResult:
@@ -116,7 +118,8 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     sizes = _sizes(split, stale)
     live = _live_rows(conformed.valid)
     new_states = [
-        PartitionState(name, wanted[name], rows=sizes.get(name, 0), suite_hash=hashed, value={"checks": checks, "live": live}) for name in stale
+        PartitionState(name, wanted[name], rows=sizes.get(name, 0), suite_hash=hashed, value={"checks": checks, "live": live})
+        for name in stale
     ]
     beside: dict[TableKey, pa.Table] = {
         TableKey("quarantine", key.domain, key.name): _partition_column(spec, conformed.quarantined, "event_time", stale),
@@ -148,7 +151,9 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
         raise DataError(f"{key}: no Delta table at {spec.source.delta}") from error
     version = table.version()
     expectations = suite(spec)
-    wanted = fingerprint("adopted", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), str(table.metadata().id), version)
+    wanted = fingerprint(
+        "adopted", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), str(table.metadata().id), version
+    )
     state = platform.lake.states().get(key, {}).get(WHOLE)
     if state and state.fingerprint == wanted:
         return StageResult(wanted, fresh=True, rows=state.rows, checks=state.value.get("checks", {}))
@@ -203,4 +208,6 @@ def _live_rows(rows: pa.Table) -> int:
 
 def _reasons(conformed: Conformed) -> list[dict[str, Any]]:
     counted = conformed.quarantined.group_by(["rule"]).aggregate([([], "count_all")])
-    return [{"rule": row["rule"], "rows": row["count_all"]} for row in counted.sort_by([("count_all", "descending")]).slice(0, 20).to_pylist()]
+    return [
+        {"rule": row["rule"], "rows": row["count_all"]} for row in counted.sort_by([("count_all", "descending")]).slice(0, 20).to_pylist()
+    ]

@@ -71,7 +71,9 @@ def decode_v2(body: Any, fields: Sequence[Field]) -> pd.DataFrame:
             raise RequestError(f"wanted the shape [{len(data)}] or [{len(data)}, 1] for {len(data)} values, found {shape}", field=name)
         wanted = ("BYTES",) if kinds[name] == "string" else _NUMBERS
         if datatype not in wanted:
-            raise RequestError(f"wanted the datatype {'BYTES' if wanted == ('BYTES',) else 'FP64 (or another number)'}, found {datatype!r}", field=name)
+            raise RequestError(
+                f"wanted the datatype {'BYTES' if wanted == ('BYTES',) else 'FP64 (or another number)'}, found {datatype!r}", field=name
+            )
         columns[name] = data
     return _columns(columns, fields)
 
@@ -84,7 +86,12 @@ def encode_v1(scores: np.ndarray, name: str, version: str) -> dict[str, Any]:
 def encode_v2(scores: np.ndarray, name: str, version: str, request_id: Any = None) -> dict[str, Any]:
     """Predictions as V2 answers them."""
     output = {"name": "prediction", "shape": [len(scores)], "datatype": "FP64", "data": _finite(scores)}
-    return {"model_name": name, "model_version": version, **({"id": str(request_id)} if request_id is not None else {}), "outputs": [output]}
+    return {
+        "model_name": name,
+        "model_version": version,
+        **({"id": str(request_id)} if request_id is not None else {}),
+        "outputs": [output],
+    }
 
 
 def _columns(columns: Mapping[str, Any], fields: Sequence[Field]) -> pd.DataFrame:

@@ -135,7 +135,7 @@ class Supervisor:
         elif ended or time.monotonic() - child.started > START_TIMEOUT_S:
             if not ended:
                 child.process.kill()
-            problems = (said or {}).get("problems") or {name: "the server ended while it started" for name in child.serves}
+            problems = (said or {}).get("problems") or dict.fromkeys(child.serves, "the server ended while it started")
             if said is None and self.serving is None:
                 # Nothing is known to be wrong with the models: try again, later each time.
                 self.crashes += 1

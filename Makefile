@@ -1,0 +1,50 @@
+# Everything from a clean clone: `make run`, `make test`. Needs Python 3.11 or newer and a package index, nothing else.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := env -u PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help run check test lint lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+run: $(VENV)/.installed ## bring the platform up and materialise the flights workflows
+	@$(RUN) $(BIN)/python -m lakeloop.cli up
+
+check: $(VENV)/.installed ## check every definition file
+	@$(RUN) $(BIN)/python -m lakeloop.cli check
+
+test: $(VENV)/.installed-dev ## pass the tests
+	@$(RUN) $(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(RUN) $(BIN)/mypy
+
+lock: ## resolve the lock files again (needs uv)
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements-dev.lock
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url -c requirements-dev.lock pyproject.toml -o requirements.lock
+
+clean: ## remove the environment; the lake and MLflow's data in .lakeloop stay
+	rm -rf $(VENV)
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "wanted Python 3.11, 3.12 or 3.13 on the path, found $$(python3 --version 2>&1); or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else f"wanted Python 3.11, 3.12 or 3.13, found {sys.version.split()[0]}")'
+	@echo "making an environment in $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python requirements.lock
+	@echo "installing $$(grep -c == requirements.lock) packages from requirements.lock (a few minutes the first time)"
+	@$(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@echo "installing what the tests need from requirements-dev.lock"
+	@$(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements-dev.lock
+	@touch $@
