@@ -53,7 +53,7 @@ def is_alive(event_time: np.ndarray, at: np.ndarray, max_age: timedelta | None) 
     """
     if max_age is None:
         return np.ones(len(at), bool)
-    return at - event_time <= max_age // timedelta(microseconds=1)
+    return np.asarray(at - event_time <= max_age // timedelta(microseconds=1))
 
 
 def point_in_time_join(spine: pa.Table, features: Sequence[FeatureRows], *, at: str) -> pa.Table:

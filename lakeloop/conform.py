@@ -84,7 +84,7 @@ def cast_exactly(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
             cast = values.cast(field.type, safe=True)
         except pa.ArrowInvalid:
             cast = values.cast(field.type, safe=False)
-        back = cast.cast(values.type, safe=False) if not pa.types.is_timestamp(values.type) else cast.cast(values.type, safe=False)
+        back = cast.cast(values.type, safe=False)
         changed = pc.fill_null(pc.not_equal(values, back), False)
         if pa.types.is_floating(values.type):
             changed = pc.and_(changed, pc.invert(pc.is_nan(pc.fill_null(values, 0.0))))

@@ -79,13 +79,13 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
             f"it was compared with version {evidence.champion or 'none'}, but the champion is {champion}; evaluate it again",
             facts,
         )
-    gate = gates.get(CHAMPION_GATE)
-    if gate is None or gate.max_drop is None:
+    bound = gates.get(CHAMPION_GATE)
+    if bound is None or bound.max_drop is None:
         return Decision("promote", f"it passes its gates ({evidence.primary} {evidence.value:.4f})", facts)
     if evidence.comparison is None:
         return Decision("refuse", f"too few rows that neither it nor the champion {champion} was trained on to compare them", facts)
     difference, rows = evidence.comparison["difference"], int(evidence.comparison["rows"])
     shown = f"{evidence.primary} differs by {difference:+.4f} (positive is better) from champion {champion} on the same {rows} rows"
-    if not difference >= -gate.max_drop:
-        return Decision("refuse", f"{shown}; wanted a loss of at most {gate.max_drop:g}", facts)
-    return Decision("promote", f"{shown}; at most {gate.max_drop:g} may be lost", facts)
+    if not difference >= -bound.max_drop:
+        return Decision("refuse", f"{shown}; wanted a loss of at most {bound.max_drop:g}", facts)
+    return Decision("promote", f"{shown}; at most {bound.max_drop:g} may be lost", facts)

@@ -64,7 +64,8 @@ def read_definitions(path: Path, shown: str) -> tuple[list[Definition], list[Spe
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         return [], [SpecError(f"wanted UTF-8 text, found byte {error.object[error.start]:#04x} at offset {error.start}", file=shown)]
-    found, errors = [], []
+    found: list[Definition] = []
+    errors: list[SpecError] = []
     try:
         loader = _Loader(text)
         try:
@@ -187,14 +188,14 @@ def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
 
     nodes = [schema]
     for part in path:
-        step = []
-        for node in (hit for node in nodes for hit in resolve(node)):
-            if part in node.get("properties", {}):
-                step.append(node["properties"][part])
-            elif isinstance(node.get("additionalProperties"), dict):
-                step.append(node["additionalProperties"])
-            elif isinstance(node.get("items"), dict):
-                step.append(node["items"])
+        step: list[dict[str, Any]] = []
+        for found in (hit for node in nodes for hit in resolve(node)):
+            if part in found.get("properties", {}):
+                step.append(found["properties"][part])
+            elif isinstance(found.get("additionalProperties"), dict):
+                step.append(found["additionalProperties"])
+            elif isinstance(found.get("items"), dict):
+                step.append(found["items"])
         nodes = step
     return sorted({name for node in nodes for hit in resolve(node) for name in hit.get("properties", {})})
 

@@ -191,7 +191,7 @@ class TableSpec(Described):
             found = [kind for key, kind in kinds.items() if key in value]
             if len(found) != 1:
                 raise ValueError(f"wanted one of files, function or delta, found {', '.join(map(str, value)) or 'nothing'}")
-            return found[0].model_validate(value)
+            return found[0].model_validate(value)  # type: ignore[attr-defined]
         return value
 
     @field_validator("bulk_loaded_until")

@@ -71,7 +71,12 @@ def parse_query(text: str, file: str) -> Query:
             if isinstance(source, exp.Table) and source.name:
                 parts = tuple(part.name for part in source.parts)
                 found.setdefault(parts, _line_of(text, parts))
-    return Query(tree, text, file, tuple(TableName(parts, line) for parts, line in found.items()))
+    return Query(
+        tree,  # type: ignore[arg-type]
+        text,
+        file,
+        tuple(TableName(parts, line) for parts, line in found.items()),
+    )
 
 
 def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
@@ -117,13 +122,13 @@ def output_columns(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, 
         if parts in flat:
             alias = table.alias or parts[-1]
             table.replace(exp.alias_(exp.to_table(flat[parts]), alias, table=True))
-    schema = {flat[parts]: dict(columns) for parts, columns in schemas.items()}
+    schema: dict[str, object] = {flat[parts]: dict(columns) for parts, columns in schemas.items()}
     try:
         qualified = qualify(tree, schema=schema, dialect=DIALECT, quote_identifiers=False, identify=False, validate_qualify_columns=True)
     except SqlglotError as error:
         message = str(error).splitlines()[0]
         raise SpecError(_tidy(message), file=query.file, line=_line_of_column(query.text, message)) from error
-    return [str(name) for name in qualified.named_selects]
+    return [str(name) for name in qualified.named_selects]  # type: ignore[attr-defined]
 
 
 def _tidy(message: str) -> str:

@@ -186,7 +186,7 @@ def write_checks(platform: Platform, key: TableKey, result: StageResult, partiti
 def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], partitions: Sequence[str] | None) -> Iterator[Any]:
     details = {r.name: r for r in (result.verdict.results if result.verdict else ())}
     for check in checks:
-        outcome, message = (list(result.checks.get(check.name, ("could_not_run", "no result"))) + [""])[:2]
+        outcome, message = ([*list(result.checks.get(check.name, ("could_not_run", "no result"))), ""])[:2]
         metadata: dict[str, Any] = {"outcome": outcome}
         if message:
             metadata["message"] = str(message)

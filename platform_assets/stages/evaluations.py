@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.errors import DataError, NotPublished
+from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figure, key_of, markdown_table
@@ -102,8 +102,11 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     model_state = states[key_of("models", located)][WHOLE]
     training_key = key_of("training_sets", located)
     training = states[training_key][WHOLE]
-    if training.version != model_state.value["training_set"] and training.fingerprint not in (training.fingerprint,):
-        raise DataError(f"{key}: the model was trained on version {model_state.value['training_set']} of {training_key}")
+    if training.version != model_state.value["training_set"]:
+        raise NotPublished(
+            f"{key_of('models', located)} was trained on version {model_state.value['training_set']} of {training_key}, "
+            f"version {training.version} stands now; materialise {key_of('models', located)} first"
+        )
 
     name, version = model_state.value["name"], model_state.value["version"]
     model = load_model(f"models:/{name}/{version}", platform.settings.tracking_uri)
@@ -184,7 +187,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
             "model_version": version,
             primary: own[primary],
             "metrics": dg.MetadataValue.md(markdown_table(_metric_rows(values))),
-            "slices": dg.MetadataValue.md(markdown_table([{k: v for k, v in row.items()} for row in slices[:50]])),
+            "slices": dg.MetadataValue.md(markdown_table([dict(row.items()) for row in slices[:50]])),
             "champion": champion or "none",
             "against_champion": dg.MetadataValue.json(comparison or {}),
             "test_window": window,

@@ -100,7 +100,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     for label, (digest, delivery) in sorted(deliveries.items()):
         if same_reading and value["files"].get(label) == digest:
             continue
-        columns = {name: col for name, col in spec.columns.items()}
+        columns = dict(spec.columns.items())
         rows = delivery if not hasattr(delivery, "path") else read_file(delivery, spec.source, columns)  # type: ignore[arg-type]
         read += rows.num_rows
         current[label] = {

@@ -171,7 +171,9 @@ def _drain(server: Any) -> None:
 
 
 def _follow_parent() -> None:
-    sys.stdin.read()
+    # Not through sys.stdin, whose lock aborts the interpreter's shutdown.
+    while os.read(0, 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(DRAIN_S + 2)
     os._exit(1)

@@ -1,0 +1,53 @@
+"""Run a command that ends when its starter does: the starter holds standard input open, and its end is the sign."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+GRACE_S = 15.0
+
+
+def main() -> int:
+    """Run the command of the arguments in a process group of its own; SIGTERM, or the end of standard input, stops the whole group."""
+    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def stop(*_: object) -> None:
+        _signal_group(process.pid, signal.SIGTERM)
+        threading.Thread(target=_kill_later, args=(process.pid,), daemon=True).start()
+
+    def follow() -> None:
+        # Not through sys.stdin, whose lock aborts the interpreter's shutdown.
+        while os.read(0, 4096):
+            pass
+        stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=follow, daemon=True).start()
+    code = process.wait()
+    # What the command itself left behind in its group goes too.
+    _signal_group(process.pid, signal.SIGTERM)
+    time.sleep(0.2)
+    _signal_group(process.pid, signal.SIGKILL)
+    return code if code >= 0 else 128 - code
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _kill_later(group: int) -> None:
+    time.sleep(GRACE_S)
+    _signal_group(group, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
