@@ -106,6 +106,10 @@ def spec_errors(error: ValidationError, model: type[BaseModel], definition: Defi
             part for part in item["loc"] if isinstance(part, int) or part in _written(definition, item["loc"]) or part == item["loc"][-1]
         )
         message = item["msg"].removeprefix("Value error, ")
+        key, _, rest = message.partition(": ")
+        if rest and (*path, key) != path and key in _fields_at(model, path):
+            # A validator of the whole spec names the key that it means.
+            path, message = (*path, key), rest
         if item["type"] == "extra_forbidden":
             message = f"unknown key {str(path[-1])!r}; {nearest(str(path[-1]), _fields_at(model, path[:-1]))}"
         elif item["type"] == "missing":

@@ -1,0 +1,88 @@
+"""`lakeloop check`: what is wrong in a definition is told by file, line and key, with the nearest match."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lakeloop.cli import main
+
+DEFS = Path(__file__).resolve().parent.parent / "platform_assets" / "defs"
+
+
+@pytest.fixture
+def defs(tmp_path: Path) -> Path:
+    target = tmp_path / "platform_assets" / "defs"
+    shutil.copytree(DEFS, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def errors(defs: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(["check", "--defs", str(defs)]) == 1
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert summary.startswith(f"{len(lines)} error")
+    return lines
+
+
+def edit(path: Path, old: str, new: str) -> int:
+    """Replace text once; returns the line it stood on."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return text[: text.index(old)].count("\n") + 1
+
+
+def test_the_example_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out.startswith("all good: 5 tables, 7 views, 2 workflows in 14 files")
+
+
+def test_workflows_of_the_example_are_short() -> None:
+    for name in ("flight_delay", "arrival_delay_minutes"):
+        assert len((DEFS / "flights" / name / "defs.yaml").read_text().splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("flight_delay", "  evaluation: {", "  evalution: {", ["evalution", "evaluation"]),
+        ("flight_delay", "    route_delays: {", "    route_delay: {", ["features.route_delay", "did you mean 'route_delays'"]),
+        ("flight_delay", "mean_arrival_delay_7d_min, late_share_7d]", "mean_arrival_delay_7d_min, late_shar_7d]", ["late_shar_7d", "did you mean 'late_share_7d'"]),
+        ("flight_delay", "    planes: [seats]", "    arrival_outcomes: [arrival_delay_min]", ["would leak"]),
+        ("flight_delay", "column: is_late", "column: is_lat", ["label.column", "did you mean 'is_late'"]),
+        ("flight_delay", "pipeline: gradient_boosting", "pipeline: gradient_bosting", ["model", "gradient_boosting"]),
+        ("flight_delay", "train: 240d", "train: 240 days", ["split.train", "wanted a duration"]),
+        ("weather", "expect_column_values_to_be_between: {column: temperature_f", "expect_column_values_to_be_betwen: {column: temperature_f", ["did you mean 'expect_column_values_to_be_between'"]),
+        ("planes", "keys: [tailnum]", "keys: [tail]", ["keys", "tail"]),
+    ],
+)  # fmt: skip
+def test_an_error_names_file_line_key_and_nearest_match(
+    defs: Path, capsys: pytest.CaptureFixture[str], name: str, old: str, new: str, told: list[str]
+) -> None:
+    path = defs / "flights" / name / "defs.yaml"
+    line = edit(path, old, new)
+    mine = [e for e in errors(defs, capsys) if e.startswith(f"platform_assets/defs/flights/{name}/defs.yaml:")]
+    assert mine
+    assert any(all(part in error for part in told) for error in mine), mine
+    assert any(abs(int(error.split(":")[1]) - line) <= 1 for error in mine), (line, mine)
+
+
+def test_sql_that_cannot_be_parsed_is_told_with_its_line(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(defs / "flights" / "carrier_delays" / "view.sql", "SELECT DISTINCT", "SELECT DISTINCT (")
+    assert any("carrier_delays/view.sql:" in error for error in errors(defs, capsys))
+
+
+def test_a_duplicate_name_names_the_other_file(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = defs / "flights" / "airlines" / "defs.yaml"
+    path.write_text(path.read_text() + "\n---\n" + (defs / "flights" / "airports" / "defs.yaml").read_text())
+    found = errors(defs, capsys)
+    assert any("already taken" in e and "airlines/defs.yaml" in e for e in found)
+
+
+def test_the_load_error_of_the_code_location_is_the_same(defs: Path) -> None:
+    from lakeloop.errors import SpecError
+    from platform_assets.definitions import build_defs
+
+    edit(defs / "flights" / "flight_delay" / "defs.yaml", "  evaluation: {", "  evalution: {")
+    with pytest.raises(SpecError, match=r"flight_delay/defs.yaml:\d+: evalution"):
+        build_defs(defs=defs)
