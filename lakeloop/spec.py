@@ -9,7 +9,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)")
@@ -55,9 +55,12 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(render_duration)]
+# What YAML may hold, for editors and `dg check yaml`: shorter forms than the parsed value has.
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(s|m|h|d|w)$"})
+_NAMES_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
 Name = Annotated[str, BeforeValidator(_name)]
-Names = Annotated[list[str], BeforeValidator(_one_or_many)]
+Names = Annotated[list[str], BeforeValidator(_one_or_many), _NAMES_SCHEMA]
 
 
 class Spec(BaseModel):
@@ -91,11 +94,19 @@ class Column(Spec):
         return self
 
 
+def _expectation_schema(schema: dict[str, Any]) -> None:
+    """One `expect_…` key, with severity and quarantine beside it."""
+    known = {name: schema["properties"][name] for name in ("severity", "quarantine")}
+    schema.update(properties=known, patternProperties={"^expect_": {"type": ["object", "null"]}}, required=[])
+
+
 class Expectation(Spec):
     """A Great Expectations expectation by its own name, what it blocks, and whether failing rows go aside.
 
     In YAML: `- expect_column_values_to_be_between: {column: seats, min_value: 1}` with `severity` and `quarantine` beside it.
     """
+
+    model_config = ConfigDict(json_schema_extra=_expectation_schema)
 
     type: str
     kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -255,8 +266,16 @@ class Label(Spec):
     column: str
 
 
+def _feature_schema(schema: dict[str, Any]) -> None:
+    """A mapping with `columns`, or the columns alone."""
+    mapping = {name: schema.pop(name) for name in list(schema)}
+    schema["anyOf"] = [mapping, {"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+
+
 class FeatureRef(Spec):
     """Which columns of a view or table a workflow takes; `*` takes all. Values older than `max_age` are null."""
+
+    model_config = ConfigDict(json_schema_extra=_feature_schema)
 
     columns: Names
     max_age: Duration | None = None
@@ -324,14 +343,8 @@ class Retrain(Spec):
     """When the model is trained again: a cron schedule (UTC), causes, and the least time between two trainings."""
 
     schedule: str | None = None
-    on: list[Literal["data", "drift", "live_quality"]] = Field(default_factory=list)
+    causes: list[Literal["data", "drift", "live_quality"]] = Field(default_factory=list)
     cooldown: Duration = timedelta(0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_is_a_key(cls, value: Any) -> Any:
-        # YAML 1.1, which other loaders read, takes the key `on` for true.
-        return {"on" if key is True else key: val for key, val in value.items()} if isinstance(value, dict) else value
 
 
 class WorkflowSpec(Described):
