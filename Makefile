@@ -41,11 +41,11 @@ $(VENV)/.python:
 
 $(VENV)/.installed: $(VENV)/.python requirements.lock
 	@echo "installing $$(grep -c == requirements.lock) packages from requirements.lock (a few minutes the first time)"
-	@$(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements.lock
-	@$(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --compile --no-deps --require-hashes -r requirements.lock
+	@$(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@echo "installing what the tests need from requirements-dev.lock"
-	@$(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements-dev.lock
+	@$(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --compile --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@

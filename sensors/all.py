@@ -1,14 +1,29 @@
-"""All sensors, schedules and jobs of a project."""
+"""All sensors, schedules and jobs of a project. What is asked for, and why not, is decided here; the plan says what is stale."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
-from lakeloop.project import Project
+from lakeloop.fingerprint import fingerprint
+from lakeloop.project import Located, Project
+from lakeloop.spec import WorkflowSpec
+from platform_assets.plan import stale_assets
+from platform_assets.stages.base import States
+from resources.lake import WHOLE, TableKey
+
+DATA_STAGES = ("raw", "validated", "features")
+CAUSE_TAG = "lakeloop/cause"
+MOST_ATTEMPTS = 3
+"""A cause is asked for again after a failed run, so many times in all."""
+_OPEN = [
+    dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,5 +36,154 @@ class Automation:
 
 
 def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition]) -> Automation:
-    """Sensors and schedules for a project."""
-    return Automation()
+    """A sensor for data, a sensor per workflow that retrains on data, a schedule per cron that a workflow names."""
+    automation = Automation()
+    keys = [key for asset in assets for key in asset.keys]
+    data = dg.AssetSelection.assets(*[key for key in keys if key.path[0] in DATA_STAGES])
+    automation.sensors.append(_data_sensor(project, data))
+    for located in project.workflows.values():
+        spec = located.spec
+        mine = [key for key in keys if key.path[1:] == [located.domain, spec.name]]
+        if spec.retrain and "data" in spec.retrain.causes:
+            automation.sensors.append(_retrain_sensor(project, located, dg.AssetSelection.assets(*mine)))
+        if spec.retrain and spec.retrain.schedule:
+            automation.schedules.append(_schedule(project, located, "retrain", spec.retrain.schedule, mine))
+        if spec.batch and spec.batch.schedule:
+            scored = [key for key in mine if key.path[0] == "predictions"]
+            automation.schedules.append(_schedule(project, located, "batch", spec.batch.schedule, scored))
+    return automation
+
+
+def data_request(project: Project, states: States, attempts: int = 0, now: datetime | None = None) -> dg.RunRequest | dg.SkipReason:
+    """What to ask for when sources have changed: the stale tables and views, for the partitions that are touched.
+
+    A pure function of definitions, source files and lake states; `attempts` counts the failed runs of the same cause.
+    """
+    if not states:
+        return dg.SkipReason("the lake is empty; materialise the assets once, later changes are followed by themselves")
+    stale = {key: parts for key, parts in stale_assets(project, states, now=now).items() if key.stage in DATA_STAGES}
+    if not stale:
+        return dg.SkipReason("every source file has landed and every table and view is fresh")
+    return _request(stale, cause_of(project, states, stale), attempts)
+
+
+def cause_of(project: Project, states: States, stale: dict[TableKey, list[str]]) -> str:
+    """A hash of what is stale, and of the sources' contents that made it so."""
+    from platform_assets.stages import raw
+
+    sources = {str(k): raw.digests(project.tables[(k.domain, k.name)]) or {} for k in stale if k.stage == "raw"}
+    versions = {str(key): {p: s.fingerprint for p, s in states.get(key, {}).items()} for key in stale}
+    return fingerprint({str(key): parts for key, parts in stale.items()}, sources, versions)
+
+
+def retrain_request(
+    project: Project, located: Located[WorkflowSpec], states: States, now: datetime, attempts: int = 0
+) -> dg.RunRequest | dg.SkipReason:
+    """What to ask for when a workflow's data are newer than its model, cooldown kept."""
+    spec = located.spec
+    stale = stale_assets(project, states, now=now)
+    behind = [str(key) for key in stale if key.stage in DATA_STAGES]
+    if behind or not states:
+        return dg.SkipReason(f"tables and views come first: {', '.join(behind[:5]) or 'the lake is empty'}")
+    mine = {key: parts for key, parts in stale.items() if (key.domain, key.name) == located.id}
+    if not mine:
+        return dg.SkipReason("the model stands on the newest data")
+    model = states.get(TableKey("models", *located.id), {}).get(WHOLE)
+    if model is not None and model.at is not None and spec.retrain is not None and now - model.at < spec.retrain.cooldown:
+        return dg.SkipReason(
+            f"data are newer than the model, but its cooldown lasts until {model.at + spec.retrain.cooldown:%Y-%m-%d %H:%M} UTC"
+        )
+    return _request(mine, cause_of(project, states, mine), attempts)
+
+
+def scheduled_request(project: Project, located: Located[WorkflowSpec], what: str, keys: Sequence[dg.AssetKey], at: datetime) -> Any:
+    """The run that a schedule asks for; none on days that the data don't have."""
+    partitions = located.spec.partitions
+    assert partitions is not None
+    if partitions.end is not None and at.date() >= partitions.end:
+        return dg.SkipReason(f"the data of {located.spec.name} end before {partitions.end}; {at:%Y-%m-%d} is no day of theirs")
+    from lakeloop.partitions import partition_keys
+
+    names = partition_keys(partitions, at)
+    return dg.RunRequest(
+        run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys), tags=_range([names[0], names[-1]]) if names else {}
+    )
+
+
+def _request(stale: dict[TableKey, list[str]], cause: str, attempts: int) -> dg.RunRequest | dg.SkipReason:
+    if attempts >= MOST_ATTEMPTS:
+        return dg.SkipReason(f"{attempts} runs for this cause have failed ({cause}); mend what failed, or materialise by hand")
+    partitions = sorted({part for parts in stale.values() for part in parts if part != WHOLE})
+    return dg.RunRequest(
+        run_key=f"{cause}-{attempts}",
+        asset_selection=[dg.AssetKey([key.stage, key.domain, key.name]) for key in stale],
+        tags={CAUSE_TAG: cause, **_range(partitions)},
+    )
+
+
+def _range(partitions: Sequence[str]) -> dict[str, str]:
+    if not partitions:
+        return {}
+    return {"dagster/asset_partition_range_start": partitions[0], "dagster/asset_partition_range_end": partitions[-1]}
+
+
+def _attempts(instance: dg.DagsterInstance, cause: str) -> int:
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={CAUSE_TAG: cause})
+    return instance.get_runs_count(failed)
+
+
+def _with_attempts(instance: dg.DagsterInstance, ask: Any) -> Any:
+    """Ask once to learn the cause, then again with the number of its failed runs."""
+    found = ask(0)
+    if isinstance(found, dg.SkipReason):
+        return found
+    if instance.get_runs_count(dg.RunsFilter(statuses=_OPEN)):
+        return dg.SkipReason("a run is in progress; what is still stale after it will be asked for")
+    return ask(_attempts(instance, found.tags[CAUSE_TAG]))
+
+
+def _data_sensor(project: Project, selection: dg.AssetSelection) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="new_data",
+        asset_selection=selection,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for the tables and views that new or changed source files make stale, once per cause.",
+        required_resource_keys={"lake"},
+    )
+    def new_data(context):  # type: ignore[no-untyped-def]
+        states = context.resources.lake.lake.states()
+        return _with_attempts(context.instance, lambda attempts: data_request(project, states, attempts))
+
+    return new_data
+
+
+def _retrain_sensor(project: Project, located: Located[WorkflowSpec], selection: dg.AssetSelection) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"retrain_{located.domain}_{located.spec.name}",
+        asset_selection=selection,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Retrains {located.spec.name} when its data are newer than its model, and its cooldown is over.",
+        required_resource_keys={"lake"},
+    )
+    def retrain(context):  # type: ignore[no-untyped-def]
+        states, now = context.resources.lake.lake.states(), datetime.now(UTC)
+        return _with_attempts(context.instance, lambda attempts: retrain_request(project, located, states, now, attempts))
+
+    return retrain
+
+
+def _schedule(project: Project, located: Located[WorkflowSpec], what: str, cron: str, keys: Sequence[dg.AssetKey]) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"{what}_{located.domain}_{located.spec.name}_schedule",
+        cron_schedule=cron,
+        target=dg.AssetSelection.assets(*keys),
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"{what} of {located.spec.name}: {cron}, UTC.",
+    )
+    def scheduled(context):  # type: ignore[no-untyped-def]
+        return scheduled_request(project, located, what, keys, context.scheduled_execution_time)
+
+    return scheduled
