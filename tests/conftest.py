@@ -1,8 +1,114 @@
-"""Fixtures shared by all tests: real servers, a real lake, hypothesis without a clock."""
+"""What tests share: hypothesis' profile, one MLflow server, and a shop project that can be materialised."""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
-settings.register_profile("lakeloop", deadline=None, derandomize=True)
-settings.load_profile("lakeloop")
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.load_profile("default")
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of its own for everything that reads the environment."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKELOOP_HOME", str(folder))
+        patch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(home: Path) -> Iterator[str]:
+    """A real MLflow server."""
+    from resources import mlflow_server
+
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    with (home / "mlflow.log").open("wb") as log:
+        process = subprocess.Popen(
+            mlflow_server.server_command(home / "mlflow", port), env=mlflow_server.server_environment(), stdout=log, stderr=log
+        )
+    try:
+        mlflow_server.wait_until_ready(uri, 90, process)
+        os.environ["LAKELOOP_MLFLOW"] = uri
+        yield uri
+    finally:
+        os.environ.pop("LAKELOOP_MLFLOW", None)
+        process.terminate()
+        process.wait(30)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The shop project on a lake of its own."""
+
+    defs: Path
+    lake_url: str
+    uri: str
+
+    @property
+    def lake(self) -> Any:
+        """Its lake."""
+        from resources.lake import Lake
+
+        return Lake(self.lake_url)
+
+    @property
+    def data(self) -> Path:
+        """Its source file."""
+        return self.defs / "shop" / "orders" / "data" / "orders.csv"
+
+    def definitions(self) -> Any:
+        """Its Dagster definitions."""
+        from platform_assets.definitions import build_defs
+        from resources.dagster_resources import LakeResource
+        from resources.spark import SparkResource
+        from resources.tracking import Tracking
+
+        resources = {"lake": LakeResource(url=self.lake_url), "spark": SparkResource(), "tracking": Tracking(tracking_uri=self.uri)}
+        return build_defs(defs=self.defs, resources=resources)
+
+    def materialize(self, *stages: str) -> Any:
+        """Materialise everything, or some stages, in process."""
+        import dagster as dg
+
+        definitions = self.definitions()
+        keys = [key for asset in definitions.assets for key in asset.keys if not stages or key.path[0] in stages]
+        tags = {"dagster/asset_partition_range_start": "2024-01", "dagster/asset_partition_range_end": "2024-05"}
+        job = definitions.resolve_implicit_global_asset_job_def()
+        with dg.DagsterInstance.ephemeral() as instance:
+            return job.execute_in_process(instance=instance, tags=tags, asset_selection=keys, raise_on_error=False)
+
+    def without_server(self) -> Shop:
+        """The same with an MLflow address at which nobody answers."""
+        return replace(self, uri=f"http://127.0.0.1:{free_port()}")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, mlflow_uri: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A fresh shop; its environment is named by the test, so that models of two tests never meet."""
+    import hashlib
+
+    from tests.shop import make_shop
+
+    monkeypatch.setenv("LAKELOOP_ENV", "t" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:10])
+    marker = request.node.get_closest_marker("minimum")
+    defs = make_shop(tmp_path, minimum=marker.args[0] if marker else 0.55)
+    return Shop(defs, str(tmp_path / "lake"), mlflow_uri)
