@@ -137,6 +137,16 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
             mlflow_server.server_command(settings.home / "mlflow", settings.mlflow_port),
             **_new(mlflow_server.server_environment()),
         )
+        import dagster as dg
+
+        from platform_assets.definitions import read_project
+
+        # Dagster's databases are made here, by one process: two that start together fail on each other's migration.
+        instance = dg.DagsterInstance.get()
+        _settle_runs(instance, "the platform was stopped while this ran")
+        instance.event_log_storage.get_asset_records([])
+        if instance.schedule_storage is not None:
+            instance.schedule_storage.all_instigator_state()
         workspace = str(_root() / "workspace.yaml")
         servers.start(
             "Dagster UI", [sys.executable, "-m", "resources.dagster_ui", "-h", "127.0.0.1", "-p", str(settings.ui_port), "-w", workspace]
@@ -149,13 +159,7 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
                 "--port", str(settings.serving_port), "--tracking-uri", settings.tracking_uri,
             ],
         )  # fmt: skip
-        import dagster as dg
-
-        from platform_assets.definitions import read_project
-
         project = read_project()
-        instance = dg.DagsterInstance.get()
-        _settle_runs(instance, "the platform was stopped while this ran")
         _wait(servers, lambda: mlflow_server.is_up(settings.tracking_uri), f"MLflow at {settings.tracking_uri}")
         say(f"MLflow is up at {settings.tracking_uri}")
         _wait(servers, lambda: _answers(f"{ui}/server_info"), f"the Dagster UI at {ui}")
