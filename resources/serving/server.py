@@ -182,7 +182,11 @@ def _follow_parent() -> None:
 def _warm(model: ServableModel) -> None:
     import pandas as pd
 
-    model.predict(pd.DataFrame({f.name: pd.Series([None], dtype=object if f.kind == "string" else "float64") for f in model.fields}))
+    row = {f.name: pd.Series([None], dtype=object if f.kind == "string" else "float64") for f in model.fields}
+    try:
+        model.predict(pd.DataFrame(row))
+    except Exception as error:  # a model may refuse nulls; that is an answer to such requests, not a reason not to serve
+        print(f"{model.name} doesn't take a row of nulls: {str(error).splitlines()[0][:200]}", file=sys.stderr, flush=True)
 
 
 def _served(base: Any, name: str, model: ServableModel) -> Any:
