@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := env -u PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test lint lock clean
+.PHONY: help run check test bench lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -19,6 +19,9 @@ check: $(VENV)/.installed ## check every definition file
 
 test: $(VENV)/.installed-dev ## pass the tests
 	@$(RUN) $(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-dev ## measure the claims of speed, each against its yardstick
+	@$(RUN) $(BIN)/python -m benchmarks.run
 
 lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,1 @@
+"""Measured claims, as ratios in one run: `make bench`."""

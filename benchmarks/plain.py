@@ -1,0 +1,42 @@
+"""The flights workflows as a plain script: the stage functions in the order of the graph, without Dagster."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from graphlib import TopologicalSorter
+from uuid import uuid4
+
+from lakeloop.partitions import partition_keys
+from lakeloop.project import upstream
+from platform_assets.definitions import read_project
+from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated
+from platform_assets.stages.base import Platform
+from resources.lake import WHOLE, Lake
+from resources.settings import Settings
+from resources.spark import SparkResource
+from resources.tracking import Tracking
+
+
+def main() -> None:
+    """Run every stage once."""
+    settings, project, now = Settings.from_environment(), read_project(), datetime.now(UTC)
+    platform = Platform(settings, project, Lake(settings.lake_url), SparkResource(), Tracking(), run_id=str(uuid4()))
+    for table in project.tables.values():
+        raw.land(platform, table, now=now)
+        validated.validate(platform, table, partition_keys(table.spec.partitions, now) if table.spec.partitions else [WHOLE])
+    order = TopologicalSorter(
+        {v.id: [(r.domain, r.name) for r in upstream(project, v) if r.kind == "view"] for v in project.views.values()}
+    )
+    for view in (project.views[name] for name in order.static_order()):
+        features.compute(platform, view, partition_keys(view.spec.partitions, now) if view.spec.partitions else [WHOLE])
+    for workflow in project.workflows.values():
+        training_set.build(platform, workflow)
+        models.train(platform, workflow, platform)
+        evaluations.evaluate_model(platform, workflow, platform)
+        releases.release(platform, workflow, platform)
+        predictions.predict(platform, workflow, partition_keys(workflow.spec.partitions, now))
+        deployments.deploy(platform, workflow)
+
+
+if __name__ == "__main__":
+    main()
