@@ -128,7 +128,7 @@ def joins(lake: Path, environment: dict[str, str], times: int) -> tuple[float, f
             else:
                 from_ += f" LEFT JOIN {name} ON {on}"
                 columns += [f"{name}.{c} AS {o}" for c, o in view["columns"].items()]
-        result = connection.execute(f"SELECT {', '.join(columns)} FROM {from_}").to_arrow_table()
+        result = connection.sql(f"SELECT {', '.join(columns)} FROM {from_}").to_arrow_table()
         deltalake.write_deltalake(str(lake / "bench" / "theirs"), result, mode="overwrite")
 
     seconds = alternate(ours, theirs, times)

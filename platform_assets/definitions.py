@@ -14,15 +14,23 @@ from resources.settings import PROJECT_ROOT
 
 DEFS = PROJECT_ROOT / "platform_assets" / "defs"
 PRELOADED = [
-    "dagster",
     "platform_assets.definitions",
+    "dagster._core.storage.runs.sqlite.sqlite_run_storage",
+    "dagster._core.storage.event_log.sqlite.sqlite_event_log",
+    "dagster._core.storage.schedules",
     "great_expectations",
     "polars",
     "deltalake",
     "pyarrow.compute",
     "pandas",
-    "mlflow",
+    "pysail.spark",
+    "sqlglot.optimizer.qualify",
+    "mlflow.sklearn",
     "dagster_mlflow",
+    "sklearn.ensemble",
+    "skops.io",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
 ]
 """Imported once by the fork server of the step processes; importing is all that happens there."""
 
