@@ -385,7 +385,8 @@ def _dagster_home(home: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_root() / "dagster.yaml", folder / "dagster.yaml")
     env = _root() / ".env"
-    if not env.exists():
+    # A home elsewhere has been named by the environment, which `dg` and `dagster` see too.
+    if not env.exists() and folder.is_relative_to(_root()):
         env.write_text(f"DAGSTER_HOME={folder}\n")
     return folder
 

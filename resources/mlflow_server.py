@@ -18,7 +18,7 @@ def server_command(home: Path, port: int) -> list[str]:
     home.mkdir(parents=True, exist_ok=True)
     hosts = [f"127.0.0.1:{port}", f"localhost:{port}"]
     return [
-        sys.executable, "-m", "mlflow", "server",
+        sys.executable, "-m", "resources.mlflow_app", "server",
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}",
         "--artifacts-destination", str(home / "artifacts"), "--serve-artifacts",

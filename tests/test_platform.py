@@ -252,3 +252,34 @@ def test_paths_of_the_storage_are_not_shown_to_clients(shop: Shop, home: Path) -
     for run in mlflow.MlflowClient(shop.uri).search_runs([e.experiment_id for e in mlflow.MlflowClient(shop.uri).search_experiments()]):
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
         assert str(home) not in run.info.artifact_uri
+
+
+def test_a_key_that_stands_in_another_month_is_refused(shop: Shop) -> None:
+    assert shop.materialize("raw", "validated").success
+    before = shop.lake.states()[ORDERS]
+    row = dict(orders()[0])
+    row["ordered_at"] = "2024-05-20 10:00:00"
+    write_orders(shop.data.with_name("more.csv"), [row])
+    result = shop.materialize("raw", "validated")
+    assert not result.success
+    assert f"order_id={row['order_id']}" in failures(result)
+    assert shop.lake.states()[ORDERS] == before
+
+
+def test_the_graph_is_what_the_definitions_say(shop: Shop) -> None:
+    graph = shop.definitions().resolve_asset_graph()
+    found = {
+        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys) for key in graph.get_all_asset_keys()
+    }
+    assert found == {
+        "raw/shop/orders": [],
+        "validated/shop/orders": ["raw/shop/orders"],
+        "features/shop/outcomes": ["validated/shop/orders"],
+        "features/shop/history": ["validated/shop/orders"],
+        "features/shop/basket": ["validated/shop/orders"],
+        "training_sets/shop/returns": ["features/shop/basket", "features/shop/history", "features/shop/outcomes", "validated/shop/orders"],
+        "models/shop/returns": ["training_sets/shop/returns"],
+        "evaluations/shop/returns": ["models/shop/returns", "training_sets/shop/returns"],
+        "releases/shop/returns": ["evaluations/shop/returns"],
+        "predictions/shop/returns": ["features/shop/basket", "features/shop/history", "releases/shop/returns", "validated/shop/orders"],
+    }

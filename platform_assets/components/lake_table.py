@@ -44,6 +44,7 @@ class LakeTable(SpecComponent[TableSpec]):
         more = {"known_at": ("timestamp", "When the row could first have been used.")} if spec.event_time else {}
         if not adopted:
             more["ingested_at"] = ("timestamp", "When the row landed in this form.")
+        unique = [Check(validated.UNIQUE_KEYS, True, "no key stands in two partitions")] if validated.keys_may_repeat(spec) else []
         accounting = Check(validated.ACCOUNTING, True, "landed = validated + quarantined + duplicates dropped")
         found.append(
             stage_asset(
@@ -52,7 +53,7 @@ class LakeTable(SpecComponent[TableSpec]):
                 "validated",
                 lambda platform, partitions: validated.validate(platform, located, partitions),
                 deps=[] if adopted else [TableKey("raw", located.domain, spec.name)],
-                checks=[*Check.of(validated.suite(spec)), accounting],
+                checks=[*Check.of(validated.suite(spec)), accounting, *unique],
                 partitions=None if adopted else spec.partitions,
                 description=f"{spec.description} One row per {', '.join(spec.keys)}; typed, deduplicated, checked.",
                 schema=column_schema(spec.columns, more),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lakeloop.project import Located
 
 CODE_VERSION = "1"
+UNIQUE_KEYS = "keys_are_unique_across_partitions"
+"""The check that no key stands in another partition too; only for tables whose event time isn't part of the key."""
 ACCOUNTING = "landed_is_accounted_for"
 """The check that landed rows = validated + quarantined + duplicates dropped."""
 
@@ -103,6 +105,10 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     balanced = counts["landed"] == counts["validated"] + counts["quarantined"] + counts["duplicates"]
     checks = {r.name: [r.outcome, r.message] for r in verdict.results}
     checks[ACCOUNTING] = ["passed" if balanced else "failed", ", ".join(f"{n} {what}" for what, n in counts.items())]
+    twice = _keys_elsewhere(platform, spec, key, done, stale, conformed.valid)
+    if keys_may_repeat(spec):
+        found = f"{twice[0]} keys stand in another partition too, such as {twice[1]}" if twice[0] else ""
+        checks[UNIQUE_KEYS] = ["failed" if twice[0] else "passed", found]
     metadata: dict[str, Any] = {
         **table_metadata(conformed.valid, spec.columns, uri=platform.lake.path(key)),
         **{f"rows_{what}": count for what, count in counts.items()},
@@ -110,7 +116,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         "raw_version": max(s.version for s in raw.values()),
         "quarantine": dg.MetadataValue.md(markdown_table(_reasons(conformed))),
     }
-    if not verdict.passed or not balanced:
+    if not verdict.passed or not balanced or twice[0]:
         return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
 
     split = _partition_column(spec, conformed.valid, "", stale)
@@ -130,6 +136,23 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     metadata["delta_version"] = published.version
     rows = sum(published.partitions[name].rows for name in asked)
     return StageResult(overall, rows=rows, verdict=verdict, checks=checks, metadata={**metadata, "dagster/row_count": rows})
+
+
+def keys_may_repeat(spec: TableSpec) -> bool:
+    """Whether a key could stand in two partitions: the event time, which decides the partition, isn't part of it."""
+    return spec.partitions is not None and spec.event_time not in spec.keys and not isinstance(spec.source, DeltaTableSource)
+
+
+def _keys_elsewhere(
+    platform: Platform, spec: TableSpec, key: TableKey, done: Mapping[str, PartitionState], stale: Sequence[str], rows: pa.Table
+) -> tuple[int, str]:
+    """How many keys of a batch stand, as published, in partitions that aren't rewritten now; and the first of them."""
+    others = [name for name in done if name not in stale]
+    if not others or not keys_may_repeat(spec):
+        return 0, ""
+    standing = platform.lake.read((key, max(state.version for state in done.values())), columns=spec.keys, partitions=others)
+    both = rows.select(spec.keys).join(standing.cast(rows.select(spec.keys).schema), keys=list(spec.keys), join_type="left semi")
+    return both.num_rows, (", ".join(f"{name}={value}" for name, value in both.slice(0, 1).to_pylist()[0].items()) if both.num_rows else "")
 
 
 def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
