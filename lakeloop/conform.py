@@ -371,8 +371,11 @@ def _double(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, 
 
     why = "a finite number"
     if kind == pl.String:
-        number = text.str.strip_chars().cast(pl.Float64, strict=False)
-        return pl.when(number.is_finite()).then(number), why
+        digits = text.str.strip_chars()
+        number = digits.cast(pl.Float64, strict=False)
+        # A decimal is the nearest double by convention; a whole number (an identifier, a count) must be held exactly.
+        whole = digits.str.contains(r"^[+-]?\d{16,}$") & (number.abs() > EXACT_INTEGERS)
+        return pl.when(number.is_finite() & ~whole).then(number), why
     if kind.is_integer():
         return pl.when(text.cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).then(
             text.cast(pl.Float64)

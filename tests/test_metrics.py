@@ -1,0 +1,108 @@
+"""Metrics against scikit-learn's, their intervals against repeated draws, and the decision that rests on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from lakeloop.decisions import Evidence, should_promote
+from lakeloop.errors import SpecError
+from lakeloop.metrics import by_slice, check_metric, evaluate, paired_difference
+from lakeloop.spec import Gate, parse_duration, render_duration
+
+scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 10)), min_size=4, max_size=60)
+
+
+@given(scores)
+def test_classification_metrics_equal_scikit_learn_ties_included(pairs):
+    y = np.array([0, 1] + [p[0] for p in pairs], float)
+    score = np.array([3, 3] + [p[1] for p in pairs]) / 10
+    found = {v.name: v.value for v in evaluate("binary_classification", y, score, resamples=2)}
+    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(y, score))
+    assert found["average_precision"] == pytest.approx(sk.average_precision_score(y, score))
+    assert found["brier"] == pytest.approx(sk.brier_score_loss(y, score))
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(y, score >= 0.5))
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=3, max_size=60))
+def test_regression_metrics_equal_scikit_learn(pairs):
+    y, score = np.array(pairs).T
+    found = {v.name: v.value for v in evaluate("regression", y, score, resamples=2)}
+    assert found["mae"] == pytest.approx(sk.mean_absolute_error(y, score))
+    assert found["rmse"] == pytest.approx(sk.root_mean_squared_error(y, score))
+    if np.var(y) > 1e-6:
+        assert found["r2"] == pytest.approx(sk.r2_score(y, score))
+
+
+def test_an_interval_holds_the_truth_about_as_often_as_it_says():
+    rng, covered = np.random.default_rng(0), 0
+    for seed in range(200):
+        y = rng.normal(0, 1, 400)
+        (mae,) = [v for v in evaluate("regression", y, np.zeros(400), seed=seed) if v.name == "mae"]
+        covered += mae.low <= np.sqrt(2 / np.pi) <= mae.high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_a_metric_of_one_class_is_nan_and_not_a_number_that_looks_good():
+    found = {v.name: v.value for v in evaluate("binary_classification", np.ones(10), np.full(10, 0.5))}
+    assert np.isnan(found["roc_auc"])
+
+
+def test_a_paired_difference_is_positive_when_the_first_is_better_whatever_the_metric_prefers():
+    rng = np.random.default_rng(1)
+    y = rng.normal(0, 1, 500)
+    good, bad = y + rng.normal(0, 0.1, 500), y + rng.normal(0, 1, 500)
+    for metric in ("mae", "r2"):
+        difference, low, high = paired_difference("regression", metric, y, good, bad)
+        assert 0 < low < difference < high
+
+
+def test_slices_cover_every_row_once_nulls_included():
+    y = np.array([0, 1, 0, 1, 1.0])
+    rows = by_slice("binary_classification", y, np.linspace(0, 1, 5), ["a", None, "a", "b", None], "accuracy")
+    assert sum(row["n"] for row in rows) == 5
+
+
+def test_an_unknown_metric_names_the_nearest():
+    with pytest.raises(SpecError, match="roc_auc"):
+        check_metric("binary_classification", "roc_auk")
+
+
+def evidence(value=0.8, gates=None, champion=None, comparison=None, version="2"):
+    return Evidence(version, "roc_auc", value, gates or {}, champion, comparison)
+
+
+GATES = {"roc_auc": Gate(min=0.7), "champion": Gate(max_drop=0.005)}
+PASSED = {"roc_auc": ["passed", "", "blocking", 0.8]}
+FAILED = {"roc_auc": ["failed", "roc_auc: wanted at least 0.7, found 0.6", "blocking", 0.6]}
+
+
+@pytest.mark.parametrize(
+    ("champion", "seen", "action", "told"),
+    [
+        (None, evidence(gates=PASSED), "promote", "passes"),
+        (None, evidence(0.6, FAILED), "refuse", "wanted at least 0.7"),
+        (None, evidence(), "refuse", "roc_auc"),
+        ("2", evidence(gates=PASSED), "keep", ""),
+        ("1", evidence(gates=PASSED), "refuse", "champion is 1"),
+        ("1", evidence(gates=PASSED, champion="1"), "refuse", ""),
+        ("1", evidence(gates=PASSED, champion="1", comparison={"difference": -0.004, "low": -0.01, "high": 0.0, "rows": 500}), "promote", ""),
+        ("1", evidence(gates=PASSED, champion="1", comparison={"difference": -0.006, "low": -0.01, "high": 0.0, "rows": 500}), "refuse", ""),
+        (None, evidence(gates=PASSED, version="3"), "refuse", ""),
+    ],
+)  # fmt: skip
+def test_a_decision_follows_from_the_evidence_and_says_why(champion, seen, action, told):
+    decision = should_promote(candidate="2", champion=champion, evidence=seen, gates=GATES)
+    assert decision.action == action
+    assert decision.reason and told in decision.reason
+
+
+@given(st.integers(0, 10_000_000))
+def test_a_duration_is_written_as_it_is_read(seconds):
+    from datetime import timedelta
+
+    value = timedelta(seconds=seconds)
+    assert parse_duration(render_duration(value)) == value

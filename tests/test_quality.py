@@ -1,0 +1,82 @@
+"""Great Expectations' traps, and our answers to them; the static list of names against the library."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from lakeloop.expectation_names import EXPECTATIONS
+from lakeloop.spec import Expectation, Gate
+from lakeloop.verdicts import generated_expectations
+from resources.quality import gate_suite, quarantine_mask, run_suite
+
+BETWEEN = Expectation(type="expect_column_values_to_be_between", kwargs={"column": "n", "min_value": 1, "max_value": 3})
+
+
+def test_the_static_list_is_what_the_library_has():
+    from great_expectations.expectations.registry import get_expectation_impl, list_registered_expectation_implementations
+
+    registered = set(list_registered_expectation_implementations())
+    assert set(EXPECTATIONS) <= registered
+    for name, arguments in EXPECTATIONS.items():
+        fields = set(
+            get_expectation_impl(name).model_fields
+            if hasattr(get_expectation_impl(name), "model_fields")
+            else get_expectation_impl(name).__fields__
+        )
+        assert set(arguments) <= fields, name
+
+
+def test_zero_rows_do_not_pass():
+    from lakeloop.spec import Column
+
+    suite = [*generated_expectations({"n": Column(type="integer")}, ["n"]), BETWEEN]
+    verdict = run_suite(pa.table({"n": pa.array([], pa.int64())}), suite, where="t")
+    assert not verdict.passed
+    assert verdict.results[0].outcome == "failed"
+
+
+def test_a_column_without_a_single_value_does_not_pass():
+    verdict = run_suite(pa.table({"n": pa.array([None, None], pa.int64())}), [BETWEEN], where="t")
+    assert (verdict.results[0].outcome, verdict.passed) == ("failed", False)
+    assert "all 2 values" in verdict.results[0].message
+
+
+def test_an_expectation_that_cannot_run_is_neither_passed_nor_failed():
+    verdict = run_suite(pa.table({"n": ["a", "b"]}), [BETWEEN], where="t")
+    assert verdict.results[0].outcome == "could_not_run"
+    assert verdict.results[0].message
+    assert not verdict.passed
+
+
+def test_a_warning_does_not_stop_publication_and_shows_rows_with_their_keys():
+    warning = BETWEEN.model_copy(update={"severity": "warning"})
+    verdict = run_suite(pa.table({"k": ["a", "b", "c"], "n": [1, 9, 2]}), [warning], keys=["k"], where="t")
+    assert verdict.passed
+    (result,) = verdict.results
+    assert (result.outcome, result.unexpected_count, list(result.unexpected_examples)) == ("failed", 1, [{"k": "b", "n": 9}])
+
+
+def test_personal_values_are_masked_in_examples():
+    verdict = run_suite(pa.table({"k": ["a"], "n": [9]}), [BETWEEN], keys=["k"], personal=["n"], where="t")
+    assert list(verdict.results[0].unexpected_examples) == [{"k": "a", "n": "***"}]
+
+
+def test_the_quarantine_mask_is_the_librarys_own_judgement():
+    assert quarantine_mask(pa.table({"n": [0, 1, None, 4]}), BETWEEN).tolist() == [True, False, False, True]
+
+
+def test_rows_set_aside_are_judged_by_their_share():
+    expectation = Expectation(type=BETWEEN.type, kwargs={**BETWEEN.kwargs, "mostly": 0.9}, quarantine=True)
+    table = pa.table({"n": [1, 2]})
+    assert run_suite(table, [expectation], where="t", quarantined={"between__n": (1, 10)}).passed
+    assert not run_suite(table, [expectation], where="t", quarantined={"between__n": (2, 10)}).passed
+
+
+@pytest.mark.parametrize(
+    ("metrics", "outcome"),
+    [({"auc": 0.8}, "passed"), ({"auc": 0.6}, "failed"), ({"auc": float("nan")}, "failed"), ({}, "could_not_run")],
+)
+def test_a_gate_has_three_outcomes(metrics: dict, outcome: str):
+    (result,) = gate_suite(metrics, {"auc": Gate(min=0.7)})
+    assert result.outcome == outcome

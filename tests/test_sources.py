@@ -1,0 +1,144 @@
+"""Files as they come: formats, compressions, encodings; lossless or refused."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from lakeloop.conform import cast_exactly, conform
+from lakeloop.errors import DataError
+from lakeloop.spec import Column, Files, TableSpec
+from resources.sources import find_paths, read_file, resolve_files
+
+CSV = b"id,amount\na,1.5\nb,\n"
+COLUMNS = {"id": Column(type="string"), "amount": Column(type="double")}
+
+
+def packed(kind: str) -> bytes:
+    if kind == "gz":
+        return gzip.compress(CSV)
+    if kind == "zst":
+        return zstandard.compress(CSV)
+    if kind == "zip":
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("inside.csv", CSV)
+        return buffer.getvalue()
+    return CSV
+
+
+def read(folder: Path, name: str, **options) -> pa.Table:
+    spec = Files(files=[name], **options)
+    (file,) = resolve_files(spec, folder)
+    return read_file(file, spec, COLUMNS)
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst", "csv.zip"])
+def test_csv_reads_the_same_in_every_compression(tmp_path: Path, ending: str):
+    (tmp_path / f"data.{ending}").write_bytes(packed(ending.rpartition(".")[2]))
+    rows = read(tmp_path, f"data.{ending}")
+    assert rows.select(["id", "amount"]).to_pylist() == [{"id": "a", "amount": "1.5"}, {"id": "b", "amount": None}]
+    assert rows["_row"].to_pylist() == [1, 2]
+
+
+def test_json_lines_and_parquet_keep_their_types(tmp_path: Path):
+    (tmp_path / "data.jsonl").write_text('{"id": "a", "amount": 1.5}\n{"id": "b", "amount": null}\n')
+    pq.write_table(pa.table({"id": ["a", "b"], "amount": [1.5, None]}), tmp_path / "data.parquet")
+    assert read(tmp_path, "data.jsonl").to_pylist() == read(tmp_path, "data.parquet").to_pylist()
+
+
+@pytest.mark.parametrize("ending", ["csv.gz", "csv.zst", "csv.zip", "parquet"])
+def test_a_truncated_file_is_refused_by_name(tmp_path: Path, ending: str):
+    if ending == "parquet":
+        pq.write_table(pa.table({"id": ["a"] * 1000, "amount": [1.5] * 1000}), tmp_path / "data.parquet")
+    else:
+        (tmp_path / f"data.{ending}").write_bytes(packed(ending.rpartition(".")[2]))
+    path = tmp_path / f"data.{ending}"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=f"data.{ending}"):
+        read(tmp_path, f"data.{ending}")
+
+
+def test_a_pattern_that_matches_nothing_is_told(tmp_path: Path):
+    with pytest.raises(DataError, match=r"no file matches 'no/\*\.csv'"):
+        find_paths(Files(files=["no/*.csv"]), tmp_path)
+
+
+def spec(**columns: Column) -> TableSpec:
+    return TableSpec(name="t", description="t", source={"files": "x.csv"}, keys=["id"], columns={"id": Column(type="string"), **columns})
+
+
+def landed(**values: list) -> pa.Table:
+    count = len(next(iter(values.values())))
+    now = pa.scalar(datetime(2024, 1, 1, tzinfo=UTC), pa.timestamp("us", tz="UTC"))
+    return pa.table(
+        {
+            "id": [f"r{i}" for i in range(count)],
+            **values,
+            "_row": pa.array(range(1, count + 1), pa.int64()),
+            "_file": ["x.csv"] * count,
+            "_landing": ["0"] * count,
+            "_landed_order": pa.array([0] * count, pa.int64()),
+            "ingested_at": pa.repeat(now, count),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "wanted"),
+    [
+        ("integer", "9", 9), ("integer", "9.0", 9), ("integer", "9.7", None), ("integer", "nine", None),
+        ("integer", str(2**63), None), ("integer", "-5", -5),
+        ("double", "1e3", 1000.0), ("double", str(2**53 + 1), None), ("double", "0.1", 0.1),
+        ("boolean", "true", True), ("boolean", "yes?", None),
+        ("date", "2024-02-29", datetime(2024, 2, 29).date()), ("date", "2023-02-29", None),
+    ],
+)  # fmt: skip
+def test_a_value_is_held_exactly_or_set_aside(kind: str, text: str, wanted: object):
+    found = conform(landed(value=[text]), spec(value=Column(type=kind)))
+    assert found.landed == found.valid.num_rows + found.quarantined.num_rows + found.duplicates == 1
+    if wanted is None:
+        (row,) = found.quarantined.to_pylist()
+        assert "value" in row["rule"] + row["reason"]
+        assert json.loads(row["raw"])["value"] == text
+    else:
+        assert found.valid["value"].to_pylist() == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("local", "utc"),
+    [
+        ("2013-03-10 01:59", datetime(2013, 3, 10, 6, 59, tzinfo=UTC)),
+        ("2013-03-10 02:30", None),  # doesn't exist
+        ("2013-03-10 03:00", datetime(2013, 3, 10, 7, 0, tzinfo=UTC)),
+        ("2013-11-03 01:30", None),  # is there twice
+        ("2013-11-03 02:00", datetime(2013, 11, 3, 7, 0, tzinfo=UTC)),
+    ],
+)
+def test_daylight_saving_is_never_guessed(local: str, utc: datetime | None):
+    column = Column(type="timestamp", format="%Y-%m-%d %H:%M", timezone="America/New_York")
+    found = conform(landed(at=[local]), spec(at=column))
+    assert found.valid["at"].to_pylist() == ([utc] if utc else [])
+    assert found.quarantined.num_rows == (0 if utc else 1)
+
+
+def test_a_personal_value_never_shows_in_quarantine():
+    found = conform(
+        landed(email=["ann@example.com"], value=["x"]), spec(email=Column(type="string", personal=True), value=Column(type="integer"))
+    )
+    assert "ann@example.com" not in str(found.quarantined.to_pylist())
+
+
+def test_a_write_that_would_change_a_value_is_refused_with_column_and_value():
+    with pytest.raises(DataError, match=r"t: .*n.*9\.7"):
+        cast_exactly(pa.table({"n": [9.0, 9.7]}), pa.schema([("n", pa.int64())]), "t")
+    assert cast_exactly(pa.table({"n": [9.0, None]}), pa.schema([("n", pa.int64())]), "t")["n"].to_pylist() == [9, None]
