@@ -374,8 +374,9 @@ def _double(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, 
         digits = text.str.strip_chars()
         number = digits.cast(pl.Float64, strict=False)
         # A decimal is the nearest double by convention; a whole number (an identifier, a count) must be held exactly.
-        whole = digits.str.contains(r"^[+-]?\d{16,}$") & (number.abs() > EXACT_INTEGERS)
-        return pl.when(number.is_finite() & ~whole).then(number), why
+        whole = digits.str.contains(r"^[+-]?\d{16,}$")
+        exact = (digits.str.strip_prefix("+").cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).fill_null(False)
+        return pl.when(number.is_finite() & (~whole | exact)).then(number), why
     if kind.is_integer():
         return pl.when(text.cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).then(
             text.cast(pl.Float64)

@@ -14,6 +14,7 @@ FORMATS = {"month": "%Y-%m", "day": "%Y-%m-%d"}
 def partition_keys(spec: Partitions, until: datetime) -> list[str]:
     """All partitions from `start` up to `end`, or up to the one that contains `until` where there is no end.
 
+    >>> from datetime import date
     >>> partition_keys(Partitions(start=date(2013, 11, 1), end=date(2014, 2, 1)), datetime(2020, 1, 1, tzinfo=UTC))
     ['2013-11', '2013-12', '2014-01']
     """
