@@ -26,6 +26,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 CHECKS_TABLE = "reports/checks"
 RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 RESOURCES = {"lake", "spark", "tracking"}
+GROUPS = {"raw": "tables", "validated": "tables", "features": "features"}
+"""Dagster's groups within a domain: its tables, its features, and one group per workflow."""
 Run = Callable[[Platform, Sequence[str]], StageResult]
 
 
@@ -94,7 +96,7 @@ def stage_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
         description=description or located.spec.description,
         owners=list(located.spec.owners),
-        group_name=located.domain,
+        group_name=f"{located.domain}_{GROUPS.get(stage, located.spec.name)}",
         kinds=kinds or {"delta"},
         code_version=code_version,
         metadata={"dagster/column_schema": schema} if schema else None,
@@ -114,9 +116,17 @@ def stage_asset(
         except LakeloopError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         write_checks(platform, table_key, result, names)
+        if result.fresh:
+            result = replace(result, metadata={**_last_metadata(context, key), **result.metadata})
         yield from _events(key, result, checks, names if found else None)
 
     return materialize
+
+
+def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Mapping[str, Any]:
+    """Metadata of the last materialisation: a step that found everything fresh shows what stands, plots included."""
+    event = context.instance.get_latest_materialization_event(key)
+    return event.asset_materialization.metadata if event and event.asset_materialization else {}
 
 
 def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform:

@@ -85,20 +85,29 @@ class Shop:
         resources = {"lake": LakeResource(url=self.lake_url), "spark": SparkResource(), "tracking": Tracking(tracking_uri=self.uri)}
         return build_defs(defs=self.defs, resources=resources)
 
-    def materialize(self, *stages: str) -> Any:
-        """Materialise everything, or some stages, in process."""
+    def materialize(self, *stages: str, instance: Any = None) -> Any:
+        """Materialise everything, or some stages, in process; on an instance of its own unless one is given."""
+        from contextlib import nullcontext
+
         import dagster as dg
 
         definitions = self.definitions()
         keys = [key for asset in definitions.assets for key in asset.keys if not stages or key.path[0] in stages]
         tags = {"dagster/asset_partition_range_start": "2024-01", "dagster/asset_partition_range_end": "2024-05"}
         job = definitions.resolve_implicit_global_asset_job_def()
-        with dg.DagsterInstance.ephemeral() as instance:
-            return job.execute_in_process(instance=instance, tags=tags, asset_selection=keys, raise_on_error=False)
+        with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as found:
+            return job.execute_in_process(instance=found, tags=tags, asset_selection=keys, raise_on_error=False)
 
     def without_server(self) -> Shop:
         """The same with an MLflow address at which nobody answers."""
         return replace(self, uri=f"http://127.0.0.1:{free_port()}")
+
+
+def make(root: Path, uri: str, minimum: float = 0.55) -> Shop:
+    """Write a shop into a folder."""
+    from tests.shop import make_shop
+
+    return Shop(make_shop(root, minimum=minimum), str(root / "lake"), uri)
 
 
 @pytest.fixture
@@ -106,9 +115,6 @@ def shop(tmp_path: Path, mlflow_uri: str, request: pytest.FixtureRequest, monkey
     """A fresh shop; its environment is named by the test, so that models of two tests never meet."""
     import hashlib
 
-    from tests.shop import make_shop
-
     monkeypatch.setenv("LAKELOOP_ENV", "t" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:10])
     marker = request.node.get_closest_marker("minimum")
-    defs = make_shop(tmp_path, minimum=marker.args[0] if marker else 0.55)
-    return Shop(defs, str(tmp_path / "lake"), mlflow_uri)
+    return make(tmp_path, mlflow_uri, marker.args[0] if marker else 0.55)

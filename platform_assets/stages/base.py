@@ -214,8 +214,10 @@ def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")[:80]
 
 
-def figure(png: bytes, title: str) -> dg.MarkdownMetadataValue:
-    """A PNG as metadata that Dagster's UI shows as a picture."""
+def figures(pictures: Mapping[str, bytes]) -> dg.MarkdownMetadataValue:
+    """PNG pictures by title as one piece of metadata, which Dagster's UI shows as pictures."""
     import base64
 
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return dg.MetadataValue.md(
+        "\n\n".join(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})" for title, png in pictures.items())
+    )

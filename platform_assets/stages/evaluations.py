@@ -14,7 +14,7 @@ import dagster as dg
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import Gate, WorkflowSpec
-from platform_assets.stages.base import Platform, StageResult, States, figure, key_of, markdown_table
+from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.lookup import feature_names, join_features
 from platform_assets.stages.models import fit_rows
 from platform_assets.stages.training_set import LABEL, SPLIT
@@ -189,10 +189,9 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
             "metrics": dg.MetadataValue.md(markdown_table(_metric_rows(values))),
             "slices": dg.MetadataValue.md(markdown_table([dict(row.items()) for row in slices[:50]])),
             "champion": champion or "none",
-            "against_champion": dg.MetadataValue.json(comparison or {}),
-            "test_window": window,
-            "rows": test.num_rows,
-            **{title: figure(png, title) for title, png in pictures.items()},
+            **({"against_champion": dg.MetadataValue.json(comparison)} if comparison else {}),
+            "test_window": " to ".join(f"{datetime.fromisoformat(end):%Y-%m-%d %H:%M}" for end in training.value["windows"]["test"]),
+            "plots": figures(pictures),
         },
     )
 

@@ -9,7 +9,7 @@ import dagster as dg
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import Column, Expectation, WorkflowSpec
-from platform_assets.stages.base import Platform, StageResult, States, figure, key_of, markdown_table, table_metadata
+from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table, table_metadata
 from platform_assets.stages.lookup import (
     feature_spec,
     join_features,
@@ -134,7 +134,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         ),
         "rows_without_label": counted.get("unlabelled", 0),
         "inputs": dg.MetadataValue.json(versions),
-        "rows_over_time": figure(plot_rows_over_time(at, split), "rows over time by split"),
+        "plots": figures({"rows over time by split": plot_rows_over_time(at, split)}),
     }
     if not verdict.passed or not balanced:
         return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")

@@ -1,0 +1,129 @@
+"""Dagster's pages in a real headless browser: the graph, a table's schema, a failed check with its unexpected rows, plots."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Shop, free_port, make
+from tests.shop import orders, write_orders
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
+TOO_DEAR = 123456.0
+LOCATION = """\
+from pathlib import Path
+
+from dagster import Definitions, definitions
+
+from platform_assets.definitions import build_defs
+
+
+@definitions
+def defs() -> Definitions:
+    return build_defs(defs=Path({defs!r}))
+"""
+
+
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[str]:
+    """Dagster's UI over a shop that was built once, and whose newest orders then broke an expectation."""
+    import dagster as dg
+
+    folder, dagster_home = tmp_path_factory.mktemp("browser"), tmp_path_factory.mktemp("dagster")
+    shutil.copyfile(ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(dagster_home))
+        patch.setenv("LAKELOOP_ENV", "browser")
+        shop = make(folder, mlflow_uri)
+        with dg.DagsterInstance.get() as instance:
+            assert shop.materialize(instance=instance).success
+            assert shop.materialize("evaluations", instance=instance).success  # fresh: its plots must stay
+            spoilt = orders()
+            spoilt[5]["amount_eur"] = TOO_DEAR
+            write_orders(shop.data, spoilt)
+            assert not shop.materialize("raw", "validated", instance=instance).success
+        (folder / "location.py").write_text(LOCATION.format(defs=str(shop.defs)))
+        yield from _serve(folder)
+
+
+def _serve(folder: Path) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "resources.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-f", str(folder / "location.py")]
+    with (folder / "ui.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ.copy(), stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait(lambda: process.poll() is None and _answers(url), folder / "ui.log")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/server_info", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _wait(ready: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while not ready():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def page(ui: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1600, "height": 1000}, base_url=ui)
+        opened.set_default_timeout(60_000)
+        yield opened
+        browser.close()
+
+
+def test_the_graph_shows_groups_for_tables_features_and_each_workflow(page: Any) -> None:
+    page.goto("/asset-groups")
+    for group in ("shop_tables", "shop_features", "shop_returns"):
+        page.get_by_text(group, exact=True).first.wait_for()
+
+
+def test_a_table_shows_types_units_and_descriptions_of_its_columns(page: Any) -> None:
+    page.goto("/assets/validated/shop/orders?view=overview")
+    row = page.get_by_role("row").filter(has_text="amount_eur") if page.get_by_role("row").count() else page
+    row.get_by_text("Amount. [EUR]").first.wait_for()
+    page.get_by_text("non-nullable").first.wait_for()
+
+
+def test_a_failed_check_shows_the_unexpected_rows(page: Any) -> None:
+    page.goto("/assets/validated/shop/orders?view=checks")
+    page.get_by_text("between__amount_eur").first.click()
+    page.wait_for_timeout(4000); page.screenshot(path="/tmp/failed1.png")
+    page.get_by_text("Failed").first.wait_for(timeout=3000)
+    page.get_by_text(re.compile("Show Markdown")).first.click()
+    page.get_by_text(f"{TOO_DEAR:.4g}").first.wait_for()
+
+
+def test_an_evaluation_shows_its_plots_even_after_a_run_that_found_it_fresh(page: Any) -> None:
+    page.goto("/assets/evaluations/shop/returns?view=overview")
+    row = page.get_by_role("row", name=re.compile("^plots")) if page.get_by_role("row", name=re.compile("^plots")).count() else page
+    row.get_by_text(re.compile("Show Markdown")).last.click()
+    picture = page.locator("img[src^='data:image/png']").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > 500
