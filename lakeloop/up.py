@@ -63,7 +63,8 @@ class Servers:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**self.environment, **more},
-                cwd=_root(),
+                # Not the project's folder: Dagster's servers would let a `.env` there win over their environment.
+                cwd=self.home,
             )
         child = Child(name, process, log)
         self.children.append(child)
