@@ -62,8 +62,8 @@ class Servers:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**self.environment, **more},
-                # Not the project's folder: Dagster's servers would let a `.env` there win over their environment.
+                # Not in the project's folder, where Dagster's servers would let a `.env` win over their environment; its modules by path.
+                env={**self.environment, "PYTHONPATH": os.pathsep.join(filter(None, [str(_root()), os.environ.get("PYTHONPATH")])), **more},
                 cwd=self.home,
             )
         child = Child(name, process, log)

@@ -117,16 +117,18 @@ def stage_asset(
             raise dg.Failure(description=str(error), allow_retries=False) from error
         write_checks(platform, table_key, result, names)
         if result.fresh:
-            result = replace(result, metadata={**_last_metadata(context, key), **result.metadata})
+            result = replace(result, metadata={**_last_metadata(context, key, result.fingerprint), **result.metadata})
         yield from _events(key, result, checks, names if found else None)
 
     return materialize
 
 
-def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Mapping[str, Any]:
-    """Metadata of the last materialisation: a step that found everything fresh shows what stands, plots included."""
+def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey, fingerprint: str) -> Mapping[str, Any]:
+    """Metadata of the last materialisation, if it was of the same fingerprint: a step that found all fresh shows what stands, with plots."""
     event = context.instance.get_latest_materialization_event(key)
-    return event.asset_materialization.metadata if event and event.asset_materialization else {}
+    found = dict(event.asset_materialization.metadata) if event and event.asset_materialization else {}
+    last = found.get("fingerprint")
+    return found if last is not None and last.value == fingerprint else {}
 
 
 def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform:
@@ -224,7 +226,7 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], part
         raise dg.Failure(
             description=f"{key.to_user_string()} was not published: {result.refused}. " + "; ".join(failed), allow_retries=False
         )
-    metadata = {"fingerprint": result.fingerprint, "fresh": result.fresh, **result.metadata}
+    metadata = {**result.metadata, "fingerprint": result.fingerprint, "fresh": result.fresh}
     if result.rows is not None:
         metadata.setdefault("dagster/row_count", result.rows)
     yield dg.MaterializeResult(asset_key=key, data_version=dg.DataVersion(result.fingerprint), metadata=metadata)

@@ -7,9 +7,7 @@ read is decided here and nowhere else: the newest version that has a passing ver
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -393,14 +391,3 @@ def _same_type(a: pa.DataType, b: pa.DataType) -> bool:
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):
         return bool((a.tz is None) == (b.tz is None))
     return bool(_plain_type(a) == _plain_type(b))
-
-
-@contextmanager
-def stopwatch() -> Iterator[dict[str, float]]:
-    """Time a block: `seconds` is in the yielded dict afterwards."""
-    start = time.perf_counter()
-    result: dict[str, float] = {}
-    try:
-        yield result
-    finally:
-        result["seconds"] = time.perf_counter() - start

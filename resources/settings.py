@@ -34,15 +34,19 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings from environment variables; every one has a default that works on one machine."""
+        """Read the settings from environment variables; every one has a default that works on one machine.
+
+        Folders that aren't absolute stand in the project's folder, wherever a process was started.
+        """
         env = os.environ if environ is None else environ
         environment = env.get("LAKELOOP_ENV", "dev")
-        home = Path(env.get("LAKELOOP_HOME", PROJECT_ROOT / ".lakeloop")).absolute() / environment
+        home = PROJECT_ROOT / env.get("LAKELOOP_HOME", ".lakeloop") / environment
+        lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
         mlflow_port = int(env.get("LAKELOOP_MLFLOW_PORT", "5050"))
         return cls(
             environment=environment,
             home=home,
-            lake_url=env.get("LAKELOOP_LAKE", str(home / "lake")),
+            lake_url=lake if "://" in lake else str(PROJECT_ROOT / lake),
             tracking_uri=env.get("LAKELOOP_MLFLOW", f"http://127.0.0.1:{mlflow_port}"),
             spark_remote=env.get("LAKELOOP_SPARK") or None,
             ui_port=int(env.get("LAKELOOP_UI_PORT", "3000")),

@@ -72,12 +72,6 @@ def resolve_files(spec: Files, base: Path) -> list[SourceFile]:
     return [SourceFile(path, label, _digest(path)) for path, label in find_paths(spec, base)]
 
 
-def stat_files(spec: Files, base: Path) -> str:
-    """A cheap signature that changes when a file of the source does: labels, sizes, modification times."""
-    listed = [(label, path.stat().st_size, path.stat().st_mtime_ns) for path, label in find_paths(spec, base)]
-    return hashlib.sha256(repr(listed).encode()).hexdigest()[:16]
-
-
 def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column]) -> pa.Table:
     """Read one file as it is: CSV as text, Parquet and JSON lines in their own types, plus `_row`.
 

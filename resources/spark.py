@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dagster_pyspark import LazyPySparkResource
@@ -12,8 +11,7 @@ from lakeloop.errors import ServiceUnavailable
 from resources.settings import Settings
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 _embedded: dict[int, Any] = {}
 """The embedded server of this process, by process id: a forked child must not use its parent's."""
@@ -53,21 +51,3 @@ class SparkResource(LazyPySparkResource):
             except Exception as error:  # pyspark raises whatever gRPC did; the address is what helps.
                 raise ServiceUnavailable(f"Spark did not answer at {address}: {error}") from error
         return self._spark_session
-
-
-def run_query(spark: SparkSession, query: str, inputs: Mapping[str, pa.Table]) -> pa.Table:
-    """Run a query over Arrow tables under the given names, and bring the result back as Arrow."""
-    frames = register(spark, inputs)
-    try:
-        return spark.sql(query).toArrow()
-    finally:
-        for name in frames:
-            spark.catalog.dropTempView(name)
-
-
-def register(spark: SparkSession, inputs: Mapping[str, pa.Table]) -> dict[str, DataFrame]:
-    """Make Arrow tables known to Spark as temporary views."""
-    frames = {name: spark.createDataFrame(rows) for name, rows in inputs.items()}
-    for name, frame in frames.items():
-        frame.createOrReplaceTempView(name)
-    return frames

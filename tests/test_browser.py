@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
 TOO_DEAR = 123456.0
+PATIENCE_MS = 20_000
+SHOW = "[Show Markdown]"
 LOCATION = """\
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def ui(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[st
         shop = make(folder, mlflow_uri)
         with dg.DagsterInstance.get() as instance:
             assert shop.materialize(instance=instance).success
-            assert shop.materialize("evaluations", instance=instance).success  # fresh: its plots must stay
+            again = shop.materialize("evaluations", instance=instance)
+            (event,) = again.get_asset_materialization_events()
+            assert event.materialization.metadata["fresh"].value is True
             spoilt = orders()
             spoilt[5]["amount_eur"] = TOO_DEAR
             write_orders(shop.data, spoilt)
@@ -65,7 +68,10 @@ def _serve(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(command, cwd=folder, env=os.environ.copy(), stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait(lambda: process.poll() is None and _answers(url), folder / "ui.log")
+        deadline = time.monotonic() + 90
+        while not _answers(url):
+            assert process.poll() is None and time.monotonic() < deadline, (folder / "ui.log").read_text()
+            time.sleep(0.2)
         yield url
     finally:
         process.terminate()
@@ -79,13 +85,6 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait(ready: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while not ready():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def page(ui: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
@@ -93,36 +92,41 @@ def page(ui: str) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 1600, "height": 1000}, base_url=ui)
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(PATIENCE_MS)
         yield opened
         browser.close()
 
 
 def test_the_graph_shows_groups_for_tables_features_and_each_workflow(page: Any) -> None:
+    from playwright.sync_api import expect
+
     page.goto("/asset-groups")
     for group in ("shop_tables", "shop_features", "shop_returns"):
-        page.get_by_text(group, exact=True).first.wait_for()
+        expect(page.get_by_text(group, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_a_table_shows_types_units_and_descriptions_of_its_columns(page: Any) -> None:
+    from playwright.sync_api import expect
+
     page.goto("/assets/validated/shop/orders?view=overview")
-    row = page.get_by_role("row").filter(has_text="amount_eur") if page.get_by_role("row").count() else page
-    row.get_by_text("Amount. [EUR]").first.wait_for()
-    page.get_by_text("non-nullable").first.wait_for()
+    for text in ("amount_eur", "Amount. [EUR]", "double", "non-nullable"):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_a_failed_check_shows_the_unexpected_rows(page: Any) -> None:
+    from playwright.sync_api import expect
+
     page.goto("/assets/validated/shop/orders?view=checks")
     page.get_by_text("between__amount_eur").first.click()
-    page.get_by_text("Failed").first.wait_for()
-    page.get_by_text(re.compile("Show Markdown")).first.click()
-    page.get_by_text(f"{TOO_DEAR:.6g}").first.wait_for()
+    expect(page.get_by_text("Failed").first).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_text(SHOW).first.click()
+    expect(page.get_by_text(f"{TOO_DEAR:.6g}").first).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_an_evaluation_shows_its_plots_even_after_a_run_that_found_it_fresh(page: Any) -> None:
     page.goto("/assets/evaluations/shop/returns?view=overview")
-    row = page.get_by_role("row", name=re.compile("^plots")) if page.get_by_role("row", name=re.compile("^plots")).count() else page
-    row.get_by_text(re.compile("Show Markdown")).last.click()
+    page.get_by_text("plots", exact=True).first.scroll_into_view_if_needed()
+    page.get_by_text(SHOW).last.click()
     picture = page.locator("img[src^='data:image/png']").first
     picture.wait_for()
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 500

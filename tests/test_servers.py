@@ -70,6 +70,11 @@ def test_every_server_listens_on_loopback_only(running: subprocess.Popen[str]) -
     assert found == {"127.0.0.1"}
 
 
+def test_no_server_stands_where_a_dotenv_would_win_over_its_environment(running: subprocess.Popen[str]) -> None:
+    folders = [Path(child.cwd()) for child in psutil.Process(running.pid).children(recursive=True)]
+    assert folders and ROOT not in folders
+
+
 def test_a_killed_server_is_told_in_one_line_and_takes_the_others_with_it(running: subprocess.Popen[str]) -> None:
     children = psutil.Process(running.pid).children(recursive=True)
     (daemon,) = [c for c in children if "dagster._daemon" in c.cmdline() and "resources.tether" not in c.cmdline()]

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-from resources.settings import Settings
+import pytest
+
+from resources.settings import PROJECT_ROOT, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,3 +21,10 @@ def test_environments_share_nothing() -> None:
     assert dev.home != prod.home and dev.lake_url != prod.lake_url
     assert dev.mlflow_name("flights", "delay") == "flights.delay"
     assert prod.mlflow_name("flights", "delay") == "prod.flights.delay"
+
+
+def test_relative_folders_stand_in_the_project_wherever_a_process_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Settings.from_environment({"LAKELOOP_HOME": "state", "LAKELOOP_LAKE": "lake"})
+    assert (found.home, found.lake_url) == (PROJECT_ROOT / "state" / "dev", str(PROJECT_ROOT / "lake"))
+    assert Settings.from_environment({"LAKELOOP_LAKE": "s3://bucket/lake"}).lake_url == "s3://bucket/lake"
