@@ -60,9 +60,9 @@ class FeatureColumn:
     personal: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Project:
-    """Everything that is defined, by (domain, name)."""
+    """Everything that is defined, by (domain, name). Two projects are equal only if they are the same object."""
 
     tables: dict[ID, Located[TableSpec]] = field(default_factory=dict)
     views: dict[ID, Located[ViewSpec]] = field(default_factory=dict)

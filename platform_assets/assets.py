@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
-from lakeloop.spec import Expectation, Partitions
+from lakeloop.fingerprint import fingerprint
+from lakeloop.spec import Expectation, Partitions, ViewSpec, WorkflowSpec
 from lakeloop.verdicts import check_names
-from platform_assets.stages.base import Platform, StageResult, markdown_table
+from platform_assets.graph import dependencies, partitions_of
+from platform_assets.stages import features
+from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table
 from resources.lake import WHOLE, TableKey
 
 if TYPE_CHECKING:
@@ -69,9 +72,7 @@ def stage_asset(
     stage: str,
     run: Run,
     *,
-    deps: Iterable[TableKey],
     checks: Sequence[Check] = (),
-    partitions: Partitions | None = None,
     description: str = "",
     schema: dg.TableSchema | None = None,
     kinds: set[str] | None = None,
@@ -80,17 +81,19 @@ def stage_asset(
 ) -> dg.AssetsDefinition:
     """Make the asset of one stage of a table, view or workflow.
 
+    Its dependencies and partitions are those of the graph; its code version is the stage's own and a hash of the definition.
+
     A verdict that blocks fails the step after its check results are recorded; nothing was published then. A server that doesn't answer or
     a conflicting writer is tried again; other errors of ours are final.
     """
-    key = dg.AssetKey([stage, located.domain, located.spec.name])
-    table_key = TableKey(stage, located.domain, located.spec.name)
-    found = partitions_definition(partitions)
+    table_key = key_of(stage, located)
+    key = asset_key(table_key)
+    found = partitions_definition(partitions_of(project, table_key))
     specs = [dg.AssetCheckSpec(c.name, asset=key, description=c.description, blocking=c.blocking) for c in checks]
 
     @dg.asset(
         key=key,
-        deps=sorted(dg.AssetKey([dep.stage, dep.domain, dep.name]) for dep in set(deps)),
+        deps=sorted(asset_key(dep) for dep in dependencies(project)[table_key]),
         check_specs=specs,
         partitions_def=found,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -98,7 +101,7 @@ def stage_asset(
         owners=list(located.spec.owners),
         group_name=f"{located.domain}_{GROUPS.get(stage, located.spec.name)}",
         kinds=kinds or {"delta"},
-        code_version=code_version,
+        code_version=f"{code_version}-{definition_hash(located)[:8]}",
         metadata={"dagster/column_schema": schema} if schema else None,
         tags=dict(tags or {}),
         retry_policy=RETRIES,
@@ -121,6 +124,20 @@ def stage_asset(
         yield from _events(key, result, checks, names if found else None)
 
     return materialize
+
+
+def asset_key(key: TableKey) -> dg.AssetKey:
+    """Dagster's key of a table or stage."""
+    return dg.AssetKey([key.stage, key.domain, key.name])
+
+
+def definition_hash(located: Located[Any]) -> str:
+    """A hash of what a definition says, its SQL included; its description and owners change nothing."""
+    spec = located.spec
+    if isinstance(spec, ViewSpec):
+        return features.definition(located)
+    spine = (located.folder / spec.spine).resolve().read_text() if isinstance(spec, WorkflowSpec) else ""
+    return fingerprint(spec.model_dump(mode="json", exclude={"description", "owners"}), spine)
 
 
 def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey, fingerprint: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import dagster as dg
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project import Located, Project
 from lakeloop.spec import WorkflowSpec
-from platform_assets.plan import stale_assets
+from platform_assets.plan import range_tags, runs_for, stale_assets
 from platform_assets.stages.base import States
 from resources.lake import WHOLE, TableKey
 
@@ -64,7 +64,7 @@ def data_request(project: Project, states: States, attempts: int = 0, now: datet
     stale = {key: parts for key, parts in stale_assets(project, states, now=now).items() if key.stage in DATA_STAGES}
     if not stale:
         return dg.SkipReason("every source file has landed and every table and view is fresh")
-    return _request(stale, cause_of(project, states, stale), attempts)
+    return _request(project, stale, cause_of(project, states, stale), attempts)
 
 
 def cause_of(project: Project, states: States, stale: dict[TableKey, list[str]]) -> str:
@@ -93,7 +93,7 @@ def retrain_request(
         return dg.SkipReason(
             f"data are newer than the model, but its cooldown lasts until {model.at + spec.retrain.cooldown:%Y-%m-%d %H:%M} UTC"
         )
-    return _request(mine, cause_of(project, states, mine), attempts)
+    return _request(project, mine, cause_of(project, states, mine), attempts)
 
 
 def scheduled_request(project: Project, located: Located[WorkflowSpec], what: str, keys: Sequence[dg.AssetKey], at: datetime) -> Any:
@@ -106,25 +106,20 @@ def scheduled_request(project: Project, located: Located[WorkflowSpec], what: st
 
     names = partition_keys(partitions, at)
     return dg.RunRequest(
-        run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys), tags=_range([names[0], names[-1]]) if names else {}
+        run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys), tags=range_tags(names[0], names[-1]) if names else {}
     )
 
 
-def _request(stale: dict[TableKey, list[str]], cause: str, attempts: int) -> dg.RunRequest | dg.SkipReason:
+def _request(project: Project, stale: dict[TableKey, list[str]], cause: str, attempts: int) -> dg.RunRequest | dg.SkipReason:
+    """The first of the runs that it takes; what is still stale after it is asked for then."""
     if attempts >= MOST_ATTEMPTS:
         return dg.SkipReason(f"{attempts} runs for this cause have failed ({cause}); mend what failed, or materialise by hand")
-    partitions = sorted({part for parts in stale.values() for part in parts if part != WHOLE})
+    first = runs_for(project, stale)[0]
     return dg.RunRequest(
         run_key=f"{cause}-{attempts}",
-        asset_selection=[dg.AssetKey([key.stage, key.domain, key.name]) for key in stale],
-        tags={CAUSE_TAG: cause, **_range(partitions)},
+        asset_selection=[dg.AssetKey([key.stage, key.domain, key.name]) for key in first.assets],
+        tags={CAUSE_TAG: cause, **first.tags},
     )
-
-
-def _range(partitions: Sequence[str]) -> dict[str, str]:
-    if not partitions:
-        return {}
-    return {"dagster/asset_partition_range_start": partitions[0], "dagster/asset_partition_range_end": partitions[-1]}
 
 
 def _attempts(instance: dg.DagsterInstance, cause: str) -> int:
