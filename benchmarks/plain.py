@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from lakeloop.partitions import partition_keys
-from platform_assets.definitions import read_project
 from platform_assets.graph import views_in_order
+from platform_assets.loading import read_project
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated
 from platform_assets.stages.base import Platform
 from resources.lake import WHOLE, Lake

@@ -69,7 +69,7 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
         )
         import dagster as dg
 
-        from platform_assets.definitions import read_project
+        from platform_assets.loading import read_project
 
         # Dagster's databases are made here, by one process: two that start together fail on each other's migration.
         instance = dg.DagsterInstance.get()

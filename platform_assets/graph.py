@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from graphlib import TopologicalSorter
 
@@ -24,6 +25,19 @@ def dependencies(project: Project) -> dict[TableKey, tuple[TableKey, ...]]:
         found[key_of("features", view)] = tuple(input_key(ref) for ref in upstream(project, view))
     for workflow in project.workflows.values():
         found |= _of_workflow(project, workflow)
+    return found
+
+
+def reads_of(project: Project, keys: Iterable[TableKey]) -> set[TableKey]:
+    """Everything that some assets read, directly or through others."""
+    reads = dependencies(project)
+    found: set[TableKey] = set()
+    waiting = [before for key in keys for before in reads[key]]
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found.add(key)
+            waiting += reads[key]
     return found
 
 

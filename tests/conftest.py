@@ -95,7 +95,7 @@ class Shop:
     def materialize_stale(self) -> list[Any]:
         """Materialise what is stale, in the runs that it takes."""
         from platform_assets.assets import asset_key
-        from platform_assets.definitions import read_project
+        from platform_assets.loading import read_project
         from platform_assets.plan import runs_for, stale_assets
 
         project = read_project(self.defs)

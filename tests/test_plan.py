@@ -43,7 +43,7 @@ def add(defs: Path, name: str, **files: str) -> None:
 
 
 def test_assets_with_other_partitions_take_a_run_of_their_own_and_everything_gets_fresh(shop: Shop) -> None:
-    from platform_assets.definitions import read_project
+    from platform_assets.loading import read_project
     from platform_assets.plan import runs_for, stale_assets
 
     add(shop.defs, "visits", defs_yaml=VISITS, visits_csv="visit,visited_at\nv1,2023-12-31 23:59:59\nv2,2024-01-01 00:00:00\n")
@@ -63,7 +63,7 @@ def test_assets_with_other_partitions_take_a_run_of_their_own_and_everything_get
 
 
 def test_a_project_with_one_kind_of_partitions_takes_one_run(shop: Shop) -> None:
-    from platform_assets.definitions import read_project
+    from platform_assets.loading import read_project
     from platform_assets.plan import runs_for, stale_assets
 
     project = read_project(shop.defs)
