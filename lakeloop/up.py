@@ -154,15 +154,10 @@ def _settle_runs(instance: Any, why: str) -> None:
 
 
 def _reconcile(settings: Any, instance: Any) -> None:
-    from resources.tracking import Tracking, set_up_client
+    from resources.tracking import Tracking, set_up_client, status_in
 
     set_up_client()
-
-    def status_of(run_id: str) -> str | None:
-        run = instance.get_run_by_id(run_id)
-        return run.status.value if run else None
-
-    for run in Tracking(tracking_uri=settings.tracking_uri).reconcile(status_of):
+    for run in Tracking(tracking_uri=settings.tracking_uri).reconcile(status_in(instance)):
         print(f"the MLflow run {run.run_id} was left open; it is {run.status} now", flush=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +20,7 @@ from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import features
 from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table
 from resources.lake import WHOLE, TableKey
+from resources.tracking import INTERRUPTIONS
 
 if TYPE_CHECKING:
     from lakeloop.project import Located, Project
@@ -112,18 +114,36 @@ def stage_asset(
     def materialize(context) -> Iterator[Any]:  # type: ignore[no-untyped-def]  # Dagster refuses a string as its annotation
         names = list(context.partition_keys) if found else [WHOLE]
         platform = platform_of(context, project)
-        try:
-            result = run(platform, names)
-        except (ServiceUnavailable, Conflict):
-            raise
-        except LakeloopError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+        with _failure_in_mlflow(platform, located):
+            try:
+                result = run(platform, names)
+            except (ServiceUnavailable, Conflict):
+                raise
+            except LakeloopError as error:
+                raise dg.Failure(description=str(error), allow_retries=False) from error
         write_checks(platform, table_key, result, names)
+        if result.refused:
+            _mark(platform, located, "FAILED")
         if result.fresh:
             result = replace(result, metadata={**_last_metadata(context, key, result.fingerprint), **result.metadata})
         yield from _events(key, result, checks, names if found else None)
 
     return materialize
+
+
+@contextmanager
+def _failure_in_mlflow(platform: Platform, located: Located[Any]) -> Iterator[None]:
+    """A workflow's MLflow run ends badly when any of its steps does, also one that doesn't log into it."""
+    try:
+        yield
+    except BaseException as error:
+        _mark(platform, located, "KILLED" if isinstance(error, INTERRUPTIONS) else "FAILED")
+        raise
+
+
+def _mark(platform: Platform, located: Located[Any], status: str) -> None:
+    if isinstance(located.spec, WorkflowSpec):
+        platform.tracking.mark(platform.run_id, located.domain, located.spec.name, status)
 
 
 def asset_key(key: TableKey) -> dg.AssetKey:

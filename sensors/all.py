@@ -16,6 +16,7 @@ from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets
 from platform_assets.stages.base import States
 from resources.lake import WHOLE, TableKey
+from sensors.hygiene import settle_sensors
 
 DATA_STAGES = ("raw", "validated", "features")
 CAUSE_TAG = "lakeloop/cause"
@@ -43,6 +44,7 @@ def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], do
     data = [key for key in keys if key.path[0] in DATA_STAGES]
     if data:
         automation.sensors.append(_data_sensor(project, domain, dg.AssetSelection.assets(*data)))
+    automation.sensors.extend(settle_sensors())
     for located in project.workflows.values():
         if domain not in (None, located.domain):
             continue

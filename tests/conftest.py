@@ -17,6 +17,20 @@ settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
 
 
+LOCATION = """\
+from pathlib import Path
+
+from dagster import Definitions, definitions
+
+from platform_assets.definitions import build_defs
+
+
+@definitions
+def defs() -> Definitions:
+    return build_defs(defs=Path({defs!r}))
+"""
+
+
 def free_port() -> int:
     """A loopback port that is free now."""
     with socket.socket() as probe:
@@ -112,6 +126,17 @@ class Shop:
         job = definitions.resolve_implicit_global_asset_job_def()
         with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as found:
             return job.execute_in_process(instance=found, tags=dict(tags), asset_selection=list(keys), raise_on_error=False)
+
+    def location(self, folder: Path) -> Path:
+        """A file that Dagster's own commands load the project from; where lake and server are stands in `environment`."""
+        path = folder / "location.py"
+        path.write_text(LOCATION.format(defs=str(self.defs)))
+        return path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What another process needs to know to work on the same lake and server."""
+        return {**os.environ, "LAKELOOP_LAKE": self.lake_url, "LAKELOOP_MLFLOW": self.uri}
 
     def without_server(self) -> Shop:
         """The same with an MLflow address at which nobody answers."""
