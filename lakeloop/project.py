@@ -68,6 +68,8 @@ class Project:
     views: dict[ID, Located[ViewSpec]] = field(default_factory=dict)
     workflows: dict[ID, Located[WorkflowSpec]] = field(default_factory=dict)
     files: int = 0
+    lineage: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False, compare=False)
+    """What `lakeloop.lineage` has worked out, by (stage, domain, name)."""
 
     def all(self) -> Iterator[Located[Any]]:
         """Tables, then views, then workflows."""
@@ -129,7 +131,7 @@ def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:
     """The tables and views that a view reads, in a fixed order."""
     spec = view.spec
     if spec.sql is not None:
-        names = [".".join(table.parts) for table in _query(view, spec.sql).tables]
+        names = [".".join(table.parts) for table in parsed(view, spec.sql).tables]
     else:
         names = spec.inputs
     return _refs(project, view.domain, names)
@@ -137,7 +139,7 @@ def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:
 
 def spine_upstream(project: Project, workflow: Located[WorkflowSpec]) -> list[TableRef]:
     """The tables and views that a workflow's spine reads, in a fixed order."""
-    return _refs(project, workflow.domain, [".".join(table.parts) for table in _query(workflow, workflow.spec.spine).tables])
+    return _refs(project, workflow.domain, [".".join(table.parts) for table in parsed(workflow, workflow.spec.spine).tables])
 
 
 def resolve_view(project: Project, workflow: Located[WorkflowSpec], name: str) -> Located[ViewSpec]:
@@ -233,8 +235,12 @@ def _feature_names(spec: TableSpec | ViewSpec) -> list[str]:
 _parsed: dict[str, Query] = {}
 
 
-def _query(located: Located[Any], file: str) -> Query:
-    """Parse a definition's SQL file, once per content."""
+def parsed(located: Located[Any], file: str) -> Query:
+    """A definition's SQL file, parsed once per content.
+
+    Raises:
+        SpecError: there is no such file, or it can't be parsed.
+    """
     from lakeloop.sql import parse_query
 
     path = (located.folder / file).resolve()
@@ -255,7 +261,7 @@ def _check_query(project: Project, located: Located[Any], file: str, needed: Ite
     from lakeloop.sql import output_columns
 
     try:
-        query = _query(located, file)
+        query = parsed(located, file)
     except SpecError as error:
         return [error]
     errors, schemas = [], {}
@@ -300,6 +306,7 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     for index, name in enumerate(spec.inputs):
         if project.find(view.domain, name) is None:
             errors.append(view.definition.error(f"no table or view {name!r}; {nearest(name, project.names(view.domain))}", "inputs", index))
+    errors += _check_lineage(project, view)
     if spec.function is not None and ":" not in spec.function:
         errors.append(view.definition.error(f"wanted module:function, found {spec.function!r}", "function"))
     if spec.partitions and not spec.event_time:
@@ -311,6 +318,27 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
                 errors.append(
                     view.definition.error(f"wanted the grain of {ref.name} ({other.grain}), found {spec.partitions.grain}", "partitions")
                 )
+    return errors
+
+
+def _check_lineage(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
+    """What a view by function declares of its columns' origin: its own columns, all of them, from columns that its inputs have."""
+    spec, errors = view.spec, []
+    own = [*spec.columns, *spec.keys, *filter(None, (spec.event_time, spec.known_at))]
+    inputs = {name: ref for name in spec.inputs if (ref := project.find(view.domain, name)) is not None}
+    for column, sources in spec.lineage.items():
+        if column not in own:
+            errors.append(view.definition.error(f"the view has no column {column!r}; {nearest(column, own)}", "lineage", column))
+        for index, text in enumerate(sources):
+            table, _, name = text.rpartition(".")
+            place = ("lineage", column, index)
+            if table not in inputs:
+                errors.append(view.definition.error(f"wanted <input>.<column>, found {text!r}; {nearest(table, inputs)}", *place))
+            elif name not in (available := columns_of(project, inputs[table])):
+                errors.append(view.definition.error(f"{table} has no column {name!r}; {nearest(name, available)}", *place))
+    missing = [name for name in spec.columns if name not in spec.lineage] if spec.lineage else []
+    if missing:
+        errors.append(view.definition.error(f"wanted every column of the view, {', '.join(missing)} missing; [] for a constant", "lineage"))
     return errors
 
 

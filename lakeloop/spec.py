@@ -232,13 +232,15 @@ class ViewSpec(Described):
 
     `columns` are the features; keys, event time and, if the view computes it, `known_at` are columns of the query's result too.
     `lookback` is how far before a row's event time the query may read; `delay` is added to the event time when there is no
-    `known_at` column.
+    `known_at` column. A view by function says in `lineage` which `<input>.<column>` each of its columns is computed from; of a view by
+    SQL that is read from the SQL.
     """
 
     version: int = Field(default=1, ge=1)
     sql: str | None = None
     function: str | None = None
     inputs: list[str] = Field(default_factory=list)
+    lineage: dict[Name, Names] = Field(default_factory=dict)
     keys: Names = Field(min_length=1)
     event_time: str | None = None
     known_at: str | None = None
@@ -256,6 +258,8 @@ class ViewSpec(Described):
             raise ValueError("inputs: a view by function lists the tables that it reads")
         if self.sql and self.inputs:
             raise ValueError("inputs: the tables of a view by SQL are read from the SQL; leave inputs out")
+        if self.sql and self.lineage:
+            raise ValueError("lineage: of a view by SQL it is read from the SQL; leave lineage out")
         return self
 
 

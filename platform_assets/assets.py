@@ -118,9 +118,25 @@ def stage_asset(
         write_checks(platform, table_key, result, names)
         if result.fresh:
             result = replace(result, metadata={**_last_metadata(context, key, result.fingerprint), **result.metadata})
+        if not result.refused:
+            result = replace(result, metadata={**column_lineage(project, stage, located), **result.metadata})
         yield from _events(key, result, checks, names if found else None)
 
     return materialize
+
+
+def column_lineage(project: Project, stage: str, located: Located[Any]) -> Mapping[str, Any]:
+    """Where each column of an asset comes from, in Dagster's field for it; nothing for an asset whose columns come from no other asset's.
+
+    Worked out when the asset is materialised, so that loading the code location doesn't pay for it.
+    """
+    from lakeloop.lineage import asset_lineage
+
+    deps = {
+        column: [dg.TableColumnDep(dg.AssetKey([s.stage, s.domain, s.name]), s.column) for s in sources]
+        for column, sources in asset_lineage(project, stage, located).items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if any(deps.values()) else {}
 
 
 def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey, fingerprint: str) -> Mapping[str, Any]:
