@@ -57,7 +57,6 @@ class FeatureColumn:
     max_age: timedelta | None
     description: str = ""
     unit: str | None = None
-    personal: bool = False
 
 
 @dataclass
@@ -164,7 +163,7 @@ def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[F
             found.append(
                 FeatureColumn(
                     ref, column, f"{ref.name}__{column}", described.type, tuple(spec.keys), wanted.max_age, described.description,
-                    described.unit, described.personal,
+                    described.unit,
                 )
             )  # fmt: skip
     return found
@@ -198,6 +197,10 @@ def check(project: Project) -> list[SpecError]:
         errors += _check_cycles(project)
     for workflow in project.workflows.values():
         errors += _check_workflow(project, workflow)
+    if not errors:
+        from lakeloop.personal import check_personal
+
+        errors += check_personal(project)
     return errors
 
 

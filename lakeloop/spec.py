@@ -73,14 +73,15 @@ class Column(Spec):
     """One column, described once. Shown in Dagster's metadata, the catalog and the model's signature.
 
     `source` names the landed column it is read from (its own name by default). A list of columns is joined with `-`, and then
-    parsed by `format` (a timestamp or date) or kept (a string).
+    parsed by `format` (a timestamp or date) or kept (a string). Values of a `personal` column appear in the data only; without a word a
+    view's column is personal if it is computed from one that is.
     """
 
     type: ColumnType
     description: str = ""
     unit: str | None = None
     nullable: bool = True
-    personal: bool = False
+    personal: bool | None = None
     source: Names | None = None
     format: str | None = None
     timezone: str | None = None
@@ -222,6 +223,8 @@ class TableSpec(Described):
                 raise ValueError(f"event_time: no column {self.event_time!r}; {nearest(self.event_time, self.columns)}")
             if self.columns[self.event_time].type not in ("timestamp", "date"):
                 raise ValueError(f"event_time: wanted a timestamp or date, {self.event_time} is a {self.columns[self.event_time].type}")
+            if self.columns[self.event_time].personal:
+                raise ValueError("event_time: it decides the partitions and is shown everywhere, so it can't be personal")
         if self.partitions and not self.event_time:
             raise ValueError("partitions: a partitioned table needs an event_time")
         return self
@@ -268,6 +271,7 @@ class Label(Spec):
 
     view: str
     column: str
+    allow_personal: bool = False
 
 
 def _feature_schema(schema: dict[str, Any]) -> None:
@@ -283,6 +287,7 @@ class FeatureRef(Spec):
 
     columns: Names
     max_age: Duration | None = None
+    allow_personal: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
+from lakeloop.personal import message_of, touches_personal, where_raised
 from lakeloop.spec import Expectation, Partitions
 from lakeloop.verdicts import check_names
 from platform_assets.stages.base import Platform, StageResult, markdown_table
@@ -110,7 +112,8 @@ def stage_asset(
         names = list(context.partition_keys) if found else [WHOLE]
         platform = platform_of(context, project)
         try:
-            result = run(platform, names)
+            with _values_kept_back(project, located, table_key):
+                result = run(platform, names)
         except (ServiceUnavailable, Conflict):
             raise
         except LakeloopError as error:
@@ -123,6 +126,25 @@ def stage_asset(
         yield from _events(key, result, checks, names if found else None)
 
     return materialize
+
+
+@contextmanager
+def _values_kept_back(project: Project, located: Located[Any], key: TableKey) -> Iterator[None]:
+    """Let no message of a library out of a step that has personal values at hand: Dagster would store it.
+
+    Our own errors mask what they show, but they may have been caused by a library's. This is the boundary of the step, where every
+    exception ends.
+    """
+    if not touches_personal(project, located):
+        yield
+        return
+    try:
+        yield
+    except LakeloopError as error:
+        raise error from None
+    except Exception as error:
+        told = f"{key}: {message_of(error, hide=True)}"
+        raise dg.Failure(description=told, metadata={"raised": dg.MetadataValue.text(where_raised(error))}) from None
 
 
 def column_lineage(project: Project, stage: str, located: Located[Any]) -> Mapping[str, Any]:

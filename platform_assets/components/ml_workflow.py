@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from lakeloop.personal import personal_columns
 from lakeloop.project import Located, Project, feature_columns, resolve_view, spine_upstream
 from lakeloop.spec import WorkflowSpec
 from platform_assets.assets import Check, stage_asset
@@ -41,7 +42,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 deps=[*spine, *looked_up, TableKey("features", label.domain, label.spec.name)],
                 checks=[*Check.of(training_set.suite(located)), balance],
                 description=f"{spec.description} The spine with its label, and every feature as it was known at {spec.predict_at}.",
-                schema=column_schema(training_set.training_columns(project, located)),
+                schema=column_schema(training_set.training_columns(project, located), personal_columns(project, "training_sets", located)),
                 code_version=training_set.CODE_VERSION,
             ),
             stage_asset(
@@ -92,7 +93,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                     checks=Check.of(predictions.suite(spec)),
                     partitions=spec.partitions,
                     description=f"{spec.description} Predictions of the released version for every row of the spine.",
-                    schema=column_schema(predictions.columns(spec)),
+                    schema=column_schema(predictions.columns(spec), personal_columns(project, "predictions", located)),
                     code_version=predictions.CODE_VERSION,
                 )
             )
