@@ -40,14 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check(defs: Path | None = None) -> int:
     """Print every error of the definitions as `file:line: key: message`, then one line that sums up."""
-    from lakeloop.project import load_project
+    from platform_assets.loading import DEFS, load_definitions
 
     started = time.perf_counter()
-    folder = _defs(defs)
+    folder = (defs or DEFS).resolve()
     if not folder.is_dir():
         print(f"no folder {folder}", file=sys.stderr)
         return 2
-    project, errors = load_project(folder)
+    project, errors = load_definitions(folder)
     for error in errors:
         print(error)
     found = f"{len(project.tables)} tables, {len(project.views)} views, {len(project.workflows)} workflows in {project.files} files"
@@ -61,7 +61,7 @@ def check(defs: Path | None = None) -> int:
 
 def plan() -> int:
     """Print each stale asset with its stale partitions."""
-    from platform_assets.definitions import read_project
+    from platform_assets.loading import read_project
     from platform_assets.plan import stale_assets
     from resources.lake import Lake
     from resources.settings import Settings
@@ -80,10 +80,10 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
     from lakeloop.errors import LakeloopError
     from lakeloop.lineage import Lineage
     from lakeloop.lineage_tree import as_record, render
-    from platform_assets.definitions import read_project
+    from platform_assets.loading import DEFS, read_project
 
     try:
-        found = Lineage(read_project(_defs(defs)))
+        found = Lineage(read_project((defs or DEFS).resolve()))
         refs = found.find(column)
     except LakeloopError as error:
         print(f"lakeloop: {error}", file=sys.stderr)
@@ -93,10 +93,6 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
     else:
         print("\n\n".join(render(found, ref, downstream=downstream) for ref in refs))
     return 0
-
-
-def _defs(folder: Path | None) -> Path:
-    return (folder or Path(__file__).resolve().parent.parent / "platform_assets" / "defs").resolve()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lakeloop.errors import LakeloopError, nearest
+from lakeloop.errors import LakeloopError, SpecError, nearest
 from lakeloop.project import Located, Project, TableRef, columns_of, feature_columns, parsed, resolve_view, upstream
 from lakeloop.spec import DeltaTableSource, Files, TableSpec, ViewSpec, WorkflowSpec
 
@@ -173,10 +173,10 @@ def _view(project: Project, view: Located[ViewSpec]) -> Sources:
     spec = view.spec
     given = _query_lineage(project, view, spec.sql) if spec.sql is not None else _declared(project, view)
     names = [*spec.keys, *([spec.event_time] if spec.event_time else []), *spec.columns]
-    found = {name: given[name] for name in names}
+    found = {name: _given(given, name) for name in names}
     if spec.event_time:
         landings = [_landing(project, ref) for ref in upstream(project, view)]
-        found["known_at"] = tuple(sorted({*given[spec.known_at or spec.event_time], *(ref for ref in landings if ref is not None)}))
+        found["known_at"] = tuple(sorted({*_given(given, spec.known_at or spec.event_time), *(ref for ref in landings if ref is not None)}))
     return found
 
 
@@ -228,16 +228,23 @@ def _named(project: Project, view: Located[ViewSpec], text: str) -> ColumnRef:
     return _column(_found(project, view.domain, table), column)
 
 
+def _given(query: Sources, name: str) -> tuple[ColumnRef, ...]:
+    if name not in query:
+        raise SpecError(f"the query has no column {name!r}; {nearest(name, query)}")
+    return query[name]
+
+
 def _found(project: Project, domain: str, name: str) -> TableRef:
     ref = project.find(domain, name)
-    assert ref is not None, name
+    if ref is None:
+        raise SpecError(f"no table or view {name!r}; {nearest(name, project.names(domain))}")
     return ref
 
 
 def _training_set(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     spec = workflow.spec
     spine = _query_lineage(project, workflow, spec.spine)
-    found = {name: spine[name] for name in [*spec.keys, spec.predict_at]}
+    found = {name: _given(spine, name) for name in [*spec.keys, spec.predict_at]}
     for feature in feature_columns(project, workflow):
         found[feature.output] = (_column(feature.ref, feature.column),)
     view = resolve_view(project, workflow, spec.label.view)

@@ -85,9 +85,18 @@ def personal_columns(project: Project, stage: str, located: Located[Any]) -> fro
     spec = located.spec
     if isinstance(spec, TableSpec):
         return hidden_sources(spec) if stage == "raw" else personal_of_table(spec)
+    key = (stage, *located.id)
+    if key not in project.personal:
+        # Ends the walk through views that read each other in a circle, which is an error of theirs.
+        project.personal[key] = frozenset()
+        project.personal[key] = _inherited(project, stage, located)
+    return project.personal[key]
+
+
+def _inherited(project: Project, stage: str, located: Located[Any]) -> frozenset[str]:
     from lakeloop.lineage import asset_lineage
 
-    found = set()
+    spec, found = located.spec, set()
     for column, sources in asset_lineage(project, stage, located).items():
         said = spec.columns[column].personal if isinstance(spec, ViewSpec) and column in spec.columns else None
         if said is None and column in ("prediction", "split", "label_known_at") and isinstance(spec, WorkflowSpec):
@@ -119,20 +128,25 @@ def touches_personal(project: Project, located: Located[Any]) -> bool:
 def check_personal(project: Project) -> list[SpecError]:
     """Where personal values would leave the data by a definition's own wish: times, model inputs, labels, slices.
 
-    Args:
-        project: without other errors.
+    A definition that is broken, or stands on a broken one, is left out: its own errors come first, and it can't be built.
     """
     errors: list[SpecError] = []
     if not _any(project):
         return errors
-    for view in project.views.values():
-        personal = personal_columns(project, "features", view)
-        for field in ("event_time", "known_at"):
-            if getattr(view.spec, field) in personal:
-                errors.append(view.definition.error(f"{getattr(view.spec, field)} is personal: times are shown everywhere", field))
-    for workflow in project.workflows.values():
-        errors += _check_workflow(project, workflow)
+    checks: list[Iterator[SpecError]] = [_check_view(project, view) for view in project.views.values()]
+    for check in [*checks, *(_check_workflow(project, workflow) for workflow in project.workflows.values())]:
+        try:
+            errors += list(check)
+        except SpecError:
+            continue
     return errors
+
+
+def _check_view(project: Project, view: Located[ViewSpec]) -> Iterator[SpecError]:
+    personal = personal_columns(project, "features", view)
+    for field in ("event_time", "known_at"):
+        if getattr(view.spec, field) in personal:
+            yield view.definition.error(f"{getattr(view.spec, field)} is personal: times are shown everywhere", field)
 
 
 def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> Iterator[SpecError]:
@@ -156,7 +170,7 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> Iterat
     if "label" in personal and not spec.label.allow_personal:
         yield at.error(f"{spec.label.view}.{spec.label.column} is personal; {_WHY}: say allow_personal: true if it may", "label")
     for index, column in enumerate(spec.evaluation.slices):
-        output = column if column in spec.keys else next(f.output for f in features if f.output.endswith(f"__{column}"))
+        output = column if column in spec.keys else next((f.output for f in features if f.output.endswith(f"__{column}")), None)
         if output in personal:
             yield at.error(f"{column} is personal: a slice is a value of it, shown in every report", "evaluation", "slices", index)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from lakeloop.definition_files import Definition, read_definitions, to_spec
 from lakeloop.errors import SpecError, nearest
-from lakeloop.spec import NAME, ColumnType, DeltaTableSource, Expectation, TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.python_code import problem_with
+from lakeloop.spec import NAME, ColumnType, DeltaTableSource, Expectation, PythonFunction, TableSpec, ViewSpec, WorkflowSpec
 
 if TYPE_CHECKING:
     from lakeloop.sql import Query
@@ -59,16 +60,17 @@ class FeatureColumn:
     unit: str | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Project:
-    """Everything that is defined, by (domain, name)."""
+    """Everything that is defined, by (domain, name). Two projects are equal only if they are the same object."""
 
     tables: dict[ID, Located[TableSpec]] = field(default_factory=dict)
     views: dict[ID, Located[ViewSpec]] = field(default_factory=dict)
     workflows: dict[ID, Located[WorkflowSpec]] = field(default_factory=dict)
     files: int = 0
     lineage: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False, compare=False)
-    """What `lakeloop.lineage` has worked out, by (stage, domain, name)."""
+    personal: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    """What `lakeloop.lineage` and `lakeloop.personal` have worked out, by (stage, domain, name)."""
 
     def all(self) -> Iterator[Located[Any]]:
         """Tables, then views, then workflows."""
@@ -159,6 +161,8 @@ def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[F
         spec = _spec(project, ref)
         columns = _feature_names(spec) if wanted.columns == ["*"] else wanted.columns
         for column in columns:
+            if column not in spec.columns:
+                raise SpecError(f"{name} has no column {column!r}; {nearest(column, spec.columns)}")
             described = spec.columns[column]
             found.append(
                 FeatureColumn(
@@ -191,17 +195,17 @@ def check(project: Project) -> list[SpecError]:
     for table in project.tables.values():
         errors += _check_expectations(table, "expectations", table.spec.expectations, table.spec.columns)
         errors += _check_rules(table)
+        if isinstance(table.spec.source, PythonFunction):
+            errors += _check_code(table, table.spec.source.function, "source", "function")
     for view in project.views.values():
         errors += _check_view(project, view)
     if not errors:
         errors += _check_cycles(project)
     for workflow in project.workflows.values():
         errors += _check_workflow(project, workflow)
-    if not errors:
-        from lakeloop.personal import check_personal
+    from lakeloop.personal import check_personal
 
-        errors += check_personal(project)
-    return errors
+    return errors + check_personal(project)
 
 
 def _add(project: Project, located: Located[Any]) -> list[SpecError]:
@@ -310,8 +314,8 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
         if project.find(view.domain, name) is None:
             errors.append(view.definition.error(f"no table or view {name!r}; {nearest(name, project.names(view.domain))}", "inputs", index))
     errors += _check_lineage(project, view)
-    if spec.function is not None and ":" not in spec.function:
-        errors.append(view.definition.error(f"wanted module:function, found {spec.function!r}", "function"))
+    if spec.function is not None:
+        errors += _check_code(view, spec.function, "function")
     if spec.partitions and not spec.event_time:
         errors.append(view.definition.error("a partitioned view needs an event_time", "partitions"))
     if not errors and spec.partitions:
@@ -343,6 +347,11 @@ def _check_lineage(project: Project, view: Located[ViewSpec]) -> list[SpecError]
     if missing:
         errors.append(view.definition.error(f"wanted every column of the view, {', '.join(missing)} missing; [] for a constant", "lineage"))
     return errors
+
+
+def _check_code(located: Located[Any], reference: str, *path: str) -> list[SpecError]:
+    problem = problem_with(reference, located.folder)
+    return [located.definition.error(problem, *path)] if problem else []
 
 
 def _check_cycles(project: Project) -> list[SpecError]:

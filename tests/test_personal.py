@@ -171,7 +171,7 @@ def test_planted_values_are_nowhere_but_in_the_data(
 ) -> None:
     from dataclasses import replace
 
-    from lakeloop.up import _example_request
+    from lakeloop.up_summary import _example_request
     from platform_assets.definitions import read_project
     from resources.settings import Settings
 
@@ -332,6 +332,25 @@ def test_what_is_computed_from_a_personal_column_is_personal_unless_its_view_say
 def test_a_definition_that_would_let_personal_values_out_is_refused(tmp_path: Path, change: tuple[str, str, str], told: list[str]) -> None:
     _, errors = project_with(tmp_path, change)
     assert any(all(part in error for part in told) for error in errors), errors
+
+
+def test_a_refusal_stands_beside_errors_elsewhere_and_views_in_a_circle(tmp_path: Path) -> None:
+    allowed = ("returns", ", allow_personal: true", "")
+    _, errors = project_with(
+        tmp_path, allowed, ("orders", "type: double, unit: EUR, description: Amount", "type: dubble, description: Amount")
+    )
+    assert any("dubble" in error for error in errors)
+    (tmp_path / "circle").mkdir()
+    project_with(tmp_path / "circle", allowed)
+    folder = tmp_path / "circle" / "platform_assets" / "defs" / "shop"
+    (folder / "history" / "view.sql").write_text("SELECT customer, ordered_at, last_amount_eur, last_items FROM shop.second")
+    (folder / "second").mkdir()
+    text = (folder / "history" / "defs.yaml").read_text()
+    (folder / "second" / "defs.yaml").write_text(text.replace("name: history", "name: second"))
+    (folder / "second" / "view.sql").write_text("SELECT customer, ordered_at, last_amount_eur, last_items FROM shop.history")
+    told = [str(error) for error in load_project(folder.parent)[1]]
+    assert any("in a circle" in error for error in told)
+    assert any("personal: salary_eur" in error for error in told)
 
 
 def test_a_static_table_with_a_personal_key_twice_is_refused_without_its_value() -> None:

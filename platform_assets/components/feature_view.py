@@ -5,13 +5,13 @@ from __future__ import annotations
 import dagster as dg
 
 from lakeloop.personal import personal_columns
-from lakeloop.project import Located, Project, upstream
+from lakeloop.project import Located, Project
 from lakeloop.spec import ViewSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import FeatureViewScaffolder
 from platform_assets.stages import features
-from platform_assets.stages.base import column_schema, input_key
+from platform_assets.stages.base import column_schema
 
 
 @dg.scaffold_with(FeatureViewScaffolder)
@@ -33,9 +33,7 @@ class FeatureView(SpecComponent[ViewSpec]):
                 located,
                 "features",
                 lambda platform, partitions: features.compute(platform, located, partitions),
-                deps=[input_key(ref) for ref in upstream(project, located)],
                 checks=Check.of(features.suite(spec)),
-                partitions=spec.partitions,
                 schema=column_schema(spec.columns, personal_columns(project, "features", located), more),
                 kinds={"delta", "sql" if spec.sql else "pyspark"},
                 code_version=features.CODE_VERSION,
