@@ -6,7 +6,7 @@ known time, row order) counts; if it is older than `max_age`, there is no value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lakeloop.errors import DataError, nearest
+from lakeloop.personal import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +35,7 @@ class FeatureRows:
         event_time: UTC timestamp column; None for a static table, which has one row per key.
         known_at: UTC timestamp column; None means known at event time.
         max_age: a value whose event time is longer ago than this is null; exactly this old is alive.
+        personal: keys whose values are masked in messages.
     """
 
     name: str
@@ -43,6 +45,7 @@ class FeatureRows:
     event_time: str | None = None
     known_at: str | None = None
     max_age: timedelta | None = None
+    personal: Collection[str] = ()
 
 
 def is_alive(event_time: np.ndarray, at: np.ndarray, max_age: timedelta | None) -> np.ndarray:
@@ -99,6 +102,7 @@ def join_exact(
     columns: Mapping[str, str],
     known_at: str | None,
     known_by: datetime | None = None,
+    personal: Collection[str] = (),
 ) -> pa.Table:
     """Look up rows by equal keys, the version known last where there are several; for labels.
 
@@ -109,6 +113,7 @@ def join_exact(
         columns: column of `rows` -> its name in the result.
         known_at: UTC timestamp column of `rows`; None where every key has one row.
         known_by: versions known later don't count.
+        personal: keys whose values are masked in messages.
 
     Returns:
         Only the looked-up columns, aligned with the spine's rows.
@@ -120,7 +125,7 @@ def join_exact(
 
     _need(rows, [*on, *columns, *([known_at] if known_at else [])], "the label")
     _need(spine, on, "the spine")
-    source = FeatureRows("the label", rows, tuple(on), columns, event_time=known_at, known_at=known_at)
+    source = FeatureRows("the label", rows, tuple(on), columns, event_time=known_at, known_at=known_at, personal=personal)
     limit = np.iinfo(np.int64).max if known_by is None else int(known_by.timestamp()) * 10**6 + known_by.microsecond
     position = _match(spine, np.full(spine.num_rows, limit, np.int64), source)
     indices = _indices(position)
@@ -218,7 +223,7 @@ def _static(left: np.ndarray, right: np.ndarray, source: FeatureRows) -> np.ndar
     counted = np.bincount(codes, minlength=int(max(left.max(initial=0), codes.max(initial=0))) + 1)
     if counted.max(initial=0) > 1:
         row = int(present[np.flatnonzero(codes == int(counted.argmax()))[1]])
-        key = {name: source.rows[name][row].as_py() for name in source.keys}
+        key = masked({name: source.rows[name][row].as_py() for name in source.keys}, source.personal)
         raise DataError(f"{source.name}: wanted one row per key in a table without event time, found {int(counted.max())} for {key}")
     position = np.full(len(counted), -1, np.int64)
     position[codes] = present

@@ -1,4 +1,4 @@
-"""The `lakeloop` command line: `check` the definitions, see what is stale with `plan`, bring everything `up`.
+"""The `lakeloop` command line: `check` definitions, `plan` what is stale, bring everything `up`, ask for column `lineage`.
 
 The one module of this package that may import everything.
 """
@@ -21,7 +21,14 @@ def main(arguments: list[str] | None = None) -> int:
     starting = commands.add_parser("up", help="bring the platform up, materialise what is stale, stay until Ctrl-C")
     starting.add_argument("--once", action="store_true", help="stop when everything is materialised")
     starting.add_argument("--no-materialize", action="store_true", help="only bring the servers up")
+    asking = commands.add_parser("lineage", help="name the raw columns that a column came from, or what comes from it")
+    asking.add_argument("column", help="stage.domain.name.column, such as predictions.flights.flight_delay.prediction")
+    asking.add_argument("--downstream", action="store_true", help="what comes from the column, instead of what it comes from")
+    asking.add_argument("--json", action="store_true", help="for machines")
+    asking.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: platform_assets/defs)")
     options = parser.parse_args(arguments)
+    if options.command == "lineage":
+        return lineage(options.column, downstream=options.downstream, as_json=options.json, defs=options.defs)
     if options.command == "check":
         return check(options.defs)
     if options.command == "plan":
@@ -63,6 +70,28 @@ def plan() -> int:
     for key, partitions in stale.items():
         print(f"{key}  {partitions[0]} to {partitions[-1]}" if len(partitions) > 1 else f"{key}  {partitions[0]}")
     print(f"{len(stale)} stale" if stale else "everything is fresh")
+    return 0
+
+
+def lineage(column: str, *, downstream: bool = False, as_json: bool = False, defs: Path | None = None) -> int:
+    """Print where a column comes from, down to raw columns, or what comes from it; of an asset, for each of its columns."""
+    import json
+
+    from lakeloop.errors import LakeloopError
+    from lakeloop.lineage import Lineage
+    from lakeloop.lineage_tree import as_record, render
+    from platform_assets.loading import DEFS, read_project
+
+    try:
+        found = Lineage(read_project((defs or DEFS).resolve()))
+        refs = found.find(column)
+    except LakeloopError as error:
+        print(f"lakeloop: {error}", file=sys.stderr)
+        return 1
+    if as_json:
+        print(json.dumps([as_record(found, ref, downstream=downstream) for ref in refs], indent=2))
+    else:
+        print("\n\n".join(render(found, ref, downstream=downstream) for ref in refs))
     return 0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, SpecError
+from lakeloop.personal import MASK, hidden_landed, hidden_sources, masked, message_of, personal_of_table
 from lakeloop.spec import Column, ColumnType, TableSpec
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-MASK = "***"
 EXACT_INTEGERS = 2**53
 """Every integer up to here is exactly one double (IEEE 754)."""
 
@@ -60,11 +60,12 @@ def schema_of(columns: Mapping[str, Column]) -> pa.Schema:
     return pa.schema([pa.field(name, arrow_type(column.type)) for name, column in columns.items()])
 
 
-def cast_exactly(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
+def cast_exactly(table: pa.Table, schema: pa.Schema, where: str, personal: Collection[str] = ()) -> pa.Table:
     """Cast a table to a schema without changing a value.
 
     Raises:
-        DataError: a value would change; the message names the column, the type, the first such value and its row.
+        DataError: a value would change; the message names the column, the type, the first such value (of a personal column: masked) and
+            its row.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -94,9 +95,8 @@ def cast_exactly(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
             changed = pc.or_(changed, pc.fill_null(pc.greater(pc.abs(values.cast(pa.int64())), EXACT_INTEGERS), False))
         if pc.any(changed).as_py():
             row = pc.index(changed, True).as_py()
-            raise DataError(
-                f"{where}: column {field.name}: {values[row].as_py()!r} (row {row}) would change as {field.type}; nothing was written"
-            )
+            shown = MASK if field.name in personal else repr(values[row].as_py())
+            raise DataError(f"{where}: column {field.name}: {shown} (row {row}) would change as {field.type}; nothing was written")
         columns.append(cast)
     return pa.table(columns, schema=schema)
 
@@ -107,7 +107,7 @@ def parse_column(rows: pa.Table, name: str, column: Column) -> pa.Array:
 
     sources = column.source or [name]
     frame = _frame(rows.select(list(dict.fromkeys(sources))))
-    value, problem = _parsed(frame, name, column)
+    value, problem = _parsed(frame, name, column, frozenset())
     parsed = frame.select(pl.when(problem.is_null()).then(value).otherwise(None).alias(name))
     return parsed.to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
 
@@ -168,11 +168,8 @@ def set_aside(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, sp
     if not mask.any():
         return conformed
     bad = conformed.valid.filter(pa.array(mask))
-    personal = {name for name, column in spec.columns.items() if column.personal}
-    raw = [
-        json.dumps({n: MASK if n in personal and v is not None else v for n, v in row.items()}, default=str)
-        for row in bad.select(list(spec.columns)).to_pylist()
-    ]
+    personal = personal_of_table(spec)
+    raw = [json.dumps(masked(row, personal), default=str) for row in bad.select(list(spec.columns)).to_pylist()]
     nulls = pa.nulls(bad.num_rows)
     times = bad[spec.event_time].cast(pa.timestamp("us", tz="UTC")) if spec.event_time else nulls.cast(pa.timestamp("us", tz="UTC"))
     rows = pa.table(
@@ -208,8 +205,9 @@ def _typed(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, pl.Expr,
     import polars as pl
 
     expressions, rules, reasons = [], [], []
+    hidden = hidden_sources(spec)
     for name, column in spec.columns.items():
-        value, problem = _parsed(frame, name, column)
+        value, problem = _parsed(frame, name, column, hidden)
         expressions += [value.alias(name), problem.alias(f"_p_{name}")]
         bad = pl.col(f"_p_{name}").is_not_null()
         rules.append(pl.when(bad).then(pl.lit(f"type:{name}")))
@@ -232,7 +230,8 @@ def _with_rules(typed: pl.DataFrame, spec: TableSpec, rule: pl.Expr, reason: pl.
         try:
             broken = typed.select(pl.sql_expr(condition).alias("_")).to_series().eq(False)
         except (pl.exceptions.PolarsError, TypeError) as error:
-            raise SpecError(f"can't evaluate the rule {condition!r}: {str(error).splitlines()[0]}", key=f"rules.{name}") from error
+            what = message_of(error, hide=bool(hidden_sources(spec)))
+            raise SpecError(f"can't evaluate the rule {condition!r}: {what}", key=f"rules.{name}") from error
         typed = typed.with_columns(broken.fill_null(False).alias(f"_r_{name}"))
         rules.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(name)))
         reasons.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(f"wanted {condition}")))
@@ -293,13 +292,10 @@ def _quarantine(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.T
 
     if bad.height == 0:
         return quarantine_schema().empty_table()
-    hidden = {part for name, column in spec.columns.items() if column.personal for part in (column.source or [name])}
     landed = frame[bad["_position"].to_list()]
     own = [c for c in landed.columns if not c.startswith("_") and c != "ingested_at"]
-    raw = [
-        json.dumps({n: MASK if n in hidden and v is not None else v for n, v in row.items()}, default=str)
-        for row in landed.select(own).iter_rows(named=True)
-    ]
+    hidden = hidden_landed(spec, own)
+    raw = [json.dumps(masked(row, hidden), default=str) for row in landed.select(own).iter_rows(named=True)]
     moment = pa.timestamp("us", tz="UTC")
     times = bad[spec.event_time].to_arrow().cast(moment) if spec.event_time else pa.nulls(bad.height, moment)
     return pa.table(
@@ -326,7 +322,7 @@ def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
 # Parsing: each gives (value, problem): problem is null where the value could be read.
 
 
-def _parsed(frame: pl.DataFrame, name: str, column: Column) -> tuple[pl.Expr, pl.Expr]:
+def _parsed(frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str]) -> tuple[pl.Expr, pl.Expr]:
     import polars as pl
 
     sources = column.source or [name]
@@ -338,7 +334,7 @@ def _parsed(frame: pl.DataFrame, name: str, column: Column) -> tuple[pl.Expr, pl
     if kind == pl.Null:
         return pl.lit(None, dtype=_polars_type(column.type)), pl.lit(None, dtype=pl.String)
     value, why = _PARSERS[column.type](text, kind, column)
-    shown = pl.lit(MASK) if column.personal else text.cast(pl.String)
+    shown = pl.lit(MASK) if hidden & set(sources) else text.cast(pl.String)
     fails = text.is_not_null() & value.is_null()
     return value, pl.when(fails).then(pl.concat_str(pl.lit("wanted " + why + ", found "), shown, ignore_nulls=True)).otherwise(None)
 

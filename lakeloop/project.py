@@ -58,7 +58,6 @@ class FeatureColumn:
     max_age: timedelta | None
     description: str = ""
     unit: str | None = None
-    personal: bool = False
 
 
 @dataclass(eq=False)
@@ -69,6 +68,9 @@ class Project:
     views: dict[ID, Located[ViewSpec]] = field(default_factory=dict)
     workflows: dict[ID, Located[WorkflowSpec]] = field(default_factory=dict)
     files: int = 0
+    lineage: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False, compare=False)
+    personal: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    """What `lakeloop.lineage` and `lakeloop.personal` have worked out, by (stage, domain, name)."""
 
     def all(self) -> Iterator[Located[Any]]:
         """Tables, then views, then workflows."""
@@ -130,7 +132,7 @@ def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:
     """The tables and views that a view reads, in a fixed order."""
     spec = view.spec
     if spec.sql is not None:
-        names = [".".join(table.parts) for table in _query(view, spec.sql).tables]
+        names = [".".join(table.parts) for table in parsed(view, spec.sql).tables]
     else:
         names = spec.inputs
     return _refs(project, view.domain, names)
@@ -138,7 +140,7 @@ def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:
 
 def spine_upstream(project: Project, workflow: Located[WorkflowSpec]) -> list[TableRef]:
     """The tables and views that a workflow's spine reads, in a fixed order."""
-    return _refs(project, workflow.domain, [".".join(table.parts) for table in _query(workflow, workflow.spec.spine).tables])
+    return _refs(project, workflow.domain, [".".join(table.parts) for table in parsed(workflow, workflow.spec.spine).tables])
 
 
 def resolve_view(project: Project, workflow: Located[WorkflowSpec], name: str) -> Located[ViewSpec]:
@@ -159,11 +161,13 @@ def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[F
         spec = _spec(project, ref)
         columns = _feature_names(spec) if wanted.columns == ["*"] else wanted.columns
         for column in columns:
+            if column not in spec.columns:
+                raise SpecError(f"{name} has no column {column!r}; {nearest(column, spec.columns)}")
             described = spec.columns[column]
             found.append(
                 FeatureColumn(
                     ref, column, f"{ref.name}__{column}", described.type, tuple(spec.keys), wanted.max_age, described.description,
-                    described.unit, described.personal,
+                    described.unit,
                 )
             )  # fmt: skip
     return found
@@ -199,7 +203,9 @@ def check(project: Project) -> list[SpecError]:
         errors += _check_cycles(project)
     for workflow in project.workflows.values():
         errors += _check_workflow(project, workflow)
-    return errors
+    from lakeloop.personal import check_personal
+
+    return errors + check_personal(project)
 
 
 def _add(project: Project, located: Located[Any]) -> list[SpecError]:
@@ -236,8 +242,12 @@ def _feature_names(spec: TableSpec | ViewSpec) -> list[str]:
 _parsed: dict[str, Query] = {}
 
 
-def _query(located: Located[Any], file: str) -> Query:
-    """Parse a definition's SQL file, once per content."""
+def parsed(located: Located[Any], file: str) -> Query:
+    """A definition's SQL file, parsed once per content.
+
+    Raises:
+        SpecError: there is no such file, or it can't be parsed.
+    """
     from lakeloop.sql import parse_query
 
     path = (located.folder / file).resolve()
@@ -258,7 +268,7 @@ def _check_query(project: Project, located: Located[Any], file: str, needed: Ite
     from lakeloop.sql import output_columns
 
     try:
-        query = _query(located, file)
+        query = parsed(located, file)
     except SpecError as error:
         return [error]
     errors, schemas = [], {}
@@ -303,6 +313,7 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     for index, name in enumerate(spec.inputs):
         if project.find(view.domain, name) is None:
             errors.append(view.definition.error(f"no table or view {name!r}; {nearest(name, project.names(view.domain))}", "inputs", index))
+    errors += _check_lineage(project, view)
     if spec.function is not None:
         errors += _check_code(view, spec.function, "function")
     if spec.known_at and not spec.event_time:
@@ -316,6 +327,27 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
                 errors.append(
                     view.definition.error(f"wanted the grain of {ref.name} ({other.grain}), found {spec.partitions.grain}", "partitions")
                 )
+    return errors
+
+
+def _check_lineage(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
+    """What a view by function declares of its columns' origin: its own columns, all of them, from columns that its inputs have."""
+    spec, errors = view.spec, []
+    own = [*spec.columns, *spec.keys, *filter(None, (spec.event_time, spec.known_at))]
+    inputs = {name: ref for name in spec.inputs if (ref := project.find(view.domain, name)) is not None}
+    for column, sources in spec.lineage.items():
+        if column not in own:
+            errors.append(view.definition.error(f"the view has no column {column!r}; {nearest(column, own)}", "lineage", column))
+        for index, text in enumerate(sources):
+            table, _, name = text.rpartition(".")
+            place = ("lineage", column, index)
+            if table not in inputs:
+                errors.append(view.definition.error(f"wanted <input>.<column>, found {text!r}; {nearest(table, inputs)}", *place))
+            elif name not in (available := columns_of(project, inputs[table])):
+                errors.append(view.definition.error(f"{table} has no column {name!r}; {nearest(name, available)}", *place))
+    missing = [name for name in spec.columns if name not in spec.lineage] if spec.lineage else []
+    if missing:
+        errors.append(view.definition.error(f"wanted every column of the view, {', '.join(missing)} missing; [] for a constant", "lineage"))
     return errors
 
 

@@ -73,14 +73,15 @@ class Column(Spec):
     """One column, described once. Shown in Dagster's metadata, the catalog and the model's signature.
 
     `source` names the landed column it is read from (its own name by default). A list of columns is joined with `-`, and then
-    parsed by `format` (a timestamp or date) or kept (a string).
+    parsed by `format` (a timestamp or date) or kept (a string). Values of a `personal` column appear in the data only; without a word a
+    view's column is personal if it is computed from one that is.
     """
 
     type: ColumnType
     description: str = ""
     unit: str | None = None
     nullable: bool = True
-    personal: bool = False
+    personal: bool | None = None
     source: Names | None = None
     format: str | None = None
     timezone: str | None = None
@@ -225,6 +226,8 @@ class TableSpec(Described):
                 raise ValueError(f"event_time: no column {self.event_time!r}; {nearest(self.event_time, self.columns)}")
             if self.columns[self.event_time].type not in ("timestamp", "date"):
                 raise ValueError(f"event_time: wanted a timestamp or date, {self.event_time} is a {self.columns[self.event_time].type}")
+            if self.columns[self.event_time].personal:
+                raise ValueError("event_time: it decides the partitions and is shown everywhere, so it can't be personal")
         if self.partitions and not self.event_time:
             raise ValueError("partitions: a partitioned table needs an event_time")
         return self
@@ -237,13 +240,15 @@ class ViewSpec(Described):
 
     `columns` are the features; keys, event time and, if the view computes it, `known_at` are columns of the query's result too.
     `lookback` is how far before a row's event time the query may read; `delay` is added to the event time when there is no
-    `known_at` column.
+    `known_at` column. A view by function says in `lineage` which `<input>.<column>` each of its columns is computed from; of a view by
+    SQL that is read from the SQL.
     """
 
     version: int = Field(default=1, ge=1)
     sql: str | None = None
     function: str | None = None
     inputs: list[str] = Field(default_factory=list)
+    lineage: dict[Name, Names] = Field(default_factory=dict)
     keys: Names = Field(min_length=1)
     event_time: str | None = None
     known_at: str | None = None
@@ -261,6 +266,8 @@ class ViewSpec(Described):
             raise ValueError("inputs: a view by function lists the tables that it reads")
         if self.sql and self.inputs:
             raise ValueError("inputs: the tables of a view by SQL are read from the SQL; leave inputs out")
+        if self.sql and self.lineage:
+            raise ValueError("lineage: of a view by SQL it is read from the SQL; leave lineage out")
         return self
 
 
@@ -269,6 +276,7 @@ class Label(Spec):
 
     view: str
     column: str
+    allow_personal: bool = False
 
 
 def _feature_schema(schema: dict[str, Any]) -> None:
@@ -284,6 +292,7 @@ class FeatureRef(Spec):
 
     columns: Names
     max_age: Duration | None = None
+    allow_personal: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -110,6 +110,51 @@ def output_columns(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, 
     Raises:
         SpecError: a column that no table has; the message names it and its line.
     """
+    return [str(name) for name in _qualified(query, schemas)[0].named_selects]  # type: ignore[attr-defined]
+
+
+def column_sources(
+    query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]
+) -> dict[str, tuple[tuple[tuple[str, ...], str], ...]]:
+    """For each column of the query's result, the (table, column) pairs whose values it is computed from.
+
+    Followed through common table expressions, subqueries, `*`, unions and joins. A column counts where its value goes into the
+    expression, conditions of a CASE included. What only chooses, groups or orders rows doesn't: WHERE, JOIN ON, GROUP BY, and a window's
+    PARTITION BY and ORDER BY. So a constant and `count(*)` come from no column.
+
+    Args:
+        query: a parsed query.
+        schemas: for each table as the query names it, column name -> type.
+
+    Raises:
+        SpecError: as `output_columns`.
+
+    >>> query = parse_query("SELECT k, max(a + b) OVER (PARTITION BY c) AS m, count(*) OVER (PARTITION BY c) AS n FROM d.t", "x.sql")
+    >>> for column, sources in column_sources(query, {("d", "t"): dict.fromkeys("kabc", "double")}).items():
+    ...     print(column, [f"{'.'.join(table)}.{name}" for table, name in sources])
+    k ['d.t.k']
+    m ['d.t.a', 'd.t.b']
+    n []
+    """
+    from sqlglot import exp
+    from sqlglot.lineage import lineage
+    from sqlglot.optimizer.scope import build_scope
+
+    tree, schema = _qualified(query, schemas)
+    for window in tree.find_all(exp.Window):
+        window.set("partition_by", None)
+        window.set("order", None)
+    named = {"__".join(parts): parts for parts in schemas}
+    found = {}
+    nodes = lineage(None, tree, schema, dialect=DIALECT, scope=build_scope(tree), trim_selects=False, copy=False)
+    for column, node in nodes.items():
+        leaves = [n for n in node.walk() if isinstance(n.expression, exp.Table) and n.expression.name in named]
+        found[column] = tuple(sorted({(named[leaf.expression.name], leaf.name.rpartition(".")[2]) for leaf in leaves}))
+    return found
+
+
+def _qualified(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> tuple[exp.Expression, dict[str, object]]:
+    """A copy of the query with every column under its table's name and `*` expanded, and the schema that it was read by."""
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.qualify import qualify
@@ -128,7 +173,7 @@ def output_columns(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, 
     except SqlglotError as error:
         message = str(error).splitlines()[0]
         raise SpecError(_tidy(message), file=query.file, line=_line_of_column(query.text, message)) from error
-    return [str(name) for name in qualified.named_selects]  # type: ignore[attr-defined]
+    return qualified, schema
 
 
 def _tidy(message: str) -> str:

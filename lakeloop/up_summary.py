@@ -65,7 +65,8 @@ def print_endpoint(project: Any, settings: Any) -> None:
 
 
 def _example_request(settings: Any, project: Any, name: str) -> Path | None:
-    """Write the newest row of a training set as a request."""
+    """Write the newest row of a training set as a request, personal values left out."""
+    from lakeloop.personal import personal_columns
     from platform_assets.stages.lookup import feature_names, feature_spec
     from resources.lake import Lake, TableKey
 
@@ -79,5 +80,7 @@ def _example_request(settings: Any, project: Any, name: str) -> Path | None:
         return None
     target = Path(settings.home) / "requests" / f"{name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps({"instances": chosen.slice(chosen.num_rows - 1).to_pylist()}))
+    personal = personal_columns(project, "training_sets", located)
+    (newest,) = chosen.slice(chosen.num_rows - 1).to_pylist()
+    target.write_text(json.dumps({"instances": [{name: None if name in personal else value for name, value in newest.items()}]}))
     return target

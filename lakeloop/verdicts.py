@@ -11,7 +11,6 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import Expectation
 
 Outcome = Literal["passed", "failed", "could_not_run"]
-MASK = "***"
 MOST_EXAMPLES = 20
 
 

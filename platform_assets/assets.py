@@ -14,6 +14,7 @@ import dagster as dg
 
 from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
+from lakeloop.personal import message_of, touches_personal, where_raised
 from lakeloop.spec import Expectation, Partitions, ViewSpec, WorkflowSpec
 from lakeloop.verdicts import check_names
 from platform_assets.graph import dependencies, partitions_of
@@ -116,7 +117,8 @@ def stage_asset(
         platform = platform_of(context, project)
         with _failure_in_mlflow(platform, located):
             try:
-                result = run(platform, names)
+                with _values_kept_back(project, located, table_key):
+                    result = run(platform, names)
             except (ServiceUnavailable, Conflict):
                 raise
             except LakeloopError as error:
@@ -126,9 +128,44 @@ def stage_asset(
             _mark(platform, located, "FAILED")
         if result.fresh:
             result = replace(result, metadata={**_last_metadata(context, key, result.fingerprint), **result.metadata})
+        if not result.refused:
+            result = replace(result, metadata={**column_lineage(project, stage, located), **result.metadata})
         yield from _events(key, result, checks, names if found else None)
 
     return materialize
+
+
+@contextmanager
+def _values_kept_back(project: Project, located: Located[Any], key: TableKey) -> Iterator[None]:
+    """Let no message of a library out of a step that has personal values at hand: Dagster would store it.
+
+    Our own errors mask what they show, but they may have been caused by a library's. This is the boundary of the step, where every
+    exception ends.
+    """
+    if not touches_personal(project, located):
+        yield
+        return
+    try:
+        yield
+    except LakeloopError as error:
+        raise error from None
+    except Exception as error:
+        told = f"{key}: {message_of(error, hide=True)}"
+        raise dg.Failure(description=told, metadata={"raised": dg.MetadataValue.text(where_raised(error))}) from None
+
+
+def column_lineage(project: Project, stage: str, located: Located[Any]) -> Mapping[str, Any]:
+    """Where each column of an asset comes from, in Dagster's field for it; nothing for an asset whose columns come from no other asset's.
+
+    Worked out when the asset is materialised, so that loading the code location doesn't pay for it.
+    """
+    from lakeloop.lineage import asset_lineage
+
+    deps = {
+        column: [dg.TableColumnDep(dg.AssetKey([s.stage, s.domain, s.name]), s.column) for s in sources]
+        for column, sources in asset_lineage(project, stage, located).items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if any(deps.values()) else {}
 
 
 @contextmanager

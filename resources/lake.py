@@ -25,6 +25,8 @@ UNDATED = "undated"
 PARTITION = "_partition"
 _COMMIT_KEY = "lakeloop"
 _COMPACT_AT = 50
+_NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
+"""The table property under which Delta's log counts rows and holds no column's least and greatest value. Nothing here skips files by those."""
 
 
 @dataclass(frozen=True, order=True)
@@ -182,6 +184,7 @@ class Lake:
         mode: Literal["partitions", "append"] = "partitions",
         run_id: str = "",
         beside: Mapping[TableKey, pa.Table] | None = None,
+        statistics: bool = True,
     ) -> Published:
         """Commit a batch that has passed its checks, then list its verdict.
 
@@ -192,6 +195,7 @@ class Lake:
             mode: `partitions` replaces the partitions that `states` name; `append` adds rows.
             run_id: Dagster's run.
             beside: tables written before this one and with the same partitions replaced (quarantine, superseded rows).
+            statistics: whether Delta's log may hold the least and greatest values of columns; not for personal ones.
 
         Raises:
             Conflict: another commit came between, or the table holds a commit that isn't ours.
@@ -199,7 +203,7 @@ class Lake:
         self._settle(key)
         partitions = [state.partition for state in states]
         for other, other_rows in (beside or {}).items():
-            self._commit(other, other_rows, partitions, "partitions", {})
+            self._commit(other, other_rows, partitions, "partitions", {}, statistics)
         moment = datetime.now(UTC)
         note = {
             "states": [
@@ -215,7 +219,7 @@ class Lake:
             "run_id": run_id,
             "at": moment.isoformat(),
         }
-        version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)})
+        version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)}, statistics)
         self._record(key, note, version)
         return self.current(key)
 
@@ -264,10 +268,14 @@ class Lake:
         if table is not None and len(table.file_uris()) > _COMPACT_AT:
             table.optimize.compact()
 
-    def _commit(self, key: TableKey, rows: pa.Table, partitions: Sequence[str], mode: str, metadata: Mapping[str, str]) -> int:
+    def _commit(
+        self, key: TableKey, rows: pa.Table, partitions: Sequence[str], mode: str, metadata: Mapping[str, str], statistics: bool = True
+    ) -> int:
         import deltalake
 
         table = self.open(key)
+        if table is not None and not statistics:
+            table = self._without_statistics(key, table)
         before = -1 if table is None else table.version()
         split = list(partitions) != [WHOLE]
         if split and PARTITION not in rows.column_names:
@@ -278,7 +286,7 @@ class Lake:
             "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
         }
         if table is None:
-            options["mode"] = "append"
+            options |= {"mode": "append", "configuration": None if statistics else _NO_STATISTICS}
         else:
             options |= self._replacement(key, table, rows, partitions, mode)
         try:
@@ -290,6 +298,23 @@ class Lake:
         if written.version() != before + 1:
             raise Conflict(f"{key}: wanted to write version {before + 1}, found version {written.version()}: another writer is at work")
         return written.version()
+
+    def _without_statistics(self, key: TableKey, table: DeltaTable) -> DeltaTable:
+        """Keep the log of a table that stands already free of column values from now on; a commit of ours that publishes nothing."""
+        import deltalake
+
+        if _NO_STATISTICS.items() <= table.metadata().configuration.items():
+            return table
+        note = {"states": [], "run_id": "", "at": datetime.now(UTC).isoformat()}
+        try:
+            table.alter.set_table_properties(
+                _NO_STATISTICS, commit_properties=deltalake.CommitProperties(custom_metadata={_COMMIT_KEY: json.dumps(note)})
+            )
+        except deltalake.exceptions.CommitFailedError as error:
+            raise Conflict(f"{key}: another writer committed while its properties were set; nothing was changed") from error
+        found = self.open(key)
+        assert found is not None
+        return found
 
     def _replacement(self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str) -> dict[str, Any]:
         import pyarrow as pa
@@ -359,6 +384,8 @@ class Lake:
             }
             for s in note["states"]
         ]
+        if not rows:
+            return
         self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()))
 
 

@@ -9,8 +9,9 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
+from lakeloop.personal import MASK, masked, message_of
 from lakeloop.spec import Expectation, Gate
-from lakeloop.verdicts import MASK, MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
+from lakeloop.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,7 @@ def run_suite(
     return Verdict(passed=not any(result.blocks for result in results), results=results)
 
 
-def quarantine_mask(table: pa.Table, expectation: Expectation) -> np.ndarray:
+def quarantine_mask(table: pa.Table, expectation: Expectation, personal: Collection[str] = ()) -> np.ndarray:
     """True for the rows that fail a value expectation, by Great Expectations' own judgement.
 
     Raises:
@@ -77,7 +78,7 @@ def quarantine_mask(table: pa.Table, expectation: Expectation) -> np.ndarray:
     if table.num_rows == 0:
         return mask
     (result,) = _validate(_frame(table, [expectation]), [expectation], "COMPLETE")
-    problem = _exception(result)
+    problem = _exception(result, hide=expectation.kwargs.get("column") in personal)
     if problem:
         raise SpecError(f"{expectation.type} could not be run: {problem}")
     mask[_positions(result)] = True
@@ -198,7 +199,8 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
 def _result(name: str, expectation: Expectation, result: Any, personal: Collection[str]) -> ExpectationResult:
     column = expectation.kwargs.get("column")
     wanted = wanted_sentence(expectation)
-    problem = _exception(result)
+    hide = bool(_columns(expectation) & set(personal))
+    problem = _exception(result, hide=hide)
     if problem:
         return ExpectationResult(
             name, expectation.type, expectation.severity, "could_not_run", wanted=wanted, column=column, message=f"could not run: {problem}"
@@ -207,7 +209,7 @@ def _result(name: str, expectation: Expectation, result: Any, personal: Collecti
     count, judged = int(details.get("unexpected_count") or 0), int(details.get("element_count") or 0)
     missing = int(details.get("missing_count") or 0)
     observed = _plain(details.get("observed_value"))
-    if column in personal:
+    if hide:
         observed = MASK
     empty = "unexpected_count" in details and judged > 0 and missing == judged and expectation.type not in _NULLS_ARE_JUDGED
     passed = bool(result.success) and not empty
@@ -233,10 +235,16 @@ def _by_share(name: str, expectation: Expectation, bad: int, total: int) -> Expe
     )  # fmt: skip
 
 
-def _exception(result: Any) -> str:
-    """The message of an expectation that raised: by itself, or nested by metric."""
+def _columns(expectation: Expectation) -> set[str]:
+    """The columns that an expectation names, wherever in its arguments: whatever is a column's name may be one."""
+    values = [item for value in expectation.kwargs.values() for item in (value if isinstance(value, (list, tuple)) else [value])]
+    return {value for value in values if isinstance(value, str)}
+
+
+def _exception(result: Any, hide: bool) -> str:
+    """The message of an expectation that raised: by itself, or nested by metric; kept back where it may show personal values."""
     if isinstance(result, Exception):
-        return " ".join(str(result).split())[:400] or type(result).__name__
+        return message_of(result, hide=True) if hide else " ".join(str(result).split())[:400] or type(result).__name__
 
     def look(info: Any) -> str:
         if not isinstance(info, Mapping):
@@ -245,7 +253,8 @@ def _exception(result: Any) -> str:
             return str(info.get("exception_message") or "an exception without a message")
         return next(filter(None, (look(value) for value in info.values())), "")
 
-    return " ".join(look(result.exception_info).split())[:400]
+    found = " ".join(look(result.exception_info).split())[:400]
+    return message_of(RuntimeError(found), hide=True) if found and hide else found
 
 
 def _positions(result: Any) -> list[int]:
@@ -258,7 +267,7 @@ def _examples(
     shown = [expectation.kwargs[key] for key in ("column", "column_A", "column_B") if key in expectation.kwargs]
     names = [n for n in dict.fromkeys([*keys, *shown, *(expectation.kwargs.get("column_list") or ())]) if n in table.column_names]
     rows = table.select(names).take(list(positions[:MOST_EXAMPLES])).to_pylist()
-    return tuple({n: MASK if n in personal else _plain(v) for n, v in row.items()} for row in rows)
+    return tuple(masked({n: _plain(v) for n, v in row.items()}, personal) for row in rows)
 
 
 def _with_examples(result: ExpectationResult, examples: Sequence[Mapping[str, Any]]) -> ExpectationResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from lakeloop.personal import personal_columns
 from lakeloop.project import Located, Project
 from lakeloop.spec import ViewSpec
 from platform_assets.assets import Check, stage_asset
@@ -33,7 +34,7 @@ class FeatureView(SpecComponent[ViewSpec]):
                 "features",
                 lambda platform, partitions: features.compute(platform, located, partitions),
                 checks=Check.of(features.suite(spec)),
-                schema=column_schema(spec.columns, more),
+                schema=column_schema(spec.columns, personal_columns(project, "features", located), more),
                 kinds={"delta", "sql" if spec.sql else "pyspark"},
                 code_version=features.CODE_VERSION,
                 tags={"lakeloop/version": str(spec.version)},

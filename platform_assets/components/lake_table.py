@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from lakeloop.personal import personal_of_table
 from lakeloop.project import Located, Project
 from lakeloop.spec import DeltaTableSource, TableSpec
 from platform_assets.assets import Check, stage_asset
@@ -52,7 +53,7 @@ class LakeTable(SpecComponent[TableSpec]):
                 lambda platform, partitions: validated.validate(platform, located, partitions),
                 checks=[*Check.of(validated.suite(spec)), accounting, *unique],
                 description=f"{spec.description} One row per {', '.join(spec.keys)}; typed, deduplicated, checked.",
-                schema=column_schema(spec.columns, more),
+                schema=column_schema(spec.columns, personal_of_table(spec), more),
                 kinds={"delta", "greatexpectations"},
                 code_version=validated.CODE_VERSION,
             )

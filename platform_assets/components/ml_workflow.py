@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from lakeloop.personal import personal_columns
 from lakeloop.project import Located, Project
 from lakeloop.spec import WorkflowSpec
 from platform_assets.assets import Check, stage_asset
@@ -33,7 +34,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 lambda platform, _: training_set.build(platform, located),
                 checks=[*Check.of(training_set.suite(project, located)), balance],
                 description=f"{spec.description} The spine with its label, and every feature as it was known at {spec.predict_at}.",
-                schema=column_schema(training_set.training_columns(project, located)),
+                schema=column_schema(training_set.training_columns(project, located), personal_columns(project, "training_sets", located)),
                 code_version=training_set.CODE_VERSION,
             ),
             stage_asset(
@@ -82,7 +83,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                         Check(predictions.ACCOUNTING, True, "a prediction for every row of the spine that is asked about, none twice"),
                     ],
                     description=f"{spec.description} Predictions of the released version for every row of the spine.",
-                    schema=column_schema(predictions.columns(spec)),
+                    schema=column_schema(predictions.columns(spec), personal_columns(project, "predictions", located)),
                     code_version=predictions.CODE_VERSION,
                 )
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -13,6 +13,7 @@ import dagster as dg
 
 from lakeloop.errors import NotPublished
 from lakeloop.partitions import overlapping
+from lakeloop.personal import masked
 from lakeloop.spec import Column, DeltaTableSource
 from resources.lake import PARTITION, Lake, PartitionState, Published, TableKey
 from resources.settings import Settings
@@ -150,15 +151,12 @@ def run_sql(
     return platform.spark.sql(rewrite_tables(query, names)).toArrow()
 
 
-def table_metadata(rows: pa.Table, columns: Mapping[str, Column], *, uri: str = "", version: int | None = None) -> dict[str, Any]:
-    """Row count, schema with descriptions, size and a preview, in the fields that Dagster's catalog shows.
-
-    Values of personal columns never appear.
-    """
+def table_metadata(rows: pa.Table, personal: Collection[str], *, uri: str = "", version: int | None = None) -> dict[str, Any]:
+    """Row count, size and a preview, in the fields that Dagster's catalog shows; values of personal columns never appear."""
     found: dict[str, Any] = {
         "dagster/row_count": rows.num_rows,
         "size_mb": round(rows.nbytes / 1e6, 2),
-        "preview": dg.MetadataValue.md(preview(rows, columns)),
+        "preview": dg.MetadataValue.md(preview(rows, personal)),
     }
     if uri:
         found["dagster/uri"] = uri
@@ -167,31 +165,32 @@ def table_metadata(rows: pa.Table, columns: Mapping[str, Column], *, uri: str = 
     return found
 
 
-def column_schema(columns: Mapping[str, Column], more: Mapping[str, tuple[str, str]] | None = None) -> dg.TableSchema:
-    """Dagster's schema of declared columns, plus `more` columns as name -> (type, description)."""
+def column_schema(
+    columns: Mapping[str, Column], personal: Collection[str], more: Mapping[str, tuple[str, str]] | None = None
+) -> dg.TableSchema:
+    """Dagster's schema of declared columns, plus `more` columns as name -> (type, description); personal ones are called so."""
     listed = [
         dg.TableColumn(
             name,
             type=col.type,
             description=" ".join(
-                filter(None, [col.description, f"[{col.unit}]" if col.unit else "", "(personal)" if col.personal else ""])
+                filter(None, [col.description, f"[{col.unit}]" if col.unit else "", "(personal)" if name in personal else ""])
             ),
             constraints=dg.TableColumnConstraints(nullable=col.nullable),
         )
         for name, col in columns.items()
     ]
-    listed += [dg.TableColumn(name, type=kind, description=text) for name, (kind, text) in (more or {}).items()]
+    listed += [
+        dg.TableColumn(name, type=kind, description=f"{text} (personal)" if name in personal else text)
+        for name, (kind, text) in (more or {}).items()
+    ]
     return dg.TableSchema(columns=listed)
 
 
-def preview(rows: pa.Table, columns: Mapping[str, Column] | None = None, limit: int = PREVIEW_ROWS) -> str:
+def preview(rows: pa.Table, personal: Collection[str] = (), limit: int = PREVIEW_ROWS) -> str:
     """The first rows as a Markdown table, personal values masked, internal columns left out."""
     names = [name for name in rows.column_names if not name.startswith("_")]
-    personal = {name for name, col in (columns or {}).items() if col.personal}
-    return markdown_table(
-        [{name: "***" if name in personal else row[name] for name in names} for row in rows.select(names).slice(0, limit).to_pylist()],
-        names,
-    )
+    return markdown_table([masked(row, personal) for row in rows.select(names).slice(0, limit).to_pylist()], names)
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:

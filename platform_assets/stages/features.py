@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.history import LANDED, latest_landing, merge_history
 from lakeloop.partitions import FORMATS, partition_window
+from lakeloop.personal import personal_columns
 from lakeloop.python_code import load, source_of
 from lakeloop.spec import Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import (
@@ -97,16 +98,16 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         result = run_sql(platform, states, (located.folder / spec.sql).read_text(), refs, start=start, end=end)
     else:
         result = _run_function(platform, states, located, refs, start, end)
-    rows, outside = _shape(result, spec, stale, str(key))
+    personal = personal_columns(platform.project, "features", located)
+    rows, outside = _shape(result, spec, stale, str(key), personal)
 
     expectations = suite(spec)
     judged = rows.drop_columns([PARTITION])
-    personal = [name for name, col in spec.columns.items() if col.personal]
     verdict = run_suite(judged, expectations, keys=spec.keys, personal=personal, where=str(key))
     checks = {r.name: [r.outcome, r.message] for r in verdict.results}
     assert list(checks) == check_names(expectations)
     metadata: dict[str, Any] = {
-        **table_metadata(rows, spec.columns, uri=platform.lake.path(key)),
+        **table_metadata(rows, personal, uri=platform.lake.path(key)),
         "partitions_written": stale,
         "inputs": dg.MetadataValue.json({str(input_key(ref)): platform.lake.current(input_key(ref), states).version for ref in refs}),
         "rows_outside_partitions": outside,
@@ -145,7 +146,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         )
         for name in stale
     ]
-    published = platform.lake.publish(key, rows, new_states, run_id=platform.run_id)
+    published = platform.lake.publish(key, rows, new_states, run_id=platform.run_id, statistics=not personal)
     total = sum(published.partitions[name].rows for name in partitions)
     metadata |= {"delta_version": published.version, "dagster/row_count": total, **{f"rows_{k}": v for k, v in changed.items()}}
     return StageResult(overall, rows=total, verdict=verdict, checks=checks, metadata=metadata)
@@ -170,7 +171,7 @@ def _run_function(
     return result.toArrow()
 
 
-def _shape(result: pa.Table, spec: ViewSpec, partitions: Sequence[str], where: str) -> tuple[pa.Table, int]:
+def _shape(result: pa.Table, spec: ViewSpec, partitions: Sequence[str], where: str, personal: Collection[str]) -> tuple[pa.Table, int]:
     """Declared columns in declared types, `known_at`, `_partition`; only rows of the partitions asked for.
 
     Returns:
@@ -194,7 +195,7 @@ def _shape(result: pa.Table, spec: ViewSpec, partitions: Sequence[str], where: s
         if pa.types.is_decimal(column.type) and types.get(column.name) == pa.float64():
             rows = rows.set_column(index, column.name, rows[column.name].cast(pa.float64()))
     schema = pa.schema([pa.field(f.name, types.get(f.name, _plain(f.type))) for f in rows.schema])
-    rows = cast_exactly(rows, schema, where)
+    rows = cast_exactly(rows, schema, where, personal)
     if spec.event_time is None:
         return rows.append_column(PARTITION, pa.repeat(WHOLE, rows.num_rows)), 0
     delay = pa.scalar(spec.delay, pa.duration("us"))

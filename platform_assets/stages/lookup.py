@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.asof import FeatureRows, point_in_time_join
 from lakeloop.errors import DataError, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
+from lakeloop.personal import personal_columns
 from lakeloop.spec import DeltaTableSource, WorkflowSpec, parse_duration, render_duration
 from platform_assets.stages.base import Platform, States, input_key, run_sql
 from resources.lake import Published, TableKey
@@ -104,6 +105,7 @@ def join_features(platform: Platform, spine: pa.Table, spec: FeatureSpec, states
                 event_time=event_time,
                 known_at="known_at" if event_time else None,
                 max_age=parse_duration(view["max_age"]) if view["max_age"] else None,
+                personal=_personal_of(platform.project, view),
             )
         )
     return point_in_time_join(spine, lookups, at=spec["predict_at"]), versions
@@ -172,6 +174,11 @@ def _adopted_rows(platform: Platform, located: Located[Any], published: Publishe
     if "known_at" in needed:
         rows = rows.append_column("known_at", pc.add(rows[spec.event_time], pa.scalar(spec.known_delay, pa.duration("us"))))
     return rows
+
+
+def _personal_of(project: Project, view: Mapping[str, Any]) -> frozenset[str]:
+    shelf = project.tables if view["kind"] == "table" else project.views
+    return personal_columns(project, "validated" if view["kind"] == "table" else "features", shelf[(view["domain"], view["name"])])
 
 
 def _spec_of(project: Project, ref: TableRef) -> Any:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
+from lakeloop.personal import personal_columns
 from lakeloop.python_code import source_of
 from lakeloop.spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
@@ -77,7 +78,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     if spec.task == "binary_classification" and len(set(label.tolist())) < 2:
         raise DataError(f"{training_key}: the training window has one class only ({label[0]:g}); wanted both")
     estimator = build_estimator(spec.model, kinds, spec.task)
-    personal = _personal(platform, located)
+    personal = personal_columns(platform.project, "training_sets", located)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         started = time.perf_counter()
         with run.autolog():
@@ -133,12 +134,6 @@ def fit_rows(lake: Lake, key: TableKey, training: PartitionState, names: list[st
 
     table = lake.read((key, training.version), columns=[*names, LABEL, SPLIT])
     return table.filter(pc.is_in(table[SPLIT], value_set=pa.array(FIT_SPLITS)))
-
-
-def _personal(platform: Platform, located: Located[WorkflowSpec]) -> set[str]:
-    from lakeloop.project import feature_columns
-
-    return {column.output for column in feature_columns(platform.project, located) if column.personal}
 
 
 def _flat(params: dict[str, Any]) -> dict[str, Any]:

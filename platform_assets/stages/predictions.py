@@ -12,6 +12,7 @@ import dagster as dg
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.partitions import FORMATS
+from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
 from platform_assets.stages.lookup import feature_names, join_features, lookup_fingerprints, spine_fingerprint, spine_rows
@@ -137,12 +138,13 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         .append_column(PARTITION, months)
     )
     expectations = suite(spec)
-    verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, where=str(key))
+    personal = personal_columns(platform.project, "predictions", located)
+    verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal, where=str(key))
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     balanced = table.num_rows == count == len(scores)
     checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{count} rows of the spine, {table.num_rows} predictions"]
     metadata: dict[str, Any] = {
-        **table_metadata(table, columns(spec), uri=platform.lake.path(key)),
+        **table_metadata(table, personal, uri=platform.lake.path(key)),
         "model_version": model.version,
         "inputs": dg.MetadataValue.json(versions),
         "partitions_written": stale,
@@ -156,7 +158,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         PartitionState(n, wanted[n], rows=sizes.get(n, 0), suite_hash=hashed, value={"checks": checks, "model_version": model.version})
         for n in stale
     ]
-    published = platform.lake.publish(key, table, new, run_id=platform.run_id)
+    published = platform.lake.publish(key, table, new, run_id=platform.run_id, statistics=not personal)
     total = sum(published.partitions[name].rows for name in partitions)
     return StageResult(
         overall,

@@ -15,6 +15,7 @@ import dagster as dg
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import content_hash, fingerprint
 from lakeloop.partitions import FORMATS, partition_keys
+from lakeloop.personal import hidden_landed, hidden_sources
 from lakeloop.spec import Expectation, Files, PythonFunction, TableSpec
 from lakeloop.verdicts import Verdict
 from platform_assets.stages.base import Platform, StageResult, States, key_of, preview
@@ -131,7 +132,8 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         if partition not in state or state[partition].fingerprint != print_:
             published.append(PartitionState(partition, print_, rows=sum(entry[2] for entry in entries.values())))
     if batch is not None:
-        platform.lake.publish(key, batch, published, mode="append", run_id=platform.run_id)
+        statistics = not hidden_sources(spec)
+        platform.lake.publish(key, batch, published, mode="append", run_id=platform.run_id, statistics=statistics)
     else:
         version = max((s.version for s in state.values()), default=-1)
         platform.lake.record(
@@ -227,6 +229,6 @@ def _concat(tables: list[pa.Table]) -> pa.Table:
 
 
 def _masked(rows: pa.Table, spec: TableSpec) -> pa.Table:
-    """Landed rows without the columns that feed a personal one."""
-    hidden = {part for name, col in spec.columns.items() if col.personal for part in (col.source or [name])}
+    """Landed rows without the columns whose values are hidden."""
+    hidden = hidden_landed(spec, [name for name in rows.column_names if not name.startswith("_") and name != "ingested_at"])
     return rows.drop_columns([name for name in rows.column_names if name in hidden])

@@ -8,6 +8,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
+from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table, table_metadata
 from platform_assets.stages.lookup import (
@@ -115,6 +116,9 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         on=view.keys,
         columns={spec.label.column: LABEL, **({"known_at": LABEL_KNOWN_AT} if times else {})},
         known_at="known_at" if times else None,
+        personal=personal_columns(
+            platform.project, "features", platform.project.views[(label_published.key.domain, label_published.key.name)]
+        ),
     )
     table = joined.append_column(LABEL, _as_double(labels[LABEL]))
     known = labels[LABEL_KNOWN_AT] if times else spine[spec.predict_at]
@@ -124,13 +128,14 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
     table = table.append_column(SPLIT, pa.array(split, pa.string()))
 
     expectations = suite(platform.project, located)
-    verdict = run_suite(table, expectations, keys=spec.keys, personal=(), where=str(key))
+    personal = personal_columns(platform.project, "training_sets", located)
+    verdict = run_suite(table, expectations, keys=spec.keys, personal=personal, where=str(key))
     balanced = table.num_rows == spine.num_rows
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{spine.num_rows} rows of the spine, {table.num_rows} of the training set"]
     counted = {row[SPLIT]: row["count_all"] for row in table.group_by([SPLIT]).aggregate([([], "count_all")]).to_pylist()}
     metadata: dict[str, Any] = {
-        **table_metadata(table, training_columns(platform.project, located), uri=platform.lake.path(key)),
+        **table_metadata(table, personal, uri=platform.lake.path(key)),
         "split": dg.MetadataValue.md(
             markdown_table(
                 [{"split": name, "rows": counted.get(name, 0), "from": str(w.start), "to": str(w.end)} for name, w in windows.items()]
@@ -151,7 +156,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         "rows": counted,
     }
     state = PartitionState(WHOLE, wanted, rows=table.num_rows, suite_hash=suite_hash(expectations), value=value)
-    published = platform.lake.publish(key, table, [state], run_id=platform.run_id)
+    published = platform.lake.publish(key, table, [state], run_id=platform.run_id, statistics=not personal)
     metadata["delta_version"] = published.version
     return StageResult(wanted, rows=table.num_rows, verdict=verdict, checks=checks, metadata=metadata)
 
@@ -164,7 +169,7 @@ def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[s
     columns = {name: Column(type="string", description="Entity key.") for name in spec.keys}
     columns[spec.predict_at] = Column(type="timestamp", nullable=False, description="When the prediction is asked for.")
     for feature in feature_columns(project, located):
-        columns[feature.output] = Column(type=feature.type, description=feature.description, unit=feature.unit, personal=feature.personal)
+        columns[feature.output] = Column(type=feature.type, description=feature.description, unit=feature.unit)
     columns[LABEL] = Column(type="double", description=f"{spec.label.view}.{spec.label.column}; null while it isn't known.")
     columns[LABEL_KNOWN_AT] = Column(type="timestamp", description="When the label was known.")
     columns[SPLIT] = Column(type="string", nullable=False, description="Window that the row belongs to.")

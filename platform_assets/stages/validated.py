@@ -14,6 +14,7 @@ import dagster as dg
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.partitions import FORMATS
+from lakeloop.personal import masked, personal_of_table
 from lakeloop.spec import DeltaTableSource, Expectation, TableSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, markdown_table, table_metadata
 from platform_assets.stages.raw import SOURCE, landed_rows
@@ -86,14 +87,14 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     conformed = conform(landed, spec, bulk_until=datetime.fromisoformat(raw[SOURCE].value["first"]))
     expectations = suite(spec)
     names = check_names(expectations)
+    personal = personal_of_table(spec)
     aside: dict[str, tuple[int, int]] = {}
     for name, expectation in zip(names, expectations, strict=True):
         if expectation.quarantine:
             total = conformed.valid.num_rows
-            mask = quarantine_mask(conformed.valid, expectation)
+            mask = quarantine_mask(conformed.valid, expectation, personal)
             aside[name] = (int(mask.sum()), total)
             conformed = set_aside(conformed, mask, name, f"fails {expectation.type}", spec)
-    personal = [name for name, col in spec.columns.items() if col.personal]
     declared = conformed.valid.select(list(spec.columns))
     verdict = run_suite(declared, expectations, keys=spec.keys, personal=personal, where=str(key), quarantined=aside)
     counts = {
@@ -110,7 +111,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         found = f"{twice[0]} keys stand in another partition too, such as {twice[1]}" if twice[0] else ""
         checks[UNIQUE_KEYS] = ["failed" if twice[0] else "passed", found]
     metadata: dict[str, Any] = {
-        **table_metadata(conformed.valid, spec.columns, uri=platform.lake.path(key)),
+        **table_metadata(conformed.valid, personal, uri=platform.lake.path(key)),
         **{f"rows_{what}": count for what, count in counts.items()},
         "partitions_written": stale,
         "raw_version": max(s.version for s in raw.values()),
@@ -132,7 +133,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     }
     if conformed.superseded.num_rows or platform.lake.open(TableKey("superseded", key.domain, key.name)) is not None:
         beside[TableKey("superseded", key.domain, key.name)] = _partition_column(spec, conformed.superseded, "", stale)
-    published = platform.lake.publish(key, split, new_states, run_id=platform.run_id, beside=beside)
+    published = platform.lake.publish(key, split, new_states, run_id=platform.run_id, beside=beside, statistics=not personal)
     metadata["delta_version"] = published.version
     rows = sum(published.partitions[name].rows for name in asked)
     return StageResult(overall, rows=rows, verdict=verdict, checks=checks, metadata={**metadata, "dagster/row_count": rows})
@@ -152,7 +153,11 @@ def _keys_elsewhere(
         return 0, ""
     standing = platform.lake.read((key, max(state.version for state in done.values())), columns=spec.keys, partitions=others)
     both = rows.select(spec.keys).join(standing.cast(rows.select(spec.keys).schema), keys=list(spec.keys), join_type="left semi")
-    return both.num_rows, (", ".join(f"{name}={value}" for name, value in both.slice(0, 1).to_pylist()[0].items()) if both.num_rows else "")
+    if not both.num_rows:
+        return 0, ""
+    return both.num_rows, ", ".join(
+        f"{name}={value}" for name, value in masked(both.slice(0, 1).to_pylist()[0], personal_of_table(spec)).items()
+    )
 
 
 def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
@@ -182,12 +187,12 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
         return StageResult(wanted, fresh=True, rows=state.rows, checks=state.value.get("checks", {}))
     sources = [(col.source or [name])[0] for name, col in spec.columns.items()]
     rows = read_table(table, columns=sources).rename_columns(list(spec.columns))
-    rows = cast_exactly(rows, schema_of(spec.columns), str(key))
-    personal = [name for name, col in spec.columns.items() if col.personal]
+    personal = personal_of_table(spec)
+    rows = cast_exactly(rows, schema_of(spec.columns), str(key), personal)
     verdict = run_suite(rows, expectations, keys=spec.keys, personal=personal, where=str(key))
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     checks[ACCOUNTING] = ["passed", f"{rows.num_rows} rows in place, none copied"]
-    metadata = table_metadata(rows, spec.columns, uri=spec.source.delta, version=version)
+    metadata = table_metadata(rows, personal, uri=spec.source.delta, version=version)
     if not verdict.passed:
         return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
     platform.lake.record(

@@ -1,0 +1,291 @@
+"""Column lineage: for every column of every asset, the columns of the assets before it that its values are computed from.
+
+What counts as "computed from" is decided in `lakeloop.sql.column_sources`; here the steps that aren't SQL are added: what is read from a
+source, what a PySpark view declares, what a training set, a model and its predictions are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lakeloop.errors import LakeloopError, SpecError, nearest
+from lakeloop.project import Located, Project, TableRef, columns_of, feature_columns, parsed, resolve_view, upstream
+from lakeloop.spec import DeltaTableSource, Files, TableSpec, ViewSpec, WorkflowSpec
+
+STAGES: dict[Any, tuple[str, ...]] = {
+    TableSpec: ("raw", "validated"),
+    ViewSpec: ("features",),
+    WorkflowSpec: ("training_sets", "models", "predictions", "deployments"),
+}
+"""The assets that have columns. A model's are its inputs and the label that it learned from, a deployment's what it answers with."""
+
+
+@dataclass(frozen=True, order=True)
+class ColumnRef:
+    """A column of an asset."""
+
+    stage: str
+    domain: str
+    name: str
+    column: str
+
+    @property
+    def asset(self) -> str:
+        """`stage.domain.name`."""
+        return f"{self.stage}.{self.domain}.{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.asset}.{self.column}"
+
+
+Sources = dict[str, tuple[ColumnRef, ...]]
+"""Column -> the columns it comes from, sorted; none for a constant, a count of rows, or what the platform itself says."""
+
+
+class Lineage:
+    """The lineage of a whole project.
+
+    Args:
+        project: checked and without errors.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @cached_property
+    def columns(self) -> Mapping[ColumnRef, tuple[ColumnRef, ...]]:
+        """Every column of every asset, and what it directly comes from."""
+        found = {}
+        for located in self._project.all():
+            for stage in stages_of(located):
+                for column, sources in asset_lineage(self._project, stage, located).items():
+                    found[ColumnRef(stage, located.domain, located.spec.name, column)] = sources
+        return found
+
+    @cached_property
+    def users(self) -> Mapping[ColumnRef, tuple[ColumnRef, ...]]:
+        """Every column, and the columns that directly come from it."""
+        found: dict[ColumnRef, list[ColumnRef]] = {ref: [] for ref in self.columns}
+        for ref, sources in self.columns.items():
+            for source in sources:
+                found[source].append(ref)
+        return {ref: tuple(sorted(users)) for ref, users in found.items()}
+
+    def roots(self, ref: ColumnRef) -> tuple[ColumnRef, ...]:
+        """The raw columns that a column came from at last; of an adopted table its own columns, for it has no raw ones."""
+        return tuple(sorted(r for r in _reachable(self.columns, ref) if self._is_root(r)))
+
+    def reach(self, ref: ColumnRef) -> tuple[ColumnRef, ...]:
+        """Every column that came from a column, however far on."""
+        return tuple(sorted(_reachable(self.users, ref) - {ref}))
+
+    def find(self, text: str) -> list[ColumnRef]:
+        """The columns that `stage.domain.name.column` means (slashes will do), all of an asset's without a column.
+
+        Raises:
+            LakeloopError: there is none; the message names the nearest match.
+        """
+        parts = text.replace("/", ".").split(".")
+        assets = {ref.asset: None for ref in self.columns}
+        asset = ".".join(parts[:3])
+        if asset not in assets:
+            raise LakeloopError(f"no asset with columns {asset!r}; {nearest(asset, assets)}")
+        refs = [ref for ref in self.columns if ref.asset == asset]
+        column = ".".join(parts[3:])
+        if not column:
+            return refs
+        chosen = [ref for ref in refs if ref.column == column]
+        if not chosen:
+            raise LakeloopError(f"{asset} has no column {column!r}; {nearest(column, [ref.column for ref in refs])}")
+        return chosen
+
+    def origin(self, ref: ColumnRef) -> str:
+        """Where a root's values are read from: the source of its table."""
+        source = self._project.tables[(ref.domain, ref.name)].spec.source
+        if isinstance(source, DeltaTableSource):
+            column = self._project.tables[(ref.domain, ref.name)].spec.columns.get(ref.column)
+            return f"column {(column.source if column and column.source else [ref.column])[0]} of the adopted table {source.delta}"
+        return ", ".join(source.files) if isinstance(source, Files) else f"function {source.function}"
+
+    def _is_root(self, ref: ColumnRef) -> bool:
+        if ref.stage == "validated":
+            spec = self._project.tables[(ref.domain, ref.name)].spec
+            return isinstance(spec.source, DeltaTableSource) and ref.column in spec.columns
+        return ref.stage == "raw"
+
+
+def stages_of(located: Located[Any]) -> tuple[str, ...]:
+    """The assets of a definition that have columns."""
+    spec = located.spec
+    if isinstance(spec, TableSpec) and isinstance(spec.source, DeltaTableSource):
+        return ("validated",)
+    asked = {"predictions": getattr(spec, "batch", None), "deployments": getattr(spec, "online", None)}
+    return tuple(stage for stage in STAGES[type(spec)] if stage not in asked or asked[stage] is not None)
+
+
+def asset_lineage(project: Project, stage: str, located: Located[Any]) -> Sources:
+    """What each column of one asset directly comes from; empty for an asset without columns."""
+    if stage not in STAGES[type(located.spec)]:
+        return {}
+    key = (stage, *located.id)
+    if key not in project.lineage:
+        project.lineage[key] = _asset_lineage(project, stage, located)
+    found: Sources = project.lineage[key]
+    return found
+
+
+def _asset_lineage(project: Project, stage: str, located: Located[Any]) -> Sources:
+    if isinstance(located.spec, TableSpec):
+        return _table(stage, located)
+    if isinstance(located.spec, ViewSpec):
+        return _view(project, located)
+    return {"training_sets": _training_set, "models": _model, "predictions": _predictions, "deployments": _deployment}[stage](
+        project, located
+    )
+
+
+def _table(stage: str, located: Located[TableSpec]) -> Sources:
+    spec = located.spec
+    sources = {name: tuple(dict.fromkeys(column.source or [name])) for name, column in spec.columns.items()}
+    if stage == "raw":
+        return dict.fromkeys([*dict.fromkeys(part for parts in sources.values() for part in parts), "ingested_at"], ())
+    if isinstance(spec.source, DeltaTableSource):
+        found: Sources = dict.fromkeys(spec.columns, ())
+        if spec.event_time:
+            found["known_at"] = (ColumnRef("validated", *located.id, spec.event_time),)
+        return found
+
+    def landed(*columns: str) -> tuple[ColumnRef, ...]:
+        return tuple(sorted(ColumnRef("raw", *located.id, column) for column in columns))
+
+    found = {name: landed(*parts) for name, parts in sources.items()}
+    if spec.event_time:
+        # Event time plus delay, and never before it landed.
+        found["known_at"] = landed(*{*sources[spec.event_time], "ingested_at"})
+    found["ingested_at"] = landed("ingested_at")
+    return found
+
+
+def _view(project: Project, view: Located[ViewSpec]) -> Sources:
+    spec = view.spec
+    given = _query_lineage(project, view, spec.sql) if spec.sql is not None else _declared(project, view)
+    names = [*spec.keys, *([spec.event_time] if spec.event_time else []), *spec.columns]
+    found = {name: _given(given, name) for name in names}
+    if spec.event_time:
+        landings = [_landing(project, ref) for ref in upstream(project, view)]
+        found["known_at"] = tuple(sorted({*_given(given, spec.known_at or spec.event_time), *(ref for ref in landings if ref is not None)}))
+    return found
+
+
+def _landing(project: Project, ref: TableRef) -> ColumnRef | None:
+    """The column that says when an input's rows landed, which a corrected value isn't known before; None for one that can't be corrected."""
+    names = columns_of(project, ref)
+    return next((_column(ref, name) for name in ("ingested_at", "known_at") if name in names and not _adopted(project, ref)), None)
+
+
+def _adopted(project: Project, ref: TableRef) -> bool:
+    return ref.kind == "table" and isinstance(project.tables[(ref.domain, ref.name)].spec.source, DeltaTableSource)
+
+
+def _column(ref: TableRef, name: str) -> ColumnRef:
+    return ColumnRef("validated" if ref.kind == "table" else "features", ref.domain, ref.name, name)
+
+
+def _query_lineage(project: Project, located: Located[Any], file: str) -> Sources:
+    from lakeloop.sql import column_sources
+
+    query = parsed(located, file)
+    refs = {table.parts: _found(project, located.domain, ".".join(table.parts)) for table in query.tables}
+    sources = column_sources(query, {parts: columns_of(project, ref) for parts, ref in refs.items()})
+    return {name: tuple(sorted(_column(refs[parts], column) for parts, column in pairs)) for name, pairs in sources.items()}
+
+
+def _declared(project: Project, view: Located[ViewSpec]) -> Sources:
+    """What a view by function declares.
+
+    A key or a time that it doesn't name comes from the inputs' columns of that name; a view that declares nothing may compute any feature
+    from every column.
+    """
+    spec = view.spec
+    refs = upstream(project, view)
+    everything = [_column(ref, name) for ref in refs for name in columns_of(project, ref)]
+    names = dict.fromkeys([*spec.keys, *filter(None, (spec.event_time, spec.known_at)), *spec.columns])
+    found: Sources = {}
+    for name in names:
+        if name in spec.lineage:
+            found[name] = tuple(sorted(_named(project, view, text) for text in spec.lineage[name]))
+        else:
+            same = [ref for ref in everything if ref.column == name] if name not in spec.columns else []
+            found[name] = tuple(sorted(same or everything))
+    return found
+
+
+def _named(project: Project, view: Located[ViewSpec], text: str) -> ColumnRef:
+    table, _, column = text.rpartition(".")
+    return _column(_found(project, view.domain, table), column)
+
+
+def _given(query: Sources, name: str) -> tuple[ColumnRef, ...]:
+    if name not in query:
+        raise SpecError(f"the query has no column {name!r}; {nearest(name, query)}")
+    return query[name]
+
+
+def _found(project: Project, domain: str, name: str) -> TableRef:
+    ref = project.find(domain, name)
+    if ref is None:
+        raise SpecError(f"no table or view {name!r}; {nearest(name, project.names(domain))}")
+    return ref
+
+
+def _training_set(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
+    spec = workflow.spec
+    spine = _query_lineage(project, workflow, spec.spine)
+    found = {name: _given(spine, name) for name in [*spec.keys, spec.predict_at]}
+    for feature in feature_columns(project, workflow):
+        found[feature.output] = (_column(feature.ref, feature.column),)
+    view = resolve_view(project, workflow, spec.label.view)
+
+    def of_label(column: str) -> ColumnRef:
+        return ColumnRef("features", *view.id, column)
+
+    found["label"] = (of_label(spec.label.column),)
+    found["label_known_at"] = (of_label("known_at"),) if view.spec.event_time else spine[spec.predict_at]
+    # The window is decided by the time, and by whether there is a label.
+    found["split"] = tuple(sorted({*spine[spec.predict_at], of_label(spec.label.column)}))
+    return found
+
+
+def _model(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
+    names = [*(feature.output for feature in feature_columns(project, workflow)), "label"]
+    return {name: (ColumnRef("training_sets", *workflow.id, name),) for name in names}
+
+
+def _inputs(project: Project, workflow: Located[WorkflowSpec]) -> tuple[ColumnRef, ...]:
+    """The inputs of the model, which a prediction is computed from; the label taught the model and isn't one."""
+    return tuple(sorted({ColumnRef("models", *workflow.id, feature.output) for feature in feature_columns(project, workflow)}))
+
+
+def _predictions(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
+    spine = _query_lineage(project, workflow, workflow.spec.spine)
+    said_by_the_platform: Sources = dict.fromkeys(("model_name", "model_version", "feature_versions", "predicted_at"), ())
+    asked = {name: spine[name] for name in [*workflow.spec.keys, workflow.spec.predict_at]}
+    return {**asked, "prediction": _inputs(project, workflow), **said_by_the_platform}
+
+
+def _deployment(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
+    return {"prediction": _inputs(project, workflow)}
+
+
+def _reachable(edges: Mapping[ColumnRef, Iterable[ColumnRef]], start: ColumnRef) -> set[ColumnRef]:
+    seen: set[ColumnRef] = set()
+    stack = [start]
+    while stack:
+        ref = stack.pop()
+        if ref not in seen:
+            seen.add(ref)
+            stack += edges.get(ref, ())
+    return seen

@@ -1,0 +1,69 @@
+"""Column lineage as a person reads it (a tree, then the raw columns) and as a machine does (plain records)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lakeloop.lineage import ColumnRef, Lineage
+
+
+def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str:
+    """A tree of where a column comes from, and the raw columns at its end by table; or, downstream, of what comes from it.
+
+    A column that stands in the tree already is named again without its branches.
+    """
+    lines = [str(ref), *_branches(lineage, ref, downstream, "", {ref})]
+    found = lineage.reach(ref) if downstream else lineage.roots(ref)
+    found = tuple(column for column in found if column != ref)
+    lines.append("")
+    if not found:
+        lines.append("nothing comes from it" if downstream else "it comes from no column" if not lineage.columns[ref] else "")
+        return "\n".join(lines).rstrip()
+    by_asset: dict[str, list[ColumnRef]] = {}
+    for column in found:
+        by_asset.setdefault(column.asset, []).append(column)
+    lines.append(f"{_count(len(found), 'column')} {'come from it' if downstream else 'it came from'}:")
+    for asset, columns in by_asset.items():
+        origin = "" if downstream else f"  ({lineage.origin(columns[0])})" if len({lineage.origin(c) for c in columns}) == 1 else ""
+        lines.append(f"  {asset}: {', '.join(column.column for column in columns)}{origin}")
+    return "\n".join(lines)
+
+
+def as_record(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> dict[str, Any]:
+    """The same as plain JSON: every column on the way with its direct neighbours, and the raw columns (or all that come from it)."""
+    edges = lineage.users if downstream else lineage.columns
+    on_the_way = sorted({ref, *_walk(lineage, ref, downstream)})
+    end = lineage.reach(ref) if downstream else lineage.roots(ref)
+    return {
+        "column": str(ref),
+        "direction": "downstream" if downstream else "upstream",
+        "edges": {str(column): [str(other) for other in edges[column]] for column in on_the_way},
+        "columns" if downstream else "raw": [str(column) for column in end],
+    }
+
+
+def _branches(lineage: Lineage, ref: ColumnRef, downstream: bool, indent: str, seen: set[ColumnRef]) -> Iterator[str]:
+    children = (lineage.users if downstream else lineage.columns)[ref]
+    for index, child in enumerate(children):
+        last = index == len(children) - 1
+        known = child in seen and bool((lineage.users if downstream else lineage.columns)[child])
+        yield f"{indent}{'└─ ' if last else '├─ '}{child}{' (see above)' if known else ''}"
+        if child not in seen:
+            seen.add(child)
+            yield from _branches(lineage, child, downstream, indent + ("   " if last else "│  "), seen)
+
+
+def _walk(lineage: Lineage, ref: ColumnRef, downstream: bool) -> set[ColumnRef]:
+    seen: set[ColumnRef] = set()
+    stack = [ref]
+    while stack:
+        found = stack.pop()
+        if found not in seen:
+            seen.add(found)
+            stack += (lineage.users if downstream else lineage.columns)[found]
+    return seen
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,187 @@
+"""Personal columns: which ones are, and how their values are kept out of everything but the data themselves. Both in this one place.
+
+A column is personal because its definition says so, or because it is computed from one that is: keys, times and features of views, spines
+and training sets inherit it, unless a view's column says `personal: false`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakeloop.errors import SpecError
+from lakeloop.spec import TableSpec, ViewSpec, WorkflowSpec
+
+if TYPE_CHECKING:
+    from lakeloop.lineage import ColumnRef
+    from lakeloop.project import Located, Project
+
+MASK = "***"
+_KEPT_BACK = "its message is kept back, for it may hold values of personal columns"
+_WHY = "a model keeps values of what it is made from (categories, medians, thresholds)"
+
+
+def masked(values: Mapping[str, Any], personal: Collection[str]) -> dict[str, Any]:
+    """A row with the values of personal columns hidden; that there is none may be seen.
+
+    >>> masked({"id": 1, "email": "a@b.c", "phone": None}, {"email", "phone"})
+    {'id': 1, 'email': '***', 'phone': None}
+    """
+    return {name: MASK if name in personal and value is not None else value for name, value in values.items()}
+
+
+def message_of(error: BaseException, hide: bool) -> str:
+    """The first line of an error's message; where personal columns are at hand only what kind of error it is.
+
+    Libraries show the value that they stumble over. Their message is not ours to mask, so it is left out.
+
+    >>> message_of(ValueError("can't convert 'Jane'"), hide=True)
+    'a ValueError; its message is kept back, for it may hold values of personal columns'
+    """
+    if hide:
+        return f"a {type(error).__name__}; {_KEPT_BACK}"
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def where_raised(error: BaseException) -> str:
+    """The places that an error came through, outermost first, without any value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "\n".join(f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
+
+
+def hidden_sources(spec: TableSpec) -> frozenset[str]:
+    """The landed columns that a personal column is read from."""
+    return frozenset(part for name, column in spec.columns.items() if column.personal for part in (column.source or [name]))
+
+
+def personal_of_table(spec: TableSpec) -> frozenset[str]:
+    """The personal columns of a table: those that say so, and those that don't say and are read from the same landed columns."""
+    hidden = hidden_sources(spec)
+    return frozenset(
+        name
+        for name, column in spec.columns.items()
+        if (column.personal if column.personal is not None else hidden & set(column.source or [name]))
+    )
+
+
+def hidden_landed(spec: TableSpec, landed: Collection[str]) -> frozenset[str]:
+    """The landed columns whose values are hidden: those that personal columns are read from, and undeclared ones beside them.
+
+    What nobody declared may hold anything; where nothing is personal it is shown.
+    """
+    hidden = hidden_sources(spec)
+    if not hidden:
+        return hidden
+    declared = {part for name, column in spec.columns.items() for part in (column.source or [name])}
+    return hidden | (frozenset(landed) - declared)
+
+
+def personal_columns(project: Project, stage: str, located: Located[Any]) -> frozenset[str]:
+    """The personal columns of one asset."""
+    if not _any(project):
+        return frozenset()
+    spec = located.spec
+    if isinstance(spec, TableSpec):
+        return hidden_sources(spec) if stage == "raw" else personal_of_table(spec)
+    key = (stage, *located.id)
+    if key not in project.personal:
+        # Ends the walk through views that read each other in a circle, which is an error of theirs.
+        project.personal[key] = frozenset()
+        project.personal[key] = _inherited(project, stage, located)
+    return project.personal[key]
+
+
+def _inherited(project: Project, stage: str, located: Located[Any]) -> frozenset[str]:
+    from lakeloop.lineage import asset_lineage
+
+    spec, found = located.spec, set()
+    for column, sources in asset_lineage(project, stage, located).items():
+        said = spec.columns[column].personal if isinstance(spec, ViewSpec) and column in spec.columns else None
+        if said is None and column in ("prediction", "split", "label_known_at") and isinstance(spec, WorkflowSpec):
+            said = column == "prediction" and "label" in personal_columns(project, "training_sets", located)
+        if said if said is not None else any(_is_personal(project, source) for source in sources):
+            found.add(column)
+    return frozenset(found)
+
+
+def touches_personal(project: Project, located: Located[Any]) -> bool:
+    """Whether personal values may be at hand when an asset of a definition is made, as columns or behind them."""
+    if not _any(project):
+        return False
+    from lakeloop.project import feature_columns, resolve_view, spine_upstream, upstream
+
+    spec = located.spec
+    if isinstance(spec, TableSpec):
+        return any(column.personal for column in spec.columns.values())
+    if isinstance(spec, ViewSpec):
+        refs = upstream(project, located)
+        own = any(column.personal for column in spec.columns.values())
+    else:
+        refs = [*spine_upstream(project, located), *(feature.ref for feature in feature_columns(project, located))]
+        own = touches_personal(project, resolve_view(project, located, spec.label.view))
+    shelves: dict[str, Any] = {"table": project.tables, "view": project.views}
+    return own or any(touches_personal(project, shelves[ref.kind][(ref.domain, ref.name)]) for ref in dict.fromkeys(refs))
+
+
+def check_personal(project: Project) -> list[SpecError]:
+    """Where personal values would leave the data by a definition's own wish: times, model inputs, labels, slices.
+
+    A definition that is broken, or stands on a broken one, is left out: its own errors come first, and it can't be built.
+    """
+    errors: list[SpecError] = []
+    if not _any(project):
+        return errors
+    checks: list[Iterator[SpecError]] = [_check_view(project, view) for view in project.views.values()]
+    for check in [*checks, *(_check_workflow(project, workflow) for workflow in project.workflows.values())]:
+        try:
+            errors += list(check)
+        except SpecError:
+            continue
+    return errors
+
+
+def _check_view(project: Project, view: Located[ViewSpec]) -> Iterator[SpecError]:
+    personal = personal_columns(project, "features", view)
+    for field in ("event_time", "known_at"):
+        if getattr(view.spec, field) in personal:
+            yield view.definition.error(f"{getattr(view.spec, field)} is personal: times are shown everywhere", field)
+
+
+def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> Iterator[SpecError]:
+    from lakeloop.project import feature_columns
+
+    spec, at = workflow.spec, workflow.definition
+    personal = personal_columns(project, "training_sets", workflow)
+    features = feature_columns(project, workflow)
+    if spec.predict_at in personal:
+        yield at.error(f"{spec.predict_at} is personal: times are shown everywhere", "predict_at")
+    for name, wanted in spec.features.items():
+        ref = project.find(workflow.domain, name)
+        columns = [f.column for f in features if f.ref == ref and f.output in personal]
+        if columns and not wanted.allow_personal:
+            yield at.error(
+                f"personal: {', '.join(columns)}; {_WHY}: leave it out, derive what isn't personal in a view "
+                "(its column says personal: false), or say allow_personal: true",
+                "features",
+                name,
+            )
+    if "label" in personal and not spec.label.allow_personal:
+        yield at.error(f"{spec.label.view}.{spec.label.column} is personal; {_WHY}: say allow_personal: true if it may", "label")
+    for index, column in enumerate(spec.evaluation.slices):
+        output = column if column in spec.keys else next((f.output for f in features if f.output.endswith(f"__{column}")), None)
+        if output in personal:
+            yield at.error(f"{column} is personal: a slice is a value of it, shown in every report", "evaluation", "slices", index)
+
+
+def _is_personal(project: Project, source: ColumnRef) -> bool:
+    shelves: dict[str, Any] = {"raw": project.tables, "validated": project.tables, "features": project.views}
+    shelf = shelves.get(source.stage, project.workflows)
+    return source.column in personal_columns(project, source.stage, shelf[(source.domain, source.name)])
+
+
+def _any(project: Project) -> bool:
+    specs: list[TableSpec | ViewSpec] = [located.spec for located in project.tables.values()]
+    specs += [located.spec for located in project.views.values()]
+    return any(column.personal for spec in specs for column in spec.columns.values())

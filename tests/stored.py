@@ -1,0 +1,69 @@
+"""Everything that is stored under a folder, opened up: what a search for a value has to look through."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sqlite3
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+
+def contents(root: Path, leave_out: Iterable[str] = ()) -> Iterator[tuple[str, bytes]]:
+    """(place, bytes) of every file, unpacked: gzip, zip (skops models), Parquet as rows, SQLite as rows, zlib in their blobs.
+
+    Args:
+        root: a folder.
+        leave_out: glob patterns below it.
+    """
+    skipped = {path for pattern in leave_out for path in root.glob(pattern)}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path not in skipped:
+            yield from _opened(str(path.relative_to(root)), path.read_bytes(), path)
+
+
+def found_in(places: Iterable[tuple[str, bytes]], values: Iterable[str | float]) -> list[tuple[str, str | float]]:
+    """Where planted values stand; a number in any usual form: as text, as a double, as an integer of eight bytes."""
+    wanted = [(value, form) for value in values for form in _forms(value)]
+    return [(place, value) for place, data in places for value, form in wanted if form in data]
+
+
+def _forms(value: str | float) -> list[bytes]:
+    if isinstance(value, str):
+        return [value.encode()]
+    doubles = [struct.pack("<d", value), struct.pack(">d", value)]
+    whole = [struct.pack("<q", int(value)), str(int(value)).encode()] if float(value).is_integer() else [str(value).encode()]
+    return doubles + whole
+
+
+def _opened(place: str, data: bytes, path: Path | None = None) -> Iterator[tuple[str, bytes]]:
+    yield place, data
+    if data[:2] == b"\x1f\x8b":
+        yield from _opened(f"{place}!gz", gzip.decompress(data))
+    elif data[:4] == b"PK\x03\x04":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield from _opened(f"{place}!{name}", archive.read(name))
+    elif data[:4] == b"PAR1":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        yield f"{place}!rows", repr(pq.read_table(pa.BufferReader(data)).to_pylist()).encode()
+    elif data[:15] == b"SQLite format 3" and path is not None:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                for row in connection.execute(f'SELECT * FROM "{table}"'):
+                    yield f"{place}!{table}", b" ".join(_cell(value) for value in row)
+
+
+def _cell(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        return str(value).encode()
+    try:
+        return value + zlib.decompress(value)
+    except zlib.error:
+        return value
