@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.asof import FeatureRows, point_in_time_join
-from lakeloop.errors import DataError, SpecError, nearest
+from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import DeltaTableSource, WorkflowSpec, parse_duration, render_duration
 from platform_assets.stages.base import Platform, States, input_key, run_sql
@@ -160,13 +160,15 @@ def _feature_rows(platform: Platform, view: Mapping[str, Any], published: Publis
 def _adopted_rows(platform: Platform, located: Located[Any], published: Published, needed: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
-    from deltalake import DeltaTable
 
-    from resources.lake import read_table
+    from resources.lake import open_delta, read_table
 
     spec = located.spec
     state = next(iter(published.partitions.values()))
-    table = DeltaTable(str(state.value["url"]), version=published.version, storage_options=platform.lake.storage_options or None)
+    url = str(state.value["url"])
+    table = open_delta(url, published.version)
+    if table is None:
+        raise NotPublished(f"{published.key}: no Delta table at {url}")
     declared = [name for name in needed if name != "known_at"]
     rows = read_table(table, columns=[(spec.columns[name].source or [name])[0] for name in declared]).rename_columns(declared)
     if "known_at" in needed:
