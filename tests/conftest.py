@@ -133,3 +133,14 @@ def object_store_environment(object_store: ObjectStore) -> Iterator[ObjectStore]
         for name, value in object_store.environment.items():
             patch.setenv(name, value)
         yield object_store
+
+
+@pytest.fixture(scope="session")
+def jvm_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Spark Connect server on a JVM."""
+    from tests import jvm_spark
+
+    if jvm_spark.missing():
+        pytest.skip(jvm_spark.missing())
+    with jvm_spark.connect_server(tmp_path_factory.mktemp("jvm")) as remote:
+        yield remote

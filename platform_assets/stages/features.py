@@ -24,6 +24,7 @@ from platform_assets.stages.base import (
     input_key,
     key_of,
     run_sql,
+    spark_for,
     spark_input,
     table_metadata,
 )
@@ -100,9 +101,9 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     refs = upstream(platform.project, located)
     start, end = _reach(spec, stale[0])[0], _reach(spec, stale[-1])[1]
     if spec.sql:
-        result = run_sql(platform, states, (located.folder / spec.sql).read_text(), refs, start=start, end=end)
+        result = run_sql(platform, states, located.domain, (located.folder / spec.sql).read_text(), refs, start=start, end=end)
     else:
-        result = _run_function(platform, states, spec, refs, start, end)
+        result = _run_function(platform, states, located, refs, start, end)
     rows, outside = _shape(result, spec, stale, str(key))
 
     expectations = suite(spec)
@@ -166,13 +167,15 @@ def _reach(spec: ViewSpec, partition: str) -> tuple[datetime | None, datetime | 
 
 
 def _run_function(
-    platform: Platform, states: States, spec: ViewSpec, refs: Sequence[TableRef], start: datetime | None, end: datetime | None
+    platform: Platform, states: States, located: Located[ViewSpec], refs: Sequence[TableRef], start: datetime | None, end: datetime | None
 ) -> pa.Table:
+    spec = located.spec
     module, _, name = str(spec.function).partition(":")
     function = getattr(importlib.import_module(module), name, None)
     if function is None:
         raise DataError(f"{spec.function}: module {module} has no {name}; {nearest(name, vars(importlib.import_module(module)))}")
-    frames = {ref.name: spark_input(platform, states, ref, start=start, end=end) for ref in refs}
+    spark = spark_for(platform, states, located.domain, refs)
+    frames = {ref.name: spark_input(platform, spark, states, ref, start=start, end=end) for ref in refs}
     return function(**frames).toArrow()
 
 
