@@ -34,7 +34,7 @@ def main() -> None:
     names = feature_names(spec)
     at = workflow.spec.predict_at
     spine = table.drop_columns([*names, at]).append_column(at, table[LABEL_KNOWN_AT])
-    leaky, _ = join_features(platform, spine, spec, states)
+    leaky, _ = join_features(platform, workflow.domain, spine, spec, states)
     for what, rows in (("as known two hours before departure", table), ("as it stands after landing (leaky)", leaky)):
         fit = rows.filter(pc.is_in(rows[SPLIT], value_set=pa.array(FIT_SPLITS)))
         test = rows.filter(pc.equal(rows[SPLIT], "test"))

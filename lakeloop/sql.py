@@ -82,6 +82,8 @@ def parse_query(text: str, file: str) -> Query:
 def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
     """The query over other table names, in Spark's dialect; columns keep the old name as their qualifier through an alias.
 
+    Averages in a query that makes decimals are taken of doubles, see `_average_doubles`.
+
     >>> rewrite_tables(parse_query("SELECT t.a FROM d.t", "x.sql"), {("d", "t"): "d__t"})
     'SELECT t.a FROM d__t AS t'
     """
@@ -97,7 +99,24 @@ def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
             if parts in names:
                 alias = source.alias or parts[-1]
                 source.replace(exp.alias_(exp.to_table(names[parts]), alias, table=True))
+    _average_doubles(tree)
     return tree.sql(dialect=DIALECT)
+
+
+def _average_doubles(tree: exp.Expression) -> None:
+    """Take averages of doubles: of a decimal average the embedded engine cuts the last digit off where the JVM's rounds it.
+
+    No column of a lake is a decimal, so a query without a decimal in its text has none; its averages stay as they are.
+    """
+    from sqlglot import exp
+
+    cast = any(kind.this == exp.DataType.Type.DECIMAL for kind in tree.find_all(exp.DataType))
+    if not cast and all(number.is_string or "." not in number.this for number in tree.find_all(exp.Literal)):
+        return
+    for average in list(tree.find_all(exp.Avg)):
+        values = average.this.expressions if isinstance(average.this, exp.Distinct) else [average.this]
+        for value in values:
+            value.replace(exp.cast(value.copy(), exp.DataType.Type.DOUBLE))
 
 
 def output_columns(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> list[str]:

@@ -14,12 +14,11 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The lake at a root URL; from the settings when none is given."""
 
     url: str = ""
-    storage_options: dict[str, str] = {}
 
     @property
     def lake(self) -> Lake:
         """The lake."""
-        return Lake(self.url or Settings.from_environment().lake_url, self.storage_options)
+        return Lake(self.url or Settings.from_environment().lake_url)
 
 
 def default_resources() -> dict[str, Any]:

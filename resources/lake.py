@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakeloop.errors import Conflict, DataError, NotPublished
+from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +25,7 @@ UNDATED = "undated"
 PARTITION = "_partition"
 _COMMIT_KEY = "lakeloop"
 _COMPACT_AT = 50
+_APPEND_ATTEMPTS = 20
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 """The table property under which Delta's log counts rows and holds no column's least and greatest value. Nothing here skips files by those."""
 
@@ -99,14 +100,15 @@ VERDICTS = "reports/verdicts"
 class Lake:
     """Delta tables under one root.
 
+    An object store's address and credentials are read by deltalake from the environment of this process (`AWS_*` for `s3://`), so that
+    they never stand in a configuration, which Dagster stores and shows.
+
     Args:
         url: a folder, or an object-store URL (`s3://…`, `abfss://…`, `gs://…`).
-        storage_options: what deltalake's object store needs; nothing for a folder.
     """
 
-    def __init__(self, url: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.storage_options = dict(storage_options or {})
 
     def path(self, key: TableKey | str) -> str:
         """URL of a table's root."""
@@ -115,14 +117,12 @@ class Lake:
     # Reading
 
     def open(self, key: TableKey | str, version: int | None = None) -> DeltaTable | None:
-        """Open a table, at its newest version unless one is named; None when there is no such table."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
+        """Open a table, at its newest version unless one is named; None when there is no such table.
 
-        try:
-            return DeltaTable(self.path(key), version=version, storage_options=self.storage_options or None)
-        except TableNotFoundError:
-            return None
+        Raises:
+            ServiceUnavailable: the store doesn't answer, or doesn't let us in.
+        """
+        return open_delta(self.path(key), version)
 
     def states(self) -> dict[TableKey, dict[str, PartitionState]]:
         """The last published state of every partition of every table, read from `reports/verdicts`."""
@@ -246,21 +246,25 @@ class Lake:
         """Append rows to a report table; with `once`, at most one append under that id ever lands, retries included."""
         import deltalake
 
-        table = self.open(path)
-        properties = None
-        if once:
-            if table is not None and table.transaction_version(once) is not None:
+        # An id is only safe against the version in which it was looked for, so such a commit must be the very next one.
+        properties = deltalake.CommitProperties(app_transactions=[deltalake.Transaction(once, 1)], max_commit_retries=0) if once else None
+        for _ in range(_APPEND_ATTEMPTS):
+            table = self.open(path)
+            if once and table is not None and table.transaction_version(once) is not None:
                 return
-            properties = deltalake.CommitProperties(app_transactions=[deltalake.Transaction(once, 1)])
-        deltalake.write_deltalake(
-            self.path(path),
-            rows,
-            mode="append",
-            partition_by=list(partition_by) or None,
-            storage_options=self.storage_options or None,
-            commit_properties=properties,
-            schema_mode="merge" if table is not None else None,
-        )
+            try:
+                deltalake.write_deltalake(
+                    self.path(path) if table is None else table,
+                    rows,
+                    mode="error" if table is None else "append",
+                    partition_by=list(partition_by) or None,
+                    commit_properties=properties,
+                    schema_mode="merge" if table is not None else None,
+                )
+                return
+            except deltalake.exceptions.DeltaError as error:
+                self._must_be_outrun(path, table, error)
+        raise Conflict(f"{path}: others committed at each of {_APPEND_ATTEMPTS} attempts to append; nothing was written")
 
     def compact(self, path: str = VERDICTS) -> None:
         """Merge the small files of a report table when there are many."""
@@ -282,16 +286,17 @@ class Lake:
             raise DataError(f"{key}: a batch for partitions {', '.join(partitions)} needs the column {PARTITION}")
         options: dict[str, Any] = {
             "partition_by": [PARTITION] if split else None,
-            "storage_options": self.storage_options or None,
             "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
         }
         if table is None:
-            options |= {"mode": "append", "configuration": None if statistics else _NO_STATISTICS}
+            # A table that another writer makes meanwhile must not get our rows beside theirs, which `append` would do.
+            options |= {"mode": "error", "configuration": None if statistics else _NO_STATISTICS}
         else:
             options |= self._replacement(key, table, rows, partitions, mode)
         try:
             deltalake.write_deltalake(self.path(key) if table is None else table, rows, **options)
-        except deltalake.exceptions.CommitFailedError as error:
+        except deltalake.exceptions.DeltaError as error:
+            self._must_be_outrun(key, table, error)
             raise Conflict(f"{key}: another writer committed while version {before + 1} was written; nothing was changed") from error
         written = self.open(key)
         assert written is not None
@@ -315,6 +320,14 @@ class Lake:
         found = self.open(key)
         assert found is not None
         return found
+
+    def _must_be_outrun(self, key: TableKey | str, table: DeltaTable | None, error: Exception) -> None:
+        """Raise a write's error again unless another writer's commit, or its making of the table, is the cause."""
+        from deltalake.exceptions import CommitFailedError
+
+        made_meanwhile = table is None and self.open(key) is not None
+        if not made_meanwhile and not isinstance(error, CommitFailedError):
+            raise error
 
     def _replacement(self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str) -> dict[str, Any]:
         import pyarrow as pa
@@ -387,6 +400,27 @@ class Lake:
         if not rows:
             return
         self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()))
+
+
+def open_delta(url: str, version: int | None = None) -> DeltaTable | None:
+    """Open a Delta table anywhere; None when there is none.
+
+    Raises:
+        ServiceUnavailable: the store doesn't answer, or doesn't let us in.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        return DeltaTable(url, version=version)
+    except TableNotFoundError:
+        return None
+    except OSError as error:
+        # A store's own answer may name keys and what was signed, so only the first lines go on.
+        told = " ".join(str(error).partition("<")[0].replace("\x1b[31m↳\x1b[0m", "").split())[:300]
+        raise ServiceUnavailable(
+            f"the store of {url} did not give the table (its address and credentials are AWS_* and the like): {told}"
+        ) from error
 
 
 def read_table(table: DeltaTable, columns: Sequence[str] | None = None, partitions: Iterable[str] | None = None) -> pa.Table:

@@ -44,8 +44,11 @@ class LoggedModel:
 class ServableModel:
     """A loaded model: what it takes, and one score per row."""
 
-    def __init__(self, name: str, version: str, task: Task, fields: tuple[Field, ...], feature_spec: Mapping[str, Any], model: Any) -> None:
+    def __init__(
+        self, name: str, version: str, task: Task, fields: tuple[Field, ...], feature_spec: Mapping[str, Any], model: Any, uri: str = ""
+    ) -> None:
         self.name, self.version, self.task, self.fields, self.feature_spec, self._model = name, version, task, fields, feature_spec, model
+        self.uri = uri
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Probability of the positive class, or the value: float64, one per row, in order.
@@ -179,7 +182,7 @@ def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
         )
     fields = tuple(Field(c.name, "string" if c.type.name == "string" else "double", bool(c.required)) for c in info.signature.inputs.inputs)
     name, version = _name_and_version(uri)
-    return ServableModel(name, version, described["task"], fields, described["feature_spec"], mlflow.pyfunc.load_model(path))
+    return ServableModel(name, version, described["task"], fields, described["feature_spec"], mlflow.pyfunc.load_model(path), uri)
 
 
 def refuse_pickles(folder: Path, uri: str) -> None:

@@ -19,7 +19,8 @@ class Settings:
         home: folder of local state (logs, MLflow's database, serving state), `.lakeloop/<environment>`.
         lake_url: root of the lake, a folder or an object-store URL (`LAKELOOP_LAKE`).
         tracking_uri: address of the MLflow server (`LAKELOOP_MLFLOW`).
-        spark_remote: a Spark Connect address (`sc://…`, `LAKELOOP_SPARK`), or None for the embedded engine.
+        spark_remote: where Spark is (`sc://…`, `local[n]`, `LAKELOOP_SPARK`), or None for the embedded engine.
+        spark_rows: from this many rows on, joins and batch predictions run on Spark instead of in the step's process.
         ui_port, mlflow_port, serving_port: where `lakeloop up` listens, on loopback only.
     """
 
@@ -28,6 +29,7 @@ class Settings:
     lake_url: str
     tracking_uri: str
     spark_remote: str | None
+    spark_rows: int
     ui_port: int
     mlflow_port: int
     serving_port: int
@@ -49,6 +51,7 @@ class Settings:
             lake_url=lake if "://" in lake else str(PROJECT_ROOT / lake),
             tracking_uri=env.get("LAKELOOP_MLFLOW", f"http://127.0.0.1:{mlflow_port}"),
             spark_remote=env.get("LAKELOOP_SPARK") or None,
+            spark_rows=int(env.get("LAKELOOP_SPARK_ROWS", "20000000")),
             ui_port=int(env.get("LAKELOOP_UI_PORT", "3000")),
             mlflow_port=mlflow_port,
             serving_port=int(env.get("LAKELOOP_SERVING_PORT", "8080")),

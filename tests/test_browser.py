@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import free_port, make
+from tests.conftest import make
+from tests.ports import free_port
 from tests.shop import orders, write_orders
 
 ROOT = Path(__file__).resolve().parent.parent

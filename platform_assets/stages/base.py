@@ -6,7 +6,6 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,8 +14,9 @@ from lakeloop.errors import NotPublished
 from lakeloop.partitions import overlapping
 from lakeloop.personal import masked
 from lakeloop.spec import Column, DeltaTableSource
-from resources.lake import PARTITION, Lake, PartitionState, Published, TableKey
+from resources.lake import Lake, PartitionState, Published, TableKey
 from resources.settings import Settings
+from resources.spark_tables import read_delta
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,9 +44,14 @@ class Platform:
     run_tags: Mapping[str, str] = field(default_factory=dict)
     log: Any = field(default_factory=lambda: logging.getLogger("lakeloop"))
 
-    @cached_property
-    def spark(self) -> SparkSession:
-        return self.spark_resource.spark_session
+    def is_large(self, states: States, keys: Iterable[TableKey], more: int = 0) -> bool:
+        """Whether so many rows are read that the work leaves this process: all rows published of some tables, and `more`."""
+        rows = more + sum(state.rows for key in keys for state in states.get(key, {}).values())
+        return rows >= self.settings.spark_rows
+
+    def spark(self, domain: str, *, large: bool = False) -> SparkSession:
+        """The Spark session of a domain."""
+        return self.spark_resource.session(domain, "large" if large else "small")
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,13 @@ def input_fingerprints(states: States, key: TableKey, grain: str | None, start: 
     return {name: partitions[name].fingerprint for name in names}
 
 
+def spark_for(platform: Platform, states: States, domain: str, refs: Sequence[TableRef]) -> SparkSession:
+    """The Spark session of a domain, of the size that reading some inputs needs."""
+    return platform.spark(domain, large=platform.is_large(states, [input_key(ref) for ref in refs]))
+
+
 def spark_input(
-    platform: Platform, states: States, ref: TableRef, *, start: datetime | None = None, end: datetime | None = None
+    platform: Platform, spark: SparkSession, states: States, ref: TableRef, *, start: datetime | None = None, end: datetime | None = None
 ) -> DataFrame:
     """An input's current rows at its published version as a Spark DataFrame, cut to the partitions that overlap a window."""
     import pyspark.sql.functions as F
@@ -109,11 +119,9 @@ def spark_input(
     located = (project.tables if ref.kind == "table" else project.views)[(ref.domain, ref.name)]
     spec = located.spec
     if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
-        return _adopted_frame(platform, located, published, start, end)
-    frame = platform.spark.read.format("delta").option("versionAsOf", published.version).load(platform.lake.path(key))
-    if spec.partitions and start and end:
-        wanted = overlapping(published.partitions, spec.partitions.grain, start, end)
-        frame = frame.where(F.col(PARTITION).isin(wanted))
+        return adopted_frame(spark, located, published, start, end)
+    wanted = overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
+    frame = read_delta(spark, platform.lake.path(key), published.version, wanted)
     if ref.kind == "view" and any(state.value.get("changed") for state in published.partitions.values()):
         newest = Window.partitionBy(*spec.keys, spec.event_time).orderBy(F.col("known_at").desc())
         frame = frame.withColumn("_n", F.row_number().over(newest)).where((F.col("_n") == 1) & ~F.col("_retracted")).drop("_n")
@@ -121,14 +129,15 @@ def spark_input(
     return frame.drop(*internal)
 
 
-def _adopted_frame(
-    platform: Platform, located: Located[Any], published: Published, start: datetime | None, end: datetime | None
+def adopted_frame(
+    spark: SparkSession, located: Located[Any], published: Published, start: datetime | None, end: datetime | None
 ) -> DataFrame:
+    """An adopted table at its checked version: declared columns under their names, and `known_at`."""
     import pyspark.sql.functions as F
 
     spec = located.spec
     state = next(iter(published.partitions.values()))
-    frame = platform.spark.read.format("delta").option("versionAsOf", published.version).load(str(state.value["url"]))
+    frame = read_delta(spark, str(state.value["url"]), published.version)
     frame = frame.select(*[F.col((col.source or [name])[0]).alias(name) for name, col in spec.columns.items()])
     if spec.event_time:
         if start and end:
@@ -139,16 +148,24 @@ def _adopted_frame(
 
 
 def run_sql(
-    platform: Platform, states: States, sql: str, refs: Sequence[TableRef], *, start: datetime | None = None, end: datetime | None = None
+    platform: Platform,
+    states: States,
+    domain: str,
+    sql: str,
+    refs: Sequence[TableRef],
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
 ) -> pa.Table:
-    """Run a query over published inputs and bring the result back as Arrow."""
+    """Run a domain's query over published inputs and bring the result back as Arrow."""
     from lakeloop.sql import parse_query, rewrite_tables
 
     query = parse_query(sql, "query")
     names = {(ref.domain, ref.name): f"{ref.domain}__{ref.name}" for ref in refs}
+    spark = spark_for(platform, states, domain, refs)
     for ref in refs:
-        spark_input(platform, states, ref, start=start, end=end).createOrReplaceTempView(names[(ref.domain, ref.name)])
-    return platform.spark.sql(rewrite_tables(query, names)).toArrow()
+        spark_input(platform, spark, states, ref, start=start, end=end).createOrReplaceTempView(names[(ref.domain, ref.name)])
+    return spark.sql(rewrite_tables(query, names)).toArrow()
 
 
 def table_metadata(rows: pa.Table, personal: Collection[str], *, uri: str = "", version: int | None = None) -> dict[str, Any]:

@@ -228,7 +228,9 @@ def _with_features(platform: Platform, located: Located[WorkflowSpec], rows: pa.
     """The rival's own features for the rows: those of the training set where it has them all, else looked up by its spec."""
     if set(feature_names(rival.feature_spec)) <= set(rows.column_names):
         return rows
-    return join_features(platform, rows.select([*located.spec.keys, located.spec.predict_at]), rival.feature_spec, states)[0]
+    return join_features(platform, located.domain, rows.select([*located.spec.keys, located.spec.predict_at]), rival.feature_spec, states)[
+        0
+    ]
 
 
 def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from platform_assets.stages.base import (
     input_key,
     key_of,
     run_sql,
+    spark_for,
     spark_input,
     table_metadata,
 )
@@ -95,7 +96,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     refs = upstream(platform.project, located)
     start, end = _reach(spec, stale[0])[0], _reach(spec, stale[-1])[1]
     if spec.sql:
-        result = run_sql(platform, states, (located.folder / spec.sql).read_text(), refs, start=start, end=end)
+        result = run_sql(platform, states, located.domain, (located.folder / spec.sql).read_text(), refs, start=start, end=end)
     else:
         result = _run_function(platform, states, located, refs, start, end)
     personal = personal_columns(platform.project, "features", located)
@@ -164,7 +165,8 @@ def _run_function(
     platform: Platform, states: States, located: Located[ViewSpec], refs: Sequence[TableRef], start: datetime | None, end: datetime | None
 ) -> pa.Table:
     function = load(str(located.spec.function), located.folder)
-    frames = {ref.name: spark_input(platform, states, ref, start=start, end=end) for ref in refs}
+    spark = spark_for(platform, states, located.domain, refs)
+    frames = {ref.name: spark_input(platform, spark, states, ref, start=start, end=end) for ref in refs}
     result = function(**frames)
     if not hasattr(result, "toArrow"):
         raise DataError(f"{located.spec.function}: wanted a Spark DataFrame, found a {type(result).__name__}")

@@ -7,20 +7,24 @@ the model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.asof import FeatureRows, point_in_time_join
-from lakeloop.errors import DataError, SpecError, nearest
+from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.personal import personal_columns
+from lakeloop.history import LANDED
 from lakeloop.spec import DeltaTableSource, WorkflowSpec, parse_duration, render_duration
-from platform_assets.stages.base import Platform, States, input_key, run_sql
+from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
 from resources.lake import Published, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
 
     from lakeloop.project import Located, Project, TableRef
+    from resources.spark_asof import SparkFeatureRows
 
 FeatureSpec = dict[str, Any]
 """{"keys", "predict_at", "views": [{"kind", "domain", "name", "version", "keys", "columns": {column: output}, "max_age"}]}: plain
@@ -68,7 +72,7 @@ def spine_rows(platform: Platform, located: Located[WorkflowSpec], states: State
 
     spec = located.spec
     path = (located.folder / spec.spine).resolve()
-    result = run_sql(platform, states, path.read_text(), spine_upstream(platform.project, located))
+    result = run_sql(platform, states, located.domain, path.read_text(), spine_upstream(platform.project, located))
     where = f"spine of {located.domain}.{spec.name}"
     for name in [*spec.keys, spec.predict_at]:
         if name not in result.column_names:
@@ -83,32 +87,77 @@ def spine_rows(platform: Platform, located: Located[WorkflowSpec], states: State
     return result.take(order)
 
 
-def join_features(platform: Platform, spine: pa.Table, spec: FeatureSpec, states: States) -> tuple[pa.Table, dict[str, int]]:
-    """Add the features to a spine, each as it was known at `predict_at`.
+def join_features(platform: Platform, domain: str, spine: pa.Table, spec: FeatureSpec, states: States) -> tuple[pa.Table, dict[str, int]]:
+    """Add the features to a spine, each as it was known at `predict_at`: in this process, on Spark from `LAKELOOP_SPARK_ROWS` rows on.
+
+    Args:
+        platform: where the lake is.
+        domain: who asks; the Spark session is its own.
+        spine: keys and `predict_at`.
+        spec: what to look up.
+        states: what is published.
 
     Returns:
         The spine's rows in their order with one column per feature, and the Delta versions that were read, by table path.
     """
-    versions: dict[str, int] = {}
+    if runs_on_spark(platform, spec, states, spine.num_rows):
+        from resources.spark_asof import join_spine
+
+        spark = platform.spark(domain, large=True)
+        return join_spine(spark, spine, spark_lookups(platform, spark, spec, states), at=spec["predict_at"]), versions(
+            platform, spec, states
+        )
     lookups = []
     for view in spec["views"]:
-        key = TableKey("validated" if view["kind"] == "table" else "features", view["domain"], view["name"])
-        published = platform.lake.current(key, states)
-        versions[str(key)] = published.version
-        rows, event_time = _feature_rows(platform, view, published)
+        located, published = _found(platform, view, states)
+        event_time = located.spec.event_time
         lookups.append(
             FeatureRows(
+                name=f"{view['domain']}.{view['name']}",
+                rows=_feature_rows(platform, view, located, published),
+                keys=tuple(view["keys"]),
+                columns=view["columns"],
+                event_time=event_time,
+                known_at="known_at" if event_time else None,
+                max_age=_max_age(view),
+                personal=_personal_of(platform.project, view),
+            )
+        )
+    return point_in_time_join(spine, lookups, at=spec["predict_at"]), versions(platform, spec, states)
+
+
+def runs_on_spark(platform: Platform, spec: FeatureSpec, states: States, rows: int) -> bool:
+    """Whether looking up these features for so many rows of a spine is too much for one process."""
+    return platform.is_large(states, [_view_key(view) for view in spec["views"]], rows)
+
+
+def spark_lookups(platform: Platform, spark: SparkSession, spec: FeatureSpec, states: States) -> list[SparkFeatureRows]:
+    """The same rows as in this process, as DataFrames of a session."""
+    from resources.spark_asof import SparkFeatureRows
+
+    found = []
+    for view in spec["views"]:
+        located, published = _found(platform, view, states)
+        event_time = located.spec.event_time
+        rows, order = _spark_rows(platform, spark, view, located, published)
+        found.append(
+            SparkFeatureRows(
                 name=f"{view['domain']}.{view['name']}",
                 rows=rows,
                 keys=tuple(view["keys"]),
                 columns=view["columns"],
                 event_time=event_time,
                 known_at="known_at" if event_time else None,
-                max_age=parse_duration(view["max_age"]) if view["max_age"] else None,
-                personal=_personal_of(platform.project, view),
+                max_age=_max_age(view),
+                order=order,
             )
         )
-    return point_in_time_join(spine, lookups, at=spec["predict_at"]), versions
+    return found
+
+
+def versions(platform: Platform, spec: FeatureSpec, states: States) -> dict[str, int]:
+    """The published Delta version of every table that a feature spec reads, by table path."""
+    return {str(_view_key(view)): platform.lake.current(_view_key(view), states).version for view in spec["views"]}
 
 
 def lookup_fingerprints(states: States, spec: FeatureSpec) -> dict[str, str]:
@@ -134,21 +183,33 @@ def spine_fingerprint(project: Project, located: Located[WorkflowSpec], states: 
     return fingerprint(text, list(located.spec.keys), located.spec.predict_at, inputs)
 
 
-def _feature_rows(platform: Platform, view: Mapping[str, Any], published: Published) -> tuple[pa.Table, str | None]:
+def _view_key(view: Mapping[str, Any]) -> TableKey:
+    return TableKey("validated" if view["kind"] == "table" else "features", view["domain"], view["name"])
+
+
+def _max_age(view: Mapping[str, Any]) -> timedelta | None:
+    return parse_duration(view["max_age"]) if view["max_age"] else None
+
+
+def _found(platform: Platform, view: Mapping[str, Any], states: States) -> tuple[Located[Any], Published]:
+    shelf = platform.project.tables if view["kind"] == "table" else platform.project.views
+    located = shelf.get((view["domain"], view["name"]))
+    if located is None:
+        raise SpecError(f"the model's feature spec names {view['domain']}.{view['name']}, which is not defined any more")
+    return located, platform.lake.current(_view_key(view), states)
+
+
+def _needed(view: Mapping[str, Any], spec: Any) -> list[str]:
+    return list(dict.fromkeys([*view["keys"], *view["columns"], *([spec.event_time, "known_at"] if spec.event_time else [])]))
+
+
+def _feature_rows(platform: Platform, view: Mapping[str, Any], located: Located[Any], published: Published) -> pa.Table:
     """The rows of a view with all their known versions, or of a validated table with its superseded ones."""
     import pyarrow as pa
 
-    ref_specs = platform.project.tables if view["kind"] == "table" else platform.project.views
-    located = ref_specs.get((view["domain"], view["name"]))
-    if located is None:
-        raise SpecError(f"the model's feature spec names {view['domain']}.{view['name']}, which is not defined any more")
-    spec = located.spec
-    needed = [*view["keys"], *view["columns"]]
-    if spec.event_time:
-        needed += [spec.event_time, "known_at"]
-    needed = list(dict.fromkeys(needed))
+    spec, needed = located.spec, _needed(view, located.spec)
     if view["kind"] == "table" and isinstance(spec.source, DeltaTableSource):
-        return _adopted_rows(platform, located, published, needed), spec.event_time
+        return _adopted_rows(platform, located, published, needed)
     rows = platform.lake.read(published, columns=needed)
     if view["kind"] == "table" and spec.event_time:
         earlier = platform.lake.open(TableKey("superseded", view["domain"], view["name"]))
@@ -156,19 +217,44 @@ def _feature_rows(platform: Platform, view: Mapping[str, Any], published: Publis
             from resources.lake import read_table
 
             rows = pa.concat_tables([read_table(earlier, columns=needed).select(rows.column_names), rows])
-    return rows, spec.event_time
+    return rows
+
+
+def _spark_rows(
+    platform: Platform, spark: SparkSession, view: Mapping[str, Any], located: Located[Any], published: Published
+) -> tuple[DataFrame, tuple[str, ...]]:
+    """The rows of `_feature_rows` as a DataFrame, and the columns that decide between equal times: what landed last counts."""
+    import pyspark.sql.functions as F
+
+    from resources.spark_tables import read_delta
+
+    spec, needed = located.spec, _needed(view, located.spec)
+    if view["kind"] == "table" and isinstance(spec.source, DeltaTableSource):
+        return adopted_frame(spark, located, published, None, None).select(*needed), ()
+    rows = read_delta(spark, platform.lake.path(published.key), published.version)
+    if not spec.event_time:
+        return rows.select(*needed), ()
+    landed = "ingested_at" if view["kind"] == "table" else LANDED
+    rows = rows.select(*needed, *([landed] if landed not in needed else []))
+    key = TableKey("superseded", view["domain"], view["name"])
+    earlier = platform.lake.open(key) if view["kind"] == "table" else None
+    if earlier is not None:
+        rows = read_delta(spark, platform.lake.path(key), earlier.version()).select(*rows.columns).unionByName(rows)
+    return rows.withColumn("_order", F.col(landed)), ("_order",)
 
 
 def _adopted_rows(platform: Platform, located: Located[Any], published: Published, needed: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
-    from deltalake import DeltaTable
 
-    from resources.lake import read_table
+    from resources.lake import open_delta, read_table
 
     spec = located.spec
     state = next(iter(published.partitions.values()))
-    table = DeltaTable(str(state.value["url"]), version=published.version, storage_options=platform.lake.storage_options or None)
+    url = str(state.value["url"])
+    table = open_delta(url, published.version)
+    if table is None:
+        raise NotPublished(f"{published.key}: no Delta table at {url}")
     declared = [name for name in needed if name != "known_at"]
     rows = read_table(table, columns=[(spec.columns[name].source or [name])[0] for name in declared]).rename_columns(declared)
     if "known_at" in needed:

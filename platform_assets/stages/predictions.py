@@ -15,11 +15,24 @@ from lakeloop.partitions import FORMATS
 from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
-from platform_assets.stages.lookup import feature_names, join_features, lookup_fingerprints, spine_fingerprint, spine_rows
+from platform_assets.stages.lookup import (
+    feature_names,
+    join_features,
+    lookup_fingerprints,
+    runs_on_spark,
+    spark_lookups,
+    spine_fingerprint,
+    spine_rows,
+    versions,
+)
 from resources.lake import PARTITION, WHOLE, PartitionState
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
     from lakeloop.project import Located, Project
+    from resources.model_format import ServableModel
 
 CODE_VERSION = "1"
 PREDICTION = "prediction"
@@ -91,7 +104,6 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.frames import feature_frame
     from lakeloop.verdicts import check_names, suite_hash
     from resources.model_format import load_model
     from resources.quality import run_suite
@@ -126,14 +138,13 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         moment = pa.scalar(datetime.fromisoformat(since), pa.timestamp("us", tz="UTC"))
         chosen = pc.and_(chosen, pc.greater_equal(spine[spec.predict_at], moment))
     rows, months = spine.filter(chosen), pc.filter(months, chosen)
-    joined, versions = join_features(platform, rows, dict(model.feature_spec), states)
-    scores = model.predict(feature_frame(joined, feature_names(dict(model.feature_spec))))
+    scores, read = score_rows(platform, located.domain, rows, model, states)
     count = rows.num_rows
     table = (
         rows.append_column(PREDICTION, pa.array(scores, pa.float64()))
         .append_column("model_name", pa.repeat(model.name, count))
         .append_column("model_version", pa.repeat(model.version, count))
-        .append_column("feature_versions", pa.repeat(json.dumps(versions, sort_keys=True), count))
+        .append_column("feature_versions", pa.repeat(json.dumps(read, sort_keys=True), count))
         .append_column("predicted_at", pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), count))
         .append_column(PARTITION, months)
     )
@@ -146,7 +157,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     metadata: dict[str, Any] = {
         **table_metadata(table, personal, uri=platform.lake.path(key)),
         "model_version": model.version,
-        "inputs": dg.MetadataValue.json(versions),
+        "inputs": dg.MetadataValue.json(read),
         "partitions_written": stale,
         "predicted_since": since or "the beginning",
     }
@@ -167,3 +178,20 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         checks=checks,
         metadata={**metadata, "delta_version": published.version, "dagster/row_count": total},
     )
+
+
+def score_rows(
+    platform: Platform, domain: str, rows: pa.Table, model: ServableModel, states: States
+) -> tuple[np.ndarray | pa.ChunkedArray, dict[str, int]]:
+    """A score per row of a spine, and the Delta versions that were read: in this process, or all of it on Spark."""
+    from lakeloop.frames import feature_frame
+
+    spec = dict(model.feature_spec)
+    if not runs_on_spark(platform, spec, states, rows.num_rows):
+        joined, read = join_features(platform, domain, rows, spec, states)
+        return model.predict(feature_frame(joined, feature_names(spec))), read
+    from resources.spark_scoring import score_spine
+
+    spark = platform.spark(domain, large=True)
+    lookups = spark_lookups(platform, spark, spec, states)
+    return score_spine(spark, rows, lookups, model, at=spec["predict_at"]), versions(platform, spec, states)

@@ -104,7 +104,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
 
     spine = spine_rows(platform, located, states)
     lookups = feature_spec(platform.project, located)
-    joined, versions = join_features(platform, spine, lookups, states)
+    joined, versions = join_features(platform, located.domain, spine, lookups, states)
     label_published = platform.lake.current(label_key(platform.project, located), states)
     versions[str(label_published.key)] = label_published.version
     view = platform.project.views[(label_published.key.domain, label_published.key.name)].spec

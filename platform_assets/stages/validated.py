@@ -162,21 +162,17 @@ def _keys_elsewhere(
 
 def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     """Check an existing Delta table at its newest version and record the verdict; the table itself isn't touched."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
     from lakeloop.conform import cast_exactly, schema_of
     from lakeloop.verdicts import suite_hash
-    from resources.lake import read_table
+    from resources.lake import open_delta, read_table
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("validated", located)
     assert isinstance(spec.source, DeltaTableSource)
     url = spec.source.delta if "://" in spec.source.delta else str((located.folder / spec.source.delta).resolve())
-    try:
-        table = DeltaTable(url, storage_options=platform.lake.storage_options or None)
-    except TableNotFoundError as error:
-        raise DataError(f"{key}: no Delta table at {spec.source.delta}") from error
+    table = open_delta(url)
+    if table is None:
+        raise DataError(f"{key}: no Delta table at {spec.source.delta}")
     version = table.version()
     expectations = suite(spec)
     wanted = fingerprint(

@@ -1,0 +1,58 @@
+"""Batch predictions on Spark: features joined and the MLflow model applied where the rows are; only scores come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lakeloop.frames import EXACT_INTEGERS
+from resources.spark_asof import SparkFeatureRows, point_in_time_join
+from resources.spark_tables import frame_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+    from resources.model_format import Field, ServableModel
+
+_ROW, _SCORE = "_row", "_score"
+
+
+def score_spine(
+    spark: SparkSession, spine: pa.Table, features: Sequence[SparkFeatureRows], model: ServableModel, *, at: str
+) -> pa.ChunkedArray:
+    """A score for each row of a spine, in its order: what `ServableModel.predict` gives for the same rows.
+
+    Args:
+        spark: the session.
+        spine: keys and the time asked about.
+        features: what the model's feature spec names, of the same session.
+        model: loaded; Spark's workers load it by its URI from the tracking server themselves, so they must reach it.
+        at: the spine's time.
+    """
+    import mlflow
+    import pyarrow as pa
+    import pyspark.sql.functions as F
+
+    if not spine.num_rows:
+        return pa.chunked_array([], pa.float64())
+    # An array takes both what a classifier answers (a probability per class) and what a regression does.
+    udf = mlflow.pyfunc.spark_udf(spark, model.uri, result_type="array<double>")
+    joined = point_in_time_join(frame_of(spark, spine.append_column(_ROW, pa.array(range(spine.num_rows), pa.int64()))), features, at=at)
+    inputs = [_input(joined, field).alias(field.name) for field in model.fields]
+    scored = joined.select(_ROW, *inputs).select(_ROW, F.element_at(udf(*[F.col(field.name) for field in model.fields]), -1).alias(_SCORE))
+    return scored.orderBy(_ROW).toArrow()[_SCORE]
+
+
+def _input(frame: DataFrame, field: Field) -> Column:
+    """A feature as `lakeloop.frames.feature_frame` makes it."""
+    import pyspark.sql.functions as F
+    from pyspark.sql.types import LongType
+
+    column = F.col(f"`{field.name}`")
+    if field.kind == "string":
+        return column
+    if isinstance(frame.schema[field.name].dataType, LongType):
+        told = F.raise_error(F.lit(f"feature {field.name} has integers beyond 2**53, which a double can't tell apart"))
+        return F.when(F.abs(column) > EXACT_INTEGERS, told.cast("double")).otherwise(column.cast("double"))
+    return column.cast("double")

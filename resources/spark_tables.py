@@ -1,0 +1,82 @@
+"""A pinned version of a Delta table as a Spark DataFrame, on engines that read Delta and on those that don't."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lakeloop.errors import DataError, NotPublished
+from resources.lake import PARTITION, open_delta, read_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from pyspark.sql import DataFrame, SparkSession
+
+_PLAIN_FILES_LACK = {"deletionVectors", "columnMapping", "typeWidening"}
+"""Features of a table whose Parquet files alone don't say what its rows are."""
+
+
+def read_delta(spark: SparkSession, url: str, version: int, partitions: Iterable[str] | None = None) -> DataFrame:
+    """Read a version of a Delta table, all of it or some partitions.
+
+    Where the engine has no Delta reader, the version's files are read as Parquet; from an object store, which such an engine can't reach
+    either, the rows are brought by this process.
+
+    Raises:
+        NotPublished: there is no such table.
+        DataError: the engine has no Delta reader, and the table can't be read without.
+    """
+    import pyspark.sql.functions as F
+
+    wanted = None if partitions is None else sorted(set(partitions))
+    frame = _native(spark, url, version)
+    if frame is not None:
+        return frame if wanted is None else frame.where(F.col(PARTITION).isin(wanted))
+    table = open_delta(url, version)
+    if table is None:
+        raise NotPublished(f"no Delta table at {url}")
+    if "://" in url and not url.startswith("file://"):
+        return frame_of(spark, read_table(table, partitions=wanted))
+    return _from_files(spark, table, url, wanted)
+
+
+def frame_of(spark: SparkSession, rows: pa.Table) -> DataFrame:
+    """Rows of this process as a DataFrame: no rows are a table too, and a time without a zone stays one."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
+    return spark.createDataFrame(rows, schema) if rows.num_rows else spark.createDataFrame([], schema)
+
+
+def _native(spark: SparkSession, url: str, version: int) -> DataFrame | None:
+    """By the engine's own Delta reader; None where it has none."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        frame = spark.read.format("delta").option("versionAsOf", version).load(url)
+        frame.schema  # noqa: B018  # a Connect client asks the engine only now
+    except (PySparkException, Py4JError) as error:
+        # A client of a server and one beside a JVM raise different errors, both with Spark's own name of the condition.
+        if "DATA_SOURCE_NOT_FOUND" not in str(error):
+            raise
+        return None
+    return frame
+
+
+def _from_files(spark: SparkSession, table: DeltaTable, url: str, partitions: list[str] | None) -> DataFrame:
+    from pyspark.sql.types import StructType
+
+    lacking = _PLAIN_FILES_LACK & set(table.protocol().reader_features or [])
+    if lacking:
+        raise DataError(
+            f"{url} uses {', '.join(sorted(lacking))}: wanted an engine with a Delta reader, found one without; give it delta-spark"
+        )
+    schema = StructType.fromJson(json.loads(table.schema().to_json()))
+    filters = None if partitions is None else [(PARTITION, "in", partitions)]
+    files = table.file_uris(filters) if partitions != [] else []
+    if not files:
+        return spark.createDataFrame([], schema)
+    return spark.read.schema(schema).option("basePath", url).parquet(*files)

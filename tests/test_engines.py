@@ -1,0 +1,94 @@
+"""The same definitions on every Spark: the embedded engine, a Connect server on a JVM, a JVM of this machine; joins here and there."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests import jvm_spark
+from tests.conftest import Shop, make
+from tests.on_spark import QUERIES, results
+from tests.test_platform import failures
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[Shop]:
+    """A shop that has been walked once, up to a released model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKELOOP_ENV", "engines")
+        shop = make(tmp_path_factory.mktemp("engines"), mlflow_uri)
+        done = shop.materialize("raw", "validated", "features", "training_sets", "models", "evaluations", "releases")
+        assert done.success, failures(done)
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def expected(walked: Shop) -> dict[str, pa.Table]:
+    """Queries on the embedded engine, joins and predictions in this process."""
+    return results(None, walked.defs, walked.lake_url, walked.uri, spark_rows=10**9)
+
+
+def same(expected: dict[str, pa.Table], found: dict[str, pa.Table]) -> None:
+    """Every value and the schema of every table are equal; a query's rows have no order, the spine's have."""
+    assert set(found) == set(expected) and len(found) > len(QUERIES) + 3
+    for name, one in expected.items():
+        two = found[name]
+        assert two.num_rows == one.num_rows > 0, name
+        assert two.schema.equals(one.schema), f"{name}: {one.schema}\n{two.schema}"
+        if name.startswith(("view", "query")):
+            order = [(field.name, "ascending") for field in one.schema if field.type != pa.float64()]
+            one, two = one.sort_by(order), two.sort_by(order)
+        for column in one.column_names:
+            a, b = one[column].to_pylist(), two[column].to_pylist()
+            if one.schema.field(column).type == pa.float64():
+                # A sliding window adds and takes away on one engine and starts anew on the other: a double's last bits may differ.
+                pairs = list(zip(a, b, strict=True))
+                assert [x is None for x in a] == [x is None for x in b], f"{name}.{column}"
+                assert all(math.isclose(x, y, rel_tol=1e-12) for x, y in pairs if x is not None and y is not None), f"{name}.{column}"
+            else:
+                assert a == b, f"{name}.{column}"
+
+
+def test_the_embedded_engine_joins_and_predicts_as_this_process_does(walked: Shop, expected: dict[str, pa.Table]) -> None:
+    same(expected, results(None, walked.defs, walked.lake_url, walked.uri, spark_rows=0))
+
+
+@pytest.mark.parametrize("kind", ["connect server", "local"])
+def test_a_jvm_without_delta_gives_every_value_and_schema_that_the_embedded_engine_does(
+    kind: str, walked: Shop, expected: dict[str, pa.Table], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if jvm_spark.missing():
+        pytest.skip(jvm_spark.missing())
+    remote = "local[2]" if kind == "local" else request.getfixturevalue("jvm_remote")
+    command = [sys.executable, "-m", "tests.on_spark", remote, str(walked.defs), walked.lake_url, walked.uri, str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYSPARK_PYTHON": sys.executable}, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    same(expected, {path.stem: pq.read_table(path) for path in tmp_path.glob("*.parquet")})
+
+
+def test_each_domain_and_size_has_the_address_that_the_template_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lakeloop.errors import LakeloopError, ServiceUnavailable
+    from resources.spark import EmbeddedEngine, SparkResource
+    from tests.ports import free_port
+
+    assert isinstance(SparkResource().engine, EmbeddedEngine)
+    monkeypatch.setenv("LAKELOOP_SPARK", "sc://{domain}-{size}.spark:15002")
+    assert SparkResource().engine.open_session("flights", "large") == "sc://flights-large.spark:15002"
+    monkeypatch.setenv("LAKELOOP_SPARK", "sc://{team}.spark:15002")
+    with pytest.raises(LakeloopError, match="wanted an address such as"):
+        SparkResource().engine.open_session("flights", "small")
+    remote = f"sc://127.0.0.1:{free_port()}"
+    with pytest.raises(ServiceUnavailable, match=f"Spark did not answer at {remote}"):
+        SparkResource(remote=remote).session("flights")

@@ -1,0 +1,104 @@
+"""The lake with two writers at once, in a folder and on a real object store: nothing lost, nothing doubled, a clear Conflict."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from lakeloop.errors import Conflict, ServiceUnavailable
+from resources.lake import Lake, PartitionState, TableKey
+from tests.object_store import ObjectStore
+from tests.ports import free_port
+
+KEY = TableKey("validated", "shop", "orders")
+WRITERS = 3
+
+
+@pytest.fixture(params=["folder", "object store"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "lake")
+    store: ObjectStore = request.getfixturevalue("object_store_environment")
+    return f"{store.url}/{tmp_path.name}"
+
+
+@pytest.fixture(scope="module")
+def pool(object_store_environment: ObjectStore) -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as found:
+        list(found.map(_ready, range(WRITERS)))
+        yield found
+
+
+def _ready(_: int) -> int:
+    import deltalake  # noqa: F401  # imported before the race starts
+
+    time.sleep(0.5)
+    return os.getpid()
+
+
+def _append(url: str, writer: int, start: float, count: int, once: str) -> None:
+    time.sleep(max(0.0, start - time.time()))
+    for number in range(count):
+        Lake(url).append("reports/checks", pa.table({"writer": [writer], "number": [number]}), once=once)
+
+
+def _publish(url: str, writer: int, start: float) -> str:
+    lake, partition = Lake(url), "2024-01"
+    rows = pa.table({"writer": [writer] * 100, "_partition": [partition] * 100})
+    time.sleep(max(0.0, start - time.time()))
+    try:
+        lake.publish(KEY, rows, [PartitionState(partition, f"f{writer}", rows=100)], run_id=str(writer))
+    except Conflict as error:
+        return str(error)
+    return ""
+
+
+def test_appends_of_processes_that_make_the_table_together_all_land(url: str, pool: ProcessPoolExecutor) -> None:
+    start = time.time() + 0.3
+    for done in [pool.submit(_append, url, writer, start, 4, "") for writer in range(WRITERS)]:
+        done.result(120)
+    found = Lake(url).open("reports/checks").to_pyarrow_table().to_pylist()
+    assert sorted((r["writer"], r["number"]) for r in found) == [(w, n) for w in range(WRITERS) for n in range(4)]
+
+
+def test_an_append_under_one_id_lands_once_whoever_comes_first(url: str, pool: ProcessPoolExecutor) -> None:
+    start = time.time() + 0.3
+    for done in [pool.submit(_append, url, writer, start, 2, "run-1") for writer in range(WRITERS)]:
+        done.result(120)
+    assert Lake(url).open("reports/checks").to_pyarrow_table().num_rows == 1
+
+
+def test_of_two_publications_at_once_each_lands_whole_or_is_a_conflict(url: str, pool: ProcessPoolExecutor) -> None:
+    conflicts = 0
+    for _ in range(3):
+        before = Lake(url).open(KEY)
+        start = time.time() + 0.3
+        told = [done.result(120) for done in [pool.submit(_publish, url, writer, start) for writer in range(WRITERS)]]
+        lake = Lake(url)
+        rows = lake.read(lake.current(KEY))
+        assert rows.num_rows == 100 and len(rows["writer"].unique()) == 1
+        landed = lake.open(KEY).version() - (before.version() if before is not None else -1)
+        assert landed == told.count("") >= 1
+        assert all("another writer" in text for text in told if text)
+        conflicts += len(told) - landed
+    assert conflicts
+
+
+def test_a_store_that_is_gone_or_shut_is_told_by_its_url_without_the_key(
+    object_store_environment: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = object_store_environment.environment["AWS_SECRET_ACCESS_KEY"]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x" + secret)
+    with pytest.raises(ServiceUnavailable, match="the store of s3://lake/a/reports/verdicts .* privileges") as shut:
+        Lake("s3://lake/a").states()
+    assert secret not in str(shut.value) and "\n" not in str(shut.value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ServiceUnavailable, match="the store of s3://lake/a/reports/verdicts"):
+        Lake("s3://lake/a").states()
