@@ -5,12 +5,13 @@ For more rows than one machine takes; both engines pass the same tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, nearest
+from lakeloop.personal import masked
 from resources.spark_tables import frame_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class SparkFeatureRows:
     known_at: str | None = None
     max_age: timedelta | None = None
     order: tuple[str, ...] = ()
+    personal: Collection[str] = ()
 
 
 def point_in_time_join(spine: DataFrame, features: Sequence[SparkFeatureRows], *, at: str) -> DataFrame:
@@ -89,7 +91,7 @@ def _add_static(spine: DataFrame, source: SparkFeatureRows) -> DataFrame:
     names = [f"_key_{key}" for key in source.keys]
     twice = rows.groupBy(*names).count().where("count > 1").limit(1).collect()
     if twice:
-        key = {name: twice[0][f"_key_{name}"] for name in source.keys}
+        key = masked({name: twice[0][f"_key_{name}"] for name in source.keys}, source.personal)
         raise DataError(f"{source.name}: wanted one row per key in a table without event time, found {twice[0]['count']} for {key}")
     same = [spine[key] == rows[f"_key_{key}"] for key in source.keys]
     return spine.join(rows, on=same, how="left").drop(*names)

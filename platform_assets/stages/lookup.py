@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.asof import FeatureRows, point_in_time_join
 from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
-from lakeloop.personal import personal_columns
 from lakeloop.history import LANDED
+from lakeloop.personal import personal_columns
 from lakeloop.spec import DeltaTableSource, WorkflowSpec, parse_duration, render_duration
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
 from resources.lake import Published, TableKey
@@ -150,6 +150,7 @@ def spark_lookups(platform: Platform, spark: SparkSession, spec: FeatureSpec, st
                 known_at="known_at" if event_time else None,
                 max_age=_max_age(view),
                 order=order,
+                personal=_personal_of(platform.project, view),
             )
         )
     return found
