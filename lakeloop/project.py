@@ -316,6 +316,8 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     errors += _check_lineage(project, view)
     if spec.function is not None:
         errors += _check_code(view, spec.function, "function")
+    if spec.known_at and not spec.event_time:
+        errors.append(view.definition.error("a view without an event_time is static: it has no known time either", "known_at"))
     if spec.partitions and not spec.event_time:
         errors.append(view.definition.error("a partitioned view needs an event_time", "partitions"))
     if not errors and spec.partitions:

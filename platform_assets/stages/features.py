@@ -34,14 +34,16 @@ if TYPE_CHECKING:
     from lakeloop.project import Located, Project, TableRef
 
 CODE_VERSION = "1"
+KNOWN_AT = "known_at"
 
 
 def suite(spec: ViewSpec) -> list[Expectation]:
     """The generated expectations (keys and event time identify a row), then the user's own."""
     from lakeloop.verdicts import generated_expectations
 
-    identity = [*spec.keys, spec.event_time] if spec.event_time else list(spec.keys)
-    return [*generated_expectations(None, identity), *spec.expectations]
+    times = [spec.event_time, KNOWN_AT] if spec.event_time else []
+    identity = [*spec.keys, *times[:1]]
+    return [*generated_expectations(dict.fromkeys([*identity, *times, *spec.columns]), identity), *spec.expectations]
 
 
 def definition(located: Located[ViewSpec]) -> str:
