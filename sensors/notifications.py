@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, notices, untold
 
 FIRST_LOOK_S = 3600.0
@@ -177,7 +178,7 @@ def ended_run(instance: dg.DagsterInstance, lake: Any, ending: Ending, tracking_
         run_id=ending.run_id,
         status=ending.status if concerns else "SUCCESS",
         reason="" if failures else ending.message,
-        asked_by=",".join(selected) or (run.job_name if run else ""),
+        asked_by=fingerprint(selected) if selected else (run.job_name if run else ""),
         succeeded=[asset for asset in succeeded if mine(asset)],
         failures=[failure for failure in failures if mine(failure.asset)],
         checks=[outcome for outcome in outcomes if mine(outcome.asset)],
