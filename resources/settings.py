@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +21,9 @@ class Settings:
         tracking_uri: address of the MLflow server (`LAKELOOP_MLFLOW`).
         spark_remote: where Spark is (`sc://…`, `local[n]`, `LAKELOOP_SPARK`), or None for the embedded engine.
         spark_rows: from this many rows on, joins and batch predictions run on Spark instead of in the step's process.
+        ui_url: where people reach the Dagster UI (`LAKELOOP_UI`); links point there.
+        notify: apprise URLs that failures are told to (`LAKELOOP_NOTIFY`, parted by spaces); they hold credentials and are never shown.
+        notify_warnings: whether failed checks that block nothing are told too (`LAKELOOP_NOTIFY_WARNINGS`).
         ui_port, mlflow_port, serving_port: where `lakeloop up` listens, on loopback only.
     """
 
@@ -30,6 +33,9 @@ class Settings:
     tracking_uri: str
     spark_remote: str | None
     spark_rows: int
+    ui_url: str
+    notify: tuple[str, ...] = field(repr=False)
+    notify_warnings: bool
     ui_port: int
     mlflow_port: int
     serving_port: int
@@ -44,6 +50,7 @@ class Settings:
         environment = env.get("LAKELOOP_ENV", "dev")
         home = PROJECT_ROOT / env.get("LAKELOOP_HOME", ".lakeloop") / environment
         lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
+        ui_port = int(env.get("LAKELOOP_UI_PORT", "3000"))
         mlflow_port = int(env.get("LAKELOOP_MLFLOW_PORT", "5050"))
         return cls(
             environment=environment,
@@ -52,7 +59,10 @@ class Settings:
             tracking_uri=env.get("LAKELOOP_MLFLOW", f"http://127.0.0.1:{mlflow_port}"),
             spark_remote=env.get("LAKELOOP_SPARK") or None,
             spark_rows=int(env.get("LAKELOOP_SPARK_ROWS", "20000000")),
-            ui_port=int(env.get("LAKELOOP_UI_PORT", "3000")),
+            ui_url=env.get("LAKELOOP_UI", f"http://127.0.0.1:{ui_port}").rstrip("/"),
+            notify=tuple(env.get("LAKELOOP_NOTIFY", "").split()),
+            notify_warnings=env.get("LAKELOOP_NOTIFY_WARNINGS", "false").lower() == "true",
+            ui_port=ui_port,
             mlflow_port=mlflow_port,
             serving_port=int(env.get("LAKELOOP_SERVING_PORT", "8080")),
         )

@@ -17,6 +17,7 @@ from platform_assets.plan import range_tags, runs_for, stale_assets
 from platform_assets.stages.base import States
 from resources.lake import WHOLE, TableKey
 from sensors.hygiene import settle_sensors
+from sensors.notifications import notify_sensor
 
 DATA_STAGES = ("raw", "validated", "features")
 CAUSE_TAG = "lakeloop/cause"
@@ -45,6 +46,7 @@ def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], do
     if data:
         automation.sensors.append(_data_sensor(project, domain, dg.AssetSelection.assets(*data)))
     automation.sensors.extend(settle_sensors())
+    automation.sensors.append(notify_sensor(domain))
     for located in project.workflows.values():
         if domain not in (None, located.domain):
             continue

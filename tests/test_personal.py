@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.conftest import Shop, make
 from tests.shop import ORDERS, WORKFLOW, orders, write_orders
 from tests.stored import contents, found_in
 
+Printed = Callable[[], dict[str, str]]
 PLANTED_ROWS = 12
 """The first rows carry planted values; the others are of the same kind, and plain."""
 DATA_TABLES = ("raw", "validated", "superseded", "features", "training_sets", "predictions")
@@ -100,6 +101,18 @@ def planted(rows: list[dict[str, object]]) -> list[str | float]:
     return found
 
 
+@pytest.fixture
+def printed(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Printed:
+    """What went to the streams, and to loggers: without pytest those end in the streams too."""
+    caplog.set_level(0)
+
+    def found() -> dict[str, str]:
+        streams = capfd.readouterr()
+        return {"stdout": streams.out, "stderr": streams.err, "logged": caplog.text}
+
+    return found
+
+
 def write(shop: Shop, name: str, text: str, sql: str = "") -> None:
     folder = shop.defs / "shop" / name
     folder.mkdir(exist_ok=True)
@@ -124,7 +137,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield found
 
 
-def search(shop: Shop, home: Path, values: list[str | float], captured: Any) -> list[tuple[str, str | float]]:
+def search(shop: Shop, home: Path, values: list[str | float], captured: dict[str, str]) -> list[tuple[str, str | float]]:
     """Planted values in all that is stored and printed, save the data tables' own data files and the source."""
     root = Path(shop.lake_url).parent
     data_files = [f"lake/{stage}/**/*.parquet" for stage in DATA_TABLES]
@@ -132,7 +145,7 @@ def search(shop: Shop, home: Path, values: list[str | float], captured: Any) -> 
     logs = list(root.glob("lake/**/_delta_log/*.parquet"))
     places = [*contents(root, [*data_files, "platform_assets/**/*"]), *contents(home)]
     places += [(str(path), path.read_bytes()) for path in logs]
-    places += [("stdout", captured.out.encode()), ("stderr", captured.err.encode())]
+    places += [(place, text.encode()) for place, text in captured.items()]
     assert len(places) > 100
     return found_in(places, values)
 
@@ -167,7 +180,7 @@ def test_the_search_opens_what_things_are_stored_in(tmp_path: Path) -> None:
 
 
 def test_planted_values_are_nowhere_but_in_the_data(
-    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, printed: Printed
 ) -> None:
     from dataclasses import replace
 
@@ -199,7 +212,7 @@ def test_planted_values_are_nowhere_but_in_the_data(
     assert outcomes[("training_sets", "between__basket__items")] == outcomes[("predictions", "between__prediction_2")] == "failed"
     examples = [e.metadata["examples"].value for e in result.get_asset_check_evaluations() if "examples" in e.metadata]
     assert len(examples) >= 5 and all("***" in text for text in examples if "customer" in text.splitlines()[0])
-    assert search(shop, home, values, capfd.readouterr()) == []
+    assert search(shop, home, values, printed()) == []
 
 
 @pytest.mark.parametrize(
@@ -211,7 +224,7 @@ def test_planted_values_are_nowhere_but_in_the_data(
     ],
 )  # fmt: skip
 def test_planted_values_are_not_in_what_a_failure_leaves(
-    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str], view: str, sql: str, told: str
+    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, printed: Printed, view: str, sql: str, told: str
 ) -> None:
     shop = personal_shop
     columns = PROFILE[PROFILE.index("  columns:") :]
@@ -219,11 +232,11 @@ def test_planted_values_are_not_in_what_a_failure_leaves(
     result = shop.materialize("raw", "validated", "features", instance=instance)
     assert not result.success
     assert told in messages(result), messages(result)
-    assert search(shop, home, planted(people()), capfd.readouterr()) == []
+    assert search(shop, home, planted(people()), printed()) == []
 
 
 def test_a_personal_key_that_stands_in_two_months_is_refused_without_its_value(
-    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, printed: Printed
 ) -> None:
     shop = personal_shop
     path = shop.defs / "shop" / "orders" / "defs.yaml"
@@ -239,7 +252,7 @@ def test_a_personal_key_that_stands_in_two_months_is_refused_without_its_value(
     result = shop.materialize("raw", "validated", instance=instance)
     assert not result.success
     assert "order_id=***" in messages(result)
-    assert search(shop, home, planted(people()), capfd.readouterr()) == []
+    assert search(shop, home, planted(people()), printed()) == []
 
 
 def source_that_fails() -> pa.Table:
@@ -247,7 +260,7 @@ def source_that_fails() -> pa.Table:
 
 
 def test_an_exception_of_a_users_function_is_told_by_kind_and_place_only(
-    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, printed: Printed
 ) -> None:
     path = personal_shop.defs / "shop" / "orders" / "defs.yaml"
     path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.test_personal:source_that_fails}"))
@@ -256,7 +269,7 @@ def test_an_exception_of_a_users_function_is_told_by_kind_and_place_only(
     assert "a ValueError; its message is kept back" in messages(result)
     failed = next(e for e in result.all_events if e.event_type_value == "STEP_FAILURE")
     assert "in source_that_fails" in failed.event_specific_data.user_failure_data.metadata["raised"].value
-    assert search(personal_shop, home, planted(people()), capfd.readouterr()) == []
+    assert search(personal_shop, home, planted(people()), printed()) == []
 
 
 def test_without_personal_columns_messages_and_statistics_stay(shop: Shop) -> None:

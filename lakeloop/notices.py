@@ -1,0 +1,178 @@
+"""What people are told of runs: one message per cause, and again only after it was well in between. Decisions alone; nothing is sent here.
+
+A subject (an asset, a check, a workflow's candidate) is in trouble for a cause. The first time a cause is seen it makes a message; while
+the subject stays in trouble for that cause, by a retry, a sensor or a schedule, it makes none; a success of the subject ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from lakeloop.fingerprint import fingerprint
+
+LONGEST_REASON = 700
+"""Characters of a reason: what a chat shows without folding. The whole stands behind the link."""
+Troubles = Mapping[str, str]
+"""Subject -> the cause that it is known to be in trouble for."""
+
+
+@dataclass(frozen=True)
+class StepFailure:
+    """A step that failed for good: its asset (`stage/domain/name`) or its own name, and the error's message."""
+
+    asset: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """The outcome of an asset check in a run."""
+
+    asset: str
+    check: str
+    passed: bool
+    blocking: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A model version that was not promoted."""
+
+    domain: str
+    workflow: str
+    candidate: str
+    reason: str
+    model_url: str = ""
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """What a run left behind, as far as people may have to know."""
+
+    run_id: str
+    status: Literal["SUCCESS", "FAILURE", "CANCELED"]
+    reason: str = ""
+    asked_by: str = ""
+    succeeded: Sequence[str] = ()
+    failures: Sequence[StepFailure] = ()
+    checks: Sequence[CheckOutcome] = ()
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message: whom it is about, why, what it says, where to look, and which other troubles are only signs of it."""
+
+    subject: str
+    cause: str
+    title: str
+    body: str
+    links: Mapping[str, str] = field(default_factory=dict)
+    covers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def known(self) -> Mapping[str, str]:
+        """The troubles that are known to whoever has got this message, by subject: its own, and those that it covers."""
+        return {**self.covers, self.subject: self.cause}
+
+    @property
+    def text(self) -> str:
+        """Body and links."""
+        return "\n".join([self.body, "", *(f"{what}: {url}" for what, url in self.links.items())])
+
+
+def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list[Notice]:
+    """Every trouble that a run shows, told or not before; one per cause, so that a failed check and the failure that it leads to are one.
+
+    Args:
+        run: ended.
+        ui: address of Dagster's UI.
+        environment: stands in the title.
+        warnings: whether checks that block nothing count.
+    """
+    found = [_of_failure(run, failure) for failure in run.failures]
+    if run.status == "FAILURE" and not run.failures:
+        told = run.reason or "its process ended without saying why"
+        what = "See its log; when the cause is mended, start it again."
+        found.append(_notice(run, f"run:{run.asked_by}", fingerprint(told), f"run {run.run_id[:8]} failed", told, what))
+    if run.status == "CANCELED":
+        reason = run.reason or "Somebody, or the end of the platform, stopped it."
+        what = "Start it again if it was not meant to stop."
+        found.append(_notice(run, f"canceled:{run.asked_by}", run.run_id, f"run {run.run_id[:8]} was canceled", reason, what))
+    checks = [check for check in run.checks if not check.passed]
+    found += [_of_refusal(run, refusal, checks) for refusal in run.refusals]
+    covered = {subject for notice in found for subject in notice.covers}
+    judged = [_of_check(run, check) for check in checks if check.blocking or warnings]
+    found += [notice for notice in judged if notice.subject not in covered]
+    return [_with_links(notice, run, ui, environment) for notice in found]
+
+
+def untold(found: Sequence[Notice], troubles: Troubles) -> list[Notice]:
+    """Those that nobody has been told: another cause than the subject is known to be in trouble for."""
+    return [notice for notice in found if troubles.get(notice.subject) != notice.cause]
+
+
+def after(run: EndedRun, troubles: Troubles) -> dict[str, str]:
+    """The troubles that a run has not ended: a materialised asset and a passed check are well again, and their workflow's run with them."""
+    well = {*run.succeeded, *(f"{check.asset}#{check.check}" for check in run.checks if check.passed)}
+    if run.status == "SUCCESS":
+        well.add(f"run:{run.asked_by}")
+    return {subject: cause for subject, cause in troubles.items() if subject not in well}
+
+
+def _of_failure(run: EndedRun, failure: StepFailure) -> Notice:
+    what = "Mend what it says, then materialise it again; what was published before still stands."
+    found = _notice(run, failure.asset, fingerprint(failure.reason), f"{failure.asset} failed", failure.reason, what, asset=failure.asset)
+    return replace(found, covers=_signs([check for check in run.checks if not check.passed], {failure.asset}))
+
+
+def _signs(checks: Sequence[CheckOutcome], assets: Collection[str]) -> dict[str, str]:
+    """The failed checks of some assets as troubles: what stopped a step, and the gates that refused a model."""
+    return {f"{check.asset}#{check.check}": _cause(check) for check in checks if check.asset in assets}
+
+
+def _cause(check: CheckOutcome) -> str:
+    """A blocking check fails again for other data; a warning that goes on is one trouble, whatever its numbers."""
+    return fingerprint(check.reason) if check.blocking else "failing"
+
+
+def _of_check(run: EndedRun, check: CheckOutcome) -> Notice:
+    kind = "blocking check" if check.blocking else "check"
+    what = "Look at its unexpected rows." + ("" if check.blocking else " It is a warning: the data were published.")
+    reason, title = check.reason or "It gave no reason.", f"{kind} {check.check} of {check.asset} failed"
+    return _notice(run, f"{check.asset}#{check.check}", _cause(check), title, reason, what, asset=check.asset)
+
+
+def _of_refusal(run: EndedRun, refusal: Refusal, checks: Sequence[CheckOutcome]) -> Notice:
+    name = f"{refusal.domain}.{refusal.workflow}"
+    what = "The champion before it, if any, stays. Read the evaluation; train on more or better data, or change the gate."
+    links = {"Model": refusal.model_url} if refusal.model_url else {}
+    asset = f"releases/{refusal.domain}/{refusal.workflow}"
+    title = f"version {refusal.candidate} of {name} was not promoted"
+    cause = fingerprint(refusal.candidate, refusal.reason)
+    found = _notice(run, f"refused:{name}", cause, title, refusal.reason, what, asset=asset, links=links)
+    return replace(found, covers=_signs(checks, {asset, asset.replace("releases/", "evaluations/")}))
+
+
+def _notice(
+    run: EndedRun,
+    subject: str,
+    cause: str,
+    title: str,
+    reason: str,
+    what: str,
+    *,
+    asset: str = "",
+    links: Mapping[str, str] | None = None,
+) -> Notice:
+    short = reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 1] + "…"
+    return Notice(subject, cause, title, f"{short}\n{what}", {**({"Asset": asset} if asset.count("/") == 2 else {}), **(links or {})})
+
+
+def _with_links(notice: Notice, run: EndedRun, ui: str, environment: str) -> Notice:
+    links = {"Run": f"{ui}/runs/{run.run_id}"}
+    links |= {what: f"{ui}/assets/{target}" if what == "Asset" else target for what, target in notice.links.items()}
+    return replace(notice, title=f"[{environment}] {notice.title}", links=links)

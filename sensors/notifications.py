@@ -1,0 +1,219 @@
+"""Failures reach people: a sensor that reads ended runs in their order and tells each channel what it has not been told.
+
+Where a channel has got to, and which troubles it knows, is the sensor's cursor. A channel that is down keeps its place, so that nothing is
+lost, and holds up no other.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from lakeloop.fingerprint import fingerprint
+from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, notices, untold
+
+FIRST_LOOK_S = 3600.0
+"""A channel that is new is told of the last hour's runs, and not of the history."""
+RUNS_A_TICK = 50
+MOST_S = 30.0
+"""A tick over 60 s would be cut off by Dagster before its cursor is kept."""
+_ENDINGS = {
+    dg.DagsterEventType.RUN_SUCCESS: "SUCCESS",
+    dg.DagsterEventType.RUN_FAILURE: "FAILURE",
+    dg.DagsterEventType.RUN_CANCELED: "CANCELED",
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Where the end of a run stands in Dagster's event log, and how it ended."""
+
+    position: int
+    run_id: str
+    status: Any
+    message: str
+    at: float
+
+
+def notify_sensor(domain: str | None = None) -> Any:
+    """The sensor; of one domain's assets where each domain has its own code location."""
+
+    @dg.sensor(
+        name="notify",
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells people of failed and canceled runs, failed checks and refused models, once per cause (docs/notifications.md).",
+        required_resource_keys={"lake", "tracking"},
+    )
+    def notify(context):  # type: ignore[no-untyped-def]
+        from resources.notify import channels
+        from resources.settings import Settings
+
+        settings = Settings.from_environment()
+        if not settings.notify:
+            return dg.SkipReason("LAKELOOP_NOTIFY is not set, so nobody is told of failures; see docs/notifications.md")
+        places: dict[str, Any] = json.loads(context.cursor) if context.cursor else {}
+        lake, uri = context.resources.lake.lake, context.resources.tracking.uri
+        facts: dict[str, EndedRun] = {}
+        kept, told, deadline = {}, [], time.monotonic() + MOST_S
+
+        def run_of(ending: Ending) -> EndedRun:
+            if ending.run_id not in facts:
+                facts[ending.run_id] = ended_run(context.instance, lake, ending, uri, domain)
+            return facts[ending.run_id]
+
+        for channel in channels(settings.notify):
+            place = places.get(channel.id) or {"after": first_position(context.instance, time.time()), "troubles": {}}
+            if not channel.is_known:
+                kept[channel.id] = place
+                told.append(f"channel {channel.name} of LAKELOOP_NOTIFY is no address that apprise knows")
+                continue
+            kept[channel.id], said = tell(
+                place,
+                endings_after(context.instance, place["after"]),
+                run_of,
+                lambda run: notices(run, ui=settings.ui_url, environment=settings.environment, warnings=settings.notify_warnings),
+                channel,
+                deadline,
+            )
+            told.append(said)
+        context.update_cursor(json.dumps(kept, sort_keys=True))
+        return dg.SkipReason("; ".join(told))
+
+    return notify
+
+
+def tell(
+    place: dict[str, Any],
+    endings: Sequence[Ending],
+    run_of: Callable[[Ending], EndedRun],
+    judge: Callable[..., Any],
+    channel: Any,
+    deadline: float,
+) -> tuple[dict[str, Any], str]:
+    """Bring one channel up to date.
+
+    Returns:
+        Where it has got to, and what to say of it. After a message that wasn't taken it stays before that run, and keeps which of the
+        run's messages were.
+    """
+    position, troubles, sent = place["after"], dict(place["troubles"]), 0
+    for ending in endings:
+        run = run_of(ending)
+        troubles = after(run, troubles)
+        for notice in untold(judge(run), troubles):
+            if time.monotonic() > deadline:
+                return {"after": position, "troubles": troubles}, f"channel {channel.name}: {sent} sent, more at the next tick"
+            if not channel.send(notice.title, notice.text):
+                return {
+                    "after": position,
+                    "troubles": troubles,
+                }, f"channel {channel.name} did not take a message; tried again at the next tick"
+            troubles |= notice.known
+            sent += 1
+        position = ending.position
+    return {"after": position, "troubles": troubles}, f"channel {channel.name}: {sent} sent, {len(endings)} runs read"
+
+
+def endings_after(instance: dg.DagsterInstance, position: int) -> list[Ending]:
+    """Ends of runs after a position of the event log, oldest first."""
+    found = []
+    for kind, status in _ENDINGS.items():
+        records = instance.fetch_run_status_changes(
+            dg.RunStatusChangeRecordsFilter(kind, after_storage_id=position), limit=RUNS_A_TICK, ascending=True
+        ).records
+        found += [_ending(record, status) for record in records]
+    # Of each kind the oldest so many are here, so the oldest so many of all are.
+    return sorted(found, key=lambda ending: ending.position)[:RUNS_A_TICK]
+
+
+def first_position(instance: dg.DagsterInstance, now: float) -> int:
+    """Where a new channel begins: after the last run that ended too long ago to be news."""
+    old = 0
+    for kind, status in _ENDINGS.items():
+        for record in instance.fetch_run_status_changes(kind, limit=RUNS_A_TICK, ascending=False).records:
+            ending = _ending(record, status)
+            if ending.at < now - FIRST_LOOK_S:
+                old = max(old, ending.position)
+                break
+    return old
+
+
+def _ending(record: Any, status: str) -> Ending:
+    event = record.event_log_entry.dagster_event
+    return Ending(record.storage_id, record.run_id, status, str((event.message if event else "") or ""), record.timestamp)
+
+
+def ended_run(instance: dg.DagsterInstance, lake: Any, ending: Ending, tracking_uri: str, domain: str | None) -> EndedRun:
+    """What a run left in Dagster's events and in `reports/decisions`; only of a domain's assets if one is named."""
+    run = instance.get_run_by_id(ending.run_id)
+    kinds = {
+        dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+        dg.DagsterEventType.RUN_FAILURE,
+    }  # fmt: skip
+    events = [e.event_log_entry.dagster_event for e in instance.get_records_for_run(ending.run_id, of_type=kinds).records]
+
+    def mine(asset: str) -> bool:
+        return domain is None or asset.split("/")[1:2] == [domain]
+
+    failures = [
+        StepFailure(str(e.step_key).replace("__", "/"), _reason(e)) for e in events if e.event_type == dg.DagsterEventType.STEP_FAILURE
+    ]
+    checks = [e.event_specific_data for e in events if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION]
+    outcomes = [
+        CheckOutcome(
+            c.asset_key.to_user_string(), c.check_name, c.passed, bool(c.blocking), c.description or str(c.metadata.get("message", ""))
+        )
+        for c in checks
+    ]
+    succeeded = [e.asset_key.to_user_string() for e in events if e.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION and e.asset_key]
+    selected = sorted(key.to_user_string() for key in (run.asset_selection or ())) if run else []
+    concerns = domain is None or not selected or any(map(mine, selected))
+    return EndedRun(
+        run_id=ending.run_id,
+        status=ending.status if concerns else "SUCCESS",
+        reason="" if failures else ending.message,
+        asked_by=fingerprint(selected) if selected else (run.job_name if run else ""),
+        succeeded=[asset for asset in succeeded if mine(asset)],
+        failures=[failure for failure in failures if mine(failure.asset)],
+        checks=[outcome for outcome in outcomes if mine(outcome.asset)],
+        refusals=[r for r in _refusals(lake, ending.run_id, tracking_uri) if domain in (None, r.domain)],
+    )
+
+
+def _reason(event: Any) -> str:
+    """The message of what made a step fail; ours without the class before it."""
+    data = event.event_specific_data
+    described = data.user_failure_data.description if data.user_failure_data else None
+    if described:
+        return str(described)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return (error.message.strip() if error is not None else "") or "no reason given"
+
+
+def _refusals(lake: Any, run_id: str, tracking_uri: str) -> list[Refusal]:
+    import pyarrow.dataset as ds
+
+    from platform_assets.stages.releases import DECISIONS_TABLE
+    from resources.settings import Settings
+
+    table = lake.open(DECISIONS_TABLE)
+    if table is None:
+        return []
+    wanted = (ds.field("run_id") == run_id) & (ds.field("action") == "refuse")
+    rows = table.to_pyarrow_dataset().to_table(filter=wanted, columns=["domain", "workflow", "candidate", "reason"]).to_pylist()
+    settings = Settings.from_environment()
+    return [
+        Refusal(
+            row["domain"], row["workflow"], row["candidate"], row["reason"],
+            f"{tracking_uri}/#/models/{settings.mlflow_name(row['domain'], row['workflow'])}/versions/{row['candidate']}",
+        )
+        for row in rows
+    ]  # fmt: skip
