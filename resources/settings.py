@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from lakeloop.errors import LakeloopError
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DATABASE = "postgresql+psycopg2://"
+SQLITE_STEPS = 8
+"""Steps of one run that may write Dagster's embedded SQLite together: with two runs at a time that is 16 processes, at which
+no lock error was met (48 steps of 10 checks each)."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,9 @@ class Settings:
         tracking_uri: address of the MLflow server (`LAKELOOP_MLFLOW`).
         spark_remote: where Spark is (`sc://…`, `local[n]`, `LAKELOOP_SPARK`), or None for the embedded engine.
         spark_rows: from this many rows on, joins and batch predictions run on Spark instead of in the step's process.
+        dagster_db, mlflow_db, studies_db: PostgreSQL URLs of Dagster, MLflow and Optuna (`LAKELOOP_…_DB`), or None for the embedded SQLite.
+            They hold passwords, so they are read from the environment only and shown nowhere.
+        steps: steps of a run that may run at once (`LAKELOOP_STEPS`).
         ui_port, mlflow_port, serving_port: where `lakeloop up` listens, on loopback only.
     """
 
@@ -30,6 +39,10 @@ class Settings:
     tracking_uri: str
     spark_remote: str | None
     spark_rows: int
+    dagster_db: str | None = field(repr=False)
+    mlflow_db: str | None = field(repr=False)
+    studies_db: str | None = field(repr=False)
+    steps: int
     ui_port: int
     mlflow_port: int
     serving_port: int
@@ -39,12 +52,22 @@ class Settings:
         """Read the settings from environment variables; every one has a default that works on one machine.
 
         Folders that aren't absolute stand in the project's folder, wherever a process was started.
+
+        Raises:
+            LakeloopError: a database's URL is no PostgreSQL one, or more steps are to run at once than SQLite holds.
         """
         env = os.environ if environ is None else environ
         environment = env.get("LAKELOOP_ENV", "dev")
         home = PROJECT_ROOT / env.get("LAKELOOP_HOME", ".lakeloop") / environment
         lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
         mlflow_port = int(env.get("LAKELOOP_MLFLOW_PORT", "5050"))
+        dagster_db = _database(env, "LAKELOOP_DAGSTER_DB")
+        steps = int(env.get("LAKELOOP_STEPS", "2"))
+        if dagster_db is None and steps > SQLITE_STEPS:
+            raise LakeloopError(
+                f"LAKELOOP_STEPS: {steps} steps at once are more than Dagster's embedded SQLite holds (at most {SQLITE_STEPS}); "
+                f"name a PostgreSQL database in LAKELOOP_DAGSTER_DB ({DATABASE}user:password@host/database), or ask for fewer"
+            )
         return cls(
             environment=environment,
             home=home,
@@ -52,6 +75,10 @@ class Settings:
             tracking_uri=env.get("LAKELOOP_MLFLOW", f"http://127.0.0.1:{mlflow_port}"),
             spark_remote=env.get("LAKELOOP_SPARK") or None,
             spark_rows=int(env.get("LAKELOOP_SPARK_ROWS", "20000000")),
+            dagster_db=dagster_db,
+            mlflow_db=_database(env, "LAKELOOP_MLFLOW_DB"),
+            studies_db=_database(env, "LAKELOOP_STUDIES_DB"),
+            steps=steps,
             ui_port=int(env.get("LAKELOOP_UI_PORT", "3000")),
             mlflow_port=mlflow_port,
             serving_port=int(env.get("LAKELOOP_SERVING_PORT", "8080")),
@@ -60,3 +87,11 @@ class Settings:
     def mlflow_name(self, domain: str, name: str) -> str:
         """Name of an experiment or registered model: `<domain>.<name>`, with the environment before it outside `dev`."""
         return f"{domain}.{name}" if self.environment == "dev" else f"{self.environment}.{domain}.{name}"
+
+
+def _database(env: Mapping[str, str], name: str) -> str | None:
+    url = env.get(name) or None
+    if url is not None and not url.startswith(DATABASE):
+        # What stands in the variable may be a password in the wrong place, so only its beginning is told.
+        raise LakeloopError(f"{name}: wanted {DATABASE}user:password@host/database, found {url.partition('://')[0][:20]!r} before the ://")
+    return url
