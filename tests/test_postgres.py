@@ -128,7 +128,7 @@ def test_more_steps_than_sqlite_holds_are_refused_and_told_what_to_do() -> None:
 def test_the_executor_runs_as_many_steps_as_the_setting_says(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKELOOP_STEPS", "3")
     job = shop.definitions().resolve_implicit_global_asset_job_def()
-    assert job.executor_def.apply_config_mapping({}).value["max_concurrent"] == 3
+    assert job.executor_def.apply_config_mapping({}).value["config"]["max_concurrent"] == 3
 
 
 @pytest.mark.parametrize("where", ["postgresql", "sqlite"])
