@@ -168,7 +168,10 @@ class mlflow_server:
         self.home.mkdir(parents=True)
         with (self.home / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                server.server_command(self.home / "mlflow", port), env=server.server_environment(), stdout=log, stderr=log
+                server.server_command(self.home / "mlflow", port),
+                env=server.server_environment(self.home / "mlflow"),
+                stdout=log,
+                stderr=log,
             )
         uri = f"http://127.0.0.1:{port}"
         server.wait_until_ready(uri, 90, self.process)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NEVER = np.iinfo(np.int64).min
 """Stands for a null time; numpy's NaT has the same bits."""
+_LONG_RUNS = 4
+"""Rows in a run of equal keys, on average, from which looking up each run once is the faster way."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +144,19 @@ def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndar
         return _static(left, right, source)
     event = _micros(source.rows, source.event_time, source.name)
     known = _micros(source.rows, source.known_at, source.name) if source.known_at and source.known_at != source.event_time else event
-    usable = (right >= 0) & (event != NEVER) & (known != NEVER)
-    rows = np.arange(count) if usable.all() else np.flatnonzero(usable)
-    if not len(rows):
-        return np.full(spine.num_rows, -1, np.int64)
-    entity, event, known = right[rows], event[rows], known[rows]
-    from_ = np.maximum(event, known)
+    # Almost always every row is usable; then nothing is copied.
+    rows = None
+    if int(right.min()) < 0 or int(event.min()) == NEVER or int(known.min()) == NEVER:
+        rows = np.flatnonzero((right >= 0) & (event != NEVER) & (known != NEVER))
+        if not len(rows):
+            return np.full(spine.num_rows, -1, np.int64)
+        right, event, known = right[rows], event[rows], known[rows]
+    entity, from_ = right, np.maximum(event, known) if known is not event else event
 
     order = _order((entity, from_))
     if order is not None:
-        rows, entity, event, known, from_ = rows[order], entity[order], event[order], known[order], from_[order]
+        rows = order if rows is None else rows[order]
+        entity, event, known, from_ = entity[order], event[order], known[order], from_[order]
     # What counts at t is the greatest (event, known, row) among the rows usable from t on back: a running maximum in order of `from_`.
     best = _running_best(entity, event, known, rows)
 
@@ -160,29 +165,34 @@ def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndar
     code = np.where(matchable, left, 0)
     found = _last_not_after(entity, from_, code, moments, starts)
     matchable &= found >= starts[code]
-    found = np.where(matchable, found, 0)
-    chosen = best[found]
-    matchable &= is_alive(event[chosen], moments, source.max_age)
-    return np.where(matchable, rows[chosen], -1)
+    chosen = np.where(matchable, found, 0)
+    if best is not None:
+        chosen = best[chosen]
+    if source.max_age is not None:
+        matchable &= is_alive(event[chosen], moments, source.max_age)
+    return np.where(matchable, chosen if rows is None else rows[chosen], -1)
 
 
-def _running_best(entity: np.ndarray, event: np.ndarray, known: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Position of the greatest (event, known, row) so far, within each entity; inputs sorted by entity and time of use."""
+def _running_best(entity: np.ndarray, event: np.ndarray, known: np.ndarray, rows: np.ndarray | None) -> np.ndarray | None:
+    """Position of the greatest (event, known, row) so far, within each entity; None where that is each row itself.
+
+    Inputs are sorted by entity and time of use; without `rows` a row's number is its position.
+    """
     count = len(entity)
-    same = entity[1:] == entity[:-1]
-    rising = (event[1:] > event[:-1]) | (
-        (event[1:] == event[:-1]) & ((known[1:] > known[:-1]) | ((known[1:] == known[:-1]) & (rows[1:] > rows[:-1])))
-    )
-    position = np.arange(count)
-    if bool(np.all(rising | ~same)):
-        return position
+    doubtful = np.flatnonzero((event[1:] <= event[:-1]) & (entity[1:] == entity[:-1])) + 1
+    if len(doubtful):
+        before = doubtful - 1
+        later = (rows[doubtful] > rows[before]) if rows is not None else True
+        even = (known[doubtful] > known[before]) | ((known[doubtful] == known[before]) & later)
+        doubtful = doubtful[(event[doubtful] < event[before]) | ~even]
+    if not len(doubtful):
+        return None
     rank = np.empty(count, np.int64)
-    rank[np.lexsort((rows, known, event, entity))] = position
+    rank[np.lexsort((np.arange(count) if rows is None else rows, known, event, entity))] = np.arange(count)
     # Ranks rise with the entity, so the maximum can't reach back into the one before.
-    top = np.maximum.accumulate(rank)
     where = np.empty(count, np.int64)
-    where[rank] = position
-    return where[top]
+    where[rank] = np.arange(count)
+    return where[np.maximum.accumulate(rank)]
 
 
 def _last_not_after(entity: np.ndarray, from_: np.ndarray, code: np.ndarray, moments: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -199,11 +209,19 @@ def _last_not_after(entity: np.ndarray, from_: np.ndarray, code: np.ndarray, mom
         packed = entity * span + (from_ - low)
         asked = code * span + np.maximum(clipped - low, 0)
         asked = np.where(clipped < low, code * span - 1, asked)
-        return np.searchsorted(packed, asked, side="right") - 1
+        return _search(packed, asked)
     times = np.unique(from_)
     packed = entity * (len(times) + 1) + np.searchsorted(times, from_) + 1
     asked = code * (len(times) + 1) + np.searchsorted(times, moments, side="right")
-    return np.searchsorted(packed, asked, side="right") - 1
+    return _search(packed, asked)
+
+
+def _search(packed: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Last position not after each value; asked in rising order, so that neighbours share what the cache holds."""
+    order = np.argsort(asked)
+    found = np.empty(len(asked), np.int64)
+    found[order] = np.searchsorted(packed, asked[order], side="right") - 1
+    return found
 
 
 def _order(columns: tuple[np.ndarray, np.ndarray]) -> np.ndarray | None:
@@ -258,18 +276,41 @@ def _codes(spine: pa.Array, rows: pa.Array) -> tuple[np.ndarray, np.ndarray, int
     """Dictionary codes of the feature rows' keys, and the spine's keys in the same codes."""
     import pyarrow.compute as pc
 
-    table = rows.dictionary_encode()
-    right = _nullable(table.indices)
-    left = _nullable(pc.index_in(spine, value_set=table.dictionary))
+    right, dictionary = _encode(rows)
+    left = _nullable(pc.index_in(spine, value_set=dictionary))
     if spine.null_count:
         left = np.where(np.asarray(pc.is_null(spine)), -1, left)
-    return left, right, len(table.dictionary)
+    return left, right, len(dictionary)
+
+
+def _encode(values: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Dictionary codes, -1 for null, and the dictionary.
+
+    Rows that were sorted at write stand in runs of equal keys, so only the first of each run is looked up.
+    """
+    import pyarrow.compute as pc
+
+    count = len(values)
+    if values.null_count == 0 and count > 1:
+        starts = np.concatenate(([0], np.flatnonzero(np.asarray(pc.not_equal(values[1:], values[:-1]))) + 1))
+        if len(starts) * _LONG_RUNS <= count:
+            heads = values.take(_positions(starts)).dictionary_encode()
+            lengths = np.diff(starts, append=count)
+            return np.repeat(_nullable(heads.indices), lengths), heads.dictionary
+    encoded = values.dictionary_encode()
+    return _nullable(encoded.indices), encoded.dictionary
+
+
+def _positions(found: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(found)
 
 
 def _nullable(indices: pa.Array) -> np.ndarray:
     import pyarrow.compute as pc
 
-    return np.asarray(pc.fill_null(indices, -1)).astype(np.int64, copy=False)
+    return np.asarray(pc.fill_null(indices, -1) if indices.null_count else indices).astype(np.int64, copy=False)
 
 
 def _keys(table: pa.Table, name: str) -> pa.Array:
@@ -309,7 +350,8 @@ def _micros(table: pa.Table, name: str, where: str) -> np.ndarray:
         values = values.cast(pa.timestamp("us", tz="UTC"))
     except pa.ArrowInvalid as error:
         raise DataError(f"{where}: {name} is finer than a microsecond: {error}") from error
-    return np.asarray(pc.fill_null(values.cast(pa.int64()), NEVER))
+    micros = values.cast(pa.int64())
+    return np.asarray(pc.fill_null(micros, NEVER) if micros.null_count else micros)
 
 
 def _indices(position: np.ndarray) -> pa.Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
 import sys
 import time
@@ -49,7 +48,7 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
         (settings.serving_port, "the prediction endpoint", "LAKELOOP_SERVING_PORT"),
     ):
         require_free(port, what, variable)
-    dagster_home = _dagster_home(settings.home)
+    dagster_home = _dagster_home(settings)
     os.environ["DAGSTER_HOME"] = str(dagster_home)
     # Two steps run at a time. OpenMP threads beyond the cores spin: two fits of 11 s took 47 s each that way.
     threads = {
@@ -65,7 +64,7 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
         servers.start(
             "MLflow server",
             mlflow_server.server_command(settings.home / "mlflow", settings.mlflow_port),
-            **_new(mlflow_server.server_environment()),
+            **_new(mlflow_server.server_environment(settings.home / "mlflow", settings.mlflow_db)),
         )
         import dagster as dg
 
@@ -161,11 +160,11 @@ def _reconcile(settings: Any, instance: Any) -> None:
         print(f"the MLflow run {run.run_id} was left open; it is {run.status} now", flush=True)
 
 
-def _dagster_home(home: Path) -> Path:
+def _dagster_home(settings: Any) -> Path:
     """Dagster's home, with our `dagster.yaml`; `.env` names it for `dg` and `dagster` too."""
-    folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_root() / "dagster.yaml", folder / "dagster.yaml")
+    from resources.dagster_home import make_home
+
+    folder = make_home(settings.home / "dagster", settings.dagster_db)
     env = _root() / ".env"
     # A home elsewhere has been named by the environment, which `dg` and `dagster` see too.
     if not env.exists() and folder.is_relative_to(_root()):

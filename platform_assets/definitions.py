@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from platform_assets.loading import DEFS, read_project
+from resources.settings import Settings
 
 PRELOADED = [
     "platform_assets.definitions",
@@ -51,6 +52,7 @@ def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None,
     nouns = ((LakeTable, project.tables), (FeatureView, project.views), (MLWorkflow, project.workflows))
     mine = [(noun, located) for noun, shelf in nouns for located in shelf.values() if domain in (None, located.domain)]
     assets = [asset for noun, located in mine for asset in noun.assets(project, located)]
+    steps = Settings.from_environment().steps
     automation = build_automation(project, assets, domain)
     return dg.Definitions(
         assets=assets,
@@ -58,7 +60,9 @@ def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None,
         sensors=automation.sensors,
         schedules=automation.schedules,
         jobs=automation.jobs,
-        executor=dg.multiprocess_executor.configured({"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}),
+        executor=dg.multiprocess_executor.configured(
+            {"max_concurrent": steps, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
+        ),
     )
 
 

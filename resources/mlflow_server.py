@@ -1,4 +1,4 @@
-"""The MLflow server that `lakeloop up` and the tests start: SQLite, artifacts through the server, loopback only."""
+"""The MLflow server that `lakeloop up` and the tests start: SQLite or PostgreSQL, artifacts through the server, loopback only."""
 
 from __future__ import annotations
 
@@ -20,16 +20,21 @@ def server_command(home: Path, port: int) -> list[str]:
     return [
         sys.executable, "-m", "resources.mlflow_app", "server",
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}",
         "--artifacts-destination", str(home / "artifacts"), "--serve-artifacts",
         "--allowed-hosts", ",".join(hosts),
         "--cors-allowed-origins", ",".join(f"http://{host}" for host in hosts),
     ]  # fmt: skip
 
 
-def server_environment() -> dict[str, str]:
-    """What the server needs to know beside its command: no telemetry, no background jobs."""
-    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+def server_environment(home: Path, database: str | None = None) -> dict[str, str]:
+    """What the server needs to know beside its command: its database, whose password a command would show; no telemetry, no jobs."""
+    return {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": database or f"sqlite:///{home / 'mlflow.db'}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
 
 
 def wait_until_ready(uri: str, timeout: float, process: subprocess.Popen[bytes] | None = None) -> None:

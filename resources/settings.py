@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lakeloop.errors import LakeloopError
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DATABASE = "postgresql+psycopg2://"
+SQLITE_STEPS = 8
+"""Steps of one run that may write Dagster's embedded SQLite together: with two runs at a time that is 16 processes, at which
+no lock error was met (48 steps of 10 checks each)."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,9 @@ class Settings:
         ui_url: where people reach the Dagster UI (`LAKELOOP_UI`); links point there.
         notify: apprise URLs that failures are told to (`LAKELOOP_NOTIFY`, parted by spaces); they hold credentials and are never shown.
         notify_warnings: whether failed checks that block nothing are told too (`LAKELOOP_NOTIFY_WARNINGS`).
+        dagster_db, mlflow_db, studies_db: PostgreSQL URLs of Dagster, MLflow and Optuna (`LAKELOOP_…_DB`), or None for the embedded SQLite.
+            They hold passwords, so they are read from the environment only and shown nowhere.
+        steps: steps of a run that may run at once (`LAKELOOP_STEPS`).
         ui_port, mlflow_port, serving_port: where `lakeloop up` listens, on loopback only.
     """
 
@@ -36,6 +45,10 @@ class Settings:
     ui_url: str
     notify: tuple[str, ...] = field(repr=False)
     notify_warnings: bool
+    dagster_db: str | None = field(repr=False)
+    mlflow_db: str | None = field(repr=False)
+    studies_db: str | None = field(repr=False)
+    steps: int
     ui_port: int
     mlflow_port: int
     serving_port: int
@@ -45,6 +58,9 @@ class Settings:
         """Read the settings from environment variables; every one has a default that works on one machine.
 
         Folders that aren't absolute stand in the project's folder, wherever a process was started.
+
+        Raises:
+            LakeloopError: a database's URL is no PostgreSQL one, or more steps are to run at once than SQLite holds.
         """
         env = os.environ if environ is None else environ
         environment = env.get("LAKELOOP_ENV", "dev")
@@ -52,6 +68,13 @@ class Settings:
         lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
         ui_port = int(env.get("LAKELOOP_UI_PORT", "3000"))
         mlflow_port = int(env.get("LAKELOOP_MLFLOW_PORT", "5050"))
+        dagster_db = _database(env, "LAKELOOP_DAGSTER_DB")
+        steps = int(env.get("LAKELOOP_STEPS", "2"))
+        if dagster_db is None and steps > SQLITE_STEPS:
+            raise LakeloopError(
+                f"LAKELOOP_STEPS: {steps} steps at once are more than Dagster's embedded SQLite holds (at most {SQLITE_STEPS}); "
+                f"name a PostgreSQL database in LAKELOOP_DAGSTER_DB ({DATABASE}user:password@host/database), or ask for fewer"
+            )
         return cls(
             environment=environment,
             home=home,
@@ -63,6 +86,10 @@ class Settings:
             notify=tuple(env.get("LAKELOOP_NOTIFY", "").split()),
             notify_warnings=env.get("LAKELOOP_NOTIFY_WARNINGS", "false").lower() == "true",
             ui_port=ui_port,
+            dagster_db=dagster_db,
+            mlflow_db=_database(env, "LAKELOOP_MLFLOW_DB"),
+            studies_db=_database(env, "LAKELOOP_STUDIES_DB"),
+            steps=steps,
             mlflow_port=mlflow_port,
             serving_port=int(env.get("LAKELOOP_SERVING_PORT", "8080")),
         )
@@ -70,3 +97,11 @@ class Settings:
     def mlflow_name(self, domain: str, name: str) -> str:
         """Name of an experiment or registered model: `<domain>.<name>`, with the environment before it outside `dev`."""
         return f"{domain}.{name}" if self.environment == "dev" else f"{self.environment}.{domain}.{name}"
+
+
+def _database(env: Mapping[str, str], name: str) -> str | None:
+    url = env.get(name) or None
+    if url is not None and not url.startswith(DATABASE):
+        # What stands in the variable may be a password in the wrong place, so only its beginning is told.
+        raise LakeloopError(f"{name}: wanted {DATABASE}user:password@host/database, found {url.partition('://')[0][:20]!r} before the ://")
+    return url

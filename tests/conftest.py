@@ -52,7 +52,10 @@ def mlflow_uri(home: Path) -> Iterator[str]:
     uri = f"http://127.0.0.1:{port}"
     with (home / "mlflow.log").open("wb") as log:
         process = subprocess.Popen(
-            mlflow_server.server_command(home / "mlflow", port), env=mlflow_server.server_environment(), stdout=log, stderr=log
+            mlflow_server.server_command(home / "mlflow", port),
+            env=mlflow_server.server_environment(home / "mlflow"),
+            stdout=log,
+            stderr=log,
         )
     try:
         mlflow_server.wait_until_ready(uri, 90, process)

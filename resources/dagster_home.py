@@ -1,0 +1,22 @@
+"""Dagster's home folder: the project's `dagster.yaml`, with its storage in PostgreSQL when a database is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resources.settings import PROJECT_ROOT
+
+_POSTGRES = """\
+storage:
+  postgres:
+    postgres_url:
+      env: LAKELOOP_DAGSTER_DB
+"""
+
+
+def make_home(folder: Path, database: str | None) -> Path:
+    """Write `dagster.yaml` into a folder; of a database it holds the variable's name, not the URL with its password."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = (PROJECT_ROOT / "dagster.yaml").read_text()
+    (folder / "dagster.yaml").write_text(text + (_POSTGRES if database else ""))
+    return folder
