@@ -115,6 +115,9 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
     from pyspark.sql import SparkSession
 
     local = address.startswith("local")
+    if local:
+        # A process that used Spark Connect marks its environment, and those that it starts would wait for a remote too.
+        os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     builder = SparkSession.builder.master(address) if local else SparkSession.builder.remote(address)
     for name, value in {"spark.sql.session.timeZone": "UTC", **(_JVM_HERE if local else {}), **config}.items():
         builder = builder.config(name, value)
