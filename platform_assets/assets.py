@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 # Backfill policies are marked beta; the warning would come once per asset at every load.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 
-CHECKS_TABLE = "reports/checks"
 RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 RESOURCES = {"lake", "spark", "tracking"}
 GROUPS = {"raw": "tables", "validated": "tables", "features": "features"}
@@ -123,7 +122,6 @@ def stage_asset(
                 raise
             except LakeloopError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
-        write_checks(platform, table_key, result, names)
         if result.refused:
             _mark(platform, located, "FAILED")
         if result.fresh:
@@ -221,52 +219,6 @@ def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform
         run_tags=dict(context.run.tags),
         log=context.log,
     )
-
-
-def write_checks(platform: Platform, key: TableKey, result: StageResult, partitions: Sequence[str]) -> None:
-    """Add a verdict's results to `reports/checks`; nothing for a stage that was fresh."""
-    if result.verdict is None or not result.verdict.results:
-        return
-    import json
-
-    import pyarrow as pa
-
-    text = (
-        "stage",
-        "domain",
-        "name",
-        "partitions",
-        "check",
-        "expectation",
-        "severity",
-        "outcome",
-        "wanted",
-        "observed",
-        "message",
-        "fingerprint",
-        "run_id",
-    )
-    schema = pa.schema(
-        [(name, pa.string()) for name in text]
-        + [
-            ("unexpected_count", pa.int64()),
-            ("unexpected_share", pa.float64()),
-            ("published", pa.bool_()),
-            ("at", pa.timestamp("us", tz="UTC")),
-        ]
-    )
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "stage": key.stage, "domain": key.domain, "name": key.name,
-            "partitions": partitions[0] if len(partitions) == 1 else f"{partitions[0]}...{partitions[-1]}",
-            "check": r.name, "expectation": r.expectation_type, "severity": r.severity, "outcome": r.outcome, "wanted": r.wanted,
-            "observed": json.dumps(r.observed, default=str), "message": r.message, "fingerprint": result.fingerprint, "run_id": platform.run_id,
-            "unexpected_count": r.unexpected_count, "unexpected_share": r.unexpected_share, "published": not result.refused, "at": now,
-        }
-        for r in result.verdict.results
-    ]  # fmt: skip
-    platform.lake.append(CHECKS_TABLE, pa.Table.from_pylist(rows, schema=schema), partition_by=["stage", "domain", "name"])
 
 
 def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], partitions: Sequence[str] | None) -> Iterator[Any]:

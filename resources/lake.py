@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
+from resources.crash_points import crash_point
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,45 +203,21 @@ class Lake:
         """
         self._settle(key)
         partitions = [state.partition for state in states]
+        crash_point("lake.before_beside")
         for other, other_rows in (beside or {}).items():
             self._commit(other, other_rows, partitions, "partitions", {}, statistics)
-        moment = datetime.now(UTC)
-        note = {
-            "states": [
-                {
-                    "partition": s.partition,
-                    "fingerprint": s.fingerprint,
-                    "rows": s.rows,
-                    "suite_hash": s.suite_hash,
-                    "value": dict(s.value),
-                }
-                for s in states
-            ],
-            "run_id": run_id,
-            "at": moment.isoformat(),
-        }
+        note = _note(states, run_id)
+        crash_point("lake.before_commit")
         version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)}, statistics)
+        crash_point("lake.after_commit")
         self._record(key, note, version)
+        crash_point("lake.after_verdict")
         return self.current(key)
 
     def record(self, key: TableKey, states: Sequence[PartitionState], *, run_id: str = "") -> None:
         """List a verdict for something that isn't a table of ours: an adopted table's version, a model, a release."""
-        moment = datetime.now(UTC).isoformat()
-        for state in states:
-            note = {
-                "states": [
-                    {
-                        "partition": state.partition,
-                        "fingerprint": state.fingerprint,
-                        "rows": state.rows,
-                        "suite_hash": state.suite_hash,
-                        "value": dict(state.value),
-                    }
-                ],
-                "run_id": run_id,
-                "at": moment,
-            }
-            self._record(key, note, state.version)
+        crash_point("lake.before_record")
+        self._record(key, _note(states, run_id))
 
     def append(self, path: str, rows: pa.Table, *, partition_by: Sequence[str] = (), once: str = "") -> None:
         """Append rows to a report table; with `once`, at most one append under that id ever lands, retries included."""
@@ -252,6 +229,7 @@ class Lake:
             table = self.open(path)
             if once and table is not None and table.transaction_version(once) is not None:
                 return
+            crash_point("lake.before_append")
             try:
                 deltalake.write_deltalake(
                     self.path(path) if table is None else table,
@@ -261,6 +239,7 @@ class Lake:
                     commit_properties=properties,
                     schema_mode="merge" if table is not None else None,
                 )
+                crash_point("lake.after_append")
                 return
             except deltalake.exceptions.DeltaError as error:
                 self._must_be_outrun(path, table, error)
@@ -376,7 +355,8 @@ class Lake:
         """Finish what a crash left half done: a commit of ours that has no verdict row yet."""
         self._settle(key)
 
-    def _record(self, key: TableKey, note: Mapping[str, Any], version: int) -> None:
+    def _record(self, key: TableKey, note: Mapping[str, Any], version: int | None = None) -> None:
+        """List the verdicts of a note, all of them at a version that has been committed, or each at its own."""
         import pyarrow as pa
 
         moment = datetime.fromisoformat(note["at"])
@@ -390,7 +370,7 @@ class Lake:
                 "suite_hash": s["suite_hash"],
                 "value": json.dumps(s["value"], sort_keys=True),
                 "run_id": note["run_id"],
-                "version": version,
+                "version": s["version"] if version is None else version,
                 "rows": s["rows"],
                 "passed": True,
                 "at": moment,
@@ -399,7 +379,15 @@ class Lake:
         ]
         if not rows:
             return
-        self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()))
+        if rows:
+            self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()))
+
+
+def _note(states: Sequence[PartitionState], run_id: str) -> dict[str, Any]:
+    """What a commit says of itself, as JSON can hold it."""
+    names = ("partition", "fingerprint", "version", "rows", "suite_hash")
+    listed = [{**{name: getattr(state, name) for name in names}, "value": dict(state.value)} for state in states]
+    return {"states": listed, "run_id": run_id, "at": datetime.now(UTC).isoformat()}
 
 
 def open_delta(url: str, version: int | None = None) -> DeltaTable | None:

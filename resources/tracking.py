@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import ServiceUnavailable
+from resources.crash_points import crash_point
 from resources.run_guard import RunGuard
 from resources.settings import PROJECT_ROOT, Settings
 
@@ -151,8 +152,10 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         guard = RunGuard(self.uri, handle.run_id)
         status = "FAILED"
         try:
+            crash_point("mlflow.run_open")
             with self._told():
                 yield handle
+            crash_point("mlflow.run_closing")
             status = "FINISHED"
         except INTERRUPTIONS:
             status = "KILLED"

@@ -27,6 +27,7 @@ from platform_assets.stages.base import (
     spark_input,
     table_metadata,
 )
+from platform_assets.stages.check_rows import report_checks
 from resources.lake import PARTITION, WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         "inputs": dg.MetadataValue.json({str(input_key(ref)): platform.lake.current(input_key(ref), states).version for ref in refs}),
         "rows_outside_partitions": outside,
     }
+    report_checks(platform, key, verdict, stale, overall, done=done, published=verdict.passed)
     if not verdict.passed:
         return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
 

@@ -15,6 +15,7 @@ from lakeloop.partitions import FORMATS
 from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
+from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (
     feature_names,
     join_features,
@@ -161,7 +162,9 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         "partitions_written": stale,
         "predicted_since": since or "the beginning",
     }
-    if not verdict.passed or not balanced:
+    good = verdict.passed and balanced
+    report_checks(platform, key, verdict, stale, overall, done=done, published=good)
+    if not good:
         return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
     sizes = {row[PARTITION]: row["count_all"] for row in table.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()}
     hashed = suite_hash(expectations)

@@ -19,6 +19,7 @@ from lakeloop.personal import hidden_landed, hidden_sources
 from lakeloop.spec import Expectation, Files, PythonFunction, TableSpec
 from lakeloop.verdicts import Verdict
 from platform_assets.stages.base import Platform, StageResult, States, key_of, preview
+from platform_assets.stages.check_rows import report_checks
 from resources.lake import PARTITION, UNDATED, WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
@@ -115,8 +116,9 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     suite = expectations(spec)
     verdict = run_suite(batch, suite, where=str(key)) if batch is not None else Verdict(passed=True, results=())
     checks = {r.name: [r.outcome, r.message] for r in verdict.results} or value.get("checks", {})
+    report_checks(platform, key, verdict, [SOURCE], wanted, done=state, published=verdict.passed)
     if not verdict.passed:
-        return StageResult(wanted, rows=0, verdict=verdict, refused="a blocking expectation failed")
+        return StageResult(wanted, rows=0, verdict=verdict, checks=checks, refused="a blocking expectation failed")
     value = {
         "files": files,
         "current": current,

@@ -11,6 +11,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table, table_metadata
+from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (
     feature_spec,
     join_features,
@@ -146,7 +147,9 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         "inputs": dg.MetadataValue.json(versions),
         "plots": figures({"rows over time by split": plot_rows_over_time(at, split)}),
     }
-    if not verdict.passed or not balanced:
+    good = verdict.passed and balanced
+    report_checks(platform, key, verdict, [WHOLE], wanted, done={WHOLE: done} if done else {}, published=good)
+    if not good:
         return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
     value = {
         "checks": checks,

@@ -17,6 +17,7 @@ from lakeloop.partitions import FORMATS
 from lakeloop.personal import masked, personal_of_table
 from lakeloop.spec import DeltaTableSource, Expectation, TableSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, markdown_table, table_metadata
+from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.raw import SOURCE, landed_rows
 from resources.lake import PARTITION, UNDATED, WHOLE, PartitionState, TableKey
 
@@ -117,7 +118,9 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         "raw_version": max(s.version for s in raw.values()),
         "quarantine": dg.MetadataValue.md(markdown_table(_reasons(conformed))),
     }
-    if not verdict.passed or not balanced or twice[0]:
+    good = verdict.passed and balanced and not twice[0]
+    report_checks(platform, key, verdict, stale, overall, done=done, published=good)
+    if not good:
         return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
 
     split = _partition_column(spec, conformed.valid, "", stale)
@@ -189,6 +192,7 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     checks[ACCOUNTING] = ["passed", f"{rows.num_rows} rows in place, none copied"]
     metadata = table_metadata(rows, personal, uri=spec.source.delta, version=version)
+    report_checks(platform, key, verdict, [WHOLE], wanted, done={WHOLE: state} if state else {}, published=verdict.passed)
     if not verdict.passed:
         return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
     platform.lake.record(

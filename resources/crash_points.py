@@ -1,0 +1,63 @@
+"""Named places at which state changes, where a test may have this process die. They do nothing unless it asks.
+
+`LAKELOOP_CRASH_AT=<point>:<how>[:<n>]` makes the n-th (first) passing of a point end the process: by `kill` (SIGKILL), `term` (SIGTERM), or
+`raise` (an exception). `docs/crashes.md` says what was tried.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+POINTS = {
+    "lake.before_beside": "a batch has passed its checks, nothing of it is written",
+    "lake.before_commit": "quarantine and superseded rows are written, the table itself isn't",
+    "lake.after_commit": "a table's new version is committed, its verdict isn't listed",
+    "lake.after_verdict": "a table's verdict is listed, its asset isn't reported",
+    "lake.before_record": "a model, an evaluation, a release or a deployment is made, its verdict isn't listed",
+    "lake.before_append": "a row of a report is about to be appended",
+    "lake.after_append": "a row of a report is appended",
+    "mlflow.run_open": "an MLflow run is open, nothing is logged",
+    "mlflow.run_closing": "all is logged, the MLflow run is still open",
+    "model.fitted": "a model is fitted, not logged",
+    "model.logged": "a model is logged, not registered",
+    "model.registered": "a model version is registered, its MLflow run still open",
+    "evaluation.reported": "the rows of the report are written, plots and metrics aren't logged",
+    "release.decided": "a decision is written, no alias has moved",
+    "release.promoted": "the champion's alias has moved, the challenger's hasn't",
+    "release.tagged": "both aliases stand, the release isn't listed",
+    "deployment.stated": "it is stated what should serve, nobody has waited for it",
+}
+"""Every point, and what is done and not done there."""
+
+
+class Crash(Exception):
+    """What `raise` raises: an error that nobody expects."""
+
+
+def _asked() -> tuple[str, str, int] | None:
+    text = os.environ.get("LAKELOOP_CRASH_AT")
+    if not text:
+        return None
+    point, how, count = [*text.split(":"), "1"][:3]
+    if point not in POINTS or how not in ("kill", "term", "raise"):
+        raise ValueError(f"LAKELOOP_CRASH_AT: wanted <point>:kill|term|raise[:n] with one of {', '.join(POINTS)}, found {text!r}")
+    return point, how, int(count)
+
+
+_passed: dict[str, int] = {}
+_ASKED = _asked()
+
+
+def crash_point(name: str) -> None:
+    """Pass a point; a process that was asked to dies here."""
+    if _ASKED is None or _ASKED[0] != name:
+        return
+    _passed[name] = _passed.get(name, 0) + 1
+    if _passed[name] != _ASKED[2]:
+        return
+    if _ASKED[1] == "raise":
+        raise Crash(f"asked to at {name}")
+    os.kill(os.getpid(), signal.SIGKILL if _ASKED[1] == "kill" else signal.SIGTERM)
+    if _ASKED[1] == "term":
+        signal.pause()
