@@ -134,7 +134,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         ),
         "rows_without_label": counted.get("unlabelled", 0),
         "inputs": dg.MetadataValue.json(versions),
-        "plots": figures({"rows over time by split": plot_rows_over_time(at, split)}),
+        "plots": figures({"rows over time by split": plot_rows_over_time(at, split).png}),
     }
     if not verdict.passed or not balanced:
         return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
