@@ -63,7 +63,7 @@ class Question:
         test_start: when the test window begins.
         overlap: of entities, of the test rows with all rows that were fitted on.
         champion: its version, if there is one.
-        refits: scores of the test rows by refits that differ in the seed; None where the model takes none.
+        refits: the primary metric of refits that differ in the seed; None where the model takes none.
         clusters: code per test row of rows that may depend on each other.
         costs: of wrong decisions.
         hidden: columns whose values must not be shown.
@@ -78,7 +78,7 @@ class Question:
     test_start: np.datetime64
     overlap: checks.Overlap
     champion: str | None = None
-    refits: Sequence[Array] | None = None
+    refits: Sequence[float] | None = None
     clusters: Array | None = None
     costs: Costs | None = None
     hidden: frozenset[str] = frozenset()
@@ -192,7 +192,6 @@ def _checks(
     alone = checks.single_feature_scores(
         task, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
     )
-    refits = None if q.refits is None else [metric.value(test.y, s) for s in q.refits]
     half = (own[primary].high - own[primary].low) / 2
     return [
         checks.check_overfit(task, primary, train, own[primary], fit_constant, test_constant),
@@ -204,7 +203,7 @@ def _checks(
         checks.check_weak_slices(weak, searched),
         checks.check_calibration(task, test.y, score, q.clusters),
         checks.check_constant(score),
-        checks.check_seed(primary, refits, half),
+        checks.check_seed(primary, q.refits, half),
     ]
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray
-REPEATS = 4
-MOST_ROWS = 5_000
+REPEATS = 2
+MOST_ROWS = 4_000
 """Rows that are shuffled and scored; an importance that matters is many times the error that this many leave."""
 
 

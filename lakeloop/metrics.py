@@ -250,7 +250,7 @@ def _by_name(*metrics: Metric) -> dict[str, Metric]:
 METRICS: Mapping[Task, Mapping[str, Metric]] = {
     "binary_classification": _by_name(
         _metric(roc_auc, True, _roc_auc_influence, scale="logit", degrees=_smaller_class),
-        _metric(average_precision, True, _average_precision_influence, degrees=_smaller_class),
+        _metric(average_precision, True, _average_precision_influence, scale="logit", degrees=_smaller_class),
         _mean(log_loss, False),
         _mean(brier, False),
         _metric(calibration_error, False, calibration_influence, bounds=calibration_bounds),

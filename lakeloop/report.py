@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lakeloop.plots import Picture
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 Tone = Literal["good", "bad", "quiet", ""]
 TEMPLATE = "report.html.j2"
@@ -44,12 +47,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; columns named in `numeric` are set to the right."""
+    """A table; columns named in `numeric` are set to the right; with `folded` (what it has) it opens on a click."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
     numeric: Sequence[str] = ()
     caption: str = ""
+    folded: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,17 @@ def render(report: Report) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["svg"] = lambda picture, prefix: Markup(picture.svg(prefix))
+    environment.filters["prose"] = _prose
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.filters["cell"] = lambda cell: cell if isinstance(cell, Cell) else Cell(cell)
     return environment.get_template(TEMPLATE).render(report=report)
+
+
+def _prose(text: str) -> Markup:
+    """Escaped text in which `code` is set as such and long names may break at their underscores."""
+    from markupsafe import Markup, escape
+
+    parts = str(escape(text)).replace("_", "_<wbr>").split("`")
+    if len(parts) % 2 == 0:
+        return Markup("`".join(parts))
+    return Markup("".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts)))

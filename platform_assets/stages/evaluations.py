@@ -38,6 +38,8 @@ CHAMPION_GATE = "champion"
 BY_DAY = "day"
 FIT_SAMPLE = 20_000
 """Rows that were fitted on and are scored again, for the checks that compare with them."""
+REFIT_SAMPLE = 5_000
+"""Test rows that refits by seed are scored on."""
 
 
 def metric_gates(spec: WorkflowSpec) -> dict[str, Gate]:
@@ -199,6 +201,7 @@ def _question(
 
     from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Question, Rows
     from lakeloop.frames import feature_frame, feature_kinds
+    from lakeloop.metrics import METRICS
     from lakeloop.pipelines import baseline_scores, constant_scores, seed_refits
 
     spec = located.spec
@@ -228,6 +231,8 @@ def _question(
         scores={CANDIDATE: model.predict(sample), CONSTANT: np.full(len(picked), scores[CONSTANT][0])},
         known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
     )
+    some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
+    refits = seed_refits(spec.model, kinds, spec.task, fit_frame, fit_y, test_frame.iloc[some])
     sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
     return Question(
         task=spec.task,
@@ -238,7 +243,7 @@ def _question(
         test_start=np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us"),
         overlap=_overlap(fitted, test, spec.keys),
         champion=rival.version if rival else None,
-        refits=seed_refits(spec.model, kinds, spec.task, fit_frame, fit_y, test_frame),
+        refits=None if refits is None else [METRICS[spec.task][spec.evaluation.primary].value(y[some], score) for score in refits],
         clusters=_clusters(spec, test, names),
         costs=spec.evaluation.costs,
         hidden=frozenset(_personal(platform, located)),
