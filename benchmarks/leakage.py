@@ -41,7 +41,7 @@ def main() -> None:
         estimator = build_estimator(workflow.spec.model, feature_kinds(rows.schema, names), workflow.spec.task)
         estimator.fit(feature_frame(fit, names), fit[LABEL].to_numpy())
         scores = estimator.predict_proba(feature_frame(test, names))[:, 1]
-        measured = {value.name: value for value in evaluate(workflow.spec.task, test[LABEL].to_numpy(), scores, seed=0)}
+        measured = {value.name: value for value in evaluate(workflow.spec.task, test[LABEL].to_numpy(), scores)}
         print(f"{what:<40} ROC AUC {measured['roc_auc'].value:.3f}   average precision {measured['average_precision'].value:.3f}")
 
 

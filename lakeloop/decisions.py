@@ -9,6 +9,8 @@ from typing import Any, Literal
 from lakeloop.spec import Gate
 
 CHAMPION_GATE = "champion"
+ERROR_RATE = 0.05
+"""How often at most a challenger may be promoted that loses more than is allowed, or knows nothing, unless the gate says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Evidence:
         primary, value: the deciding metric.
         gates: per gate (outcome, message, severity).
         champion: the version it was compared with, if any.
-        comparison: `difference` (positive is better), `low`, `high`, `rows`, on the same rows; None when there were too few.
+        comparison: with the champion on the same rows, as `lakeloop.metrics.Difference.record` gives it; None when there were too few.
+        skill: the same with a constant.
     """
 
     version: str
@@ -38,6 +41,7 @@ class Evidence:
     gates: Mapping[str, Sequence[Any]]
     champion: str | None = None
     comparison: Mapping[str, float] | None = None
+    skill: Mapping[str, float] | None = None
 
 
 def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, gates: Mapping[str, Gate]) -> Decision:
@@ -47,13 +51,15 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
         candidate: the version to decide on.
         champion: the version that is released now.
         evidence: the candidate's evaluation.
-        gates: as the workflow states them; `champion` bounds the loss against the champion.
+        gates: as the workflow states them; `champion` bounds the loss against the champion, and the probability of being wrong.
 
     Returns:
-        `keep` for the champion itself; `refuse` when the evidence is about something else, a blocking gate did not pass, or the candidate
-        is worse than the champion by more than is allowed; else `promote`.
+        `keep` for the champion itself; `refuse` when the evidence is about something else, a blocking gate did not pass, it isn't shown
+        that the candidate knows more than a constant, or a loss against the champion of more than is allowed isn't ruled out; else
+        `promote`. Both tests are one-sided at the gate's error rate, so that a candidate that knows nothing, or loses as much as is
+        allowed or more, is promoted no more often than that.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "primary": evidence.primary,
         "value": evidence.value,
         "comparison": dict(evidence.comparison or {}),
@@ -71,6 +77,20 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
             return Decision("refuse", f"the gate {name} has no result", facts)
         if outcome[0] != "passed":
             return Decision("refuse", f"the gate {name} {str(outcome[0]).replace('_', ' ')}: {outcome[1]}", facts)
+    bound = gates.get(CHAMPION_GATE)
+    rate = ERROR_RATE if bound is None or bound.error_rate is None else bound.error_rate
+    if bound is not None and bound.severity == "blocking":
+        knows = _test(evidence.skill, 0.0)
+        facts["p_no_better_than_constant"] = knows
+        if evidence.skill is None:
+            return Decision("refuse", "it was not compared with a constant; evaluate it again", facts)
+        if not knows <= rate:
+            return Decision(
+                "refuse",
+                f"{evidence.primary} differs by {evidence.skill['difference']:+.4f} (positive is better) from a constant: that it knows more is "
+                f"not shown (p {knows:.3f}, wanted at most {rate:g})",
+                facts,
+            )
     if champion is None:
         return Decision("promote", f"it passes its gates ({evidence.primary} {evidence.value:.4f}) and there is no champion", facts)
     if evidence.champion != champion:
@@ -79,13 +99,25 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
             f"it was compared with version {evidence.champion or 'none'}, but the champion is {champion}; evaluate it again",
             facts,
         )
-    bound = gates.get(CHAMPION_GATE)
-    if bound is None or bound.max_drop is None:
+    if bound is None or bound.max_drop is None or bound.severity != "blocking":
         return Decision("promote", f"it passes its gates ({evidence.primary} {evidence.value:.4f})", facts)
     if evidence.comparison is None:
         return Decision("refuse", f"too few rows that neither it nor the champion {champion} was trained on to compare them", facts)
+    p = _test(evidence.comparison, bound.max_drop)
+    facts["p_worse_than_champion"] = p
     difference, rows = evidence.comparison["difference"], int(evidence.comparison["rows"])
-    shown = f"{evidence.primary} differs by {difference:+.4f} (positive is better) from champion {champion} on the same {rows} rows"
-    if not difference >= -bound.max_drop:
-        return Decision("refuse", f"{shown}; wanted a loss of at most {bound.max_drop:g}", facts)
-    return Decision("promote", f"{shown}; at most {bound.max_drop:g} may be lost", facts)
+    shown = (
+        f"{evidence.primary} differs by {difference:+.4f} (positive is better, standard error {evidence.comparison['error']:.4f}) from champion "
+        f"{champion} on the same {rows} rows"
+    )
+    loss = f"a loss of {bound.max_drop:g} or more" if bound.max_drop else "being no better"
+    if not p <= rate:
+        return Decision("refuse", f"{shown}: {loss} is not ruled out (p {p:.3f}, wanted at most {rate:g})", facts)
+    return Decision("promote", f"{shown}: {loss} is ruled out (p {p:.3f}, wanted at most {rate:g})", facts)
+
+
+def _test(found: Mapping[str, float] | None, margin: float) -> float:
+    """One-sided p-value of a loss of `margin` or more; 1 where nothing is known."""
+    from lakeloop.intervals import one_sided_p
+
+    return 1.0 if found is None else one_sided_p(found["difference"], found["error"], found["degrees"], margin)

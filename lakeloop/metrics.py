@@ -1,32 +1,54 @@
-"""Metrics with 95% intervals, differences on the same rows, and errors by slice."""
+"""Metrics with 95% intervals, differences on the same rows, and errors by slice.
+
+A metric is two functions of truth and score: its value, and what each row adds to it (its influence, see `lakeloop.intervals`).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from lakeloop.calibration import calibration_bounds, calibration_error, calibration_influence
 from lakeloop.errors import DataError, SpecError, nearest
+from lakeloop.intervals import LEVEL, Scale, Spread, interval, one_sided_p, spread, student
 from lakeloop.spec import Task
 
 Array = np.ndarray
-RESAMPLES = 200
-Z95 = 1.959963984540054
 LEAST_SLICE_ROWS = 30
 """Smaller slices are shown, but marked: their interval is too wide to say anything."""
-CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of scores against truth. `weighted(y, score, w)` takes a weight per row, so that a bootstrap is a change of weights."""
+    """A measure of scores against truth.
+
+    Attributes:
+        name: as users write it.
+        greater_is_better: its direction.
+        description: one sentence.
+        value: of truth and score.
+        influence: what each row adds, mean zero.
+        scale: how its interval is laid.
+        degrees: degrees of freedom of its standard error, where they are fewer than the rows.
+        bounds: an interval of its own, from truth, score, clusters and level.
+    """
 
     name: str
     greater_is_better: bool
     description: str
-    weighted: Callable[[Array, Array, Array], float]
+    value: Callable[[Array, Array], float]
+    influence: Callable[[Array, Array], Array]
+    scale: Scale = "plain"
+    degrees: Callable[[Array], float] | None = None
+    bounds: Callable[[Array, Array, Array | None, float], tuple[float, float]] | None = None
+
+    def spread(self, y: Array, score: Array, clusters: Array | None = None) -> Spread:
+        """How the metric varies on such rows."""
+        return spread(self.influence(y, score), clusters, self.degrees(y) if self.degrees else None)
 
 
 @dataclass(frozen=True)
@@ -40,97 +62,207 @@ class MetricValue:
     n: int
 
 
-def roc_auc(y: Array, score: Array, w: Array) -> float:
+@dataclass(frozen=True)
+class Difference:
+    """How much better one model is than another on the same rows; positive is better whatever the metric's direction.
+
+    Attributes:
+        difference: of the metric.
+        error: its standard error, paired by row.
+        degrees: of freedom.
+        low: of the 95% interval.
+        high: of it.
+        rows: compared.
+        groups: rows, or clusters of rows, that are taken as independent.
+    """
+
+    difference: float
+    error: float
+    degrees: float
+    low: float
+    high: float
+    rows: int
+    groups: int
+
+    def p_not_worse(self, margin: float = 0.0) -> float:
+        """One-sided p-value of the hypothesis that the first model is worse by `margin` or more."""
+        return one_sided_p(self.difference, self.error, self.degrees, margin)
+
+    def p_worse(self) -> float:
+        """One-sided p-value of the hypothesis that the first model is as good or better."""
+        return one_sided_p(-self.difference, self.error, self.degrees)
+
+    def lower_bound(self, error_rate: float) -> float:
+        """The true difference is below this with probability `error_rate` at most."""
+        if self.degrees < 1 or not math.isfinite(self.error):
+            return -math.inf
+        return self.difference - student(1 - error_rate, self.degrees) * self.error
+
+    def record(self) -> dict[str, float]:
+        """As plain values, with the keys of the attributes."""
+        return asdict(self)
+
+
+def roc_auc(y: Array, score: Array) -> float:
     """Area under the ROC curve: the chance that a positive is scored above a negative, ties counted half (Hanley and McNeil 1982)."""
-    order = np.argsort(score, kind="stable")
-    s, weight, positive = score[order], w[order], w[order] * y[order]
-    negative = weight - positive
-    last = np.append(s[1:] != s[:-1], True)
-    below = np.cumsum(negative)[last]
-    ties_n = np.diff(below, prepend=0.0)
-    ties_p = np.diff(np.cumsum(positive)[last], prepend=0.0)
-    total = positive.sum() * negative.sum()
-    return float((ties_p * (below - ties_n / 2)).sum() / total) if total > 0 else float("nan")
+    below, above = _placements(y, score)
+    return float(below.mean()) if len(below) and len(above) else math.nan
 
 
-def average_precision(y: Array, score: Array, w: Array) -> float:
+def _roc_auc_influence(y: Array, score: Array) -> Array:
+    """DeLong's placement values (1988), each class with its own degree of freedom."""
+    below, above = _placements(y, score)
+    found = np.full(len(y), math.nan)
+    if len(below) > 1 and len(above) > 1:
+        area = below.mean()
+        for mask, part in ((y == 1, below - area), (y != 1, above - area)):
+            found[mask] = part * len(y) / len(part) * math.sqrt(len(part) / (len(part) - 1))
+    return found
+
+
+def _smaller_class(y: Array) -> float:
+    positives = int((y == 1).sum())
+    return float(min(positives, len(y) - positives) - 1)
+
+
+def average_precision(y: Array, score: Array) -> float:
     """Mean precision over recall steps, from the highest score down."""
-    order = np.argsort(-score, kind="stable")
-    s, positive, weight = score[order], (w * y)[order], w[order]
-    last = np.append(s[1:] != s[:-1], True)
-    hits, seen = np.cumsum(positive)[last], np.cumsum(weight)[last]
-    if not len(hits) or hits[-1] == 0:
-        return float("nan")
-    precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
-    return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
+    at, hits, seen = _ranked(y, score)
+    positives = (y == 1).sum()
+    return float((y * hits[at] / seen[at]).sum() / positives) if positives else math.nan
 
 
-def log_loss(y: Array, score: Array, w: Array) -> float:
+def _average_precision_influence(y: Array, score: Array) -> Array:
+    """The jackknife: how the metric moves when a row is left out, which is exact for every row in two cumulative sums."""
+    n, positives = len(y), float((y == 1).sum())
+    if positives < 2:
+        return np.full(n, math.nan)
+    at, hits, seen = _ranked(y, score)
+    found = np.bincount(at, y, len(hits))
+    others = np.maximum(seen - 1, 1)
+    higher = np.cumsum(found * hits / seen) - found * hits / seen
+    # A row that is left out is missing from the hits and the seen of every positive scored as it is or lower.
+    lower_than_positive = np.cumsum((found * (hits - 1) / others)[::-1])[::-1]
+    lower_than_negative = np.cumsum((found * hits / others)[::-1])[::-1]
+    own = (hits - 1) / others
+    without = np.where(
+        y == 1, (higher[at] + lower_than_positive[at] - own[at]) / (positives - 1), (higher[at] + lower_than_negative[at]) / positives
+    )
+    return np.asarray((n - 1) * (without.mean() - without))
+
+
+def log_loss(y: Array, score: Array) -> Array:
     """Mean negative log-likelihood, scores kept 1e-15 away from 0 and 1."""
     p = np.clip(score, 1e-15, 1 - 1e-15)
-    return _mean(-(y * np.log(p) + (1 - y) * np.log1p(-p)), w)
+    return np.asarray(-(y * np.log(p) + (1 - y) * np.log1p(-p)))
 
 
-def brier(y: Array, score: Array, w: Array) -> float:
+def brier(y: Array, score: Array) -> Array:
     """Mean squared difference of score and outcome (Brier 1950)."""
-    return _mean((score - y) ** 2, w)
+    return np.asarray((score - y) ** 2)
 
 
-def calibration_error(y: Array, score: Array, w: Array) -> float:
-    """Mean distance of mean score and observed rate over ten bins of equal mass (Naeini et al. 2015, with quantile bins)."""
-    order = np.argsort(score, kind="stable")
-    mass = np.cumsum(w[order])
-    if not len(mass) or mass[-1] == 0:
-        return float("nan")
-    bins = np.minimum((mass - w[order] / 2) / mass[-1] * CALIBRATION_BINS, CALIBRATION_BINS - 1).astype(int)
-    total = np.bincount(bins, w[order], CALIBRATION_BINS)
-    gap = np.bincount(bins, (w * (score - y))[order], CALIBRATION_BINS)
-    return float(np.abs(gap).sum() / total.sum())
-
-
-def accuracy(y: Array, score: Array, w: Array) -> float:
+def accuracy(y: Array, score: Array) -> Array:
     """Share of rows on the right side of 0.5."""
-    return _mean((score >= 0.5) == (y == 1), w)
+    return np.asarray((score >= 0.5) == (y == 1), float)
 
 
-def mae(y: Array, score: Array, w: Array) -> float:
+def mae(y: Array, score: Array) -> Array:
     """Mean absolute error, in the label's unit."""
-    return _mean(np.abs(score - y), w)
+    return np.asarray(np.abs(score - y))
 
 
-def rmse(y: Array, score: Array, w: Array) -> float:
-    """Root of the mean squared error, in the label's unit."""
-    return float(np.sqrt(_mean((score - y) ** 2, w)))
-
-
-def r2(y: Array, score: Array, w: Array) -> float:
-    """Share of the variance that is explained; 0 is the mean of these rows."""
-    spread = _mean((y - _mean(y, w)) ** 2, w)
-    return float(1 - _mean((score - y) ** 2, w) / spread) if spread > 0 else float("nan")
-
-
-def bias(y: Array, score: Array, w: Array) -> float:
+def bias(y: Array, score: Array) -> Array:
     """Mean of prediction less truth, in the label's unit."""
-    return _mean(score - y, w)
+    return np.asarray(score - y)
 
 
-def median_absolute_error(y: Array, score: Array, w: Array) -> float:
+def rmse(y: Array, score: Array) -> float:
+    """Root of the mean squared error, in the label's unit."""
+    return math.sqrt(float(((score - y) ** 2).mean())) if len(y) else math.nan
+
+
+def _rmse_influence(y: Array, score: Array) -> Array:
+    squares, value = (score - y) ** 2, rmse(y, score)
+    return np.asarray((squares - value**2) / (2 * value)) if value else np.zeros(len(y))
+
+
+def r2(y: Array, score: Array) -> float:
+    """Share of the variance that is explained; 0 is the mean of these rows."""
+    variance = float(y.var()) if len(y) else 0.0
+    return float(1 - ((score - y) ** 2).mean() / variance) if variance > 0 else math.nan
+
+
+def _r2_influence(y: Array, score: Array) -> Array:
+    variance = float(y.var()) if len(y) else 0.0
+    if not variance:
+        return np.full(len(y), math.nan)
+    ratio = float(((score - y) ** 2).mean()) / variance
+    return np.asarray((ratio * (y - y.mean()) ** 2 - (score - y) ** 2) / variance)
+
+
+def median_absolute_error(y: Array, score: Array) -> float:
     """Median absolute error, in the label's unit."""
+    return float(np.median(np.abs(score - y))) if len(y) else math.nan
+
+
+def _median_influence(y: Array, score: Array) -> Array:
+    """By the density at the median, read off an interval of quantiles around it."""
     error = np.abs(score - y)
-    order = np.argsort(error)
-    mass = np.cumsum(w[order])
-    return float(error[order][np.searchsorted(mass, mass[-1] / 2)]) if len(mass) and mass[-1] > 0 else float("nan")
+    low, high = _median_bounds(y, score, None, LEVEL)
+    below = (error <= np.median(error)).astype(float)
+    width = 2 * student(1 - (1 - LEVEL) / 2, math.inf) * 0.5 / math.sqrt(len(y))
+    return np.asarray((below.mean() - below) * (high - low) / width)
 
 
-def _listed(*metrics: tuple[Callable[[Array, Array, Array], float], bool]) -> dict[str, Metric]:
-    return {f.__name__: Metric(f.__name__, up, str(f.__doc__).strip(), f) for f, up in metrics}
+def _median_bounds(y: Array, score: Array, clusters: Array | None, level: float) -> tuple[float, float]:
+    """Quantiles at the ends of an interval for the share of errors below the median (Woodruff 1952)."""
+    error = np.abs(score - y)
+    if len(error) < 2:
+        return math.nan, math.nan
+    found = spread((error <= np.median(error)) - 0.5, clusters)
+    half = student(1 - (1 - level) / 2, max(found.degrees, 1.0)) * found.error
+    low, high = np.quantile(error, [max(0.5 - half, 0), min(0.5 + half, 1)], method="linear")
+    return float(low), float(high)
+
+
+def _mean(rows: Callable[[Array, Array], Array], up: bool, scale: Scale = "plain") -> Metric:
+    """A metric that is the mean of a value per row."""
+
+    def value(y: Array, score: Array) -> float:
+        return float(rows(y, score).mean()) if len(y) else math.nan
+
+    def influence(y: Array, score: Array) -> Array:
+        found = rows(y, score)
+        return np.asarray(found - found.mean())
+
+    return Metric(rows.__name__, up, str(rows.__doc__).strip(), value, influence, scale)
+
+
+def _metric(value: Callable[[Array, Array], float], up: bool, influence: Callable[[Array, Array], Array], **more: Any) -> Metric:
+    return Metric(value.__name__, up, str(value.__doc__).strip(), value, influence, **more)
+
+
+def _by_name(*metrics: Metric) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
 
 
 METRICS: Mapping[Task, Mapping[str, Metric]] = {
-    "binary_classification": _listed(
-        (roc_auc, True), (average_precision, True), (log_loss, False), (brier, False), (calibration_error, False), (accuracy, True)
+    "binary_classification": _by_name(
+        _metric(roc_auc, True, _roc_auc_influence, scale="logit", degrees=_smaller_class),
+        _metric(average_precision, True, _average_precision_influence, scale="logit", degrees=_smaller_class),
+        _mean(log_loss, False),
+        _mean(brier, False),
+        _metric(calibration_error, False, calibration_influence, bounds=calibration_bounds),
+        _mean(accuracy, True, "share"),
     ),
-    "regression": _listed((mae, False), (rmse, False), (r2, True), (median_absolute_error, False), (bias, False)),
+    "regression": _by_name(
+        _mean(mae, False),
+        _metric(rmse, False, _rmse_influence, scale="squared"),
+        _metric(r2, True, _r2_influence),
+        _metric(median_absolute_error, False, _median_influence, bounds=_median_bounds),
+        _mean(bias, False),
+    ),
 }
 
 
@@ -140,90 +272,87 @@ def check_metric(task: Task, name: str) -> None:
         raise SpecError(f"no metric {name!r} for {task}; {nearest(name, METRICS[task])}")
 
 
-def evaluate(task: Task, y: Array, score: Array, *, seed: int = 0, resamples: int = RESAMPLES) -> list[MetricValue]:
-    """All metrics of a task with 95% intervals.
+def measure(metric: Metric, y: Array, score: Array, *, clusters: Array | None = None) -> MetricValue:
+    """One metric with its 95% interval."""
+    value = metric.value(y, score) if len(y) else math.nan
+    if not math.isfinite(value):
+        return MetricValue(metric.name, math.nan, math.nan, math.nan, len(y))
+    if metric.bounds:
+        return MetricValue(metric.name, value, *metric.bounds(y, score, clusters, LEVEL), len(y))
+    with np.errstate(all="ignore"):  # numbers near the ends of what a double holds have no interval
+        low, high = interval(value, metric.spread(y, score, clusters), metric.scale, len(y))
+    return MetricValue(metric.name, value, low, high, len(y))
 
-    Intervals are value +- 1.96 standard errors, the error from a Poisson bootstrap over rows (Hanley and MacGibbon 2006), which is valid
-    for all metrics alike and keeps ties and class shares as they vary; rows are taken as independent.
+
+def evaluate(task: Task, y: Array, score: Array, *, clusters: Array | None = None) -> list[MetricValue]:
+    """All metrics of a task with 95% intervals.
 
     Args:
         task: decides the metrics.
         y: truth; 0 or 1 for a classification.
         score: probability of 1, or the predicted value; same length.
-        seed: of the bootstrap.
-        resamples: how many.
+        clusters: code of the group of each row; rows of different groups are taken as independent, all rows without it.
 
     Raises:
         DataError: lengths differ, or a score is NaN.
     """
     _fits(y, score)
-    draws = _draws(len(y), seed, resamples)
-    ones = np.ones(len(y))
-    found = []
-    for metric in METRICS[task].values():
-        value = metric.weighted(y, score, ones) if len(y) else float("nan")
-        error = _standard_error([metric.weighted(y, score, w) for w in draws]) if np.isfinite(value) else float("nan")
-        found.append(MetricValue(metric.name, value, value - Z95 * error, value + Z95 * error, len(y)))
-    return found
+    return [measure(metric, y, score, clusters=clusters) for metric in METRICS[task].values()]
 
 
-def paired_difference(
-    task: Task, name: str, y: Array, a: Array, b: Array, *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float, float]:
-    """How much better `a` is than `b` on the same rows, with a 95% interval; positive is better whatever the metric's direction."""
+def paired_difference(task: Task, name: str, y: Array, a: Array, b: Array, *, clusters: Array | None = None) -> Difference:
+    """How much better `a` is than `b` on the same rows, with a 95% interval."""
     _fits(y, a)
     _fits(y, b)
     metric = METRICS[task][name]
     sign = 1.0 if metric.greater_is_better else -1.0
-    ones = np.ones(len(y))
-    value = sign * (metric.weighted(y, a, ones) - metric.weighted(y, b, ones))
-    error = _standard_error([metric.weighted(y, a, w) - metric.weighted(y, b, w) for w in _draws(len(y), seed, resamples)])
-    return value, value - Z95 * error, value + Z95 * error
+    value = sign * (metric.value(y, a) - metric.value(y, b)) if len(y) else math.nan
+    found = (
+        spread(sign * (metric.influence(y, a) - metric.influence(y, b)), clusters, metric.degrees(y) if metric.degrees else None)
+        if math.isfinite(value)
+        else Spread(math.nan, 0.0, 0.0, 0)
+    )
+    half = student(1 - (1 - LEVEL) / 2, found.degrees) * found.error if found.degrees >= 1 else math.nan
+    return Difference(value, found.error, found.degrees, value - half, value + half, len(y), found.groups)
 
 
-def by_slice(task: Task, y: Array, score: Array, values: Sequence[Any], name: str, *, seed: int = 0) -> list[dict[str, Any]]:
+def by_slice(
+    task: Task, y: Array, score: Array, values: Sequence[Any], name: str, *, clusters: Array | None = None
+) -> list[dict[str, Any]]:
     """A metric per value of a column, largest slices first; null is the slice `(missing)`.
 
     Returns:
         Rows of slice, n, metric, value, low, high, and `small` for slices of fewer than 30 rows.
     """
-    metric = METRICS[task][name]
     labels = np.array(["(missing)" if v is None else str(v) for v in values], dtype=object)
     unique, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     rows = []
     for index in np.argsort(-counts, kind="stable"):
         mask = inverse == index
-        part, truth = score[mask], y[mask]
-        value = metric.weighted(truth, part, np.ones(len(part)))
-        error = (
-            _standard_error([metric.weighted(truth, part, w) for w in _draws(len(part), seed, RESAMPLES // 2)])
-            if np.isfinite(value)
-            else float("nan")
-        )
+        found = measure(METRICS[task][name], y[mask], score[mask], clusters=None if clusters is None else clusters[mask])
+        small = bool(counts[index] < LEAST_SLICE_ROWS)
         rows.append(
             {
-                "slice": str(unique[index]), "n": int(counts[index]), "metric": name, "value": value,
-                "low": value - Z95 * error, "high": value + Z95 * error, "small": bool(counts[index] < LEAST_SLICE_ROWS),
+                "slice": str(unique[index]), "n": int(counts[index]), "metric": name, "value": found.value,
+                "low": found.low, "high": found.high, "small": small,
             }
         )  # fmt: skip
     return rows
 
 
-def _mean(values: Array, w: Array) -> float:
-    total = w.sum()
-    return float((values * w).sum() / total) if total > 0 else float("nan")
+def _placements(y: Array, score: Array) -> tuple[Array, Array]:
+    """Share of negatives below each positive, and of positives above each negative, ties counted half."""
+    positive, negative = score[y == 1], score[y != 1]
+    a, b = np.sort(positive), np.sort(negative)
+    below = (np.searchsorted(b, positive, "left") + np.searchsorted(b, positive, "right")) / (2 * max(len(b), 1))
+    above = 1 - (np.searchsorted(a, negative, "left") + np.searchsorted(a, negative, "right")) / (2 * max(len(a), 1))
+    return below, above
 
 
-def _draws(n: int, seed: int, resamples: int) -> list[Array]:
-    """Weights of a Poisson bootstrap. Large samples take fewer draws: their standard error is stable sooner."""
-    rng = np.random.default_rng(seed)
-    count = resamples if n <= 20_000 else max(50, resamples // 4)
-    return [rng.poisson(1.0, n).astype(np.float64) for _ in range(count)]
-
-
-def _standard_error(values: Sequence[float]) -> float:
-    finite = np.array([v for v in values if np.isfinite(v)])
-    return float(finite.std(ddof=1)) if len(finite) > 1 else float("nan")
+def _ranked(y: Array, score: Array) -> tuple[Array, Array, Array]:
+    """The rank of each row's score among the distinct ones, highest first; positives and rows scored as high or higher, per rank."""
+    _, at = np.unique(-score, return_inverse=True)
+    return at, np.cumsum(np.bincount(at, y)), np.cumsum(np.bincount(at)).astype(float)
 
 
 def _fits(y: Array, score: Array) -> None:

@@ -1,17 +1,29 @@
-"""Plots as PNG bytes: one function a picture, readable at 700 pixels, colour-blind safe (Okabe and Ito 2008)."""
+"""Pictures of an evaluation and a training set: one function a picture, colour-blind safe (Okabe and Ito 2008).
+
+A `Picture` is a PNG for Dagster and MLflow, or an SVG for the report, where its colours follow the page's theme.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from lakeloop.calibration import CalibrationBin
+    from lakeloop.importance import Importance
     from lakeloop.metrics import MetricValue
+    from lakeloop.thresholds import ThresholdRow
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+P = ParamSpec("P")
+BLUE, ORANGE, GREEN, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#7f7f7f", "#101010"
+THEMED = {BLUE: "var(--blue)", ORANGE: "var(--orange)", GREEN: "var(--green)", GREY: "var(--grey)", INK: "currentColor"}
+"""Colours that the page's theme sets."""
 WINDOW_COLOURS = {
     "train": BLUE,
     "validation": GREEN,
@@ -21,28 +33,90 @@ WINDOW_COLOURS = {
     "unlabelled": GREY,
     "after": "#F0E442",
 }
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.parse_math": False,  # names and values are shown as they are
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "xtick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.color": GREY,
+    "ytick.labelcolor": INK,
+}
 
 
-def _figure(columns: int = 1, height: float = 3.4) -> tuple[Any, Any]:
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure and what it shows, for those who can't see it."""
+
+    title: str
+    figure: Any
+
+    @property
+    def png(self) -> bytes:
+        """At 100 dots an inch, on white."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=100, facecolor="white")
+        return buffer.getvalue()
+
+    def svg(self, prefix: str) -> str:
+        """As an SVG element without a background, to stand in a page; `prefix` keeps its ids apart from those of others."""
+        import matplotlib
+        from markupsafe import escape
+
+        buffer = io.StringIO()
+        with matplotlib.rc_context({**_STYLE, "svg.hashsalt": prefix}):
+            self.figure.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None})
+        text = buffer.getvalue()
+        text = text[text.index("<svg") :]
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+        text = re.sub(r'<g id="[A-Za-z][\w.]*_\d+">', "<g>", text)
+        text = re.sub(r'(id="|url\(#|xlink:href="#)(?=[\w.])', rf"\g<1>{prefix}-", text)
+        for colour, themed in THEMED.items():
+            text = text.replace(colour, themed)
+        return re.sub(
+            r'<svg[^>]*?viewBox="([^"]*)"[^>]*>',
+            rf'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="\1" role="img" '
+            rf'aria-label="{escape(self.title)}">',
+            text,
+            count=1,
+        )
+
+
+def _styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+    """Draw in our style."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Picture:
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def _figure(columns: int = 1, height: float = 3.2, width: float = 6.4) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(alpha=0.25, linewidth=0.6)
+        ax.grid(color=GREY, alpha=0.25, linewidth=0.6)
+        ax.set_axisbelow(True)
     return figure, axes if columns > 1 else axes[0]
 
 
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
-
-
-def plot_rows_over_time(at: np.ndarray, split: np.ndarray) -> bytes:
+@_styled
+def plot_rows_over_time(at: np.ndarray, split: np.ndarray) -> Picture:
     """Rows per week, stacked by the window that they belong to."""
     figure, ax = _figure(height=2.6)
     weeks = at.astype("datetime64[W]")
@@ -55,25 +129,42 @@ def plot_rows_over_time(at: np.ndarray, split: np.ndarray) -> bytes:
             bottom += counted
     ax.set(title="Rows per week", ylabel="rows")
     ax.legend(ncols=4, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12))
-    return _png(figure)
+    return Picture("Rows per week, by window", figure)
 
 
-def plot_metric_comparison(values: Mapping[str, Sequence[MetricValue]], metric: str) -> bytes:
+def _intervals(ax: Any, rows: Sequence[tuple[float, float, float]], colours: Sequence[str], labels: Sequence[str]) -> None:
+    """Values with intervals, one a line, the first on top."""
+    places = np.arange(len(rows))[::-1]
+    for place, (value, low, high), colour in zip(places, rows, colours, strict=True):
+        spread = [[max(value - low, 0)], [max(high - value, 0)]] if np.isfinite(low) and np.isfinite(high) else None
+        ax.errorbar([value], [place], xerr=spread, fmt="o", markersize=5, capsize=3, color=colour)
+    ax.set_yticks(places, [_short(label) for label in labels])
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+
+
+def _short(text: str, most: int = 42) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@_styled
+def plot_metric_comparison(values: Mapping[str, Sequence[MetricValue]], metric: str) -> Picture:
     """One metric of the model, the champion and the baselines, with 95% intervals."""
-    figure, ax = _figure(height=2.2)
-    order = [who for who in ("constant", "linear", "champion", "candidate") if who in values]
-    for y, who in enumerate(order):
-        value = next(v for v in values[who] if v.name == metric)
-        spread = [[max(value.value - value.low, 0)], [max(value.high - value.value, 0)]] if np.isfinite(value.low) else None
-        ax.errorbar([value.value], [y], xerr=spread, fmt="o", capsize=4, color=ORANGE if who == "candidate" else BLUE)
-        ax.annotate(f"{value.value:.4f}", (value.value, y), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8)
-    ax.set_yticks(range(len(order)), ["this model" if who == "candidate" else who for who in order])
-    ax.set_ylim(-0.5, len(order) - 0.3)
-    ax.set(title=f"{metric} on the test window, 95% interval")
-    return _png(figure)
+    order = [who for who in ("candidate", "champion", "linear", "constant") if who in values]
+    figure, ax = _figure(height=0.9 + 0.38 * len(order))
+    found = [next(v for v in values[who] if v.name == metric) for who in order]
+    names = {"candidate": "this model", "linear": "linear model"}
+    _intervals(
+        ax,
+        [(v.value, v.low, v.high) for v in found],
+        [ORANGE if who == "candidate" else BLUE for who in order],
+        [f"{names.get(who, who)}  {v.value:.4f}" for who, v in zip(order, found, strict=True)],
+    )
+    ax.set_xlabel(f"{metric} on the test window, 95% interval")
+    return Picture(f"{metric} of this model beside others", figure)
 
 
-def plot_roc_pr(y: np.ndarray, score: np.ndarray) -> bytes:
+@_styled
+def plot_roc_pr(y: np.ndarray, score: np.ndarray) -> Picture:
     """ROC curve and precision over recall."""
     figure, (left, right) = _figure(2)
     order = np.argsort(-score, kind="stable")
@@ -85,62 +176,123 @@ def plot_roc_pr(y: np.ndarray, score: np.ndarray) -> bytes:
     right.axhline(float(np.mean(y)), color=GREY, linewidth=0.8, linestyle="--")
     right.plot((hits / max(hits[-1], 1))[step], (hits / seen)[step], color=BLUE)
     right.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
-    return _png(figure)
+    return Picture("ROC curve, and precision over recall", figure)
 
 
-def plot_calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> bytes:
-    """Observed rate over mean score, in bins of equal mass."""
-    figure, ax = _figure()
-    parts = [part for part in np.array_split(np.argsort(score, kind="stable"), bins) if len(part)]
-    mean = [float(score[part].mean()) for part in parts]
-    rate = np.array([float(y[part].mean()) for part in parts])
-    error = 1.96 * np.sqrt(rate * (1 - rate) / np.array([len(part) for part in parts]))
-    top = max([*mean, *(rate + error)]) * 1.05
-    ax.plot([0, top], [0, top], color=GREY, linewidth=0.8, linestyle="--", label="perfect")
-    ax.errorbar(mean, rate, yerr=error, fmt="o-", color=BLUE, capsize=3, label="this model, 95% interval")
-    ax.set(title="Calibration", xlabel="mean predicted probability", ylabel="observed rate")
-    ax.legend(frameon=False, fontsize=8)
-    return _png(figure)
+@_styled
+def plot_calibration(bins: Sequence[CalibrationBin], what: str) -> Picture:
+    """Mean outcome over mean prediction, in bins of equal mass, with 95% intervals; rows of perfect calibration lie on the line."""
+    figure, ax = _figure(height=3.8)
+    mean, rate = np.array([b.predicted for b in bins]), np.array([b.observed for b in bins])
+    low, high = np.array([b.low for b in bins]), np.array([b.high for b in bins])
+    ends = [float(np.nanmin([mean, rate])), float(np.nanmax([mean, rate]))]
+    ax.plot(ends, ends, color=GREY, linewidth=0.8, linestyle="--", label="perfect")
+    spread = np.nan_to_num(np.vstack([rate - low, high - rate]).clip(0))
+    ax.errorbar(mean, rate, yerr=spread, fmt="o-", markersize=5, color=BLUE, capsize=3, label="this model, 95% interval")
+    ax.set(xlabel=f"mean predicted {what}", ylabel=f"mean observed {what}")
+    ax.legend(frameon=False, fontsize=9)
+    return Picture("Observed over predicted, in ten bins", figure)
 
 
-def plot_score_histogram(y: np.ndarray, score: np.ndarray) -> bytes:
+@_styled
+def plot_score_histogram(y: np.ndarray, score: np.ndarray) -> Picture:
     """Distribution of scores by outcome."""
     figure, ax = _figure(height=2.6)
     edges = np.linspace(0, 1, 41)
     for value, colour, label in ((0, BLUE, "outcome 0"), (1, ORANGE, "outcome 1")):
-        ax.hist(score[y == value], bins=edges, density=True, alpha=0.6, color=colour, label=label)
-    ax.set(title="Predicted probability by outcome", xlabel="predicted probability", ylabel="density")
-    ax.legend(frameon=False, fontsize=8)
-    return _png(figure)
+        if (y == value).any():
+            ax.hist(score[y == value], bins=edges, density=True, alpha=0.55, color=colour, label=label)
+    ax.set(xlabel="predicted probability", ylabel="density")
+    ax.legend(frameon=False, fontsize=9)
+    return Picture("Distribution of predicted probabilities by outcome", figure)
 
 
-def plot_residuals(y: np.ndarray, score: np.ndarray) -> bytes:
+@_styled
+def plot_residuals(y: np.ndarray, score: np.ndarray) -> Picture:
     """Truth over prediction, and the distribution of errors."""
     figure, (left, right) = _figure(2)
     low, high = np.quantile(np.concatenate([y, score]), [0.005, 0.995])
-    left.hexbin(score, y, gridsize=40, extent=(float(score.min()), float(score.max()), low, high), bins="log", cmap="Blues", mincnt=1)
+    ends = (float(score.min()), float(max(score.max(), score.min() + 1e-9)))
+    left.hexbin(
+        score, y, gridsize=40, extent=(*ends, float(low), float(max(high, low + 1e-9))), bins="log", cmap="Blues", mincnt=1, rasterized=True
+    )  # fmt: skip
     left.plot([low, high], [low, high], color=ORANGE, linewidth=0.8, linestyle="--")
-    left.set(
-        title="Truth over prediction",
-        xlabel="predicted",
-        ylabel="observed",
-        xlim=(float(score.min()), float(score.max())),
-        ylim=(low, high),
-    )
+    left.set(title="Truth over prediction", xlabel="predicted", ylabel="observed", xlim=ends, ylim=(low, high))
     errors = score - y
     right.hist(np.clip(errors, *np.quantile(errors, [0.005, 0.995])), bins=60, color=BLUE)
     right.axvline(0, color=ORANGE, linewidth=0.8)
     right.set(title="Prediction less truth", xlabel="error", ylabel="rows")
-    return _png(figure)
+    return Picture("Truth over prediction, and the distribution of errors", figure)
 
 
-def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str, most: int = 20) -> bytes:
+@_styled
+def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str, most: int = 20) -> Picture:
     """A metric by slice with 95% intervals, largest slices first; small ones are grey."""
-    shown = [row for row in rows if np.isfinite(row["value"])][:most][::-1]
-    figure, ax = _figure(height=max(1.8, 0.24 * len(shown) + 1))
-    for y, row in enumerate(shown):
-        spread = [[max(row["value"] - row["low"], 0)], [max(row["high"] - row["value"], 0)]] if np.isfinite(row["low"]) else None
-        ax.errorbar([row["value"]], [y], xerr=spread, fmt="o", capsize=3, color=GREY if row["small"] else BLUE)
-    ax.set_yticks(range(len(shown)), [f"{row['slice']}  (n={row['n']:,})" for row in shown], fontsize=8)
-    ax.set(title=f"{metric} by {column}, 95% interval")
-    return _png(figure)
+    shown = [row for row in rows if np.isfinite(row["value"])][:most]
+    figure, ax = _figure(height=max(1.8, 0.24 * len(shown) + 0.9))
+    _intervals(
+        ax,
+        [(row["value"], row["low"], row["high"]) for row in shown],
+        [GREY if row["small"] else BLUE for row in shown],
+        [f"{row['slice']}  ({row['n']:,})" for row in shown],
+    )
+    ax.set_xlabel(f"{metric}, 95% interval")
+    return Picture(f"{metric} by {column}", figure)
+
+
+@_styled
+def plot_importance(found: Sequence[Importance], metric: str, most: int = 20) -> Picture:
+    """How much the metric loses when a feature is shuffled, with 95% intervals."""
+    shown = list(found[:most])
+    figure, ax = _figure(height=max(1.6, 0.26 * len(shown) + 0.8))
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    _intervals(
+        ax,
+        [(item.value, item.low, item.high) for item in shown],
+        [BLUE if not item.low <= 0 else GREY for item in shown],
+        [item.feature for item in shown],
+    )
+    ax.set_xlabel(f"loss of {metric} when shuffled, 95% interval")
+    return Picture("Permutation importance", figure)
+
+
+@_styled
+def plot_over_time(rows: Sequence[Mapping[str, Any]], metric: str, overall: float) -> Picture:
+    """A metric per week or day with 95% intervals, and over all."""
+    figure, ax = _figure(height=2.8)
+    places = np.array([np.datetime64(str(row["period"])) for row in rows])
+    value = np.array([row["value"] for row in rows], float)
+    spread = np.array([[row["value"] - row["low"], row["high"] - row["value"]] for row in rows], float).T
+    ax.axhline(overall, color=GREY, linewidth=0.8, linestyle="--", label="whole window")
+    ax.errorbar(places, value, yerr=np.nan_to_num(spread.clip(0)), fmt="o-", markersize=5, capsize=3, color=BLUE)
+    ax.xaxis.set_major_locator(_dates().AutoDateLocator(maxticks=8))
+    ax.xaxis.set_major_formatter(_dates().ConciseDateFormatter(ax.xaxis.get_major_locator()))
+    ax.set_ylabel(metric)
+    ax.legend(frameon=False, fontsize=9)
+    return Picture(f"{metric} over time", figure)
+
+
+@_styled
+def plot_thresholds(rows: Sequence[ThresholdRow], best: ThresholdRow | None) -> Picture:
+    """Precision, recall and share flagged by threshold; beside it the cost, where costs are given."""
+    priced = rows[0].cost is not None
+    figure, axes = _figure(2 if priced else 1)
+    left = axes[0] if priced else axes
+    at = [row.threshold for row in rows]
+    for name, colour in (("precision", BLUE), ("recall", ORANGE), ("flagged", GREEN)):
+        left.plot(at, [getattr(row, name) for row in rows], color=colour, label=name)
+    left.set(xlabel="threshold", ylabel="share", ylim=(0, 1.02))
+    left.legend(frameon=False, fontsize=9)
+    if priced:
+        axes[1].plot(at, [row.cost for row in rows], color=BLUE)
+        if best is not None:
+            axes[1].plot([best.threshold], [best.cost], "o", color=ORANGE, label=f"least at {best.threshold:g}")
+            axes[1].legend(frameon=False, fontsize=9)
+        axes[1].set(xlabel="threshold", ylabel="cost per row", ylim=(0, None))
+    return Picture("What a threshold does", figure)
+
+
+def _dates() -> Any:
+    import matplotlib.dates
+
+    return matplotlib.dates

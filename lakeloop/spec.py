@@ -325,19 +325,43 @@ class Split(Spec):
     gap: Duration = timedelta(0)
 
 
+class Costs(Spec):
+    """What a wrong decision costs, in any one unit; the report finds the threshold that costs least."""
+
+    false_positive: float = Field(ge=0)
+    false_negative: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _something_costs(self) -> Costs:
+        if not (self.false_positive or self.false_negative):
+            raise ValueError("wanted a cost above 0: with both at 0 every threshold is as good")
+        return self
+
+
 class Evaluation(Spec):
-    """What the report measures: the metric that decides, and the columns by which errors are sliced."""
+    """What the report measures: the metric that decides, and the columns by which errors are sliced.
+
+    `cluster` says which rows may depend on each other: `day` (of `predict_at`), or a key or feature; rows are taken as independent
+    without it. `costs` are those of a binary classification.
+    """
 
     primary: str
     slices: list[str] = Field(default_factory=list)
+    cluster: str | None = None
+    costs: Costs | None = None
 
 
 class Gate(Spec):
-    """Bounds on a metric; `max_drop` (for `champion`) bounds the loss of the primary metric against the champion."""
+    """Bounds on a metric; for `champion`, a bound on the loss of the primary metric against it.
+
+    A challenger is promoted when a loss of `max_drop` or more is ruled out, and so is being no better than a constant, each with a
+    probability of error of at most `error_rate` (0.05 unless said otherwise).
+    """
 
     min: float | None = None
     max: float | None = None
-    max_drop: float | None = None
+    max_drop: float | None = Field(default=None, ge=0)
+    error_rate: float | None = Field(default=None, gt=0, le=0.5)
     severity: Literal["blocking", "warning"] = "blocking"
 
 

@@ -13,6 +13,7 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
     from rich.console import Console
     from rich.table import Table
 
+    from lakeloop.verdicts import GOOD_OUTCOMES
     from resources.lake import WHOLE, Lake, TableKey
 
     states = Lake(settings.lake_url).states()
@@ -24,7 +25,7 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
         parts = states[key]
         newest = max(parts.values(), key=lambda s: (s.at is not None, s.at))
         checks = parts.get("source", newest).value.get("checks") or {}
-        passed = sum(1 for outcome in checks.values() if outcome[0] == "passed")
+        passed = sum(1 for outcome in checks.values() if outcome[0] in GOOD_OUTCOMES)
         rows = sum(s.rows for s in parts.values())
         took = seconds.get(key.path)
         told = f"{passed} of {len(checks)}" if checks else "-"

@@ -11,6 +11,8 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import Expectation
 
 Outcome = Literal["passed", "failed", "could_not_run"]
+GOOD_OUTCOMES = ("passed", "clean", "not_applicable")
+"""Outcomes that pass a check: of an expectation or gate, and of a model check."""
 MOST_EXAMPLES = 20
 
 

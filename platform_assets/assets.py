@@ -16,7 +16,7 @@ from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.personal import message_of, touches_personal, where_raised
 from lakeloop.spec import Expectation, Partitions, ViewSpec, WorkflowSpec
-from lakeloop.verdicts import check_names
+from lakeloop.verdicts import GOOD_OUTCOMES, check_names
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import features
 from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table
@@ -38,11 +38,12 @@ Run = Callable[[Platform, Sequence[str]], StageResult]
 
 @dataclass(frozen=True)
 class Check:
-    """One asset check of a stage: its name, whether it stops what follows, and what it says."""
+    """One asset check of a stage: its name, whether it stops what follows, what it says, and where its documentation is."""
 
     name: str
     blocking: bool
     description: str
+    documentation: str = ""
 
     @staticmethod
     def of(expectations: Sequence[Expectation]) -> list[Check]:
@@ -226,6 +227,8 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], part
     for check in checks:
         outcome, message = ([*list(result.checks.get(check.name, ("could_not_run", "no result"))), ""])[:2]
         metadata: dict[str, Any] = {"outcome": outcome}
+        if check.documentation:
+            metadata["documentation"] = check.documentation
         if message:
             metadata["message"] = str(message)
         if result.fresh:
@@ -242,13 +245,13 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], part
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=check.name,
-            passed=outcome == "passed",
+            passed=outcome in GOOD_OUTCOMES,
             severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
             metadata=metadata,
             description=str(message)[:500] or None,
         )
     if result.refused:
-        failed = [f"{name}: {outcome[1]}" for name, outcome in result.checks.items() if outcome[0] != "passed"]
+        failed = [f"{name}: {outcome[1]}" for name, outcome in result.checks.items() if outcome[0] not in GOOD_OUTCOMES]
         raise dg.Failure(
             description=f"{key.to_user_string()} was not published: {result.refused}. " + "; ".join(failed), allow_retries=False
         )

@@ -14,9 +14,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     from mlflow.server.fastapi_app import app
 
+    from resources.report_page import ReportPages
     from resources.web_guard import HostAndOriginGuard
 
-    return HostAndOriginGuard(app)
+    return HostAndOriginGuard(ReportPages(app))
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import Conflict
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+REPORT_TAG = "lakeloop.report"
 
 
 class Registry:
@@ -66,6 +69,18 @@ class Registry:
     def set_tag(self, name: str, version: str, key: str, value: str) -> None:
         """Tag a version, so that it can be searched by it."""
         self.client.set_model_version_tag(name, version, key, value)
+
+    def attach_report(self, name: str, version: str, url: str, page: str) -> None:
+        """Hang a report on a version: the page among its model's artifacts, its address in a tag and in the description."""
+        client = self.client
+        model_id = client.get_model_version(name, version).model_id
+        if model_id:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, "report.html")
+                file.write_text(page, encoding="utf-8")
+                client.log_model_artifact(model_id, str(file), "evaluation")
+        client.set_model_version_tag(name, version, REPORT_TAG, url)
+        client.update_model_version(name, version, f"[Evaluation report]({url})")
 
 
 def _quoted(name: str) -> str:

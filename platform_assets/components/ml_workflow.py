@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from lakeloop.check_kinds import KINDS
 from lakeloop.personal import personal_columns
 from lakeloop.project import Located, Project
 from lakeloop.spec import WorkflowSpec
@@ -55,8 +56,9 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 checks=[
                     Check(name, False, f"gate on {name}: {gate.model_dump(exclude_none=True)}")
                     for name, gate in evaluations.metric_gates(spec).items()
-                ],
-                description="How good the model version is on later time that it wasn't trained on, beside champion and baselines.",
+                ]
+                + [Check(kind.name, False, f"{kind.meaning} See {kind.anchor}", kind.anchor) for kind in KINDS.values()],
+                description="How good the model version is on later time that it wasn't trained on, beside champion and baselines; the page `report` tells it all.",
                 kinds={"mlflow", "greatexpectations"},
                 code_version=evaluations.CODE_VERSION,
             ),

@@ -1,6 +1,7 @@
 """evaluations: how good a model version is on later time that it wasn't trained on, beside baselines and the champion.
 
-Everything is a row of `reports/metrics` and `reports/slices`; the gates are Great Expectations on the metrics.
+What is found is computed by `lakeloop.assessment` and told by `lakeloop.evaluation_report`; its numbers are rows of `reports/*`, its page hangs
+on the MLflow model version. The gates are Great Expectations on the metrics.
 """
 
 from __future__ import annotations
@@ -11,28 +12,35 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lakeloop.decisions import ERROR_RATE
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
+from lakeloop.personal import personal_columns
 from lakeloop.spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.lookup import feature_names, join_features
 from platform_assets.stages.models import fit_rows
-from platform_assets.stages.training_set import LABEL, SPLIT
+from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from lakeloop.assessment import Assessment, Question
+    from lakeloop.evaluation_report import Subject
     from lakeloop.metrics import MetricValue
+    from lakeloop.model_checks import Overlap
     from lakeloop.project import Located
     from resources.model_format import ServableModel
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 CHAMPION_GATE = "champion"
-METRICS_TABLE, SLICES_TABLE = "reports/metrics", "reports/slices"
-LEAST_COMMON_ROWS = 100
-"""Fewer rows than this say nothing about which of two models is better."""
+BY_DAY = "day"
+FIT_SAMPLE = 20_000
+"""Rows that were fitted on and are scored again, for the checks that compare with them."""
+REFIT_SAMPLE = 5_000
+"""Test rows that refits by seed are scored on."""
 
 
 def metric_gates(spec: WorkflowSpec) -> dict[str, Gate]:
@@ -77,19 +85,23 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
 
 
 def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
-    """Score the test window with the model, the champion and two baselines; judge the gates; write the report's rows.
+    """Score the test window with the model, the champion and two baselines; judge the gates; write the report and its rows.
 
-    The gates' outcome is evidence, not an error: a model that fails one is evaluated, and then not promoted.
+    What gates and checks find is evidence, not an error: a model that fails a gate is evaluated, and then not promoted.
 
     Raises:
         NotPublished: there is no model.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from lakeloop.frames import feature_frame, feature_kinds
-    from lakeloop.metrics import METRICS, by_slice, evaluate, paired_difference
-    from lakeloop.pipelines import baseline_scores, constant_scores
+    from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, assess
+    from lakeloop.evaluation_report import evaluation_report
+    from lakeloop.metrics import METRICS
+    from lakeloop.report import render
+    from platform_assets.stages.evaluation_tables import write_tables
     from resources.model_format import load_model
     from resources.quality import gate_suite
+    from resources.registry import Registry
+    from resources.report_page import ARTIFACT, report_url
 
     spec, key = located.spec, key_of("evaluations", located)
     states = platform.lake.states() if states is None else states
@@ -109,91 +121,135 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         )
 
     name, version = model_state.value["name"], model_state.value["version"]
+    champion, primary = opponent(states, located), spec.evaluation.primary
     model = load_model(f"models:/{name}/{version}", platform.settings.tracking_uri)
-    names = list(model_state.value["features"])
-    table = platform.lake.read((training_key, int(model_state.value["training_set"])))
-    test = _only(table, "test")
-    truth = test[LABEL].to_numpy()
-    scores = {"candidate": model.predict(feature_frame(test, names))}
-    fitted = fit_rows(platform.lake, training_key, training, names)
-    scores["constant"] = constant_scores(fitted[LABEL].to_numpy(), spec.task, test.num_rows)
-    scores["linear"] = baseline_scores(
-        feature_frame(fitted, names), fitted[LABEL].to_numpy(), feature_frame(test, names), feature_kinds(table.schema, names), spec.task
-    )
-    values = {who: evaluate(spec.task, truth, score, seed=spec.model.seed) for who, score in scores.items()}
+    rival = load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri) if champion else None
+    question = _question(platform, located, model, rival, states)
+    found = assess(question)
 
-    champion, comparison, common = opponent(states, located), None, None
-    if champion:
-        rival = load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri)
-        common, rows = _unseen_by(rival, test, spec.predict_at)
-        if rows.num_rows >= LEAST_COMMON_ROWS:
-            rival_scores = rival.predict(
-                feature_frame(_with_features(platform, located, rows, rival, states), feature_names(rival.feature_spec))
-            )
-            values["champion"] = evaluate(spec.task, truth[common], rival_scores, seed=spec.model.seed)
-            ours = scores["candidate"][common]
-            difference = paired_difference(spec.task, spec.evaluation.primary, truth[common], ours, rival_scores, seed=spec.model.seed)
-            comparison = {"difference": difference[0], "low": difference[1], "high": difference[2], "rows": int(rows.num_rows)}
-
-    own = {value.name: value.value for value in values["candidate"]}
+    own = {value.name: value.value for value in found.values[CANDIDATE]}
     gate_results = gate_suite(own, metric_gates(spec))
-    checks = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in gate_results}
-    slices = [
-        {"slice_by": column, **row}
-        for column in spec.evaluation.slices
-        for row in by_slice(
-            spec.task, truth, scores["candidate"], test[_slice_column(test, column, names)].to_pylist(), spec.evaluation.primary
-        )
-    ]
+    checks: dict[str, Any] = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in gate_results}
+    gates = {r.name: (r.outcome, r.message, r.wanted, f"{own.get(r.name, float('nan')):.4f}") for r in gate_results}
+    checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
     now = datetime.now(UTC)
     window = "/".join(training.value["windows"]["test"])
+    facts = _facts(located, training, model_state)
+    previous = _previous(done, version)
+    subject = _subject(platform, located, training, model_state, version, champion, facts, previous, gates, question, now)
+    page = render(evaluation_report(subject, question, found))
     shared = {
-        "domain": located.domain,
-        "workflow": spec.name,
-        "version": version,
-        "segment": None,
-        "window": window,
-        "at": now,
-        "run_id": platform.run_id,
-    }
-    _write_reports(platform, wanted, shared, values, slices, champion)
+        "domain": located.domain, "workflow": spec.name, "version": version, "window": window, "at": now, "run_id": platform.run_id,
+        "evaluation": wanted,
+    }  # fmt: skip
+    write_tables(platform.lake, shared, primary, champion, found)
 
-    primary = spec.evaluation.primary
-    pictures = _pictures(spec, truth, scores, values, slices, training)
+    pictures = _pictures(spec, question, found)
+    registry = Registry(platform.settings.tracking_uri)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         run.log_metrics({f"test_{name}": value for name, value in own.items() if value == value})
         for title, png in pictures.items():
             run.log_image(png, f"evaluation/{title}.png")
-        run.log_text(markdown_table(_metric_rows(values)), "evaluation/metrics.md")
+        run.log_text(markdown_table(_metric_rows(found.values)), "evaluation/metrics.md")
+        run.log_text(page, ARTIFACT)
+        url = report_url(platform.settings.tracking_uri, run.run_id)
+        registry.attach_report(name, version, url, page)
+    comparison, skill = found.differences.get(CHAMPION), found.differences[CONSTANT]
     value = {
         "version": version,
         "name": name,
         "metrics": own,
-        "intervals": {v.name: [v.low, v.high] for v in values["candidate"]},
-        "baselines": {who: {v.name: v.value for v in listed} for who, listed in values.items() if who != "candidate"},
+        "intervals": {v.name: [v.low, v.high] for v in found.values[CANDIDATE]},
+        "baselines": {who: {v.name: v.value for v in listed} for who, listed in found.values.items() if who != CANDIDATE},
         "champion": champion,
-        "comparison": comparison,
+        "comparison": comparison.record() if comparison else None,
+        "skill": skill.record(),
         "checks": checks,
-        "rows": test.num_rows,
+        "rows": len(question.test.y),
         "window": window,
         "greater_is_better": METRICS[spec.task][primary].greater_is_better,
+        "report": url,
+        "facts": facts,
+        "previous": previous,
     }
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, test.num_rows, value=value)], run_id=platform.run_id)
+    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, len(question.test.y), value=value)], run_id=platform.run_id)
     return StageResult(
         wanted,
-        rows=test.num_rows,
+        rows=len(question.test.y),
         checks=checks,
         metadata={
+            "report": dg.MetadataValue.url(url),
             "model_version": version,
             "training_set_version": training.version,
             primary: own[primary],
-            "metrics": dg.MetadataValue.md(markdown_table(_metric_rows(values))),
-            "slices": dg.MetadataValue.md(markdown_table([dict(row.items()) for row in slices[:50]])),
+            "metrics": dg.MetadataValue.md(markdown_table(_metric_rows(found.values))),
+            "model_checks": dg.MetadataValue.md(
+                markdown_table([{"check": c.kind.name, "outcome": c.outcome, "what was seen": c.message} for c in found.checks])
+            ),
+            "slices": dg.MetadataValue.md(markdown_table([dict(row.items()) for row in found.slices[:50]])),
             "champion": champion or "none",
-            **({"against_champion": dg.MetadataValue.json(comparison)} if comparison else {}),
+            **({"against_champion": dg.MetadataValue.json(comparison.record())} if comparison else {}),
             "test_window": " to ".join(f"{datetime.fromisoformat(end):%Y-%m-%d %H:%M}" for end in training.value["windows"]["test"]),
             "plots": figures(pictures),
         },
+    )
+
+
+def _question(
+    platform: Platform, located: Located[WorkflowSpec], model: ServableModel, rival: ServableModel | None, states: States
+) -> Question:
+    """Read the rows, score them with every model, and say what is to be found."""
+    import numpy as np
+
+    from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Question, Rows
+    from lakeloop.frames import feature_frame, feature_kinds
+    from lakeloop.metrics import METRICS
+    from lakeloop.pipelines import baseline_scores, constant_scores, seed_refits
+
+    spec = located.spec
+    model_value = states[key_of("models", located)][WHOLE].value
+    training_key = key_of("training_sets", located)
+    training, names = states[training_key][WHOLE], list(model_value["features"])
+    table = platform.lake.read((training_key, int(model_value["training_set"])))
+    kinds = feature_kinds(table.schema, names)
+    test = _only(table, "test")
+    fitted = fit_rows(platform.lake, training_key, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
+    test_frame, fit_frame = feature_frame(test, names), feature_frame(fitted, names)
+    y, fit_y = test[LABEL].to_numpy(), fitted[LABEL].to_numpy()
+    scores = {CANDIDATE: model.predict(test_frame), CONSTANT: constant_scores(fit_y, spec.task, len(y), spec.evaluation.primary)}
+    scores[LINEAR] = baseline_scores(fit_frame, fit_y, test_frame, kinds, spec.task)
+    if rival is not None:
+        common, rows = _unseen_by(rival, test, spec.predict_at)
+        scores[CHAMPION] = np.full(len(y), np.nan)
+        if rows.num_rows:
+            own = _with_features(platform, located, rows, rival, states)
+            scores[CHAMPION][common] = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
+    picked = np.unique(np.linspace(0, len(fit_y) - 1, min(len(fit_y), FIT_SAMPLE)).astype(int))
+    sample = fit_frame.iloc[picked].reset_index(drop=True)
+    fit = Rows(
+        y=fit_y[picked],
+        at=_times(fitted[spec.predict_at])[picked],
+        frame=sample,
+        scores={CANDIDATE: model.predict(sample), CONSTANT: np.full(len(picked), scores[CONSTANT][0])},
+        known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
+    )
+    some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
+    refits = seed_refits(spec.model, kinds, spec.task, fit_frame, fit_y, test_frame.iloc[some])
+    sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
+    return Question(
+        task=spec.task,
+        primary=spec.evaluation.primary,
+        predict=model.predict,
+        test=Rows(y=y, at=_times(test[spec.predict_at]), frame=test_frame, scores=scores, slices=sliced),
+        fit=fit,
+        test_start=np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us"),
+        overlap=_overlap(fitted, test, spec.keys),
+        champion=rival.version if rival else None,
+        refits=None if refits is None else [METRICS[spec.task][spec.evaluation.primary].value(y[some], score) for score in refits],
+        clusters=_clusters(spec, test, names),
+        costs=spec.evaluation.costs,
+        hidden=personal_columns(platform.project, "training_sets", located),
+        seed=spec.model.seed,
     )
 
 
@@ -201,6 +257,34 @@ def _only(table: pa.Table, split: str) -> pa.Table:
     import pyarrow.compute as pc
 
     return table.filter(pc.equal(table[SPLIT], split))
+
+
+def _times(column: pa.ChunkedArray) -> np.ndarray:
+    return column.to_numpy().astype("datetime64[us]")
+
+
+def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
+    """Which test rows have all their keys in common with a row that was fitted on."""
+    import numpy as np
+    import pandas as pd
+
+    from lakeloop.model_checks import Overlap
+
+    known, asked = (pd.util.hash_pandas_object(rows.select(keys).to_pandas(), index=False).to_numpy() for rows in (fitted, test))
+    unique = np.unique(known)
+    return Overlap(np.isin(asked, unique), len(unique) < len(known))
+
+
+def _clusters(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
+    """Codes of the rows that may depend on each other, as the workflow says."""
+    from lakeloop.intervals import codes
+
+    by = spec.evaluation.cluster
+    if by is None:
+        return None
+    if by == BY_DAY:
+        return codes(_times(test[spec.predict_at]).astype("datetime64[D]"))
+    return codes(test[_slice_column(test, by, names)].to_pandas().astype(str).to_numpy(dtype=str))
 
 
 def _slice_column(test: pa.Table, column: str, names: list[str]) -> str:
@@ -246,60 +330,100 @@ def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]
     return rows
 
 
-def _write_reports(
+def _facts(located: Located[WorkflowSpec], training: PartitionState, model: PartitionState) -> dict[str, Any]:
+    """What a version was made of, to be compared with the next one."""
+    spec = located.spec
+    return {
+        "training set": training.version,
+        "rows fitted": model.rows,
+        "windows": {name: f"{start[:16]} to {end[:16]}" for name, (start, end) in training.value["windows"].items()},
+        "features": list(model.value["features"]),
+        "model": {"pipeline": spec.model.pipeline or spec.model.estimator, "seed": spec.model.seed, **spec.model.params},
+        "read from": dict(training.value["inputs"]),
+    }
+
+
+def _previous(done: PartitionState | None, version: str) -> dict[str, Any] | None:
+    """Version and facts of the version that was evaluated before this one."""
+    if done is None or "facts" not in done.value:
+        return None
+    if done.value["version"] == version:
+        return done.value.get("previous")
+    return {"version": done.value["version"], "facts": done.value["facts"]}
+
+
+def _subject(
     platform: Platform,
-    wanted: str,
-    shared: Mapping[str, Any],
-    values: Mapping[str, list[MetricValue]],
-    slices: list[dict[str, Any]],
-    champion: str | None,
-) -> None:
-    import pyarrow as pa
-
-    moment = pa.timestamp("us", tz="UTC")
-    common = [
-        ("domain", pa.string()), ("workflow", pa.string()), ("version", pa.string()), ("segment", pa.string()),
-        ("window", pa.string()), ("at", moment), ("run_id", pa.string()), ("evaluation", pa.string()),
-    ]  # fmt: skip
-    numbers = [("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64()), ("n", pa.int64())]
-    metric_schema = pa.schema([*common, ("slice", pa.string()), ("model", pa.string()), ("metric", pa.string()), *numbers])
-    rows = [
-        {
-            **shared, "evaluation": wanted, "slice": None, "model": who if who != "champion" else f"champion:{champion}", "metric": v.name,
-            "value": v.value, "low": v.low, "high": v.high, "n": v.n,
-        }
-        for who, listed in values.items()
-        for v in listed
-    ]  # fmt: skip
-    by = ["domain", "workflow"]
-    platform.lake.append(METRICS_TABLE, pa.Table.from_pylist(rows, schema=metric_schema), partition_by=by, once=f"metrics:{wanted}")
-    slice_schema = pa.schema([*common, ("slice_by", pa.string()), ("slice", pa.string()), ("metric", pa.string()), *numbers])
-    listed = [
-        {**shared, "evaluation": wanted, **{name: row.get(name) for name in ("slice_by", "slice", "metric", "value", "low", "high", "n")}}
-        for row in slices
-    ]
-    platform.lake.append(SLICES_TABLE, pa.Table.from_pylist(listed, schema=slice_schema), partition_by=by, once=f"slices:{wanted}")
-
-
-def _pictures(
-    spec: WorkflowSpec,
-    truth: np.ndarray,
-    scores: Mapping[str, np.ndarray],
-    values: Mapping[str, list[MetricValue]],
-    slices: list[dict[str, Any]],
+    located: Located[WorkflowSpec],
     training: PartitionState,
-) -> dict[str, bytes]:
-    from lakeloop import plots
+    model: PartitionState,
+    version: str,
+    champion: str | None,
+    facts: Mapping[str, Any],
+    previous: Mapping[str, Any] | None,
+    gates: Mapping[str, tuple[str, str, str, str]],
+    question: Question,
+    now: datetime,
+) -> Subject:
+    """What the page tells beside what was found."""
+    from lakeloop.changes import what_changed
+    from lakeloop.evaluation_report import Subject
+    from lakeloop.project import feature_columns, resolve_view
 
-    found = {"metric_comparison": plots.plot_metric_comparison(values, spec.evaluation.primary)}
+    spec = located.spec
+    bound = spec.gates.get(CHAMPION_GATE)
+    described = {
+        c.output: " ".join(filter(None, [c.description, f"[{c.unit}]" if c.unit else ""]))
+        for c in feature_columns(platform.project, located)
+    }
+    label = resolve_view(platform.project, located, spec.label.view).spec.columns.get(spec.label.column)
+    params = ", ".join(f"{name} {value}" for name, value in spec.model.params.items())
+    where = f"domain = '{located.domain}' AND workflow = '{spec.name}' AND version = '{version}'"
+    return Subject(
+        name=spec.name,
+        domain=located.domain,
+        environment=platform.settings.environment,
+        version=version,
+        description=spec.description,
+        owners=spec.owners,
+        label=f"{spec.label.view}.{spec.label.column}",
+        unit=label.unit if label else None,
+        predict_at=spec.predict_at,
+        fitted_rows=model.rows,
+        windows={name: (ends[0], ends[1]) for name, ends in training.value["windows"].items()},
+        window_rows=training.value["rows"],
+        inputs=training.value["inputs"],
+        training_set=training.version,
+        features={name: described.get(name, "") for name in model.value["features"]},
+        pipeline=f"{spec.model.pipeline or spec.model.estimator}{f' ({params})' if params else ''}",
+        cluster=spec.evaluation.cluster,
+        gates=gates,
+        champion=champion,
+        margin=bound.max_drop if bound else None,
+        error_rate=(bound.error_rate if bound else None) or ERROR_RATE,
+        previous=previous["version"] if previous else None,
+        changes=what_changed(previous["facts"], facts) if previous else (),
+        made_at=f"{now:%Y-%m-%d %H:%M} UTC",
+        query=f"SELECT * FROM reports.metrics WHERE {where}; likewise slices, comparisons, importance, calibration, thresholds, over_time, "
+        "weak_slices and model_checks.",
+    )
+
+
+def _pictures(spec: WorkflowSpec, question: Question, found: Assessment) -> dict[str, bytes]:
+    """The pictures that Dagster and MLflow show; the page has them all."""
+    from lakeloop import plots
+    from lakeloop.assessment import CANDIDATE
+
+    test, primary = question.test, spec.evaluation.primary
+    drawn = {"metric_comparison": plots.plot_metric_comparison(found.values, primary)}
     if spec.task == "binary_classification":
-        found["roc_and_precision_recall"] = plots.plot_roc_pr(truth, scores["candidate"])
-        found["calibration"] = plots.plot_calibration(truth, scores["candidate"])
-        found["score_distribution"] = plots.plot_score_histogram(truth, scores["candidate"])
+        drawn["roc_and_precision_recall"] = plots.plot_roc_pr(test.y, test.scores[CANDIDATE])
+        drawn["calibration"] = plots.plot_calibration(found.calibration, "probability")
     else:
-        found["residuals"] = plots.plot_residuals(truth, scores["candidate"])
+        drawn["residuals"] = plots.plot_residuals(test.y, test.scores[CANDIDATE])
+    drawn["importance"] = plots.plot_importance(found.importance, primary)
     for column in spec.evaluation.slices:
-        rows = [row for row in slices if row["slice_by"] == column]
+        rows = [row for row in found.slices if row["slice_by"] == column]
         if rows:
-            found[f"by_{column}"] = plots.plot_slices(rows, column, spec.evaluation.primary)
-    return found
+            drawn[f"by_{column}"] = plots.plot_slices(rows, column, primary)
+    return {title: picture.png for title, picture in drawn.items()}

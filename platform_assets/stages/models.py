@@ -128,11 +128,11 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
 
 
 def fit_rows(lake: Lake, key: TableKey, training: PartitionState, names: list[str]) -> pa.Table:
-    """The rows of a training set that a model is fitted on."""
+    """The rows of a training set that a model is fitted on, with some of its columns, the label and the split."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = lake.read((key, training.version), columns=[*names, LABEL, SPLIT])
+    table = lake.read((key, training.version), columns=list(dict.fromkeys([*names, LABEL, SPLIT])))
     return table.filter(pc.is_in(table[SPLIT], value_set=pa.array(FIT_SPLITS)))
 
 

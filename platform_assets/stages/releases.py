@@ -18,7 +18,7 @@ from resources.lake import WHOLE, PartitionState
 if TYPE_CHECKING:
     from lakeloop.project import Located
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 DECISIONS_TABLE = "reports/decisions"
 PROMOTED = "model_is_promoted"
 """The check that says whether the newest model is the champion; a warning, because a refusal is an answer and not an accident."""
@@ -82,6 +82,7 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
         facts["checks"],
         facts["champion"],
         facts["comparison"],
+        facts.get("skill"),
     )
     decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
 

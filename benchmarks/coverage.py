@@ -1,0 +1,183 @@
+"""How often the 95% intervals hold the truth, over simulated data whose truth is known; writes the table of docs/intervals.md.
+
+Run `python -m benchmarks.coverage` (some minutes); `--repeats 500` for a look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lakeloop.metrics import METRICS, measure, paired_difference
+from lakeloop.spec import Task
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "intervals.md"
+BEGIN, END = "<!-- coverage: written by `python -m benchmarks.coverage` -->", "<!-- end of coverage -->"
+TRUTH_ROWS = 4_000_000
+Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+
+
+@dataclass(frozen=True)
+class World:
+    """A way to draw truth, score and clusters."""
+
+    name: str
+    task: Task
+    sizes: tuple[int, ...]
+    draw: Draw
+
+
+def calibrated(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, None]:
+    """A quarter positive, scores that are the true probabilities."""
+    p = 1 / (1 + np.exp(-rng.normal(-1.3, 1.0, n)))
+    return (rng.random(n) < p).astype(float), p, None
+
+
+def overconfident(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, None]:
+    """The same, with scores too far from one half."""
+    z = rng.normal(-1.3, 1.0, n)
+    return (rng.random(n) < 1 / (1 + np.exp(-z))).astype(float), 1 / (1 + np.exp(-1.7 * z)), None
+
+
+def rare(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, None]:
+    """One in twenty positive, scores a little too high."""
+    z = rng.normal(-3.5, 1.0, n)
+    return (rng.random(n) < 1 / (1 + np.exp(-z))).astype(float), 1 / (1 + np.exp(-z - 0.4)), None
+
+
+def by_day(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sixty days, each good or bad as a whole, which no score knows."""
+    day = np.arange(n) * 60 // n
+    z = rng.normal(-1.3, 1.0, n)
+    y = rng.random(n) < 1 / (1 + np.exp(-(z + rng.normal(0, 0.5, 60)[day])))
+    return y.astype(float), 1 / (1 + np.exp(-z)), day
+
+
+def normal_errors(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, None]:
+    """Half the variance explained, errors normal."""
+    score = rng.normal(0, 1, n)
+    return score + rng.normal(0.1, 1, n), score, None
+
+
+def skewed_errors(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, None]:
+    """Errors with a long tail to one side, larger where the prediction is (as delays and amounts have)."""
+    score = rng.normal(0, 1, n)
+    return score + (rng.gamma(1.5, 1.0, n) - 1.5) * np.exp(0.3 * score), score, None
+
+
+def errors_by_day(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sixty days with an error in common."""
+    day = np.arange(n) * 60 // n
+    score = rng.normal(0, 1, n)
+    return score + rng.normal(0, 1, n) + rng.normal(0, 0.4, 60)[day], score, day
+
+
+WORLDS = (
+    World("calibrated", "binary_classification", (200, 1000, 5000), calibrated),
+    World("overconfident", "binary_classification", (200, 1000, 5000), overconfident),
+    World("rare positives", "binary_classification", (5000, 20000), rare),
+    World("60 days", "binary_classification", (3000, 12000), by_day),
+    World("normal errors", "regression", (200, 1000, 5000), normal_errors),
+    World("skewed errors", "regression", (200, 1000, 5000), skewed_errors),
+    World("60 days", "regression", (3000, 12000), errors_by_day),
+)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often an interval held the truth."""
+
+    world: str
+    metric: str
+    rows: int
+    clustered: bool
+    truth: float
+    share: float
+    width: float
+
+
+def truths(world: World) -> dict[str, float]:
+    """The metrics of so many rows that what is left to chance doesn't matter; days are drawn again and again."""
+    rng, metrics = np.random.default_rng(2**31), METRICS[world.task]
+    parts = [world.draw(rng, 12_000) for _ in range(TRUTH_ROWS // 12_000)]
+    y, score = (np.concatenate([part[index] for part in parts]) for index in (0, 1))
+    return {name: metric.value(y, score) for name, metric in metrics.items()}
+
+
+def coverage(world: World, repeats: int, seed: int = 0) -> Iterator[Coverage]:
+    """Draw again and again, and count."""
+    truth = truths(world)
+    # Scores that are the true probabilities have no calibration error; a large sample shows a little.
+    if world.draw is calibrated:
+        truth["calibration_error"] = 0.0
+    for n in world.sizes:
+        rng = np.random.default_rng([seed, n])
+        held = dict.fromkeys(truth, 0)
+        width = dict.fromkeys(truth, 0.0)
+        for _ in range(repeats):
+            y, score, clusters = world.draw(rng, n)
+            for name, metric in METRICS[world.task].items():
+                found = measure(metric, y, score, clusters=clusters)
+                held[name] += found.low <= truth[name] <= found.high
+                width[name] += found.high - found.low if math.isfinite(found.high) else 0.0
+        for name in truth:
+            yield Coverage(world.name, name, n, clusters is not None, truth[name], held[name] / repeats, width[name] / repeats)
+
+
+def difference_coverage(repeats: int, seed: int = 0) -> Iterator[Coverage]:
+    """The same for differences of two models on the same rows, one a little noisier."""
+
+    def draw(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        y, p, _ = calibrated(rng, n)
+        z = np.log(p / (1 - p))
+        return y, p, 1 / (1 + np.exp(-(z + rng.normal(0, 0.5, n))))
+
+    big = np.random.default_rng(2**31)
+    y, a, b = draw(big, TRUTH_ROWS)
+    for name in ("roc_auc", "log_loss", "brier"):
+        metric = METRICS["binary_classification"][name]
+        truth = (1 if metric.greater_is_better else -1) * (metric.value(y, a) - metric.value(y, b))
+        for n in (200, 1000, 5000):
+            rng, held, width = np.random.default_rng([seed, n]), 0, 0.0
+            for _ in range(repeats):
+                found = paired_difference("binary_classification", name, *draw(rng, n))
+                held += found.low <= truth <= found.high
+                width += found.high - found.low
+            yield Coverage("two models", f"{name}, difference", n, False, truth, held / repeats, width / repeats)
+
+
+def table(rows: list[Coverage]) -> str:
+    """As Markdown."""
+    lines = ["| data | metric | rows | truth | coverage | mean width |", "|---|---|--:|--:|--:|--:|"]
+    lines += [
+        f"| {r.world} | `{r.metric.split(',')[0]}`{', difference' if ',' in r.metric else ''} | {r.rows:,} | {r.truth:.4f} | {r.share:.1%} | {r.width:.4f} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Simulate, print, and write the table into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=4_000)
+    parser.add_argument("--no-write", action="store_true")
+    args = parser.parse_args()
+    rows = [row for world in WORLDS for row in coverage(world, args.repeats)]
+    rows += list(difference_coverage(args.repeats))
+    text = table(rows)
+    print(text)
+    print(f"\nwithin a point of 95%: {sum(abs(r.share - 0.95) <= 0.01 for r in rows)} of {len(rows)}")
+    if not args.no_write:
+        page = PAGE.read_text()
+        head, rest = page.split(BEGIN)
+        note = f"{args.repeats:,} draws a row; chance alone moves a share by {1.96 * math.sqrt(0.95 * 0.05 / args.repeats):.2%} either way."
+        PAGE.write_text(f"{head}{BEGIN}\n{note}\n\n{text}\n{END}{rest.split(END)[1]}")
+
+
+if __name__ == "__main__":
+    main()

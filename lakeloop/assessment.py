@@ -1,0 +1,223 @@
+"""Everything that is found of a model version on its test rows, as one frozen record. Pure: scores and rows in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lakeloop import model_checks as checks
+from lakeloop.calibration import CalibrationBin, calibration_curve
+from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
+from lakeloop.intervals import codes
+from lakeloop.metrics import METRICS, Difference, MetricValue, by_slice, evaluate, measure, paired_difference
+from lakeloop.spec import Costs, Task
+from lakeloop.thresholds import ThresholdRow, threshold_curve
+from lakeloop.weak_slices import WeakSlice, find_weak_slices, row_loss
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray
+CANDIDATE, CHAMPION, CONSTANT, LINEAR = "candidate", "champion", "constant", "linear"
+LEAST_COMMON_ROWS = 100
+"""Fewer rows than this say nothing about which of two models is better."""
+DAYS_IN_WEEKS = 21
+"""Error over time is shown by week, by day in a test window shorter than this."""
+SEARCHED_ROWS = 60_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows with a label, and what the model says of them.
+
+    Attributes:
+        y: truth.
+        at: when each was asked, `datetime64[us]`, UTC.
+        frame: the features.
+        scores: per model; the champion's are NaN on rows that it was trained on.
+        slices: declared slices: column and values.
+        known_at: when each label was known; None where it has no time.
+    """
+
+    y: Array
+    at: Array
+    frame: pd.DataFrame
+    scores: Mapping[str, Array]
+    slices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    known_at: Array | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an assessment is asked to find.
+
+    Attributes:
+        task: binary classification or regression.
+        primary: the metric that decides.
+        predict: scores of a frame of features.
+        test: rows to judge by.
+        fit: rows that the model was fitted on, or an even sample of them.
+        test_start: when the test window begins.
+        overlap: of entities, of the test rows with all rows that were fitted on.
+        champion: its version, if there is one.
+        refits: the primary metric of refits that differ in the seed; None where the model takes none.
+        clusters: code per test row of rows that may depend on each other.
+        costs: of wrong decisions.
+        hidden: columns whose values must not be shown.
+        seed: of what is drawn at random.
+    """
+
+    task: Task
+    primary: str
+    predict: Callable[[pd.DataFrame], Array]
+    test: Rows
+    fit: Rows
+    test_start: np.datetime64
+    overlap: checks.Overlap
+    champion: str | None = None
+    refits: Sequence[float] | None = None
+    clusters: Array | None = None
+    costs: Costs | None = None
+    hidden: frozenset[str] = frozenset()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What was found.
+
+    Attributes:
+        values: per model (candidate, champion, linear, constant) its metrics.
+        differences: the candidate less each other model on the same rows, by the primary metric.
+        train: the primary metric on rows that were fitted on.
+        by_day: the primary metric's interval, were days what is independent.
+        slices: a row per declared slice.
+        weak: the worst slices that were found, confirmed or not.
+        searched: columns that were searched for them.
+        importance: per feature.
+        calibration: per bin of equal numbers.
+        thresholds: of a binary classification.
+        over_time: the primary metric per week or day.
+        checks: one result per model check.
+        importance_rows: rows that were shuffled.
+    """
+
+    values: Mapping[str, list[MetricValue]]
+    differences: Mapping[str, Difference]
+    train: MetricValue
+    by_day: MetricValue
+    slices: list[dict[str, Any]]
+    weak: list[WeakSlice]
+    searched: int
+    importance: list[Importance]
+    calibration: list[CalibrationBin]
+    thresholds: list[ThresholdRow]
+    over_time: list[dict[str, Any]]
+    checks: list[checks.CheckResult]
+    importance_rows: int
+
+    @property
+    def own(self) -> dict[str, MetricValue]:
+        """The candidate's metrics by name."""
+        return {value.name: value for value in self.values[CANDIDATE]}
+
+
+def assess(question: Question) -> Assessment:
+    """Find everything."""
+    q, test = question, question.test
+    task, primary, clusters, y = q.task, q.primary, q.clusters, question.test.y
+    score = test.scores[CANDIDATE]
+    values: dict[str, list[MetricValue]] = {}
+    differences: dict[str, Difference] = {}
+    for who, other in test.scores.items():
+        known = np.isfinite(other)
+        if who == CHAMPION and known.sum() < LEAST_COMMON_ROWS:
+            continue
+        some = None if clusters is None else clusters[known]
+        values[who] = evaluate(task, y[known], other[known], clusters=some)
+        if who != CANDIDATE:
+            differences[who] = paired_difference(task, primary, y[known], score[known], other[known], clusters=some)
+    own = {value.name: value for value in values[CANDIDATE]}
+    metric = METRICS[task][primary]
+    train = measure(metric, q.fit.y, q.fit.scores[CANDIDATE])
+
+    picked = _evenly(len(y), SEARCHED_ROWS)
+    shown = {name: test.frame[name].to_numpy()[picked] for name in test.frame.columns if name not in q.hidden}
+    some = None if clusters is None else codes(clusters[picked])
+    weak = find_weak_slices(row_loss(task, y, score)[picked], shown, clusters=some, seed=q.seed)
+
+    shuffled = _evenly(len(y), MOST_ROWS)
+    importance = permutation_importance(
+        task, primary, q.predict, test.frame.iloc[shuffled].reset_index(drop=True), y[shuffled],
+        clusters=None if clusters is None else codes(clusters[shuffled]), seed=q.seed,
+    )  # fmt: skip
+    slices = [
+        {"slice_by": column, **row}
+        for column, listed in test.slices.items()
+        for row in by_slice(task, y, score, listed, primary, clusters=clusters)
+    ]
+    return Assessment(
+        values=values,
+        differences=differences,
+        train=train,
+        by_day=measure(metric, y, score, clusters=codes(test.at.astype("datetime64[D]"))),
+        slices=slices,
+        weak=weak,
+        searched=len(shown),
+        importance=importance,
+        calibration=calibration_curve(y, score, scale="share" if task == "binary_classification" else "plain", clusters=clusters),
+        thresholds=threshold_curve(y, score, q.costs) if task == "binary_classification" else [],
+        over_time=_over_time(task, primary, test, clusters),
+        checks=_checks(q, own, differences, train, weak, len(shown)),
+        importance_rows=len(shuffled),
+    )
+
+
+def _checks(
+    q: Question,
+    own: Mapping[str, MetricValue],
+    differences: Mapping[str, Difference],
+    train: MetricValue,
+    weak: Sequence[WeakSlice],
+    searched: int,
+) -> list[checks.CheckResult]:
+    task, primary, test, fit = q.task, q.primary, q.test, q.fit
+    metric, score = METRICS[task][primary], q.test.scores[CANDIDATE]
+    test_constant = metric.value(test.y, test.scores[CONSTANT])
+    fit_constant = metric.value(fit.y, fit.scores[CONSTANT])
+    columns = list(fit.frame.columns)
+    alone = checks.single_feature_scores(
+        task, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
+    )
+    half = (own[primary].high - own[primary].low) / 2
+    return [
+        checks.check_overfit(task, primary, train, own[primary], fit_constant, test_constant),
+        checks.check_time_overlap(fit.at, fit.known_at, q.test_start),
+        checks.check_entity_overlap(task, primary, q.overlap, test.y, score, q.clusters),
+        checks.check_leakage(task, alone),
+        checks.check_baseline(primary, differences[CONSTANT], differences.get(LINEAR)),
+        checks.check_champion(primary, q.champion, differences.get(CHAMPION)),
+        checks.check_weak_slices(weak, searched),
+        checks.check_calibration(task, test.y, score, q.clusters),
+        checks.check_constant(score),
+        checks.check_seed(primary, q.refits, half),
+    ]
+
+
+def _over_time(task: Task, primary: str, test: Rows, clusters: Array | None) -> list[dict[str, Any]]:
+    """The primary metric per week (Monday to Sunday), or per day of a short window."""
+    days = test.at.astype("datetime64[D]")
+    span = (days.max() - days.min()).astype(int) + 1 if len(days) else 0
+    if span >= DAYS_IN_WEEKS:
+        # numpy's weeks begin on Thursdays, the day of 1970-01-01.
+        days = (days + np.timedelta64(3, "D")).astype("datetime64[W]").astype("datetime64[D]") - np.timedelta64(3, "D")
+    rows = by_slice(task, test.y, test.scores[CANDIDATE], [str(day) for day in days], primary, clusters=clusters)
+    return sorted(({"period": row.pop("slice"), **row} for row in rows), key=lambda row: str(row["period"]))
+
+
+def _evenly(n: int, most: int) -> Array:
+    """Positions of at most so many rows, evenly spaced."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))

@@ -1,0 +1,121 @@
+"""Calibration: what is predicted on average against what happens, in bins of equal numbers, and the error that this leaves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from lakeloop.intervals import LEVEL, Scale, interval, spread
+
+Array = np.ndarray
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Rows of about the same score: mean score, and mean outcome with its interval."""
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+    n: int
+
+
+def calibration_curve(y: Array, score: Array, *, scale: Scale = "share", clusters: Array | None = None) -> list[CalibrationBin]:
+    """Mean score and mean outcome per bin of equal numbers, lowest scores first.
+
+    Args:
+        y: outcomes.
+        score: what was predicted.
+        scale: of the intervals: `share` for 0 and 1, `plain` for values.
+        clusters: rows that may depend on each other.
+    """
+    bins = equal_mass_bins(score)
+    found = []
+    for index in range(CALIBRATION_BINS):
+        mask = bins == index
+        if mask.any():
+            mean, n = float(y[mask].mean()), int(mask.sum())
+            low, high = interval(mean, spread(y[mask] - mean, None if clusters is None else clusters[mask]), scale, n, LEVEL)
+            found.append(CalibrationBin(float(score[mask].mean()), mean, low, high, n))
+    return found
+
+
+def calibration_error(y: Array, score: Array) -> float:
+    """Root mean square distance of mean score and observed rate over ten bins of equal mass, without what chance adds (Kumar et al. 2019)."""
+    if not len(y):
+        return math.nan
+    share, gap, noise = _gaps(y, score)
+    return math.sqrt(max(float(share @ gap**2 - share @ np.diag(noise)), 0.0))
+
+
+def calibration_influence(y: Array, score: Array) -> Array:
+    bins = equal_mass_bins(score)
+    share, gap, _ = _gaps(y, score)
+    total = float(share @ gap**2)
+    return np.asarray((2 * gap[bins] * (score - y) - gap[bins] ** 2 - total) / (2 * math.sqrt(total))) if total else np.zeros(len(y))
+
+
+def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: float) -> tuple[float, float]:
+    """The errors for which the observed sum of squared gaps would be neither too small nor too large.
+
+    A sum of squares can't fall below zero, so that even a perfect model shows an error, and no interval around an estimate is right near
+    zero. So the gaps are scaled together until the observed sum lies at a quantile of what it would then be, with the bins' noise on top.
+    """
+    share, gap, noise = _gaps(y, score, clusters)
+    values, vectors = np.linalg.eigh(noise)
+    drawn = _normal_points(len(share)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    observed = float(share @ gap**2)
+
+    def scale_at(quantile: float) -> float:
+        def reaches(scale: float) -> bool:
+            return bool(np.quantile((drawn + scale * gap) ** 2 @ share, quantile) >= observed)
+
+        low, high = 0.0, 1.0
+        if reaches(low) or not observed:
+            return 0.0
+        while not reaches(high):
+            low, high = high, high * 2
+        for _ in range(20):
+            middle = (low + high) / 2
+            low, high = (low, middle) if reaches(middle) else (middle, high)
+        return high
+
+    tail = (1 - level) / 2
+    return math.sqrt(observed) * scale_at(1 - tail), math.sqrt(observed) * scale_at(tail)
+
+
+@cache
+def _normal_points(dimensions: int) -> Array:
+    """Evenly spread normal draws (a Sobol sequence) and their mirror images, the same every time."""
+    from scipy.special import ndtri
+    from scipy.stats import qmc
+
+    drawn = ndtri(np.clip(qmc.Sobol(dimensions, seed=0).random(1024), 1e-6, 1 - 1e-6))
+    return np.vstack([drawn, -drawn])
+
+
+def _gaps(y: Array, score: Array, clusters: Array | None = None) -> tuple[Array, Array, Array]:
+    """Per bin of equal mass: share of rows, mean score less observed rate; and the covariance of those gaps."""
+    bins = equal_mass_bins(score)
+    counts = np.maximum(np.bincount(bins, minlength=CALIBRATION_BINS), 1)
+    gap = np.bincount(bins, score - y, CALIBRATION_BINS) / counts
+    residual = score - y - gap[bins]
+    if clusters is None:
+        noise = np.diag(np.bincount(bins, residual**2, CALIBRATION_BINS) / counts / np.maximum(counts - 1, 1))
+    else:
+        groups = int(clusters.max()) + 1
+        sums = np.bincount(bins * groups + clusters, residual, CALIBRATION_BINS * groups).reshape(CALIBRATION_BINS, groups)
+        noise = sums @ sums.T * groups / max(groups - 1, 1) / np.outer(counts, counts)
+    return np.bincount(bins, minlength=CALIBRATION_BINS) / len(y), gap, noise
+
+
+def equal_mass_bins(score: Array, bins: int = CALIBRATION_BINS) -> Array:
+    """The bin of each row when rows are sorted by score and cut into bins of equal numbers."""
+    found = np.empty(len(score), int)
+    found[np.argsort(score, kind="stable")] = np.arange(len(score)) * bins // max(len(score), 1)
+    return found

@@ -1,0 +1,91 @@
+"""Permutation importance: how much worse a model scores on the test rows when one feature is shuffled, with an interval.
+
+What a model uses, not what causes anything; of two features that say the same, each looks less important than the pair is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lakeloop.intervals import LEVEL, spread, student
+from lakeloop.metrics import METRICS
+from lakeloop.spec import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray
+REPEATS = 2
+MOST_ROWS = 4_000
+"""Rows that are shuffled and scored; an importance that matters is many times the error that this many leave."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """The loss of a metric when a feature is shuffled (positive: the model needs it), with its 95% interval."""
+
+    feature: str
+    value: float
+    low: float
+    high: float
+    rows: int
+
+
+def permutation_importance(
+    task: Task,
+    name: str,
+    predict: Callable[[pd.DataFrame], Array],
+    frame: pd.DataFrame,
+    y: Array,
+    *,
+    features: Sequence[str] | None = None,
+    clusters: Array | None = None,
+    repeats: int = REPEATS,
+    seed: int = 0,
+) -> list[Importance]:
+    """Shuffle each feature in turn, score, and compare with the scores of the rows as they are.
+
+    A row counts twice in a shuffled score: by its own truth, and by the value that it lends to another row. The interval has both parts
+    (Hoeffding 1948, for statistics of pairs).
+
+    Args:
+        task: decides the metrics.
+        name: of the metric.
+        predict: scores of a frame.
+        frame: the features, one row per truth.
+        y: truth.
+        features: which to shuffle; all without it.
+        clusters: rows that may depend on each other, see `lakeloop.intervals.spread`.
+        repeats: shuffles per feature.
+        seed: of the shuffles.
+
+    Returns:
+        The most important feature first.
+    """
+    import pandas as pd
+
+    metric = METRICS[task][name]
+    sign = 1.0 if metric.greater_is_better else -1.0
+    plain = predict(frame)
+    base, own = metric.value(y, plain), metric.influence(y, plain)
+    rng, n = np.random.default_rng(seed), len(y)
+    found = []
+    for feature in features if features is not None else list(frame.columns):
+        orders = [rng.permutation(n) for _ in range(repeats)]
+        stacked = pd.concat([frame] * repeats, ignore_index=True)
+        stacked[feature] = frame[feature].to_numpy()[np.concatenate(orders)]
+        value, influence = 0.0, np.zeros(n)
+        for order, score in zip(orders, np.split(predict(stacked), repeats), strict=True):
+            value += metric.value(y, score) / repeats
+            shuffled = metric.influence(y, score) / repeats
+            influence += shuffled
+            influence[order] += shuffled
+        error = spread(sign * (own - influence), clusters, metric.degrees(y) if metric.degrees else None)
+        half = student(1 - (1 - LEVEL) / 2, error.degrees) * error.error if error.degrees >= 1 else float("nan")
+        drop = sign * (base - value)
+        found.append(Importance(feature, drop, drop - half, drop + half, n))
+    return sorted(found, key=lambda item: -item.value)

@@ -1,0 +1,255 @@
+"""Model checks: what is commonly wrong with a model, each with a code, three outcomes, and a page that says what to do.
+
+Each check is a small function of what an evaluation has at hand. They warn; what stops a promotion are the gates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from lakeloop.check_kinds import KINDS, CheckKind
+from lakeloop.intervals import one_sided_p
+from lakeloop.metrics import METRICS, Difference, MetricValue, measure
+from lakeloop.spec import Task, render_duration
+from lakeloop.weak_slices import WeakSlice
+
+Array = np.ndarray
+Outcome = Literal["found", "clean", "not_applicable"]
+ERROR_RATE = 0.05
+MOST_SKILL_LOST = 0.5
+"""Part of the advantage over a constant that may be lost from training to test rows. Some always is; half of it means that the model
+remembers more than it knows."""
+TOO_GOOD: Mapping[Task, tuple[str, float]] = {"binary_classification": ("roc_auc", 0.95), "regression": ("r2", 0.9)}
+"""What one feature alone hardly reaches on a question worth asking."""
+MOST_CALIBRATION_ERROR = 0.02
+"""Two points of probability: less is rarely worth a recalibration."""
+MOST_REGRESSION_GAP = 0.1
+"""The same for a regression, in standard deviations of the label."""
+LEAST_WEAKNESS = 1.2
+"""Loss in a slice over loss elsewhere; a confirmed but smaller difference is no reason to act."""
+CONSTANT_SHARE = 0.99
+MOST_SEED_SHARE = 0.5
+"""Standard deviation over seeds, over the half-width of the interval: beyond it the seed decides as much as the rows do."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found."""
+
+    code: str
+    outcome: Outcome
+    message: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> CheckKind:
+        return KINDS[self.code]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Entities of the test rows that were trained on, and what that does to the primary metric.
+
+    Attributes:
+        seen: per test row, whether its entity (all keys together) is among the training rows.
+        repeats: whether entities come more than once among the training rows.
+    """
+
+    seen: Array
+    repeats: bool
+
+
+def check_overfit(
+    task: Task, primary: str, train: MetricValue, test: MetricValue, constant_train: float, constant_test: float
+) -> CheckResult:
+    """LL101: the advantage over a constant on training rows, and how much of it is left on test rows."""
+    sign = 1.0 if METRICS[task][primary].greater_is_better else -1.0
+    known, left = sign * (train.value - constant_train), sign * (test.value - constant_test)
+    if not (math.isfinite(known) and math.isfinite(left)) or known <= 0:
+        return CheckResult("LL101", "not_applicable", "the model is no better than a constant on its own training rows")
+    # Half the width of an interval is about two standard errors.
+    error = math.hypot(test.high - test.low, MOST_SKILL_LOST * (train.high - train.low)) / 4
+    lost = one_sided_p((1 - MOST_SKILL_LOST) * known - left, error, 1e9) <= ERROR_RATE
+    message = (
+        f"{primary} is {train.value:.4f} on training rows and {test.value:.4f} on test rows: "
+        f"{left / known:.0%} of the advantage over a constant is left"
+    )
+    return CheckResult("LL101", "found" if lost else "clean", message, {"train": train.value, "test": test.value, "left": left / known})
+
+
+def check_time_overlap(fit_at: Array, fit_known_at: Array | None, test_start: np.datetime64) -> CheckResult:
+    """LL102: training rows from the test window, or whose label wasn't known when it began."""
+    inside = int((fit_at >= test_start).sum())
+    if inside:
+        return CheckResult("LL102", "found", f"{inside:,} training rows are of the test window or later", {"rows": inside})
+    if fit_known_at is None:
+        return CheckResult("LL102", "clean", "no training row is of the test window; the label has no time of its own")
+    late = fit_known_at >= test_start
+    count = int(late.sum())
+    if count:
+        wait = (fit_known_at[late].max() - test_start).astype("timedelta64[h]").item()
+        message = (
+            f"the labels of {count:,} of {len(fit_known_at):,} training rows were known only after the test window began: a model trained on "
+            f"that day could not have had them. A gap longer by {_hours(wait)} leaves them out"
+        )
+        return CheckResult("LL102", "found", message, {"rows": count, "share": count / len(fit_known_at)})
+    return CheckResult("LL102", "clean", "every training row and its label were known before the test window began")
+
+
+def check_entity_overlap(task: Task, primary: str, overlap: Overlap, y: Array, score: Array, clusters: Array | None = None) -> CheckResult:
+    """LL103: test rows of entities that were trained on, and whether the model is better on them."""
+    count, n = int(overlap.seen.sum()), len(overlap.seen)
+    if not count:
+        return CheckResult("LL103", "clean", f"none of the {n:,} test rows has the keys of a training row")
+    if not overlap.repeats:
+        message = f"{count:,} test rows have the keys of a training row, though no training row shares its keys with another"
+        return CheckResult("LL103", "found", message, {"rows": count})
+    new = ~overlap.seen
+    metric = METRICS[task][primary]
+    a, b = (measure(metric, y[m], score[m], clusters=None if clusters is None else clusters[m]) for m in (overlap.seen, new))
+    if not (math.isfinite(a.value) and math.isfinite(b.value) and math.isfinite(a.low) and math.isfinite(b.low)):
+        return CheckResult(
+            "LL103",
+            "not_applicable",
+            f"entities are asked about again and again by design ({count / n:.0%} of the test rows), and too few are new to compare with",
+        )
+    sign = 1.0 if metric.greater_is_better else -1.0
+    better = one_sided_p(sign * (a.value - b.value), math.hypot(a.high - a.low, b.high - b.low) / 4, 1e9) <= ERROR_RATE
+    message = f"{primary} is {a.value:.4f} on the {count:,} rows of known entities and {b.value:.4f} on the {n - count:,} of new ones"
+    return CheckResult("LL103", "found" if better else "clean", message, {"known": a.value, "new": b.value, "rows": count})
+
+
+def check_leakage(task: Task, alone: Mapping[str, float]) -> CheckResult:
+    """LL104: one feature that predicts the label (nearly) by itself.
+
+    Args:
+        task: decides the measure, see `TOO_GOOD`.
+        alone: that measure on the test rows of each feature by itself, see `single_feature_scores`.
+    """
+    measure_name, limit = TOO_GOOD[task]
+    known = {name: value for name, value in alone.items() if math.isfinite(value)}
+    if not known:
+        return CheckResult("LL104", "not_applicable", "no feature could be scored by itself")
+    best = max(known, key=lambda name: known[name])
+    suspects = sorted((name for name in known if known[name] >= limit), key=lambda name: -known[name])
+    if suspects:
+        message = "; ".join(f"{name} alone has a {measure_name} of {known[name]:.3f}" for name in suspects)
+        return CheckResult("LL104", "found", message, {name: known[name] for name in suspects})
+    return CheckResult(
+        "LL104", "clean", f"the best feature by itself is {best}, with a {measure_name} of {known[best]:.3f}", {best: known[best]}
+    )
+
+
+def check_baseline(primary: str, constant: Difference, linear: Difference | None) -> CheckResult:
+    """LL105: no better than a constant, or worse than a linear model on the same features."""
+    p = constant.p_not_worse()
+    if not p <= ERROR_RATE:
+        message = f"{primary} differs by {constant.difference:+.4f} from a constant: that it is better is not shown (p {p:.3f})"
+        return CheckResult("LL105", "found", message, {"p": p})
+    if linear is not None and linear.p_worse() <= ERROR_RATE:
+        message = f"a linear model on the same features is better: {primary} differs by {linear.difference:+.4f} (p {linear.p_worse():.3g})"
+        return CheckResult("LL105", "found", message, {"p": linear.p_worse()})
+    beside = f", and by {linear.difference:+.4f} from a linear model" if linear is not None else ""
+    return CheckResult("LL105", "clean", f"{primary} differs by {constant.difference:+.4f} from a constant{beside} (positive is better)")
+
+
+def check_champion(primary: str, champion: str | None, comparison: Difference | None) -> CheckResult:
+    """LL106: significantly worse than the champion on the same rows."""
+    if champion is None:
+        return CheckResult("LL106", "not_applicable", "there is no champion")
+    if comparison is None or comparison.degrees < 1:
+        return CheckResult("LL106", "not_applicable", f"too few rows that champion {champion} wasn't trained on")
+    p = comparison.p_worse()
+    sees = 2.49 * comparison.error  # z of 5% one-sided plus z of 80% power
+    message = (
+        f"{primary} differs by {comparison.difference:+.4f} from champion {champion} on the same {comparison.rows:,} rows (p of being no worse "
+        f"{p:.3g}; a loss of {sees:.4f} would be seen four times in five)"
+    )
+    return CheckResult("LL106", "found" if p <= ERROR_RATE else "clean", message, {"p": p, "seen_at_80_percent": sees})
+
+
+def check_weak_slices(slices: Sequence[WeakSlice], searched: int) -> CheckResult:
+    """LL107: a slice where the model errs much more than elsewhere, confirmed on rows that didn't propose it."""
+    if not searched:
+        return CheckResult("LL107", "not_applicable", "no column may be searched")
+    weak = [s for s in slices if s.confirmed and s.loss >= LEAST_WEAKNESS * s.rest]
+    if not weak:
+        return CheckResult("LL107", "clean", f"no slice of {searched} columns errs {LEAST_WEAKNESS:g} times as much as the rest")
+    shown = "; ".join(f"{s.name} ({s.share:.1%} of rows, {s.loss / s.rest:.2f} times the loss of the rest)" for s in weak[:3])
+    more = f"; and {len(weak) - 3} more" if len(weak) > 3 else ""
+    return CheckResult("LL107", "found", shown + more, {s.name: s.loss / s.rest for s in weak})
+
+
+def check_calibration(task: Task, y: Array, score: Array, clusters: Array | None = None) -> CheckResult:
+    """LL108: probabilities (or predicted values) that are off by more than matters, chance set aside."""
+    metric = METRICS["binary_classification"]["calibration_error"]
+    assert metric.bounds
+    unit, limit = (1.0, MOST_CALIBRATION_ERROR) if task == "binary_classification" else (float(np.std(y)), MOST_REGRESSION_GAP)
+    if len(y) < 100 or not unit:
+        return CheckResult("LL108", "not_applicable", f"{len(y)} rows say too little of it")
+    value, (low, high) = metric.value(y, score) / unit, metric.bounds(y, score, clusters, 0.95)
+    low, high = low / unit, high / unit
+    what = "probability" if task == "binary_classification" else "standard deviations of the label"
+    message = f"predicted and observed differ by {value:.3f} [{low:.3f}, {high:.3f}] over ten bins, in {what}; {limit:g} is tolerated"
+    return CheckResult("LL108", "found" if low > limit else "clean", message, {"value": value, "low": low, "high": high})
+
+
+def check_constant(score: Array) -> CheckResult:
+    """LL109: one and the same prediction for (nearly) every row."""
+    if not len(score):
+        return CheckResult("LL109", "not_applicable", "there are no rows")
+    _, counts = np.unique(np.round(score, 9), return_counts=True)
+    share = float(counts.max()) / len(score)
+    message = f"the most frequent prediction is that of {share:.1%} of the rows; there are {len(counts):,} different ones"
+    return CheckResult("LL109", "found" if share >= CONSTANT_SHARE else "clean", message, {"share": share})
+
+
+def check_seed(primary: str, values: Sequence[float] | None, half_width: float) -> CheckResult:
+    """LL110: the metric of refits that differ in nothing but the seed.
+
+    Args:
+        primary: the metric.
+        values: per seed; None where the estimator takes none.
+        half_width: of the metric's interval on the same rows.
+    """
+    if values is None:
+        return CheckResult("LL110", "not_applicable", "no part of the model takes a seed")
+    if not (math.isfinite(half_width) and half_width > 0):
+        return CheckResult("LL110", "not_applicable", f"{primary} has no interval on these rows")
+    deviation = float(np.std(values, ddof=1))
+    message = (
+        f"{primary} of {len(values)} refits by seed has a standard deviation of {deviation:.2g}, beside an interval of ±{half_width:.2g} "
+        "for the choice of rows"
+    )
+    return CheckResult("LL110", "found" if deviation > MOST_SEED_SHARE * half_width else "clean", message, {"deviation": deviation})
+
+
+def single_feature_scores(task: Task, fit: Mapping[str, Array], fit_y: Array, test: Mapping[str, Array], y: Array) -> dict[str, float]:
+    """How well each feature predicts by itself: means of the label per category or per fiftieth, learnt on `fit`, judged on `test`."""
+    name, _ = TOO_GOOD[task]
+    return {feature: METRICS[task][name].value(y, _means(fit[feature], fit_y, test[feature])) for feature in fit}
+
+
+def _means(fit: Array, y: Array, test: Array) -> Array:
+    import pandas as pd
+
+    a, b = pd.Series(fit), pd.Series(test)
+    if a.dtype != object:
+        cuts = np.unique(np.nanquantile(a, np.linspace(0, 1, 51)[1:-1])) if a.notna().any() else np.array([])
+        a, b = (pd.Series(np.where(s.isna(), -1, np.searchsorted(cuts, s, "right"))) for s in (a, b))
+    a, b = a.where(a.notna(), "(missing)"), b.where(b.notna(), "(missing)")
+    grouped = pd.Series(y).groupby(a.to_numpy()).agg(["sum", "count"])
+    overall = float(np.mean(y))
+    means = (grouped["sum"] + 10 * overall) / (grouped["count"] + 10)
+    return np.asarray(b.map(means).fillna(overall).to_numpy(dtype=float))
+
+
+def _hours(wait: Any) -> str:
+    from datetime import timedelta
+
+    return render_duration(timedelta(hours=math.ceil(wait.total_seconds() / 3600) + 1))

@@ -1,0 +1,119 @@
+"""A report as a frozen record, and that record as one HTML file: inline style and pictures, nothing from the network, no script.
+
+What an evaluation's report says stands in `lakeloop.evaluation_report`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lakeloop.plots import Picture
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+Tone = Literal["good", "bad", "quiet", ""]
+TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure at the top of the page."""
+
+    label: str
+    value: str
+    note: str = ""
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A few sentences; `quiet` for the small print."""
+
+    text: str
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell with a tone."""
+
+    text: str
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; columns named in `numeric` are set to the right; with `folded` (what it has) it opens on a click."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    numeric: Sequence[str] = ()
+    caption: str = ""
+    folded: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with what it says."""
+
+    picture: Picture
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page, with an anchor."""
+
+    anchor: str
+    title: str
+    blocks: Sequence[Paragraph | Table | Figure]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page.
+
+    Attributes:
+        title: of the page.
+        subtitle: one line below it.
+        lead: what it comes to, in a sentence or two.
+        tiles: the figures to see first.
+        sections: in order.
+        footer: how and when it was made.
+    """
+
+    title: str
+    subtitle: str
+    lead: str
+    tiles: Sequence[Tile]
+    sections: Sequence[Section]
+    footer: str
+
+
+def render(report: Report) -> str:
+    """The page as one HTML file. Everything is escaped but the pictures, which are drawn here."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals["svg"] = lambda picture, prefix: Markup(picture.svg(prefix))
+    environment.filters["prose"] = _prose
+    environment.filters["kind"] = lambda block: type(block).__name__
+    environment.filters["cell"] = lambda cell: cell if isinstance(cell, Cell) else Cell(cell)
+    return environment.get_template(TEMPLATE).render(report=report)
+
+
+def _prose(text: str) -> Markup:
+    """Escaped text in which `code` is set as such and long names may break at their underscores."""
+    from markupsafe import Markup, escape
+
+    parts = str(escape(text)).replace("_", "_<wbr>").split("`")
+    if len(parts) % 2 == 0:
+        return Markup("`".join(parts))
+    return Markup("".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts)))

@@ -1,0 +1,407 @@
+"""The evaluation's findings on rows made for it: intervals, importance, weak slices, thresholds, checks, and the page that tells them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lakeloop import model_checks as checks
+from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
+from lakeloop.changes import what_changed
+from lakeloop.check_kinds import KINDS, documentation
+from lakeloop.decisions import Evidence, should_promote
+from lakeloop.evaluation_report import Subject, evaluation_report
+from lakeloop.importance import permutation_importance
+from lakeloop.intervals import codes
+from lakeloop.metrics import METRICS, MetricValue, average_precision, evaluate, measure, paired_difference
+from lakeloop.report import render
+from lakeloop.spec import Costs, Gate
+from lakeloop.thresholds import cheapest, threshold_curve
+from lakeloop.weak_slices import find_weak_slices
+
+BINARY, REGRESSION = "binary_classification", "regression"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def expit(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-z))
+
+
+def binary(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    p = expit(rng.normal(-1, 1.2, n))
+    return (rng.random(n) < p).astype(float), p
+
+
+# Intervals
+
+
+def held(task: str, name: str, truth: float, draw, repeats: int = 1500) -> float:
+    rng, count = np.random.default_rng(3), 0
+    for _ in range(repeats):
+        y, score, clusters = draw(rng)
+        found = measure(METRICS[task][name], y, score, clusters=clusters)
+        count += found.low <= truth <= found.high
+    return count / repeats
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "log_loss", "brier", "accuracy"])
+def test_coverage_of_a_classification_metric_is_nominal(name: str) -> None:
+    truth = METRICS[BINARY][name].value(*binary(np.random.default_rng(1), 2_000_000))
+    assert 0.935 <= held(BINARY, name, truth, lambda rng: (*binary(rng, 500), None)) <= 0.965
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"), [("mae", np.sqrt(2 / np.pi)), ("rmse", 1.0), ("r2", 0.5), ("median_absolute_error", 0.67449), ("bias", 0.0)]
+)
+def test_coverage_of_a_regression_metric_is_nominal(name: str, truth: float) -> None:
+    def draw(rng: np.random.Generator):
+        score = rng.normal(0, 1, 300)
+        return score + rng.normal(0, 1, 300), score, None
+
+    assert 0.935 <= held(REGRESSION, name, truth, draw) <= 0.965
+
+
+def test_coverage_under_days_that_rows_share_needs_the_cluster() -> None:
+    day = np.repeat(np.arange(60), 20)
+
+    def draw(rng: np.random.Generator, clusters):
+        return rng.normal(0, 1, 1200) + rng.normal(0, 0.5, 60)[day], np.zeros(1200), clusters
+
+    assert 0.935 <= held(REGRESSION, "bias", 0.0, lambda rng: draw(rng, day)) <= 0.965
+    assert held(REGRESSION, "bias", 0.0, lambda rng: draw(rng, None), 300) < 0.75
+
+
+def test_a_perfectly_calibrated_model_is_not_told_to_be_wrong() -> None:
+    assert held(BINARY, "calibration_error", 0.0, lambda rng: (*binary(rng, 1000), None), 200) >= 0.94
+
+
+def test_average_precision_of_all_rows_but_one_is_what_the_influence_says() -> None:
+    rng = np.random.default_rng(0)
+    y, score = (rng.random(30) < 0.4).astype(float), np.round(rng.random(30), 1)
+    without = np.array([average_precision(np.delete(y, k), np.delete(score, k)) for k in range(30)])
+    assert METRICS[BINARY]["average_precision"].influence(y, score) == pytest.approx(29 * (without.mean() - without))
+
+
+@given(st.integers(0, 10_000))
+def test_the_order_of_rows_changes_no_interval(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, score = binary(rng, 60)
+    order = rng.permutation(60)
+    for a, b in zip(evaluate(BINARY, y, score), evaluate(BINARY, y[order], score[order]), strict=True):
+        assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), nan_ok=True)
+
+
+# The champion's gate
+
+
+def null_promotions(margin: float, repeats: int, n: int = 300) -> float:
+    """Share of challengers promoted when labels are shuffled: models fitted on noise, judged by the gate at its stated rate."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng, promoted = np.random.default_rng(11), 0
+    gates = {"champion": Gate(max_drop=margin, error_rate=0.05)}
+    for _ in range(repeats):
+        x, y = rng.normal(0, 1, (3 * n, 4)), (rng.random(3 * n) < 0.3).astype(float)
+        old, new = (LogisticRegression().fit(x[k * n : (k + 1) * n], y[k * n : (k + 1) * n]) for k in (0, 1))
+        tested, truth = x[2 * n :], y[2 * n :]
+        a, b = new.predict_proba(tested)[:, 1], old.predict_proba(tested)[:, 1]
+        constant = np.full(n, y[n : 2 * n].mean())
+        evidence = Evidence(
+            "2", "roc_auc", 0.5, {}, "1",
+            paired_difference(BINARY, "roc_auc", truth, a, b).record(), paired_difference(BINARY, "roc_auc", truth, a, constant).record(),
+        )  # fmt: skip
+        promoted += should_promote(candidate="2", champion="1", evidence=evidence, gates=gates).action == "promote"
+    return promoted / repeats
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.02, 0.5])
+def test_on_shuffled_labels_a_challenger_is_promoted_no_more_often_than_the_gates_rate(margin: float) -> None:
+    repeats = 800
+    assert null_promotions(margin, repeats) <= 0.05 + 2.33 * np.sqrt(0.05 * 0.95 / repeats)
+
+
+def test_a_challenger_that_loses_the_margin_is_promoted_at_the_rate_and_an_equal_one_often() -> None:
+    rng = np.random.default_rng(2)
+
+    def promoted(loss: float, repeats: int = 600) -> float:
+        count = 0
+        for _ in range(repeats):
+            y = rng.normal(0, 3, 400)
+            ours, theirs = y + rng.normal(0, 1, 400) + loss, y + rng.normal(0, 1, 400)
+            evidence = Evidence(
+                "2", "bias", 0.0, {}, "1", paired_difference(REGRESSION, "bias", y, ours, theirs).record(), {"difference": 1.0, "error": 0.1, "degrees": 9}
+            )  # fmt: skip
+            count += (
+                should_promote(candidate="2", champion="1", evidence=evidence, gates={"champion": Gate(max_drop=0.25)}).action == "promote"
+            )
+        return count / repeats
+
+    assert 0.02 <= promoted(0.25) <= 0.08
+    assert promoted(0.0) > 0.9
+
+
+# Importance, slices, thresholds
+
+
+def test_importance_finds_what_a_model_uses_and_its_interval_holds_the_truth() -> None:
+    def predict(frame: pd.DataFrame) -> np.ndarray:
+        return 2 * frame["a"].to_numpy() + frame["b"].to_numpy()
+
+    # Shuffling a feature of weight w and variance 1 adds 2 w squared to the squared error; R2 falls by that over the variance of y.
+    truth = {"a": 8 / 6, "b": 2 / 6, "c": 0.0}
+    rng, counted, repeats = np.random.default_rng(4), dict.fromkeys(truth, 0), 200
+    for seed in range(repeats):
+        frame = pd.DataFrame(rng.normal(0, 1, (400, 3)), columns=list(truth))
+        y = predict(frame) + rng.normal(0, 1, 400)
+        found = permutation_importance(REGRESSION, "r2", predict, frame, y, seed=seed)
+        assert [item.feature for item in found] == ["a", "b", "c"]
+        for item in found:
+            counted[item.feature] += item.low <= truth[item.feature] <= item.high
+    assert all(count / repeats >= 0.9 for count in counted.values())
+
+
+def slice_rows(rng: np.random.Generator, n: int = 4000) -> dict[str, np.ndarray]:
+    columns = {f"x{k}": rng.normal(0, 1, n) for k in range(8)}
+    return {**columns, "kind": rng.choice(np.array(["a", "b", "c", None], dtype=object), n)}
+
+
+def test_a_planted_weak_slice_is_found_and_named() -> None:
+    rng = np.random.default_rng(5)
+    columns = slice_rows(rng)
+    loss = rng.exponential(1, 4000) * np.where((columns["kind"] == "b") & (columns["x1"] > 0.9), 2.5, 1)
+    best = find_weak_slices(loss, columns)[0]
+    assert best.confirmed and "kind = b" in best.name and "x1" in best.name
+    assert 1.6 < best.loss / best.rest < 3.2
+
+
+def test_where_no_slice_is_weak_one_is_confirmed_no_more_often_than_stated() -> None:
+    rng, wrong, repeats = np.random.default_rng(6), 0, 120
+    for seed in range(repeats):
+        wrong += any(item.confirmed for item in find_weak_slices(rng.exponential(1, 1500), slice_rows(rng, 1500), seed=seed))
+    assert wrong / repeats <= 0.05 + 2.33 * np.sqrt(0.05 * 0.95 / repeats)
+
+
+def test_thresholds_count_as_by_hand_and_the_cheapest_follows_the_costs() -> None:
+    y, score = np.array([1.0, 0, 1, 0, 0]), np.array([0.9, 0.8, 0.4, 0.3, 0.1])
+    rows = threshold_curve(y, score, Costs(false_positive=1, false_negative=10))
+    half = next(row for row in rows if row.threshold == 0.5)
+    assert (half.flagged, half.precision, half.recall, half.false_positives, half.false_negatives) == (0.4, 0.5, 0.5, 1, 1)
+    assert half.cost == pytest.approx(11 / 5)
+    assert cheapest(rows).threshold == 0.31
+    assert cheapest(threshold_curve(y, score, Costs(false_positive=10, false_negative=1))).threshold == 0.81
+    assert cheapest(threshold_curve(y, score)) is None
+
+
+# Checks: three outcomes each
+
+
+def value(x: float, half: float = 0.01) -> MetricValue:
+    return MetricValue("roc_auc", x, x - half, x + half, 1000)
+
+
+Y = np.tile([0.0, 1.0], 500)
+GOOD = np.where(Y == 1, 0.7, 0.3) + np.linspace(-0.29, 0.29, 1000)
+DAYS = np.arange("2024-01-01", "2024-01-11", dtype="datetime64[D]").astype("datetime64[us]")
+HALF = np.arange(1000) < 500
+BETTER = paired_difference(BINARY, "roc_auc", Y, GOOD, np.full(1000, 0.5))
+WORSE = paired_difference(BINARY, "roc_auc", Y, np.full(1000, 0.5), GOOD)
+NONE = paired_difference(BINARY, "roc_auc", Y, np.linspace(0, 1, 1000), np.full(1000, 0.5))
+HARD = find_weak_slices(np.where(HALF, 3.0, 1.0) + np.tile([0, 0.1, 0.2, 0.3], 250), {"half": HALF.astype(float)})
+CALIBRATED = np.random.default_rng(0).random(1000)
+
+
+@pytest.mark.parametrize(
+    ("code", "found", "clean", "not_applicable"),
+    [
+        ("LL101", lambda: checks.check_overfit(BINARY, "roc_auc", value(0.95), value(0.6), 0.5, 0.5), lambda: checks.check_overfit(BINARY, "roc_auc", value(0.8), value(0.78), 0.5, 0.5), lambda: checks.check_overfit(BINARY, "roc_auc", value(0.5), value(0.5), 0.5, 0.5)),
+        ("LL102", lambda: checks.check_time_overlap(DAYS, DAYS + np.timedelta64(5, "D"), DAYS[-1] + np.timedelta64(1, "D")), lambda: checks.check_time_overlap(DAYS, DAYS, DAYS[-1] + np.timedelta64(1, "D")), None),
+        ("LL103", lambda: checks.check_entity_overlap(BINARY, "roc_auc", checks.Overlap(HALF, False), Y, GOOD), lambda: checks.check_entity_overlap(BINARY, "roc_auc", checks.Overlap(~HALF & HALF, False), Y, GOOD), lambda: checks.check_entity_overlap(BINARY, "roc_auc", checks.Overlap(HALF | ~HALF, True), Y, GOOD)),
+        ("LL104", lambda: checks.check_leakage(BINARY, {"a": 0.99, "b": 0.6}), lambda: checks.check_leakage(BINARY, {"a": 0.7}), lambda: checks.check_leakage(BINARY, {"a": float("nan")})),
+        ("LL105", lambda: checks.check_baseline("roc_auc", NONE, None), lambda: checks.check_baseline("roc_auc", BETTER, BETTER), None),
+        ("LL106", lambda: checks.check_champion("roc_auc", "1", WORSE), lambda: checks.check_champion("roc_auc", "1", BETTER), lambda: checks.check_champion("roc_auc", None, None)),
+        ("LL107", lambda: checks.check_weak_slices(HARD, 1), lambda: checks.check_weak_slices([], 1), lambda: checks.check_weak_slices([], 0)),
+        ("LL108", lambda: checks.check_calibration(BINARY, Y, np.full(1000, 0.9)), lambda: checks.check_calibration(BINARY, (np.random.default_rng(1).random(1000) < CALIBRATED).astype(float), CALIBRATED), lambda: checks.check_calibration(BINARY, Y[:50], GOOD[:50])),
+        ("LL109", lambda: checks.check_constant(np.full(1000, 0.3)), lambda: checks.check_constant(GOOD), lambda: checks.check_constant(np.array([]))),
+        ("LL110", lambda: checks.check_seed("roc_auc", [0.7, 0.75, 0.8], 0.01), lambda: checks.check_seed("roc_auc", [0.7, 0.7, 0.7], 0.01), lambda: checks.check_seed("roc_auc", None, 0.01)),
+    ],
+)  # fmt: skip
+def test_a_check_has_three_outcomes(code: str, found, clean, not_applicable) -> None:
+    for outcome, check in (("found", found), ("clean", clean), ("not_applicable", not_applicable)):
+        if check is None:
+            assert KINDS[code].not_applicable_when == "never"
+            continue
+        result = check()
+        assert (result.code, result.outcome) == (code, outcome), result.message
+        assert result.message
+
+
+def test_known_entities_that_are_served_better_are_found_where_entities_repeat() -> None:
+    score = np.where(HALF, GOOD, np.linspace(0, 1, 1000))
+    result = checks.check_entity_overlap(BINARY, "roc_auc", checks.Overlap(HALF, True), Y, score)
+    assert result.outcome == "found"
+
+
+def test_a_linear_model_that_is_better_is_found() -> None:
+    assert checks.check_baseline("roc_auc", BETTER, WORSE).outcome == "found"
+
+
+def test_a_single_feature_that_tells_the_label_is_seen_as_number_and_as_category() -> None:
+    rng = np.random.default_rng(7)
+    y = (rng.random(2000) < 0.3).astype(float)
+    leaking = {
+        "number": y * 5 + rng.normal(0, 0.5, 2000),
+        "word": np.where(y == 1, "late", "on time").astype(object),
+        "noise": rng.normal(0, 1, 2000),
+    }
+    alone = checks.single_feature_scores(BINARY, leaking, y, leaking, y)
+    assert alone["number"] > 0.95 and alone["word"] > 0.95 and alone["noise"] < 0.65
+
+
+def test_the_documentation_of_the_checks_is_what_the_code_says() -> None:
+    page = (ROOT / "docs" / "checks.md").read_text()
+    assert page == documentation()
+    headings = {re.sub(r"[^a-z0-9 -]", "", line[3:].lower()).replace(" ", "-") for line in page.splitlines() if line.startswith("## ")}
+    assert {kind.anchor.split("#")[1] for kind in KINDS.values()} == headings
+
+
+def test_what_changed_tells_what_was_gained_lost_and_altered() -> None:
+    told = {(c.what, c.before, c.after) for c in what_changed({"f": ["a", "b"], "m": {"x": 1}}, {"f": ["b", "c"], "m": {"x": 2, "y": 0.5}})}
+    assert told == {("f", "a", "c"), ("m: x", "1", "2"), ("m: y", "", "0.5")}
+
+
+# The page
+
+
+def question(task: str, n: int = 1500) -> Question:
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame(
+        {"amount": rng.normal(0, 1, n), "kind": rng.choice(np.array(["a", "<b>", None], dtype=object), n), "secret": rng.normal(0, 1, n)}
+    )
+    z = frame["amount"].to_numpy()
+    y = (rng.random(n) < expit(z - 1)).astype(float) if task == BINARY else z + rng.normal(0, 1, n)
+
+    def predict(rows: pd.DataFrame) -> np.ndarray:
+        given = rows["amount"].to_numpy(dtype=float)
+        return expit(given - 1) if task == BINARY else given
+
+    score = predict(frame)
+    at = np.datetime64("2024-03-01", "us") + np.arange(n) * np.timedelta64(1, "h")
+    rows = Rows(
+        y,
+        at,
+        frame,
+        {CANDIDATE: score, LINEAR: score, CONSTANT: np.full(n, y.mean()), CHAMPION: np.roll(score, 3)},
+        {"kind": frame["kind"].tolist()},
+    )
+    fit = replace(rows, at=at - np.timedelta64(90, "D"), known_at=at - np.timedelta64(89, "D"))
+    return Question(
+        task, METRICS[task]["roc_auc" if task == BINARY else "mae"].name, predict, rows, fit, at[0], checks.Overlap(np.zeros(n, bool), False),
+        champion="1", refits=[0.7, 0.7], clusters=codes(at.astype("datetime64[D]")), hidden=frozenset({"secret"}),
+        costs=Costs(false_positive=1, false_negative=4) if task == BINARY else None,
+    )  # fmt: skip
+
+
+def subject(**more) -> Subject:
+    fields = {
+        "name": "returns", "domain": "shop", "environment": "test", "version": "2", "description": "Will <script>alert(1)</script> it be sent back?",
+        "owners": ["team:shop"], "label": "outcomes.returned", "unit": None, "predict_at": "predict_at", "fitted_rows": 5000,
+        "windows": {"test": ("2024-03-01", "2024-05-02"), "train": ("2023-01-01", "2024-02-01")}, "window_rows": {"train": 5000, "test": 1500},
+        "inputs": {"features/shop/basket": 3}, "training_set": 4, "features": {"amount": "Amount. [EUR]", "kind": "Kind."}, "pipeline": "linear",
+        "cluster": "day", "gates": {"roc_auc": ("failed", "no", "at least 0.9", "0.7")}, "champion": "1", "margin": 0.01, "error_rate": 0.05,
+        "previous": "1", "changes": what_changed({"rows": 1}, {"rows": 2}), "made_at": "2024-06-01 10:00 UTC", "query": "SELECT 1",
+    }  # fmt: skip
+    return Subject(**{**fields, **more})
+
+
+@pytest.fixture(scope="module", params=[BINARY, REGRESSION])
+def assessed(request: pytest.FixtureRequest) -> tuple[Question, Assessment, str]:
+    asked = question(request.param)
+    found = assess(asked)
+    return asked, found, render(evaluation_report(subject(), asked, found))
+
+
+class Page(HTMLParser):
+    """Tags, ids, references and text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, text in attrs:
+            if name == "id":
+                self.ids.append(str(text))
+            if name in ("href", "src", "xlink:href"):
+                self.links.append(str(text))
+
+
+def test_the_page_is_one_file_without_script_or_network(assessed: tuple[Question, Assessment, str]) -> None:
+    page = Page(assessed[2])
+    assert "script" not in page.tags and "link" not in page.tags and "iframe" not in page.tags
+    assert page.tags.count("svg") >= 6
+    assert all(link.startswith(("#", "data:image/png")) for link in page.links), page.links
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert "&lt;script&gt;" in assessed[2]
+
+
+def test_the_page_tells_everything_that_it_should(assessed: tuple[Question, Assessment, str]) -> None:
+    asked, found, page = assessed
+    for title in ("What the model is for", "Data and versions", "How good it is", "Against champion 1", "Calibration", "What it leans on",
+                  "Error over time", "By declared slice", "The worst slices", "Model checks", "What changed since version 1", "How the numbers"):  # fmt: skip
+        assert title in page
+    assert ("Thresholds and costs" in page) == (asked.task == BINARY)
+    assert all(code in page for code in KINDS)
+    assert f"{found.own[asked.primary].value:.4f}" in page
+
+
+def test_values_of_hidden_columns_are_searched_for_no_slice(assessed: tuple[Question, Assessment, str]) -> None:
+    assert all("secret" not in item.columns for item in assessed[1].weak)
+    assert assessed[1].searched == 2
+
+
+def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(assessed: tuple[Question, Assessment, str], tmp_path: Path) -> None:
+    from datetime import UTC, datetime
+
+    from platform_assets.stages.evaluation_tables import TABLES, write_tables
+    from resources.lake import Lake
+
+    asked, found, _ = assessed
+    lake = Lake(str(tmp_path))
+    shared = {
+        "domain": "shop",
+        "workflow": "returns",
+        "version": "2",
+        "window": "w",
+        "at": datetime.now(UTC),
+        "run_id": "r",
+        "evaluation": "e",
+    }
+    for _ in range(2):
+        write_tables(lake, shared, asked.primary, "1", found)
+    for table in TABLES:
+        opened = lake.open(table)
+        if table == "reports/thresholds" and asked.task == REGRESSION:
+            assert opened is None
+            continue
+        if table == "reports/weak_slices" and not found.weak:
+            continue
+        rows = opened.to_pyarrow_table()
+        assert {"domain", "workflow", "version", "segment", "slice", "window"} <= set(rows.column_names)
+        assert opened.version() == 0 and rows.num_rows
+    (mine,) = [
+        r for r in lake.open("reports/metrics").to_pyarrow_table().to_pylist() if (r["model"], r["metric"]) == (CANDIDATE, asked.primary)
+    ]
+    assert mine["value"] == found.own[asked.primary].value
