@@ -66,6 +66,13 @@ class Registry:
                 )
             self.client.set_registered_model_alias(name, alias, version)
 
+    def finish_run_of(self, name: str, version: str) -> str:
+        """Say of the MLflow run that made a version that it finished, however its step ended after that; returns its id."""
+        run_id = str(self.client.get_model_version(name, version).run_id)
+        if self.client.get_run(run_id).info.status != "FINISHED":
+            self.client.set_terminated(run_id, "FINISHED")
+        return run_id
+
     def set_tag(self, name: str, version: str, key: str, value: str) -> None:
         """Tag a version, so that it can be searched by it."""
         self.client.set_model_version_tag(name, version, key, value)

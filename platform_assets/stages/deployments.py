@@ -11,6 +11,7 @@ from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
+from resources.crash_points import crash_point
 from resources.lake import WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def deploy(
     if done and done.fingerprint == wanted and standing == deployment and (served or status is None):
         return StageResult(wanted, fresh=True, checks=done.value["checks"], metadata={"serving": done.value["state"]})
     write_desired(folder, deployment)
+    crash_point("deployment.stated")
     outcome = wait_until_serving(folder, name, deployment.version, patience_s)
     if outcome.state in ("failed", "timeout"):
         raise DataError(f"{name} version {deployment.version} is not served ({outcome.state}): {outcome.message}")

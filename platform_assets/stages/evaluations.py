@@ -21,6 +21,7 @@ from platform_assets.stages.base import Platform, StageResult, States, figures, 
 from platform_assets.stages.lookup import feature_names, join_features
 from platform_assets.stages.models import fit_rows
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
+from resources.crash_points import crash_point
 from resources.lake import WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         "evaluation": wanted,
     }  # fmt: skip
     write_tables(platform.lake, shared, primary, champion, found)
+    crash_point("evaluation.reported")
 
     pictures = _pictures(spec, question, found)
     registry = Registry(platform.settings.tracking_uri)

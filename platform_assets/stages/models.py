@@ -16,6 +16,7 @@ from lakeloop.spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
+from resources.crash_points import crash_point
 from resources.lake import WHOLE, Lake, PartitionState, TableKey
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     found = registry.find_version(name, wanted)
     if done and done.fingerprint == wanted and found == done.value["version"]:
         return StageResult(wanted, fresh=True, rows=done.rows, metadata={"model_version": found})
+    if found is not None:
+        return _adopted(platform, located, wanted, found, states)
 
     training_key = key_of("training_sets", located)
     training = states[training_key][WHOLE]
@@ -84,6 +87,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
         with run.autolog():
             estimator.fit(frame, label)
         seconds = time.perf_counter() - started
+        crash_point("model.fitted")
         run.log_params({"pipeline": spec.model.pipeline or spec.model.estimator, "features": len(names), **_flat(spec.model.params)})
         run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(table.num_rows)})
         logged = log_model(
@@ -104,25 +108,57 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
             ],
             trusted_types=[*TRUSTED_TYPES, *spec.model.trusted_types],
         )
+        crash_point("model.logged")
         tags = {"lakeloop.domain": located.domain, "lakeloop.workflow": spec.name, "training_set_version": str(training.version)}
         version = register(run, logged, name, tags=tags, fingerprint=wanted)
+        crash_point("model.registered")
         run_id = run.run_id
+    more = {"fit_seconds": round(seconds, 2), "at": datetime.now(UTC).isoformat()}
+    return _recorded(platform, located, wanted, version, run_id, training, table.num_rows, more)
+
+
+def _adopted(platform: Platform, located: Located[WorkflowSpec], wanted: str, version: str, states: States) -> StageResult:
+    """A version that a step registered before it died: complete, so that nothing is fitted again and its run has finished its work."""
+    from resources.registry import Registry
+
+    registry = Registry(platform.settings.tracking_uri)
+    training_key = key_of("training_sets", located)
+    training = states[training_key][WHOLE]
+    names = feature_names(training.value["feature_spec"])
+    run_id = registry.finish_run_of(platform.settings.mlflow_name(located.domain, located.spec.name), version)
+    rows = fit_rows(platform.lake, training_key, training, names[:1]).num_rows
+    return _recorded(platform, located, wanted, version, run_id, training, rows, {"adopted": "a step that died had registered it"})
+
+
+def _recorded(
+    platform: Platform,
+    located: Located[WorkflowSpec],
+    wanted: str,
+    version: str,
+    run_id: str,
+    training: PartitionState,
+    rows: int,
+    more: dict[str, Any],
+) -> StageResult:
+    """List a registered version as the workflow's model."""
+    from resources.registry import Registry
+
+    name, address = platform.settings.mlflow_name(located.domain, located.spec.name), platform.settings.tracking_uri
+    names, experiment = feature_names(training.value["feature_spec"]), Registry(address).client.get_run(run_id).info.experiment_id
     value = {"name": name, "version": version, "mlflow_run_id": run_id, "training_set": training.version, "features": names}
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, table.num_rows, value=value)], run_id=platform.run_id)
-    address = platform.settings.tracking_uri
+    platform.lake.record(key_of("models", located), [PartitionState(WHOLE, wanted, -1, rows, value=value)], run_id=platform.run_id)
     return StageResult(
         wanted,
-        rows=table.num_rows,
+        rows=rows,
         metadata={
             "model_name": name,
             "model_version": version,
-            "mlflow_run": dg.MetadataValue.url(f"{address}/#/experiments/{run.experiment_id}/runs/{run_id}"),
+            "mlflow_run": dg.MetadataValue.url(f"{address}/#/experiments/{experiment}/runs/{run_id}"),
             "mlflow_model": dg.MetadataValue.url(f"{address}/#/models/{name}/versions/{version}"),
             "training_set_version": training.version,
-            "rows_fitted": table.num_rows,
-            "fit_seconds": round(seconds, 2),
+            "rows_fitted": rows,
             "features": names,
-            "at": datetime.now(UTC).isoformat(),
+            **more,
         },
     )
 

@@ -13,6 +13,7 @@ from lakeloop.errors import Conflict, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
+from resources.crash_points import crash_point
 from resources.lake import WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -88,13 +89,16 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
 
     after = version if decision.action == "promote" else champion
     _write_decision(platform, located, wanted, decision, version, champion, after)
+    crash_point("release.decided")
     if decision.action == "promote":
         registry.set_alias(name, CHAMPION, version, expected=champion)
+    crash_point("release.promoted")
     challenger = registry.version_of(name, CHALLENGER)
     if challenger != version:
         registry.set_alias(name, CHALLENGER, version, expected=challenger)
     registry.set_tag(name, version, "lakeloop.decision", decision.action)
     registry.set_tag(name, version, f"test_{spec.evaluation.primary}", f"{evidence.value:.6f}")
+    crash_point("release.tagged")
     promoted = after == version
     checks = {PROMOTED: ["passed" if promoted else "failed", decision.reason]}
     value = {"name": name, "champion": after, "candidate": version, "action": decision.action, "reason": decision.reason, "checks": checks}
