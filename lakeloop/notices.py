@@ -126,7 +126,7 @@ def after(run: EndedRun, troubles: Troubles) -> dict[str, str]:
 def _of_failure(run: EndedRun, failure: StepFailure) -> Notice:
     what = "Mend what it says, then materialise it again; what was published before still stands."
     found = _notice(run, failure.asset, fingerprint(failure.reason), f"{failure.asset} failed", failure.reason, what, asset=failure.asset)
-    return replace(found, covers=_signs([check for check in run.checks if not check.passed], {failure.asset}))
+    return replace(found, covers=_signs([check for check in run.checks if check.blocking and not check.passed], {failure.asset}))
 
 
 def _signs(checks: Sequence[CheckOutcome], assets: Collection[str]) -> dict[str, str]:

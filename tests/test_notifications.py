@@ -228,6 +228,9 @@ def test_one_cause_makes_one_notice_whatever_its_signs() -> None:
     gate = CheckOutcome("evaluations/d/w", "roc_auc", passed=False, blocking=False)
     refusal = Refusal("d", "w", "4", "roc_auc is too low")
     assert judged(replace(RUN, failures=[StepFailure("validated/d/t", "not published")], checks=[check])) == ["validated/d/t"]
+    warning = replace(check, check="seats", blocking=False)
+    stopped = replace(RUN, failures=[StepFailure("validated/d/t", "not published")], checks=[check, warning])
+    assert judged(stopped, warnings=True) == ["validated/d/t", "validated/d/t#seats"]
     assert judged(replace(RUN, status="SUCCESS", checks=[check])) == ["validated/d/t#unique"]
     assert judged(replace(RUN, status="SUCCESS", checks=[gate])) == []
     assert judged(replace(RUN, status="SUCCESS", checks=[gate]), warnings=True) == ["evaluations/d/w#roc_auc"]
