@@ -180,7 +180,8 @@ def _purpose(subject: Subject, question: Question) -> Section:
 
 def _data(subject: Subject) -> Section:
     windows = [
-        [name, _moment(ends[0]), _moment(ends[1]), f"{subject.window_rows.get(name, 0):,}"] for name, ends in subject.windows.items()
+        [name, _moment(ends[0]), _moment(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
+        for name, ends in sorted(subject.windows.items(), key=lambda item: item[1])
     ]
     inputs = [[table, str(version)] for table, version in sorted(subject.inputs.items())]
     features = [[name, text] for name, text in subject.features.items()]
@@ -193,8 +194,8 @@ def _data(subject: Subject) -> Section:
                 f"as it was known at {subject.predict_at}. The windows are walked back from the newest label that is known."
             ),
             Table(["window", "from (UTC)", "to (UTC)", "labelled rows"], windows, ["labelled rows"]),
-            Table(["read from", "Delta version"], inputs, ["Delta version"]),
-            Table(["feature", "what it is"], features),
+            Table(["read from", "Delta version"], inputs, ["Delta version"], folded=f"{len(inputs)} tables that were read"),
+            Table(["feature", "what it is"], features, folded=f"{len(features)} features"),
         ],
     )
 
@@ -274,12 +275,11 @@ def _calibration(question: Question, found: Assessment) -> Section:
     )
     check = next(c for c in found.checks if c.code == "LL108")
     rows = [[_number(b.predicted), _number(b.observed), f"{_number(b.low)} to {_number(b.high)}", f"{b.n:,}"] for b in found.calibration]
+    columns = ["mean predicted", "mean observed", "95% interval", "rows"]
     blocks: list[Any] = [
         Paragraph(words),
         Figure(plots.plot_calibration(found.calibration, what), f"{_capital(check.message)}."),
-        Table(
-            ["mean predicted", "mean observed", "95% interval", "rows"], rows, ["mean predicted", "mean observed", "95% interval", "rows"]
-        ),
+        Table(columns, rows, columns, folded="the ten bins"),
     ]
     if binary:
         blocks.insert(
@@ -339,7 +339,9 @@ def _importance(question: Question, found: Assessment) -> Section:
         words += f" {nothing} of {len(found.importance)} can't be told from no importance at all."
     note = f"{REPEATS} shuffles of {found.importance_rows:,} evenly spaced test rows; the interval covers the choice of rows, by truth and by lent value."
     picture = Figure(plots.plot_importance(found.importance, question.primary), "Grey: can't be told from nothing.")
-    return Section("importance", "What it leans on", [Paragraph(words), picture, Table(columns, rows, columns[1:], note)])
+    return Section(
+        "importance", "What it leans on", [Paragraph(words), picture, Table(columns, rows, columns[1:], note, f"all {len(rows)} features")]
+    )
 
 
 def _over_time(question: Question, found: Assessment, overall: MetricValue) -> Section:
@@ -349,7 +351,7 @@ def _over_time(question: Question, found: Assessment, overall: MetricValue) -> S
         for row in found.over_time
     ]
     known = [row for row in found.over_time if math.isfinite(row["value"])]
-    blocks: list[Any] = [Table(columns, rows, columns[1:])]
+    blocks: list[Any] = [Table(columns, rows, columns[1:], folded=f"the {len(rows)} periods")]
     if known:
         blocks.insert(
             0,
@@ -375,7 +377,7 @@ def _slices(question: Question, found: Assessment) -> Section:
             for r in rows[:MOST_SLICE_ROWS]
         ]
         more = f"The {MOST_SLICE_ROWS} largest of {len(rows)}; all of them are in reports/slices." if len(rows) > MOST_SLICE_ROWS else ""
-        blocks.append(Table(columns, listed, columns[1:], more))
+        blocks.append(Table(columns, listed, columns[1:], more, f"the figures by {column}"))
     return Section("slices", "By declared slice", blocks)
 
 

@@ -45,7 +45,7 @@ def test_workflows_of_the_example_are_short() -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "told"),
     [
-        ("flight_delay", "  evaluation: {", "  evalution: {", ["evalution", "evaluation"]),
+        ("flight_delay", "  evaluation:", "  evalution:", ["evalution", "evaluation"]),
         ("flight_delay", "    route_delays: {", "    route_delay: {", ["features.route_delay", "did you mean 'route_delays'"]),
         ("flight_delay", "mean_arrival_delay_7d_min, late_share_7d]", "mean_arrival_delay_7d_min, late_shar_7d]", ["late_shar_7d", "did you mean 'late_share_7d'"]),
         ("flight_delay", "    planes: [seats]", "    arrival_outcomes: [arrival_delay_min]", ["would leak"]),
@@ -53,6 +53,10 @@ def test_workflows_of_the_example_are_short() -> None:
         ("flight_delay", "pipeline: gradient_boosting", "pipeline: gradient_bosting", ["model", "gradient_boosting"]),
         ("flight_delay", "train: 240d", "train: 240 days", ["split.train", "wanted a duration"]),
         ("weather", "expect_column_values_to_be_between: {column: temperature_f", "expect_column_values_to_be_betwen: {column: temperature_f", ["did you mean 'expect_column_values_to_be_between'"]),
+        ("flight_delay", "cluster: day ", "cluster: carier ", ["evaluation.cluster", "did you mean 'carrier'"]),
+        ("flight_delay", "false_positive: 1, false_negative: 3", "false_positive: 0, false_negative: 0", ["evaluation.costs", "wanted a cost above 0"]),
+        ("flight_delay", "roc_auc: {min: 0.65}", "roc_auc: {min: 0.65, error_rate: 0.1}", ["gates.roc_auc.error_rate", "for the gate `champion`"]),
+        ("arrival_delay_minutes", "cluster: day}", "cluster: day, costs: {false_positive: 1, false_negative: 3}}", ["evaluation.costs", "binary classification"]),
         ("planes", "keys: [tailnum]", "keys: [tail]", ["keys", "tail"]),
     ],
 )  # fmt: skip
@@ -65,6 +69,13 @@ def test_an_error_names_file_line_key_and_nearest_match(
     assert mine
     assert any(all(part in error for part in told) for error in mine), mine
     assert any(abs(int(error.split(":")[1]) - line) <= 1 for error in mine), (line, mine)
+
+
+def test_a_slice_by_a_personal_column_is_refused(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = defs / "flights" / "planes" / "defs.yaml"
+    edit(path, "    seats: {", "    seats: {personal: true, ")
+    edit(defs / "flights" / "flight_delay" / "defs.yaml", "slices: [carrier", "slices: [seats, carrier")
+    assert any("evaluation.slices" in e and "personal" in e for e in errors(defs, capsys))
 
 
 def test_sql_that_cannot_be_parsed_is_told_with_its_line(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +94,6 @@ def test_the_load_error_of_the_code_location_is_the_same(defs: Path) -> None:
     from lakeloop.errors import SpecError
     from platform_assets.definitions import build_defs
 
-    edit(defs / "flights" / "flight_delay" / "defs.yaml", "  evaluation: {", "  evalution: {")
+    edit(defs / "flights" / "flight_delay" / "defs.yaml", "  evaluation:", "  evalution:")
     with pytest.raises(SpecError, match=r"flight_delay/defs.yaml:\d+: evalution"):
         build_defs(defs=defs)

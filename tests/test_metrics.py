@@ -71,13 +71,28 @@ def test_an_unknown_metric_names_the_nearest():
         check_metric("binary_classification", "roc_auk")
 
 
-def evidence(value=0.8, gates=None, champion=None, comparison=None, version="2"):
-    return Evidence(version, "roc_auc", value, gates or {}, champion, comparison)
+def compared(difference, error=0.002):
+    return {"difference": difference, "error": error, "degrees": 499, "rows": 500}
+
+
+def evidence(value=0.8, gates=None, champion=None, comparison=None, version="2", skill=0.3):
+    return Evidence(version, "roc_auc", value, gates or {}, champion, comparison, None if skill is None else compared(skill))
 
 
 GATES = {"roc_auc": Gate(min=0.7), "champion": Gate(max_drop=0.005)}
 PASSED = {"roc_auc": ["passed", "", "blocking", 0.8]}
 FAILED = {"roc_auc": ["failed", "roc_auc: wanted at least 0.7, found 0.6", "blocking", 0.6]}
+
+
+def test_the_error_rate_of_the_gate_decides():
+    seen = evidence(gates=PASSED, champion="1", comparison=compared(-0.003))
+    decided = [
+        should_promote(
+            candidate="2", champion="1", evidence=seen, gates={**GATES, "champion": Gate(max_drop=0.005, error_rate=rate)}
+        ).action
+        for rate in (0.05, 0.3)
+    ]
+    assert decided == ["refuse", "promote"]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +104,12 @@ FAILED = {"roc_auc": ["failed", "roc_auc: wanted at least 0.7, found 0.6", "bloc
         ("2", evidence(gates=PASSED), "keep", ""),
         ("1", evidence(gates=PASSED), "refuse", "champion is 1"),
         ("1", evidence(gates=PASSED, champion="1"), "refuse", ""),
-        ("1", evidence(gates=PASSED, champion="1", comparison={"difference": -0.004, "low": -0.01, "high": 0.0, "rows": 500}), "promote", ""),
-        ("1", evidence(gates=PASSED, champion="1", comparison={"difference": -0.006, "low": -0.01, "high": 0.0, "rows": 500}), "refuse", ""),
+        ("1", evidence(gates=PASSED, champion="1", comparison=compared(-0.001)), "promote", "is ruled out"),
+        ("1", evidence(gates=PASSED, champion="1", comparison=compared(-0.004)), "refuse", "is not ruled out"),
+        ("1", evidence(gates=PASSED, champion="1", comparison=compared(-0.001, 0.01)), "refuse", "is not ruled out"),
+        ("1", evidence(gates=PASSED, champion="1", comparison=compared(0.1), skill=0.003), "refuse", "from a constant"),
+        (None, evidence(gates=PASSED, skill=0.003), "refuse", "from a constant"),
+        (None, evidence(gates=PASSED, skill=None), "refuse", "evaluate it again"),
         (None, evidence(gates=PASSED, version="3"), "refuse", ""),
     ],
 )  # fmt: skip

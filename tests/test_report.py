@@ -104,15 +104,13 @@ def test_the_order_of_rows_changes_no_interval(seed: int) -> None:
 
 def null_promotions(margin: float, repeats: int, n: int = 300) -> float:
     """Share of challengers promoted when labels are shuffled: models fitted on noise, judged by the gate at its stated rate."""
-    from sklearn.linear_model import LogisticRegression
-
     rng, promoted = np.random.default_rng(11), 0
     gates = {"champion": Gate(max_drop=margin, error_rate=0.05)}
     for _ in range(repeats):
         x, y = rng.normal(0, 1, (3 * n, 4)), (rng.random(3 * n) < 0.3).astype(float)
-        old, new = (LogisticRegression().fit(x[k * n : (k + 1) * n], y[k * n : (k + 1) * n]) for k in (0, 1))
+        old, new = (np.linalg.lstsq(x[k * n : (k + 1) * n], y[k * n : (k + 1) * n], rcond=None)[0] for k in (0, 1))
         tested, truth = x[2 * n :], y[2 * n :]
-        a, b = new.predict_proba(tested)[:, 1], old.predict_proba(tested)[:, 1]
+        a, b = tested @ new, tested @ old
         constant = np.full(n, y[n : 2 * n].mean())
         evidence = Evidence(
             "2", "roc_auc", 0.5, {}, "1",
@@ -124,7 +122,7 @@ def null_promotions(margin: float, repeats: int, n: int = 300) -> float:
 
 @pytest.mark.parametrize("margin", [0.0, 0.02, 0.5])
 def test_on_shuffled_labels_a_challenger_is_promoted_no_more_often_than_the_gates_rate(margin: float) -> None:
-    repeats = 800
+    repeats = 1500
     assert null_promotions(margin, repeats) <= 0.05 + 2.33 * np.sqrt(0.05 * 0.95 / repeats)
 
 
