@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import pieces
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
 _LOAD = "import platform_assets.definitions as d; d.defs().get_repository_def()"
@@ -30,6 +32,9 @@ def main() -> None:
         results.append({**entry, "what": what})
         print(f"{name:<22} {ours:7.2f} s against {theirs:7.2f} s: {ours / theirs:5.2f} (limit {limit})  {what}", flush=True)
 
+    pieces.joins(alternate, tell)
+    pieces.suites(alternate, tell)
+    pieces.steps(alternate, tell, python, ROOT)
     both = alternate(lambda: python("-c", _LOAD), lambda: python("-c", "import dagster"), 5)
     tell("load", *both, 3.0, "the code location against `import dagster`")
     with tempfile.TemporaryDirectory() as folder:

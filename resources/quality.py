@@ -181,11 +181,13 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
 
     with_nulls = table.select(names)
     plain = [name for name in names if with_nulls[name].null_count == 0]
-    frame = with_nulls.select(plain).to_pandas()
+    # A block per column needs no copy of numbers, and none when one of them is read.
+    frame = with_nulls.select(plain).to_pandas(split_blocks=True)
     for name in names:
         if name not in plain:
             frame[name] = with_nulls.select([name]).to_pandas(types_mapper=nullable)[name]
-    frame = frame[names]
+    if len(plain) < len(names):
+        frame = frame[names]
     if table_wide:
         # Their names are judged, not their values, so they cost nothing but a shared column of nulls.
         empty = pd.Series([None] * table.num_rows, dtype=object)

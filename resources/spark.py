@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 from dagster_pyspark import LazyPySparkResource
 from pydantic import PrivateAttr
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 Size = Literal["small", "large"]
 """What a session is asked for: `large` from the number of rows on at which joins leave this process."""
 
+CONNECT_PORT = 15002
+PATIENCE_S = 10.0
+"""How long an address may take to accept a connection."""
 _JVM_HERE = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -111,6 +116,17 @@ class SparkResource(LazyPySparkResource):
         return self.session("default")
 
 
+def _require_answer(address: str) -> None:
+    """Knock once: a Connect client would try for ten minutes at an address where nobody is."""
+    found = urlsplit(address)
+    try:
+        socket.create_connection((found.hostname or "", found.port or CONNECT_PORT), timeout=PATIENCE_S).close()
+    except (OSError, ValueError) as error:
+        raise ServiceUnavailable(
+            f"Spark did not answer at {found.scheme}://{found.hostname}:{found.port or CONNECT_PORT}: {error}"
+        ) from error
+
+
 def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
     from pyspark.sql import SparkSession
 
@@ -118,6 +134,8 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
     if local:
         # A process that used Spark Connect marks its environment, and those that it starts would wait for a remote too.
         os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
+    else:
+        _require_answer(address)
     builder = SparkSession.builder.master(address) if local else SparkSession.builder.remote(address)
     for name, value in {"spark.sql.session.timeZone": "UTC", **(_JVM_HERE if local else {}), **config}.items():
         builder = builder.config(name, value)
