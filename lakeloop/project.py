@@ -407,8 +407,6 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
         workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"}
     )
     errors += _check_expectations(workflow, "expectations.predictions", spec.expectations.get("predictions", []), {*columns, "prediction"})
-    if spec.partitions is None:
-        errors.append(at.error("wanted partitions: predictions are made by partition", "partitions"))
     return errors
 
 

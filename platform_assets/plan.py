@@ -91,7 +91,7 @@ def _look_at_workflow(project: Project, workflow: Located[Any], states: States, 
     if released is not None and released.value["champion"] is None and released.fingerprint == releases.expected(states, workflow):
         return
     if spec.batch is not None:
-        parts = partition_keys(spec.partitions, moment)
+        parts = partition_keys(spec.partitions, moment) if spec.partitions else [WHOLE]
         expected = lambda p: predictions.expected(project, states, workflow, p)  # noqa: E731
         look(own("predictions"), parts, expected, [*inputs, own("releases")])
     if spec.online is not None:

@@ -15,7 +15,7 @@ import dagster as dg
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import content_hash, fingerprint
 from lakeloop.partitions import FORMATS, partition_keys
-from lakeloop.spec import Expectation, Files, PythonFunction, TableSpec
+from lakeloop.spec import FILE, ROW, Expectation, Files, PythonFunction, TableSpec
 from lakeloop.verdicts import Verdict
 from platform_assets.stages.base import Platform, StageResult, States, key_of, preview
 from resources.lake import PARTITION, UNDATED, WHOLE, PartitionState, TableKey
@@ -32,8 +32,8 @@ SOURCE = "source"
 
 
 def source_columns(spec: TableSpec) -> list[str]:
-    """The landed columns that the declared ones are read from, in order, each once."""
-    return list(dict.fromkeys(part for name, col in spec.columns.items() for part in (col.source or [name])))
+    """The delivered columns that the declared ones are read from, in order, each once."""
+    return list(dict.fromkeys(part for name, col in spec.columns.items() for part in (col.source or [name]) if part not in (FILE, ROW)))
 
 
 def expectations(spec: TableSpec) -> list[Expectation]:
