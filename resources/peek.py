@@ -68,7 +68,7 @@ def peek(source: Files | PythonFunction | DeltaTableSource, folder: Path) -> Pee
     import pyarrow as pa
 
     if isinstance(source, PythonFunction):
-        return Peeked(call_function(source.function), 1, False, False)
+        return Peeked(call_function(source.function, folder), 1, False, False)
     if isinstance(source, DeltaTableSource):
         return _peek_delta(source, folder)
     files = resolve_files(source, folder)

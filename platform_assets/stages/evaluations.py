@@ -185,6 +185,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         checks=checks,
         metadata={
             "model_version": version,
+            "training_set_version": training.version,
             primary: own[primary],
             "metrics": dg.MetadataValue.md(markdown_table(_metric_rows(values))),
             "slices": dg.MetadataValue.md(markdown_table([dict(row.items()) for row in slices[:50]])),
