@@ -62,6 +62,13 @@ def _one_or_many(value: Any) -> Any:
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(s|m|h|d|w)$"})
 _NAMES_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
+Overlap = Annotated[
+    timedelta | int,
+    BeforeValidator(parse_duration),
+    PlainSerializer(lambda value: render_duration(value) if isinstance(value, timedelta) else value),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"^\d+\s*(s|m|h|d|w)$"}, {"type": "integer", "minimum": 0}]}),
+]
+"""How far before a cursor to read again: a duration for a time, a number for a number."""
 Name = Annotated[str, BeforeValidator(_name)]
 Names = Annotated[list[str], BeforeValidator(_one_or_many), _NAMES_SCHEMA]
 
@@ -174,6 +181,33 @@ class DeltaTableSource(Spec):
     delta: str
 
 
+class DatabaseSource(Spec):
+    """A table or a query of a SQL database.
+
+    `database` names the environment variable that holds the URL: a URL holds a password, so it stands in no file. Everything is read each
+    time, or, with a `cursor` (a column that only grows: a time of change, a serial number), what is new since the last time and the
+    `overlap` before it, for rows that were committed out of order. Rows that vanish are seen only without a cursor.
+    """
+
+    database: str
+    table: str | None = None
+    query: str | None = None
+    cursor: str | None = None
+    overlap: Overlap = timedelta(0)
+
+    @model_validator(mode="after")
+    def _says_what(self) -> DatabaseSource:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.database):
+            raise ValueError(
+                "database: wanted the name of an environment variable that holds the URL, found something else (kept out of this message)"
+            )
+        if (self.table is None) == (self.query is None):
+            raise ValueError("wanted either table or query (a file of SQL)")
+        if self.overlap and self.cursor is None:
+            raise ValueError("overlap: reaches back from a cursor, and there is none")
+        return self
+
+
 class Described(Spec):
     """What every noun says of itself."""
 
@@ -190,7 +224,7 @@ class TableSpec(Described):
     meet (true or null); a row that doesn't goes to quarantine under the rule's name.
     """
 
-    source: Files | PythonFunction | DeltaTableSource
+    source: Files | PythonFunction | DeltaTableSource | DatabaseSource
     columns: dict[Name, Column] = Field(min_length=1)
     keys: Names = Field(min_length=1)
     event_time: str | None = None
@@ -203,11 +237,11 @@ class TableSpec(Described):
     @field_validator("source", mode="before")
     @classmethod
     def _source_by_its_key(cls, value: Any) -> Any:
-        kinds = {"files": Files, "function": PythonFunction, "delta": DeltaTableSource}
+        kinds = {"files": Files, "function": PythonFunction, "delta": DeltaTableSource, "database": DatabaseSource}
         if isinstance(value, dict):
             found = [kind for key, kind in kinds.items() if key in value]
             if len(found) != 1:
-                raise ValueError(f"wanted one of files, function or delta, found {', '.join(map(str, value)) or 'nothing'}")
+                raise ValueError(f"wanted one of files, function, delta or database, found {', '.join(map(str, value)) or 'nothing'}")
             return found[0].model_validate(value)  # type: ignore[attr-defined]
         return value
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.conform import parse_column, schema_of
 from lakeloop.errors import DataError
-from lakeloop.spec import FILE, DeltaTableSource, Files, PythonFunction, TableSpec
+from lakeloop.spec import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from resources.sources import SourceFile, call_function, decompressed, format_of, read_file, resolve_files
 
 if TYPE_CHECKING:
@@ -59,14 +59,20 @@ def written_source(given: str, folder: Path, project: Path) -> dict[str, Any]:
     return _with_delimiter({"files": packaged or _relative(path, folder, project)}, folder)
 
 
-def peek(source: Files | PythonFunction | DeltaTableSource, folder: Path) -> Peeked:
+def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, folder: Path) -> Peeked:
     """Read a source's first rows as they would land.
 
     Raises:
         DataError: the source can't be read.
+        ServiceUnavailable: a database doesn't answer.
     """
     import pyarrow as pa
 
+    if isinstance(source, DatabaseSource):
+        from resources.database import DatabaseReader
+
+        found = DatabaseReader(source, folder).head(ENOUGH_ROWS)
+        return Peeked(found, 1, found.num_rows >= ENOUGH_ROWS, False)
     if isinstance(source, PythonFunction):
         return Peeked(call_function(source.function, folder), 1, False, False)
     if isinstance(source, DeltaTableSource):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
 from lakeloop.errors import LakeloopError, SpecError
-from lakeloop.spec import NAME
+from lakeloop.spec import NAME, Spec
+
+if TYPE_CHECKING:
+    from lakeloop.profile import TableProfile
+
+S = TypeVar("S", bound=Spec)
 
 _TABLE = """\
 type: platform_assets.components.LakeTable
@@ -69,6 +76,11 @@ class LakeTableParams(BaseModel):
     """What a table is drafted from; without any of it the template is written."""
 
     source: str | None = Field(None, description="a file, a folder, a pattern, package:<package>/<path>, or a Delta table (folder or URL)")
+    database: str | None = Field(None, description="the environment variable that holds the URL of a SQL database, with table or query")
+    table: str | None = Field(None, description="a table of the database, or <schema>.<table>")
+    query: str | None = Field(None, description="a file with a query, beside the definition")
+    cursor: str | None = Field(None, description="a column of the database's table that only grows; only what is new is read then")
+    overlap: str | None = Field(None, description="how far before the cursor to read again, such as 1h, or a number for a number")
     keys: list[str] = Field(default_factory=list, description="the columns that identify a row, instead of a proposal")
     event_time: str | None = Field(None, description="the column that says when a row happened, instead of a proposal")
     timezone: str = Field("UTC", description="of times that name none")
@@ -85,7 +97,7 @@ class MLWorkflowParams(BaseModel):
 
 
 class LakeTableScaffolder(dg.Scaffolder[LakeTableParams]):
-    """A table, drafted from a file, a folder, a package's file or a Delta table."""
+    """A table, drafted from a file, a folder, a package's file, a Delta table or a SQL database."""
 
     @classmethod
     def get_scaffold_params(cls) -> type[LakeTableParams]:
@@ -95,7 +107,7 @@ class LakeTableScaffolder(dg.Scaffolder[LakeTableParams]):
     def scaffold(self, request: dg.ScaffoldRequest[LakeTableParams]) -> None:
         """Write `defs.yaml`, and say what was found and what comes next."""
         with _place(request) as (defs, domain, name):
-            if request.params.source is None:
+            if request.params.source is None and request.params.database is None:
                 _write(defs, {f"{domain}/{name}/defs.yaml": _TABLE.format(name=name)})
                 return
             text, told = draft_table_file(request.params, request.target_path, request.project_root or defs.parent.parent)
@@ -139,18 +151,33 @@ def draft_table_file(params: LakeTableParams, folder: Path, project: Path) -> tu
     """The definition of a table from its source, and what to tell of it."""
     from lakeloop.draft_table import draft_table
     from lakeloop.profile import profile_table
-    from lakeloop.spec import DeltaTableSource, Files
+    from lakeloop.spec import DatabaseSource, DeltaTableSource, Files
     from resources.peek import peek, written_source
 
-    assert params.source is not None
-    source = written_source(params.source, folder, project)
-    spec = DeltaTableSource(**source) if "delta" in source else Files.model_validate(source)
+    spec: DatabaseSource | DeltaTableSource | Files
+    if params.database is not None:
+        source = {name: getattr(params, name) for name in ("database", "table", "query", "cursor", "overlap") if getattr(params, name)}
+        source["overlap"] = int(source["overlap"]) if source.get("overlap", "").isdigit() else source.get("overlap", 0)
+        source = {name: value for name, value in source.items() if value}
+        spec = _valid(DatabaseSource, source)
+    else:
+        source = written_source(str(params.source), folder, project)
+        spec = _valid(DeltaTableSource if "delta" in source else Files, source)
     seen = peek(spec, folder)
     profile = profile_table(
         seen.rows, text=seen.text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files
     )
     today = datetime.now(UTC).date()
-    text = draft_table(profile, name=folder.name, source=source, shown=str(next(iter(source.values()))), today=today, sampled=seen.sampled)
+    shown = str(params.table or params.query) if params.database else str(next(iter(source.values())))
+    text = draft_table(
+        profile,
+        name=folder.name,
+        source=source,
+        shown=shown,
+        today=today,
+        sampled=seen.sampled,
+        note=_cursor_note(profile) if params.database and not params.cursor else "",
+    )
     personal = [column.name for column in profile.columns if column.column.personal]
     told = [
         f"{profile.rows:,} rows, {len(profile.columns)} columns",
@@ -183,6 +210,24 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
         positive=params.positive,
     )  # fmt: skip
     return {f"{domain}/{path}": text for path, text in draft.files.items()}, draft.notes
+
+
+def _valid(kind: type[S], source: Mapping[str, Any]) -> S:
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(source)
+    except ValidationError as error:
+        # What was given may be a URL with a password: only the message is shown.
+        raise SpecError("; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors(include_url=False))) from None
+
+
+def _cursor_note(profile: TableProfile) -> str:
+    """Which column would do as a cursor."""
+    changed = [c.source for c in profile.columns if c.column.type == "timestamp" and re.search("updated|modified|changed", c.name)]
+    if not changed:
+        return "everything is read each time; a column that only grows could be the cursor"
+    return f"everything is read each time; cursor: {changed[0]}, overlap: 1h reads what is new (and sees no deletions)"
 
 
 @contextmanager
