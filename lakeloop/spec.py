@@ -220,7 +220,8 @@ class TableSpec(Described):
     """A LakeTable.
 
     `known_delay` and `bulk_loaded_until` decide `known_at`: event time + delay, and for rows whose event time is not before
-    `bulk_loaded_until`, or that correct an earlier row, never before they landed. `rules` are SQL conditions that every row must
+    `bulk_loaded_until`, or that correct an earlier row, never before they landed. Without it the first landing is the bulk load: rows that
+    land later were not known before. `rules` are SQL conditions that every row must
     meet (true or null); a row that doesn't goes to quarantine under the rule's name.
     """
 

@@ -25,6 +25,7 @@ from platform_assets.stages.base import (
     spark_input,
     table_metadata,
 )
+from platform_assets.stages.validated import days_of
 from resources.lake import PARTITION, WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -141,7 +142,11 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
             wanted[name],
             rows=sizes.get(name, 0),
             suite_hash=hashed,
-            value={**value, "changed": bool(changed["corrected"] or changed["retracted"] or earlier.get(name))},
+            value={
+                **value,
+                "changed": bool(changed["corrected"] or changed["retracted"] or earlier.get(name)),
+                **days_of(rows, spec, name),
+            },
         )
         for name in stale
     ]

@@ -130,7 +130,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     known = state.get(SOURCE)
     value: dict[str, Any] = dict(known.value) if known else {"files": {}, "current": {}, "next": 0}
 
-    how = _how(located)
+    how, how_split = _how(located), fingerprint(spec.partitions, spec.event_time)
     same_reading = value.get("how") == how
     probe: dict[str, str] | None = None
     onward = adds = False
@@ -201,7 +201,9 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         "columns": columns,
         "new_columns": new,
         **({"probe": probe} if probe is not None else {}),
-        "first": value.get("first") or now.isoformat(),
+        "partitions": how_split,
+        # Cut anew, the rows stand in other partitions than their earlier landings: what is there is history again.
+        "first": now.isoformat() if value.get("partitions", how_split) != how_split else value.get("first") or now.isoformat(),
     }
     published = [PartitionState(SOURCE, wanted, rows=0, value=value)]
     for partition in sorted({p for parts in current.values() for p in parts} | (state.keys() - {SOURCE})):
