@@ -14,6 +14,7 @@ from lakeloop.errors import DataError, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import DeltaTableSource, WorkflowSpec, parse_duration, render_duration
 from platform_assets.stages.base import Platform, States, input_key, run_sql
+from platform_assets.stages.view_versions import at_version
 from resources.lake import Published, TableKey
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def join_features(platform: Platform, spine: pa.Table, spec: FeatureSpec, states
     lookups = []
     for view in spec["views"]:
         key = TableKey("validated" if view["kind"] == "table" else "features", view["domain"], view["name"])
-        published = platform.lake.current(key, states)
+        published = at_version(platform.lake.current(key, states), view)
         versions[str(key)] = published.version
         rows, event_time = _feature_rows(platform, view, published)
         lookups.append(
