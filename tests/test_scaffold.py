@@ -353,3 +353,15 @@ def test_from_a_file_without_times_and_without_a_key_to_a_released_model(
     predicted = shop.lake.read(shop.lake.current(TableKey("predictions", "x", "guess")))
     assert predicted.num_rows == rows["test"] + 30
     assert stale_assets(read_project(defs), states) == {}
+
+
+def test_the_page_for_users_names_every_option_and_no_other() -> None:
+    import re
+
+    from platform_assets.components.scaffolders import LakeTableParams, MLWorkflowParams
+
+    page = (Path(__file__).resolve().parent.parent / "docs" / "your_own_data.md").read_text()
+    tables = [part for part in page.split("\n## ") if part.startswith("What a ")]
+    for text, params in zip(tables, (LakeTableParams, MLWorkflowParams), strict=True):
+        named = {name.replace("-", "_") for name in re.findall(r"`--([a-z-]+)`", text)}
+        assert named == set(params.model_fields)
