@@ -119,8 +119,8 @@ def conform(landed: pa.Table, spec: TableSpec, *, bulk_until: datetime | None = 
         landed: the source's columns, and `_landing`, `_landed_order` (greater landed later), `_row`, `_file`, `ingested_at`, `_current`
             (whether the row's landing is the current one of its file; the others only tell when a row was first known and corrected).
         spec: the table.
-        bulk_until: rows whose event time is before this, and that aren't corrections, were loaded as history: they count as known at
-            their event time plus delay. The spec's own `bulk_loaded_until` comes first.
+        bulk_until: when the table was first landed. Rows that landed then, and whose event time is before it, were loaded as history: they
+            count as known at their event time plus delay. The spec's own `bulk_loaded_until` comes first, and means rows of any landing.
 
     Returns:
         The batch. Numbers may be written with spaces around them and integers with zero decimals (`9.0`); text stays as it is. A local
@@ -145,10 +145,9 @@ def conform(landed: pa.Table, spec: TableSpec, *, bulk_until: datetime | None = 
     history = _versions(good, names, spec.keys)
     latest = history.filter(pl.col("_kept"))
     earlier = history.filter(~pl.col("_kept"))
-    until = spec.bulk_loaded_until or bulk_until
     columns = [*names, *(["known_at"] if spec.event_time else []), "ingested_at", "_live"]
-    valid = _known(latest, spec, until).sort(["_landed_order", "_row"]).select(columns)
-    superseded = _known(earlier, spec, until).select(columns)
+    valid = _known(latest, spec, bulk_until).sort(["_landed_order", "_row"]).select(columns)
+    superseded = _known(earlier, spec, bulk_until).select(columns)
     duplicates = good.filter("_current").height - valid.height
     return Conformed(
         valid=_arrow(valid, spec),
@@ -266,7 +265,7 @@ def _versions(good: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataF
     return pl.concat([rest, kept])
 
 
-def _known(rows: pl.DataFrame, spec: TableSpec, until: datetime | None) -> pl.DataFrame:
+def _known(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pl.DataFrame:
     import polars as pl
 
     if not spec.event_time:
@@ -277,7 +276,13 @@ def _known(rows: pl.DataFrame, spec: TableSpec, until: datetime | None) -> pl.Da
         if spec.columns[spec.event_time].type == "date"
         else pl.col(spec.event_time)
     )
-    late = pl.lit(True) if until is None else at >= pl.lit(until.astimezone(UTC), dtype=moment)
+    if spec.bulk_loaded_until is not None:
+        late = at >= pl.lit(spec.bulk_loaded_until.astimezone(UTC), dtype=moment)
+    elif first is not None:
+        landed = pl.lit(first.astimezone(UTC), dtype=moment)
+        late = (at >= landed) | (pl.col("ingested_at") > landed)
+    else:
+        late = pl.lit(True)
     live = pl.col("_corrects") | late
     due = at + spec.known_delay
     return rows.with_columns(

@@ -41,6 +41,29 @@ def content_hash(rows: pa.Table) -> str:
     return digest.hexdigest()[:16]
 
 
+def day_prints(rows: pa.Table, time: str) -> dict[str, str]:
+    """A hash of the rows of each day (UTC), whatever their order; so that a reader of some days sees a change in them, and in no others.
+
+    Args:
+        rows: any columns; those that start with `_` don't count.
+        time: a date, or a timestamp with a time zone, without nulls.
+
+    >>> import pyarrow as pa
+    >>> from datetime import date
+    >>> one = day_prints(pa.table({"d": [date(2024, 3, 1), date(2024, 3, 2)], "v": [1, 2]}), "d")
+    >>> two = day_prints(pa.table({"d": [date(2024, 3, 2), date(2024, 3, 1)], "v": [3, 1]}), "d")
+    >>> [day for day in one if one[day] != two[day]]
+    ['2024-03-02']
+    """
+    import polars as pl
+
+    frame = pl.from_arrow(rows.select([name for name in rows.column_names if not name.startswith("_")]))
+    assert isinstance(frame, pl.DataFrame)
+    days = frame.select(pl.col(time).cast(pl.Date).cast(pl.String).alias("day"), frame.hash_rows(seed=0).alias("print"))
+    found = days.group_by("day").agg(pl.len(), pl.col("print").sum()).sort("day")
+    return {day: f"{count}-{total:x}" for day, count, total in found.iter_rows() if day is not None}
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")

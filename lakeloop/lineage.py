@@ -13,7 +13,7 @@ from typing import Any
 
 from lakeloop.errors import LakeloopError, SpecError, nearest
 from lakeloop.project import Located, Project, TableRef, columns_of, feature_columns, parsed, resolve_view, upstream
-from lakeloop.spec import DeltaTableSource, Files, TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.spec import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec, WorkflowSpec
 
 STAGES: dict[Any, tuple[str, ...]] = {
     TableSpec: ("raw", "validated"),
@@ -108,6 +108,8 @@ class Lineage:
         if isinstance(source, DeltaTableSource):
             column = self._project.tables[(ref.domain, ref.name)].spec.columns.get(ref.column)
             return f"column {(column.source if column and column.source else [ref.column])[0]} of the adopted table {source.delta}"
+        if isinstance(source, DatabaseSource):
+            return f"{source.table or source.query} of the database that {source.database} names"
         return ", ".join(source.files) if isinstance(source, Files) else f"function {source.function}"
 
     def _is_root(self, ref: ColumnRef) -> bool:

@@ -429,7 +429,7 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
             if output in outputs:
                 errors.append(at.error(f"{name}.{column} and {outputs[output]} would both be called {output}", "features", name))
             outputs[output] = f"{name}.{column}"
-    errors += _check_evaluation(project, workflow, outputs)
+    errors += _check_evaluation(workflow, outputs)
     errors += _told(at, ("evaluation", "primary"), lambda: check_metric(spec.task, spec.evaluation.primary))
     for name, gate in spec.gates.items():
         if name == "champion":
@@ -444,8 +444,6 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
         workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"}
     )
     errors += _check_expectations(workflow, "expectations.predictions", spec.expectations.get("predictions", []), {*columns, "prediction"})
-    if spec.partitions is None:
-        errors.append(at.error("wanted partitions: predictions are made by partition", "partitions"))
     return errors
 
 
@@ -488,34 +486,19 @@ def _check_expectations(
     return errors
 
 
-def _check_evaluation(project: Project, workflow: Located[WorkflowSpec], outputs: Mapping[str, str]) -> list[SpecError]:
-    """Slices and cluster name keys or features that may be shown; costs are for a binary classification."""
+def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str]) -> list[SpecError]:
+    """Slices and cluster name keys or features; costs are for a binary classification."""
     spec, at, errors = workflow.spec, workflow.definition, []
     known = {*spec.keys, *(output.split("__", 1)[1] for output in outputs)}
-    personal = _personal_columns(project, workflow)
     named: list[tuple[str, tuple[str | int, ...]]] = [(column, ("slices", i)) for i, column in enumerate(spec.evaluation.slices)]
     if spec.evaluation.cluster not in (None, "day"):
         named.append((str(spec.evaluation.cluster), ("cluster",)))
     for column, place in named:
         if column not in known:
             errors.append(at.error(f"no key or feature {column!r}; {nearest(column, known)}", "evaluation", *place))
-        elif place[0] == "slices" and column in personal:
-            errors.append(
-                at.error(f"{column} is personal: its values would stand in the report; slice by something else", "evaluation", *place)
-            )
     if spec.evaluation.costs is not None and spec.task != "binary_classification":
         errors.append(at.error(f"costs are for a binary classification, this is a {spec.task}", "evaluation", "costs"))
     return errors
-
-
-def _personal_columns(project: Project, workflow: Located[WorkflowSpec]) -> set[str]:
-    """Columns that are marked personal where the workflow's spine and features come from, by name."""
-    refs = [project.find(workflow.domain, name) for name in workflow.spec.features]
-    try:
-        refs += spine_upstream(project, workflow)
-    except SpecError:
-        pass  # told where the spine is checked
-    return {name for ref in refs if ref is not None for name, column in _spec(project, ref).columns.items() if column.personal}
 
 
 def _check_rules(table: Located[TableSpec]) -> list[SpecError]:

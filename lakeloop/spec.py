@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
+ROW, FILE = "_row", "_file"
+"""What the landing adds to every row: its number in its file, from 1, the header not counted, and the file. A declared column may be read
+from them."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -59,6 +62,13 @@ def _one_or_many(value: Any) -> Any:
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(s|m|h|d|w)$"})
 _NAMES_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
+Overlap = Annotated[
+    timedelta | int,
+    BeforeValidator(parse_duration),
+    PlainSerializer(lambda value: render_duration(value) if isinstance(value, timedelta) else value),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"^\d+\s*(s|m|h|d|w)$"}, {"type": "integer", "minimum": 0}]}),
+]
+"""How far before a cursor to read again: a duration for a time, a number for a number."""
 Name = Annotated[str, BeforeValidator(_name)]
 Names = Annotated[list[str], BeforeValidator(_one_or_many), _NAMES_SCHEMA]
 
@@ -172,6 +182,33 @@ class DeltaTableSource(Spec):
     delta: str
 
 
+class DatabaseSource(Spec):
+    """A table or a query of a SQL database.
+
+    `database` names the environment variable that holds the URL: a URL holds a password, so it stands in no file. Everything is read each
+    time, or, with a `cursor` (a column that only grows: a time of change, a serial number), what is new since the last time and the
+    `overlap` before it, for rows that were committed out of order. Rows that vanish are seen only without a cursor.
+    """
+
+    database: str
+    table: str | None = None
+    query: str | None = None
+    cursor: str | None = None
+    overlap: Overlap = timedelta(0)
+
+    @model_validator(mode="after")
+    def _says_what(self) -> DatabaseSource:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.database):
+            raise ValueError(
+                "database: wanted the name of an environment variable that holds the URL, found something else (kept out of this message)"
+            )
+        if (self.table is None) == (self.query is None):
+            raise ValueError("wanted either table or query (a file of SQL)")
+        if self.overlap and self.cursor is None:
+            raise ValueError("overlap: reaches back from a cursor, and there is none")
+        return self
+
+
 class Described(Spec):
     """What every noun says of itself."""
 
@@ -184,11 +221,12 @@ class TableSpec(Described):
     """A LakeTable.
 
     `known_delay` and `bulk_loaded_until` decide `known_at`: event time + delay, and for rows whose event time is not before
-    `bulk_loaded_until`, or that correct an earlier row, never before they landed. `rules` are SQL conditions that every row must
+    `bulk_loaded_until`, or that correct an earlier row, never before they landed. Without it the first landing is the bulk load: rows that
+    land later were not known before. `rules` are SQL conditions that every row must
     meet (true or null); a row that doesn't goes to quarantine under the rule's name.
     """
 
-    source: Files | PythonFunction | DeltaTableSource
+    source: Files | PythonFunction | DeltaTableSource | DatabaseSource
     columns: dict[Name, Column] = Field(min_length=1)
     keys: Names = Field(min_length=1)
     event_time: str | None = None
@@ -201,11 +239,11 @@ class TableSpec(Described):
     @field_validator("source", mode="before")
     @classmethod
     def _source_by_its_key(cls, value: Any) -> Any:
-        kinds = {"files": Files, "function": PythonFunction, "delta": DeltaTableSource}
+        kinds = {"files": Files, "function": PythonFunction, "delta": DeltaTableSource, "database": DatabaseSource}
         if isinstance(value, dict):
             found = [kind for key, kind in kinds.items() if key in value]
             if len(found) != 1:
-                raise ValueError(f"wanted one of files, function or delta, found {', '.join(map(str, value)) or 'nothing'}")
+                raise ValueError(f"wanted one of files, function, delta or database, found {', '.join(map(str, value)) or 'nothing'}")
             return found[0].model_validate(value)  # type: ignore[attr-defined]
         return value
 

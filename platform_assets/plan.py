@@ -10,7 +10,7 @@ from typing import Any
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.partitions import partition_keys
 from lakeloop.project import Located, Project
-from lakeloop.spec import DeltaTableSource, Partitions, PythonFunction
+from lakeloop.spec import DeltaTableSource, Partitions
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated
 from platform_assets.stages.base import States, key_of
@@ -112,15 +112,10 @@ def _expected(project: Project, states: States, key: TableKey, partition: str) -
 
 
 def _source(table: Located[Any], states: States) -> list[str]:
-    state = states.get(key_of("raw", table), {}).get(raw.SOURCE)
-    if isinstance(table.spec.source, PythonFunction):
-        return [WHOLE] if state is None else []
     try:
-        digests = raw.digests(table) or {}
+        return [] if raw.is_fresh(table, states.get(key_of("raw", table), {}).get(raw.SOURCE)) else [WHOLE]
     except DataError:
         return [WHOLE]
-    fresh = state is not None and state.fingerprint == raw.expected(table.spec, {**state.value["files"], **digests})
-    return [] if fresh else [WHOLE]
 
 
 def _has_no_champion(project: Project, states: States, key: TableKey, found: Mapping[TableKey, Any]) -> bool:

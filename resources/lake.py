@@ -313,7 +313,7 @@ class Lake:
 
         old = {f.name: f.type for f in pa.schema(table.schema())}
         new = {f.name: f.type for f in rows.schema}
-        changed = {name for name in old.keys() & new.keys() if not _same_type(old[name], new[name])}
+        changed = {name for name in old.keys() & new.keys() if not same_type(old[name], new[name])}
         fits = not changed and old.keys() <= new.keys()
         if mode == "append":
             if changed:
@@ -434,7 +434,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
-def _same_type(a: pa.DataType, b: pa.DataType) -> bool:
+def same_type(a: pa.DataType, b: pa.DataType) -> bool:
     import pyarrow as pa
 
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.spec import Column, Files
+from lakeloop.spec import FILE, ROW, Column, Files
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW = "_row"
-"""Row number in its file, from 1, the header not counted."""
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 _COMPRESSIONS = (".gz", ".zip", ".zst")
 
@@ -80,9 +78,9 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column]) -> p
     """
     import pyarrow as pa
 
-    kind, _ = _kind(file, spec)
+    kind = format_of(file, spec)
     parts = []
-    for name, data in _members(file, spec):
+    for name, data in decompressed(file, spec):
         where = file.label if name is None else f"{file.label}!{name}"
         try:
             parts.append(_READERS[kind](data, spec, where))
@@ -91,7 +89,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column]) -> p
     rows = pa.concat_tables(parts, promote_options="default")
     if rows.num_rows == 0:
         raise DataError(f"{file.label}: wanted at least one row, found none")
-    needed = dict.fromkeys(part for name, column in columns.items() for part in (column.source or [name]))
+    needed = dict.fromkeys(part for name, column in columns.items() for part in (column.source or [name]) if part not in (FILE, ROW))
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
         raise DataError(f"{file.label}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
@@ -127,6 +125,15 @@ def call_function(reference: str, base: Path) -> pa.Table:
     return result.cast(plain).append_column(ROW, pa.array(range(1, result.num_rows + 1), pa.int64()))
 
 
+def format_of(file: SourceFile, spec: Files) -> str:
+    """What a file is, by its declaration or its name: csv, parquet or jsonl.
+
+    Raises:
+        DataError: neither tells.
+    """
+    return _kind(file, spec)[0]
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
@@ -141,8 +148,8 @@ def _kind(file: SourceFile, spec: Files) -> tuple[str, str | None]:
     return kind, compression
 
 
-def _members(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, bytes]]:
-    """The decompressed contents, one per member for a zip."""
+def decompressed(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, bytes]]:
+    """The decompressed contents, as (member, bytes): one per member for a zip, else one of no name."""
     import zstandard
 
     _, compression = _kind(file, spec)

@@ -111,7 +111,8 @@ def retrain_request(
 def scheduled_request(project: Project, located: Located[WorkflowSpec], what: str, keys: Sequence[dg.AssetKey], at: datetime) -> Any:
     """The run that a schedule asks for; none on days that the data don't have."""
     partitions = located.spec.partitions
-    assert partitions is not None
+    if partitions is None:
+        return dg.RunRequest(run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys))
     if partitions.end is not None and at.date() >= partitions.end:
         return dg.SkipReason(f"the data of {located.spec.name} end before {partitions.end}; {at:%Y-%m-%d} is no day of theirs")
     from lakeloop.partitions import partition_keys

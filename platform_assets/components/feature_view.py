@@ -10,7 +10,7 @@ from lakeloop.spec import ViewSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import FeatureViewScaffolder
-from platform_assets.stages import features
+from platform_assets.stages import features, view_versions
 from platform_assets.stages.base import column_schema
 
 
@@ -33,7 +33,10 @@ class FeatureView(SpecComponent[ViewSpec]):
                 located,
                 "features",
                 lambda platform, partitions: features.compute(platform, located, partitions),
-                checks=Check.of(features.suite(spec)),
+                checks=[
+                    *Check.of(features.suite(spec)),
+                    Check(view_versions.VERSION_CHECK, True, "the definition is the one that releases cite under its version"),
+                ],
                 schema=column_schema(spec.columns, personal_columns(project, "features", located), more),
                 kinds={"delta", "sql" if spec.sql else "pyspark"},
                 code_version=features.CODE_VERSION,

@@ -8,12 +8,15 @@ import dagster as dg
 
 from lakeloop.personal import personal_of_table
 from lakeloop.project import Located, Project
-from lakeloop.spec import DeltaTableSource, TableSpec
+from lakeloop.spec import DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import LakeTableScaffolder
 from platform_assets.stages import raw, validated
 from platform_assets.stages.base import column_schema
+
+_SOURCE_KINDS = {Files: "file", PythonFunction: "python", DatabaseSource: "sql"}
+"""What Dagster shows as the kind of a landing."""
 
 
 @dg.scaffold_with(LakeTableScaffolder)
@@ -34,9 +37,9 @@ class LakeTable(SpecComponent[TableSpec]):
                     located,
                     "raw",
                     lambda platform, _: raw.land(platform, located, now=datetime.now(UTC)),
-                    checks=Check.of(raw.expectations(spec)),
+                    checks=[*Check.of(raw.expectations(spec)), Check(raw.NEW_COLUMNS, False, "the source brings no column that is new")],
                     description=f"{spec.description} As landed, every delivery kept.",
-                    kinds={"delta", "file"} if hasattr(spec.source, "files") else {"delta", "python"},
+                    kinds={"delta", _SOURCE_KINDS[type(spec.source)]},
                     code_version=raw.CODE_VERSION,
                 )
             )

@@ -1,8 +1,25 @@
-"""`dg scaffold defs`: a definition that says everything once, to be edited."""
+"""`dg scaffold defs`: a definition drafted from data, or, where no data are named, a short template to fill in."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 import dagster as dg
+from pydantic import BaseModel, Field
+
+from lakeloop.errors import LakeloopError, SpecError
+from lakeloop.spec import NAME, Spec
+
+if TYPE_CHECKING:
+    from lakeloop.profile import TableProfile
+
+S = TypeVar("S", bound=Spec)
 
 _TABLE = """\
 type: platform_assets.components.LakeTable
@@ -55,30 +72,198 @@ attributes:
 _SPINE_SQL = "SELECT id, happened_at AS predict_at\nFROM {domain}.some_table\n"
 
 
-class _FolderScaffolder(dg.Scaffolder):
-    files: dict[str, str]
+class LakeTableParams(BaseModel):
+    """What a table is drafted from; without any of it the template is written."""
 
-    def scaffold(self, request: dg.ScaffoldRequest) -> None:
-        """Write the files into the folder; its name and its parent's are the name and the domain."""
-        folder = request.target_path
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self.files.items():
-            (folder / name).write_text(text.format(name=folder.name, domain=folder.parent.name))
-
-
-class LakeTableScaffolder(_FolderScaffolder):
-    """A table from CSV files."""
-
-    files = {"defs.yaml": _TABLE}
+    source: str | None = Field(None, description="a file, a folder, a pattern, package:<package>/<path>, or a Delta table (folder or URL)")
+    database: str | None = Field(None, description="the environment variable that holds the URL of a SQL database, with table or query")
+    table: str | None = Field(None, description="a table of the database, or <schema>.<table>")
+    query: str | None = Field(None, description="a file with a query, beside the definition")
+    cursor: str | None = Field(None, description="a column of the database's table that only grows; only what is new is read then")
+    overlap: str | None = Field(None, description="how far before the cursor to read again, such as 1h, or a number for a number")
+    keys: list[str] = Field(default_factory=list, description="the columns that identify a row, instead of a proposal")
+    event_time: str | None = Field(None, description="the column that says when a row happened, instead of a proposal")
+    timezone: str = Field("UTC", description="of times that name none")
 
 
-class FeatureViewScaffolder(_FolderScaffolder):
+class MLWorkflowParams(BaseModel):
+    """What a workflow is drafted from; without any of it the template is written."""
+
+    table: str | None = Field(None, description="the table, as <domain>.<name>, or <name> in the same domain")
+    label: str | None = Field(None, description="the column to predict")
+    time: str | None = Field(None, description="the column that says when it is asked; the table's event time unless given")
+    task: str | None = Field(None, description="instead of a guess from the label's values")
+    positive: str | None = Field(None, description="the value of the label that counts as 1, for a classification in two classes")
+
+
+class LakeTableScaffolder(dg.Scaffolder[LakeTableParams]):
+    """A table, drafted from a file, a folder, a package's file, a Delta table or a SQL database."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[LakeTableParams]:
+        """What it can be drafted from."""
+        return LakeTableParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[LakeTableParams]) -> None:
+        """Write `defs.yaml`, and say what was found and what comes next."""
+        with _place(request) as (defs, domain, name):
+            if request.params.source is None and request.params.database is None:
+                _write(defs, {f"{domain}/{name}/defs.yaml": _TABLE.format(name=name)})
+                return
+            text, told = draft_table_file(request.params, request.target_path, request.project_root or defs.parent.parent)
+            _write(defs, {f"{domain}/{name}/defs.yaml": text})
+            _tell(told)
+            click.echo(f"Next: dg scaffold defs platform_assets.components.MLWorkflow {domain}/NAME --table {name} --label COLUMN")
+
+
+class FeatureViewScaffolder(dg.Scaffolder):
     """A view by SQL."""
 
-    files = {"defs.yaml": _VIEW, "view.sql": _VIEW_SQL}
+    def scaffold(self, request: dg.ScaffoldRequest) -> None:
+        """Write the template."""
+        with _place(request) as (defs, domain, name):
+            files = {"defs.yaml": _VIEW.format(name=name), "view.sql": _VIEW_SQL.format(domain=domain)}
+            _write(defs, {f"{domain}/{name}/{file}": text for file, text in files.items()})
 
 
-class MLWorkflowScaffolder(_FolderScaffolder):
-    """A classification workflow."""
+class MLWorkflowScaffolder(dg.Scaffolder[MLWorkflowParams]):
+    """A workflow with its views and spine, drafted from a table and its label."""
 
-    files = {"defs.yaml": _WORKFLOW, "spine.sql": _SPINE_SQL}
+    @classmethod
+    def get_scaffold_params(cls) -> type[MLWorkflowParams]:
+        """What it can be drafted from."""
+        return MLWorkflowParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[MLWorkflowParams]) -> None:
+        """Write views, spine and workflow, and say what was found and what comes next."""
+        with _place(request) as (defs, domain, name):
+            if request.params.table is None and request.params.label is None:
+                files = {"defs.yaml": _WORKFLOW.format(name=name), "spine.sql": _SPINE_SQL.format(domain=domain)}
+                _write(defs, {f"{domain}/{name}/{file}": text for file, text in files.items()})
+                return
+            files, told = draft_workflow_files(request.params, defs, domain, name)
+            _write(defs, files)
+            _tell(told)
+            click.echo(f"Next: dagster asset materialize -m platform_assets.definitions --select 'key:\"*/{domain}/*\"'")
+
+
+def draft_table_file(params: LakeTableParams, folder: Path, project: Path) -> tuple[str, list[str]]:
+    """The definition of a table from its source, and what to tell of it."""
+    from lakeloop.draft_table import draft_table
+    from lakeloop.profile import profile_table
+    from lakeloop.spec import DatabaseSource, DeltaTableSource, Files
+    from resources.peek import peek, written_source
+
+    spec: DatabaseSource | DeltaTableSource | Files
+    if params.database is not None:
+        source = {name: getattr(params, name) for name in ("database", "table", "query", "cursor", "overlap") if getattr(params, name)}
+        source["overlap"] = int(source["overlap"]) if source.get("overlap", "").isdigit() else source.get("overlap", 0)
+        source = {name: value for name, value in source.items() if value}
+        spec = _valid(DatabaseSource, source)
+    else:
+        source = written_source(str(params.source), folder, project)
+        spec = _valid(DeltaTableSource if "delta" in source else Files, source)
+    seen = peek(spec, folder)
+    profile = profile_table(
+        seen.rows, text=seen.text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files
+    )
+    today = datetime.now(UTC).date()
+    shown = str(params.table or params.query) if params.database else str(next(iter(source.values())))
+    text = draft_table(
+        profile,
+        name=folder.name,
+        source=source,
+        shown=shown,
+        today=today,
+        sampled=seen.sampled,
+        note=_cursor_note(profile) if params.database and not params.cursor else "",
+    )
+    personal = [column.name for column in profile.columns if column.column.personal]
+    told = [
+        f"{profile.rows:,} rows, {len(profile.columns)} columns",
+        f"key: {', '.join(profile.keys)} ({profile.key_reason})",
+        f"event time: {profile.event_time or 'none'} ({profile.time_reason})",
+        *([f"suspected to be personal, and masked from now on: {', '.join(personal)}"] if personal else []),
+        *[f"left out: {name}: {why}" for name, why in profile.left_out.items()],
+    ]
+    return text, told
+
+
+def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name: str) -> tuple[Mapping[str, str], list[str]]:
+    """The files of a workflow by path below the definitions, and what to tell of it."""
+    from lakeloop.draft_workflow import draft_workflow
+    from lakeloop.errors import nearest
+    from lakeloop.project import load_project
+    from resources.peek import peek, typed_rows
+
+    if params.table is None or params.label is None:
+        raise SpecError("wanted --table and --label together")
+    project, errors = load_project(defs)
+    ref = project.find(domain, params.table)
+    if ref is None or ref.kind != "table":
+        mine = "; ".join(str(error) for error in errors if params.table.split(".")[-1] in error.file)
+        raise SpecError(mine or f"no table {params.table!r}; {nearest(params.table, [f'{d}.{n}' for d, n in project.tables])}")
+    table = project.tables[(ref.domain, ref.name)]
+    rows = typed_rows(table.spec, peek(table.spec.source, table.folder))
+    draft = draft_workflow(
+        table.spec, rows, domain=domain, table_domain=ref.domain, name=name, label=params.label, time=params.time, task=params.task,
+        positive=params.positive,
+    )  # fmt: skip
+    return {f"{domain}/{path}": text for path, text in draft.files.items()}, draft.notes
+
+
+def _valid(kind: type[S], source: Mapping[str, Any]) -> S:
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(source)
+    except ValidationError as error:
+        # What was given may be a URL with a password: only the message is shown.
+        raise SpecError("; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors(include_url=False))) from None
+
+
+def _cursor_note(profile: TableProfile) -> str:
+    """Which column would do as a cursor."""
+    changed = [c.source for c in profile.columns if c.column.type == "timestamp" and re.search("updated|modified|changed", c.name)]
+    if not changed:
+        return "everything is read each time; a column that only grows could be the cursor"
+    return f"everything is read each time; cursor: {changed[0]}, overlap: 1h reads what is new (and sees no deletions)"
+
+
+@contextmanager
+def _place(request: dg.ScaffoldRequest) -> Iterator[tuple[Path, str, str]]:
+    """The folder of definitions, domain and name of a request; an error of ours ends the command in one line and leaves nothing."""
+    folder = request.target_path
+    try:
+        for what in (folder.parent.name, folder.name):
+            if not NAME.fullmatch(what):
+                raise SpecError(f"wanted <domain>/<name>, each of lower-case letters, digits and _, found {what!r}")
+        if folder.parent.parent.name != "defs":
+            raise SpecError(f"wanted <domain>/<name>, found {folder.name!r} alone or deeper than that")
+        yield folder.parent.parent, folder.parent.name, folder.name
+    except LakeloopError as error:
+        for made in (folder, folder.parent):
+            if made.is_dir() and made.name != "defs" and not any(made.iterdir()):
+                made.rmdir()
+        raise click.ClickException(str(error)) from error
+
+
+def _write(defs: Path, files: Mapping[str, str]) -> None:
+    """Write files that aren't there yet, all or none, and check the definitions that they make."""
+    from lakeloop.project import load_project
+
+    taken = [path for path in files if (defs / path).exists()]
+    if taken:
+        raise SpecError(f"{taken[0]} is there already; nothing was written")
+    for path, text in files.items():
+        (defs / path).parent.mkdir(parents=True, exist_ok=True)
+        (defs / path).write_text(text, encoding="utf-8")
+        click.echo(f"  {path}")
+    mine = [str(e) for e in load_project(defs)[1] if any(e.file.endswith(path) for path in files)]
+    for problem in mine:
+        click.echo(f"To be mended by hand: {problem}")
+
+
+def _tell(lines: list[str]) -> None:
+    for text in lines:
+        click.echo(f"  - {text}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from lakeloop.errors import NotPublished
-from lakeloop.partitions import overlapping
+from lakeloop.partitions import overlapping, partition_window
 from lakeloop.personal import masked
 from lakeloop.spec import Column, DeltaTableSource
 from resources.lake import Lake, PartitionState, Published, TableKey
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 States = Mapping[TableKey, Mapping[str, PartitionState]]
 PREVIEW_ROWS = 5
+DAYS = "days"
+"""In the value of a month's state: a hash per day, for views that reach back over its border."""
 
 
 @dataclass
@@ -90,6 +92,8 @@ def input_key(ref: TableRef) -> TableKey:
 def input_fingerprints(states: States, key: TableKey, grain: str | None, start: datetime | None, end: datetime | None) -> dict[str, str]:
     """Fingerprints of the published partitions of an input that overlap a window; all of them without a window.
 
+    Of a month that lies partly in the window only the days within it count.
+
     Raises:
         NotPublished: nothing of the input has passed its checks.
     """
@@ -99,12 +103,27 @@ def input_fingerprints(states: States, key: TableKey, grain: str | None, start: 
     names: Iterable[str] = sorted(partitions)
     if grain and start and end:
         names = overlapping(names, grain, start, end)
+        return {name: _within(partitions[name], grain, start, end) for name in names}
     return {name: partitions[name].fingerprint for name in names}
 
 
 def spark_for(platform: Platform, states: States, domain: str, refs: Sequence[TableRef]) -> SparkSession:
     """The Spark session of a domain, of the size that reading some inputs needs."""
     return platform.spark(domain, large=platform.is_large(states, [input_key(ref) for ref in refs]))
+
+
+def _within(state: PartitionState, grain: str, start: datetime, end: datetime) -> str:
+    """The fingerprint of what a partition has in a window."""
+    from lakeloop.fingerprint import fingerprint
+
+    days = state.value.get(DAYS)
+    if days is None:
+        return state.fingerprint
+    low, high = partition_window(state.partition, grain)
+    if start <= low and high <= end:
+        return state.fingerprint
+    first, last = f"{start:%Y-%m-%d}", f"{end - timedelta(microseconds=1):%Y-%m-%d}"
+    return fingerprint({day: print_ for day, print_ in days.items() if first <= day <= last})
 
 
 def spark_input(

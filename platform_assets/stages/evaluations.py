@@ -18,7 +18,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.personal import personal_columns
 from lakeloop.spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
-from platform_assets.stages.lookup import feature_names, join_features
+from platform_assets.stages.lookup import feature_names, feature_spec, join_features
 from platform_assets.stages.models import fit_rows
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.crash_points import crash_point
@@ -312,7 +312,10 @@ def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[n
 
 def _with_features(platform: Platform, located: Located[WorkflowSpec], rows: pa.Table, rival: ServableModel, states: States) -> pa.Table:
     """The rival's own features for the rows: those of the training set where it has them all, else looked up by its spec."""
-    if set(feature_names(rival.feature_spec)) <= set(rows.column_names):
+    ours = feature_spec(platform.project, located)["views"]
+    versions = {(view["kind"], view["domain"], view["name"]): view["version"] for view in ours}
+    same = all(versions.get((view["kind"], view["domain"], view["name"])) == view["version"] for view in rival.feature_spec["views"])
+    if same and set(feature_names(rival.feature_spec)) <= set(rows.column_names):
         return rows
     return join_features(platform, located.domain, rows.select([*located.spec.keys, located.spec.predict_at]), rival.feature_spec, states)[
         0

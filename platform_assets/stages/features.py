@@ -15,6 +15,7 @@ from lakeloop.partitions import FORMATS, partition_window
 from lakeloop.personal import personal_columns
 from lakeloop.python_code import load, source_of
 from lakeloop.spec import Expectation, TableSpec, ViewSpec
+from platform_assets.stages import view_versions
 from platform_assets.stages.base import (
     Platform,
     StageResult,
@@ -28,6 +29,7 @@ from platform_assets.stages.base import (
     table_metadata,
 )
 from platform_assets.stages.check_rows import report_checks
+from platform_assets.stages.validated import days_of
 from resources.lake import PARTITION, WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -53,6 +55,22 @@ def definition(located: Located[ViewSpec]) -> str:
     spec = located.spec
     text = (located.folder / spec.sql).read_text() if spec.sql else source_of(str(spec.function), located.folder)
     return fingerprint("features", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), text)
+
+
+def meaning(located: Located[ViewSpec]) -> str:
+    """The fingerprint of what the values mean, which a release cites: the query without its layout and remarks, keys, times and types.
+
+    Expectations, partitions and descriptions may change without a new version.
+    """
+    from lakeloop.sql import DIALECT, parse_query
+
+    spec = located.spec
+    if spec.sql:
+        text = parse_query((located.folder / spec.sql).read_text(), spec.sql).tree.sql(DIALECT, comments=False)
+    else:
+        text = source_of(str(spec.function), located.folder)
+    named = spec.model_dump(mode="json", include={"keys", "event_time", "known_at", "delay", "lookback", "inputs"})
+    return fingerprint("meaning", named, {name: column.type for name, column in spec.columns.items()}, text)
 
 
 def expected(project: Project, states: States, located: Located[ViewSpec], partition: str) -> str:
@@ -94,6 +112,14 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         newest = max((done[name] for name in partitions), key=lambda s: s.version)
         return StageResult(overall, fresh=True, rows=sum(done[n].rows for n in partitions), checks=newest.value.get("checks", {}))
 
+    defined = definition(located)
+    cited = view_versions.citations(states, key, spec.version, meaning(located))
+    if cited:
+        told = view_versions.refusal(key, spec, cited)
+        unjudged = {name: ["could_not_run", "not computed"] for name in check_names(suite(spec))}
+        checks = {**unjudged, view_versions.VERSION_CHECK: ["failed", told]}
+        return StageResult(overall, rows=0, checks=checks, refused=told)
+
     refs = upstream(platform.project, located)
     start, end = _reach(spec, stale[0])[0], _reach(spec, stale[-1])[1]
     if spec.sql:
@@ -108,6 +134,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     verdict = run_suite(judged, expectations, keys=spec.keys, personal=personal, where=str(key))
     checks = {r.name: [r.outcome, r.message] for r in verdict.results}
     assert list(checks) == check_names(expectations)
+    checks[view_versions.VERSION_CHECK] = ["passed", ""]
     metadata: dict[str, Any] = {
         **table_metadata(rows, personal, uri=platform.lake.path(key)),
         "partitions_written": stale,
@@ -119,7 +146,6 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
 
     changed = {"added": rows.num_rows, "corrected": 0, "retracted": 0}
-    defined = definition(located)
     if spec.event_time:
         days, corrected_at = _landings(platform, states, refs, start, end)
         kept = [name for name in stale if name in done and done[name].value.get("definition") == defined]
@@ -138,14 +164,24 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     hashed = suite_hash(expectations)
     sizes = {row[PARTITION]: row["count_all"] for row in rows.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()}
     earlier = {name: bool(done[name].value.get("changed")) for name in stale if name in done}
-    value = {"definition": defined, "checks": checks}
+    value = {
+        "definition": defined,
+        "checks": checks,
+        view_versions.MEANING: meaning(located),
+        view_versions.VERSION: spec.version,
+        view_versions.KEPT: view_versions.kept(done, spec.version),
+    }
     new_states = [
         PartitionState(
             name,
             wanted[name],
             rows=sizes.get(name, 0),
             suite_hash=hashed,
-            value={**value, "changed": bool(changed["corrected"] or changed["retracted"] or earlier.get(name))},
+            value={
+                **value,
+                "changed": bool(changed["corrected"] or changed["retracted"] or earlier.get(name)),
+                **days_of(rows, spec, name),
+            },
         )
         for name in stale
     ]

@@ -17,6 +17,7 @@ from lakeloop.history import LANDED
 from lakeloop.personal import personal_columns
 from lakeloop.spec import DeltaTableSource, WorkflowSpec, parse_duration, render_duration
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
+from platform_assets.stages.view_versions import at_version
 from resources.lake import Published, TableKey
 
 if TYPE_CHECKING:
@@ -157,8 +158,8 @@ def spark_lookups(platform: Platform, spark: SparkSession, spec: FeatureSpec, st
 
 
 def versions(platform: Platform, spec: FeatureSpec, states: States) -> dict[str, int]:
-    """The published Delta version of every table that a feature spec reads, by table path."""
-    return {str(_view_key(view)): platform.lake.current(_view_key(view), states).version for view in spec["views"]}
+    """The Delta version of every table that a feature spec reads, by table path: the published one, or where a view's older version stands."""
+    return {str(_view_key(view)): at_version(platform.lake.current(_view_key(view), states), view).version for view in spec["views"]}
 
 
 def lookup_fingerprints(states: States, spec: FeatureSpec) -> dict[str, str]:
@@ -197,7 +198,7 @@ def _found(platform: Platform, view: Mapping[str, Any], states: States) -> tuple
     located = shelf.get((view["domain"], view["name"]))
     if located is None:
         raise SpecError(f"the model's feature spec names {view['domain']}.{view['name']}, which is not defined any more")
-    return located, platform.lake.current(_view_key(view), states)
+    return located, at_version(platform.lake.current(_view_key(view), states), view)
 
 
 def _needed(view: Mapping[str, Any], spec: Any) -> list[str]:

@@ -95,7 +95,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec], p
 
 
 def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequence[str], *, states: States | None = None) -> StageResult:
-    """Predict for every row of the spine in some partitions, rows without a label included.
+    """Predict for every row of the spine in some partitions (`["whole"]` without any), rows without a label included.
 
     Rows before the model's test window get none: what a model was trained on says nothing of its quality.
 
@@ -110,7 +110,6 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("predictions", located)
-    assert spec.partitions
     platform.lake.settle(key)
     states = platform.lake.states() if states is None else states
     wanted = {name: expected(platform.project, states, located, name) for name in partitions}
@@ -132,13 +131,16 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     platform.tracking.wait()
     model = load_model(f"models:/{released['name']}/{released['champion']}", platform.settings.tracking_uri)
     spine = spine_rows(platform, located, states)
-    months = pc.strftime(spine[spec.predict_at], FORMATS[spec.partitions.grain])
-    chosen = pc.is_in(months, value_set=pa.array(stale, pa.string()))
+    if spec.partitions:
+        names = pc.strftime(spine[spec.predict_at], FORMATS[spec.partitions.grain])
+    else:
+        names = pa.chunked_array([pa.repeat(WHOLE, spine.num_rows)])
+    chosen = pc.is_in(names, value_set=pa.array(stale, pa.string()))
     since = model.feature_spec.get("trained_until")
     if since:
         moment = pa.scalar(datetime.fromisoformat(since), pa.timestamp("us", tz="UTC"))
         chosen = pc.and_(chosen, pc.greater_equal(spine[spec.predict_at], moment))
-    rows, months = spine.filter(chosen), pc.filter(months, chosen)
+    rows, names = spine.filter(chosen), pc.filter(names, chosen)
     scores, read = score_rows(platform, located.domain, rows, model, states)
     count = rows.num_rows
     table = (
@@ -147,7 +149,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         .append_column("model_version", pa.repeat(model.version, count))
         .append_column("feature_versions", pa.repeat(json.dumps(read, sort_keys=True), count))
         .append_column("predicted_at", pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), count))
-        .append_column(PARTITION, months)
+        .append_column(PARTITION, names)
     )
     expectations = suite(spec)
     personal = personal_columns(platform.project, "predictions", located)

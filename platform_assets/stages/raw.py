@@ -1,7 +1,8 @@
 """raw: what a source delivered, exactly as it landed; nothing is ever removed.
 
 A file lands once per content. A changed file lands again, but only the partitions in which it changed. Which landing is the current
-one for a file and partition stands in the table's published state.
+one for a file and partition stands in the table's published state, and so does the position up to which a source has been read: both
+travel in the same commit as the rows.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.errors import DataError
+from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import content_hash, fingerprint
 from lakeloop.partitions import FORMATS, partition_keys
 from lakeloop.personal import hidden_landed, hidden_sources
-from lakeloop.spec import Expectation, Files, PythonFunction, TableSpec
+from lakeloop.spec import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
 from lakeloop.verdicts import Verdict
 from platform_assets.stages.base import Platform, StageResult, States, key_of, preview
 from platform_assets.stages.check_rows import report_checks
@@ -26,16 +27,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakeloop.project import Located
+    from resources.database import DatabaseReader
     from resources.sources import SourceFile
 
 CODE_VERSION = "1"
 SOURCE = "source"
 """The state that says which files have landed; its value holds the current landing of each file and partition."""
+NEW_COLUMNS = "no_new_columns"
+"""The check that a source brings no column that is new; a warning, because what is read stays as it was."""
+ONWARD = "+"
+"""Behind a landing: it and all that follow are current, as a source that is read on from a position adds to what it gave before."""
 
 
 def source_columns(spec: TableSpec) -> list[str]:
-    """The landed columns that the declared ones are read from, in order, each once."""
-    return list(dict.fromkeys(part for name, col in spec.columns.items() for part in (col.source or [name])))
+    """The delivered columns that the declared ones are read from, in order, each once."""
+    return list(dict.fromkeys(part for name, col in spec.columns.items() for part in (col.source or [name]) if part not in (FILE, ROW)))
 
 
 def expectations(spec: TableSpec) -> list[Expectation]:
@@ -47,17 +53,62 @@ def expectations(spec: TableSpec) -> list[Expectation]:
 
 
 def expected(spec: TableSpec, files: Mapping[str, str]) -> str:
-    """The fingerprint of a source: the files' contents, and how they are read."""
+    """The fingerprint of a source: the files' contents (or the positions in it), and how they are read."""
     how = {name: [col.source, col.format, col.timezone] for name, col in spec.columns.items() if name == spec.event_time}
     return fingerprint("raw", CODE_VERSION, spec.source, spec.partitions, how, source_columns(spec), dict(files))
 
 
 def digests(located: Located[TableSpec]) -> dict[str, str] | None:
-    """Content hash of each source file; None for a function, whose content is known only once it has run."""
+    """Content hash of each source file, or what a database answers to a probe; None for a function, whose content is known once it has run.
+
+    Raises:
+        DataError: there is no such file or table.
+        ServiceUnavailable: the database doesn't answer.
+    """
     from resources.sources import resolve_files
 
     source = located.spec.source
+    if isinstance(source, DatabaseSource):
+        reader = database(located)
+        return {reader.label: reader.probe(), "query": fingerprint(reader.text())}
     return {f.label: f.digest for f in resolve_files(source, located.folder)} if isinstance(source, Files) else None
+
+
+def is_fresh(located: Located[TableSpec], state: PartitionState | None) -> bool:
+    """Whether everything that a source has now has landed.
+
+    A database that can't be asked is taken to be as it was: a step would only fail, and the question is put again.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    spec = located.spec
+    if state is None:
+        return False
+    if isinstance(spec.source, PythonFunction):
+        return True
+    if isinstance(spec.source, DatabaseSource):
+        try:
+            return state.value["how"] == _how(located) and state.value["probe"] == digests(located)
+        except (DataError, ServiceUnavailable):
+            return True
+    return state.fingerprint == expected(spec, {**state.value["files"], **(digests(located) or {})})
+
+
+def database(located: Located[TableSpec]) -> DatabaseReader:
+    """The reader of a table whose source is a database."""
+    from resources.database import DatabaseReader
+
+    spec = located.spec
+    assert isinstance(spec.source, DatabaseSource)
+    times = (spec.columns[spec.event_time].source or [spec.event_time]) if spec.event_time else []
+    return DatabaseReader(spec.source, located.folder, watch=times[0] if len(times) == 1 else None)
+
+
+def _how(located: Located[TableSpec]) -> str:
+    """The fingerprint of how a source is read; when it changes, everything is read anew."""
+    text = database(located).text() if isinstance(located.spec.source, DatabaseSource) else ""
+    return fingerprint(expected(located.spec, {}), *([text] if text else []))
 
 
 def land(platform: Platform, located: Located[TableSpec], *, now: datetime, states: States | None = None) -> StageResult:
@@ -81,8 +132,22 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     known = state.get(SOURCE)
     value: dict[str, Any] = dict(known.value) if known else {"files": {}, "current": {}, "next": 0}
 
+    how, how_split = _how(located), fingerprint(spec.partitions, spec.event_time)
+    same_reading = value.get("how") == how
+    probe: dict[str, str] | None = None
+    onward = adds = False
     deliveries: dict[str, tuple[str, SourceFile | pa.Table]]
-    if isinstance(spec.source, PythonFunction):
+    if isinstance(spec.source, DatabaseSource):
+        # Asked before reading: what comes in between shows in the next probe.
+        probe, reader = digests(located), database(located)
+        adds = reader.appends
+        since = value["files"].get(reader.label) if adds and same_reading else None
+        rows, position = reader.read(since)
+        if since is not None:
+            onward = True
+            rows = _not_landed(platform, key, state, rows, str(spec.source.cursor), reader.since(since))
+        deliveries = {reader.label: (position, _numbered(rows))}
+    elif isinstance(spec.source, PythonFunction):
         rows = call_function(spec.source.function, located.folder)
         name = spec.source.function
         deliveries = {name: (content_hash(rows.drop_columns(["_row"])), rows)}
@@ -92,30 +157,41 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     files = {**value["files"], **{label: digest for label, (digest, _) in deliveries.items()}}
     wanted = expected(spec, files)
     total = sum(s.rows for name, s in state.items() if name != SOURCE)
-    if known and known.fingerprint == wanted:
+    nothing_new = rows.num_rows == 0 if onward else known is not None and known.fingerprint == wanted
+    if known and same_reading and nothing_new:
+        if probe is not None and value.get("probe") != probe:
+            # Asked, and nothing new in it: the answer is kept, so that the same isn't asked for again.
+            told = PartitionState(SOURCE, known.fingerprint, known.version, value={**value, "probe": probe})
+            platform.lake.record(key, [told], run_id=platform.run_id)
         return StageResult(wanted, fresh=True, rows=total, checks=value["checks"])
 
-    how = fingerprint(expected(spec, {}))
-    same_reading = value.get("how") == how
     current: dict[str, dict[str, list[Any]]] = {label: dict(parts) for label, parts in value["current"].items()}
     order, landed, read = int(value["next"]), [], 0
     for label, (digest, delivery) in sorted(deliveries.items()):
-        if same_reading and value["files"].get(label) == digest:
+        if same_reading and value["files"].get(label) == digest and not onward:
             continue
         columns = dict(spec.columns.items())
         rows = delivery if not hasattr(delivery, "path") else read_file(delivery, spec.source, columns)  # type: ignore[arg-type]
         read += rows.num_rows
-        current[label] = {
-            partition: entry
-            for partition, entry, part in _split(rows, spec, now, current.get(label, {}), f"{order:06d}")
-            if part is None or not landed.append(_stamp(part, label, f"{order:06d}", order, partition, now))
-        }
+        before, landing = current.get(label, {}), f"{order:06d}"
+        entries: dict[str, list[Any]] = dict(before) if onward else {}
+        for partition, entry, part in _split(rows, spec, now, {} if adds else before, landing):
+            if adds:
+                old = entries.get(partition)
+                entry = [old[0], fingerprint(old[1], entry[1]), old[2] + entry[2]] if old else [f"{landing}{ONWARD}", *entry[1:]]
+            entries[partition] = entry
+            if part is not None:
+                landed.append(_stamp(part, label, landing, order, partition, now))
+        current[label] = entries
         order += 1
 
     batch = _concat(landed) if landed else None
     suite = expectations(spec)
     verdict = run_suite(batch, suite, where=str(key)) if batch is not None else Verdict(passed=True, results=())
-    checks = {r.name: [r.outcome, r.message] for r in verdict.results} or value.get("checks", {})
+    checks = {r.name: [r.outcome, r.message] for r in verdict.results} or dict(value.get("checks", {}))
+    columns, new = _columns(batch, spec, value if same_reading else {})
+    told = f"{', '.join(new)}: delivered, not declared and not there before; landed, and read by nothing until declared"
+    checks[NEW_COLUMNS] = ["failed", told] if new else ["passed", ""]
     report_checks(platform, key, verdict, [SOURCE], wanted, done=state, published=verdict.passed)
     if not verdict.passed:
         return StageResult(wanted, rows=0, verdict=verdict, checks=checks, refused="a blocking expectation failed")
@@ -125,7 +201,12 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         "next": order,
         "checks": checks,
         "how": how,
-        "first": value.get("first") or now.isoformat(),
+        "columns": columns,
+        "new_columns": new,
+        **({"probe": probe} if probe is not None else {}),
+        "partitions": how_split,
+        # Cut anew, the rows stand in other partitions than their earlier landings: what is there is history again.
+        "first": now.isoformat() if value.get("partitions", how_split) != how_split else value.get("first") or now.isoformat(),
     }
     published = [PartitionState(SOURCE, wanted, rows=0, value=value)]
     for partition in sorted({p for parts in current.values() for p in parts} | (state.keys() - {SOURCE})):
@@ -165,14 +246,62 @@ def landed_rows(platform: Platform, key: TableKey, state: Mapping[str, Partition
 
     rows = platform.lake.read((key, max(s.version for s in state.values())), partitions=partitions)
     current = state[SOURCE].value["current"]
-    live = {(label, partition, entry[0]) for label, parts in current.items() for partition, entry in parts.items()}
+    live = {(label, partition): str(entry[0]) for label, parts in current.items() for partition, entry in parts.items()}
     # A landing has one file, so that landing and partition decide; looked up once per distinct pair, not per row.
     pairs = rows.group_by(["_file", PARTITION, "_landing"]).aggregate([])
-    flag = [tuple(row.values()) in live for row in pairs.select(["_file", PARTITION, "_landing"]).to_pylist()]
+    flag = [_counts(live.get((file, partition)), landing) for file, partition, landing in zip(*pairs.to_pydict().values(), strict=True)]
     marked = rows.append_column("_position", pa.array(range(rows.num_rows), pa.int64())).join(
         pairs.append_column("_current", pa.array(flag, pa.bool_())), keys=["_file", PARTITION, "_landing"]
     )
     return marked.sort_by("_position").drop_columns(["_position"])
+
+
+def _columns(batch: pa.Table | None, spec: TableSpec, value: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The columns that a source began with, and those that it has brought since and nobody has declared.
+
+    A definition that was changed has been looked at: what is there then is where it begins.
+    """
+    delivered = [name for name in batch.column_names if not name.startswith("_") and name != "ingested_at"] if batch is not None else []
+    began = list(value.get("columns") or delivered)
+    expected_ones = {*began, *source_columns(spec)}
+    return began, list(dict.fromkeys([*value.get("new_columns", []), *(name for name in delivered if name not in expected_ones)]))
+
+
+def _counts(current: str | None, landing: str) -> bool:
+    """Whether a landing is among the current ones of its file and partition."""
+    if current is None:
+        return False
+    return landing >= current.removesuffix(ONWARD) if current.endswith(ONWARD) else landing == current
+
+
+def _numbered(rows: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
+
+
+def _not_landed(
+    platform: Platform, key: TableKey, state: Mapping[str, PartitionState], rows: pa.Table, cursor: str, since: Any
+) -> pa.Table:
+    """Rows of a read with overlap that haven't landed as they are."""
+    import polars as pl
+    import pyarrow.compute as pc
+
+    from resources.lake import same_type
+
+    table = platform.lake.open(key, max(s.version for s in state.values()))
+    if table is None or rows.num_rows == 0:
+        return rows
+    dataset = table.to_pyarrow_dataset()
+    names = [name for name in rows.column_names if name in dataset.schema.names]
+    changed = [name for name in names if not same_type(dataset.schema.field(name).type, rows.schema.field(name).type)]
+    if len(names) < rows.num_columns or changed or since is None:
+        return rows  # a row that has a new column has never landed so; a changed type is refused by name when it is written
+    there = pc.field(cursor) >= since.cast(dataset.schema.field(cursor).type)
+    landed = dataset.to_table(columns=names, filter=there | pc.field(cursor).is_null())
+    ours = pl.from_arrow(rows.cast(landed.schema.remove_metadata()))
+    new = ours.with_row_index("_index").join(pl.from_arrow(landed), on=names, how="anti", nulls_equal=True)  # type: ignore[union-attr]
+    return rows.take(new.sort("_index")["_index"].to_arrow())
 
 
 def _split(

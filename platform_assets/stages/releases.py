@@ -13,6 +13,7 @@ from lakeloop.errors import Conflict, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
+from platform_assets.stages.view_versions import after_promotion
 from resources.crash_points import crash_point
 from resources.lake import WHOLE, PartitionState
 
@@ -101,7 +102,18 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
     crash_point("release.tagged")
     promoted = after == version
     checks = {PROMOTED: ["passed" if promoted else "failed", decision.reason]}
-    value = {"name": name, "champion": after, "candidate": version, "action": decision.action, "reason": decision.reason, "checks": checks}
+    training = states.get(key_of("training_sets", located), {}).get(WHOLE)
+    cites = training.value.get("cites", {}) if training and training.version == model.value["training_set"] else {}
+    cited = after_promotion(done.value if done else None, promoted=decision.action == "promote", cites=cites, champion=champion)
+    value = {
+        **cited,
+        "name": name,
+        "champion": after,
+        "candidate": version,
+        "action": decision.action,
+        "reason": decision.reason,
+        "checks": checks,
+    }
     platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id)
     return StageResult(
         wanted,

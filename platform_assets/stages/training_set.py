@@ -20,6 +20,7 @@ from platform_assets.stages.lookup import (
     spine_fingerprint,
     spine_rows,
 )
+from platform_assets.stages.view_versions import cited_views
 from resources.lake import WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         "checks": checks,
         "inputs": versions,
         "feature_spec": lookups,
+        "cites": cited_views(states, lookups),
         "windows": {name: [str(w.start), str(w.end)] for name, w in windows.items()},
         "rows": counted,
     }

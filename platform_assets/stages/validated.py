@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import day_prints, fingerprint
 from lakeloop.partitions import FORMATS
 from lakeloop.personal import masked, personal_of_table
-from lakeloop.spec import DeltaTableSource, Expectation, TableSpec
-from platform_assets.stages.base import Platform, StageResult, States, key_of, markdown_table, table_metadata
+from lakeloop.spec import DeltaTableSource, Expectation, TableSpec, ViewSpec
+from platform_assets.stages.base import DAYS, Platform, StageResult, States, key_of, markdown_table, table_metadata
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.raw import SOURCE, landed_rows
 from resources.lake import PARTITION, UNDATED, WHOLE, PartitionState, TableKey
@@ -128,7 +128,13 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     sizes = _sizes(split, stale)
     live = _live_rows(conformed.valid)
     new_states = [
-        PartitionState(name, wanted[name], rows=sizes.get(name, 0), suite_hash=hashed, value={"checks": checks, "live": live})
+        PartitionState(
+            name,
+            wanted[name],
+            rows=sizes.get(name, 0),
+            suite_hash=hashed,
+            value={"checks": checks, "live": live, **days_of(split, spec, name)},
+        )
         for name in stale
     ]
     beside: dict[TableKey, pa.Table] = {
@@ -140,6 +146,15 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     metadata["delta_version"] = published.version
     rows = sum(published.partitions[name].rows for name in asked)
     return StageResult(overall, rows=rows, verdict=verdict, checks=checks, metadata={**metadata, "dagster/row_count": rows})
+
+
+def days_of(rows: pa.Table, spec: TableSpec | ViewSpec, partition: str) -> dict[str, Any]:
+    """A hash per day of a monthly partition, for its state; nothing for other partitions."""
+    import pyarrow.compute as pc
+
+    if spec.partitions is None or spec.partitions.grain != "month" or partition == UNDATED or spec.event_time is None:
+        return {}
+    return {DAYS: day_prints(rows.filter(pc.equal(rows[PARTITION], partition)), spec.event_time)}
 
 
 def keys_may_repeat(spec: TableSpec) -> bool:

@@ -1,0 +1,128 @@
+"""What a column's name says: the name it gets in the lake, its unit, whether it identifies, whether it may be personal.
+
+Everything here is a guess to be read by a person; nothing decides what a value is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+RESERVED = frozenset({"known_at", "ingested_at", "predict_at", "label", "label_known_at", "split", "prediction"})
+"""Names that the platform gives to columns of its own."""
+UNITS = {
+    "km": "km", "m": "m", "cm": "cm", "mm": "mm", "mi": "mi", "miles": "mi", "ft": "ft", "inch": "in", "inches": "in",
+    "kg": "kg", "g": "g", "mg": "mg", "lb": "lb", "lbs": "lb", "oz": "oz", "tons": "t",
+    "eur": "EUR", "usd": "USD", "gbp": "GBP", "chf": "CHF", "jpy": "JPY", "cents": "ct",
+    "pct": "%", "percent": "%", "percentage": "%",
+    "ms": "ms", "sec": "s", "secs": "s", "seconds": "s", "min": "min", "mins": "min", "minutes": "min", "hours": "h", "days": "d",
+    "weeks": "wk", "years": "a", "kmh": "km/h", "kph": "km/h", "mph": "mi/h", "mpg": "mi/gal",
+    "celsius": "degC", "degc": "degC", "fahrenheit": "degF", "kwh": "kWh", "kw": "kW", "hp": "hp", "hz": "Hz",
+    "gb": "GB", "mb": "MB", "kb": "kB", "bytes": "B", "bar": "bar", "hpa": "hPa", "mbar": "mbar", "l": "l", "ml": "ml",
+}  # fmt: skip
+"""The last word of a name -> the unit."""
+_IDENTIFIERS = {
+    "id",
+    "ids",
+    "uuid",
+    "guid",
+    "key",
+    "code",
+    "zip",
+    "zipcode",
+    "postcode",
+    "postal",
+    "plz",
+    "isbn",
+    "ean",
+    "sku",
+    "iban",
+    "phone",
+    "tel",
+    "ssn",
+    "vin",
+}
+"""Words of a name that make digits an identifier: nobody adds them up, and a leading zero counts."""
+_PERSONAL = {
+    "an e-mail address": r"e_?mail",
+    "a telephone number": r"phone|mobile|telephone|(^|_)tel($|_)|(^|_)fax($|_)",
+    "a person's name": r"(first|last|full|given|family|sur|middle|maiden)_?name|surname|(^|_)(vorname|nachname)($|_)",
+    "a postal address": r"address|street|(^|_)(strasse|plz)($|_)|zip_?code|postcode|postal",
+    "a date of birth": r"birth|(^|_)dob($|_)",
+    "a bank account or card": r"iban|(^|_)bic($|_)|account_?(no|number)|card_?(no|number)|credit_?card",
+    "an official number": r"(^|_)ssn($|_)|social_security|passport|tax_?id|national_?id|driver_?licen[cs]e",
+    "an address on the network": r"(^|_)ip($|_)|ip_?address|mac_?address",
+    "a user name": r"user_?name|(^|_)login($|_)",
+}  # fmt: skip
+
+
+def lake_name(source: str, taken: Iterable[str] = ()) -> str:
+    """The name of a landed column in the lake: lower case, digits and `_`, starting with a letter, not taken yet.
+
+    >>> [lake_name(text) for text in ("Culmen Length (mm)", "SepalLength", "2nd", "", "label")]
+    ['culmen_length_mm', 'sepal_length', 'c_2nd', 'row_name', 'label_value']
+    >>> lake_name("Price", ["price"])
+    'price_2'
+    """
+    text = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", source.strip())
+    text = re.sub(r"[^a-z0-9]+", "_", text.lower().replace("%", " percent ")).strip("_")
+    # A header without a name stands over the row names that R and pandas write.
+    text = text or "row_name"
+    text = (text if text[0].isalpha() else f"c_{text}")[:58].rstrip("_")
+    text = f"{text}_value" if text in RESERVED else text
+    used, name, number = set(taken), text, 2
+    while name in used:
+        name, number = f"{text}_{number}", number + 1
+    return name
+
+
+def unit_of(source: str) -> str | None:
+    """The unit that a name states, in brackets or as its last word.
+
+    >>> [unit_of(text) for text in ("Culmen Length (mm)", "price_eur", "distanceKm", "species", "min")]
+    ['mm', 'EUR', 'km', None, None]
+    """
+    bracket = re.search(r"[(\[]\s*([^)\]]{1,12}?)\s*[)\]]\s*$", source)
+    if bracket:
+        inside = re.sub(r"^o/oo$", "‰", bracket[1])
+        return UNITS.get(inside.lower(), inside)
+    words = words_of(source)
+    return UNITS.get(words[-1]) if len(words) > 1 else None
+
+
+def words_of(source: str) -> list[str]:
+    """The words of a name, in lower case.
+
+    >>> words_of("orderDate_UTC")
+    ['order', 'date', 'utc']
+    """
+    return [word for word in lake_name(source).split("_") if word]
+
+
+def identifies(source: str) -> bool:
+    """Whether digits under this name are an identifier.
+
+    >>> identifies("order_id"), identifies("zip"), identifies("paid")
+    (True, True, False)
+    """
+    return bool(_IDENTIFIERS & set(words_of(source)))
+
+
+def personal_by_name(source: str) -> str | None:
+    """What personal data a name suggests, or None.
+
+    >>> personal_by_name("customerEmail"), personal_by_name("amount")
+    ('an e-mail address', None)
+    """
+    name = "_".join(words_of(source))
+    return next((what for what, pattern in _PERSONAL.items() if re.search(pattern, name)), None)
+
+
+def sentence_of(source: str) -> str:
+    """A name as the beginning of a description.
+
+    >>> sentence_of("Culmen Length (mm)"), sentence_of("ordered_at")
+    ('Culmen length.', 'Ordered at.')
+    """
+    text = " ".join(words_of(re.sub(r"[(\[][^)\]]*[)\]]\s*$", "", source) or source))
+    return f"{text[:1].upper()}{text[1:]}."

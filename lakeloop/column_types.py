@@ -1,0 +1,171 @@
+"""The narrowest type that holds every value of a landed column as it is, by parsing them all; and whether they look personal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lakeloop.column_names import identifies, unit_of, words_of
+from lakeloop.conform import parse_column
+from lakeloop.spec import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NULL_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "\\N", "#N/A", ".")
+"""How files write that there is no value; taken so only where a column of numbers or times is one but for them."""
+UNMISTAKABLE_NULLS = ("?", "\\N", "NULL", "N/A", "#N/A", "NaN")
+"""Those that are no value in a column of text either; NA and None may be a country or an answer."""
+SAMPLE = 2_000
+"""Values looked at for patterns of personal data."""
+PERSONAL_SHARE = 0.8
+"""Of the values in a column that must look personal."""
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%m/%d/%y", "%d-%m-%Y", "%Y%m%d", "%b %d %Y", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d-%b-%Y")  # fmt: skip
+_TIMES = (None, "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d/%b/%Y:%H:%M:%S %z")  # fmt: skip
+_LOOKS = {
+    "e-mail addresses": r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$",
+    "bank accounts (IBAN)": r"^[A-Z]{2}\d{2}[ ]?([A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{1,4}$",
+    "telephone numbers": r"^(\+\d|\(0?\d{2,4}\)|0\d{2,4}[-/ ])[\d \-/()]{6,16}$",
+    "addresses on the network": r"^(\d{1,3}\.){3}\d{1,3}$",
+    "card numbers": r"^(\d{4}[ -]){3}\d{4}$",
+    "official numbers": r"^\d{3}-\d{2}-\d{4}$",
+    "people's names": r"^(.*\b(Mr|Mrs|Miss|Ms|Dr|Herr|Frau)\b\.?.*|[A-ZÀ-Þ][a-zß-ÿ]+(-[A-Z][a-z]+)?,? [A-ZÀ-Þ][a-zß-ÿ]+)$",
+}  # fmt: skip
+
+
+def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str) -> tuple[Column | None, str]:
+    """A declaration and a note on it; or None and why there can't be one."""
+    import pyarrow as pa
+
+    kind = values.type
+    unit = unit_of(source)
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_time(kind):
+        return None, f"a {kind}, which no column type holds"
+    if pa.types.is_null(kind) or values.null_count == len(values):
+        return Column(type="string"), "no row has a value, so nothing is known of its type"
+    if pa.types.is_boolean(kind):
+        return Column(type="boolean"), ""
+    if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+        return Column(type="integer", unit=unit), ""
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _float(values, unit)
+    if pa.types.is_date(kind):
+        return Column(type="date"), ""
+    if pa.types.is_timestamp(kind):
+        return _zoned(None, timezone) if kind.tz is None else (Column(type="timestamp"), "")
+    if text and pa.types.is_string(kind):
+        return _parse(values, source, unit, timezone)
+    return _text(values, source)
+
+
+def _float(values: pa.ChunkedArray, unit: str | None) -> tuple[Column, str]:
+    import pyarrow as pa
+
+    number = Column(type="double", unit=unit)
+    parsed = parse_column(pa.table({"v": values}), "v", number)
+    if parsed.null_count > values.null_count:
+        return Column(type="string"), "numbers that a double can't hold exactly (or NaN, infinity) stay text"
+    return number, ""
+
+
+def _zoned(form: str | None, timezone: str) -> tuple[Column, str]:
+    return Column(type="timestamp", format=form, timezone=timezone), f"the data name no time zone: {timezone} is assumed, set the place's"
+
+
+def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str) -> tuple[Column, str]:
+    """The narrowest type that holds every value of a column of text as it is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    distinct = pc.unique(values).drop_null()
+    some = [str(v).strip() for v in distinct.slice(0, SAMPLE).to_pylist()]
+
+    def holds(column: Column) -> bool:
+        table = pa.table({"v": distinct})
+        return all(parse_column(part, "v", column).null_count == 0 for part in (table.slice(0, SAMPLE), table) if part.num_rows)
+
+    if all(v.lower() in ("true", "false") for v in some) and holds(Column(type="boolean")):
+        return Column(type="boolean"), ""
+    digits = all(re.match(r"[+-]?[\d.]", v) for v in some)
+    if digits and any(re.match(r"[+-]?0\d", v) for v in some):
+        return _text(values, source, "leading zeros: digits that are no number")
+    if digits and identifies(source) and all(re.fullmatch(r"\d+", v) for v in some):
+        return _text(values, source, "an identifier by its name: nobody adds it up")
+    if digits and all(re.fullmatch(r"[+-]?\d+", v) for v in some) and not all(re.fullmatch(r"(19|20)\d{6}", v) for v in some):
+        if holds(Column(type="integer")):
+            return Column(type="integer", unit=unit), ""
+        return _text(values, source, "whole numbers too large to be held exactly stay text")
+    if digits and holds(Column(type="double")) and not all(re.fullmatch(r"\d{8}", v) for v in some):
+        return Column(type="double", unit=unit), ""
+    if any(re.search(r"\d", v) for v in some):
+        days = [day for day in _DATES if holds(_date(day))]
+        if days:
+            twin = "day and month could be the other way round: no value tells" if {"%d/%m/%Y", "%m/%d/%Y"} <= set(days) else ""
+            return _date(days[0]), twin
+        for form in _TIMES:
+            if (form is None or "%z" in form) and holds(Column(type="timestamp", format=form)):
+                return Column(type="timestamp", format=form), ""
+            if (form is None or "%z" not in form) and holds(Column(type="timestamp", format=form, timezone="UTC")):
+                column, note = _zoned(form, timezone)
+                return column, note if holds(
+                    column
+                ) else f"some times are ambiguous or don't exist in {timezone}: those rows go to quarantine"
+    return _text(values, source)
+
+
+def _date(form: str) -> Column:
+    return Column(type="date", format=None if form == "%Y-%m-%d" else form)
+
+
+def _text(values: pa.ChunkedArray, source: str, note: str = "") -> tuple[Column, str]:
+    """A column of text, personal if it looks so."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(values.type):
+        values = values.cast(pa.string())
+    some = [str(v).strip() for v in pc.unique(values).drop_null().slice(0, SAMPLE).to_pylist()]
+    for what, pattern in _LOOKS.items():
+        if some and sum(bool(re.match(pattern, v)) for v in some) >= PERSONAL_SHARE * len(some):
+            if what == "people's names" and not (set(words_of(source)) & {"name", "names", "passenger", "customer", "person", "contact"}):
+                continue
+            return Column(type="string", personal=True), f"suspected to be personal: its values look like {what}"
+    return Column(type="string"), note
+
+
+def null_words(rows: pa.Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Words that stand for no value, and the columns in which they do."""
+    import pyarrow.compute as pc
+
+    words: dict[str, None] = {}
+    columns = []
+    for name in rows.column_names:
+        values = pc.unique(rows[name]).to_pylist()
+        present = [word for word in NULL_WORDS if word in values]
+        if not present:
+            continue
+        rest = [value for value in values if value is not None and value not in NULL_WORDS]
+        numeric = bool(rest) and all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", v.strip()) for v in rest)
+        timed = bool(rest) and not numeric and all(re.match(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", v.strip()) for v in rest)
+        taken = present if numeric or timed else [word for word in present if word in UNMISTAKABLE_NULLS]
+        if taken:
+            words |= dict.fromkeys(taken)
+            columns.append(name)
+    return tuple(words), tuple(columns)
+
+
+def without(rows: pa.Table, names: Sequence[str], words: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name in names:
+        hit = pc.is_in(rows[name], value_set=pa.array(words))
+        if pc.any(hit).as_py():
+            rows = rows.set_column(rows.schema.get_field_index(name), name, pc.if_else(hit, pa.scalar(None, pa.string()), rows[name]))
+    return rows
+
+
+def is_number_text(rows: pa.Table, name: str) -> bool:
+    """Whether a source says that this text is a number which no number type of ours holds exactly (SQL's numeric)."""
+    return (rows.schema.field(name).metadata or {}).get(b"lakeloop") == b"number"

@@ -1,0 +1,159 @@
+"""The definition of a table, drafted from its profile: a file that says what was seen and why it proposes what it does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from lakeloop.column_names import sentence_of
+from lakeloop.profile import ColumnProfile, TableProfile
+from lakeloop.spec import FILE, ROW
+from lakeloop.yaml_text import comment, described, flow, line
+
+PARTITION_ROWS = 200_000
+"""From here on it pays to land, check and compute month by month; below, one pass over everything takes seconds."""
+MOST_MONTHS = 240
+"""Dagster's cost grows with every partition: longer histories stay in one piece."""
+ALIVE_DAYS = 92
+"""A table whose newest row is older than this when it is drafted is taken for a finished one."""
+MOSTLY = 0.99
+"""Of the values that must lie in the drafted range: a new extreme is news, not an accident."""
+
+
+def draft_table(
+    profile: TableProfile, *, name: str, source: Mapping[str, Any], shown: str, today: date, sampled: bool = False, note: str = ""
+) -> str:
+    """The text of `defs.yaml`.
+
+    Args:
+        profile: of the source's rows.
+        name: of the table.
+        source: as it stands under `source:`.
+        shown: what the source is called in the first line.
+        today: tells a finished history from one that goes on.
+        sampled: the profile is of the first rows only.
+        note: a comment beside the source.
+    """
+    seen = "the first " if sampled else ""
+    lines = [
+        comment(0, f"Drafted from {shown}: {seen}{profile.rows:,} rows, {len(profile.columns)} columns."),
+        comment(0, "What stands here was guessed from the data. Read it once, keep what is true, say what a row and a column mean."),
+        "type: platform_assets.components.LakeTable",
+        "attributes:",
+        line(1, "name", name),
+        line(1, "description", f"One row per {_row_of(profile)}."),
+    ]
+    null_note = ""
+    given = dict(source)
+    if profile.null_values != ("",):
+        given["null_values"] = list(profile.null_values)
+        listed = ", ".join(profile.null_columns[:5]) + (", …" if len(profile.null_columns) > 5 else "")
+        null_note = f"{', '.join(profile.null_values[1:])} stands for no value in {listed}"
+    lines += [line(1, "source", given, "; ".join(filter(None, (note, null_note)))), line(1, "keys", list(profile.keys), profile.key_reason)]
+    lines += _time(profile, today)
+    lines.append("  columns:")
+    lines += [_column(profile, column) for column in profile.columns]
+    lines += [comment(2, f"left out: {source_name}: {why}") for source_name, why in profile.left_out.items()]
+    expectations = [text for column in profile.columns for text in _expectations(profile, column)]
+    if expectations:
+        lines += [
+            "  expectations:",
+            comment(
+                2,
+                "Ranges and values as seen, with half the range to spare. Warnings: make blocking (or quarantine) what must never happen.",
+            ),
+            *expectations,
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def partitions_of(profile: TableProfile, today: date) -> tuple[dict[str, Any] | None, str]:
+    """The partitions that a table should have, and why; None for one piece."""
+    if profile.event_time is None or not profile.keys:
+        return None, ""
+    column = profile.column(profile.event_time)
+    low, high = _day(column.low), _day(column.high)
+    months = (high.year - low.year) * 12 + high.month - low.month + 1
+    if any(set(profile.column(key).column.source or ()) & {ROW, FILE} for key in profile.keys):
+        return None, "a key by row number can't be kept apart by month, so the table stays in one piece"
+    if months > MOST_MONTHS:
+        return None, f"{months} months are too many partitions, so the table stays in one piece"
+    found: dict[str, Any] = {"start": low.replace(day=1)}
+    finished = high < today - timedelta(days=ALIVE_DAYS)
+    if finished:
+        # Room for a year of later rows; beyond it, move the end.
+        found["end"] = date(high.year + 2, 1, 1)
+    if profile.rows < PARTITION_ROWS:
+        return None, f"under {PARTITION_ROWS:,} rows one piece is quickest; for a table that grows: {line(0, 'partitions', found)}"
+    return found, "the history ends there; take the end away if it goes on" if finished else "open: months are added as they begin"
+
+
+def _time(profile: TableProfile, today: date) -> list[str]:
+    if profile.event_time is None:
+        return [comment(1, f"event_time: none: {profile.time_reason}")]
+    lines = [line(1, "event_time", profile.event_time, profile.time_reason)]
+    lines.append(comment(1, "known_delay: 1d would say that a row is complete a day after its event time; without it, at once."))
+    partitions, why = partitions_of(profile, today)
+    if partitions is not None:
+        lines.append(line(1, "partitions", partitions, why))
+    elif why:
+        lines.append(comment(1, f"partitions: none: {why}"))
+    return lines
+
+
+def _column(profile: TableProfile, column: ColumnProfile) -> str:
+    fields = column.column.model_dump()
+    fields["description"] = column.column.description or sentence_of(column.source)
+    if column.name in profile.keys or column.name == profile.event_time:
+        fields["nullable"] = False
+    notes = [column.note]
+    if column.nulls and profile.rows:
+        notes.append(f"missing in {column.nulls / profile.rows:.1%} of the rows")
+    if column.distinct == 1:
+        notes.append("one value in every row")
+    return line(2, column.name, described(fields), "; ".join(filter(None, notes)))
+
+
+def _expectations(profile: TableProfile, column: ColumnProfile) -> list[str]:
+    found: list[dict[str, Any]] = []
+    name = column.name
+    if column.column.personal or not column.source:
+        return []
+    complete = column.nulls == 0 and profile.rows > 0
+    if column.column.type in ("integer", "double") and column.low is not None and column.distinct > 1 and name not in profile.keys:
+        low, high = slack(float(column.low), float(column.high), whole=column.column.type == "integer")
+        found.append({"expect_column_values_to_be_between": {"column": name, "min_value": low, "max_value": high, "mostly": MOSTLY}})
+    elif column.values and name not in profile.keys:
+        found.append({"expect_column_values_to_be_in_set": {"column": name, "value_set": list(column.values), "mostly": MOSTLY}})
+    if complete and name not in profile.keys and name != profile.event_time:
+        found.append({"expect_column_values_to_not_be_null": {"column": name, "mostly": MOSTLY}})
+    return [f"    - {flow({**item, 'severity': 'warning'})}" for item in found]
+
+
+def slack(low: float, high: float, *, whole: bool) -> tuple[float, float]:
+    """A range with half of itself to spare on either side, rounded outwards; what is never negative stays so.
+
+    >>> slack(32.1, 59.6, whole=False), slack(1, 7, whole=True), slack(-3, 3, whole=True)
+    ((18.0, 74.0), (0, 10), (-6, 6))
+    >>> slack(2007, 2009, whole=True)
+    (2006, 2010)
+    """
+    spare = (high - low) / 2
+    bottom = low - spare if low < 0 else max(low - spare, 0.0)
+    top = high + spare if high > 0 else min(high + spare, 0.0)
+    unit = 10.0 ** (math.floor(math.log10(high - low)) - 1) if high > low else 1.0
+    unit = max(unit, 1.0) if whole else unit
+    found = math.floor(bottom / unit + 1e-9) * unit, math.ceil(top / unit - 1e-9) * unit
+    return (int(found[0]), int(found[1])) if whole else (float(f"{found[0]:.6g}"), float(f"{found[1]:.6g}"))
+
+
+def _row_of(profile: TableProfile) -> str:
+    if any(set(profile.column(key).column.source or ()) & {ROW, FILE} for key in profile.keys):
+        return "line of the source"
+    return " and ".join(" ".join(key.split("_")) for key in profile.keys)
+
+
+def _day(moment: Any) -> date:
+    return date(moment.year, moment.month, moment.day)

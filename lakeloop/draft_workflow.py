@@ -1,0 +1,399 @@
+"""A workflow drafted from a table: two views (what is known when it is asked, and the label), a spine, and the workflow itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lakeloop.draft_sql import select, sql_name
+from lakeloop.errors import DataError, nearest
+from lakeloop.label_profile import (
+    MOST_CATEGORIES,
+    Feature,
+    LabelProfile,
+    known_after,
+    moments_of,
+    profile_features,
+    profile_label,
+)
+from lakeloop.spec import Column, TableSpec, render_duration
+from lakeloop.yaml_text import comment, described, line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STATIC_DAYS = 100
+"""A table without times is spread over so many days in a fixed, shuffled order, so that a day is one row in a hundred."""
+_EPOCH = 946_684_800
+"""2000-01-01 00:00 UTC, in seconds: the first of those days."""
+TEST_SHARE = 0.2
+FEW_ROWS, MANY_ROWS = 2_000, 20_000
+"""Below the first a linear model, from the second on the boosted trees as they are; between, trees with smaller leaves."""
+LEAST_ROWS = 50
+"""Fewer labelled rows say nothing of a model."""
+
+
+@dataclass(frozen=True)
+class WorkflowDraft:
+    """Files by path below the domain's folder, and what to tell the person who asked."""
+
+    files: dict[str, str]
+    notes: list[str]
+
+
+def draft_workflow(
+    table: TableSpec,
+    rows: pa.Table,
+    *,
+    domain: str,
+    table_domain: str,
+    name: str,
+    label: str,
+    time: str | None = None,
+    task: str | None = None,
+    positive: str | None = None,
+) -> WorkflowDraft:
+    """Draft a workflow.
+
+    Args:
+        table: the table that holds label and features.
+        rows: its rows, in declared types.
+        domain: of the workflow and its views.
+        table_domain: of the table.
+        name: of the workflow.
+        label: the column to predict.
+        time: the column that says when it is asked; the table's event time by default. Without either the table is static.
+        task: instead of a guess.
+        positive: the value of the label that counts as 1.
+
+    Raises:
+        DataError: a column isn't there or can't be used so, or there are too few rows.
+    """
+    when = time or table.event_time
+    if when is not None and when not in table.columns:
+        raise DataError(f"time: no column {when!r}; {nearest(when, table.columns)}")
+    if when is not None and table.columns[when].type not in ("date", "timestamp"):
+        raise DataError(f"time: wanted a timestamp or date, {when} is a {table.columns[when].type}")
+    if when is not None and rows[when].null_count:
+        raise DataError(f"time: {when} is missing in {rows[when].null_count} of {len(rows)} rows, so they could not be asked about")
+    if label in table.keys:
+        raise DataError(f"label: {label} is a key of {table.name}; wanted a column that isn't known beforehand")
+    what = profile_label(rows, table.columns, label, task=task, positive=positive)
+    labelled = int((~np.isnan(what.values)).sum())
+    if labelled < LEAST_ROWS:
+        raise DataError(f"label: {label} is known in {labelled} rows; wanted {LEAST_ROWS} at least to learn and to judge from")
+    features = profile_features(rows, table.columns, what, without={*table.keys, *([when] if when else [])}, labelled_by=label)
+    plan = _Plan(table, rows, f"{table_domain}.{table.name}", name, label, when, what, features)
+    if not plan.taken and not plan.calendar:
+        raise DataError(f"no column of {table.name} can be an input: {'; '.join(f'{f.name}: {f.note}' for f in features)}")
+    files = {
+        f"{name}_inputs/view.sql": plan.inputs_sql(),
+        f"{name}_inputs/defs.yaml": plan.inputs_yaml(),
+        f"{name}_outcomes/view.sql": plan.outcomes_sql(),
+        f"{name}_outcomes/defs.yaml": plan.outcomes_yaml(),
+        **({f"{name}_history/view.sql": plan.history_sql(), f"{name}_history/defs.yaml": plan.history_yaml()} if plan.history else {}),
+        f"{name}/spine.sql": plan.spine_sql(),
+        f"{name}/defs.yaml": plan.workflow_yaml(),
+    }
+    suspicious = [f"{f.name}: {f.note}" for f in features if "by itself" in f.note]
+    told = f"{len(plan.taken) + len(plan.calendar) + plan.history} inputs, {sum(not f.taken for f in features)} columns left out"
+    return WorkflowDraft(files, [what.reason, told, *plan.notes, *suspicious])
+
+
+class _Plan:
+    """What the files have in common, decided once."""
+
+    def __init__(
+        self,
+        table: TableSpec,
+        rows: pa.Table,
+        source: str,
+        name: str,
+        label: str,
+        when: str | None,
+        what: LabelProfile,
+        features: Sequence[Feature],
+    ) -> None:
+        self.table, self.rows, self.source, self.name, self.label, self.when, self.what = table, rows, source, name, label, when, what
+        self.taken = [f for f in features if f.taken]
+        self.left_out = [f for f in features if not f.taken]
+        self.notes: list[str] = []
+        self.entity = [key for key in table.keys if key != when] if when in table.keys else []
+        self.calendar = [*self._groups(), *self._calendar()]
+        self.delay, self.known_at, self.known_why = (
+            known_after(rows, table.columns, when, what.values) if when else (timedelta(0), None, "")
+        )
+        self.split, self.split_why = self._split()
+        self.history = (
+            bool(self.entity) and what.column[1].type != "string" and len(rows) >= 2 * len(rows.group_by(self.entity).aggregate([]))
+        )
+
+    # Views
+
+    def inputs_sql(self) -> str:
+        moment = f"at {self.when}" if self.when else "when it is asked"
+        remarks = [f"What a row of {self.source} says of itself. All of it is taken as known {moment}: take out what is filled in later."]
+        remarks += [f"Left out: {f.name}: {f.note}." for f in self.left_out]
+        selected = [(sql_name(key), "") for key in self.table.keys]
+        selected += [(f"{expression} AS {name}", "") for name, expression, _ in self.calendar]
+        selected += [(sql_name(f.name), f.note) for f in self.taken]
+        return select(selected, self.source, remarks=remarks)
+
+    def inputs_yaml(self) -> str:
+        lines = [
+            "type: platform_assets.components.FeatureView",
+            "attributes:",
+            line(1, "name", f"{self.name}_inputs"),
+            line(1, "description", f"What a row of {self.table.name} says of itself, for {self.name}."),
+            line(1, "sql", "view.sql"),
+            line(1, "keys", list(self.table.keys)),
+            comment(1, "No event time: what a row says of itself when it is asked about belongs to it, and is looked up by its key."),
+            "  columns:",
+        ]
+        lines += [line(2, name, described(column.model_dump())) for name, _, column in self.calendar]
+        lines += [line(2, f.name, described(f.column.model_dump()), f.note) for f in self.taken]
+        return "\n".join(lines) + "\n"
+
+    def history_sql(self) -> str:
+        """What the label was before, per entity."""
+        assert self.when is not None
+        selected = [*map(sql_name, self.entity), self._moment(self.when, self._time_name())]
+        if self.known_at:
+            selected.append(f"{sql_name(self.known_at)} AS outcome_known_at")
+        selected.append(f"{self.what.sql} AS {self._last()}")
+        return select(selected, self.source, where=f"{sql_name(self.label)} IS NOT NULL")
+
+    def history_yaml(self) -> str:
+        """The view of what the label was before."""
+        _, column = self.what.column
+        known: tuple[str, Any, str] = ("known_at", "outcome_known_at", self.known_why)
+        if not self.known_at:
+            known = (
+                "delay",
+                render_duration(max(self.delay, timedelta(seconds=1))),
+                self.known_why if self.delay else "a row never sees its own outcome",
+            )
+        lines = [
+            "type: platform_assets.components.FeatureView",
+            "attributes:",
+            line(1, "name", f"{self.name}_history"),
+            line(1, "description", f"What {self.label} was the last time, as far as known, by {' and '.join(self.entity)}."),
+            line(1, "sql", "view.sql"),
+            line(1, "keys", self.entity),
+            line(1, "event_time", self._time_name()),
+            line(1, *known),
+            *([line(1, "partitions", self._partitions())] if self.table.partitions else []),
+            "  columns:",
+            line(
+                2,
+                self._last(),
+                described(column.model_copy(update={"nullable": True, "description": f"{self.label} before."}).model_dump()),
+            ),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _last(self) -> str:
+        return f"last_{self.what.column[0]}"[:63]
+
+    def outcomes_sql(self) -> str:
+        name, _ = self.what.column
+        value = self.what.sql if self.what.sql == sql_name(name) else f"{self.what.sql} AS {sql_name(name)}"
+        selected = [*map(sql_name, self.table.keys)]
+        if self.when:
+            selected.append(self._moment(self.when, self._time_name()))
+        if self.known_at:
+            selected.append(f"{sql_name(self.known_at)} AS outcome_known_at")
+        return select([*selected, value], self.source, where=f"{sql_name(self.label)} IS NOT NULL")
+
+    def outcomes_yaml(self) -> str:
+        name, column = self.what.column
+        lines = [
+            "type: platform_assets.components.FeatureView",
+            "attributes:",
+            line(1, "name", f"{self.name}_outcomes"),
+            line(1, "description", f"The label of {self.name}: {self.label} of {self.table.name}."),
+            line(1, "sql", "view.sql"),
+            line(1, "keys", list(self.table.keys)),
+        ]
+        if self.when:
+            lines.append(line(1, "event_time", self._time_name()))
+            if self.known_at:
+                lines.append(line(1, "known_at", "outcome_known_at", self.known_why))
+            else:
+                lines.append(line(1, "delay", render_duration(self.delay) if self.delay else "0d", self.known_why))
+            if self.table.partitions:
+                lines.append(line(1, "partitions", self._partitions()))
+        lines += ["  columns:", line(2, name, described(column.model_dump()), self.what.reason)]
+        return "\n".join(lines) + "\n"
+
+    # Workflow
+
+    def spine_sql(self) -> str:
+        keys = [*map(sql_name, self.table.keys)]
+        if self.when:
+            remark = f"Who is asked about, and when: every row of {self.source}, at its {self.when}."
+            return select([*keys, self._moment(self.when, "predict_at")], self.source, remarks=[remark])
+        hashed = f"concat_ws('-', {', '.join(f'CAST({key} AS STRING)' for key in keys)})"
+        seconds = STATIC_DAYS * 86_400
+        place = f"CAST(conv(substr(md5({hashed}), 1, 8), 16, 10) AS BIGINT) * {seconds} DIV {2**32}"
+        remarks = [
+            "Nothing in the table says when a row happened. Instead of a time each row has a place in a fixed, shuffled order: a hash of its key,",
+            f"spread over {STATIC_DAYS} days from 2000-01-01 on, so that a day of the windows is one row in {STATIC_DAYS}, and a row keeps its place",
+            "whatever is added. Rows without a label stand after all others: they are predicted, and never trained on.",
+        ]
+        last, there = f"timestamp_seconds({_EPOCH + seconds})", f"timestamp_seconds({_EPOCH} + {place})"
+        at = f"CASE WHEN {sql_name(self.label)} IS NULL THEN {last} ELSE {there} END AS predict_at"
+        return select([*keys, at], self.source, remarks=remarks)
+
+    def workflow_yaml(self) -> str:
+        asked = (
+            f"asked at {self.when}"
+            if self.when
+            else "static: the order of the rows is a shuffled one, not time, so nothing is said of how it ages"
+        )
+        slices = [f.name for f in self.taken if f.few_values][:2]
+        lines = [
+            comment(0, f"Drafted from {self.source}, label {self.label}: {self.what.reason}."),
+            "type: platform_assets.components.MLWorkflow",
+            "attributes:",
+            line(1, "name", self.name),
+            line(1, "description", f"{self._question()} ({asked})."),
+            line(1, "task", self.what.task),
+            line(1, "spine", "spine.sql"),
+            line(1, "keys", list(self.table.keys)),
+            line(1, "label", {"view": f"{self.name}_outcomes", "column": self.what.column[0]}),
+            "  features:",
+            line(2, f"{self.name}_inputs", "*"),
+            *([line(2, f"{self.name}_history", "*")] if self.history else []),
+            line(1, "model", *self._model()),
+            line(1, "split", self.split, self.split_why),
+            line(1, "evaluation", {"primary": _PRIMARY[self.what.task], **({"slices": slices} if slices else {})}),
+            "  gates:",
+            *self._gates(),
+        ]
+        if self.when and self.table.partitions:
+            lines.append(line(1, "partitions", self._partitions()))
+        lines += [line(1, "batch", {}), line(1, "online", {}), line(1, "retrain", {"causes": ["data"], "cooldown": "1d"})]
+        return "\n".join(lines) + "\n"
+
+    def _question(self) -> str:
+        words = " ".join(self.label.split("_"))
+        if self.what.positive is not None:
+            return f"Is {words} {self.what.positive}?" if self.table.columns[self.label].type != "boolean" else f"Is it so: {words}?"
+        return f"What is {words}?"
+
+    def _model(self) -> tuple[dict[str, Any], str]:
+        count = len(self.rows)
+        if count < FEW_ROWS:
+            return {"pipeline": "linear"}, f"{count:,} rows are few for trees; gradient_boosting is the other one"
+        if count < MANY_ROWS:
+            return {"pipeline": "gradient_boosting", "params": {"min_samples_leaf": 20}}, f"leaves small enough for {count:,} rows"
+        return {"pipeline": "gradient_boosting"}, ""
+
+    def _gates(self) -> list[str]:
+        if self.what.task == "binary_classification":
+            return [
+                line(2, "roc_auc", {"min": 0.55}, "a coin has 0.5: raise it to what the model must be worth"),
+                line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
+                line(2, "champion", {"max_drop": 0.01}),
+            ]
+        if self.what.task == "regression":
+            spread = float(np.nanstd(self.what.values))
+            allowed = float(f"{0.02 * spread:.2g}")
+            return [
+                line(2, "r2", {"min": 0.0}, "0 is to say the mean of these rows: raise it to what the model must be worth"),
+                line(
+                    2,
+                    "champion",
+                    {"max_drop": allowed},
+                    f"mean absolute error, in the label's unit: 2% of its standard deviation of {spread:.3g}",
+                ),
+            ]
+        return [line(2, "champion", {"max_drop": 0.01})]
+
+    # Time
+
+    def _partitions(self) -> dict[str, Any]:
+        assert self.table.partitions is not None
+        return self.table.partitions.model_dump(exclude_none=True, exclude_defaults=True)
+
+    def _time_name(self) -> str:
+        """The event time keeps its name, also where a date has to become a moment."""
+        assert self.when is not None
+        return f"{self.when}_at" if self.table.columns[self.when].type == "date" and self.when in self.table.keys else self.when
+
+    def _moment(self, column: str, name: str) -> str:
+        plain = sql_name(column)
+        value = f"CAST({plain} AS TIMESTAMP)" if self.table.columns[column].type == "date" else plain
+        return value if value == name else f"{value} AS {sql_name(name)}"
+
+    def _groups(self) -> list[tuple[str, str, Column]]:
+        """A part of the key that many rows share says something of them, too: (name, SQL, declaration)."""
+        found = []
+        for key in self.entity:
+            column = self.table.columns[key]
+            distinct = len(self.rows[key].unique())
+            if column.type == "string" and 1 < distinct <= MOST_CATEGORIES and distinct * 10 <= len(self.rows):
+                found.append((f"{key}_group", sql_name(key), Column(type="string", description=column.description)))
+        return found
+
+    def _calendar(self) -> list[tuple[str, str, Column]]:
+        """Numbers that a time gives: (name, SQL, declaration)."""
+        if self.when is None:
+            return []
+        moments = moments_of(self.rows, self.when)
+        span = moments.max() - moments.min()
+        stem = self.when.removesuffix("_at")
+        found = []
+        if len(np.unique(moments.astype("datetime64[h]").astype(int) % 24)) > 1:
+            found.append((f"{stem}_hour", f"hour({sql_name(self.when)})", "Hour of the day, UTC."))
+        if span >= np.timedelta64(14, "D") and len(np.unique(moments.astype("datetime64[D]").astype(int) % 7)) > 1:
+            found.append((f"{stem}_weekday", f"dayofweek({sql_name(self.when)})", "1 is Sunday, 7 is Saturday."))
+        if span >= np.timedelta64(540, "D"):
+            found.append((f"{stem}_month", f"month({sql_name(self.when)})", "Month of the year."))
+        return [(name, sql, Column(type="integer", description=text)) for name, sql, text in found if name not in self.table.columns]
+
+    def _split(self) -> tuple[dict[str, str], str]:
+        """Windows that hold all the history there is, the last fifth of the labelled rows as the test."""
+        if self.when is None:
+            test = round(STATIC_DAYS * TEST_SHARE)
+            return {
+                "train": f"{STATIC_DAYS - test}d",
+                "test": f"{test}d",
+            }, f"shares, not time: one day is one row in {STATIC_DAYS}, drawn by a hash of the key"
+        known = ~np.isnan(self.what.values)
+        moments = np.sort(moments_of(self.rows, self.when)[known])
+        first, newest = moments[0], moments[-1]
+        border = moments[min(int(len(moments) * (1 - TEST_SHARE)), len(moments) - 1)]
+        span = (newest - first) / np.timedelta64(1, "s")
+        if span <= 0:
+            raise DataError(
+                f"time: every labelled row has the same {self.when}; leave the event time out of the table to take it as static"
+            )
+        unit, letter = next((u, n) for u, n in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")) if span >= 20 * u or n == "s")
+        test = max(math.ceil((newest - border) / np.timedelta64(1, "s") / unit), 1)
+        gap = min(math.ceil(self.delay.total_seconds() / unit), max(int(span / unit) // 5, 0))
+        train = max(math.ceil(span / unit) - test - gap + 1, 1)
+        split = {"train": f"{train}{letter}", "test": f"{test}{letter}", **({"gap": f"{gap}{letter}"} if gap else {})}
+        begin, last = newest - np.timedelta64((test + gap) * unit, "s"), newest - np.timedelta64(test * unit, "s")
+        fitted, judged = int((moments <= begin).sum()), int((moments > last).sum())
+        if self.what.task == "binary_classification":
+            labels, at = self.what.values[known], moments_of(self.rows, self.when)[known]
+            for where, mask in (("test", at > last), ("training", at <= begin)):
+                if len(np.unique(labels[mask])) < 2:
+                    self.notes.append(f"the {where} window has one outcome only: choose other windows, or no model can be judged")
+        return split, f"all labelled rows: {fitted:,} to learn from, the newest {judged:,} to judge by" + (
+            f", {self.known_word()} between" if gap else ""
+        )
+
+    def known_word(self) -> str:
+        """Why there is a gap."""
+        return f"the {render_duration(self.delay)} until labels are known"
+
+
+_PRIMARY = {"binary_classification": "roc_auc", "regression": "mae", "multiclass_classification": "log_loss"}

@@ -1,0 +1,64 @@
+"""YAML as a person would write it: flow mappings on one line, comments beside what they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+_WIDTH = 1 << 20
+
+
+class _Dumper(yaml.SafeDumper):
+    """Flow style, keys in the order given, `~` for nothing never."""
+
+
+_Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(list(value)))
+
+
+def flow(value: Any) -> str:
+    """A value on one line.
+
+    >>> flow({"type": "double", "unit": "%", "source": ["Share (%)"]})
+    "{type: double, unit: '%', source: [Share (%)]}"
+    >>> flow("NO"), flow(3.0), flow("a: b")
+    ("'NO'", '3.0', "'a: b'")
+    """
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=_WIDTH, sort_keys=False, allow_unicode=True)
+    return str(text).removesuffix("\n").removesuffix("\n...")
+
+
+def line(indent: int, key: str, value: Any, comment: str = "") -> str:
+    """`key: value  # comment`, indented by two spaces a level; a mapping or list in flow style.
+
+    >>> line(1, "keys", ["id"], "unique in all 3 rows")
+    '  keys: [id]  # unique in all 3 rows'
+    """
+    shown = f"{'  ' * indent}{flow(key)}: {flow(value)}"
+    return f"{shown}  # {one_line(comment)}" if comment else shown
+
+
+def comment(indent: int, text: str) -> str:
+    """A comment line."""
+    return f"{'  ' * indent}# {one_line(text)}"
+
+
+def one_line(text: str) -> str:
+    """Text that can't end a comment early, whatever a source called its columns."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def described(column: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a column in the order in which they are read, defaults left out."""
+    order = ("type", "unit", "nullable", "personal", "source", "format", "timezone", "description")
+    found = {
+        name: column[name]
+        for name in order
+        if column.get(name) not in (None, "", False) or (name == "nullable" and column.get(name) is False)
+    }
+    if found.get("nullable") is True:
+        del found["nullable"]
+    if isinstance(found.get("source"), list) and len(found["source"]) == 1:
+        found["source"] = found["source"][0]
+    return found

@@ -1,0 +1,167 @@
+"""A look at a source before anything has landed: enough rows to draft a definition from, and how the source is written down."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakeloop.conform import parse_column, schema_of
+from lakeloop.errors import DataError
+from lakeloop.spec import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
+from resources.sources import SourceFile, call_function, decompressed, format_of, read_file, resolve_files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ENOUGH_ROWS = 1_000_000
+"""Rows looked at, in whole files: beyond, a profile changes no more, and it stays a matter of seconds."""
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Peeked:
+    """Rows as they would land, how many files they come from, whether there are more, and whether they are text (of no type)."""
+
+    rows: pa.Table
+    files: int
+    sampled: bool
+    text: bool
+
+
+def written_source(given: str, folder: Path, project: Path) -> dict[str, Any]:
+    """What stands under `source:` for something that a person names: a file, a folder, a pattern, a package's file or a Delta table.
+
+    Args:
+        given: a path, relative to the working directory; `package:<package>/<path>`; or the URL of a Delta table.
+        folder: of the definition. Inside the project, a path is written relative to it, so that the project can be moved.
+        project: root of the project.
+
+    Raises:
+        DataError: there is nothing, or nothing that can be read.
+    """
+    if given.startswith("package:"):
+        return _with_delimiter({"files": given}, folder)
+    if "://" in given:
+        return {"delta": given}
+    path = Path(given).expanduser().absolute()
+    if (path / "_delta_log").is_dir():
+        return {"delta": _relative(path, folder, project)}
+    if path.is_dir():
+        return _with_delimiter({"files": _relative(_pattern(path), folder, project)}, folder)
+    if not path.exists() and not any(c in given for c in "*?["):
+        raise DataError(f"source: no file or folder {given!r} in {Path.cwd()}")
+    packaged = None if path.is_relative_to(project) else _in_package(path)
+    return _with_delimiter({"files": packaged or _relative(path, folder, project)}, folder)
+
+
+def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, folder: Path) -> Peeked:
+    """Read a source's first rows as they would land.
+
+    Raises:
+        DataError: the source can't be read.
+        ServiceUnavailable: a database doesn't answer.
+    """
+    import pyarrow as pa
+
+    if isinstance(source, DatabaseSource):
+        from resources.database import DatabaseReader
+
+        found = DatabaseReader(source, folder).head(ENOUGH_ROWS)
+        return Peeked(found, 1, found.num_rows >= ENOUGH_ROWS, False)
+    if isinstance(source, PythonFunction):
+        return Peeked(call_function(source.function, folder), 1, False, False)
+    if isinstance(source, DeltaTableSource):
+        return _peek_delta(source, folder)
+    files = resolve_files(source, folder)
+    parts: list[pa.Table] = []
+    for file in files:
+        rows = read_file(file, source, {})
+        parts.append(rows.append_column(FILE, pa.repeat(file.label, rows.num_rows)))
+        if sum(part.num_rows for part in parts) >= ENOUGH_ROWS:
+            break
+    return Peeked(
+        pa.concat_tables(parts, promote_options="default"), len(files), len(parts) < len(files), format_of(files[0], source) == "csv"
+    )
+
+
+def typed_rows(table: TableSpec, peeked: Peeked) -> pa.Table:
+    """A look in the types that a table declares; a value that can't be read is null, as it would be quarantined."""
+    import pyarrow as pa
+
+    columns = {name: parse_column(peeked.rows, name, column) for name, column in table.columns.items()}
+    return pa.table(columns, schema=schema_of(table.columns))
+
+
+def _peek_delta(source: DeltaTableSource, folder: Path) -> Peeked:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    url = source.delta if "://" in source.delta else str((folder / source.delta).resolve())
+    try:
+        table = DeltaTable(url)
+    except TableNotFoundError as error:
+        raise DataError(f"no Delta table at {source.delta}") from error
+    rows = table.to_pyarrow_dataset().head(ENOUGH_ROWS)
+    if rows.num_rows == 0:
+        raise DataError(f"{source.delta}: wanted at least one row, found none")
+    return Peeked(rows, 1, rows.num_rows == ENOUGH_ROWS, False)
+
+
+def _pattern(folder: Path) -> Path:
+    """The pattern that takes a folder's data files: those of its most frequent ending."""
+    for pattern in ("*", "**/*"):
+        endings = Counter(
+            "".join(p.suffixes[-2:] if p.suffix in (".gz", ".zip", ".zst") else p.suffixes[-1:])
+            for p in folder.glob(pattern)
+            if p.is_file()
+        )
+        known = [
+            (ending, n) for ending, n in endings.most_common() if ending.split(".")[1:] and f".{ending.split('.')[1]}".lower() in _KNOWN
+        ]
+        if known:
+            return folder / f"{pattern}{known[0][0]}"
+    raise DataError(f"source: the folder {folder} has no CSV, Parquet or JSON lines file")
+
+
+_KNOWN = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".json")
+
+
+def _in_package(path: Path) -> str | None:
+    """`package:<package>/<path>` for a file that an installed package ships."""
+    for entry in map(Path, sys.path):
+        if not entry.is_absolute() or not path.is_relative_to(entry):
+            continue
+        package, *rest = path.relative_to(entry).parts
+        found = importlib.util.find_spec(package) if package.isidentifier() and rest else None
+        if found is not None and str(entry / package) in (found.submodule_search_locations or ()):
+            return f"package:{package}/{'/'.join(rest)}"
+    return None
+
+
+def _relative(path: Path, folder: Path, project: Path) -> str:
+    if path.is_relative_to(project):
+        return os.path.relpath(path, folder).replace(os.sep, "/")
+    return str(path)
+
+
+def _with_delimiter(source: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Add the delimiter of a CSV file where it isn't a comma: of the usual ones, the one that its first line has most of."""
+    spec = Files.model_validate(source)
+    first = resolve_files(spec, folder)[0]
+    if format_of(first, spec) != "csv" or ".tsv" in first.path.suffixes:
+        return source
+    head = _first_line(first.path)
+    best = max(_DELIMITERS, key=lambda d: (head.count(d), -_DELIMITERS.index(d)))
+    return source if best == "," else {**source, "delimiter": best}
+
+
+def _first_line(path: Path) -> str:
+    file = SourceFile(path, path.name, "")
+    for _, data in decompressed(file, Files(files=[path.name])):
+        return data[: data.find(b"\n") + 1 or len(data)].decode("utf-8", "replace")
+    return ""

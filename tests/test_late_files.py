@@ -1,0 +1,117 @@
+"""What a late file reaches: the days within a view's lookback, in every month that they lie in, and no older training set."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources.lake import TableKey
+from tests.conftest import Shop
+from tests.shop import make_shop, orders, write_orders
+
+HISTORY = TableKey("features", "shop", "history")
+TRAILING = """\
+type: platform_assets.components.FeatureView
+attributes:
+  name: history
+  description: What the customer spent in three days.
+  sql: view.sql
+  keys: [customer]
+  event_time: ordered_at
+  delay: 1m
+  lookback: 3d
+  partitions: {start: 2024-01-01, end: 2024-06-01}
+  columns:
+    spent_3d_eur: {type: double, unit: EUR, description: Spent in the three days up to the order.}
+"""
+TRAILING_SQL = """\
+SELECT DISTINCT
+    customer,
+    ordered_at,
+    sum(amount_eur) OVER (PARTITION BY customer ORDER BY ordered_at RANGE BETWEEN INTERVAL 3 DAYS PRECEDING AND CURRENT ROW) AS spent_3d_eur
+FROM shop.orders
+"""
+
+
+@pytest.fixture
+def trailing(tmp_path: Path) -> Shop:
+    """The shop with a view that looks three days back, its tables and views materialised."""
+    defs = make_shop(tmp_path)
+    (defs / "shop" / "history" / "defs.yaml").write_text(TRAILING)
+    (defs / "shop" / "history" / "view.sql").write_text(TRAILING_SQL)
+    # Without a bulk load's date, what lands after the first landing is late.
+    path = defs / "shop" / "orders" / "defs.yaml"
+    path.write_text(path.read_text().replace("  bulk_loaded_until: 2024-06-01\n", ""))
+    shop = Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9")
+    assert shop.materialize("raw", "validated", "features", "training_sets").success
+    return shop
+
+
+def late(shop: Shop, at: str) -> None:
+    customer = next(row["customer"] for row in orders() if str(row["ordered_at"]) > at)
+    row = {**orders()[0], "order_id": f"late-{at[:10]}", "customer": customer, "ordered_at": at, "amount_eur": 1000.0}
+    write_orders(shop.data.with_name(f"late-{at[:10]}.csv"), [row])
+
+
+def spent(shop: Shop) -> dict[tuple[str, datetime], float]:
+    """The newest version of every row."""
+    rows = sorted(shop.lake.read(shop.lake.current(HISTORY)).to_pylist(), key=lambda row: row["known_at"])
+    return {(row["customer"], row["ordered_at"]): row["spent_3d_eur"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("at", "months"),
+    [
+        ("2024-03-02 12:00:00", {"2024-03"}),
+        ("2024-03-30 12:00:00", {"2024-03", "2024-04"}),
+        ("2024-02-28 23:59:00", {"2024-02", "2024-03"}),  # 2024 is a leap year
+    ],
+)  # fmt: skip
+def test_a_late_file_dirties_the_days_it_reaches(trailing: Shop, at: str, months: set[str]) -> None:
+    from platform_assets.definitions import read_project
+    from platform_assets.plan import stale_assets
+
+    before, values = trailing.lake.states()[HISTORY], spent(trailing)
+    late(trailing, at)
+    assert trailing.materialize("raw", "validated").success
+    stale = stale_assets(read_project(trailing.defs), trailing.lake.states())
+    assert set(stale[HISTORY]) == months
+    assert trailing.materialize("features").success
+    after = trailing.lake.states()[HISTORY]
+    assert {name for name in after if after[name].version != before[name].version} == months
+    moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    changed = {key for key, value in spent(trailing).items() if key in values and abs(value - values[key]) > 1e-6}
+    assert changed and len({name for name, _ in changed}) == 1
+    assert all(0 <= (when - moment).total_seconds() <= 3 * 86400 for _, when in changed)
+
+
+def test_older_training_sets_do_not_move_when_a_file_is_late(trailing: Shop) -> None:
+    key = TableKey("training_sets", "shop", "returns")
+    first = trailing.lake.current(key)
+    before = {row["order_id"]: row["history__spent_3d_eur"] for row in trailing.lake.read(first).to_pylist()}
+    late(trailing, "2024-03-02 12:00:00")
+    assert trailing.materialize("raw", "validated", "features", "training_sets").success
+    assert trailing.lake.current(key).version > first.version
+    again = {row["order_id"]: row["history__spent_3d_eur"] for row in trailing.lake.read((key, first.version)).to_pylist()}
+    rebuilt = {row["order_id"]: row["history__spent_3d_eur"] for row in trailing.lake.read(trailing.lake.current(key)).to_pylist()}
+    assert again == before
+    assert {order: rebuilt[order] for order in before} == before
+    assert "late-2024-03-02" in rebuilt
+
+
+def test_without_hashes_per_day_a_month_counts_as_a_whole(trailing: Shop) -> None:
+    from platform_assets.stages.base import input_fingerprints
+    from resources.lake import PartitionState
+
+    key = TableKey("validated", "shop", "orders")
+    window = datetime(2024, 3, 29, tzinfo=UTC), datetime(2024, 5, 1, tzinfo=UTC)
+    plain: dict[str, Any] = {name: PartitionState(name, name) for name in ("2024-03", "2024-04", "undated")}
+    assert input_fingerprints({key: plain}, key, "month", *window) == {name: name for name in plain}
+    split = {"2024-03": PartitionState("2024-03", "x", value={"days": {"2024-03-28": "a", "2024-03-29": "b"}})}
+    other = {"2024-03": PartitionState("2024-03", "y", value={"days": {"2024-03-28": "changed", "2024-03-29": "b"}})}
+    reached = {"2024-03": PartitionState("2024-03", "y", value={"days": {"2024-03-28": "a", "2024-03-29": "changed"}})}
+    prints = [input_fingerprints({key: states}, key, "month", *window)["2024-03"] for states in (split, other, reached)]
+    assert prints[0] == prints[1] != prints[2]
