@@ -109,7 +109,6 @@ def stage_asset(
         tags=dict(tags or {}),
         retry_policy=RETRIES,
         required_resource_keys=RESOURCES,
-        pool=f"{located.domain}_{located.spec.name}_{stage}",
         output_required=False,
     )
     def materialize(context) -> Iterator[Any]:  # type: ignore[no-untyped-def]  # Dagster refuses a string as its annotation

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 POINTS = {
     "lake.before_beside": "a batch has passed its checks, nothing of it is written",
@@ -56,6 +57,7 @@ def crash_point(name: str) -> None:
     _passed[name] = _passed.get(name, 0) + 1
     if _passed[name] != _ASKED[2]:
         return
+    print(f"crash point {name}: {_ASKED[1]}", file=sys.stderr, flush=True)
     if _ASKED[1] == "raise":
         raise Crash(f"asked to at {name}")
     os.kill(os.getpid(), signal.SIGKILL if _ASKED[1] == "kill" else signal.SIGTERM)

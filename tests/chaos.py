@@ -71,17 +71,17 @@ class Project:
         return (self.folder / "log").read_text(errors="replace")
 
 
-def tables(lake: Lake) -> dict[str, Counter[str]]:
+def tables(project: Project) -> dict[str, Counter[str]]:
     """The rows of every table of a lake, as a multiset, without what differs between any two runs."""
-    root = Path(lake.url)
-    found = {}
+    lake, root, found = project.lake, Path(project.lake.url), {}
     for log in sorted(root.glob("*/**/_delta_log")):
         path = str(log.parent.relative_to(root))
         table = lake.open(path)
         assert table is not None
         rows = table.to_pyarrow_table()
         rows = rows.select([name for name in sorted(rows.column_names) if name not in VOLATILE])
-        found[path] = Counter(json.dumps(row, default=str, sort_keys=True) for row in rows.to_pylist())
+        # Models are named after their environment.
+        found[path] = Counter(json.dumps(row, default=str, sort_keys=True).replace(project.name, "env") for row in rows.to_pylist())
     return found
 
 
@@ -104,7 +104,7 @@ def registry(project: Project) -> dict[str, Any]:
 
 def differences(project: Project, wanted: Mapping[str, Counter[str]], registered: Mapping[str, Any]) -> list[str]:
     """What a project that was disturbed and run again differs in from one that wasn't; nothing is what is hoped for."""
-    found = tables(project.lake)
+    found = tables(project)
     told = [f"{path}: {sum((wanted.get(path, Counter()) - found.get(path, Counter())).values())} rows lost, "
             f"{sum((found.get(path, Counter()) - wanted.get(path, Counter())).values())} too many"
             for path in sorted(wanted.keys() | found.keys()) if wanted.get(path) != found.get(path)]  # fmt: skip
@@ -117,8 +117,8 @@ def trial(
 ) -> list[str]:
     """Crash at a point, run again, compare; `["not reached"]` where the run never passes that point so often."""
     project = Project(folder, uri, "c" + folder.name.replace("-", "")).make()
-    code = project.run(f"{point}:{how}:{passing}")
-    if code == 0:
+    project.run(f"{point}:{how}:{passing}")
+    if f"crash point {point}: {how}" not in project.log():
         return ["not reached"]
     code = project.run()
     return [f"the second run ended with {code}"] if code else differences(project, wanted, registered)
@@ -129,7 +129,7 @@ def undisturbed(folder: Path, uri: str) -> tuple[dict[str, Counter[str]], dict[s
     project = Project(folder, uri, "c" + folder.name.replace("-", "")).make()
     code = project.run()
     assert code == 0, project.log()[-4000:]
-    return tables(project.lake), registry(project)
+    return tables(project), registry(project)
 
 
 def main() -> int:
