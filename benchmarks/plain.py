@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from graphlib import TopologicalSorter
 from uuid import uuid4
 
 from lakeloop.partitions import partition_keys
-from lakeloop.project import upstream
-from platform_assets.definitions import read_project
+from platform_assets.graph import views_in_order
+from platform_assets.loading import read_project
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated
 from platform_assets.stages.base import Platform
 from resources.lake import WHOLE, Lake
@@ -24,10 +23,7 @@ def main() -> None:
     for table in project.tables.values():
         raw.land(platform, table, now=now)
         validated.validate(platform, table, partition_keys(table.spec.partitions, now) if table.spec.partitions else [WHOLE])
-    order = TopologicalSorter(
-        {v.id: [(r.domain, r.name) for r in upstream(project, v) if r.kind == "view"] for v in project.views.values()}
-    )
-    for view in (project.views[name] for name in order.static_order()):
+    for view in views_in_order(project):
         features.compute(platform, view, partition_keys(view.spec.partitions, now) if view.spec.partitions else [WHOLE])
     for workflow in project.workflows.values():
         training_set.build(platform, workflow)

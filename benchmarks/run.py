@@ -77,7 +77,7 @@ def joins(lake: Path, environment: dict[str, str], times: int) -> tuple[float, f
 
     from lakeloop.asof import FeatureRows, point_in_time_join
     from lakeloop.spec import parse_duration
-    from platform_assets.definitions import read_project
+    from platform_assets.loading import read_project
     from platform_assets.stages.lookup import feature_spec
     from resources.lake import Lake, TableKey, read_table
 

@@ -33,14 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check(defs: Path | None = None) -> int:
     """Print every error of the definitions as `file:line: key: message`, then one line that sums up."""
-    from lakeloop.project import load_project
+    from platform_assets.loading import DEFS, load_definitions
 
     started = time.perf_counter()
-    folder = (defs or Path(__file__).resolve().parent.parent / "platform_assets" / "defs").resolve()
+    folder = (defs or DEFS).resolve()
     if not folder.is_dir():
         print(f"no folder {folder}", file=sys.stderr)
         return 2
-    project, errors = load_project(folder)
+    project, errors = load_definitions(folder)
     for error in errors:
         print(error)
     found = f"{len(project.tables)} tables, {len(project.views)} views, {len(project.workflows)} workflows in {project.files} files"
@@ -54,7 +54,7 @@ def check(defs: Path | None = None) -> int:
 
 def plan() -> int:
     """Print each stale asset with its stale partitions."""
-    from platform_assets.definitions import read_project
+    from platform_assets.loading import read_project
     from platform_assets.plan import stale_assets
     from resources.lake import Lake
     from resources.settings import Settings

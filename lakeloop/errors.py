@@ -26,6 +26,14 @@ class SpecError(LakeloopError):
         super().__init__(": ".join(part for part in (place, key, message) if part))
 
 
+class SpecErrors(SpecError):
+    """Several things that are wrong, one a line; `errors` holds each with its place."""
+
+    def __init__(self, errors: Iterable[SpecError], heading: str = "", closing: str = "") -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(part for part in (heading, *map(str, self.errors), closing) if part))
+
+
 class DataError(LakeloopError):
     """Data that can't be taken as it is; nothing was written."""
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from lakeloop.definition_files import Definition, read_definitions, to_spec
 from lakeloop.errors import SpecError, nearest
-from lakeloop.spec import NAME, ColumnType, DeltaTableSource, Expectation, TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.python_code import problem_with
+from lakeloop.spec import NAME, ColumnType, DeltaTableSource, Expectation, PythonFunction, TableSpec, ViewSpec, WorkflowSpec
 
 if TYPE_CHECKING:
     from lakeloop.sql import Query
@@ -60,9 +61,9 @@ class FeatureColumn:
     personal: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Project:
-    """Everything that is defined, by (domain, name)."""
+    """Everything that is defined, by (domain, name). Two projects are equal only if they are the same object."""
 
     tables: dict[ID, Located[TableSpec]] = field(default_factory=dict)
     views: dict[ID, Located[ViewSpec]] = field(default_factory=dict)
@@ -190,6 +191,8 @@ def check(project: Project) -> list[SpecError]:
     for table in project.tables.values():
         errors += _check_expectations(table, "expectations", table.spec.expectations, table.spec.columns)
         errors += _check_rules(table)
+        if isinstance(table.spec.source, PythonFunction):
+            errors += _check_code(table, table.spec.source.function, "source", "function")
     for view in project.views.values():
         errors += _check_view(project, view)
     if not errors:
@@ -300,8 +303,10 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     for index, name in enumerate(spec.inputs):
         if project.find(view.domain, name) is None:
             errors.append(view.definition.error(f"no table or view {name!r}; {nearest(name, project.names(view.domain))}", "inputs", index))
-    if spec.function is not None and ":" not in spec.function:
-        errors.append(view.definition.error(f"wanted module:function, found {spec.function!r}", "function"))
+    if spec.function is not None:
+        errors += _check_code(view, spec.function, "function")
+    if spec.known_at and not spec.event_time:
+        errors.append(view.definition.error("a view without an event_time is static: it has no known time either", "known_at"))
     if spec.partitions and not spec.event_time:
         errors.append(view.definition.error("a partitioned view needs an event_time", "partitions"))
     if not errors and spec.partitions:
@@ -312,6 +317,11 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
                     view.definition.error(f"wanted the grain of {ref.name} ({other.grain}), found {spec.partitions.grain}", "partitions")
                 )
     return errors
+
+
+def _check_code(located: Located[Any], reference: str, *path: str) -> list[SpecError]:
+    problem = problem_with(reference, located.folder)
+    return [located.definition.error(problem, *path)] if problem else []
 
 
 def _check_cycles(project: Project) -> list[SpecError]:

@@ -157,7 +157,10 @@ class Files(Spec):
 
 
 class PythonFunction(Spec):
-    """A Python function as a source: `module:function`, returning a pyarrow Table, a Polars or a pandas DataFrame."""
+    """A Python function as a source: `module:function`, or `file.py:function` beside the definition.
+
+    It takes nothing and returns a pyarrow Table, a Polars or a pandas DataFrame.
+    """
 
     function: str
 
@@ -228,7 +231,9 @@ class TableSpec(Described):
 
 
 class ViewSpec(Described):
-    """A FeatureView: one SQL file or one PySpark function over lake tables.
+    """A FeatureView: one SQL file, or one PySpark function (`module:function`, or `file.py:function` beside the definition) over lake tables.
+
+    A function takes the tables of `inputs` by name, as Spark DataFrames, and returns one.
 
     `columns` are the features; keys, event time and, if the view computes it, `known_at` are columns of the query's result too.
     `lookback` is how far before a row's event time the query may read; `delay` is added to the event time when there is no

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lakeloop.fingerprint import fingerprint
-from lakeloop.spec import Column, Expectation
+from lakeloop.spec import Expectation
 
 Outcome = Literal["passed", "failed", "could_not_run"]
 GOOD_OUTCOMES = ("passed", "clean", "not_applicable")
@@ -82,24 +82,27 @@ def suite_hash(expectations: Sequence[Expectation]) -> str:
     return fingerprint([expectation.model_dump(mode="json") for expectation in expectations])
 
 
-def generated_expectations(columns: Mapping[str, Column] | None, keys: Sequence[str], *, min_rows: int = 1) -> list[Expectation]:
+def generated_expectations(
+    columns: Iterable[str], keys: Sequence[str], *, min_rows: int | None = 1, unique: Literal["blocking", "warning"] = "blocking"
+) -> list[Expectation]:
     """What every table must meet without being told: it has rows, exactly its columns, and keys that are there and unique.
 
     The row count comes first: zero rows pass most other expectations.
 
     Args:
-        columns: the declared columns; None leaves the schema out.
+        columns: the columns that there must be, no more and no less.
         keys: the columns that identify a row.
-        min_rows: the least number of rows.
+        min_rows: the least number of rows; None where an empty batch may be legitimate and is accounted for otherwise.
+        unique: whether keys must be there and unique (`blocking`), or may be null, and one that stands twice is pointed out (`warning`).
     """
-    found = [Expectation(type="expect_table_row_count_to_be_between", kwargs={"min_value": min_rows})]
-    if columns is not None:
-        found.append(Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": list(columns), "exact_match": True}))
-    found += [Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": key}) for key in keys]
+    found = [] if min_rows is None else [Expectation(type="expect_table_row_count_to_be_between", kwargs={"min_value": min_rows})]
+    found.append(Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": list(columns), "exact_match": True}))
+    if unique == "blocking":
+        found += [Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": key}) for key in keys]
     if len(keys) == 1:
-        found.append(Expectation(type="expect_column_values_to_be_unique", kwargs={"column": keys[0]}))
+        found.append(Expectation(type="expect_column_values_to_be_unique", kwargs={"column": keys[0]}, severity=unique))
     else:
-        found.append(Expectation(type="expect_compound_columns_to_be_unique", kwargs={"column_list": list(keys)}))
+        found.append(Expectation(type="expect_compound_columns_to_be_unique", kwargs={"column_list": list(keys)}, severity=unique))
     return found
 
 

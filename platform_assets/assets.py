@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -12,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
-from lakeloop.spec import Expectation, Partitions
+from lakeloop.fingerprint import fingerprint
+from lakeloop.spec import Expectation, Partitions, ViewSpec, WorkflowSpec
 from lakeloop.verdicts import GOOD_OUTCOMES, check_names
-from platform_assets.stages.base import Platform, StageResult, markdown_table
+from platform_assets.graph import dependencies, partitions_of
+from platform_assets.stages import features
+from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table
 from resources.lake import WHOLE, TableKey
+from resources.tracking import INTERRUPTIONS
 
 if TYPE_CHECKING:
     from lakeloop.project import Located, Project
@@ -70,9 +75,7 @@ def stage_asset(
     stage: str,
     run: Run,
     *,
-    deps: Iterable[TableKey],
     checks: Sequence[Check] = (),
-    partitions: Partitions | None = None,
     description: str = "",
     schema: dg.TableSchema | None = None,
     kinds: set[str] | None = None,
@@ -81,17 +84,19 @@ def stage_asset(
 ) -> dg.AssetsDefinition:
     """Make the asset of one stage of a table, view or workflow.
 
+    Its dependencies and partitions are those of the graph; its code version is the stage's own and a hash of the definition.
+
     A verdict that blocks fails the step after its check results are recorded; nothing was published then. A server that doesn't answer or
     a conflicting writer is tried again; other errors of ours are final.
     """
-    key = dg.AssetKey([stage, located.domain, located.spec.name])
-    table_key = TableKey(stage, located.domain, located.spec.name)
-    found = partitions_definition(partitions)
+    table_key = key_of(stage, located)
+    key = asset_key(table_key)
+    found = partitions_definition(partitions_of(project, table_key))
     specs = [dg.AssetCheckSpec(c.name, asset=key, description=c.description, blocking=c.blocking) for c in checks]
 
     @dg.asset(
         key=key,
-        deps=sorted(dg.AssetKey([dep.stage, dep.domain, dep.name]) for dep in set(deps)),
+        deps=sorted(asset_key(dep) for dep in dependencies(project)[table_key]),
         check_specs=specs,
         partitions_def=found,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -99,7 +104,7 @@ def stage_asset(
         owners=list(located.spec.owners),
         group_name=f"{located.domain}_{GROUPS.get(stage, located.spec.name)}",
         kinds=kinds or {"delta"},
-        code_version=code_version,
+        code_version=f"{code_version}-{definition_hash(located)[:8]}",
         metadata={"dagster/column_schema": schema} if schema else None,
         tags=dict(tags or {}),
         retry_policy=RETRIES,
@@ -110,18 +115,50 @@ def stage_asset(
     def materialize(context) -> Iterator[Any]:  # type: ignore[no-untyped-def]  # Dagster refuses a string as its annotation
         names = list(context.partition_keys) if found else [WHOLE]
         platform = platform_of(context, project)
-        try:
-            result = run(platform, names)
-        except (ServiceUnavailable, Conflict):
-            raise
-        except LakeloopError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+        with _failure_in_mlflow(platform, located):
+            try:
+                result = run(platform, names)
+            except (ServiceUnavailable, Conflict):
+                raise
+            except LakeloopError as error:
+                raise dg.Failure(description=str(error), allow_retries=False) from error
         write_checks(platform, table_key, result, names)
+        if result.refused:
+            _mark(platform, located, "FAILED")
         if result.fresh:
             result = replace(result, metadata={**_last_metadata(context, key, result.fingerprint), **result.metadata})
         yield from _events(key, result, checks, names if found else None)
 
     return materialize
+
+
+@contextmanager
+def _failure_in_mlflow(platform: Platform, located: Located[Any]) -> Iterator[None]:
+    """A workflow's MLflow run ends badly when any of its steps does, also one that doesn't log into it."""
+    try:
+        yield
+    except BaseException as error:
+        _mark(platform, located, "KILLED" if isinstance(error, INTERRUPTIONS) else "FAILED")
+        raise
+
+
+def _mark(platform: Platform, located: Located[Any], status: str) -> None:
+    if isinstance(located.spec, WorkflowSpec):
+        platform.tracking.mark(platform.run_id, located.domain, located.spec.name, status)
+
+
+def asset_key(key: TableKey) -> dg.AssetKey:
+    """Dagster's key of a table or stage."""
+    return dg.AssetKey([key.stage, key.domain, key.name])
+
+
+def definition_hash(located: Located[Any]) -> str:
+    """A hash of what a definition says, its SQL included; its description and owners change nothing."""
+    spec = located.spec
+    if isinstance(spec, ViewSpec):
+        return features.definition(located)
+    spine = (located.folder / spec.spine).resolve().read_text() if isinstance(spec, WorkflowSpec) else ""
+    return fingerprint(spec.model_dump(mode="json", exclude={"description", "owners"}), spine)
 
 
 def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey, fingerprint: str) -> Mapping[str, Any]:

@@ -8,11 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from lakeloop.errors import SpecError
-from lakeloop.project import Project, load_project
-from resources.settings import PROJECT_ROOT
+from platform_assets.loading import DEFS, read_project
 
-DEFS = PROJECT_ROOT / "platform_assets" / "defs"
 PRELOADED = [
     "platform_assets.definitions",
     "dagster._core.storage.runs.sqlite.sqlite_run_storage",
@@ -35,24 +32,13 @@ PRELOADED = [
 """Imported once by the fork server of the step processes; importing is all that happens there."""
 
 
-def read_project(defs: Path = DEFS) -> Project:
-    """Read and check all definitions.
-
-    Raises:
-        SpecError: with every error found, one a line.
-    """
-    project, errors = load_project(defs)
-    if errors:
-        raise SpecError(f"{len(errors)} errors in the definitions:\n" + "\n".join(str(error) for error in errors))
-    return project
-
-
-def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None, domain: str | None = None) -> dg.Definitions:
     """Everything that is defined, as Dagster definitions.
 
     Args:
         defs: the folder of definitions.
         resources: in place of those that the environment names.
+        domain: only this domain's assets, so that each domain can be a code location of its own.
 
     Raises:
         SpecError: a definition can't be built.
@@ -61,13 +47,11 @@ def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None)
     from resources.dagster_resources import default_resources
     from sensors.all import build_automation
 
-    project = read_project(defs)
-    assets = [
-        *[asset for located in project.tables.values() for asset in LakeTable.assets(project, located)],
-        *[asset for located in project.views.values() for asset in FeatureView.assets(project, located)],
-        *[asset for located in project.workflows.values() for asset in MLWorkflow.assets(project, located)],
-    ]
-    automation = build_automation(project, assets)
+    project = read_project(defs, domain)
+    nouns = ((LakeTable, project.tables), (FeatureView, project.views), (MLWorkflow, project.workflows))
+    mine = [(noun, located) for noun, shelf in nouns for located in shelf.values() if domain in (None, located.domain)]
+    assets = [asset for noun, located in mine for asset in noun.assets(project, located)]
+    automation = build_automation(project, assets, domain)
     return dg.Definitions(
         assets=assets,
         resources=dict(resources) if resources is not None else default_resources(),
@@ -82,3 +66,11 @@ def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None)
 def defs() -> dg.Definitions:
     """What Dagster loads."""
     return build_defs()
+
+
+def __getattr__(name: str) -> dg.Definitions:
+    """`location_<domain>`: one domain alone, for a workspace with a code location per domain, where a broken file stops only its own."""
+    prefix, _, domain = name.partition("location_")
+    if prefix or not domain or not (DEFS / domain).is_dir():
+        raise AttributeError(name)
+    return build_defs(domain=domain)

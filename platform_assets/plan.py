@@ -1,19 +1,39 @@
-"""What is stale: expected fingerprints against published ones, in the order of the graph, with nothing computed."""
+"""What is stale: expected fingerprints against published ones, in the order of the graph, with nothing computed; and the runs it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from graphlib import TopologicalSorter
 from typing import Any
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.partitions import partition_keys
-from lakeloop.project import Located, Project, upstream
-from lakeloop.spec import DeltaTableSource, PythonFunction
+from lakeloop.project import Located, Project
+from lakeloop.spec import DeltaTableSource, Partitions, PythonFunction
+from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated
-from platform_assets.stages.base import States, input_key, key_of
+from platform_assets.stages.base import States, key_of
 from resources.lake import WHOLE, TableKey
+
+
+@dataclass(frozen=True)
+class RunAsked:
+    """One run: the assets to materialise, and their partitions (a range, as Dagster wants it) where there are any."""
+
+    assets: tuple[TableKey, ...]
+    first: str | None = None
+    last: str | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags by which Dagster knows the range."""
+        return range_tags(self.first, self.last) if self.first and self.last else {}
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """The tags of a run over a range of partitions, both ends included."""
+    return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
 def stale_assets(project: Project, states: States, *, now: datetime | None = None) -> dict[TableKey, list[str]]:
@@ -24,75 +44,87 @@ def stale_assets(project: Project, states: States, *, now: datetime | None = Non
     """
     moment = now or datetime.now(UTC)
     found: dict[TableKey, list[str]] = {}
-
-    def look(key: TableKey, partitions: list[str], expected: Callable[[str], str], after: list[TableKey]) -> None:
-        done = states.get(key, {})
-        if any(before in found for before in after):
-            found[key] = partitions
-            return
-        try:
-            names = [p for p in partitions if p not in done or done[p].fingerprint != expected(p)]
-        except (NotPublished, DataError):
-            names = partitions
+    for key, reads in dependencies(project).items():
+        if key.stage in ("predictions", "deployments") and _has_no_champion(project, states, key, found):
+            continue
+        partitions = partitions_of(project, key)
+        names = partition_keys(partitions, moment) if partitions else [WHOLE]
+        if not any(before in found for before in reads):
+            names = _stale(project, states, key, names)
         if names:
             found[key] = names
-
-    for table in project.tables.values():
-        spec, raw_key, key = table.spec, key_of("raw", table), key_of("validated", table)
-        if isinstance(spec.source, DeltaTableSource):
-            look(key, [WHOLE], lambda p, key=key: states[key][p].fingerprint, [])  # type: ignore[misc]
-            continue
-        _look_at_source(table, raw_key, states, found)
-        parts = partition_keys(spec.partitions, moment) if spec.partitions else [WHOLE]
-        look(key, parts, lambda p, s=spec, k=raw_key: validated.expected(s, states.get(k, {}), p), [raw_key])  # type: ignore[misc]
-    order = TopologicalSorter(
-        {v.id: [(r.domain, r.name) for r in upstream(project, v) if r.kind == "view"] for v in project.views.values()}
-    )
-    for view in (project.views[name] for name in order.static_order()):
-        parts = partition_keys(view.spec.partitions, moment) if view.spec.partitions else [WHOLE]
-        after = [input_key(ref) for ref in upstream(project, view)]
-        look(key_of("features", view), parts, lambda p, v=view: features.expected(project, states, v, p), after)  # type: ignore[misc]
-    for workflow in project.workflows.values():
-        _look_at_workflow(project, workflow, states, look, moment)
     return found
 
 
-def _look_at_source(table: Located[Any], key: TableKey, states: States, found: dict[TableKey, list[str]]) -> None:
-    state = states.get(key, {}).get(raw.SOURCE)
+def runs_for(project: Project, stale: Mapping[TableKey, Sequence[str]]) -> list[RunAsked]:
+    """The runs that materialise what is stale, in order: as few as there can be.
+
+    A run has one range of partitions, so that assets with other partitions than those before them take a run of their own; unpartitioned
+    ones go with any.
+    """
+    reads = dependencies(project)
+    runs: list[tuple[Partitions | None, list[TableKey]]] = []
+    place: dict[TableKey, int] = {}
+    for key in stale:
+        wanted = partitions_of(project, key)
+        earliest = max((place[before] for before in reads[key] if before in place), default=0)
+        fitting = (i for i in range(earliest, len(runs)) if wanted is None or runs[i][0] in (None, wanted))
+        place[key] = next(fitting, len(runs))
+        if place[key] == len(runs):
+            runs.append((wanted, []))
+        partitions, keys = runs[place[key]]
+        keys.append(key)
+        runs[place[key]] = (partitions or wanted, keys)
+    asked = []
+    for partitions, keys in runs:
+        names = sorted({name for key in keys if partitions_of(project, key) for name in stale[key]})
+        asked.append(RunAsked(tuple(keys), names[0], names[-1]) if partitions and names else RunAsked(tuple(keys)))
+    return asked
+
+
+def _stale(project: Project, states: States, key: TableKey, names: list[str]) -> list[str]:
+    if key.stage == "raw":
+        return _source(project.tables[(key.domain, key.name)], states)
+    done = states.get(key, {})
+    try:
+        return [name for name in names if name not in done or done[name].fingerprint != _expected(project, states, key, name)]
+    except (NotPublished, DataError):
+        return names
+
+
+def _expected(project: Project, states: States, key: TableKey, partition: str) -> str:
+    """The fingerprint that a partition would have if it were materialised now."""
+    name = (key.domain, key.name)
+    if key.stage == "validated":
+        table = project.tables[name]
+        if isinstance(table.spec.source, DeltaTableSource):
+            return states[key][partition].fingerprint
+        return validated.expected(table.spec, states.get(key_of("raw", table), {}), partition)
+    if key.stage == "features":
+        return features.expected(project, states, project.views[name], partition)
+    workflow = project.workflows[name]
+    if key.stage == "training_sets":
+        return training_set.expected(project, states, workflow)
+    if key.stage == "predictions":
+        return predictions.expected(project, states, workflow, partition)
+    stage: Any = {"models": models, "evaluations": evaluations, "releases": releases, "deployments": deployments}[key.stage]
+    return str(stage.expected(states, workflow))
+
+
+def _source(table: Located[Any], states: States) -> list[str]:
+    state = states.get(key_of("raw", table), {}).get(raw.SOURCE)
     if isinstance(table.spec.source, PythonFunction):
-        if state is None:
-            found[key] = [WHOLE]
-        return
+        return [WHOLE] if state is None else []
     try:
         digests = raw.digests(table) or {}
     except DataError:
-        found[key] = [WHOLE]
-        return
-    if state is None or state.fingerprint != raw.expected(table.spec, {**state.value["files"], **digests}):
-        found[key] = [WHOLE]
+        return [WHOLE]
+    fresh = state is not None and state.fingerprint == raw.expected(table.spec, {**state.value["files"], **digests})
+    return [] if fresh else [WHOLE]
 
 
-def _look_at_workflow(project: Project, workflow: Located[Any], states: States, look: Callable[..., None], moment: datetime) -> None:
-    from lakeloop.project import feature_columns, spine_upstream
-
-    spec = workflow.spec
-
-    def own(stage: str) -> TableKey:
-        return key_of(stage, workflow)
-
-    inputs = [input_key(ref) for ref in spine_upstream(project, workflow)] + [input_key(c.ref) for c in feature_columns(project, workflow)]
-    label = training_set.label_key(project, workflow)
-    look(own("training_sets"), [WHOLE], lambda _: training_set.expected(project, states, workflow), [*inputs, label])
-    look(own("models"), [WHOLE], lambda _: models.expected(states, workflow), [own("training_sets")])
-    look(own("evaluations"), [WHOLE], lambda _: evaluations.expected(states, workflow), [own("models")])
-    look(own("releases"), [WHOLE], lambda _: releases.expected(states, workflow), [own("evaluations")])
-    released = states.get(own("releases"), {}).get(WHOLE)
-    # A workflow without a champion has nothing to predict with and nothing to serve; that is an answer, not work to be done.
-    if released is not None and released.value["champion"] is None and released.fingerprint == releases.expected(states, workflow):
-        return
-    if spec.batch is not None:
-        parts = partition_keys(spec.partitions, moment)
-        expected = lambda p: predictions.expected(project, states, workflow, p)  # noqa: E731
-        look(own("predictions"), parts, expected, [*inputs, own("releases")])
-    if spec.online is not None:
-        look(own("deployments"), [WHOLE], lambda _: deployments.expected(states, workflow), [own("releases")])
+def _has_no_champion(project: Project, states: States, key: TableKey, found: Mapping[TableKey, Any]) -> bool:
+    """Whether nothing is released and nothing will be: there is nothing to predict with or to serve, which is an answer, not work to do."""
+    release = TableKey("releases", key.domain, key.name)
+    released = states.get(release, {}).get(WHOLE)
+    return released is not None and released.value["champion"] is None and release not in found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib
 import importlib.util
 import io
 import zipfile
@@ -99,23 +98,21 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column]) -> p
     return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
 
 
-def call_function(reference: str) -> pa.Table:
-    """Call a `module:function` source; it returns a pyarrow Table, a Polars or a pandas DataFrame.
+def call_function(reference: str, base: Path) -> pa.Table:
+    """Call a function source; it returns a pyarrow Table, a Polars or a pandas DataFrame.
+
+    Args:
+        reference: `module:function`, or `file.py:function` with a file beside the definition.
+        base: the definition's folder.
 
     Raises:
         DataError: there is no such function, or it returns something else, or no rows.
     """
     import pyarrow as pa
 
-    module_name, _, name = reference.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise DataError(f"source {reference}: can't import {module_name}: {error}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise DataError(f"source {reference}: {module_name} has no function {name!r}; {nearest(name, vars(module))}")
-    result: Any = function()
+    from lakeloop.python_code import load
+
+    result: Any = load(reference, base)()
     if hasattr(result, "to_arrow"):
         result = result.to_arrow()
     elif type(result).__module__.startswith("pandas"):

@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import ServiceUnavailable
+from resources.run_guard import RunGuard
 from resources.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+INTERRUPTIONS = (KeyboardInterrupt, SystemExit, dg.DagsterExecutionInterruptedError)
+"""What ends a step from outside: its run is KILLED, not FAILED."""
 PATIENCE_S = 6.0
 """How long a step waits for the server by itself; Dagster's retry comes on top."""
 _CLIENT = {
@@ -122,6 +125,7 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         set_up_client()
         self.wait()
         import mlflow
+        import requests
         from dagster_mlflow.resources import MlFlow
 
         settings = Settings.from_environment()
@@ -144,19 +148,44 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             client = mlflow.MlflowClient(self.uri)
             client.update_run(active.info.run_id, status="RUNNING")
         handle = RunHandle(active.info.run_id, tracked.experiment.experiment_id, client)
+        guard = RunGuard(self.uri, handle.run_id)
         status = "FAILED"
         try:
             with self._told():
                 yield handle
             status = "FINISHED"
-        except (KeyboardInterrupt, SystemExit, dg.DagsterExecutionInterruptedError):
+        except INTERRUPTIONS:
             status = "KILLED"
             raise
         finally:
             try:
                 mlflow.end_run(status)
-            except mlflow.MlflowException:
-                context.log.warning(f"MLflow at {self.uri} did not take the end of run {handle.run_id}; it is settled at the next start")
+                guard.release()
+            except (mlflow.MlflowException, requests.RequestException):
+                guard.hand_over(status)
+                context.log.warning(f"MLflow at {self.uri} did not take the end of run {handle.run_id}; it gets it when it answers again")
+
+    def mark(self, dagster_run_id: str, domain: str, workflow: str, status: str) -> None:
+        """Say of the MLflow run of a Dagster run and workflow that a step outside it went wrong; nothing where there is no such run.
+
+        Args:
+            dagster_run_id: of the run.
+            domain: of the workflow.
+            workflow: its name.
+            status: FAILED or KILLED; a run that ended badly before keeps what it has.
+        """
+        from resources.mlflow_server import is_up
+
+        if not is_up(self.uri):
+            return
+        set_up_client()
+        import mlflow
+
+        client = mlflow.MlflowClient(self.uri)
+        found = client.get_experiment_by_name(Settings.from_environment().mlflow_name(domain, workflow))
+        for run in client.search_runs([found.experiment_id], f"tags.dagster_run_id = '{dagster_run_id}'") if found else []:
+            if run.info.status in ("RUNNING", "FINISHED"):
+                client.set_terminated(run.info.run_id, status)
 
     def reconcile(self, status_of: Callable[[str], str | None]) -> list[Reconciled]:
         """Give every MLflow run that was left open by a dead Dagster run its final status.
@@ -204,6 +233,16 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             if is_up(self.uri):
                 raise
             raise ServiceUnavailable(f"the MLflow server at {self.uri} went away: {str(error).splitlines()[0][:200]}") from error
+
+
+def status_in(instance: dg.DagsterInstance) -> Callable[[str], str | None]:
+    """Dagster's status of a run id on an instance."""
+
+    def status_of(run_id: str) -> str | None:
+        run = instance.get_run_by_id(run_id)
+        return run.status.value if run else None
+
+    return status_of
 
 
 def set_up_client() -> None:

@@ -12,9 +12,11 @@ import dagster as dg
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project import Located, Project
 from lakeloop.spec import WorkflowSpec
-from platform_assets.plan import stale_assets
+from platform_assets.graph import reads_of
+from platform_assets.plan import range_tags, runs_for, stale_assets
 from platform_assets.stages.base import States
 from resources.lake import WHOLE, TableKey
+from sensors.hygiene import settle_sensors
 
 DATA_STAGES = ("raw", "validated", "features")
 CAUSE_TAG = "lakeloop/cause"
@@ -35,13 +37,17 @@ class Automation:
     jobs: list[Any] = field(default_factory=list)
 
 
-def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition]) -> Automation:
-    """A sensor for data, a sensor per workflow that retrains on data, a schedule per cron that a workflow names."""
+def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], domain: str | None = None) -> Automation:
+    """A sensor for data, a sensor per workflow that retrains on data, a schedule per cron that a workflow names; of one domain or of all."""
     automation = Automation()
     keys = [key for asset in assets for key in asset.keys]
-    data = dg.AssetSelection.assets(*[key for key in keys if key.path[0] in DATA_STAGES])
-    automation.sensors.append(_data_sensor(project, data))
+    data = [key for key in keys if key.path[0] in DATA_STAGES]
+    if data:
+        automation.sensors.append(_data_sensor(project, domain, dg.AssetSelection.assets(*data)))
+    automation.sensors.extend(settle_sensors())
     for located in project.workflows.values():
+        if domain not in (None, located.domain):
+            continue
         spec = located.spec
         mine = [key for key in keys if key.path[1:] == [located.domain, spec.name]]
         if spec.retrain and "data" in spec.retrain.causes:
@@ -54,17 +60,20 @@ def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition]) ->
     return automation
 
 
-def data_request(project: Project, states: States, attempts: int = 0, now: datetime | None = None) -> dg.RunRequest | dg.SkipReason:
-    """What to ask for when sources have changed: the stale tables and views, for the partitions that are touched.
+def data_request(
+    project: Project, states: States, attempts: int = 0, now: datetime | None = None, domain: str | None = None
+) -> dg.RunRequest | dg.SkipReason:
+    """What to ask for when sources have changed: the stale tables and views (of a domain, or of all), for the partitions that are touched.
 
     A pure function of definitions, source files and lake states; `attempts` counts the failed runs of the same cause.
     """
     if not states:
         return dg.SkipReason("the lake is empty; materialise the assets once, later changes are followed by themselves")
-    stale = {key: parts for key, parts in stale_assets(project, states, now=now).items() if key.stage in DATA_STAGES}
+    everything = stale_assets(project, states, now=now).items()
+    stale = {key: parts for key, parts in everything if key.stage in DATA_STAGES and domain in (None, key.domain)}
     if not stale:
         return dg.SkipReason("every source file has landed and every table and view is fresh")
-    return _request(stale, cause_of(project, states, stale), attempts)
+    return _request(project, stale, cause_of(project, states, stale), attempts)
 
 
 def cause_of(project: Project, states: States, stale: dict[TableKey, list[str]]) -> str:
@@ -82,7 +91,8 @@ def retrain_request(
     """What to ask for when a workflow's data are newer than its model, cooldown kept."""
     spec = located.spec
     stale = stale_assets(project, states, now=now)
-    behind = [str(key) for key in stale if key.stage in DATA_STAGES]
+    read = reads_of(project, [TableKey("predictions", *located.id) if spec.batch else TableKey("releases", *located.id)])
+    behind = [str(key) for key in stale if key.stage in DATA_STAGES and key in read]
     if behind or not states:
         return dg.SkipReason(f"tables and views come first: {', '.join(behind[:5]) or 'the lake is empty'}")
     mine = {key: parts for key, parts in stale.items() if (key.domain, key.name) == located.id}
@@ -93,7 +103,7 @@ def retrain_request(
         return dg.SkipReason(
             f"data are newer than the model, but its cooldown lasts until {model.at + spec.retrain.cooldown:%Y-%m-%d %H:%M} UTC"
         )
-    return _request(mine, cause_of(project, states, mine), attempts)
+    return _request(project, mine, cause_of(project, states, mine), attempts)
 
 
 def scheduled_request(project: Project, located: Located[WorkflowSpec], what: str, keys: Sequence[dg.AssetKey], at: datetime) -> Any:
@@ -106,25 +116,20 @@ def scheduled_request(project: Project, located: Located[WorkflowSpec], what: st
 
     names = partition_keys(partitions, at)
     return dg.RunRequest(
-        run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys), tags=_range([names[0], names[-1]]) if names else {}
+        run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys), tags=range_tags(names[0], names[-1]) if names else {}
     )
 
 
-def _request(stale: dict[TableKey, list[str]], cause: str, attempts: int) -> dg.RunRequest | dg.SkipReason:
+def _request(project: Project, stale: dict[TableKey, list[str]], cause: str, attempts: int) -> dg.RunRequest | dg.SkipReason:
+    """The first of the runs that it takes; what is still stale after it is asked for then."""
     if attempts >= MOST_ATTEMPTS:
         return dg.SkipReason(f"{attempts} runs for this cause have failed ({cause}); mend what failed, or materialise by hand")
-    partitions = sorted({part for parts in stale.values() for part in parts if part != WHOLE})
+    first = runs_for(project, stale)[0]
     return dg.RunRequest(
         run_key=f"{cause}-{attempts}",
-        asset_selection=[dg.AssetKey([key.stage, key.domain, key.name]) for key in stale],
-        tags={CAUSE_TAG: cause, **_range(partitions)},
+        asset_selection=[dg.AssetKey([key.stage, key.domain, key.name]) for key in first.assets],
+        tags={CAUSE_TAG: cause, **first.tags},
     )
-
-
-def _range(partitions: Sequence[str]) -> dict[str, str]:
-    if not partitions:
-        return {}
-    return {"dagster/asset_partition_range_start": partitions[0], "dagster/asset_partition_range_end": partitions[-1]}
 
 
 def _attempts(instance: dg.DagsterInstance, cause: str) -> int:
@@ -142,7 +147,7 @@ def _with_attempts(instance: dg.DagsterInstance, ask: Any) -> Any:
     return ask(_attempts(instance, found.tags[CAUSE_TAG]))
 
 
-def _data_sensor(project: Project, selection: dg.AssetSelection) -> dg.SensorDefinition:
+def _data_sensor(project: Project, domain: str | None, selection: dg.AssetSelection) -> dg.SensorDefinition:
     @dg.sensor(
         name="new_data",
         asset_selection=selection,
@@ -153,7 +158,7 @@ def _data_sensor(project: Project, selection: dg.AssetSelection) -> dg.SensorDef
     )
     def new_data(context):  # type: ignore[no-untyped-def]
         states = context.resources.lake.lake.states()
-        return _with_attempts(context.instance, lambda attempts: data_request(project, states, attempts))
+        return _with_attempts(context.instance, lambda attempts: data_request(project, states, attempts, domain=domain))
 
     return new_data
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,20 @@ from hypothesis import settings
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
+
+
+LOCATION = """\
+from pathlib import Path
+
+from dagster import Definitions, definitions
+
+from platform_assets.definitions import build_defs
+
+
+@definitions
+def defs() -> Definitions:
+    return build_defs(defs=Path({defs!r}))
+"""
 
 
 def free_port() -> int:
@@ -87,16 +101,42 @@ class Shop:
 
     def materialize(self, *stages: str, instance: Any = None) -> Any:
         """Materialise everything, or some stages, in process; on an instance of its own unless one is given."""
+        from platform_assets.plan import range_tags
+
+        keys = [key for asset in self.definitions().assets for key in asset.keys if not stages or key.path[0] in stages]
+        return self.run(keys, range_tags("2024-01", "2024-05"), instance)
+
+    def materialize_stale(self) -> list[Any]:
+        """Materialise what is stale, in the runs that it takes."""
+        from platform_assets.assets import asset_key
+        from platform_assets.loading import read_project
+        from platform_assets.plan import runs_for, stale_assets
+
+        project = read_project(self.defs)
+        asked = runs_for(project, stale_assets(project, self.lake.states()))
+        return [self.run([asset_key(key) for key in run.assets], run.tags) for run in asked]
+
+    def run(self, keys: Sequence[Any], tags: Mapping[str, str], instance: Any = None) -> Any:
+        """One run of some assets."""
         from contextlib import nullcontext
 
         import dagster as dg
 
         definitions = self.definitions()
-        keys = [key for asset in definitions.assets for key in asset.keys if not stages or key.path[0] in stages]
-        tags = {"dagster/asset_partition_range_start": "2024-01", "dagster/asset_partition_range_end": "2024-05"}
         job = definitions.resolve_implicit_global_asset_job_def()
         with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as found:
-            return job.execute_in_process(instance=found, tags=tags, asset_selection=keys, raise_on_error=False)
+            return job.execute_in_process(instance=found, tags=dict(tags), asset_selection=list(keys), raise_on_error=False)
+
+    def location(self, folder: Path) -> Path:
+        """A file that Dagster's own commands load the project from; where lake and server are stands in `environment`."""
+        path = folder / "location.py"
+        path.write_text(LOCATION.format(defs=str(self.defs)))
+        return path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What another process needs to know to work on the same lake and server."""
+        return {**os.environ, "LAKELOOP_LAKE": self.lake_url, "LAKELOOP_MLFLOW": self.uri}
 
     def without_server(self) -> Shop:
         """The same with an MLflow address at which nobody answers."""

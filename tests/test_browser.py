@@ -19,22 +19,11 @@ from tests.shop import orders, write_orders
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
+# In CI a missing browser is a failure: `.ci/run` installs it.
+pytestmark = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="no Chromium on the path")
 TOO_DEAR = 123456.0
 PATIENCE_MS = 20_000
 SHOW = "[Show Markdown]"
-LOCATION = """\
-from pathlib import Path
-
-from dagster import Definitions, definitions
-
-from platform_assets.definitions import build_defs
-
-
-@definitions
-def defs() -> Definitions:
-    return build_defs(defs=Path({defs!r}))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +46,12 @@ def ui(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[st
             spoilt[5]["amount_eur"] = TOO_DEAR
             write_orders(shop.data, spoilt)
             assert not shop.materialize("raw", "validated", instance=instance).success
-        (folder / "location.py").write_text(LOCATION.format(defs=str(shop.defs)))
-        yield from _serve(folder)
+        yield from _serve(shop.location(folder))
 
 
-def _serve(folder: Path) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "resources.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-f", str(folder / "location.py")]
+def _serve(location: Path) -> Iterator[str]:
+    port, folder = free_port(), location.parent
+    command = [sys.executable, "-m", "resources.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-f", str(location)]
     with (folder / "ui.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=os.environ.copy(), stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

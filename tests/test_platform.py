@@ -33,7 +33,7 @@ def fresh(result: Any) -> set[bool]:
 
 
 def test_the_loop_from_a_file_to_predictions_and_a_second_time_for_nothing(shop: Shop) -> None:
-    from platform_assets.definitions import read_project
+    from platform_assets.loading import read_project
     from platform_assets.plan import stale_assets
 
     first = shop.materialize()
@@ -203,7 +203,7 @@ def test_one_changed_month_rewrites_that_month_only(shop: Shop) -> None:
 
 
 def test_the_sensor_asks_once_per_cause_and_names_the_stale_months(shop: Shop) -> None:
-    from platform_assets.definitions import read_project
+    from platform_assets.loading import read_project
     from sensors.all import MOST_ATTEMPTS, data_request, retrain_request
 
     project = read_project(shop.defs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.frames import Kind
+from lakeloop.python_code import load, problem_with
 from lakeloop.spec import Model, Task
 
 if TYPE_CHECKING:
@@ -49,13 +49,9 @@ def check_model(model: Model, task: Task) -> None:
         if model.pipeline not in names():
             raise SpecError(f"no pipeline {model.pipeline!r}; {nearest(model.pipeline, names())}", key="pipeline")
         return
-    module, _, name = str(model.estimator).partition(":")
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        found = None
-    if not name or found is None:
-        raise SpecError(f"wanted module:Class of an installed module, found {model.estimator!r}", key="estimator")
+    problem = problem_with(str(model.estimator), Path())
+    if problem:
+        raise SpecError(f"wanted module:Class of an installed module: {problem}", key="estimator")
 
 
 def build_estimator(model: Model, kinds: Mapping[str, Kind], task: Task) -> Any:
@@ -77,11 +73,7 @@ def build_estimator(model: Model, kinds: Mapping[str, Kind], task: Task) -> Any:
 
     from lakeloop.pipelines.linear import preprocessing
 
-    module_name, _, name = str(model.estimator).partition(":")
-    loaded = importlib.import_module(module_name)
-    cls = getattr(loaded, name, None)
-    if cls is None:
-        raise SpecError(f"{module_name} has no {name!r}; {nearest(name, vars(loaded))}", key="model.estimator")
+    cls = load(str(model.estimator), Path())
     if not (hasattr(cls, "fit") and hasattr(cls, "predict")):
         raise SpecError(f"{model.estimator} has no fit and predict: wanted a scikit-learn-style estimator", key="model.estimator")
     return make_pipeline(preprocessing(kinds), make(cls, {}, dict(model.params), model.seed))

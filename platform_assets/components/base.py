@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import dagster as dg
 from pydantic import BaseModel
 
-from lakeloop.definition_files import Definition
-from lakeloop.errors import SpecError
-from lakeloop.project import Located, Project, load_project
+from lakeloop.definition_files import Definition, to_spec
+from lakeloop.errors import SpecErrors
+from lakeloop.project import Located, Project
 from lakeloop.spec import TableSpec, ViewSpec, WorkflowSpec
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
@@ -21,12 +22,21 @@ class SpecComponent(dg.Component, Generic[S]):
 
     Args:
         attributes: the fields of the spec, as in YAML.
+
+    Raises:
+        SpecErrors: an attribute is wrong; the message names the file and line of the call, the attribute, and the nearest match.
     """
 
     spec_type: ClassVar[type[BaseModel]]
 
     def __init__(self, **attributes: Any) -> None:
-        self.spec: S = self.spec_type.model_validate(attributes)  # type: ignore[assignment]
+        caller = sys._getframe(1)
+        kind = f"platform_assets.components.{type(self).__name__}"
+        self.definition = Definition(shown(Path(caller.f_code.co_filename)), kind, attributes, {("attributes",): caller.f_lineno})
+        spec, errors = to_spec(self.definition)
+        if errors:
+            raise SpecErrors(errors)
+        self.spec: S = spec  # type: ignore[assignment]
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -38,28 +48,36 @@ class SpecComponent(dg.Component, Generic[S]):
         """From validated YAML."""
         component = cls.__new__(cls)
         component.spec = attributes  # type: ignore[assignment]
+        component.definition = Definition(shown(Path(context.path)), f"platform_assets.components.{cls.__name__}", {})
         return component
 
     def located(self, domain: str, folder: Path) -> Located[S]:
         """The spec with its place: the domain, and the folder that its files are relative to."""
-        kind = f"{type(self).__module__.rpartition('.')[0]}.{type(self).__name__}"
-        return Located(self.spec, domain, folder, Definition(str(folder / "defs.py"), kind, {}))
+        return Located(self.spec, domain, folder, self.definition)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets of this one definition; the others of its project are read for what it refers to."""
+        from platform_assets.loading import load_definitions
+
         folder = Path(context.path)
         folder = folder if folder.is_dir() else folder.parent
-        project, errors = load_project(folder.parent.parent)
+        project, errors = load_definitions(folder.parent.parent)
         mine = self.located(folder.parent.name, folder)
         shelf: Any = (
             project.tables if isinstance(self.spec, TableSpec) else project.views if isinstance(self.spec, ViewSpec) else project.workflows
         )
         shelf.setdefault(mine.id, mine)
         if errors:
-            raise SpecError("\n".join(str(error) for error in errors))
+            raise SpecErrors(errors)
         return dg.Definitions(assets=self.assets(project, shelf[mine.id]))
 
     @classmethod
     def assets(cls, project: Project, located: Located[S]) -> list[dg.AssetsDefinition]:
         """The assets of a located spec."""
         raise NotImplementedError
+
+
+def shown(path: Path) -> str:
+    """A file as messages name it: relative to the project where it lies in it, else to the folder of its definitions' parent."""
+    base = next((parent.parent for parent in path.parents if parent.name == "platform_assets"), None)
+    return str(path.relative_to(base)) if base else str(path)

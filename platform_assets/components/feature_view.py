@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
-from lakeloop.project import Located, Project, upstream
+from lakeloop.project import Located, Project
 from lakeloop.spec import ViewSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import FeatureViewScaffolder
 from platform_assets.stages import features
-from platform_assets.stages.base import column_schema, input_key
+from platform_assets.stages.base import column_schema
 
 
 @dg.scaffold_with(FeatureViewScaffolder)
@@ -32,9 +32,7 @@ class FeatureView(SpecComponent[ViewSpec]):
                 located,
                 "features",
                 lambda platform, partitions: features.compute(platform, located, partitions),
-                deps=[input_key(ref) for ref in upstream(project, located)],
                 checks=Check.of(features.suite(spec)),
-                partitions=spec.partitions,
                 schema=column_schema(spec.columns, more),
                 kinds={"delta", "sql" if spec.sql else "pyspark"},
                 code_version=features.CODE_VERSION,

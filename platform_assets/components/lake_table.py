@@ -13,7 +13,6 @@ from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import LakeTableScaffolder
 from platform_assets.stages import raw, validated
 from platform_assets.stages.base import column_schema
-from resources.lake import TableKey
 
 
 @dg.scaffold_with(LakeTableScaffolder)
@@ -34,7 +33,6 @@ class LakeTable(SpecComponent[TableSpec]):
                     located,
                     "raw",
                     lambda platform, _: raw.land(platform, located, now=datetime.now(UTC)),
-                    deps=[],
                     checks=Check.of(raw.expectations(spec)),
                     description=f"{spec.description} As landed, every delivery kept.",
                     kinds={"delta", "file"} if hasattr(spec.source, "files") else {"delta", "python"},
@@ -52,9 +50,7 @@ class LakeTable(SpecComponent[TableSpec]):
                 located,
                 "validated",
                 lambda platform, partitions: validated.validate(platform, located, partitions),
-                deps=[] if adopted else [TableKey("raw", located.domain, spec.name)],
                 checks=[*Check.of(validated.suite(spec)), accounting, *unique],
-                partitions=None if adopted else spec.partitions,
                 description=f"{spec.description} One row per {', '.join(spec.keys)}; typed, deduplicated, checked.",
                 schema=column_schema(spec.columns, more),
                 kinds={"delta", "greatexpectations"},

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dagster as dg
 
 from lakeloop.check_kinds import KINDS
-from lakeloop.project import Located, Project, feature_columns, resolve_view, spine_upstream
+from lakeloop.project import Located, Project
 from lakeloop.spec import WorkflowSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import MLWorkflowScaffolder
 from platform_assets.stages import deployments, evaluations, models, predictions, releases, training_set
-from platform_assets.stages.base import column_schema, input_key
-from resources.lake import TableKey
+from platform_assets.stages.base import column_schema
 
 
 @dg.scaffold_with(MLWorkflowScaffolder)
@@ -26,12 +25,6 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
         """`training_sets`, `models`, `evaluations`, `releases`, and as asked `predictions` and `deployments`."""
         spec = located.spec
 
-        def own(stage: str) -> TableKey:
-            return TableKey(stage, located.domain, spec.name)
-
-        spine = [input_key(ref) for ref in spine_upstream(project, located)]
-        looked_up = [input_key(column.ref) for column in feature_columns(project, located)]
-        label = resolve_view(project, located, spec.label.view)
         balance = Check(training_set.ACCOUNTING, True, "the rows of the spine, none lost, none twice")
         found = [
             stage_asset(
@@ -39,8 +32,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 located,
                 "training_sets",
                 lambda platform, _: training_set.build(platform, located),
-                deps=[*spine, *looked_up, TableKey("features", label.domain, label.spec.name)],
-                checks=[*Check.of(training_set.suite(located)), balance],
+                checks=[*Check.of(training_set.suite(project, located)), balance],
                 description=f"{spec.description} The spine with its label, and every feature as it was known at {spec.predict_at}.",
                 schema=column_schema(training_set.training_columns(project, located)),
                 code_version=training_set.CODE_VERSION,
@@ -50,7 +42,6 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 located,
                 "models",
                 lambda platform, _: models.train(platform, located, platform),
-                deps=[own("training_sets")],
                 description=f"{spec.description} The model version registered in MLflow for the training set that stands.",
                 kinds={"mlflow", "scikitlearn"},
                 code_version=models.CODE_VERSION,
@@ -60,7 +51,6 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 located,
                 "evaluations",
                 lambda platform, _: evaluations.evaluate_model(platform, located, platform),
-                deps=[own("models"), own("training_sets")],
                 # A failed gate is an answer: it stops the promotion (in `releases`), not the run.
                 checks=[
                     Check(name, False, f"gate on {name}: {gate.model_dump(exclude_none=True)}")
@@ -76,7 +66,6 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 located,
                 "releases",
                 lambda platform, _: releases.release(platform, located, platform),
-                deps=[own("evaluations")],
                 checks=[Check(releases.PROMOTED, False, "the newest model is the champion")],
                 description="Which version is the champion, and why. The only place that moves an alias.",
                 kinds={"mlflow"},
@@ -90,9 +79,10 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                     located,
                     "predictions",
                     lambda platform, partitions: predictions.predict(platform, located, partitions),
-                    deps=[own("releases"), *spine, *looked_up],
-                    checks=Check.of(predictions.suite(spec)),
-                    partitions=spec.partitions,
+                    checks=[
+                        *Check.of(predictions.suite(spec)),
+                        Check(predictions.ACCOUNTING, True, "a prediction for every row of the spine that is asked about, none twice"),
+                    ],
                     description=f"{spec.description} Predictions of the released version for every row of the spine.",
                     schema=column_schema(predictions.columns(spec)),
                     code_version=predictions.CODE_VERSION,
@@ -105,7 +95,6 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                     located,
                     "deployments",
                     lambda platform, _: deployments.deploy(platform, located),
-                    deps=[own("releases")],
                     checks=[Check(deployments.SERVING, False, "the released version answers at the endpoint")],
                     description="Which version should be served, and whether it is.",
                     kinds={"kserve"},

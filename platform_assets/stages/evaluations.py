@@ -179,6 +179,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         metadata={
             "report": dg.MetadataValue.url(url),
             "model_version": version,
+            "training_set_version": training.version,
             primary: own[primary],
             "metrics": dg.MetadataValue.md(markdown_table(_metric_rows(found.values))),
             "model_checks": dg.MetadataValue.md(

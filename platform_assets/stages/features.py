@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Sequence
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,6 +12,7 @@ from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.history import LANDED, latest_landing, merge_history
 from lakeloop.partitions import FORMATS, partition_window
+from lakeloop.python_code import load, source_of
 from lakeloop.spec import Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import (
     Platform,
@@ -35,27 +33,23 @@ if TYPE_CHECKING:
     from lakeloop.project import Located, Project, TableRef
 
 CODE_VERSION = "1"
+KNOWN_AT = "known_at"
 
 
 def suite(spec: ViewSpec) -> list[Expectation]:
     """The generated expectations (keys and event time identify a row), then the user's own."""
     from lakeloop.verdicts import generated_expectations
 
-    identity = [*spec.keys, spec.event_time] if spec.event_time else list(spec.keys)
-    return [*generated_expectations(None, identity), *spec.expectations]
+    times = [spec.event_time, KNOWN_AT] if spec.event_time else []
+    identity = [*spec.keys, *times[:1]]
+    return [*generated_expectations(dict.fromkeys([*identity, *times, *spec.columns]), identity), *spec.expectations]
 
 
 def definition(located: Located[ViewSpec]) -> str:
     """The fingerprint of what the view computes: its spec and its SQL, or the source of its function's module."""
     spec = located.spec
-    text = (located.folder / spec.sql).read_text() if spec.sql else module_source(str(spec.function))
+    text = (located.folder / spec.sql).read_text() if spec.sql else source_of(str(spec.function), located.folder)
     return fingerprint("features", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), text)
-
-
-def module_source(reference: str) -> str:
-    """The source of a `module:function` reference, found without importing it."""
-    found = importlib.util.find_spec(reference.partition(":")[0])
-    return Path(found.origin).read_text() if found and found.origin else reference
 
 
 def expected(project: Project, states: States, located: Located[ViewSpec], partition: str) -> str:
@@ -102,7 +96,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     if spec.sql:
         result = run_sql(platform, states, (located.folder / spec.sql).read_text(), refs, start=start, end=end)
     else:
-        result = _run_function(platform, states, spec, refs, start, end)
+        result = _run_function(platform, states, located, refs, start, end)
     rows, outside = _shape(result, spec, stale, str(key))
 
     expectations = suite(spec)
@@ -166,14 +160,14 @@ def _reach(spec: ViewSpec, partition: str) -> tuple[datetime | None, datetime | 
 
 
 def _run_function(
-    platform: Platform, states: States, spec: ViewSpec, refs: Sequence[TableRef], start: datetime | None, end: datetime | None
+    platform: Platform, states: States, located: Located[ViewSpec], refs: Sequence[TableRef], start: datetime | None, end: datetime | None
 ) -> pa.Table:
-    module, _, name = str(spec.function).partition(":")
-    function = getattr(importlib.import_module(module), name, None)
-    if function is None:
-        raise DataError(f"{spec.function}: module {module} has no {name}; {nearest(name, vars(importlib.import_module(module)))}")
+    function = load(str(located.spec.function), located.folder)
     frames = {ref.name: spark_input(platform, states, ref, start=start, end=end) for ref in refs}
-    return function(**frames).toArrow()
+    result = function(**frames)
+    if not hasattr(result, "toArrow"):
+        raise DataError(f"{located.spec.function}: wanted a Spark DataFrame, found a {type(result).__name__}")
+    return result.toArrow()
 
 
 def _shape(result: pa.Table, spec: ViewSpec, partitions: Sequence[str], where: str) -> tuple[pa.Table, int]:

@@ -10,9 +10,9 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
+from lakeloop.python_code import source_of
 from lakeloop.spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
-from platform_assets.stages.features import module_source
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
 from resources.lake import WHOLE, Lake, PartitionState, TableKey
@@ -37,11 +37,11 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     if WHOLE not in states.get(key, {}):
         raise NotPublished(f"{key} has no published version; materialise {key} first")
     spec = located.spec
-    return fingerprint("model", CODE_VERSION, states[key][WHOLE].fingerprint, spec.model, spec.task, _code(spec))
+    return fingerprint("model", CODE_VERSION, states[key][WHOLE].fingerprint, spec.model, spec.task, _code(located))
 
 
-def _code(spec: WorkflowSpec) -> str:
-    return module_source(spec.model.estimator) if spec.model.estimator else ""
+def _code(located: Located[WorkflowSpec]) -> str:
+    return source_of(located.spec.model.estimator, located.folder) if located.spec.model.estimator else ""
 
 
 def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:

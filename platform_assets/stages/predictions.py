@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 CODE_VERSION = "1"
 PREDICTION = "prediction"
 NOTHING_RELEASED = "nothing is released"
+ACCOUNTING = "spine_is_accounted_for"
+"""The check that every row of the spine that is asked about has its prediction: none lost, none twice."""
 
 
 def suite(spec: WorkflowSpec) -> list[Expectation]:
-    """A prediction in every row, within the range of its task, then the user's own."""
+    """The generated expectations, a prediction in every row and within the range of its task, then the user's own.
+
+    A partition may be empty (before the test window, or in the future): the rows are accounted for against the spine instead.
+    """
+    from lakeloop.verdicts import generated_expectations
+
     bounds = {"min_value": 0, "max_value": 1} if spec.task == "binary_classification" else {}
     return [
+        *generated_expectations(columns(spec), [*spec.keys, spec.predict_at], min_rows=None, unique="warning"),
         Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": PREDICTION}),
         *([Expectation(type="expect_column_values_to_be_between", kwargs={"column": PREDICTION, **bounds})] if bounds else []),
         *spec.expectations.get("predictions", []),
@@ -103,7 +111,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         return StageResult(
             overall,
             rows=0,
-            checks={n: ["passed", NOTHING_RELEASED] for n in check_names(suite(spec))},
+            checks={n: ["passed", NOTHING_RELEASED] for n in [*check_names(suite(spec)), ACCOUNTING]},
             metadata={"skipped": NOTHING_RELEASED},
         )
 
@@ -129,8 +137,10 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         .append_column(PARTITION, months)
     )
     expectations = suite(spec)
-    verdict = run_suite(table, expectations, keys=spec.keys, where=str(key))
+    verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, where=str(key))
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
+    balanced = table.num_rows == count == len(scores)
+    checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{count} rows of the spine, {table.num_rows} predictions"]
     metadata: dict[str, Any] = {
         **table_metadata(table, columns(spec), uri=platform.lake.path(key)),
         "model_version": model.version,
@@ -138,7 +148,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         "partitions_written": stale,
         "predicted_since": since or "the beginning",
     }
-    if not verdict.passed:
+    if not verdict.passed or not balanced:
         return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
     sizes = {row[PARTITION]: row["count_all"] for row in table.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()}
     hashed = suite_hash(expectations)

@@ -81,7 +81,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
 
     deliveries: dict[str, tuple[str, SourceFile | pa.Table]]
     if isinstance(spec.source, PythonFunction):
-        rows = call_function(spec.source.function)
+        rows = call_function(spec.source.function, located.folder)
         name = spec.source.function
         deliveries = {name: (content_hash(rows.drop_columns(["_row"])), rows)}
     else:

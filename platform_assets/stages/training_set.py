@@ -39,11 +39,16 @@ def label_key(project: Project, located: Located[WorkflowSpec]) -> TableKey:
     return TableKey("features", view.domain, view.spec.name)
 
 
-def suite(located: Located[WorkflowSpec]) -> list[Expectation]:
-    """A row count, a spine without missing times, a label at all, then the user's own."""
+def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]:
+    """The generated expectations, a spine without missing times, a label at all, then the user's own.
+
+    The same entity may be asked about twice at one time (both rows stay), so that this is only pointed out.
+    """
+    from lakeloop.verdicts import generated_expectations
+
     spec = located.spec
     return [
-        Expectation(type="expect_table_row_count_to_be_between", kwargs={"min_value": 1}),
+        *generated_expectations(training_columns(project, located), [*spec.keys, spec.predict_at], unique="warning"),
         Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": spec.predict_at}),
         Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": LABEL, "mostly": 0.01}),
         Expectation(
@@ -67,7 +72,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec]) -
         lookup_fingerprints(states, feature_spec(project, located)),
         spec.split,
         spec.task,
-        [e.model_dump(mode="json") for e in suite(located)],
+        [e.model_dump(mode="json") for e in suite(project, located)],
     )
 
 
@@ -118,7 +123,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
     split, windows = assign_split(at, np.asarray(pc.is_valid(table[LABEL])), spec.split)
     table = table.append_column(SPLIT, pa.array(split, pa.string()))
 
-    expectations = suite(located)
+    expectations = suite(platform.project, located)
     verdict = run_suite(table, expectations, keys=spec.keys, personal=(), where=str(key))
     balanced = table.num_rows == spine.num_rows
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}

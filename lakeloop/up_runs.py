@@ -1,0 +1,110 @@
+"""What `lakeloop up` materialises: runs for what is stale, launched in Dagster, their steps told as they end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lakeloop.errors import LakeloopError, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from platform_assets.plan import RunAsked
+    from resources.servers import Servers
+
+UP_TAG = "lakeloop/up"
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on InvalidSubsetError { message }
+    ... on PipelineNotFoundError { message }
+  }
+}"""
+
+
+def materialize_stale(
+    servers: Servers, project: Any, settings: Any, instance: Any, ui: str, say: Callable[[str], None]
+) -> tuple[bool, dict[str, float]]:
+    """Launch what is stale, one run after another, and tell their progress; returns whether all succeeded, and seconds by asset."""
+    from platform_assets.plan import runs_for, stale_assets
+    from resources.lake import Lake
+
+    requests = runs_for(project, stale_assets(project, Lake(settings.lake_url).states()))
+    if not requests:
+        say("everything is fresh, nothing to compute")
+    seconds: dict[str, float] = {}
+    for request in requests:
+        run_id = _launch(ui, request)
+        say(f"materialising {len(request.assets)} assets: {ui}/runs/{run_id}")
+        good, took = _follow(servers, instance, run_id, say)
+        seconds |= took
+        if not good:
+            return False, seconds
+    return True, seconds
+
+
+def _launch(ui: str, request: RunAsked) -> str:
+    tags = {UP_TAG: "true", "user": os.environ.get("USER", "lakeloop up"), **request.tags}
+    params = {
+        "selector": {
+            "repositoryLocationName": "lakeloop",
+            "repositoryName": "__repository__",
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": [key.stage, key.domain, key.name]} for key in request.assets],
+        },
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+    }
+    answer = _post(f"{ui}/graphql", {"query": _LAUNCH, "variables": {"params": params}})
+    launched = (answer.get("data") or {}).get("launchPipelineExecution") or {}
+    if "run" not in launched:
+        raise LakeloopError(f"Dagster did not launch the run: {launched.get('message') or answer}")
+    return str(launched["run"]["runId"])
+
+
+def _follow(servers: Servers, instance: Any, run_id: str, say: Callable[[str], None]) -> tuple[bool, dict[str, float]]:
+    """Print the steps of a run as they end, until it does."""
+    seconds: dict[str, float] = {}
+    cursor = None
+    while True:
+        servers.check()
+        run = instance.get_run_by_id(run_id)
+        batch = instance.get_records_for_run(run_id, cursor=cursor)
+        cursor = batch.cursor
+        for record in batch.records:
+            event = record.event_log_entry.dagster_event
+            if event is None:
+                continue
+            kind, step = event.event_type_value, str(event.step_key or "").replace("__", "/")
+            if kind == "STEP_SUCCESS":
+                seconds[step] = event.event_specific_data.duration_ms / 1000
+                say(f"  {step:<46} {seconds[step]:6.1f} s")
+            elif kind == "STEP_FAILURE":
+                error = event.event_specific_data.error
+                cause = error.cause or error if error else None
+                say(f"  {step:<46} FAILED: {cause.message.strip()[:600] if cause else 'no reason given'}")
+            elif kind == "STEP_UP_FOR_RETRY":
+                say(f"  {step:<46} will be tried again")
+            elif kind == "ASSET_CHECK_EVALUATION" and not event.event_specific_data.passed:
+                found = event.event_specific_data
+                say(f"  {found.asset_key.to_user_string()}: check {found.check_name} failed: {found.description}")
+        if run.is_finished and not batch.has_more:
+            if run.status.value != "SUCCESS":
+                say(f"the run ended as {run.status.value}")
+            return run.status.value == "SUCCESS", seconds
+        time.sleep(0.3)
+
+
+def _post(url: str, content: dict[str, Any]) -> dict[str, Any]:
+    import httpx
+
+    try:
+        return dict(httpx.post(url, json=content, timeout=120).json())
+    except (httpx.HTTPError, ValueError) as error:
+        raise ServiceUnavailable(f"Dagster at {url} did not answer: {error}") from error

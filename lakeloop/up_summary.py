@@ -1,0 +1,84 @@
+"""What `lakeloop up` says at the end: a line an asset, the score of each released model, a request that works."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> None:
+    """One line an asset: rows, seconds, checks passed; then the score of each released model in a sentence."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from lakeloop.verdicts import GOOD_OUTCOMES
+    from resources.lake import WHOLE, Lake, TableKey
+
+    states = Lake(settings.lake_url).states()
+    stages = ["raw", "validated", "features", "training_sets", "models", "evaluations", "releases", "predictions", "deployments"]
+    table = Table("asset", box=None, pad_edge=False)
+    for name in ("rows", "seconds", "checks passed"):
+        table.add_column(name, justify="right")
+    for key in sorted(states, key=lambda k: (stages.index(k.stage) if k.stage in stages else 99, k.name)):
+        parts = states[key]
+        newest = max(parts.values(), key=lambda s: (s.at is not None, s.at))
+        checks = parts.get("source", newest).value.get("checks") or {}
+        passed = sum(1 for outcome in checks.values() if outcome[0] in GOOD_OUTCOMES)
+        rows = sum(s.rows for s in parts.values())
+        took = seconds.get(key.path)
+        told = f"{passed} of {len(checks)}" if checks else "-"
+        table.add_row(key.path, f"{rows:,}" if rows else "-", f"{took:.1f}" if took is not None else "fresh", told)
+    print(flush=True)
+    Console(width=100).print(table)
+    for workflow in project.workflows.values():
+        released = states.get(TableKey("releases", workflow.domain, workflow.spec.name), {}).get(WHOLE)
+        judged = states.get(TableKey("evaluations", workflow.domain, workflow.spec.name), {}).get(WHOLE)
+        if released is None or judged is None:
+            continue
+        primary, facts = workflow.spec.evaluation.primary, judged.value
+        low, high = facts["intervals"][primary]
+        others = ", ".join(f"{who} {listed[primary]:.3f}" for who, listed in facts["baselines"].items())
+        state = "is released" if released.value["champion"] == facts["version"] else f"is not released ({released.value['reason']})"
+        print(
+            f"{workflow.spec.name} version {facts['version']} {state}: {primary} {facts['metrics'][primary]:.3f} [{low:.3f}, {high:.3f}] "
+            f"on {facts['rows']:,} later rows ({others}).",
+            flush=True,
+        )
+
+
+def print_endpoint(project: Any, settings: Any) -> None:
+    """Print a request that works, for the first model that is served."""
+    from resources.serving.desired import read_status
+
+    status = read_status(settings.home / "serving")
+    ready = sorted(name for name, m in (status.models if status else {}).items() if m["state"] == "ready")
+    if status is None or not ready:
+        print(" " * 19 + f"prediction  nothing is served yet at http://127.0.0.1:{settings.serving_port}", flush=True)
+        return
+    named = [f"{w.domain}.{w.spec.name}" for w in project.workflows.values() if w.spec.task == "binary_classification"]
+    name = next((n for n in named if n in ready), ready[0])
+    print(" " * 19 + f"prediction  {status.address}/v1/models/{name}:predict", flush=True)
+    example = _example_request(settings, project, name)
+    if example is not None:
+        print(f"try it: curl -s {status.address}/v1/models/{name}:predict -d @{os.path.relpath(example)}", flush=True)
+
+
+def _example_request(settings: Any, project: Any, name: str) -> Path | None:
+    """Write the newest row of a training set as a request."""
+    from platform_assets.stages.lookup import feature_names, feature_spec
+    from resources.lake import Lake, TableKey
+
+    domain, _, workflow = name.partition(".")
+    located = project.workflows[(domain, workflow)]
+    lake = Lake(settings.lake_url)
+    outputs = feature_names(feature_spec(project, located))
+    rows = lake.read(lake.current(TableKey("training_sets", domain, workflow)), columns=[*outputs, "split"])
+    chosen = rows.filter([value == "test" for value in rows["split"].to_pylist()]).drop_columns(["split"])
+    if not chosen.num_rows:
+        return None
+    target = Path(settings.home) / "requests" / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps({"instances": chosen.slice(chosen.num_rows - 1).to_pylist()}))
+    return target

@@ -1,0 +1,117 @@
+"""Servers as child processes on loopback: started tied to their starter, watched, stopped together."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lakeloop.errors import LakeloopError, ServiceUnavailable
+from resources.settings import PROJECT_ROOT
+
+READY_S = 120.0
+
+
+@dataclass
+class Child:
+    """A server that runs: its name in messages, its process, where it logs."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass
+class Servers:
+    """The servers of one `up`, started together and stopped together."""
+
+    home: Path
+    environment: dict[str, str]
+    children: list[Child] = field(default_factory=list)
+
+    def start(self, name: str, command: Sequence[str], **more: str) -> Child:
+        """Start a server whose life is tied to this process."""
+        log = self.home / "logs" / f"{name.lower().replace(' ', '_')}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "resources.tether", *command],
+                stdin=subprocess.PIPE,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # Not in the project's folder, where Dagster's servers would let a `.env` win over their environment; its modules by path.
+                env={
+                    **self.environment,
+                    "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
+                    **more,
+                },
+                cwd=self.home,
+            )
+        child = Child(name, process, log)
+        self.children.append(child)
+        return child
+
+    def check(self) -> None:
+        """Raise ServiceUnavailable if a server has ended."""
+        for child in self.children:
+            if child.process.poll() is not None:
+                code = child.process.returncode
+                how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
+                raise ServiceUnavailable(f"the {child.name} {how}; its log is {_shown(child.log)}")
+
+    def stop(self, names: Sequence[str] = ()) -> None:
+        """Stop servers, all of them unless some are named, and wait until they are gone."""
+        chosen = [child for child in self.children if not names or child.name in names]
+        for child in chosen:
+            if child.process.stdin:
+                child.process.stdin.close()
+        for child in chosen:
+            try:
+                child.process.wait(25)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+            self.children.remove(child)
+
+    def wait(self, ready: Callable[[], bool], what: str) -> None:
+        """Wait until a server is ready.
+
+        Raises:
+            ServiceUnavailable: it isn't after two minutes, or a server has ended.
+        """
+        deadline = time.monotonic() + READY_S
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(f"{what} did not answer within {READY_S:g} s; the logs are in {_shown(self.home / 'logs')}")
+            time.sleep(0.2)
+
+
+def require_free(port: int, what: str, variable: str) -> None:
+    """Raise a LakeloopError unless a loopback port is free; it names the variable that chooses another."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise LakeloopError(f"port {port}, wanted for {what}, is in use; free it or set {variable} to another") from error
+
+
+def answers(url: str) -> bool:
+    """Whether something answers at an address with 200."""
+    import httpx
+
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
