@@ -175,7 +175,7 @@ def _purpose(subject: Subject, question: Question) -> Section:
         ["model", subject.pipeline],
         ["ask", ", ".join(subject.owners) or "no owner is named"],
     ]
-    return Section("purpose", "What the model is for", [Table(["", "what"], rows)])
+    return Section("purpose", "What the model is for", [Table(["", ""], rows)])
 
 
 def _data(subject: Subject) -> Section:
@@ -303,12 +303,12 @@ def _thresholds(question: Question, found: Assessment, best: ThresholdRow | None
     else:
         words += " Say under `evaluation: {costs: {false_positive: …, false_negative: …}}` what mistakes cost, and the cheapest is shown."
     wanted = {*SHOWN_THRESHOLDS, *([best.threshold] if best else [])}
-    columns = ["threshold", "flagged", "precision", "recall", "false alarms", "misses", *(["cost per row"] if costs else [])]
+    columns = ["threshold", "flagged", "precision", "recall", *(["cost per row"] if costs else ["false alarms", "misses"])]
     rows: list[list[str | Cell]] = [
         [
             Cell(f"{row.threshold:g}", "good" if row is best else ""), f"{row.flagged:.1%}",
             _share(row.precision, row.precision_low, row.precision_high), _share(row.recall, row.recall_low, row.recall_high),
-            f"{row.false_positives:,}", f"{row.false_negatives:,}", *([f"{row.cost:.4g}"] if row.cost is not None else []),
+            *([f"{row.cost:.4g}"] if row.cost is not None else [f"{row.false_positives:,}", f"{row.false_negatives:,}"]),
         ]
         for row in found.thresholds
         if row.threshold in wanted

@@ -67,6 +67,7 @@ def permutation_importance(
         The most important feature first.
     """
     import pandas as pd
+    from threadpoolctl import threadpool_limits
 
     metric = METRICS[task][name]
     sign = 1.0 if metric.greater_is_better else -1.0
@@ -79,12 +80,14 @@ def permutation_importance(
         stacked = pd.concat([frame] * repeats, ignore_index=True)
         stacked[feature] = frame[feature].to_numpy()[np.concatenate(orders)]
         value, influence = 0.0, np.zeros(n)
-        for order, score in zip(orders, np.split(predict(stacked), repeats), strict=True):
+        with threadpool_limits(1):  # trees predict one after the other, and threads would wait for each other at each
+            scores = np.split(predict(stacked), repeats)
+        for order, score in zip(orders, scores, strict=True):
             value += metric.value(y, score) / repeats
-            shuffled = metric.influence(y, score) / repeats
-            influence += shuffled
-            influence[order] += shuffled
-        error = spread(sign * (own - influence), clusters, metric.degrees(y) if metric.degrees else None)
+            change = (own - metric.influence(y, score)) / repeats
+            influence += change
+            influence[order] += change
+        error = spread(influence, clusters, metric.degrees(y) if metric.degrees else None)
         half = student(1 - (1 - LEVEL) / 2, error.degrees) * error.error if error.degrees >= 1 else float("nan")
         drop = sign * (base - value)
         found.append(Importance(feature, drop, drop - half, drop + half, n))

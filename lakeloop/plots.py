@@ -265,6 +265,9 @@ def plot_over_time(rows: Sequence[Mapping[str, Any]], metric: str, overall: floa
     spread = np.array([[row["value"] - row["low"], row["high"] - row["value"]] for row in rows], float).T
     ax.axhline(overall, color=GREY, linewidth=0.8, linestyle="--", label="whole window")
     ax.errorbar(places, value, yerr=np.nan_to_num(spread.clip(0)), fmt="o-", markersize=5, capsize=3, color=BLUE)
+    half = np.nanmedian(spread) if np.isfinite(spread).any() else 0.0
+    if half:  # one period with hardly any rows would press the others flat
+        ax.set_ylim(np.nanmin(value) - 4 * half, np.nanmax(value) + 4 * half)
     ax.xaxis.set_major_locator(_dates().AutoDateLocator(maxticks=8))
     ax.xaxis.set_major_formatter(_dates().ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.set_ylabel(metric)

@@ -77,15 +77,18 @@ class Registry:
         """Tag a version, so that it can be searched by it."""
         self.client.set_model_version_tag(name, version, key, value)
 
+    def model_id(self, name: str, version: str) -> str:
+        """The logged model that a version was made from: its source is `models:/<id>`, and the server leaves the id itself out."""
+        found = self.client.get_model_version(name, version)
+        return str(found.model_id or found.source.removeprefix("models:/"))
+
     def attach_report(self, name: str, version: str, url: str, page: str) -> None:
         """Hang a report on a version: the page among its model's artifacts, its address in a tag and in the description."""
         client = self.client
-        model_id = client.get_model_version(name, version).model_id
-        if model_id:
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder, "report.html")
-                file.write_text(page, encoding="utf-8")
-                client.log_model_artifact(model_id, str(file), "evaluation")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "report.html")
+            file.write_text(page, encoding="utf-8")
+            client.log_model_artifact(self.model_id(name, version), str(file), "evaluation")
         client.set_model_version_tag(name, version, REPORT_TAG, url)
         client.update_model_version(name, version, f"[Evaluation report]({url})")
 

@@ -250,7 +250,7 @@ def test_the_report_opens_on_a_click_and_hangs_on_the_model_version(shop: Shop) 
     import httpx
     import mlflow
 
-    from resources.registry import REPORT_TAG
+    from resources.registry import REPORT_TAG, Registry
     from resources.settings import Settings
 
     result = shop.materialize()
@@ -267,10 +267,11 @@ def test_the_report_opens_on_a_click_and_hangs_on_the_model_version(shop: Shop) 
     assert httpx.get(url[:-32] + "0" * 32).status_code == 404
 
     client = mlflow.MlflowClient(shop.uri)
-    version = client.get_model_version(Settings.from_environment().mlflow_name("shop", "returns"), "1")
+    name = Settings.from_environment().mlflow_name("shop", "returns")
+    version = client.get_model_version(name, "1")
     assert version.tags[REPORT_TAG] == url
     assert url in version.description
-    logged = client.list_logged_model_artifacts(version.model_id, "evaluation")
+    logged = client.list_logged_model_artifacts(Registry(shop.uri).model_id(name, "1"), "evaluation")
     assert [file.path for file in logged] == ["evaluation/report.html"]
 
 

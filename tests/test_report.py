@@ -164,6 +164,7 @@ def test_importance_finds_what_a_model_uses_and_its_interval_holds_the_truth() -
         for item in found:
             counted[item.feature] += item.low <= truth[item.feature] <= item.high
     assert all(count / repeats >= 0.9 for count in counted.values())
+    assert found[2].low == found[2].high == 0  # what isn't used has no importance, without doubt
 
 
 def slice_rows(rng: np.random.Generator, n: int = 4000) -> dict[str, np.ndarray]:
