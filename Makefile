@@ -43,12 +43,10 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.python requirements.lock
-	@echo "installing $$(grep -c == requirements.lock) packages from requirements.lock (a few minutes the first time)"
-	@$(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --compile --no-deps --require-hashes -r requirements.lock
+	@$(RUN) $(BIN)/python tools/install.py requirements.lock
 	@$(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
-	@echo "installing what the tests need from requirements-dev.lock"
-	@$(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --compile --no-deps --require-hashes -r requirements-dev.lock
+	@$(RUN) $(BIN)/python tools/install.py requirements-dev.lock
 	@touch $@
