@@ -1,8 +1,9 @@
-"""A job of steps without work, in processes of their own or in one; what `benchmarks.pieces` measures."""
+"""A job of steps without work, run in processes of their own (`multiprocess`) or in one (`in_process`); for `benchmarks.pieces`."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 import dagster as dg
 
@@ -32,3 +33,12 @@ def job() -> None:
     after = None
     for number in range(int(os.environ.get("STEPS", "1"))):
         after = _step(number)() if after is None else _step(number)(after)
+
+
+if __name__ == "__main__":
+    # By its importable name, as Dagster loads the job again in the step's process.
+    from benchmarks.steps import job as found
+
+    with dg.DagsterInstance.get() as instance:
+        done = dg.execute_job(dg.reconstructable(found), instance, run_config={"execution": {"config": {sys.argv[1]: {}}}})
+        sys.exit(not done.success)

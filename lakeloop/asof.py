@@ -206,7 +206,9 @@ def _last_not_after(entity: np.ndarray, from_: np.ndarray, code: np.ndarray, mom
     entities = int(entity[-1]) + 1
     clipped = np.minimum(moments, high)
     if span > 0 and entities * span < np.iinfo(np.int64).max:
-        packed = entity * span + (from_ - low)
+        packed = entity * span
+        packed += from_
+        packed -= low
         asked = code * span + np.maximum(clipped - low, 0)
         asked = np.where(clipped < low, code * span - 1, asked)
         return _search(packed, asked)

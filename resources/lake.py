@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
 from resources.crash_points import crash_point
@@ -25,6 +26,7 @@ UNDATED = "undated"
 """Where rows stand whose event time can't be read or lies outside the partitions; only raw and quarantine have it."""
 PARTITION = "_partition"
 _COMMIT_KEY = "lakeloop"
+_COMMIT_ID = "lakeloop_commit"
 _COMPACT_AT = 50
 _APPEND_ATTEMPTS = 20
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
@@ -263,9 +265,10 @@ class Lake:
         split = list(partitions) != [WHOLE]
         if split and PARTITION not in rows.column_names:
             raise DataError(f"{key}: a batch for partitions {', '.join(partitions)} needs the column {PARTITION}")
+        commit = uuid4().hex
         options: dict[str, Any] = {
             "partition_by": [PARTITION] if split else None,
-            "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
+            "commit_properties": deltalake.CommitProperties(custom_metadata={**metadata, _COMMIT_ID: commit}, max_commit_retries=0),
         }
         if table is None:
             # A table that another writer makes meanwhile must not get our rows beside theirs, which `append` would do.
@@ -277,11 +280,12 @@ class Lake:
         except deltalake.exceptions.DeltaError as error:
             self._must_be_outrun(key, table, error)
             raise Conflict(f"{key}: another writer committed while version {before + 1} was written; nothing was changed") from error
-        written = self.open(key)
-        assert written is not None
-        if written.version() != before + 1:
-            raise Conflict(f"{key}: wanted to write version {before + 1}, found version {written.version()}: another writer is at work")
-        return written.version()
+        # The next version is ours or the commit is nowhere; a newer one may stand by now, of a writer that came after us.
+        version = before + 1
+        written = self.open(key, version)
+        if written is None or written.history(1)[0].get(_COMMIT_ID) != commit:
+            raise Conflict(f"{key}: version {version}, just written, is another writer's; nothing of ours is in it")
+        return version
 
     def _without_statistics(self, key: TableKey, table: DeltaTable) -> DeltaTable:
         """Keep the log of a table that stands already free of column values from now on; a commit of ours that publishes nothing."""

@@ -181,8 +181,7 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
 
     with_nulls = table.select(names)
     plain = [name for name in names if with_nulls[name].null_count == 0]
-    # A block per column needs no copy of numbers, and none when one of them is read.
-    frame = with_nulls.select(plain).to_pandas(split_blocks=True)
+    frame = with_nulls.select(plain).to_pandas()
     for name in names:
         if name not in plain:
             frame[name] = with_nulls.select([name]).to_pandas(types_mapper=nullable)[name]
