@@ -80,8 +80,12 @@ def tables(project: Project) -> dict[str, Counter[str]]:
         assert table is not None
         rows = table.to_pyarrow_table()
         rows = rows.select([name for name in sorted(rows.column_names) if name not in VOLATILE])
+        listed = rows.to_pylist()
+        for row in listed:
+            if row.get("stage") == "deployments":
+                row.pop("fingerprint", None)  # it has the model's name in it
         # Models are named after their environment.
-        found[path] = Counter(json.dumps(row, default=str, sort_keys=True).replace(project.name, "env") for row in rows.to_pylist())
+        found[path] = Counter(json.dumps(row, default=str, sort_keys=True).replace(project.name, "env") for row in listed)
     return found
 
 
