@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import uuid4
 
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
 from resources.crash_points import crash_point
@@ -26,7 +25,6 @@ UNDATED = "undated"
 """Where rows stand whose event time can't be read or lies outside the partitions; only raw and quarantine have it."""
 PARTITION = "_partition"
 _COMMIT_KEY = "lakeloop"
-_COMMIT_ID = "lakeloop_commit"
 _COMPACT_AT = 50
 _APPEND_ATTEMPTS = 20
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
@@ -265,10 +263,9 @@ class Lake:
         split = list(partitions) != [WHOLE]
         if split and PARTITION not in rows.column_names:
             raise DataError(f"{key}: a batch for partitions {', '.join(partitions)} needs the column {PARTITION}")
-        commit = uuid4().hex
         options: dict[str, Any] = {
             "partition_by": [PARTITION] if split else None,
-            "commit_properties": deltalake.CommitProperties(custom_metadata={**metadata, _COMMIT_ID: commit}, max_commit_retries=0),
+            "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
         }
         if table is None:
             # A table that another writer makes meanwhile must not get our rows beside theirs, which `append` would do.
@@ -280,12 +277,8 @@ class Lake:
         except deltalake.exceptions.DeltaError as error:
             self._must_be_outrun(key, table, error)
             raise Conflict(f"{key}: another writer committed while version {before + 1} was written; nothing was changed") from error
-        # The next version is ours or the commit is nowhere; a newer one may stand by now, of a writer that came after us.
-        version = before + 1
-        written = self.open(key, version)
-        if written is None or written.history(1)[0].get(_COMMIT_ID) != commit:
-            raise Conflict(f"{key}: version {version}, just written, is another writer's; nothing of ours is in it")
-        return version
+        # Without retries a commit is the very next version or fails; a newer one may stand by now, of a writer that came after us.
+        return before + 1
 
     def _without_statistics(self, key: TableKey, table: DeltaTable) -> DeltaTable:
         """Keep the log of a table that stands already free of column values from now on; a commit of ours that publishes nothing."""
@@ -346,7 +339,11 @@ class Lake:
         states = self.states().get(key, {})
         if states and max(s.version for s in states.values()) >= head:
             return
+        # The history is that of the newest version, whichever is open: if one came between, look again.
         commit = table.history(1)[0]
+        newest = self.open(key)
+        if newest is None or newest.version() != head:
+            return self._settle(key)
         if _COMMIT_KEY in commit:
             self._record(key, json.loads(commit[_COMMIT_KEY]), head)
             return
