@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from lakeloop.definition_files import Definition, read_definitions, to_spec
 from lakeloop.errors import SpecError, nearest
-from lakeloop.python_code import problem_with
-from lakeloop.spec import NAME, ColumnType, DeltaTableSource, Expectation, PythonFunction, TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.spec import NAME, ColumnType, DeltaTableSource, TableSpec, ViewSpec, WorkflowSpec
 
 if TYPE_CHECKING:
     from lakeloop.sql import Query
@@ -124,6 +122,8 @@ def load_project(defs: Path, *, root: Path | None = None, extra: Iterable[Locate
             found.append(Located(spec, domain, folder, definition))  # type: ignore[type-var]
     for located in [*found, *extra]:
         errors += _add(project, located)
+    from lakeloop.project_checks import check
+
     errors += check(project)
     return project, sorted(errors, key=lambda e: (e.file, e.line or 0, str(e)))
 
@@ -158,8 +158,8 @@ def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[F
         ref = project.find(workflow.domain, name)
         if ref is None:
             raise SpecError(f"no table or view {name!r}; {nearest(name, project.names(workflow.domain))}")
-        spec = _spec(project, ref)
-        columns = _feature_names(spec) if wanted.columns == ["*"] else wanted.columns
+        spec = spec_of(project, ref)
+        columns = usable_columns(spec) if wanted.columns == ["*"] else wanted.columns
         for column in columns:
             if column not in spec.columns:
                 raise SpecError(f"{name} has no column {column!r}; {nearest(column, spec.columns)}")
@@ -175,7 +175,7 @@ def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[F
 
 def columns_of(project: Project, ref: TableRef) -> dict[str, ColumnType]:
     """Every column of a table or view that a query may name, with its type; a key of a view has its source's type, here a string."""
-    spec = _spec(project, ref)
+    spec = spec_of(project, ref)
     columns: dict[str, ColumnType] = {}
     if isinstance(spec, ViewSpec):
         columns |= dict.fromkeys(spec.keys, "string")
@@ -187,25 +187,6 @@ def columns_of(project: Project, ref: TableRef) -> dict[str, ColumnType]:
     if isinstance(spec, TableSpec) and not isinstance(spec.source, DeltaTableSource):
         columns |= TABLE_SYSTEM_COLUMNS
     return columns
-
-
-def check(project: Project) -> list[SpecError]:
-    """Everything that can only be seen with all definitions at hand."""
-    errors: list[SpecError] = []
-    for table in project.tables.values():
-        errors += _check_expectations(table, "expectations", table.spec.expectations, table.spec.columns)
-        errors += _check_rules(table)
-        if isinstance(table.spec.source, PythonFunction):
-            errors += _check_code(table, table.spec.source.function, "source", "function")
-    for view in project.views.values():
-        errors += _check_view(project, view)
-    if not errors:
-        errors += _check_cycles(project)
-    for workflow in project.workflows.values():
-        errors += _check_workflow(project, workflow)
-    from lakeloop.personal import check_personal
-
-    return errors + check_personal(project)
 
 
 def _add(project: Project, located: Located[Any]) -> list[SpecError]:
@@ -230,11 +211,12 @@ def _refs(project: Project, domain: str, names: Iterable[str]) -> list[TableRef]
     return sorted({ref for ref in found if ref is not None})
 
 
-def _spec(project: Project, ref: TableRef) -> TableSpec | ViewSpec:
+def spec_of(project: Project, ref: TableRef) -> TableSpec | ViewSpec:
+    """The spec of a table or view."""
     return project.tables[(ref.domain, ref.name)].spec if ref.kind == "table" else project.views[(ref.domain, ref.name)].spec
 
 
-def _feature_names(spec: TableSpec | ViewSpec) -> list[str]:
+def usable_columns(spec: TableSpec | ViewSpec) -> list[str]:
     """What `*` takes: every column that can be an input of a model; keys and times can't."""
     return [n for n, c in spec.columns.items() if n not in spec.keys and n != spec.event_time and c.type not in ("timestamp", "date")]
 
@@ -261,260 +243,3 @@ def parsed(located: Located[Any], file: str) -> Query:
     if cached not in _parsed:
         _parsed[cached] = parse_query(text, shown)
     return _parsed[cached]
-
-
-def _check_query(project: Project, located: Located[Any], file: str, needed: Iterable[tuple[str, tuple[str, ...]]]) -> list[SpecError]:
-    """A query's tables exist, its columns exist, and it gives the columns that are needed (name, key in the file)."""
-    from lakeloop.sql import output_columns
-
-    try:
-        query = parsed(located, file)
-    except SpecError as error:
-        return [error]
-    errors, schemas = [], {}
-    for table in query.tables:
-        name = ".".join(table.parts)
-        ref = project.find(located.domain, name)
-        if ref is None or len(table.parts) > 2:
-            errors.append(
-                SpecError(
-                    f"no table or view {name!r}; {nearest(name, [f'{d}.{n}' for d, n in [*project.tables, *project.views]])}",
-                    file=query.file,
-                    line=table.line,
-                )
-            )
-        else:
-            schemas[table.parts] = columns_of(project, ref)
-    if errors:
-        return errors
-    try:
-        given = output_columns(query, schemas)
-    except SpecError as error:
-        available = sorted({column for columns in schemas.values() for column in columns})
-        words = [word.strip("'.,") for word in error.message.split()]
-        unknown = next(
-            (w for w in words if w.isidentifier() and difflib.get_close_matches(w, available, 1, 0.6) and w not in available), None
-        )
-        hint = f"; {nearest(unknown, available)}" if unknown else ""
-        return [SpecError(error.message + hint, file=error.file, line=error.line)]
-    for name, path in needed:
-        if name not in given:
-            errors.append(located.definition.error(f"{file} has no column {name!r}; {nearest(name, given)}", *path))
-    return errors
-
-
-def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
-    spec = view.spec
-    needed = [(key, ("keys",)) for key in spec.keys] + [(name, ("columns", name)) for name in spec.columns]
-    needed += [(name, (field_,)) for field_, name in (("event_time", spec.event_time), ("known_at", spec.known_at)) if name]
-    errors = _check_expectations(view, "expectations", spec.expectations, {*spec.columns, *spec.keys, spec.event_time, "known_at"})
-    if spec.sql is not None:
-        errors += _check_query(project, view, spec.sql, needed)
-    for index, name in enumerate(spec.inputs):
-        if project.find(view.domain, name) is None:
-            errors.append(view.definition.error(f"no table or view {name!r}; {nearest(name, project.names(view.domain))}", "inputs", index))
-    errors += _check_lineage(project, view)
-    if spec.function is not None:
-        errors += _check_code(view, spec.function, "function")
-    if spec.known_at and not spec.event_time:
-        errors.append(view.definition.error("a view without an event_time is static: it has no known time either", "known_at"))
-    if spec.partitions and not spec.event_time:
-        errors.append(view.definition.error("a partitioned view needs an event_time", "partitions"))
-    if not errors and spec.partitions:
-        for ref in upstream(project, view):
-            other = _spec(project, ref).partitions
-            if other and other.grain != spec.partitions.grain:
-                errors.append(
-                    view.definition.error(f"wanted the grain of {ref.name} ({other.grain}), found {spec.partitions.grain}", "partitions")
-                )
-    return errors
-
-
-def _check_lineage(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
-    """What a view by function declares of its columns' origin: its own columns, all of them, from columns that its inputs have."""
-    spec, errors = view.spec, []
-    own = [*spec.columns, *spec.keys, *filter(None, (spec.event_time, spec.known_at))]
-    inputs = {name: ref for name in spec.inputs if (ref := project.find(view.domain, name)) is not None}
-    for column, sources in spec.lineage.items():
-        if column not in own:
-            errors.append(view.definition.error(f"the view has no column {column!r}; {nearest(column, own)}", "lineage", column))
-        for index, text in enumerate(sources):
-            table, _, name = text.rpartition(".")
-            place = ("lineage", column, index)
-            if table not in inputs:
-                errors.append(view.definition.error(f"wanted <input>.<column>, found {text!r}; {nearest(table, inputs)}", *place))
-            elif name not in (available := columns_of(project, inputs[table])):
-                errors.append(view.definition.error(f"{table} has no column {name!r}; {nearest(name, available)}", *place))
-    missing = [name for name in spec.columns if name not in spec.lineage] if spec.lineage else []
-    if missing:
-        errors.append(view.definition.error(f"wanted every column of the view, {', '.join(missing)} missing; [] for a constant", "lineage"))
-    return errors
-
-
-def _check_code(located: Located[Any], reference: str, *path: str) -> list[SpecError]:
-    problem = problem_with(reference, located.folder)
-    return [located.definition.error(problem, *path)] if problem else []
-
-
-def _check_cycles(project: Project) -> list[SpecError]:
-    state: dict[ID, int] = {}
-    errors: list[SpecError] = []
-
-    def visit(view: Located[ViewSpec], trail: tuple[str, ...]) -> None:
-        if state.get(view.id) == 2:
-            return
-        if state.get(view.id) == 1:
-            errors.append(view.definition.error(f"views read each other in a circle: {' -> '.join([*trail, view.spec.name])}", "sql"))
-            return
-        state[view.id] = 1
-        for ref in upstream(project, view):
-            if ref.kind == "view":
-                visit(project.views[(ref.domain, ref.name)], (*trail, view.spec.name))
-        state[view.id] = 2
-
-    for view in project.views.values():
-        visit(view, ())
-    return errors
-
-
-def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[SpecError]:
-    from lakeloop.metrics import check_metric
-    from lakeloop.pipelines import check_model
-
-    spec, at = workflow.spec, workflow.definition
-    errors = _check_query(project, workflow, spec.spine, [(key, ("keys",)) for key in spec.keys] + [(spec.predict_at, ("predict_at",))])
-    label_ref = project.find(workflow.domain, spec.label.view)
-    if label_ref is None or label_ref.kind != "view":
-        errors.append(
-            at.error(f"no feature view {spec.label.view!r}; {nearest(spec.label.view, [n for _, n in project.views])}", "label", "view")
-        )
-    else:
-        view = _spec(project, label_ref)
-        if spec.label.column not in view.columns:
-            errors.append(
-                at.error(
-                    f"{spec.label.view} has no column {spec.label.column!r}; {nearest(spec.label.column, view.columns)}", "label", "column"
-                )
-            )
-        for key in view.keys:
-            if key not in spec.keys:
-                errors.append(at.error(f"the label is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "keys"))
-    outputs: dict[str, str] = {}
-    for name, wanted in spec.features.items():
-        ref = project.find(workflow.domain, name)
-        if ref is None:
-            errors.append(at.error(f"no table or view {name!r}; {nearest(name, project.names(workflow.domain))}", "features", name))
-            continue
-        if ref == label_ref:
-            errors.append(at.error(f"{name} holds the label: its columns would leak it into the features", "features", name))
-            continue
-        source = _spec(project, ref)
-        for key in source.keys:
-            if key not in spec.keys:
-                errors.append(
-                    at.error(f"{name} is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "features", name)
-                )
-        if wanted.max_age is not None and source.event_time is None:
-            errors.append(at.error(f"{name} is static (it has no event time), so its values have no age", "features", name, "max_age"))
-        available = _feature_names(source)
-        for column in available if wanted.columns == ["*"] else wanted.columns:
-            if column not in source.columns:
-                errors.append(at.error(f"{name} has no column {column!r}; {nearest(column, available)}", "features", name))
-            elif column not in available:
-                why = f"a {source.columns[column].type}" if column not in source.keys else "a key"
-                errors.append(
-                    at.error(f"{name}.{column} is {why}, which can't be an input of a model; derive a number in a view", "features", name)
-                )
-            output = f"{ref.name}__{column}"
-            if output in outputs:
-                errors.append(at.error(f"{name}.{column} and {outputs[output]} would both be called {output}", "features", name))
-            outputs[output] = f"{name}.{column}"
-    errors += _check_evaluation(workflow, outputs)
-    errors += _told(at, ("evaluation", "primary"), lambda: check_metric(spec.task, spec.evaluation.primary))
-    for name, gate in spec.gates.items():
-        if name == "champion":
-            continue
-        errors += _told(at, ("gates", name), lambda name=name: check_metric(spec.task, name))  # type: ignore[misc]
-        for key in ("max_drop", "error_rate"):
-            if getattr(gate, key) is not None:
-                errors.append(at.error("this is for the gate `champion`; bound a metric by min and max", "gates", name, key))
-    errors += _told(at, ("model",), lambda: check_model(spec.model, spec.task))
-    columns = {*spec.keys, spec.predict_at, *outputs}
-    errors += _check_expectations(
-        workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"}
-    )
-    errors += _check_expectations(workflow, "expectations.predictions", spec.expectations.get("predictions", []), {*columns, "prediction"})
-    return errors
-
-
-def _told(definition: Definition, path: tuple[str, ...], attempt: Any) -> list[SpecError]:
-    """Errors of a check that doesn't know the file, told with the place."""
-    try:
-        attempt()
-    except SpecError as error:
-        return [definition.error(error.message, *path, *([error.key] if error.key else []))]
-    return []
-
-
-def _check_expectations(
-    located: Located[Any], path: str, expectations: Iterable[Expectation], columns: Iterable[str | None] | Mapping[str, Any]
-) -> list[SpecError]:
-    from lakeloop.expectation_names import EXPECTATIONS
-
-    available = sorted(c for c in columns if c)
-    errors = []
-    for index, expectation in enumerate(expectations):
-        place: tuple[str | int, ...] = (*path.split("."), index)
-        if expectation.type not in EXPECTATIONS:
-            errors.append(
-                located.definition.error(f"no expectation {expectation.type!r}; {nearest(expectation.type, EXPECTATIONS)}", *place)
-            )
-            continue
-        for name in expectation.kwargs:
-            if name not in EXPECTATIONS[expectation.type]:
-                errors.append(
-                    located.definition.error(
-                        f"{expectation.type} has no {name!r}; {nearest(name, EXPECTATIONS[expectation.type])}", *place, expectation.type
-                    )
-                )
-        named = [expectation.kwargs.get(k) for k in ("column", "column_A", "column_B")] + list(expectation.kwargs.get("column_list") or [])
-        for column in named:
-            if column is not None and column not in available:
-                errors.append(
-                    located.definition.error(f"no column {column!r}; {nearest(str(column), available)}", *place, expectation.type)
-                )
-    return errors
-
-
-def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str]) -> list[SpecError]:
-    """Slices and cluster name keys or features; costs are for a binary classification."""
-    spec, at, errors = workflow.spec, workflow.definition, []
-    known = {*spec.keys, *(output.split("__", 1)[1] for output in outputs)}
-    named: list[tuple[str, tuple[str | int, ...]]] = [(column, ("slices", i)) for i, column in enumerate(spec.evaluation.slices)]
-    if spec.evaluation.cluster not in (None, "day"):
-        named.append((str(spec.evaluation.cluster), ("cluster",)))
-    for column, place in named:
-        if column not in known:
-            errors.append(at.error(f"no key or feature {column!r}; {nearest(column, known)}", "evaluation", *place))
-    if spec.evaluation.costs is not None and spec.task != "binary_classification":
-        errors.append(at.error(f"costs are for a binary classification, this is a {spec.task}", "evaluation", "costs"))
-    return errors
-
-
-def _check_rules(table: Located[TableSpec]) -> list[SpecError]:
-    from sqlglot import exp, parse_one
-    from sqlglot.errors import SqlglotError
-
-    errors = []
-    for name, rule in table.spec.rules.items():
-        try:
-            tree = parse_one(rule, into=exp.Condition)
-        except SqlglotError as error:
-            errors.append(table.definition.error(f"can't parse the rule: {str(error).splitlines()[0]}", "rules", name))
-            continue
-        for column in tree.find_all(exp.Column):
-            if column.name not in table.spec.columns:
-                errors.append(
-                    table.definition.error(f"no column {column.name!r}; {nearest(column.name, table.spec.columns)}", "rules", name)
-                )
-    return errors

@@ -146,7 +146,7 @@ def search(shop: Shop, home: Path, values: list[str | float], captured: dict[str
     places = [*contents(root, [*data_files, "platform_assets/**/*"]), *contents(home)]
     places += [(str(path), path.read_bytes()) for path in logs]
     places += [(place, text.encode()) for place, text in captured.items()]
-    assert len(places) > 100
+    assert len(places) > 50  # by itself; more where other tests have left something
     return found_in(places, values)
 
 
