@@ -25,7 +25,9 @@ def up(*, once: bool, materialize: bool) -> int:
     from resources.settings import Settings
 
     settings = Settings.from_environment()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Both by name: a shell without job control starts what it puts in the background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         with _only_one(settings.home):
             return _up(settings, once=once, materialize=materialize)
