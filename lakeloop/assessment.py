@@ -13,9 +13,10 @@ from lakeloop.calibration import CalibrationBin, calibration_curve
 from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
 from lakeloop.intervals import codes
 from lakeloop.metrics import METRICS, Difference, MetricValue, by_slice, evaluate, measure, paired_difference
-from lakeloop.spec import Costs, Task
+from lakeloop.spec import Task
 from lakeloop.thresholds import ThresholdRow, threshold_curve
 from lakeloop.weak_slices import WeakSlice, find_weak_slices, row_loss
+from lakeloop.workflow_spec import Costs
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lakeloop.spec import Gate
+from lakeloop.workflow_spec import Gate
 
 CHAMPION_GATE = "champion"
 ERROR_RATE = 0.05

@@ -13,7 +13,8 @@ from typing import Any
 
 from lakeloop.errors import LakeloopError, SpecError, nearest
 from lakeloop.project import Located, Project, TableRef, columns_of, feature_columns, parsed, resolve_view, upstream
-from lakeloop.spec import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.spec import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
+from lakeloop.workflow_spec import WorkflowSpec
 
 STAGES: dict[Any, tuple[str, ...]] = {
     TableSpec: ("raw", "validated"),

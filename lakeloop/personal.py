@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
-from lakeloop.spec import TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.spec import TableSpec, ViewSpec
+from lakeloop.workflow_spec import WorkflowSpec
 
 if TYPE_CHECKING:
     from lakeloop.lineage import ColumnRef

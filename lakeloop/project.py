@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from lakeloop.definition_files import Definition, read_definitions, to_spec
 from lakeloop.errors import SpecError, nearest
-from lakeloop.spec import NAME, ColumnType, DeltaTableSource, TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.spec import NAME, ColumnType, DeltaTableSource, TableSpec, ViewSpec
+from lakeloop.workflow_spec import WorkflowSpec
 
 if TYPE_CHECKING:
     from lakeloop.sql import Query

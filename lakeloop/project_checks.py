@@ -10,7 +10,8 @@ from lakeloop.definition_files import Definition
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project import ID, Located, Project, columns_of, parsed, spec_of, upstream, usable_columns
 from lakeloop.python_code import problem_with
-from lakeloop.spec import Expectation, PythonFunction, TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.spec import Expectation, PythonFunction, TableSpec, ViewSpec
+from lakeloop.workflow_spec import WorkflowSpec
 
 
 def check(project: Project) -> list[SpecError]:

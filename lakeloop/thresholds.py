@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lakeloop.intervals import LEVEL, Spread, interval
-from lakeloop.spec import Costs
+from lakeloop.workflow_spec import Costs
 
 POINTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
 

@@ -15,8 +15,9 @@ import dagster as dg
 from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.personal import message_of, touches_personal, where_raised
-from lakeloop.spec import Expectation, Partitions, ViewSpec, WorkflowSpec
+from lakeloop.spec import Expectation, Partitions, ViewSpec
 from lakeloop.verdicts import GOOD_OUTCOMES, check_names
+from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import features
 from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table

@@ -7,7 +7,8 @@ from functools import lru_cache
 from graphlib import TopologicalSorter
 
 from lakeloop.project import Located, Project, feature_columns, resolve_view, spine_upstream, upstream
-from lakeloop.spec import DeltaTableSource, Partitions, ViewSpec, WorkflowSpec
+from lakeloop.spec import DeltaTableSource, Partitions, ViewSpec
+from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import input_key, key_of
 from resources.lake import TableKey
 

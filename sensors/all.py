@@ -11,7 +11,7 @@ import dagster as dg
 
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project import Located, Project
-from lakeloop.spec import WorkflowSpec
+from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets
 from platform_assets.stages.base import States

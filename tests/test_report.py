@@ -23,9 +23,9 @@ from lakeloop.importance import permutation_importance
 from lakeloop.intervals import codes
 from lakeloop.metrics import METRICS, MetricValue, average_precision, evaluate, measure, paired_difference
 from lakeloop.report import render
-from lakeloop.spec import Costs, Gate
 from lakeloop.thresholds import cheapest, threshold_curve
 from lakeloop.weak_slices import find_weak_slices
+from lakeloop.workflow_spec import Costs, Gate
 
 BINARY, REGRESSION = "binary_classification", "regression"
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import SpecError, nearest
 from lakeloop.frames import Kind
 from lakeloop.python_code import load, problem_with
-from lakeloop.spec import Model, Task
+from lakeloop.spec import Task
+from lakeloop.workflow_spec import Model
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from lakeloop.definition_files import Definition, to_spec
 from lakeloop.errors import SpecErrors
 from lakeloop.project import Located, Project
-from lakeloop.spec import TableSpec, ViewSpec, WorkflowSpec
+from lakeloop.spec import TableSpec, ViewSpec
+from lakeloop.workflow_spec import WorkflowSpec
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 

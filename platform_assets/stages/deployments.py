@@ -9,7 +9,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.spec import WorkflowSpec
+from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from resources.crash_points import crash_point
 from resources.lake import WHOLE, PartitionState

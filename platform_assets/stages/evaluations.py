@@ -16,7 +16,7 @@ from lakeloop.decisions import ERROR_RATE
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.personal import personal_columns
-from lakeloop.spec import Gate, WorkflowSpec
+from lakeloop.workflow_spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.lookup import feature_names, feature_spec, join_features
 from platform_assets.stages.models import fit_rows

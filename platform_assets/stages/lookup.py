@@ -15,7 +15,8 @@ from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.history import LANDED
 from lakeloop.personal import personal_columns
-from lakeloop.spec import DeltaTableSource, WorkflowSpec, parse_duration, render_duration
+from lakeloop.spec import DeltaTableSource, parse_duration, render_duration
+from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
 from platform_assets.stages.view_versions import at_version
 from resources.lake import Published, TableKey

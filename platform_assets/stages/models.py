@@ -12,7 +12,7 @@ from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.personal import personal_columns
 from lakeloop.python_code import source_of
-from lakeloop.spec import WorkflowSpec
+from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT

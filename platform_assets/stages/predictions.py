@@ -13,7 +13,8 @@ from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.partitions import FORMATS
 from lakeloop.personal import personal_columns
-from lakeloop.spec import Column, Expectation, WorkflowSpec
+from lakeloop.spec import Column, Expectation
+from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (

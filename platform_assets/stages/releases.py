@@ -11,7 +11,7 @@ import dagster as dg
 from lakeloop.decisions import Decision, Evidence, should_promote
 from lakeloop.errors import Conflict, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.spec import WorkflowSpec
+from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.view_versions import after_promotion
 from resources.crash_points import crash_point

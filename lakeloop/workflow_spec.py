@@ -1,0 +1,144 @@
+"""What a user may write of an MLWorkflow, validated. Cross-references between files are checked in `lakeloop.project`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
+
+
+class Label(Spec):
+    """The column that is predicted: a column of a feature view with the spine's entity keys."""
+
+    view: str
+    column: str
+    allow_personal: bool = False
+
+
+def _feature_schema(schema: dict[str, Any]) -> None:
+    """A mapping with `columns`, or the columns alone."""
+    mapping = {name: schema.pop(name) for name in list(schema)}
+    schema["anyOf"] = [mapping, {"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+
+
+class FeatureRef(Spec):
+    """Which columns of a view or table a workflow takes; `*` takes all. Values older than `max_age` are null."""
+
+    model_config = ConfigDict(json_schema_extra=_feature_schema)
+
+    columns: Names
+    max_age: Duration | None = None
+    allow_personal: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return {"columns": value} if isinstance(value, (list, str)) else value
+
+
+class Model(Spec):
+    """A ready-made pipeline by name, or any scikit-learn-style estimator by import path (`module:Class`)."""
+
+    pipeline: str | None = None
+    estimator: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    trusted_types: list[str] = Field(default_factory=list)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Model:
+        if (self.pipeline is None) == (self.estimator is None):
+            raise ValueError("wanted either pipeline or estimator")
+        return self
+
+
+class Split(Spec):
+    """Windows back from the newest known label: test ends there, `gap` parts each two."""
+
+    train: Duration
+    validation: Duration = timedelta(0)
+    test: Duration
+    gap: Duration = timedelta(0)
+
+
+class Costs(Spec):
+    """What a wrong decision costs, in any one unit; the report finds the threshold that costs least."""
+
+    false_positive: float = Field(ge=0)
+    false_negative: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _something_costs(self) -> Costs:
+        if not (self.false_positive or self.false_negative):
+            raise ValueError("wanted a cost above 0: with both at 0 every threshold is as good")
+        return self
+
+
+class Evaluation(Spec):
+    """What the report measures: the metric that decides, and the columns by which errors are sliced.
+
+    `cluster` says which rows may depend on each other: `day` (of `predict_at`), or a key or feature; rows are taken as independent
+    without it. `costs` are those of a binary classification.
+    """
+
+    primary: str
+    slices: list[str] = Field(default_factory=list)
+    cluster: str | None = None
+    costs: Costs | None = None
+
+
+class Gate(Spec):
+    """Bounds on a metric; for `champion`, a bound on the loss of the primary metric against it.
+
+    A challenger is promoted when a loss of `max_drop` or more is ruled out, and so is being no better than a constant, each with a
+    probability of error of at most `error_rate` (0.05 unless said otherwise).
+    """
+
+    min: float | None = None
+    max: float | None = None
+    max_drop: float | None = Field(default=None, ge=0)
+    error_rate: float | None = Field(default=None, gt=0, le=0.5)
+    severity: Literal["blocking", "warning"] = "blocking"
+
+
+class Batch(Spec):
+    """When batch predictions are made (cron, UTC)."""
+
+    schedule: str | None = None
+
+
+class Online(Spec):
+    """That the released version is served. Rollout steps are read by the rollout."""
+
+    canary: dict[str, Any] | None = None
+
+
+class Retrain(Spec):
+    """When the model is trained again: a cron schedule (UTC), causes, and the least time between two trainings."""
+
+    schedule: str | None = None
+    causes: list[Literal["data", "drift", "live_quality"]] = Field(default_factory=list)
+    cooldown: Duration = timedelta(0)
+
+
+class WorkflowSpec(Described):
+    """An MLWorkflow: from spine, label and features to a released, served model."""
+
+    task: Task
+    spine: str
+    keys: Names = Field(min_length=1)
+    predict_at: str = "predict_at"
+    label: Label
+    features: dict[str, FeatureRef] = Field(min_length=1)
+    model: Model
+    split: Split
+    evaluation: Evaluation
+    gates: dict[str, Gate] = Field(default_factory=dict)
+    partitions: Partitions | None = None
+    expectations: dict[Literal["training_set", "predictions"], list[Expectation]] = Field(default_factory=dict)
+    batch: Batch | None = None
+    online: Online | None = None
+    retrain: Retrain | None = None
