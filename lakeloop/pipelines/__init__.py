@@ -1,4 +1,8 @@
-"""Ready-made pipelines: one short file each, with a function `estimator(kinds, task, params, seed)` that a user may copy and own."""
+"""Ready-made pipelines: one short file each, which a user may copy and own.
+
+Such a file says in its docstring when to use it, and holds `TASKS` (what it can do), `estimator(kinds, task, params, seed)` (an unfitted
+scikit-learn estimator) and `search_space(task)` (what a search tries unless the workflow says otherwise).
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,14 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.frames import Kind
 from lakeloop.python_code import load, problem_with
 from lakeloop.spec import Task
 from lakeloop.workflow_spec import Model
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 TRUSTED_TYPES: tuple[str, ...] = (
     "functools.partial",
@@ -26,18 +27,25 @@ TRUSTED_TYPES: tuple[str, ...] = (
 )
 """What may stand in a stored model beside the types that skops trusts: what scikit-learn's own gradient boosting is made of. A partial
 is only as trusted as the function in it, which has to be trusted too."""
-BASELINE_ROWS = 50_000
-"""Rows that the linear baseline is fitted on: more change its score by less than its interval."""
-
-MEAN_IS_BEST = ("rmse", "r2", "bias")
-"""Metrics of a regression by which the mean is the best constant; by the others the median is."""
-REFIT_ROWS, REFIT_SEEDS = 2_000, 3
-"""Refits by seed are on so many rows: fewer rows make the seed matter more, so what is steady here is steadier in full."""
 
 
 def names() -> list[str]:
     """The ready-made pipelines."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def pipeline(name: str, task: Task) -> ModuleType:
+    """The module of a ready-made pipeline.
+
+    Raises:
+        SpecError: there is none of that name, or it isn't made for the task; with the nearest that is.
+    """
+    if name not in names():
+        raise SpecError(f"no pipeline {name!r}; {nearest(name, names())}", key="pipeline")
+    module = importlib.import_module(f"lakeloop.pipelines.{name}")
+    if task not in module.TASKS:
+        raise SpecError(f"the pipeline {name} is for {', '.join(module.TASKS)}, not for {task}", key="pipeline")
+    return module
 
 
 def check_model(model: Model, task: Task) -> None:
@@ -47,8 +55,7 @@ def check_model(model: Model, task: Task) -> None:
         SpecError: with the nearest match.
     """
     if model.pipeline is not None:
-        if model.pipeline not in names():
-            raise SpecError(f"no pipeline {model.pipeline!r}; {nearest(model.pipeline, names())}", key="pipeline")
+        pipeline(model.pipeline, task)
         return
     problem = problem_with(str(model.estimator), Path())
     if problem:
@@ -68,8 +75,7 @@ def build_estimator(model: Model, kinds: Mapping[str, Kind], task: Task) -> Any:
     """
     check_model(model, task)
     if model.pipeline is not None:
-        module = importlib.import_module(f"lakeloop.pipelines.{model.pipeline}")
-        return module.estimator(kinds, task, dict(model.params), model.seed)
+        return pipeline(model.pipeline, task).estimator(kinds, task, dict(model.params), model.seed)
     from sklearn.pipeline import make_pipeline
 
     from lakeloop.pipelines.linear import preprocessing
@@ -88,61 +94,3 @@ def make(cls: Any, defaults: Mapping[str, Any], params: Mapping[str, Any], seed:
             raise SpecError(f"{cls.__name__} has no parameter {name!r}; {nearest(name, known)}", key=f"model.params.{name}")
     seeded = {"random_state": seed} if "random_state" in known else {}
     return cls(**{**seeded, **defaults, **params})
-
-
-def constant_scores(y_fit: np.ndarray, task: Task, count: int, metric: str = "") -> np.ndarray:
-    """What a model that knows only the labels would say: the share of positives, or the value that is best for the metric."""
-    import numpy as np
-
-    best = np.mean if task == "binary_classification" or metric in MEAN_IS_BEST else np.median
-    return np.full(count, float(best(y_fit)))
-
-
-def baseline_scores(frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, kinds: Mapping[str, Kind], task: Task) -> np.ndarray:
-    """What a linear model on the same features says, fitted on evenly spaced rows."""
-    import numpy as np
-
-    picked = np.linspace(0, len(frame) - 1, min(len(frame), BASELINE_ROWS)).astype(int)
-    model = build_estimator(Model(pipeline="linear"), kinds, task)
-    model.fit(frame.iloc[picked], y[picked])
-    return scores_of(model, scored, task)
-
-
-def seed_refits(
-    model: Model, kinds: Mapping[str, Kind], task: Task, frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame
-) -> list[np.ndarray] | None:
-    """Scores by refits on evenly spaced rows that differ in nothing but the seed; None where no part of the model takes one.
-
-    Args:
-        model: how it is built.
-        kinds: the features.
-        task: classification or regression.
-        frame: features of the rows to fit on.
-        y: their labels.
-        scored: features of the rows to score.
-    """
-    import numpy as np
-    from threadpoolctl import threadpool_limits
-
-    picked = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), REFIT_ROWS)).astype(int))
-    if task == "binary_classification" and len(np.unique(y[picked])) < 2:
-        return None
-    found = []
-    for seed in range(REFIT_SEEDS):
-        estimator = build_estimator(model, kinds, task)
-        seeded = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
-        if not seeded:
-            return None
-        with threadpool_limits(1):  # so few rows take longer on threads that wait for each other
-            estimator.set_params(**dict.fromkeys(seeded, seed)).fit(frame.iloc[picked], y[picked])
-        found.append(scores_of(estimator, scored, task))
-        if len(found) > 1 and np.array_equal(found[0], found[1]):
-            break  # the seed that it takes decides nothing
-    return found
-
-
-def scores_of(estimator: Any, frame: pd.DataFrame, task: Task) -> np.ndarray:
-    """The probability of the positive class, or the value."""
-    import numpy as np
-
-    return np.asarray(estimator.predict_proba(frame)[:, 1] if task == "binary_classification" else estimator.predict(frame), dtype=float)

@@ -11,6 +11,7 @@ from typing import Any
 from lakeloop.frames import Kind
 from lakeloop.spec import Task
 
+TASKS: tuple[Task, ...] = ("binary_classification", "regression")
 MOST_CATEGORIES = 250
 """The trees take at most 255 categories a column; rarer values share one."""
 DEFAULTS: dict[str, Any] = {
@@ -42,3 +43,15 @@ def estimator(kinds: Mapping[str, Kind], task: Task, params: Mapping[str, Any], 
     cls = HistGradientBoostingClassifier if task == "binary_classification" else HistGradientBoostingRegressor
     loss = {} if task == "binary_classification" else {"loss": "squared_error"}
     return make_pipeline(columns, make(cls, {**DEFAULTS, **loss, "categorical_features": list(range(len(strings)))}, params, seed))
+
+
+def search_space(task: Task) -> dict[str, Any]:
+    """How fast it learns, how long, and how fine its trees may be."""
+    return {
+        "learning_rate": {"low": 0.02, "high": 0.3, "log": True},
+        "max_iter": {"low": 50, "high": 500, "log": True},
+        "max_leaf_nodes": {"low": 7, "high": 127, "log": True},
+        "min_samples_leaf": {"low": 10, "high": 500, "log": True},
+        "l2_regularization": {"low": 0.001, "high": 100.0, "log": True},
+        "max_features": {"low": 0.3, "high": 1.0},
+    }

@@ -11,6 +11,7 @@ from typing import Any
 from lakeloop.frames import Kind
 from lakeloop.spec import Task
 
+TASKS: tuple[Task, ...] = ("binary_classification", "regression")
 MOST_CATEGORIES = 50
 
 
@@ -38,3 +39,10 @@ def estimator(kinds: Mapping[str, Kind], task: Task, params: Mapping[str, Any], 
     if task == "binary_classification":
         return make_pipeline(preprocessing(kinds), make(LogisticRegression, {"max_iter": 500}, params, seed))
     return make_pipeline(preprocessing(kinds), make(Ridge, {}, params, seed))
+
+
+def search_space(task: Task) -> dict[str, Any]:
+    """How strongly coefficients are held down, under the name that it has in each task."""
+    if task == "binary_classification":
+        return {"C": {"low": 0.001, "high": 100.0, "log": True}}
+    return {"alpha": {"low": 0.01, "high": 10_000.0, "log": True}}

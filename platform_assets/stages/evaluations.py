@@ -204,9 +204,9 @@ def _question(
     import numpy as np
 
     from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Question, Rows
+    from lakeloop.baselines import baseline_scores, constant_scores, seed_refits
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.metrics import METRICS
-    from lakeloop.pipelines import baseline_scores, constant_scores, seed_refits
 
     spec = located.spec
     model_value = states[key_of("models", located)][WHOLE].value
