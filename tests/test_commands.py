@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,15 +16,15 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
 
-def run(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the environment's `bin`."""
+def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the environment's `bin`, never in this project's own folder: its `.env` would win over the environment given here."""
     env = {**os.environ, "PYTHONPATH": str(cwd), **environment}
     return subprocess.run([str(BIN / command[0]), *command[1:]], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, to be changed."""
+    """A copy of the project, without its `.env`, to be changed."""
     folder = tmp_path_factory.mktemp("copy") / "project"
     ignored = shutil.ignore_patterns(".venv", ".git", ".lakeloop", ".env", "__pycache__", "*.lock", "docs", ".*_cache", ".hypothesis")
     shutil.copytree(ROOT, folder, ignore=ignored)
@@ -37,16 +38,16 @@ def test_every_make_target_of_the_readme_is_there() -> None:
     assert named <= set(re.findall(r"^  make (\w+)", listed, re.M))
 
 
-def test_dg_lists_the_assets_checks_and_automation(tmp_path: Path) -> None:
-    done = run("dg", "list", "defs", "--json", DAGSTER_HOME=str(tmp_path))
+def test_dg_lists_the_assets_checks_and_automation(project: Path, tmp_path: Path) -> None:
+    done = run("dg", "list", "defs", "--json", cwd=project, DAGSTER_HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     for text in ("releases/flights/flight_delay", "between__visibility_mi", "new_data", "batch_flights_flight_delay_schedule"):
         assert text in done.stdout, text
 
 
-def test_dg_checks_definitions_and_yaml(tmp_path: Path) -> None:
+def test_dg_checks_definitions_and_yaml(project: Path, tmp_path: Path) -> None:
     for what in ("defs", "yaml"):
-        done = run("dg", "check", what, DAGSTER_HOME=str(tmp_path))
+        done = run("dg", "check", what, cwd=project, DAGSTER_HOME=str(tmp_path))
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -68,19 +69,19 @@ def test_a_broken_definition_is_told_by_lakeloop_check_and_by_dg_check(project: 
         assert "unknownkey'evalution';didyoumean'evaluation'" in flat
 
 
-def test_lakeloop_plan_lists_what_is_stale(tmp_path: Path) -> None:
-    done = run("lakeloop", "plan", LAKELOOP_HOME=str(tmp_path))
+def test_lakeloop_plan_lists_what_is_stale(project: Path, tmp_path: Path) -> None:
+    done = run("lakeloop", "plan", cwd=project, LAKELOOP_HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "validated/flights/flights  2013-01 to 2014-01" in done.stdout
 
 
-def test_dagster_and_dg_materialise_an_asset_from_the_command_line(tmp_path: Path) -> None:
+def test_dagster_and_dg_materialise_an_asset_from_the_command_line(project: Path, tmp_path: Path) -> None:
     from resources.lake import Lake, TableKey
 
     lake, home = Lake(str(tmp_path / "lake")), tmp_path / "dagster"
     home.mkdir()
     shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
-    places = {"LAKELOOP_LAKE": lake.url, "LAKELOOP_HOME": str(tmp_path), "DAGSTER_HOME": str(home)}
+    places: Any = {"cwd": project, "LAKELOOP_LAKE": lake.url, "LAKELOOP_HOME": str(tmp_path), "DAGSTER_HOME": str(home)}
     done = run("dagster", "asset", "materialize", "-m", "platform_assets.definitions", "--select", "raw/flights/airlines", **places)
     assert done.returncode == 0, done.stderr[-3000:]
     done = run("dg", "launch", "--assets", "validated/flights/airlines", **places)

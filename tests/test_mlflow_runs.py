@@ -53,9 +53,10 @@ class Fitting:
         workflow.write_text(workflow.read_text().replace("{pipeline: linear}", f"{{estimator: 'tests.slow:SlowClassifier', {params}}}"))
         assert shop.materialize("raw", "validated", "features", "training_sets").success
         command = ["-m", "dagster", "asset", "materialize", "-f", str(shop.location(folder)), "--select", "models/shop/returns"]
-        environment = {**shop.environment, "DAGSTER_HOME": str(self.home)}
+        # Not in the project's folder: its `.env` would win over this environment.
+        environment = {**shop.environment, "DAGSTER_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stdout=log, stderr=log)
 
     def step(self, number: int) -> int:
         """Process id of the step that fits, once its fit number `number` (from 1) has begun."""
