@@ -38,10 +38,10 @@ def main() -> None:
     for what, rows in (("as known two hours before departure", table), ("as it stands after landing (leaky)", leaky)):
         fit = rows.filter(pc.is_in(rows[SPLIT], value_set=pa.array(FIT_SPLITS)))
         test = rows.filter(pc.equal(rows[SPLIT], "test"))
-        estimator = build_estimator(workflow.spec.model, feature_kinds(rows.schema, names), workflow.spec.task)
+        estimator = build_estimator(workflow.spec.model, feature_kinds(rows.schema, names), workflow.spec.answer)
         estimator.fit(feature_frame(fit, names), fit[LABEL].to_numpy())
         scores = estimator.predict_proba(feature_frame(test, names))[:, 1]
-        measured = {value.name: value for value in evaluate(workflow.spec.task, test[LABEL].to_numpy(), scores)}
+        measured = {value.name: value for value in evaluate(workflow.spec.answer, test[LABEL].to_numpy(), scores)}
         print(f"{what:<40} ROC AUC {measured['roc_auc'].value:.3f}   average precision {measured['average_precision'].value:.3f}")
 
 

@@ -12,10 +12,10 @@ from lakeloop import model_checks as checks
 from lakeloop.calibration import CalibrationBin, calibration_curve
 from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
 from lakeloop.intervals import codes
-from lakeloop.metrics import METRICS, Difference, MetricValue, by_slice, evaluate, measure, paired_difference
-from lakeloop.spec import Task
+from lakeloop.metrics import Difference, MetricValue, by_slice, evaluate, measure, metrics_of, paired_difference, row_loss
+from lakeloop.tasks import Answer
 from lakeloop.thresholds import ThresholdRow, threshold_curve
-from lakeloop.weak_slices import WeakSlice, find_weak_slices, row_loss
+from lakeloop.weak_slices import WeakSlice, find_weak_slices
 from lakeloop.workflow_spec import Costs
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Question:
     """What an assessment is asked to find.
 
     Attributes:
-        task: binary classification or regression.
+        answer: what the model says of a row.
         primary: the metric that decides.
         predict: scores of a frame of features.
         test: rows to judge by.
@@ -71,7 +71,7 @@ class Question:
         seed: of what is drawn at random.
     """
 
-    task: Task
+    answer: Answer
     primary: str
     predict: Callable[[pd.DataFrame], Array]
     test: Rows
@@ -129,7 +129,7 @@ class Assessment:
 def assess(question: Question) -> Assessment:
     """Find everything."""
     q, test = question, question.test
-    task, primary, clusters, y = q.task, q.primary, q.clusters, question.test.y
+    answer, primary, clusters, y = q.answer, q.primary, q.clusters, question.test.y
     score = test.scores[CANDIDATE]
     values: dict[str, list[MetricValue]] = {}
     differences: dict[str, Difference] = {}
@@ -138,27 +138,27 @@ def assess(question: Question) -> Assessment:
         if who == CHAMPION and known.sum() < LEAST_COMMON_ROWS:
             continue
         some = None if clusters is None else clusters[known]
-        values[who] = evaluate(task, y[known], other[known], clusters=some)
+        values[who] = evaluate(answer, y[known], other[known], clusters=some)
         if who != CANDIDATE:
-            differences[who] = paired_difference(task, primary, y[known], score[known], other[known], clusters=some)
+            differences[who] = paired_difference(answer, primary, y[known], score[known], other[known], clusters=some)
     own = {value.name: value for value in values[CANDIDATE]}
-    metric = METRICS[task][primary]
+    metric = metrics_of(answer)[primary]
     train = measure(metric, q.fit.y, q.fit.scores[CANDIDATE])
 
     picked = _evenly(len(y), SEARCHED_ROWS)
     shown = {name: test.frame[name].to_numpy()[picked] for name in test.frame.columns if name not in q.hidden}
     some = None if clusters is None else codes(clusters[picked])
-    weak = find_weak_slices(row_loss(task, y, score)[picked], shown, clusters=some, seed=q.seed)
+    weak = find_weak_slices(row_loss(answer, y, score)[picked], shown, clusters=some, seed=q.seed)
 
     shuffled = _evenly(len(y), MOST_ROWS)
     importance = permutation_importance(
-        task, primary, q.predict, test.frame.iloc[shuffled].reset_index(drop=True), y[shuffled],
+        answer, primary, q.predict, test.frame.iloc[shuffled].reset_index(drop=True), y[shuffled],
         clusters=None if clusters is None else codes(clusters[shuffled]), seed=q.seed,
     )  # fmt: skip
     slices = [
         {"slice_by": column, **row}
         for column, listed in test.slices.items()
-        for row in by_slice(task, y, score, listed, primary, clusters=clusters)
+        for row in by_slice(answer, y, score, listed, primary, clusters=clusters)
     ]
     return Assessment(
         values=values,
@@ -169,9 +169,9 @@ def assess(question: Question) -> Assessment:
         weak=weak,
         searched=len(shown),
         importance=importance,
-        calibration=calibration_curve(y, score, scale="share" if task == "binary_classification" else "plain", clusters=clusters),
-        thresholds=threshold_curve(y, score, q.costs) if task == "binary_classification" else [],
-        over_time=_over_time(task, primary, test, clusters),
+        calibration=calibration_curve(y, score, scale="share" if answer.kind.shares else "plain", clusters=clusters),
+        thresholds=threshold_curve(y, score, q.costs) if answer.kind.costs else [],
+        over_time=_over_time(answer, primary, test, clusters),
         checks=_checks(q, own, differences, train, weak, len(shown)),
         importance_rows=len(shuffled),
     )
@@ -185,37 +185,37 @@ def _checks(
     weak: Sequence[WeakSlice],
     searched: int,
 ) -> list[checks.CheckResult]:
-    task, primary, test, fit = q.task, q.primary, q.test, q.fit
-    metric, score = METRICS[task][primary], q.test.scores[CANDIDATE]
+    answer, primary, test, fit = q.answer, q.primary, q.test, q.fit
+    metric, score = metrics_of(answer)[primary], q.test.scores[CANDIDATE]
     test_constant = metric.value(test.y, test.scores[CONSTANT])
     fit_constant = metric.value(fit.y, fit.scores[CONSTANT])
     columns = list(fit.frame.columns)
     alone = checks.single_feature_scores(
-        task, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
+        answer, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
     )
     half = (own[primary].high - own[primary].low) / 2
     return [
-        checks.check_overfit(task, primary, train, own[primary], fit_constant, test_constant),
+        checks.check_overfit(answer, primary, train, own[primary], fit_constant, test_constant),
         checks.check_time_overlap(fit.at, fit.known_at, q.test_start),
-        checks.check_entity_overlap(task, primary, q.overlap, test.y, score, q.clusters),
-        checks.check_leakage(task, alone),
+        checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters),
+        checks.check_leakage(answer, alone),
         checks.check_baseline(primary, differences[CONSTANT], differences.get(LINEAR)),
         checks.check_champion(primary, q.champion, differences.get(CHAMPION)),
         checks.check_weak_slices(weak, searched),
-        checks.check_calibration(task, test.y, score, q.clusters),
+        checks.check_calibration(answer, test.y, score, q.clusters),
         checks.check_constant(score),
         checks.check_seed(primary, q.refits, half),
     ]
 
 
-def _over_time(task: Task, primary: str, test: Rows, clusters: Array | None) -> list[dict[str, Any]]:
+def _over_time(answer: Answer, primary: str, test: Rows, clusters: Array | None) -> list[dict[str, Any]]:
     """The primary metric per week (Monday to Sunday), or per day of a short window."""
     days = test.at.astype("datetime64[D]")
     span = (days.max() - days.min()).astype(int) + 1 if len(days) else 0
     if span >= DAYS_IN_WEEKS:
         # numpy's weeks begin on Thursdays, the day of 1970-01-01.
         days = (days + np.timedelta64(3, "D")).astype("datetime64[W]").astype("datetime64[D]") - np.timedelta64(3, "D")
-    rows = by_slice(task, test.y, test.scores[CANDIDATE], [str(day) for day in days], primary, clusters=clusters)
+    rows = by_slice(answer, test.y, test.scores[CANDIDATE], [str(day) for day in days], primary, clusters=clusters)
     return sorted(({"period": row.pop("slice"), **row} for row in rows), key=lambda row: str(row["period"]))
 
 

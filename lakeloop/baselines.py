@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lakeloop.frames import Kind
 from lakeloop.pipelines import build_estimator
-from lakeloop.spec import Task
+from lakeloop.tasks import Answer, scores_of
 from lakeloop.workflow_spec import Model
 
 if TYPE_CHECKING:
@@ -16,40 +16,37 @@ if TYPE_CHECKING:
 
 BASELINE_ROWS = 50_000
 """Rows that the linear baseline is fitted on: more change its score by less than its interval."""
-
-MEAN_IS_BEST = ("rmse", "r2", "bias")
-"""Metrics of a regression by which the mean is the best constant; by the others the median is."""
 REFIT_ROWS, REFIT_SEEDS = 2_000, 3
 """Refits by seed are on so many rows: fewer rows make the seed matter more, so what is steady here is steadier in full."""
 
 
-def constant_scores(y_fit: np.ndarray, task: Task, count: int, metric: str = "") -> np.ndarray:
+def constant_scores(y_fit: np.ndarray, answer: Answer, count: int, metric: str) -> np.ndarray:
     """What a model that knows only the labels would say: the share of positives, or the value that is best for the metric."""
     import numpy as np
 
-    best = np.mean if task == "binary_classification" or metric in MEAN_IS_BEST else np.median
+    best = np.mean if answer.kind.shares or metric in answer.kind.mean_is_best else np.median
     return np.full(count, float(best(y_fit)))
 
 
-def baseline_scores(frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, kinds: Mapping[str, Kind], task: Task) -> np.ndarray:
+def baseline_scores(frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, kinds: Mapping[str, Kind], answer: Answer) -> np.ndarray:
     """What a linear model on the same features says, fitted on evenly spaced rows."""
     import numpy as np
 
     picked = np.linspace(0, len(frame) - 1, min(len(frame), BASELINE_ROWS)).astype(int)
-    model = build_estimator(Model(pipeline="linear"), kinds, task)
+    model = build_estimator(Model(pipeline="linear"), kinds, answer)
     model.fit(frame.iloc[picked], y[picked])
-    return scores_of(model, scored, task)
+    return scores_of(model, scored, answer)
 
 
 def seed_refits(
-    model: Model, kinds: Mapping[str, Kind], task: Task, frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame
+    model: Model, kinds: Mapping[str, Kind], answer: Answer, frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame
 ) -> list[np.ndarray] | None:
     """Scores by refits on evenly spaced rows that differ in nothing but the seed; None where no part of the model takes one.
 
     Args:
         model: how it is built.
         kinds: the features.
-        task: classification or regression.
+        answer: what is answered.
         frame: features of the rows to fit on.
         y: their labels.
         scored: features of the rows to score.
@@ -58,24 +55,17 @@ def seed_refits(
     from threadpoolctl import threadpool_limits
 
     picked = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), REFIT_ROWS)).astype(int))
-    if task == "binary_classification" and len(np.unique(y[picked])) < 2:
+    if answer.kind.label == "binary" and len(np.unique(y[picked])) < 2:
         return None
     found = []
     for seed in range(REFIT_SEEDS):
-        estimator = build_estimator(model, kinds, task)
+        estimator = build_estimator(model, kinds, answer)
         seeded = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
         if not seeded:
             return None
         with threadpool_limits(1):  # so few rows take longer on threads that wait for each other
             estimator.set_params(**dict.fromkeys(seeded, seed)).fit(frame.iloc[picked], y[picked])
-        found.append(scores_of(estimator, scored, task))
+        found.append(scores_of(estimator, scored, answer))
         if len(found) > 1 and np.array_equal(found[0], found[1]):
             break  # the seed that it takes decides nothing
     return found
-
-
-def scores_of(estimator: Any, frame: pd.DataFrame, task: Task) -> np.ndarray:
-    """The probability of the positive class, or the value."""
-    import numpy as np
-
-    return np.asarray(estimator.predict_proba(frame)[:, 1] if task == "binary_classification" else estimator.predict(frame), dtype=float)

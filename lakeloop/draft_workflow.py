@@ -22,6 +22,7 @@ from lakeloop.label_profile import (
     profile_label,
 )
 from lakeloop.spec import Column, TableSpec, render_duration
+from lakeloop.tasks import TASKS
 from lakeloop.yaml_text import comment, described, line
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ class _Plan:
             *([line(2, f"{self.name}_history", "*")] if self.history else []),
             line(1, "model", *self._model()),
             line(1, "split", self.split, self.split_why),
-            line(1, "evaluation", {"primary": _PRIMARY[self.what.task], **({"slices": slices} if slices else {})}),
+            line(1, "evaluation", {"primary": TASKS[self.what.task].primary, **({"slices": slices} if slices else {})}),
             "  gates:",
             *self._gates(),
         ]
@@ -394,6 +395,3 @@ class _Plan:
     def known_word(self) -> str:
         """Why there is a gap."""
         return f"the {render_duration(self.delay)} until labels are known"
-
-
-_PRIMARY = {"binary_classification": "roc_auc", "regression": "mae", "multiclass_classification": "log_loss"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, SEARCHED_
 from lakeloop.changes import Change
 from lakeloop.check_kinds import KINDS
 from lakeloop.importance import REPEATS
-from lakeloop.metrics import METRICS, MetricValue
+from lakeloop.metrics import MetricValue, metrics_of
 from lakeloop.model_checks import CheckResult
 from lakeloop.report import Cell, Figure, Paragraph, Report, Section, Table, Tile, Tone
 from lakeloop.thresholds import ThresholdRow, cheapest
@@ -93,8 +93,7 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
         _data(subject),
         _headline(subject, question, found),
         *([_champion(subject, question, found)] if subject.champion else []),
-        _calibration(question, found),
-        *([_thresholds(question, found, best)] if found.thresholds else [_residuals(question)]),
+        *(SECTIONS[name](question, found) for name in question.answer.kind.sections),
         _importance(question, found),
         _over_time(question, found, primary),
         *([_slices(question, found)] if found.slices else []),
@@ -105,7 +104,7 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
     ]
     return Report(
         title=f"{subject.name}, version {subject.version}",
-        subtitle=f"{subject.domain} · {question.task.replace('_', ' ')} · environment {subject.environment} · evaluated {subject.made_at}",
+        subtitle=f"{subject.domain} · {question.answer.task.replace('_', ' ')} · environment {subject.environment} · evaluated {subject.made_at}",
         lead=_lead(subject, question, found),
         tiles=_tiles(subject, question, found, best),
         sections=sections,
@@ -170,8 +169,8 @@ def _purpose(subject: Subject, question: Question) -> Section:
         ["question", subject.description],
         ["asked at", f"{subject.predict_at}, for every row of the spine"],
         ["label", f"{subject.label}{f', in {subject.unit}' if subject.unit else ''}"],
-        ["task", question.task.replace("_", " ")],
-        ["decided by", f"{question.primary}: {METRICS[question.task][question.primary].description}"],
+        ["task", question.answer.task.replace("_", " ")],
+        ["decided by", f"{question.primary}: {metrics_of(question.answer)[question.primary].description}"],
         ["model", subject.pipeline],
         ["ask", ", ".join(subject.owners) or "no owner is named"],
     ]
@@ -217,7 +216,7 @@ def _headline(subject: Subject, question: Question, found: Assessment) -> Sectio
         ),
         Table(["metric", *names], rows, names, "Value and 95% interval on the test window."),
     ]
-    if question.task == "binary_classification":
+    if question.answer.kind.costs:
         blocks.append(
             Figure(
                 plots.plot_roc_pr(question.test.y, question.test.scores[CANDIDATE]),
@@ -266,7 +265,7 @@ def _champion(subject: Subject, question: Question, found: Assessment) -> Sectio
 
 
 def _calibration(question: Question, found: Assessment) -> Section:
-    binary = question.task == "binary_classification"
+    binary = question.answer.kind.costs
     what = "probability" if binary else "value"
     words = (
         "When it says 20%, does it happen one time in five? Each point is a tenth of the rows."
@@ -291,8 +290,8 @@ def _calibration(question: Question, found: Assessment) -> Section:
     return Section("calibration", "Calibration", blocks)
 
 
-def _thresholds(question: Question, found: Assessment, best: ThresholdRow | None) -> Section:
-    costs = question.costs
+def _thresholds(question: Question, found: Assessment) -> Section:
+    costs, best = question.costs, cheapest(found.thresholds)
     words = "A row is flagged when its probability is at least the threshold."
     if costs is not None and best is not None:
         words += (
@@ -322,7 +321,7 @@ def _thresholds(question: Question, found: Assessment, best: ThresholdRow | None
     )
 
 
-def _residuals(question: Question) -> Section:
+def _residuals(question: Question, found: Assessment) -> Section:
     picture = plots.plot_residuals(question.test.y, question.test.scores[CANDIDATE])
     return Section("residuals", "Errors", [Figure(picture, "The axes leave out the outermost 0.5% at either end.")])
 
@@ -382,7 +381,7 @@ def _slices(question: Question, found: Assessment) -> Section:
 
 
 def _weak(question: Question, found: Assessment) -> Section:
-    loss = "squared error of the probability" if question.task == "binary_classification" else "absolute error"
+    loss = question.answer.kind.loss_words
     confirmed = [item for item in found.weak if item.confirmed]
     words = (
         f"{found.searched} features were searched, alone and in pairs, for rows with more {loss} than the rest. Half of the test rows proposed up to "
@@ -459,6 +458,14 @@ def _method(subject: Subject, question: Question, found: Assessment) -> Section:
             Paragraph(f"Every figure is a row of the lake: {subject.query}"),
         ],
     )
+
+
+SECTIONS: Mapping[str, Callable[[Question, Assessment], Section]] = {
+    "calibration": _calibration,
+    "thresholds": _thresholds,
+    "residuals": _residuals,
+}
+"""What a task may have of its own, by the name that `lakeloop.tasks` calls it."""
 
 
 def _figures(value: MetricValue) -> str:

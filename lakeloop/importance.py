@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lakeloop.intervals import LEVEL, spread, student
-from lakeloop.metrics import METRICS
+from lakeloop.metrics import metrics_of
 from lakeloop.spec import Task
+from lakeloop.tasks import Answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ class Importance:
 
 
 def permutation_importance(
-    task: Task,
+    what: Task | Answer,
     name: str,
     predict: Callable[[pd.DataFrame], Array],
     frame: pd.DataFrame,
@@ -53,7 +54,7 @@ def permutation_importance(
     (Hoeffding 1948, for statistics of pairs).
 
     Args:
-        task: decides the metrics.
+        what: the task, or what is answered; decides the metrics.
         name: of the metric.
         predict: scores of a frame.
         frame: the features, one row per truth.
@@ -69,7 +70,7 @@ def permutation_importance(
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
-    metric = METRICS[task][name]
+    metric = metrics_of(what)[name]
     sign = 1.0 if metric.greater_is_better else -1.0
     plain = predict(frame)
     base, own = metric.value(y, plain), metric.influence(y, plain)

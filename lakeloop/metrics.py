@@ -16,6 +16,7 @@ from lakeloop.calibration import calibration_bounds, calibration_error, calibrat
 from lakeloop.errors import DataError, SpecError, nearest
 from lakeloop.intervals import LEVEL, Scale, Spread, interval, one_sided_p, spread, student
 from lakeloop.spec import Task
+from lakeloop.tasks import Answer, answer_of
 
 Array = np.ndarray
 LEAST_SLICE_ROWS = 30
@@ -35,6 +36,7 @@ class Metric:
         scale: how its interval is laid.
         degrees: degrees of freedom of its standard error, where they are fewer than the rows.
         bounds: an interval of its own, from truth, score, clusters and level.
+        rows: its value per row, where it is the mean of those.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Metric:
     scale: Scale = "plain"
     degrees: Callable[[Array], float] | None = None
     bounds: Callable[[Array, Array, Array | None, float], tuple[float, float]] | None = None
+    rows: Callable[[Array, Array], Array] | None = None
 
     def spread(self, y: Array, score: Array, clusters: Array | None = None) -> Spread:
         """How the metric varies on such rows."""
@@ -236,7 +239,7 @@ def _mean(rows: Callable[[Array, Array], Array], up: bool, scale: Scale = "plain
         found = rows(y, score)
         return np.asarray(found - found.mean())
 
-    return Metric(rows.__name__, up, str(rows.__doc__).strip(), value, influence, scale)
+    return Metric(rows.__name__, up, str(rows.__doc__).strip(), value, influence, scale, rows=rows)
 
 
 def _metric(value: Callable[[Array, Array], float], up: bool, influence: Callable[[Array, Array], Array], **more: Any) -> Metric:
@@ -266,10 +269,26 @@ METRICS: Mapping[Task, Mapping[str, Metric]] = {
 }
 
 
-def check_metric(task: Task, name: str) -> None:
+def metrics_of(what: Task | Answer) -> Mapping[str, Metric]:
+    """The metrics by which the models of a workflow are measured, by name, of truth and scores (see `lakeloop.tasks`).
+
+    Truth is 0 or 1 for a binary classification, the value for a regression.
+    """
+    return METRICS[answer_of(what).task]
+
+
+def row_loss(what: Task | Answer, y: Array, score: Array) -> Array:
+    """What a slice is judged by: the task's loss, per row."""
+    metric = metrics_of(what)[answer_of(what).kind.loss]
+    assert metric.rows
+    return metric.rows(y, score)
+
+
+def check_metric(what: Task | Answer, name: str) -> None:
     """Raise a SpecError with the nearest match unless the task has the metric."""
-    if name not in METRICS[task]:
-        raise SpecError(f"no metric {name!r} for {task}; {nearest(name, METRICS[task])}")
+    known = metrics_of(what)
+    if name not in known:
+        raise SpecError(f"no metric {name!r} for {answer_of(what).task}; {nearest(name, known)}")
 
 
 def measure(metric: Metric, y: Array, score: Array, *, clusters: Array | None = None) -> MetricValue:
@@ -284,27 +303,27 @@ def measure(metric: Metric, y: Array, score: Array, *, clusters: Array | None = 
     return MetricValue(metric.name, value, low, high, len(y))
 
 
-def evaluate(task: Task, y: Array, score: Array, *, clusters: Array | None = None) -> list[MetricValue]:
+def evaluate(what: Task | Answer, y: Array, score: Array, *, clusters: Array | None = None) -> list[MetricValue]:
     """All metrics of a task with 95% intervals.
 
     Args:
-        task: decides the metrics.
-        y: truth; 0 or 1 for a classification.
-        score: probability of 1, or the predicted value; same length.
+        what: the task, or what is answered; decides the metrics.
+        y: truth, see `metrics_of`.
+        score: as `lakeloop.tasks` says; same length.
         clusters: code of the group of each row; rows of different groups are taken as independent, all rows without it.
 
     Raises:
         DataError: lengths differ, or a score is NaN.
     """
     _fits(y, score)
-    return [measure(metric, y, score, clusters=clusters) for metric in METRICS[task].values()]
+    return [measure(metric, y, score, clusters=clusters) for metric in metrics_of(what).values()]
 
 
-def paired_difference(task: Task, name: str, y: Array, a: Array, b: Array, *, clusters: Array | None = None) -> Difference:
+def paired_difference(what: Task | Answer, name: str, y: Array, a: Array, b: Array, *, clusters: Array | None = None) -> Difference:
     """How much better `a` is than `b` on the same rows, with a 95% interval."""
     _fits(y, a)
     _fits(y, b)
-    metric = METRICS[task][name]
+    metric = metrics_of(what)[name]
     sign = 1.0 if metric.greater_is_better else -1.0
     value = sign * (metric.value(y, a) - metric.value(y, b)) if len(y) else math.nan
     found = (
@@ -317,7 +336,7 @@ def paired_difference(task: Task, name: str, y: Array, a: Array, b: Array, *, cl
 
 
 def by_slice(
-    task: Task, y: Array, score: Array, values: Sequence[Any], name: str, *, clusters: Array | None = None
+    what: Task | Answer, y: Array, score: Array, values: Sequence[Any], name: str, *, clusters: Array | None = None
 ) -> list[dict[str, Any]]:
     """A metric per value of a column, largest slices first; null is the slice `(missing)`.
 
@@ -329,7 +348,7 @@ def by_slice(
     rows = []
     for index in np.argsort(-counts, kind="stable"):
         mask = inverse == index
-        found = measure(METRICS[task][name], y[mask], score[mask], clusters=None if clusters is None else clusters[mask])
+        found = measure(metrics_of(what)[name], y[mask], score[mask], clusters=None if clusters is None else clusters[mask])
         small = bool(counts[index] < LEAST_SLICE_ROWS)
         rows.append(
             {

@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lakeloop.calibration import calibration_bounds, calibration_error
 from lakeloop.check_kinds import KINDS, CheckKind
 from lakeloop.intervals import one_sided_p
-from lakeloop.metrics import METRICS, Difference, MetricValue, measure
+from lakeloop.metrics import Difference, MetricValue, measure, metrics_of
 from lakeloop.spec import Task, render_duration
+from lakeloop.tasks import Answer, answer_of
 from lakeloop.weak_slices import WeakSlice
 
 Array = np.ndarray
@@ -24,8 +26,6 @@ ERROR_RATE = 0.05
 MOST_SKILL_LOST = 0.5
 """Part of the advantage over a constant that may be lost from training to test rows. Some always is; half of it means that the model
 remembers more than it knows."""
-TOO_GOOD: Mapping[Task, tuple[str, float]] = {"binary_classification": ("roc_auc", 0.95), "regression": ("r2", 0.9)}
-"""What one feature alone hardly reaches on a question worth asking."""
 MOST_CALIBRATION_ERROR = 0.02
 """Two points of probability: less is rarely worth a recalibration."""
 MOST_REGRESSION_GAP = 0.1
@@ -65,10 +65,10 @@ class Overlap:
 
 
 def check_overfit(
-    task: Task, primary: str, train: MetricValue, test: MetricValue, constant_train: float, constant_test: float
+    what: Task | Answer, primary: str, train: MetricValue, test: MetricValue, constant_train: float, constant_test: float
 ) -> CheckResult:
     """LL101: the advantage over a constant on training rows, and how much of it is left on test rows."""
-    sign = 1.0 if METRICS[task][primary].greater_is_better else -1.0
+    sign = 1.0 if metrics_of(what)[primary].greater_is_better else -1.0
     known, left = sign * (train.value - constant_train), sign * (test.value - constant_test)
     if not (math.isfinite(known) and math.isfinite(left)) or known <= 0:
         return CheckResult("LL101", "not_applicable", "the model is no better than a constant on its own training rows")
@@ -101,7 +101,9 @@ def check_time_overlap(fit_at: Array, fit_known_at: Array | None, test_start: np
     return CheckResult("LL102", "clean", "every training row and its label were known before the test window began")
 
 
-def check_entity_overlap(task: Task, primary: str, overlap: Overlap, y: Array, score: Array, clusters: Array | None = None) -> CheckResult:
+def check_entity_overlap(
+    what: Task | Answer, primary: str, overlap: Overlap, y: Array, score: Array, clusters: Array | None = None
+) -> CheckResult:
     """LL103: test rows of entities that were trained on, and whether the model is better on them."""
     count, n = int(overlap.seen.sum()), len(overlap.seen)
     if not count:
@@ -110,7 +112,7 @@ def check_entity_overlap(task: Task, primary: str, overlap: Overlap, y: Array, s
         message = f"{count:,} test rows have the keys of a training row, though no training row shares its keys with another"
         return CheckResult("LL103", "found", message, {"rows": count})
     new = ~overlap.seen
-    metric = METRICS[task][primary]
+    metric = metrics_of(what)[primary]
     a, b = (measure(metric, y[m], score[m], clusters=None if clusters is None else clusters[m]) for m in (overlap.seen, new))
     if not (math.isfinite(a.value) and math.isfinite(b.value) and math.isfinite(a.low) and math.isfinite(b.low)):
         return CheckResult(
@@ -124,14 +126,14 @@ def check_entity_overlap(task: Task, primary: str, overlap: Overlap, y: Array, s
     return CheckResult("LL103", "found" if better else "clean", message, {"known": a.value, "new": b.value, "rows": count})
 
 
-def check_leakage(task: Task, alone: Mapping[str, float]) -> CheckResult:
+def check_leakage(what: Task | Answer, alone: Mapping[str, float]) -> CheckResult:
     """LL104: one feature that predicts the label (nearly) by itself.
 
     Args:
-        task: decides the measure, see `TOO_GOOD`.
+        what: decides the measure and its limit, see `TaskKind.alone`.
         alone: that measure on the test rows of each feature by itself, see `single_feature_scores`.
     """
-    measure_name, limit = TOO_GOOD[task]
+    measure_name, limit = answer_of(what).kind.alone
     known = {name: value for name, value in alone.items() if math.isfinite(value)}
     if not known:
         return CheckResult("LL104", "not_applicable", "no feature could be scored by itself")
@@ -185,17 +187,16 @@ def check_weak_slices(slices: Sequence[WeakSlice], searched: int) -> CheckResult
     return CheckResult("LL107", "found", shown + more, {s.name: s.loss / s.rest for s in weak})
 
 
-def check_calibration(task: Task, y: Array, score: Array, clusters: Array | None = None) -> CheckResult:
+def check_calibration(what: Task | Answer, y: Array, score: Array, clusters: Array | None = None) -> CheckResult:
     """LL108: probabilities (or predicted values) that are off by more than matters, chance set aside."""
-    metric = METRICS["binary_classification"]["calibration_error"]
-    assert metric.bounds
-    unit, limit = (1.0, MOST_CALIBRATION_ERROR) if task == "binary_classification" else (float(np.std(y)), MOST_REGRESSION_GAP)
+    shares = answer_of(what).kind.shares
+    unit, limit = (1.0, MOST_CALIBRATION_ERROR) if shares else (float(np.std(y)), MOST_REGRESSION_GAP)
     if len(y) < 100 or not unit:
         return CheckResult("LL108", "not_applicable", f"{len(y)} rows say too little of it")
-    value, (low, high) = metric.value(y, score) / unit, metric.bounds(y, score, clusters, 0.95)
+    value, (low, high) = calibration_error(y, score) / unit, calibration_bounds(y, score, clusters, 0.95)
     low, high = low / unit, high / unit
-    what = "probability" if task == "binary_classification" else "standard deviations of the label"
-    message = f"predicted and observed differ by {value:.3f} [{low:.3f}, {high:.3f}] over ten bins, in {what}; {limit:g} is tolerated"
+    measured = "probability" if shares else "standard deviations of the label"
+    message = f"predicted and observed differ by {value:.3f} [{low:.3f}, {high:.3f}] over ten bins, in {measured}; {limit:g} is tolerated"
     return CheckResult("LL108", "found" if low > limit else "clean", message, {"value": value, "low": low, "high": high})
 
 
@@ -229,10 +230,12 @@ def check_seed(primary: str, values: Sequence[float] | None, half_width: float) 
     return CheckResult("LL110", "found" if deviation > MOST_SEED_SHARE * half_width else "clean", message, {"deviation": deviation})
 
 
-def single_feature_scores(task: Task, fit: Mapping[str, Array], fit_y: Array, test: Mapping[str, Array], y: Array) -> dict[str, float]:
+def single_feature_scores(
+    what: Task | Answer, fit: Mapping[str, Array], fit_y: Array, test: Mapping[str, Array], y: Array
+) -> dict[str, float]:
     """How well each feature predicts by itself: means of the label per category or per fiftieth, learnt on `fit`, judged on `test`."""
-    name, _ = TOO_GOOD[task]
-    return {feature: METRICS[task][name].value(y, _means(fit[feature], fit_y, test[feature])) for feature in fit}
+    name, _ = answer_of(what).kind.alone
+    return {feature: metrics_of(what)[name].value(y, _means(fit[feature], fit_y, test[feature])) for feature in fit}
 
 
 def _means(fit: Array, y: Array, test: Array) -> Array:

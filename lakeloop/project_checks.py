@@ -200,11 +200,11 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
                 errors.append(at.error(f"{name}.{column} and {outputs[output]} would both be called {output}", "features", name))
             outputs[output] = f"{name}.{column}"
     errors += _check_evaluation(workflow, outputs)
-    errors += _told(at, ("evaluation", "primary"), lambda: check_metric(spec.task, spec.evaluation.primary))
+    errors += _told(at, ("evaluation", "primary"), lambda: check_metric(spec.answer, spec.evaluation.primary))
     for name, gate in spec.gates.items():
         if name == "champion":
             continue
-        errors += _told(at, ("gates", name), lambda name=name: check_metric(spec.task, name))  # type: ignore[misc]
+        errors += _told(at, ("gates", name), lambda name=name: check_metric(spec.answer, name))  # type: ignore[misc]
         for key in ("max_drop", "error_rate"):
             if getattr(gate, key) is not None:
                 errors.append(at.error("this is for the gate `champion`; bound a metric by min and max", "gates", name, key))
@@ -266,7 +266,7 @@ def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str
     for column, place in named:
         if column not in known:
             errors.append(at.error(f"no key or feature {column!r}; {nearest(column, known)}", "evaluation", *place))
-    if spec.evaluation.costs is not None and spec.task != "binary_classification":
+    if spec.evaluation.costs is not None and not spec.answer.kind.costs:
         errors.append(at.error(f"costs are for a binary classification, this is a {spec.task}", "evaluation", "costs"))
     return errors
 

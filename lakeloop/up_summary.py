@@ -57,7 +57,7 @@ def print_endpoint(project: Any, settings: Any) -> None:
     if status is None or not ready:
         print(" " * 19 + f"prediction  nothing is served yet at http://127.0.0.1:{settings.serving_port}", flush=True)
         return
-    named = [f"{w.domain}.{w.spec.name}" for w in project.workflows.values() if w.spec.task == "binary_classification"]
+    named = [f"{w.domain}.{w.spec.name}" for w in project.workflows.values() if w.spec.answer.kind.costs]
     name = next((n for n in named if n in ready), ready[0])
     print(" " * 19 + f"prediction  {status.address}/v1/models/{name}:predict", flush=True)
     example = _example_request(settings, project, name)

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 
 from lakeloop.intervals import one_sided_p, spread
-from lakeloop.metrics import brier
-from lakeloop.spec import Task
 
 Array = np.ndarray
 ERROR_RATE = 0.05
@@ -51,11 +49,6 @@ class WeakSlice:
     rest: float
     p: float
     confirmed: bool
-
-
-def row_loss(task: Task, y: Array, score: Array) -> Array:
-    """What a slice is judged by: squared error of the probability (Brier), or absolute error."""
-    return brier(y, score) if task == "binary_classification" else np.abs(score - y)
 
 
 def find_weak_slices(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
+from lakeloop.tasks import Answer
 
 
 class Label(Spec):
@@ -142,3 +143,8 @@ class WorkflowSpec(Described):
     batch: Batch | None = None
     online: Online | None = None
     retrain: Retrain | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """What its models say of a row."""
+        return Answer(self.task)

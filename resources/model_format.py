@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import DataError
-from lakeloop.spec import Task
+from lakeloop.tasks import Answer, as_scores, asked_method
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,13 +45,20 @@ class ServableModel:
     """A loaded model: what it takes, and one score per row."""
 
     def __init__(
-        self, name: str, version: str, task: Task, fields: tuple[Field, ...], feature_spec: Mapping[str, Any], model: Any, uri: str = ""
+        self, name: str, version: str, answer: Answer, fields: tuple[Field, ...], feature_spec: Mapping[str, Any], model: Any, uri: str = ""
     ) -> None:
-        self.name, self.version, self.task, self.fields, self.feature_spec, self._model = name, version, task, fields, feature_spec, model
+        self.name, self.version, self.answer, self.fields, self.feature_spec, self._model = (
+            name,
+            version,
+            answer,
+            fields,
+            feature_spec,
+            model,
+        )
         self.uri = uri
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """Probability of the positive class, or the value: float64, one per row, in order.
+        """Its scores, see `lakeloop.tasks`: float64, in the order of the rows.
 
         Args:
             frame: the model's inputs, as `feature_frame` makes them.
@@ -60,8 +67,7 @@ class ServableModel:
 
         if not len(frame):
             return np.empty(0, np.float64)
-        output = np.asarray(self._model.predict(frame[[field.name for field in self.fields]]), dtype=np.float64)
-        return output[:, 1] if output.ndim == 2 else output
+        return as_scores(self._model.predict(frame[[field.name for field in self.fields]]), self.answer)
 
 
 def log_model(
@@ -71,7 +77,7 @@ def log_model(
     name: str,
     frame: pd.DataFrame,
     kinds: Mapping[str, Literal["double", "string"]],
-    task: Task,
+    answer: Answer,
     feature_spec: Mapping[str, Any],
     fingerprint: str,
     datasets: Sequence[tuple[str, str, int]] = (),
@@ -85,7 +91,7 @@ def log_model(
         name: of the logged model.
         frame: a few rows as input example, personal values already out.
         kinds: the inputs; they make the signature.
-        task: classification models answer with probabilities.
+        answer: what it says of a row.
         feature_spec: what to look up for the inputs; travels in the model.
         fingerprint: of the model.
         datasets: (name, table URL, Delta version) of what it was trained on.
@@ -111,8 +117,8 @@ def log_model(
             signature=signature,
             input_example=example,
             pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in _REQUIREMENTS],
-            pyfunc_predict_fn="predict_proba" if task == "binary_classification" else "predict",
-            metadata={METADATA: {"task": task, "feature_spec": dict(feature_spec), "fingerprint": fingerprint, "kinds": dict(kinds)}},
+            pyfunc_predict_fn=asked_method(estimator, answer),
+            metadata={METADATA: {**answer.record(), "feature_spec": dict(feature_spec), "fingerprint": fingerprint, "kinds": dict(kinds)}},
         )
     except mlflow.MlflowException as error:
         if "trusted" in str(error).lower():
@@ -182,7 +188,9 @@ def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
         )
     fields = tuple(Field(c.name, "string" if c.type.name == "string" else "double", bool(c.required)) for c in info.signature.inputs.inputs)
     name, version = _name_and_version(uri)
-    return ServableModel(name, version, described["task"], fields, described["feature_spec"], mlflow.pyfunc.load_model(path), uri)
+    return ServableModel(
+        name, version, Answer.from_record(described), fields, described["feature_spec"], mlflow.pyfunc.load_model(path), uri
+    )
 
 
 def refuse_pickles(folder: Path, uri: str) -> None:

@@ -23,6 +23,7 @@ from lakeloop.importance import permutation_importance
 from lakeloop.intervals import codes
 from lakeloop.metrics import METRICS, MetricValue, average_precision, evaluate, measure, paired_difference
 from lakeloop.report import render
+from lakeloop.tasks import Answer
 from lakeloop.thresholds import cheapest, threshold_curve
 from lakeloop.weak_slices import find_weak_slices
 from lakeloop.workflow_spec import Costs, Gate
@@ -302,7 +303,7 @@ def question(task: str, n: int = 1500) -> Question:
     )
     fit = replace(rows, at=at - np.timedelta64(90, "D"), known_at=at - np.timedelta64(89, "D"))
     return Question(
-        task, METRICS[task]["roc_auc" if task == BINARY else "mae"].name, predict, rows, fit, at[0], checks.Overlap(np.zeros(n, bool), False),
+        Answer(task), METRICS[task]["roc_auc" if task == BINARY else "mae"].name, predict, rows, fit, at[0], checks.Overlap(np.zeros(n, bool), False),
         champion="1", refits=[0.7, 0.7], clusters=codes(at.astype("datetime64[D]")), hidden=frozenset({"secret"}),
         costs=Costs(false_positive=1, false_negative=4) if task == BINARY else None,
     )  # fmt: skip
@@ -361,7 +362,7 @@ def test_the_page_tells_everything_that_it_should(assessed: tuple[Question, Asse
     for title in ("What the model is for", "Data and versions", "How good it is", "Against champion 1", "Calibration", "What it leans on",
                   "Error over time", "By declared slice", "The worst slices", "Model checks", "What changed since version 1", "How the numbers"):  # fmt: skip
         assert title in page
-    assert ("Thresholds and costs" in page) == (asked.task == BINARY)
+    assert ("Thresholds and costs" in page) == (asked.answer.task == BINARY)
     assert all(code in page for code in KINDS)
     assert f"{found.own[asked.primary].value:.4f}" in page
 
@@ -392,7 +393,7 @@ def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(assessed: tuple[
         write_tables(lake, shared, asked.primary, "1", found)
     for table in TABLES:
         opened = lake.open(table)
-        if table == "reports/thresholds" and asked.task == REGRESSION:
+        if table == "reports/thresholds" and asked.answer.task == REGRESSION:
             assert opened is None
             continue
         if table == "reports/weak_slices" and not found.weak:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lakeloop.tasks import Answer
 from resources.serving.desired import Deployment, read_status, wait_until_serving, write_desired
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
@@ -44,7 +45,14 @@ def log_version(uri: str, name: str, slope: float) -> str:
     spec = {"keys": ["id"], "predict_at": "at", "views": []}
     with Tracking(tracking_uri=uri).run(context, "shop", name) as run:
         logged = log_model(
-            run, estimator, name=name, frame=frame, kinds=KINDS, task="regression", feature_spec=spec, fingerprint=f"{name}{slope}"
+            run,
+            estimator,
+            name=name,
+            frame=frame,
+            kinds=KINDS,
+            answer=Answer("regression"),
+            feature_spec=spec,
+            fingerprint=f"{name}{slope}",
         )
         return register(run, logged, f"shop.{name}", tags={}, fingerprint=f"{name}{slope}")
 

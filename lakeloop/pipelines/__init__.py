@@ -1,6 +1,6 @@
 """Ready-made pipelines: one short file each, which a user may copy and own.
 
-Such a file says in its docstring when to use it, and holds `TASKS` (what it can do), `estimator(kinds, task, params, seed)` (an unfitted
+Such a file says in its docstring when to use it, and holds `TASKS` (what it can do), `estimator(kinds, answer, params, seed)` (an unfitted
 scikit-learn estimator) and `search_space(task)` (what a search tries unless the workflow says otherwise).
 """
 
@@ -17,6 +17,7 @@ from lakeloop.errors import SpecError, nearest
 from lakeloop.frames import Kind
 from lakeloop.python_code import load, problem_with
 from lakeloop.spec import Task
+from lakeloop.tasks import Answer
 from lakeloop.workflow_spec import Model
 
 TRUSTED_TYPES: tuple[str, ...] = (
@@ -62,20 +63,20 @@ def check_model(model: Model, task: Task) -> None:
         raise SpecError(f"wanted module:Class of an installed module: {problem}", key="estimator")
 
 
-def build_estimator(model: Model, kinds: Mapping[str, Kind], task: Task) -> Any:
+def build_estimator(model: Model, kinds: Mapping[str, Kind], answer: Answer) -> Any:
     """An unfitted scikit-learn estimator that takes a frame as `feature_frame` makes it.
 
     Args:
         model: pipeline or estimator, parameters, seed.
         kinds: the features and what they are, in order.
-        task: classification or regression.
+        answer: what it has to answer.
 
     Raises:
         SpecError: an unknown pipeline, class or parameter.
     """
-    check_model(model, task)
+    check_model(model, answer.task)
     if model.pipeline is not None:
-        return pipeline(model.pipeline, task).estimator(kinds, task, dict(model.params), model.seed)
+        return pipeline(model.pipeline, answer.task).estimator(kinds, answer, dict(model.params), model.seed)
     from sklearn.pipeline import make_pipeline
 
     from lakeloop.pipelines.linear import preprocessing

@@ -10,6 +10,7 @@ from typing import Any
 
 from lakeloop.frames import Kind
 from lakeloop.spec import Task
+from lakeloop.tasks import Answer
 
 TASKS: tuple[Task, ...] = ("binary_classification", "regression")
 MOST_CATEGORIES = 250
@@ -24,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def estimator(kinds: Mapping[str, Kind], task: Task, params: Mapping[str, Any], seed: int) -> Any:
+def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, Any], seed: int) -> Any:
     """Ordinal codes for strings, then HistGradientBoosting with scikit-learn's parameters."""
     import numpy as np
     from sklearn.compose import ColumnTransformer
@@ -40,8 +41,8 @@ def estimator(kinds: Mapping[str, Kind], task: Task, params: Mapping[str, Any], 
         handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan, max_categories=MOST_CATEGORIES
     )
     columns = ColumnTransformer([("strings", encode, strings), ("numbers", "passthrough", numbers)])
-    cls = HistGradientBoostingClassifier if task == "binary_classification" else HistGradientBoostingRegressor
-    loss = {} if task == "binary_classification" else {"loss": "squared_error"}
+    cls = HistGradientBoostingRegressor if answer.kind.label == "number" else HistGradientBoostingClassifier
+    loss = {"loss": "squared_error"} if answer.kind.label == "number" else {}
     return make_pipeline(columns, make(cls, {**DEFAULTS, **loss, "categorical_features": list(range(len(strings)))}, params, seed))
 
 

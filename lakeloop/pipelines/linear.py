@@ -10,6 +10,7 @@ from typing import Any
 
 from lakeloop.frames import Kind
 from lakeloop.spec import Task
+from lakeloop.tasks import Answer
 
 TASKS: tuple[Task, ...] = ("binary_classification", "regression")
 MOST_CATEGORIES = 50
@@ -29,20 +30,20 @@ def preprocessing(kinds: Mapping[str, Kind]) -> Any:
     return ColumnTransformer([("numbers", make_pipeline(fill, StandardScaler()), numbers), ("strings", encode, strings)])
 
 
-def estimator(kinds: Mapping[str, Kind], task: Task, params: Mapping[str, Any], seed: int) -> Any:
+def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, Any], seed: int) -> Any:
     """Preprocessing, then LogisticRegression or Ridge with scikit-learn's parameters."""
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
 
     from lakeloop.pipelines import make
 
-    if task == "binary_classification":
-        return make_pipeline(preprocessing(kinds), make(LogisticRegression, {"max_iter": 500}, params, seed))
-    return make_pipeline(preprocessing(kinds), make(Ridge, {}, params, seed))
+    if answer.kind.label == "number":
+        return make_pipeline(preprocessing(kinds), make(Ridge, {}, params, seed))
+    return make_pipeline(preprocessing(kinds), make(LogisticRegression, {"max_iter": 500}, params, seed))
 
 
 def search_space(task: Task) -> dict[str, Any]:
     """How strongly coefficients are held down, under the name that it has in each task."""
-    if task == "binary_classification":
-        return {"C": {"low": 0.001, "high": 100.0, "log": True}}
-    return {"alpha": {"low": 0.01, "high": 10_000.0, "log": True}}
+    if Answer(task).kind.label == "number":
+        return {"alpha": {"low": 0.01, "high": 10_000.0, "log": True}}
+    return {"C": {"low": 0.001, "high": 100.0, "log": True}}

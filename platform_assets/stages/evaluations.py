@@ -96,7 +96,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     """
     from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, assess
     from lakeloop.evaluation_report import evaluation_report
-    from lakeloop.metrics import METRICS
+    from lakeloop.metrics import metrics_of
     from lakeloop.report import render
     from platform_assets.stages.evaluation_tables import write_tables
     from resources.model_format import load_model
@@ -169,7 +169,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         "checks": checks,
         "rows": len(question.test.y),
         "window": window,
-        "greater_is_better": METRICS[spec.task][primary].greater_is_better,
+        "greater_is_better": metrics_of(spec.answer)[primary].greater_is_better,
         "report": url,
         "facts": facts,
         "previous": previous,
@@ -206,7 +206,7 @@ def _question(
     from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Question, Rows
     from lakeloop.baselines import baseline_scores, constant_scores, seed_refits
     from lakeloop.frames import feature_frame, feature_kinds
-    from lakeloop.metrics import METRICS
+    from lakeloop.metrics import metrics_of
 
     spec = located.spec
     model_value = states[key_of("models", located)][WHOLE].value
@@ -218,8 +218,8 @@ def _question(
     fitted = fit_rows(platform.lake, training_key, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
     test_frame, fit_frame = feature_frame(test, names), feature_frame(fitted, names)
     y, fit_y = test[LABEL].to_numpy(), fitted[LABEL].to_numpy()
-    scores = {CANDIDATE: model.predict(test_frame), CONSTANT: constant_scores(fit_y, spec.task, len(y), spec.evaluation.primary)}
-    scores[LINEAR] = baseline_scores(fit_frame, fit_y, test_frame, kinds, spec.task)
+    scores = {CANDIDATE: model.predict(test_frame), CONSTANT: constant_scores(fit_y, spec.answer, len(y), spec.evaluation.primary)}
+    scores[LINEAR] = baseline_scores(fit_frame, fit_y, test_frame, kinds, spec.answer)
     if rival is not None:
         common, rows = _unseen_by(rival, test, spec.predict_at)
         scores[CHAMPION] = np.full(len(y), np.nan)
@@ -236,10 +236,10 @@ def _question(
         known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
     )
     some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
-    refits = seed_refits(spec.model, kinds, spec.task, fit_frame, fit_y, test_frame.iloc[some])
+    refits = seed_refits(spec.model, kinds, spec.answer, fit_frame, fit_y, test_frame.iloc[some])
     sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
     return Question(
-        task=spec.task,
+        answer=spec.answer,
         primary=spec.evaluation.primary,
         predict=model.predict,
         test=Rows(y=y, at=_times(test[spec.predict_at]), frame=test_frame, scores=scores, slices=sliced),
@@ -247,7 +247,7 @@ def _question(
         test_start=np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us"),
         overlap=_overlap(fitted, test, spec.keys),
         champion=rival.version if rival else None,
-        refits=None if refits is None else [METRICS[spec.task][spec.evaluation.primary].value(y[some], score) for score in refits],
+        refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
         clusters=_clusters(spec, test, names),
         costs=spec.evaluation.costs,
         hidden=personal_columns(platform.project, "training_sets", located),
@@ -421,7 +421,7 @@ def _pictures(spec: WorkflowSpec, question: Question, found: Assessment) -> dict
 
     test, primary = question.test, spec.evaluation.primary
     drawn = {"metric_comparison": plots.plot_metric_comparison(found.values, primary)}
-    if spec.task == "binary_classification":
+    if spec.answer.kind.costs:
         drawn["roc_and_precision_recall"] = plots.plot_roc_pr(test.y, test.scores[CANDIDATE])
         drawn["calibration"] = plots.plot_calibration(found.calibration, "probability")
     else:

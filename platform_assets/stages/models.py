@@ -78,9 +78,9 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     table = fit_rows(platform.lake, training_key, training, names)
     kinds = feature_kinds(table.schema, names)
     frame, label = feature_frame(table, names), table[LABEL].to_numpy()
-    if spec.task == "binary_classification" and len(set(label.tolist())) < 2:
+    if spec.answer.kind.label == "binary" and len(set(label.tolist())) < 2:
         raise DataError(f"{training_key}: the training window has one class only ({label[0]:g}); wanted both")
-    estimator = build_estimator(spec.model, kinds, spec.task)
+    estimator = build_estimator(spec.model, kinds, spec.answer)
     personal = personal_columns(platform.project, "training_sets", located)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         started = time.perf_counter()
@@ -96,7 +96,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
             name=spec.name,
             frame=frame.head(5).assign(**{column: None for column in names if column in personal}),
             kinds=kinds,
-            task=spec.task,
+            answer=spec.answer,
             feature_spec={
                 **lookups,
                 "trained_until": training.value["windows"][FIT_SPLITS[-1] if FIT_SPLITS[-1] in training.value["windows"] else "train"][1],

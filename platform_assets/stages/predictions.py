@@ -14,6 +14,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.partitions import FORMATS
 from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation
+from lakeloop.tasks import PREDICTION
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
 from platform_assets.stages.check_rows import report_checks
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from resources.model_format import ServableModel
 
 CODE_VERSION = "1"
-PREDICTION = "prediction"
 NOTHING_RELEASED = "nothing is released"
 ACCOUNTING = "spine_is_accounted_for"
 """The check that every row of the spine that is asked about has its prediction: none lost, none twice."""
@@ -50,22 +50,25 @@ def suite(spec: WorkflowSpec) -> list[Expectation]:
     """
     from lakeloop.verdicts import generated_expectations
 
-    bounds = {"min_value": 0, "max_value": 1} if spec.task == "binary_classification" else {}
+    said, bounds = spec.answer.columns, {"min_value": 0, "max_value": 1}
     return [
         *generated_expectations(columns(spec), [*spec.keys, spec.predict_at], min_rows=None, unique="warning"),
-        Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": PREDICTION}),
-        *([Expectation(type="expect_column_values_to_be_between", kwargs={"column": PREDICTION, **bounds})] if bounds else []),
+        *(Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": name}) for name in said),
+        *(
+            Expectation(type="expect_column_values_to_be_between", kwargs={"column": name, **bounds})
+            for name in said
+            if spec.answer.kind.shares
+        ),
         *spec.expectations.get("predictions", []),
     ]
 
 
 def columns(spec: WorkflowSpec) -> dict[str, Column]:
     """The columns of a prediction."""
-    what = "Probability of the positive class." if spec.task == "binary_classification" else "Predicted value, in the label's unit."
     return {
         **{name: Column(type="string", description="Entity key.") for name in spec.keys},
         spec.predict_at: Column(type="timestamp", nullable=False, description="When the prediction is asked for."),
-        PREDICTION: Column(type="double", nullable=False, description=what),
+        **spec.answer.columns,
         "model_name": Column(type="string", nullable=False, description="Registered model."),
         "model_version": Column(type="string", nullable=False, description="Its version."),
         "feature_versions": Column(type="string", nullable=False, description="Delta version of each table that was read, as JSON."),
