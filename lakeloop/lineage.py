@@ -77,11 +77,11 @@ class Lineage:
 
     def roots(self, ref: ColumnRef) -> tuple[ColumnRef, ...]:
         """The raw columns that a column came from at last; of an adopted table its own columns, for it has no raw ones."""
-        return tuple(sorted(r for r in _reachable(self.columns, ref) if self._is_root(r)))
+        return tuple(sorted(r for r in reachable(self.columns, ref) if self._is_root(r)))
 
     def reach(self, ref: ColumnRef) -> tuple[ColumnRef, ...]:
         """Every column that came from a column, however far on."""
-        return tuple(sorted(_reachable(self.users, ref) - {ref}))
+        return tuple(sorted(reachable(self.users, ref) - {ref}))
 
     def find(self, text: str) -> list[ColumnRef]:
         """The columns that `stage.domain.name.column` means (slashes will do), all of an asset's without a column.
@@ -283,7 +283,8 @@ def _deployment(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     return {"prediction": _inputs(project, workflow)}
 
 
-def _reachable(edges: Mapping[ColumnRef, Iterable[ColumnRef]], start: ColumnRef) -> set[ColumnRef]:
+def reachable(edges: Mapping[ColumnRef, Iterable[ColumnRef]], start: ColumnRef) -> set[ColumnRef]:
+    """A column and all that edges lead to from it."""
     seen: set[ColumnRef] = set()
     stack = [start]
     while stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lakeloop.lineage import ColumnRef, Lineage
+from lakeloop.lineage import ColumnRef, Lineage, reachable
 
 
 def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str:
@@ -33,7 +33,7 @@ def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str
 def as_record(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> dict[str, Any]:
     """The same as plain JSON: every column on the way with its direct neighbours, and the raw columns (or all that come from it)."""
     edges = lineage.users if downstream else lineage.columns
-    on_the_way = sorted({ref, *_walk(lineage, ref, downstream)})
+    on_the_way = sorted(reachable(edges, ref))
     end = lineage.reach(ref) if downstream else lineage.roots(ref)
     return {
         "column": str(ref),
@@ -52,17 +52,6 @@ def _branches(lineage: Lineage, ref: ColumnRef, downstream: bool, indent: str, s
         if child not in seen:
             seen.add(child)
             yield from _branches(lineage, child, downstream, indent + ("   " if last else "│  "), seen)
-
-
-def _walk(lineage: Lineage, ref: ColumnRef, downstream: bool) -> set[ColumnRef]:
-    seen: set[ColumnRef] = set()
-    stack = [ref]
-    while stack:
-        found = stack.pop()
-        if found not in seen:
-            seen.add(found)
-            stack += (lineage.users if downstream else lineage.columns)[found]
-    return seen
 
 
 def _count(number: int, noun: str) -> str:

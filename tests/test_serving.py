@@ -21,6 +21,7 @@ import pytest
 from lakeloop.tasks import Answer
 from resources.serving.desired import Deployment, read_status, wait_until_serving, write_desired
 
+SECRET = "kept-from-models-7f3a"
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
 
 
@@ -63,7 +64,8 @@ class Endpoint:
     def __init__(self, folder: Path, uri: str) -> None:
         self.folder = folder
         command = [sys.executable, "-m", "resources.serving.supervisor", "--dir", str(folder), "--port", "0", "--tracking-uri", uri]
-        self.process = subprocess.Popen(command, stdout=(folder / "log").open("wb"), stderr=subprocess.STDOUT)
+        environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "LAKELOOP_DAGSTER_DB": SECRET}
+        self.process = subprocess.Popen(command, stdout=(folder / "log").open("wb"), stderr=subprocess.STDOUT, env=environment)
 
     def deploy(self, name: str, version: str) -> str:
         """State a version and wait for it; returns the address."""
@@ -173,6 +175,12 @@ def test_the_endpoint_listens_on_loopback_only(endpoint: Endpoint, address: str)
     for process in [psutil.Process(endpoint.process.pid), psutil.Process(endpoint.server_pid)]:
         listening = [c.laddr.ip for c in process.connections() if c.status == "LISTEN"]
         assert set(listening) <= {"127.0.0.1"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="another process's environment is read from /proc")
+def test_the_model_server_has_no_key_of_the_lake_and_no_password_of_a_database(endpoint: Endpoint, address: str) -> None:
+    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in (endpoint.process.pid, endpoint.server_pid)]
+    assert [SECRET.encode() in environment for environment in environments] == [True, False]
 
 
 def test_a_swap_under_load_drops_no_request(endpoint: Endpoint, versions: list[str]) -> None:

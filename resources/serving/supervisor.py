@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from resources.serving.desired import Deployment, read_desired, write_json
 POLL_S = 0.25
 START_TIMEOUT_S = 120.0
 MOST_BACKOFF_S = 30.0
+KEPT_BACK = re.compile(r"(AWS|AZURE|GOOGLE|GCS)_.*|LAKELOOP_(NOTIFY|\w+_DB)")
+"""Variables that a model server isn't given: it loads models from MLflow's server, and needs no key of the lake, no password of a database."""
 
 
 @dataclass
@@ -120,7 +123,8 @@ class Supervisor:
             "--tracking-uri", self.tracking_uri,
         ]  # fmt: skip
         try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor])
+            environment = {name: value for name, value in os.environ.items() if not KEPT_BACK.fullmatch(name)}
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor], env=environment)
         finally:
             os.close(descriptor)
         return Child(process, wanted, report)
