@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakeloop.fitting import fit_model
 from lakeloop.frames import Kind
 from lakeloop.pipelines import build_estimator
 from lakeloop.tasks import Answer, scores_of
@@ -39,7 +41,7 @@ def baseline_scores(frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, ki
 
 
 def seed_refits(
-    model: Model, kinds: Mapping[str, Kind], answer: Answer, frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame
+    model: Model, kinds: Mapping[str, Kind], answer: Answer, frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, *, folder: Path
 ) -> list[np.ndarray] | None:
     """Scores by refits on evenly spaced rows that differ in nothing but the seed; None where no part of the model takes one.
 
@@ -50,6 +52,7 @@ def seed_refits(
         frame: features of the rows to fit on.
         y: their labels.
         scored: features of the rows to score.
+        folder: of the definition.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
@@ -59,12 +62,15 @@ def seed_refits(
         return None
     found = []
     for seed in range(REFIT_SEEDS):
-        estimator = build_estimator(model, kinds, answer)
-        seeded = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
-        if not seeded:
-            return None
         with threadpool_limits(1):  # so few rows take longer on threads that wait for each other
-            estimator.set_params(**dict.fromkeys(seeded, seed)).fit(frame.iloc[picked], y[picked])
+            if model.train is not None:
+                estimator = fit_model(model, kinds, answer, frame.iloc[picked], y[picked], folder=folder, seed=seed)
+            else:
+                estimator = build_estimator(model, kinds, answer, folder)
+                seeded = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
+                if not seeded:
+                    return None
+                estimator.set_params(**dict.fromkeys(seeded, seed)).fit(frame.iloc[picked], y[picked])
         found.append(scores_of(estimator, scored, answer))
         if len(found) > 1 and np.array_equal(found[0], found[1]):
             break  # the seed that it takes decides nothing

@@ -208,7 +208,7 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
         for key in ("max_drop", "error_rate"):
             if getattr(gate, key) is not None:
                 errors.append(at.error("this is for the gate `champion`; bound a metric by min and max", "gates", name, key))
-    errors += _told(at, ("model",), lambda: check_model(spec.model, spec.task))
+    errors += _told(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
     columns = {*spec.keys, spec.predict_at, *outputs}
     errors += _check_expectations(
         workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"}

@@ -61,10 +61,30 @@ def problem_with(reference: str, folder: Path) -> str:
     if path.suffix != ".py":
         return ""
     try:
-        names = _top_level_names(ast.parse(path.read_text(encoding="utf-8")))
+        names = _top_level_names(tree_of(path))
     except (SyntaxError, UnicodeDecodeError) as error:
         return f"can't read {path.name}: {error}"
     return "" if name in names or not names.isdisjoint({"*", "__getattr__"}) else f"{where} has no {name!r}; {nearest(name, names)}"
+
+
+def definition_of(reference: str, folder: Path) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None:
+    """The class or function that a reference names, read and not run; None where it isn't defined in that very file."""
+    name, path = reference.partition(":")[2], _file(reference, folder)
+    if path is None or path.suffix != ".py":
+        return None
+    found = [
+        node for node in tree_of(path).body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name
+    ]
+    return found[-1] if found else None
+
+
+def tree_of(path: Path) -> ast.Module:
+    """The syntax tree of a file.
+
+    Raises:
+        SyntaxError: it isn't Python.
+    """
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _file(reference: str, folder: Path) -> Path | None:

@@ -10,6 +10,9 @@ from pydantic import ConfigDict, Field, model_validator
 from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
 from lakeloop.tasks import Answer
 
+MODEL_SOURCES = ("pipeline", "estimator", "train")
+"""The keys of `model`, of which a workflow has one."""
+
 
 class Label(Spec):
     """The column that is predicted: a column of a feature view with the spine's entity keys."""
@@ -41,18 +44,29 @@ class FeatureRef(Spec):
 
 
 class Model(Spec):
-    """A ready-made pipeline by name, or any scikit-learn-style estimator by import path (`module:Class`)."""
+    """Where the model comes from: exactly one of four.
+
+    Attributes:
+        pipeline: a ready-made pipeline by name, or `file.py` beside the definition with the same contract.
+        estimator: a scikit-learn-style class, `module:Class` or `file.py:Class`.
+        train: a function that fits, `module:function` or `file.py:function`, called as `f(frame, label, *, answer, params, seed)`.
+        params: of the pipeline, the class or the function.
+        trusted_types: types in the stored model beyond those that are trusted anyway.
+        seed: of whatever is drawn at random.
+    """
 
     pipeline: str | None = None
     estimator: str | None = None
+    train: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
     trusted_types: list[str] = Field(default_factory=list)
     seed: int = 0
 
     @model_validator(mode="after")
     def _one_of(self) -> Model:
-        if (self.pipeline is None) == (self.estimator is None):
-            raise ValueError("wanted either pipeline or estimator")
+        found = [key for key in MODEL_SOURCES if getattr(self, key) is not None]
+        if len(found) != 1:
+            raise ValueError(f"wanted one of {', '.join(MODEL_SOURCES)}, found {' and '.join(found) or 'none'}")
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
 METADATA = "lakeloop"
 _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
+_STORABLE = (
+    "(wanted scikit-learn's parts, arrays, plain values, and classes or functions at the top level of a module that can be imported)"
+)
 FINGERPRINT_TAG, READY_TAG = "lakeloop.fingerprint", "lakeloop.ready"
 
 
@@ -57,6 +61,11 @@ class ServableModel:
         )
         self.uri = uri
 
+    @property
+    def raw(self) -> Any:
+        """The object inside: a fitted estimator, or what a library of its own loaded."""
+        return self._model.get_raw_model()
+
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Its scores, see `lakeloop.tasks`: float64, in the order of the rows.
 
@@ -82,6 +91,8 @@ def log_model(
     fingerprint: str,
     datasets: Sequence[tuple[str, str, int]] = (),
     trusted_types: Sequence[str] = (),
+    own_module: str | None = None,
+    shipped: Mapping[str, str] | None = None,
 ) -> LoggedModel:
     """Log a fitted scikit-learn estimator to a run.
 
@@ -96,6 +107,8 @@ def log_model(
         fingerprint: of the model.
         datasets: (name, table URL, Delta version) of what it was trained on.
         trusted_types: types beyond those that skops trusts.
+        own_module: the module that the workflow itself names, whose types are trusted therefore.
+        shipped: source by module name of what isn't installed where the model is loaded; it travels inside the model.
 
     Raises:
         DataError: a type in the model isn't trusted, or it was stored without a signature.
@@ -108,24 +121,22 @@ def log_model(
     inputs = Schema([ColSpec(kind, column, required=False) for column, kind in kinds.items()])
     signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double")]))
     example = frame.astype({column: "float64" for column, kind in kinds.items() if kind == "double"})
-    try:
+    trusted = trusted_among(estimator, trusted_types, own_module)
+    with tempfile.TemporaryDirectory() as folder:
+        for module, source in (shipped or {}).items():
+            Path(folder, f"{module}.py").write_text(source, encoding="utf-8")
         info = mlflow.sklearn.log_model(
             estimator,
             name=name,
             serialization_format="skops",
-            skops_trusted_types=list(trusted_types),
+            skops_trusted_types=trusted,
             signature=signature,
             input_example=example,
+            code_paths=[str(path) for path in sorted(Path(folder).iterdir())] or None,
             pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in _REQUIREMENTS],
             pyfunc_predict_fn=asked_method(estimator, answer),
             metadata={METADATA: {**answer.record(), "feature_spec": dict(feature_spec), "fingerprint": fingerprint, "kinds": dict(kinds)}},
         )
-    except mlflow.MlflowException as error:
-        if "trusted" in str(error).lower():
-            raise DataError(
-                f"the model holds types that aren't trusted; list them under model.trusted_types once you have read them: {error}"
-            ) from error
-        raise
     if info.signature is None:
         raise DataError(f"the model {name} was stored without a signature")
     listed = []
@@ -138,6 +149,31 @@ def log_model(
     if listed:
         run.client.log_inputs(run.run_id, listed)
     return LoggedModel(info.model_uri, info.model_id, run.run_id)
+
+
+def trusted_among(estimator: Any, trusted_types: Sequence[str], own_module: str | None = None) -> list[str]:
+    """The trusted types for storing a model: those listed, and the types in it that the workflow's own module defines.
+
+    Raises:
+        DataError: the model holds other types, or can't be stored without pickle at all.
+    """
+    import skops.io
+
+    try:
+        found = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
+    except Exception as error:  # skops has no error of its own for what it can't store
+        raise DataError(f"the model can't be stored without pickle: {type(error).__name__}: {error} {_STORABLE}") from error
+    nowhere = [name for name in found if "<" in name or name.startswith("__main__.")]
+    if nowhere:
+        raise DataError(f"the model can't be stored without pickle: {', '.join(nowhere)} {_STORABLE}")
+    own = [name for name in found if own_module and name.startswith(f"{own_module}.")]
+    unknown = sorted(set(found) - set(own) - set(trusted_types))
+    if unknown:
+        raise DataError(
+            "the model holds types that aren't trusted; read their code, then list them in the workflow file: "
+            f"model: {{trusted_types: [{', '.join(unknown)}]}}"
+        )
+    return [*trusted_types, *own]
 
 
 def register(run: RunHandle, logged: LoggedModel, name: str, *, tags: Mapping[str, str], fingerprint: str) -> str:

@@ -1,7 +1,8 @@
 """Ready-made pipelines: one short file each, which a user may copy and own.
 
 Such a file says in its docstring when to use it, and holds `TASKS` (what it can do), `estimator(kinds, answer, params, seed)` (an unfitted
-scikit-learn estimator) and `search_space(task)` (what a search tries unless the workflow says otherwise).
+scikit-learn estimator) and `search_space(task)` (what a search tries unless the workflow says otherwise). A file beside a definition with
+these three is a pipeline too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.frames import Kind
-from lakeloop.python_code import load, problem_with
+from lakeloop.model_code import ModelCode, check_code, import_file, model_code, reference_of
 from lakeloop.spec import Task
 from lakeloop.tasks import Answer
 from lakeloop.workflow_spec import Model
@@ -28,6 +29,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
 )
 """What may stand in a stored model beside the types that skops trusts: what scikit-learn's own gradient boosting is made of. A partial
 is only as trusted as the function in it, which has to be trusted too."""
+_HERE = Path()
 
 
 def names() -> list[str]:
@@ -35,53 +37,71 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
-def pipeline(name: str, task: Task) -> ModuleType:
-    """The module of a ready-made pipeline.
+def pipeline(name: str, task: Task, folder: Path = _HERE) -> ModuleType:
+    """The module of a ready-made pipeline, or of a file beside the definition.
+
+    Args:
+        name: of the pipeline, or `file.py`.
+        task: what it has to be made for.
+        folder: of the definition.
 
     Raises:
         SpecError: there is none of that name, or it isn't made for the task; with the nearest that is.
+        DataError: the file can't be imported.
     """
+    if name.endswith(".py"):
+        check_code(Model(pipeline=name), task, folder)
+        return import_file(folder / name)
     if name not in names():
-        raise SpecError(f"no pipeline {name!r}; {nearest(name, names())}", key="pipeline")
+        raise SpecError(f"no pipeline {name!r}; {nearest(name, names())}; one of your own is file.py", key="pipeline")
     module = importlib.import_module(f"lakeloop.pipelines.{name}")
     if task not in module.TASKS:
         raise SpecError(f"the pipeline {name} is for {', '.join(module.TASKS)}, not for {task}", key="pipeline")
     return module
 
 
-def check_model(model: Model, task: Task) -> None:
-    """Check what can be checked of a model without fitting it: its pipeline or import path exists.
+def check_model(model: Model, task: Task, folder: Path = _HERE) -> None:
+    """Check what can be checked of a model without importing or fitting it: that its code is there and keeps its contract.
+
+    Args:
+        model: as the workflow says.
+        task: what it has to be made for.
+        folder: of the definition.
 
     Raises:
         SpecError: with the nearest match.
     """
-    if model.pipeline is not None:
+    if model.pipeline is not None and not model.pipeline.endswith(".py"):
         pipeline(model.pipeline, task)
         return
-    problem = problem_with(str(model.estimator), Path())
-    if problem:
-        raise SpecError(f"wanted module:Class of an installed module: {problem}", key="estimator")
+    check_code(model, task, folder)
 
 
-def build_estimator(model: Model, kinds: Mapping[str, Kind], answer: Answer) -> Any:
+def build_estimator(model: Model, kinds: Mapping[str, Kind], answer: Answer, folder: Path = _HERE, *, code: ModelCode | None = None) -> Any:
     """An unfitted scikit-learn estimator that takes a frame as `feature_frame` makes it.
 
     Args:
         model: pipeline or estimator, parameters, seed.
         kinds: the features and what they are, in order.
         answer: what it has to answer.
+        folder: of the definition.
+        code: the user's own code, where it is imported already.
 
     Raises:
-        SpecError: an unknown pipeline, class or parameter.
+        SpecError: an unknown pipeline, class or parameter; or a model that is a function, of which there is no estimator.
+        DataError: the user's code can't be imported.
     """
-    check_model(model, answer.task)
+    check_model(model, answer.task, folder)
+    key, reference = reference_of(model)
     if model.pipeline is not None:
-        return pipeline(model.pipeline, answer.task).estimator(kinds, answer, dict(model.params), model.seed)
+        return pipeline(reference, answer.task, folder).estimator(kinds, answer, dict(model.params), model.seed)
+    if model.estimator is None:
+        raise SpecError(f"{reference} is fitted by itself: there is no estimator to build", key=f"model.{key}")
     from sklearn.pipeline import make_pipeline
 
     from lakeloop.pipelines.linear import preprocessing
 
-    cls = load(str(model.estimator), Path())
+    cls = (code or model_code(model, folder)).value  # type: ignore[union-attr]
     if not (hasattr(cls, "fit") and hasattr(cls, "predict")):
         raise SpecError(f"{model.estimator} has no fit and predict: wanted a scikit-learn-style estimator", key="model.estimator")
     return make_pipeline(preprocessing(kinds), make(cls, {}, dict(model.params), model.seed))

@@ -15,6 +15,7 @@ import dagster as dg
 from lakeloop.decisions import ERROR_RATE
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
+from lakeloop.model_code import reference_of
 from lakeloop.personal import personal_columns
 from lakeloop.workflow_spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
@@ -236,7 +237,7 @@ def _question(
         known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
     )
     some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
-    refits = seed_refits(spec.model, kinds, spec.answer, fit_frame, fit_y, test_frame.iloc[some])
+    refits = seed_refits(spec.model, kinds, spec.answer, fit_frame, fit_y, test_frame.iloc[some], folder=located.folder)
     sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
     return Question(
         answer=spec.answer,
@@ -343,7 +344,7 @@ def _facts(located: Located[WorkflowSpec], training: PartitionState, model: Part
         "rows fitted": model.rows,
         "windows": {name: f"{start[:16]} to {end[:16]}" for name, (start, end) in training.value["windows"].items()},
         "features": list(model.value["features"]),
-        "model": {"pipeline": spec.model.pipeline or spec.model.estimator, "seed": spec.model.seed, **spec.model.params},
+        "model": {**dict([reference_of(spec.model)]), "seed": spec.model.seed, **spec.model.params},
         "read from": dict(training.value["inputs"]),
     }
 
@@ -400,7 +401,7 @@ def _subject(
         inputs=training.value["inputs"],
         training_set=training.version,
         features={name: described.get(name, "") for name in model.value["features"]},
-        pipeline=f"{spec.model.pipeline or spec.model.estimator}{f' ({params})' if params else ''}",
+        pipeline=f"{reference_of(spec.model)[1]}{f' ({params})' if params else ''}",
         cluster=spec.evaluation.cluster,
         gates=gates,
         champion=champion,

@@ -10,8 +10,8 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
+from lakeloop.model_code import model_code, model_source, reference_of
 from lakeloop.personal import personal_columns
-from lakeloop.python_code import source_of
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names
@@ -39,11 +39,9 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     if WHOLE not in states.get(key, {}):
         raise NotPublished(f"{key} has no published version; materialise {key} first")
     spec = located.spec
-    return fingerprint("model", CODE_VERSION, states[key][WHOLE].fingerprint, spec.model, spec.task, _code(located))
-
-
-def _code(located: Located[WorkflowSpec]) -> str:
-    return source_of(located.spec.model.estimator, located.folder) if located.spec.model.estimator else ""
+    return fingerprint(
+        "model", CODE_VERSION, states[key][WHOLE].fingerprint, spec.model, spec.task, model_source(spec.model, located.folder)
+    )
 
 
 def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
@@ -54,8 +52,9 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
         DataError: the training window has no rows, or one class only.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
+    from lakeloop.fitting import fit_model
     from lakeloop.frames import feature_frame, feature_kinds
-    from lakeloop.pipelines import TRUSTED_TYPES, build_estimator
+    from lakeloop.pipelines import TRUSTED_TYPES
     from resources.model_format import log_model, register
     from resources.registry import Registry
 
@@ -80,15 +79,15 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     frame, label = feature_frame(table, names), table[LABEL].to_numpy()
     if spec.answer.kind.label == "binary" and len(set(label.tolist())) < 2:
         raise DataError(f"{training_key}: the training window has one class only ({label[0]:g}); wanted both")
-    estimator = build_estimator(spec.model, kinds, spec.answer)
+    code = model_code(spec.model, located.folder)
     personal = personal_columns(platform.project, "training_sets", located)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         started = time.perf_counter()
         with run.autolog():
-            estimator.fit(frame, label)
+            estimator = fit_model(spec.model, kinds, spec.answer, frame, label, folder=located.folder, code=code)
         seconds = time.perf_counter() - started
         crash_point("model.fitted")
-        run.log_params({"pipeline": spec.model.pipeline or spec.model.estimator, "features": len(names), **_flat(spec.model.params)})
+        run.log_params({**dict([reference_of(spec.model)]), "features": len(names), **_flat(spec.model.params)})
         run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(table.num_rows)})
         logged = log_model(
             run,
@@ -107,6 +106,8 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
                 for path, version in {str(training_key): training.version, **training.value["inputs"]}.items()
             ],
             trusted_types=[*TRUSTED_TYPES, *spec.model.trusted_types],
+            own_module=code.module if code else None,
+            shipped=code.shipped if code else {},
         )
         crash_point("model.logged")
         tags = {"lakeloop.domain": located.domain, "lakeloop.workflow": spec.name, "training_set_version": str(training.version)}
