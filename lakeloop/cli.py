@@ -1,4 +1,4 @@
-"""The `lakeloop` command line: `check` definitions, `plan` what is stale, bring everything `up`, ask for column `lineage`.
+"""The `lakeloop` command line: `check`, `plan`, `up`, `lineage`, `copy-pipeline`.
 
 The one module of this package that may import everything.
 """
@@ -26,7 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     asking.add_argument("--downstream", action="store_true", help="what comes from the column, instead of what it comes from")
     asking.add_argument("--json", action="store_true", help="for machines")
     asking.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: platform_assets/defs)")
+    copying = commands.add_parser("copy-pipeline", help="copy a ready-made pipeline beside a workflow's definition, to be changed there")
+    copying.add_argument("pipeline", help="such as gradient_boosting")
+    copying.add_argument("workflow", help="<domain>/<name>")
+    copying.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: platform_assets/defs)")
     options = parser.parse_args(arguments)
+    if options.command == "copy-pipeline":
+        return copy_pipeline(options.pipeline, options.workflow, options.defs)
     if options.command == "lineage":
         return lineage(options.column, downstream=options.downstream, as_json=options.json, defs=options.defs)
     if options.command == "check":
@@ -92,6 +98,22 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
         print(json.dumps([as_record(found, ref, downstream=downstream) for ref in refs], indent=2))
     else:
         print("\n\n".join(render(found, ref, downstream=downstream) for ref in refs))
+    return 0
+
+
+def copy_pipeline(name: str, workflow: str, defs: Path | None = None) -> int:
+    """Copy a ready-made pipeline into a workflow's folder, and say which line uses it."""
+    from lakeloop import copy_pipeline as copying
+    from lakeloop.errors import LakeloopError
+    from platform_assets.loading import DEFS
+
+    folder = (defs or DEFS).resolve() / workflow
+    try:
+        target = copying.copy_pipeline(name, folder)
+    except LakeloopError as error:
+        print(f"lakeloop: {error}", file=sys.stderr)
+        return 1
+    print(f"{target} is yours now. To use it, write in {folder / 'defs.yaml'}:\n\n  model: {{pipeline: {target.name}}}\n")
     return 0
 
 

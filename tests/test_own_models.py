@@ -135,3 +135,21 @@ def test_what_can_only_be_pickled_is_refused_with_what_was_wanted() -> None:
 
     with pytest.raises(DataError, match="can't be stored without pickle: tests.test_own_models.<lambda> .wanted scikit-learn's parts"):
         trusted_among(FunctionTransformer(lambda frame: frame), [])
+
+
+def test_a_copied_pipeline_is_what_its_workflow_then_uses(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    from lakeloop.cli import main
+
+    folder = shop.defs / "shop" / "returns"
+    command = ["copy-pipeline", "linear", "shop/returns", "--defs", str(shop.defs)]
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(command) == 0
+    assert "model: {pipeline: linear.py}" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.name != "linear.py"} == before
+    assert main(command) == 1 and "is there already; nothing was written" in capsys.readouterr().err
+    assert main([*command[:2], "shop/return", *command[3:]]) == 1 and "did you mean 'shop/returns'?" in capsys.readouterr().err
+    assert main([command[0], "liner", *command[2:]]) == 1 and "did you mean 'linear'?" in capsys.readouterr().err
+
+    with_model(shop, "{pipeline: linear.py, params: {C: 0.5}}")
+    assert shop.materialize("raw", "validated", "features", "training_sets", "models", "evaluations").success
+    assert load_model(version_of(shop), shop.uri).raw[-1].C == 0.5
