@@ -1,0 +1,619 @@
+"""A forecasting workflow drafted from a table of series: views of the newest values, of the season and of the calendar; spine; workflow.
+
+A row of the spine is a series, the moment it is asked at (an origin), and how many steps ahead. All the rest is the platform's own: features are
+joined as they were known at the origin, the label is the value at the target time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lakeloop.draft_sql import sql_name
+from lakeloop.draft_workflow import WorkflowDraft
+from lakeloop.errors import DataError, nearest
+from lakeloop.label_profile import moments_of
+from lakeloop.spec import Column, TableSpec, render_duration
+from lakeloop.steps import SEASONS, Step, guess_step
+from lakeloop.yaml_text import comment, described, line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PIPELINE = "forecasting"
+TARGET, AHEAD, PHASE, ORIGIN = "target_at", "steps_ahead", "season_phase", "predict_at"
+NAIVE = "value_a_season_ago"
+MOST_ROWS = 300_000
+"""Rows of the spine; beyond it not every row of the table is an origin: neighbouring origins say nearly the same."""
+TEST_SHARE = 0.2
+SEASONS_BACK = 4
+"""How many seasons the longer averages reach back."""
+LEAST_STEPS = 20
+MOST_GROUPS = 50
+"""Series that a model may tell apart by name."""
+SWINGS = 4.0
+"""From here on, highest over lowest level, values that are never negative are taken to swing in proportion to their level."""
+
+
+def draft_forecast(
+    table: TableSpec,
+    rows: pa.Table,
+    *,
+    domain: str,
+    table_domain: str,
+    name: str,
+    label: str,
+    horizon: int | None,
+    time: str | None = None,
+    series: Sequence[str] | None = None,
+    season: int | None = None,
+    every: str | None = None,
+    origin_every: str | None = None,
+    pipeline: str | None = None,
+) -> WorkflowDraft:
+    """Draft a workflow.
+
+    Args:
+        table: the table that holds a row per series and time.
+        rows: its rows, in declared types.
+        domain: of the workflow and its views.
+        table_domain: of the table.
+        name: of the workflow.
+        label: the column to forecast.
+        horizon: how many steps ahead at most; a season unless given.
+        time: the column of the time; the table's event time unless given.
+        series: the columns that name a series; the table's keys without the time unless given. None at all where there is one series.
+        season: steps after which a series is alike again; by the step unless given, 1 for none.
+        every: the step, such as 1d; the most frequent one in the data unless given.
+        origin_every: how often it is asked; at every row unless given.
+        pipeline: instead of `forecasting`.
+
+    Raises:
+        DataError: a column isn't there or doesn't fit, rows share series and time, the step isn't regular, or the history is too short.
+    """
+    history = _history(table, rows, label, time, series, every, season, horizon)
+    plan = _Plan(table, f"{table_domain}.{table.name}", name, label, history, _stride(history, origin_every), pipeline or PIPELINE)
+    files = {
+        f"{name}_recent/view.sql": plan.recent_sql(),
+        f"{name}_recent/defs.yaml": plan.recent_yaml(),
+        f"{name}_season/view.sql": plan.season_sql(),
+        f"{name}_season/defs.yaml": plan.season_yaml(),
+        f"{name}_calendar/view.sql": plan.calendar_sql(),
+        f"{name}_calendar/defs.yaml": plan.calendar_yaml(),
+        f"{name}_outcomes/view.sql": plan.outcomes_sql(),
+        f"{name}_outcomes/defs.yaml": plan.outcomes_yaml(),
+        f"{name}/spine.sql": plan.spine_sql(),
+        f"{name}/defs.yaml": plan.workflow_yaml(),
+    }
+    return WorkflowDraft(files, [plan.told(), *history.notes])
+
+
+@dataclass(frozen=True)
+class _History:
+    """What was found of the series.
+
+    Attributes:
+        time: the column of the time.
+        series: the columns that name a series.
+        every: the step.
+        season: in steps.
+        horizon: in steps.
+        moments: per row with a value, in no order.
+        codes: the series of each of them.
+        values: the value of each of them.
+        notes: what to tell of gaps and short series.
+    """
+
+    time: str
+    series: tuple[str, ...]
+    every: Step
+    season: int
+    horizon: int
+    moments: np.ndarray
+    codes: np.ndarray
+    values: np.ndarray
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def steps(self) -> np.ndarray:
+        return self.every.numbers(self.moments)
+
+
+def _history(
+    table: TableSpec,
+    rows: pa.Table,
+    label: str,
+    time: str | None,
+    series: Sequence[str] | None,
+    every: str | None,
+    season: int | None,
+    horizon: int | None,
+) -> _History:
+    """Check the columns, then the rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    when = time or table.event_time
+    if when is None:
+        raise DataError(f"time: {table.name} has no event time; a forecast needs one, name its column with --time")
+    if when not in table.columns:
+        raise DataError(f"time: no column {when!r}; {nearest(when, table.columns)}")
+    if table.columns[when].type not in ("date", "timestamp"):
+        raise DataError(f"time: wanted a timestamp or date, {when} is a {table.columns[when].type}")
+    if label not in table.columns:
+        raise DataError(f"label: no column {label!r}; {nearest(label, table.columns)}")
+    if table.columns[label].type not in ("integer", "double"):
+        raise DataError(f"label: wanted a number to forecast, {label} is a {table.columns[label].type}")
+    by = list(series) if series is not None else [key for key in table.keys if key != when and "_row" not in (table.columns[key].source or [])]
+    for column in by:
+        if column not in table.columns:
+            raise DataError(f"series: no column {column!r}; {nearest(column, table.columns)}")
+        if column in (when, label):
+            raise DataError(f"series: {column} is what is forecast, or when; wanted the columns that tell series apart")
+        if table.columns[column].type == "double":
+            raise DataError(f"series: {column} is a double; wanted a text or an integer, which are equal or not")
+    if horizon is not None and horizon < 1:
+        raise DataError(f"horizon: wanted a number of steps from 1 on, found {horizon}")
+    if season is not None and season < 1:
+        raise DataError(f"season: wanted a number of steps from 1 on (1 for no season), found {season}")
+
+    rows = rows.filter(pc.and_(pc.is_valid(rows[label]), pc.is_valid(rows[when])))
+    moments = moments_of(rows, when)
+    values = np.asarray(rows[label].cast(pa.float64()).to_numpy(zero_copy_only=False))
+    codes = np.zeros(len(rows), np.int64)
+    for column in by:
+        found = rows[column].combine_chunks().dictionary_encode()
+        codes = codes * (len(found.dictionary) + 1) + np.asarray(pc.fill_null(found.indices, len(found.dictionary))).astype(np.int64)
+    codes = np.unique(codes, return_inverse=True)[1]
+    try:
+        step = Step.parse(every) if every is not None else guess_step(moments)
+    except ValueError as error:
+        raise DataError(f"every: {error}") from error
+    named = f"({', '.join([*by, when])})"
+    _refuse_duplicates(codes, step.numbers(moments), moments, named, by, step)
+    _refuse_irregular(codes, moments, step, when)
+    notes: list[str] = []
+    chosen = season if season is not None else SEASONS.get(str(step), 1)
+    history = int(np.ptp(step.numbers(moments))) + 1 if len(moments) else 0
+    ahead = horizon if horizon is not None else max(chosen, 1)
+    if history < LEAST_STEPS + ahead:
+        raise DataError(
+            f"{table.name} has {history} steps of {step} with a value of {label}; wanted {LEAST_STEPS + ahead} at least to forecast {ahead} ahead"
+        )
+    if season is None and 2 * chosen + ahead > history:
+        notes.append(f"no season: the history of {history} steps is shorter than two seasons of {chosen}; --season says another")
+        chosen = 1
+    if 2 * chosen + ahead > history:
+        raise DataError(
+            f"season: two seasons of {chosen} steps and {ahead} ahead are longer than the history of {history} steps of {step}; "
+            f"at most {(history - ahead) // 2} would do, 1 is for none"
+        )
+    found_history = _History(when, tuple(by), step, chosen, ahead, moments, codes, values, notes)
+    notes += _gaps(found_history) + _short(found_history)
+    return found_history
+
+
+def _refuse_duplicates(codes: np.ndarray, numbers: np.ndarray, moments: np.ndarray, named: str, by: Sequence[str], step: Step) -> None:
+    """Rows of one series and one time can't be told apart."""
+    pairs, counts = np.unique(np.stack([codes, numbers]), axis=1, return_counts=True)
+    if len(counts) and counts.max() > 1:
+        code, number = pairs[:, int(counts.argmax())]
+        example = str(moments[(codes == code) & (numbers == number)][0])[:16].replace("T", " ")
+        same = len(np.unique(np.stack([codes, moments.astype(np.int64)]), axis=1)[0]) < len(codes)
+        doubled = int(counts[counts > 1].sum())
+        why = (
+            f"name the columns that tell series apart with --series (now: {', '.join(by) or 'none'}), or sum them up in a view first"
+            if same
+            else f"their steps are shorter than {step}: name the step with --every, or sum them up in a view first"
+        )
+        raise DataError(
+            f"series: {doubled:,} of {len(codes):,} rows share {named} by steps of {step} with another ({int(counts.max())} of {example}); {why}"
+        )
+
+
+def _refuse_irregular(codes: np.ndarray, moments: np.ndarray, step: Step, when: str) -> None:
+    """Times must lie whole steps apart, or no row would be the target of another."""
+    if step.unit == "mo":
+        offsets = (moments - moments.astype("datetime64[M]").astype("datetime64[us]")).astype(np.int64)
+    else:
+        offsets = moments.astype(np.int64) % (int(step.seconds or 1) * 1_000_000)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    off = 0
+    for part in np.split(offsets[order], starts[1:]):
+        _, counts = np.unique(part, return_counts=True)
+        off += len(part) - int(counts.max(initial=0))
+    if off:
+        raise DataError(
+            f"every: {off:,} of {len(moments):,} rows don't lie whole steps of {step} from the others of their series, by {when}; "
+            f"name the step with --every, or bring the times to a grid in a view first"
+        )
+
+
+def _gaps(history: _History) -> list[str]:
+    missing = gappy = 0
+    for code in range(int(history.codes.max()) + 1):
+        steps = history.steps[history.codes == code]
+        lost = int(np.ptp(steps)) + 1 - len(steps)
+        missing, gappy = missing + lost, gappy + bool(lost)
+    if not missing:
+        return []
+    many = int(history.codes.max()) + 1
+    return [
+        f"{missing:,} steps of {history.every} are missing in {gappy} of {many} series: averages are over the values that are there, "
+        "a missing target is never trained on or judged by"
+    ]
+
+
+def _short(history: _History) -> list[str]:
+    counts = np.bincount(history.codes)
+    wanted = 2 * history.season + history.horizon
+    short = int((counts < wanted).sum())
+    if not short:
+        return []
+    return [
+        f"{short} of {len(counts)} series have fewer than {wanted} values (two seasons and the horizon): the model knows them by what others do"
+    ]
+
+
+def _stride(history: _History, asked: str | None) -> int:
+    """Every how many steps it is asked."""
+    if asked is not None:
+        try:
+            step = Step.parse(asked)
+        except ValueError as error:
+            raise DataError(f"origin_every: {error}") from error
+        if history.every.seconds and step.seconds and step.seconds % history.every.seconds == 0:
+            return step.seconds // history.every.seconds
+        if step.unit == history.every.unit == "mo" and step.count % history.every.count == 0:
+            return step.count // history.every.count
+        raise DataError(f"origin_every: wanted a multiple of the step of {history.every}, found {asked}")
+    return max(math.ceil(len(history.moments) * history.horizon / MOST_ROWS), 1)
+
+
+class _Plan:
+    """What the files have in common, decided once."""
+
+    def __init__(self, table: TableSpec, source: str, name: str, label: str, history: _History, stride: int, pipeline: str) -> None:
+        self.table, self.source, self.name, self.label = table, source, name, label
+        self.h, self.stride, self.pipeline = history, stride, pipeline
+        self.delay = table.known_delay
+        self.series = [sql_name(column) for column in history.series] or ["series"]
+        # Averages want some steps where there is no season.
+        self.window = history.season if history.season > 1 else 7
+        self.time = f"{history.time}_at" if table.columns[history.time].type == "date" else history.time
+        self.value = sql_name(label)
+
+    # SQL
+
+    def _moment(self) -> str:
+        plain = sql_name(self.h.time)
+        return f"CAST({plain} AS TIMESTAMP)" if self.table.columns[self.h.time].type == "date" else plain
+
+    def _named(self) -> list[str]:
+        """The columns that name a series; a constant where there is one series."""
+        return [sql_name(column) for column in self.h.series] or [f"'{self.table.name}' AS series"]
+
+    def _steps(self, indent: str, *extra: str) -> list[str]:
+        """The rows with a value, and the number of their step."""
+        moment = self._moment()
+        selected = [
+            *self._named(),
+            moment if moment == sql_name(self.time) else f"{moment} AS {sql_name(self.time)}",
+            f"CAST({self.value} AS DOUBLE) AS value",
+            f"{self.h.every.number_sql(moment)} AS step",
+            *extra,
+        ]
+        inner = [f"{indent}    {text}{',' if index < len(selected) - 1 else ''}" for index, text in enumerate(selected)]
+        return [
+            f"{indent}SELECT",
+            *inner,
+            f"{indent}FROM {self.source}",
+            f"{indent}WHERE {self.value} IS NOT NULL AND {sql_name(self.h.time)} IS NOT NULL",
+        ]
+
+    def recent_sql(self) -> str:
+        short, long = self.window, self.window * SEASONS_BACK
+        by = ", ".join(self.series)
+        names = self._recent_columns()
+        groups = [f"    {key} AS {name}," for key, name in self._groups()]
+        return "\n".join(
+            [
+                "-- The newest values of a series. Windows count steps, so that a missing row shifts nothing: it is left out of the averages.",
+                "SELECT",
+                *[f"    {column}," for column in self.series],
+                f"    {sql_name(self.time)},",
+                *groups,
+                f"    value AS {names[0]},",
+                f"    max(value) OVER before AS {names[1]},",
+                f"    avg(value) OVER short AS {names[2]},",
+                f"    avg(value) OVER long AS {names[3]},",
+                f"    stddev_samp(value) OVER long AS {names[4]},",
+                f"    avg(value) OVER short - avg(value) OVER earlier AS {names[5]}",
+                "FROM (",
+                *self._steps("    "),
+                ")",
+                "WINDOW",
+                f"    before AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN 1 PRECEDING AND 1 PRECEDING),",
+                f"    short AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {short - 1} PRECEDING AND CURRENT ROW),",
+                f"    earlier AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {2 * short - 1} PRECEDING AND {short} PRECEDING),",
+                f"    long AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {long - 1} PRECEDING AND CURRENT ROW)",
+            ]
+        ) + "\n"
+
+    def season_sql(self) -> str:
+        by = ", ".join([*self.series, PHASE])
+        what = "the same place in the season" if self.h.season > 1 else "the steps before (there is no season)"
+        return "\n".join(
+            [
+                f"-- The values of a series at {what}, the newest and those before it: looked up at the place in the season of the time that",
+                "-- is forecast, as known when it is asked, the newest is the seasonal naive forecast.",
+                "SELECT",
+                *[f"    {column}," for column in self.series],
+                f"    {PHASE},",
+                f"    {sql_name(self.time)},",
+                f"    value AS {NAIVE},",
+                f"    avg(value) OVER seasons AS mean_of_{SEASONS_BACK}_seasons,",
+                "    max(value) OVER before AS value_two_seasons_ago",
+                "FROM (",
+                f"    SELECT *, step % {self.h.season} AS {PHASE}",
+                "    FROM (",
+                *self._steps("        "),
+                "    )",
+                ")",
+                "WINDOW",
+                f"    seasons AS (PARTITION BY {by} ORDER BY step ROWS BETWEEN {SEASONS_BACK - 1} PRECEDING AND CURRENT ROW),",
+                f"    before AS (PARTITION BY {by} ORDER BY step ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING)",
+            ]
+        ) + "\n"
+
+    def _questions(self, indent: str) -> list[str]:
+        return [f"{indent}CROSS JOIN (SELECT explode(sequence(1, {self.h.horizon})) AS {AHEAD})"]
+
+    def calendar_sql(self) -> str:
+        ahead = self.h.every.ahead_sql(self._moment(), AHEAD)
+        columns = [f"{AHEAD} AS steps", *[f"{sql} AS {name}" for name, sql, _ in self._calendar()]]
+        return "\n".join(
+            [
+                "-- What is known of a time beforehand: how far ahead it is, and the calendar. Holidays and plans belong here, too.",
+                "SELECT DISTINCT",
+                f"    {TARGET},",
+                f"    {AHEAD},",
+                *[f"    {text}{',' if index < len(columns) - 1 else ''}" for index, text in enumerate(columns)],
+                "FROM (",
+                f"    SELECT {ahead} AS {TARGET}, {AHEAD}",
+                f"    FROM {self.source}",
+                *self._questions("    "),
+                f"    WHERE {self.value} IS NOT NULL AND {sql_name(self.h.time)} IS NOT NULL",
+                ")",
+            ]
+        ) + "\n"
+
+    def outcomes_sql(self) -> str:
+        return "\n".join(
+            [
+                "SELECT",
+                *[f"    {text}," for text in self._named()],
+                f"    {self._moment()} AS {TARGET},",
+                f"    CAST({self.value} AS DOUBLE) AS {self.value}",
+                f"FROM {self.source}",
+                f"WHERE {self.value} IS NOT NULL",
+            ]
+        ) + "\n"
+
+    def spine_sql(self) -> str:
+        moment, every = self._moment(), self.h.every
+        asked = moment
+        seconds = int(self.delay.total_seconds())
+        if seconds:
+            asked = f"{moment} + INTERVAL {seconds} SECOND"
+        number = every.number_sql(moment)
+        when = f"at every row of {self.source}" if self.stride == 1 else f"at every {self.stride}th step of {self.source}"
+        remarks = [
+            f"-- Who is asked about, and when: every series {when}"
+            + (f", as soon as it is known ({render_duration(self.delay)} later)" if seconds else "")
+            + f", for each of the next {self.h.horizon} steps.",
+            "-- The newest rows ask about times that have no value yet: they are predicted.",
+        ]
+        where = [f"WHERE {self.value} IS NOT NULL AND {sql_name(self.h.time)} IS NOT NULL"]
+        if self.stride > 1:
+            newest = int(self.h.steps.max()) % self.stride
+            where = [f"{where[0]} AND {_in_brackets(number)} % {self.stride} = {newest}"]
+        return "\n".join(
+            [
+                *remarks,
+                "SELECT",
+                *[f"    {text}," for text in self._named()],
+                f"    {every.ahead_sql(moment, AHEAD)} AS {TARGET},",
+                f"    {AHEAD},",
+                f"    ({number} + {AHEAD}) % {self.h.season} AS {PHASE},",
+                f"    {asked if asked != ORIGIN else moment} AS {ORIGIN}",
+                f"FROM {self.source}",
+                *self._questions(""),
+                *where,
+            ]
+        ) + "\n"
+
+    # YAML
+
+    def _recent_columns(self) -> list[str]:
+        short, long = self.window, self.window * SEASONS_BACK
+        return ["last_value", "value_before", f"mean_{short}", f"mean_{long}", f"deviation_{long}", f"change_{short}"]
+
+    def _groups(self) -> list[tuple[str, str]]:
+        """What names a series may be an input, too, where the names are few: (SQL, name)."""
+        if not self.h.series or not 1 < int(self.h.codes.max()) + 1 <= MOST_GROUPS:
+            return []
+        return [
+            (sql_name(c), f"{c}_name")
+            for c in self.h.series
+            if self.table.columns[c].type == "string" and not self.table.columns[c].personal
+        ]
+
+    def _double(self, text: str) -> dict[str, Any]:
+        return described(Column(type="double", unit=self.table.columns[self.label].unit, description=text).model_dump())
+
+    def _view(self, name: str, description: str, keys: Sequence[str], lookback: int | None, columns: Sequence[str]) -> str:
+        lines = [
+            "type: platform_assets.components.FeatureView",
+            "attributes:",
+            line(1, "name", name),
+            line(1, "description", description),
+            line(1, "sql", "view.sql"),
+            line(1, "keys", list(keys)),
+        ]
+        if lookback is not None:
+            lines.append(line(1, "event_time", self.time if lookback else TARGET))
+            why = f"as {self.table.name} says" if self.delay else "a value is known at its own time; say here if it comes later"
+            lines.append(line(1, "delay", render_duration(self.delay), why))
+            if lookback:
+                lines.append(line(1, "lookback", render_duration(self.h.every.at_most(lookback))))
+        return "\n".join([*lines, "  columns:", *columns]) + "\n"
+
+    def recent_yaml(self) -> str:
+        last, before, short, long, deviation, change = self._recent_columns()
+        s, n = self.window, self.window * SEASONS_BACK
+        told = {
+            last: f"{self.label} at the newest step that is known.",
+            before: "One step before.",
+            short: f"Mean of the newest {s} steps.",
+            long: f"Mean of the newest {n} steps.",
+            deviation: f"Standard deviation of the newest {n} steps.",
+            change: f"Mean of the newest {s} steps less that of the {s} before.",
+        }
+        columns = [line(2, name, {"type": "string", "description": "Which series."}) for _, name in self._groups()]
+        columns += [line(2, name, self._double(text)) for name, text in told.items()]
+        return self._view(f"{self.name}_recent", f"The newest values of {self.label}, for {self.name}.", self._keys(), 2 * n, columns)
+
+    def season_yaml(self) -> str:
+        again = f"{self.h.season} steps" if self.h.season > 1 else "one step"
+        told = {
+            NAIVE: f"{self.label} at the newest step that is whole seasons ({again}) before the target: the seasonal naive forecast.",
+            f"mean_of_{SEASONS_BACK}_seasons": f"Mean of the newest {SEASONS_BACK} of those.",
+            "value_two_seasons_ago": "The one before the newest.",
+        }
+        columns = [line(2, name, self._double(text)) for name, text in told.items()]
+        return self._view(
+            f"{self.name}_season",
+            f"{self.label} at the same place in the season, for {self.name}.",
+            [*self._keys(), PHASE],
+            self.h.season * SEASONS_BACK,
+            columns,
+        )
+
+    def calendar_yaml(self) -> str:
+        columns = [line(2, "steps", {"type": "integer", "description": "How many steps ahead."})]
+        columns += [line(2, name, {"type": "string", "description": text}) for name, _, text in self._calendar()]
+        return self._view(
+            f"{self.name}_calendar",
+            f"What is known beforehand of a time that is forecast, for {self.name}.",
+            [TARGET, AHEAD],
+            None,
+            columns,
+        )
+
+    def outcomes_yaml(self) -> str:
+        text = self.table.columns[self.label].description or f"{self.label}."
+        column = Column(type="double", unit=self.table.columns[self.label].unit, nullable=False, description=text)
+        columns = [line(2, self.label, described(column.model_dump()))]
+        return self._view(f"{self.name}_outcomes", f"The label of {self.name}: {self.label} at a time.", [*self._keys(), TARGET], 0, columns)
+
+    def workflow_yaml(self) -> str:
+        h = self.h
+        split, split_why = self._split()
+        spread = float(np.std(h.values))
+        allowed = float(f"{0.01 * spread:.2g}") or 1e-9
+        ahead = f"the next {h.horizon} steps of {h.every}" if h.horizon > 1 else f"the next step of {h.every}"
+        by = f", by {' and '.join(h.series)}" if h.series else ""
+        model: dict[str, Any] = {"pipeline": self.pipeline}
+        model_why = ""
+        if self.pipeline == PIPELINE and self._swings():
+            model["params"] = {"log": True}
+            model_why = "ratios, not differences: never negative, and higher values swing more"
+        lines = [
+            comment(0, f"Drafted from {self.source}, label {self.label}: {self.told()}."),
+            "type: platform_assets.components.MLWorkflow",
+            "attributes:",
+            line(1, "name", self.name),
+            line(1, "description", f"What will {' '.join(self.label.split('_'))} be in {ahead}{by}?"),
+            line(1, "task", "forecasting"),
+            line(1, "spine", "spine.sql"),
+            line(1, "keys", [*self._keys(), TARGET, AHEAD, PHASE]),
+            line(1, "label", {"view": f"{self.name}_outcomes", "column": self.label}),
+            line(
+                1,
+                "forecast",
+                {"series": self._keys(), "target": TARGET, "ahead": AHEAD, "horizon": h.horizon, "every": str(h.every), "naive": NAIVE},
+            ),
+            "  features:",
+            *[line(2, f"{self.name}_{view}", "*") for view in ("calendar", "recent", "season")],
+            line(1, "model", model, model_why),
+            line(1, "split", split, split_why),
+            line(1, "evaluation", {"primary": "mae", "cluster": TARGET}, "forecasts of one time share what happens then"),
+            "  gates:",
+            line(2, "mase", {"max": 1.0}, "1 is the seasonal naive forecast: lower it to what the model must be worth"),
+            line(2, "champion", {"max_drop": allowed}, f"mean absolute error: 1% of the standard deviation of {spread:.3g}"),
+            line(1, "batch", {}),
+            line(1, "online", {}),
+            line(1, "retrain", {"causes": ["data"], "cooldown": "1d"}),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def told(self) -> str:
+        """What it comes to, in a line."""
+        count = int(self.h.codes.max()) + 1
+        first, last = str(self.h.moments.min())[:16].replace("T", " "), str(self.h.moments.max())[:16].replace("T", " ")
+        season = f"season of {self.h.season} steps" if self.h.season > 1 else "no season"
+        return f"{count} series, a step of {self.h.every}, {first} to {last}, {season}, {self.h.horizon} steps ahead"
+
+    def _keys(self) -> list[str]:
+        return list(self.h.series) or ["series"]
+
+    def _calendar(self) -> list[tuple[str, str, str]]:
+        """Texts, for they are names rather than quantities: (name, SQL, description)."""
+        seconds = self.h.every.seconds
+        found = []
+        if seconds is not None and seconds < 86_400:
+            found.append(("hour_of_day", f"CAST(hour({TARGET}) AS STRING)", "Hour of the day, UTC."))
+        if seconds is not None and seconds < 604_800 and seconds <= 86_400:
+            found.append(("weekday", f"CAST(dayofweek({TARGET}) AS STRING)", "1 is Sunday, 7 is Saturday."))
+        if np.ptp(self.h.moments.astype(np.int64)) >= 540 * 86_400 * 10**6:
+            found.append(("month_of_year", f"CAST(month({TARGET}) AS STRING)", "Month of the year."))
+        return found
+
+    def _swings(self) -> bool:
+        """Whether levels differ so much that ratios say more than differences."""
+        if self.h.values.min(initial=0.0) < 0:
+            return False
+        _, block = np.unique(np.stack([self.h.codes, self.h.steps // max(self.window, 7)]), axis=1, return_inverse=True)
+        levels = np.bincount(block, self.h.values) / np.bincount(block)
+        low, high = np.quantile(levels, [0.1, 0.9])
+        return bool(high > SWINGS * low)
+
+    def _split(self) -> tuple[dict[str, str], str]:
+        """Windows of origins: the last fifth as the test, a gap of the horizon before it, all the rest to learn from."""
+        steps = self.h.steps
+        first, last = int(steps.min()), int(steps.max()) - 1
+        span = last - first + 1
+        test = max(math.ceil(span * TEST_SHARE), 1)
+        gap = self.h.every.at_most(self.h.horizon) + self.delay
+        train = max(span - test - self.h.horizon, 1)
+        split = {
+            "train": render_duration(self.h.every.at_most(train) + self._day()),
+            "test": render_duration(self.h.every.at_most(test)),
+            "gap": render_duration(gap),
+        }
+        why = f"windows of origins; the gap covers the horizon{' and the delay' if self.delay else ''}, or values of the test window were learnt from"
+        return split, why
+
+    def _day(self) -> timedelta:
+        return self.h.every.at_most(1)
+
+
+def _in_brackets(expression: str) -> str:
+    return expression if expression.startswith("(") and expression.endswith(")") else f"({expression})"
