@@ -12,7 +12,7 @@ from lakeloop import model_checks as checks
 from lakeloop.calibration import CalibrationBin, calibration_curve
 from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
 from lakeloop.intervals import codes
-from lakeloop.metrics import Difference, MetricValue, by_slice, evaluate, measure, metrics_of, paired_difference, row_loss
+from lakeloop.metrics import Difference, MetricValue, by_slice, evaluate, measure, metrics_of, paired_difference, relative, row_loss
 from lakeloop.tasks import Answer
 from lakeloop.thresholds import ThresholdRow, threshold_curve
 from lakeloop.weak_slices import WeakSlice, find_weak_slices
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray
-CANDIDATE, CHAMPION, CONSTANT, LINEAR = "candidate", "champion", "constant", "linear"
+CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE = "candidate", "champion", "constant", "linear", "seasonal_naive"
+ORDER = (CANDIDATE, CHAMPION, LINEAR, NAIVE, CONSTANT)
+"""In which order models are shown. The last is the reference of a task, or else the one before it."""
 LEAST_COMMON_ROWS = 100
 """Fewer rows than this say nothing about which of two models is better."""
 DAYS_IN_WEEKS = 21
@@ -52,6 +54,28 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class ForecastRows:
+    """What rows of a forecast ask about.
+
+    Attributes:
+        column: that says how far ahead.
+        ahead: how many steps that is.
+        target: the time that is forecast, `datetime64[us]`, UTC.
+        series: its name.
+    """
+
+    column: str
+    ahead: Array
+    target: Array
+    series: Sequence[str]
+
+    @staticmethod
+    def named(columns: Sequence[Sequence[Any]]) -> list[str]:
+        """One name from the columns that name a series."""
+        return [" · ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True)
 class Question:
     """What an assessment is asked to find.
 
@@ -69,6 +93,7 @@ class Question:
         costs: of wrong decisions.
         hidden: columns whose values must not be shown.
         seed: of what is drawn at random.
+        forecast: what the test rows of a forecast ask about.
     """
 
     answer: Answer
@@ -84,6 +109,7 @@ class Question:
     costs: Costs | None = None
     hidden: frozenset[str] = frozenset()
     seed: int = 0
+    forecast: ForecastRows | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +117,7 @@ class Assessment:
     """What was found.
 
     Attributes:
-        values: per model (candidate, champion, linear, constant) its metrics.
+        values: per model (candidate, champion, linear, the task's reference) its metrics.
         differences: the candidate less each other model on the same rows, by the primary metric.
         train: the primary metric on rows that were fitted on.
         by_day: the primary metric's interval, were days what is independent.
@@ -130,7 +156,7 @@ def assess(question: Question) -> Assessment:
     """Find everything."""
     q, test = question, question.test
     answer, primary, clusters, y = q.answer, q.primary, q.clusters, question.test.y
-    score = test.scores[CANDIDATE]
+    score, reference = test.scores[CANDIDATE], test.scores[answer.kind.reference]
     values: dict[str, list[MetricValue]] = {}
     differences: dict[str, Difference] = {}
     for who, other in test.scores.items():
@@ -139,6 +165,7 @@ def assess(question: Question) -> Assessment:
             continue
         some = None if clusters is None else clusters[known]
         values[who] = evaluate(answer, y[known], other[known], clusters=some)
+        values[who] += relative(answer, y[known], other[known], reference[known], clusters=some)
         if who != CANDIDATE:
             differences[who] = paired_difference(answer, primary, y[known], score[known], other[known], clusters=some)
     own = {value.name: value for value in values[CANDIDATE]}
@@ -158,7 +185,7 @@ def assess(question: Question) -> Assessment:
     slices = [
         {"slice_by": column, **row}
         for column, listed in test.slices.items()
-        for row in by_slice(answer, y, score, listed, primary, clusters=clusters)
+        for row in _in_order(column, by_slice(answer, y, score, listed, primary, clusters=clusters), q.forecast)
     ]
     return Assessment(
         values=values,
@@ -187,8 +214,8 @@ def _checks(
 ) -> list[checks.CheckResult]:
     answer, primary, test, fit = q.answer, q.primary, q.test, q.fit
     metric, score = metrics_of(answer)[primary], q.test.scores[CANDIDATE]
-    test_constant = metric.value(test.y, test.scores[CONSTANT])
-    fit_constant = metric.value(fit.y, fit.scores[CONSTANT])
+    test_constant = metric.value(test.y, test.scores[answer.kind.reference])
+    fit_constant = metric.value(fit.y, fit.scores[answer.kind.reference])
     columns = list(fit.frame.columns)
     alone = checks.single_feature_scores(
         answer, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
@@ -199,13 +226,18 @@ def _checks(
         checks.check_time_overlap(fit.at, fit.known_at, q.test_start),
         checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters),
         checks.check_leakage(answer, alone),
-        checks.check_baseline(primary, differences[CONSTANT], differences.get(LINEAR)),
+        checks.check_baseline(primary, differences[answer.kind.reference], differences.get(LINEAR), answer.kind.reference_words),
         checks.check_champion(primary, q.champion, differences.get(CHAMPION)),
         checks.check_weak_slices(weak, searched),
         checks.check_calibration(answer, test.y, score, q.clusters),
         checks.check_constant(score),
         checks.check_seed(primary, q.refits, half),
     ]
+
+
+def _in_order(column: str, rows: list[dict[str, Any]], forecast: ForecastRows | None) -> list[dict[str, Any]]:
+    """Slices largest first, but for how far ahead a forecast is."""
+    return sorted(rows, key=lambda row: int(row["slice"])) if forecast is not None and column == forecast.column else rows
 
 
 def _over_time(answer: Answer, primary: str, test: Rows, clusters: Array | None) -> list[dict[str, Any]]:

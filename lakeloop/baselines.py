@@ -22,6 +22,17 @@ REFIT_ROWS, REFIT_SEEDS = 2_000, 3
 """Refits by seed are on so many rows: fewer rows make the seed matter more, so what is steady here is steadier in full."""
 
 
+def reference_scores(y_fit: np.ndarray, answer: Answer, frame: pd.DataFrame, metric: str, naive: str | None = None) -> np.ndarray:
+    """What a model must know more than, per row of a frame: a constant, or the feature that is the naive forecast where it is known."""
+    import numpy as np
+
+    found = constant_scores(y_fit, answer, len(frame), metric)
+    if naive is None:
+        return found
+    known = frame[naive].to_numpy(dtype=float)
+    return np.where(np.isfinite(known), known, found)
+
+
 def constant_scores(y_fit: np.ndarray, answer: Answer, count: int, metric: str) -> np.ndarray:
     """What a model that knows only the labels would say: the share of positives, or the value that is best for the metric."""
     import numpy as np

@@ -32,7 +32,8 @@ class Evidence:
         gates: per gate (outcome, message, severity).
         champion: the version it was compared with, if any.
         comparison: with the champion on the same rows, as `lakeloop.metrics.Difference.record` gives it; None when there were too few.
-        skill: the same with a constant.
+        skill: the same with a reference, which is something that knows nothing.
+        reference: what that is, in words.
     """
 
     version: str
@@ -42,6 +43,7 @@ class Evidence:
     champion: str | None = None
     comparison: Mapping[str, float] | None = None
     skill: Mapping[str, float] | None = None
+    reference: str = "a constant"
 
 
 def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, gates: Mapping[str, Gate]) -> Decision:
@@ -83,11 +85,11 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
         knows = _test(evidence.skill, 0.0)
         facts["p_no_better_than_constant"] = knows
         if evidence.skill is None:
-            return Decision("refuse", "it was not compared with a constant; evaluate it again", facts)
+            return Decision("refuse", f"it was not compared with {evidence.reference}; evaluate it again", facts)
         if not knows <= rate:
             return Decision(
                 "refuse",
-                f"{evidence.primary} differs by {evidence.skill['difference']:+.4f} (positive is better) from a constant: that it knows more is "
+                f"{evidence.primary} differs by {evidence.skill['difference']:+.4f} (positive is better) from {evidence.reference}: that it knows more is "
                 f"not shown (p {knows:.3f}, wanted at most {rate:g})",
                 facts,
             )

@@ -149,7 +149,11 @@ def _history(
         raise DataError(f"label: no column {label!r}; {nearest(label, table.columns)}")
     if table.columns[label].type not in ("integer", "double"):
         raise DataError(f"label: wanted a number to forecast, {label} is a {table.columns[label].type}")
-    by = list(series) if series is not None else [key for key in table.keys if key != when and "_row" not in (table.columns[key].source or [])]
+    by = (
+        list(series)
+        if series is not None
+        else [key for key in table.keys if key != when and "_row" not in (table.columns[key].source or [])]
+    )
     for column in by:
         if column not in table.columns:
             raise DataError(f"series: no column {column!r}; {nearest(column, table.columns)}")
@@ -322,55 +326,61 @@ class _Plan:
         by = ", ".join(self.series)
         names = self._recent_columns()
         groups = [f"    {key} AS {name}," for key, name in self._groups()]
-        return "\n".join(
-            [
-                "-- The newest values of a series. Windows count steps, so that a missing row shifts nothing: it is left out of the averages.",
-                "SELECT",
-                *[f"    {column}," for column in self.series],
-                f"    {sql_name(self.time)},",
-                *groups,
-                f"    value AS {names[0]},",
-                f"    max(value) OVER before AS {names[1]},",
-                f"    avg(value) OVER short AS {names[2]},",
-                f"    avg(value) OVER long AS {names[3]},",
-                f"    stddev_samp(value) OVER long AS {names[4]},",
-                f"    avg(value) OVER short - avg(value) OVER earlier AS {names[5]}",
-                "FROM (",
-                *self._steps("    "),
-                ")",
-                "WINDOW",
-                f"    before AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN 1 PRECEDING AND 1 PRECEDING),",
-                f"    short AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {short - 1} PRECEDING AND CURRENT ROW),",
-                f"    earlier AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {2 * short - 1} PRECEDING AND {short} PRECEDING),",
-                f"    long AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {long - 1} PRECEDING AND CURRENT ROW)",
-            ]
-        ) + "\n"
+        return (
+            "\n".join(
+                [
+                    "-- The newest values of a series. Windows count steps, so that a missing row shifts nothing: it is left out of the averages.",
+                    "SELECT",
+                    *[f"    {column}," for column in self.series],
+                    f"    {sql_name(self.time)},",
+                    *groups,
+                    f"    value AS {names[0]},",
+                    f"    max(value) OVER before AS {names[1]},",
+                    f"    avg(value) OVER short AS {names[2]},",
+                    f"    avg(value) OVER long AS {names[3]},",
+                    f"    stddev_samp(value) OVER long AS {names[4]},",
+                    f"    avg(value) OVER short - avg(value) OVER earlier AS {names[5]}",
+                    "FROM (",
+                    *self._steps("    "),
+                    ")",
+                    "WINDOW",
+                    f"    before AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN 1 PRECEDING AND 1 PRECEDING),",
+                    f"    short AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {short - 1} PRECEDING AND CURRENT ROW),",
+                    f"    earlier AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {2 * short - 1} PRECEDING AND {short} PRECEDING),",
+                    f"    long AS (PARTITION BY {by} ORDER BY step RANGE BETWEEN {long - 1} PRECEDING AND CURRENT ROW)",
+                ]
+            )
+            + "\n"
+        )
 
     def season_sql(self) -> str:
         by = ", ".join([*self.series, PHASE])
         what = "the same place in the season" if self.h.season > 1 else "the steps before (there is no season)"
-        return "\n".join(
-            [
-                f"-- The values of a series at {what}, the newest and those before it: looked up at the place in the season of the time that",
-                "-- is forecast, as known when it is asked, the newest is the seasonal naive forecast.",
-                "SELECT",
-                *[f"    {column}," for column in self.series],
-                f"    {PHASE},",
-                f"    {sql_name(self.time)},",
-                f"    value AS {NAIVE},",
-                f"    avg(value) OVER seasons AS mean_of_{SEASONS_BACK}_seasons,",
-                "    max(value) OVER before AS value_two_seasons_ago",
-                "FROM (",
-                f"    SELECT *, step % {self.h.season} AS {PHASE}",
-                "    FROM (",
-                *self._steps("        "),
-                "    )",
-                ")",
-                "WINDOW",
-                f"    seasons AS (PARTITION BY {by} ORDER BY step ROWS BETWEEN {SEASONS_BACK - 1} PRECEDING AND CURRENT ROW),",
-                f"    before AS (PARTITION BY {by} ORDER BY step ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING)",
-            ]
-        ) + "\n"
+        return (
+            "\n".join(
+                [
+                    f"-- The values of a series at {what}, the newest and those before it: looked up at the place in the season of the time that",
+                    "-- is forecast, as known when it is asked, the newest is the seasonal naive forecast.",
+                    "SELECT",
+                    *[f"    {column}," for column in self.series],
+                    f"    {PHASE},",
+                    f"    {sql_name(self.time)},",
+                    f"    value AS {NAIVE},",
+                    f"    avg(value) OVER seasons AS mean_of_{SEASONS_BACK}_seasons,",
+                    "    max(value) OVER before AS value_two_seasons_ago",
+                    "FROM (",
+                    f"    SELECT *, step % {self.h.season} AS {PHASE}",
+                    "    FROM (",
+                    *self._steps("        "),
+                    "    )",
+                    ")",
+                    "WINDOW",
+                    f"    seasons AS (PARTITION BY {by} ORDER BY step ROWS BETWEEN {SEASONS_BACK - 1} PRECEDING AND CURRENT ROW),",
+                    f"    before AS (PARTITION BY {by} ORDER BY step ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING)",
+                ]
+            )
+            + "\n"
+        )
 
     def _questions(self, indent: str) -> list[str]:
         return [f"{indent}CROSS JOIN (SELECT explode(sequence(1, {self.h.horizon})) AS {AHEAD})"]
@@ -378,33 +388,39 @@ class _Plan:
     def calendar_sql(self) -> str:
         ahead = self.h.every.ahead_sql(self._moment(), AHEAD)
         columns = [f"{AHEAD} AS steps", *[f"{sql} AS {name}" for name, sql, _ in self._calendar()]]
-        return "\n".join(
-            [
-                "-- What is known of a time beforehand: how far ahead it is, and the calendar. Holidays and plans belong here, too.",
-                "SELECT DISTINCT",
-                f"    {TARGET},",
-                f"    {AHEAD},",
-                *[f"    {text}{',' if index < len(columns) - 1 else ''}" for index, text in enumerate(columns)],
-                "FROM (",
-                f"    SELECT {ahead} AS {TARGET}, {AHEAD}",
-                f"    FROM {self.source}",
-                *self._questions("    "),
-                f"    WHERE {self.value} IS NOT NULL AND {sql_name(self.h.time)} IS NOT NULL",
-                ")",
-            ]
-        ) + "\n"
+        return (
+            "\n".join(
+                [
+                    "-- What is known of a time beforehand: how far ahead it is, and the calendar. Holidays and plans belong here, too.",
+                    "SELECT DISTINCT",
+                    f"    {TARGET},",
+                    f"    {AHEAD},",
+                    *[f"    {text}{',' if index < len(columns) - 1 else ''}" for index, text in enumerate(columns)],
+                    "FROM (",
+                    f"    SELECT {ahead} AS {TARGET}, {AHEAD}",
+                    f"    FROM {self.source}",
+                    *self._questions("    "),
+                    f"    WHERE {self.value} IS NOT NULL AND {sql_name(self.h.time)} IS NOT NULL",
+                    ")",
+                ]
+            )
+            + "\n"
+        )
 
     def outcomes_sql(self) -> str:
-        return "\n".join(
-            [
-                "SELECT",
-                *[f"    {text}," for text in self._named()],
-                f"    {self._moment()} AS {TARGET},",
-                f"    CAST({self.value} AS DOUBLE) AS {self.value}",
-                f"FROM {self.source}",
-                f"WHERE {self.value} IS NOT NULL",
-            ]
-        ) + "\n"
+        return (
+            "\n".join(
+                [
+                    "SELECT",
+                    *[f"    {text}," for text in self._named()],
+                    f"    {self._moment()} AS {TARGET},",
+                    f"    CAST({self.value} AS DOUBLE) AS {self.value}",
+                    f"FROM {self.source}",
+                    f"WHERE {self.value} IS NOT NULL",
+                ]
+            )
+            + "\n"
+        )
 
     def spine_sql(self) -> str:
         moment, every = self._moment(), self.h.every
@@ -424,20 +440,23 @@ class _Plan:
         if self.stride > 1:
             newest = int(self.h.steps.max()) % self.stride
             where = [f"{where[0]} AND {_in_brackets(number)} % {self.stride} = {newest}"]
-        return "\n".join(
-            [
-                *remarks,
-                "SELECT",
-                *[f"    {text}," for text in self._named()],
-                f"    {every.ahead_sql(moment, AHEAD)} AS {TARGET},",
-                f"    {AHEAD},",
-                f"    ({number} + {AHEAD}) % {self.h.season} AS {PHASE},",
-                f"    {asked if asked != ORIGIN else moment} AS {ORIGIN}",
-                f"FROM {self.source}",
-                *self._questions(""),
-                *where,
-            ]
-        ) + "\n"
+        return (
+            "\n".join(
+                [
+                    *remarks,
+                    "SELECT",
+                    *[f"    {text}," for text in self._named()],
+                    f"    {every.ahead_sql(moment, AHEAD)} AS {TARGET},",
+                    f"    {AHEAD},",
+                    f"    ({number} + {AHEAD}) % {self.h.season} AS {PHASE},",
+                    f"    {asked if asked != ORIGIN else moment} AS {ORIGIN}",
+                    f"FROM {self.source}",
+                    *self._questions(""),
+                    *where,
+                ]
+            )
+            + "\n"
+        )
 
     # YAML
 
@@ -521,7 +540,9 @@ class _Plan:
         text = self.table.columns[self.label].description or f"{self.label}."
         column = Column(type="double", unit=self.table.columns[self.label].unit, nullable=False, description=text)
         columns = [line(2, self.label, described(column.model_dump()))]
-        return self._view(f"{self.name}_outcomes", f"The label of {self.name}: {self.label} at a time.", [*self._keys(), TARGET], 0, columns)
+        return self._view(
+            f"{self.name}_outcomes", f"The label of {self.name}: {self.label} at a time.", [*self._keys(), TARGET], 0, columns
+        )
 
     def workflow_yaml(self) -> str:
         h = self.h

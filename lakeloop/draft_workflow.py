@@ -21,8 +21,10 @@ from lakeloop.label_profile import (
     profile_features,
     profile_label,
 )
+from lakeloop.pipelines import check_model
 from lakeloop.spec import Column, TableSpec, render_duration
 from lakeloop.tasks import TASKS
+from lakeloop.workflow_spec import Model
 from lakeloop.yaml_text import comment, described, line
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def draft_workflow(
     time: str | None = None,
     task: str | None = None,
     positive: str | None = None,
+    pipeline: str | None = None,
 ) -> WorkflowDraft:
     """Draft a workflow.
 
@@ -71,6 +74,7 @@ def draft_workflow(
         time: the column that says when it is asked; the table's event time by default. Without either the table is static.
         task: instead of a guess.
         positive: the value of the label that counts as 1.
+        pipeline: instead of the one that suits task and number of rows.
 
     Raises:
         DataError: a column isn't there or can't be used so, or there are too few rows.
@@ -89,7 +93,9 @@ def draft_workflow(
     if labelled < LEAST_ROWS:
         raise DataError(f"label: {label} is known in {labelled} rows; wanted {LEAST_ROWS} at least to learn and to judge from")
     features = profile_features(rows, table.columns, what, without={*table.keys, *([when] if when else [])}, labelled_by=label)
-    plan = _Plan(table, rows, f"{table_domain}.{table.name}", name, label, when, what, features)
+    if pipeline is not None:
+        check_model(Model(pipeline=pipeline), what.task)
+    plan = _Plan(table, rows, f"{table_domain}.{table.name}", name, label, when, what, features, pipeline)
     if not plan.taken and not plan.calendar:
         raise DataError(f"no column of {table.name} can be an input: {'; '.join(f'{f.name}: {f.note}' for f in features)}")
     files = {
@@ -119,7 +125,9 @@ class _Plan:
         when: str | None,
         what: LabelProfile,
         features: Sequence[Feature],
+        pipeline: str | None = None,
     ) -> None:
+        self.pipeline = pipeline
         self.table, self.rows, self.source, self.name, self.label, self.when, self.what = table, rows, source, name, label, when, what
         self.taken = [f for f in features if f.taken]
         self.left_out = [f for f in features if not f.taken]
@@ -290,7 +298,9 @@ class _Plan:
 
     def _model(self) -> tuple[dict[str, Any], str]:
         count = len(self.rows)
-        if count < FEW_ROWS:
+        if self.pipeline not in (None, "gradient_boosting"):
+            return {"pipeline": self.pipeline}, "as asked for"
+        if count < FEW_ROWS and self.pipeline is None:
             return {"pipeline": "linear"}, f"{count:,} rows are few for trees; gradient_boosting is the other one"
         if count < MANY_ROWS:
             return {"pipeline": "gradient_boosting", "params": {"min_samples_leaf": 20}}, f"leaves small enough for {count:,} rows"

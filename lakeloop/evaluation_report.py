@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lakeloop import plots
-from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, SEARCHED_ROWS, Assessment, Question
+from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
 from lakeloop.changes import Change
 from lakeloop.check_kinds import KINDS
 from lakeloop.importance import REPEATS
@@ -20,7 +20,7 @@ from lakeloop.report import Cell, Figure, Paragraph, Report, Section, Table, Til
 from lakeloop.thresholds import ThresholdRow, cheapest
 from lakeloop.weak_slices import TESTED
 
-NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", CONSTANT: "constant"}
+NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 MOST_SLICE_ROWS = 40
 
@@ -96,7 +96,7 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
         *(SECTIONS[name](question, found) for name in question.answer.kind.sections),
         _importance(question, found),
         _over_time(question, found, primary),
-        *([_slices(question, found)] if found.slices else []),
+        *([_slices(question, found)] if _sliced(question, found) else []),
         _weak(question, found),
         _checks(found),
         _changes(subject),
@@ -116,10 +116,11 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     primary = found.own[question.primary]
     suspicious = [c for c in found.checks if c.outcome == "found"]
     failed = [name for name, gate in subject.gates.items() if gate[0] != "passed"]
-    constant = found.differences[CONSTANT]
+    kind = question.answer.kind
+    constant = found.differences[kind.reference]
     parts = [
         f"On {primary.n:,} rows of later time that it wasn't trained on, {primary.name.replace('_', ' ')} is {_figures(primary)}"
-        f" ({_sign(constant.difference)} against a constant, positive is better)."
+        f" ({_sign(constant.difference)} against {kind.reference_words}, positive is better)."
     ]
     if failed:
         parts.append(f"It fails {_listed(failed, 'gate')}.")
@@ -200,7 +201,7 @@ def _data(subject: Subject) -> Section:
 
 
 def _headline(subject: Subject, question: Question, found: Assessment) -> Section:
-    order = [who for who in (CANDIDATE, CHAMPION, LINEAR, CONSTANT) if who in found.values]
+    order = [who for who in ORDER if who in found.values]
     named = {who: {v.name: v for v in found.values[who]} for who in order}
     rows: list[list[str | Cell]] = [[name, *[_figures(named[who][name]) for who in order]] for name in named[CANDIDATE]]
     names = [NAMES[who] if who != CHAMPION else f"champion {subject.champion}" for who in order]
@@ -359,9 +360,16 @@ def _over_time(question: Question, found: Assessment, overall: MetricValue) -> S
     return Section("time", "Error over time", blocks)
 
 
+def _sliced(question: Question, found: Assessment) -> bool:
+    own = question.forecast.column if question.forecast else None
+    return any(row["slice_by"] != own for row in found.slices)
+
+
 def _slices(question: Question, found: Assessment) -> Section:
     blocks: list[Any] = []
     for column in dict.fromkeys(row["slice_by"] for row in found.slices):
+        if question.forecast is not None and column == question.forecast.column:
+            continue  # it has a section of its own
         rows = [row for row in found.slices if row["slice_by"] == column]
         if any(math.isfinite(row["value"]) for row in rows):
             blocks.append(
@@ -460,7 +468,14 @@ def _method(subject: Subject, question: Question, found: Assessment) -> Section:
     )
 
 
+def _horizons(question: Question, found: Assessment) -> Section:
+    from lakeloop.forecast_report import horizon_section
+
+    return horizon_section(question, found)
+
+
 SECTIONS: Mapping[str, Callable[[Question, Assessment], Section]] = {
+    "horizons": _horizons,
     "calibration": _calibration,
     "thresholds": _thresholds,
     "residuals": _residuals,

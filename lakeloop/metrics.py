@@ -180,6 +180,22 @@ def bias(y: Array, score: Array) -> Array:
     return np.asarray(score - y)
 
 
+def wape(y: Array, score: Array) -> float:
+    """Sum of absolute errors over the sum of absolute values: the mean absolute error as a share of the mean level."""
+    total = float(np.abs(y).sum())
+    return float(np.abs(score - y).sum()) / total if total else math.nan
+
+
+def _wape_influence(y: Array, score: Array) -> Array:
+    return _ratio_influence(np.abs(score - y), np.abs(y))
+
+
+def _ratio_influence(above: Array, below: Array) -> Array:
+    """Of a ratio of two means."""
+    mean = float(below.mean()) if len(below) else 0.0
+    return np.asarray((above - above.mean() / mean * below) / mean) if mean else np.full(len(below), math.nan)
+
+
 def rmse(y: Array, score: Array) -> float:
     """Root of the mean squared error, in the label's unit."""
     return math.sqrt(float(((score - y) ** 2).mean())) if len(y) else math.nan
@@ -266,7 +282,29 @@ METRICS: Mapping[Task, Mapping[str, Metric]] = {
         _metric(median_absolute_error, False, _median_influence, bounds=_median_bounds),
         _mean(bias, False),
     ),
+    "forecasting": _by_name(
+        _mean(mae, False),
+        _metric(rmse, False, _rmse_influence, scale="squared"),
+        _metric(wape, False, _wape_influence),
+        _mean(bias, False),
+        _metric(r2, True, _r2_influence),
+    ),
 }
+RELATIVE: Mapping[Task, Mapping[str, str]] = {
+    "forecasting": {"mase": "Mean absolute error over that of the seasonal naive forecast on the same rows; below 1 is better than it."}
+}
+"""Metrics against the reference on the same rows: they can be gates, and what they are made of can decide."""
+
+
+def relative(what: Task | Answer, y: Array, score: Array, reference: Array, *, clusters: Array | None = None) -> list[MetricValue]:
+    """The metrics of a task that are relative to its reference, with 95% intervals."""
+    found = []
+    for name in RELATIVE.get(answer_of(what).task, {}):
+        own, other = np.abs(score - y), np.abs(reference - y)
+        value = float(own.mean() / other.mean()) if len(y) and other.any() else math.nan
+        varies = spread(_ratio_influence(own, other), clusters) if math.isfinite(value) else Spread(math.nan, 0.0, 0.0, 0)
+        found.append(MetricValue(name, value, *interval(value, varies, "plain", len(y)), len(y)))
+    return found
 
 
 def metrics_of(what: Task | Answer) -> Mapping[str, Metric]:
@@ -284,9 +322,9 @@ def row_loss(what: Task | Answer, y: Array, score: Array) -> Array:
     return metric.rows(y, score)
 
 
-def check_metric(what: Task | Answer, name: str) -> None:
-    """Raise a SpecError with the nearest match unless the task has the metric."""
-    known = metrics_of(what)
+def check_metric(what: Task | Answer, name: str, *, decides: bool = True) -> None:
+    """Raise a SpecError with the nearest match unless the task has the metric; one that only gates may name, if it doesn't decide."""
+    known = [*metrics_of(what), *([] if decides else RELATIVE.get(answer_of(what).task, {}))]
     if name not in known:
         raise SpecError(f"no metric {name!r} for {answer_of(what).task}; {nearest(name, known)}")
 

@@ -71,13 +71,15 @@ def check_overfit(
     sign = 1.0 if metrics_of(what)[primary].greater_is_better else -1.0
     known, left = sign * (train.value - constant_train), sign * (test.value - constant_test)
     if not (math.isfinite(known) and math.isfinite(left)) or known <= 0:
-        return CheckResult("LL101", "not_applicable", "the model is no better than a constant on its own training rows")
+        return CheckResult(
+            "LL101", "not_applicable", f"the model is no better than {answer_of(what).kind.reference_words} on its own training rows"
+        )
     # Half the width of an interval is about two standard errors.
     error = math.hypot(test.high - test.low, MOST_SKILL_LOST * (train.high - train.low)) / 4
     lost = one_sided_p((1 - MOST_SKILL_LOST) * known - left, error, 1e9) <= ERROR_RATE
     message = (
         f"{primary} is {train.value:.4f} on training rows and {test.value:.4f} on test rows: "
-        f"{left / known:.0%} of the advantage over a constant is left"
+        f"{left / known:.0%} of the advantage over {answer_of(what).kind.reference_words} is left"
     )
     return CheckResult("LL101", "found" if lost else "clean", message, {"train": train.value, "test": test.value, "left": left / known})
 
@@ -147,17 +149,17 @@ def check_leakage(what: Task | Answer, alone: Mapping[str, float]) -> CheckResul
     )
 
 
-def check_baseline(primary: str, constant: Difference, linear: Difference | None) -> CheckResult:
+def check_baseline(primary: str, constant: Difference, linear: Difference | None, words: str = "a constant") -> CheckResult:
     """LL105: no better than a constant, or worse than a linear model on the same features."""
     p = constant.p_not_worse()
     if not p <= ERROR_RATE:
-        message = f"{primary} differs by {constant.difference:+.4f} from a constant: that it is better is not shown (p {p:.3f})"
+        message = f"{primary} differs by {constant.difference:+.4f} from {words}: that it is better is not shown (p {p:.3f})"
         return CheckResult("LL105", "found", message, {"p": p})
     if linear is not None and linear.p_worse() <= ERROR_RATE:
         message = f"a linear model on the same features is better: {primary} differs by {linear.difference:+.4f} (p {linear.p_worse():.3g})"
         return CheckResult("LL105", "found", message, {"p": linear.p_worse()})
     beside = f", and by {linear.difference:+.4f} from a linear model" if linear is not None else ""
-    return CheckResult("LL105", "clean", f"{primary} differs by {constant.difference:+.4f} from a constant{beside} (positive is better)")
+    return CheckResult("LL105", "clean", f"{primary} differs by {constant.difference:+.4f} from {words}{beside} (positive is better)")
 
 
 def check_champion(primary: str, champion: str | None, comparison: Difference | None) -> CheckResult:

@@ -149,10 +149,10 @@ def _short(text: str, most: int = 42) -> str:
 @_styled
 def plot_metric_comparison(values: Mapping[str, Sequence[MetricValue]], metric: str) -> Picture:
     """One metric of the model, the champion and the baselines, with 95% intervals."""
-    order = [who for who in ("candidate", "champion", "linear", "constant") if who in values]
+    order = [who for who in ("candidate", "champion", "linear", "seasonal_naive", "constant") if who in values]
     figure, ax = _figure(height=0.9 + 0.38 * len(order))
     found = [next(v for v in values[who] if v.name == metric) for who in order]
-    names = {"candidate": "this model", "linear": "linear model"}
+    names = {"candidate": "this model", "linear": "linear model", "seasonal_naive": "seasonal naive"}
     _intervals(
         ax,
         [(v.value, v.low, v.high) for v in found],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from lakeloop.definition_files import Definition
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project import ID, Located, Project, columns_of, parsed, spec_of, upstream, usable_columns
 from lakeloop.python_code import problem_with
-from lakeloop.spec import Expectation, PythonFunction, TableSpec, ViewSpec
+from lakeloop.spec import Expectation, PythonFunction, TableSpec, ViewSpec, render_duration
 from lakeloop.workflow_spec import WorkflowSpec
 
 
@@ -200,11 +201,12 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
                 errors.append(at.error(f"{name}.{column} and {outputs[output]} would both be called {output}", "features", name))
             outputs[output] = f"{name}.{column}"
     errors += _check_evaluation(workflow, outputs)
+    errors += _check_forecast(project, workflow, outputs)
     errors += _told(at, ("evaluation", "primary"), lambda: check_metric(spec.answer, spec.evaluation.primary))
     for name, gate in spec.gates.items():
         if name == "champion":
             continue
-        errors += _told(at, ("gates", name), lambda name=name: check_metric(spec.answer, name))  # type: ignore[misc]
+        errors += _told(at, ("gates", name), lambda name=name: check_metric(spec.answer, name, decides=False))  # type: ignore[misc]
         for key in ("max_drop", "error_rate"):
             if getattr(gate, key) is not None:
                 errors.append(at.error("this is for the gate `champion`; bound a metric by min and max", "gates", name, key))
@@ -268,6 +270,35 @@ def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str
             errors.append(at.error(f"no key or feature {column!r}; {nearest(column, known)}", "evaluation", *place))
     if spec.evaluation.costs is not None and not spec.answer.kind.costs:
         errors.append(at.error(f"costs are for a binary classification, this is a {spec.task}", "evaluation", "costs"))
+    return errors
+
+
+def _check_forecast(project: Project, workflow: Located[WorkflowSpec], outputs: Mapping[str, str]) -> list[SpecError]:
+    """A forecast names keys and a feature that are there, and the gap covers its horizon."""
+    spec, at, errors = workflow.spec, workflow.definition, []
+    if spec.forecast is None:
+        return []
+    named = [(name, ("series", i)) for i, name in enumerate(spec.forecast.series)]
+    named += [(spec.forecast.target, ("target",)), (spec.forecast.ahead, ("ahead",))]  # type: ignore[list-item]
+    for name, place in named:
+        if name not in spec.keys:
+            errors.append(at.error(f"no key {name!r}; {nearest(name, spec.keys)}", "forecast", *place))
+    features = [output.split("__", 1)[1] for output in outputs]
+    if spec.forecast.naive not in features:
+        errors.append(at.error(f"no feature {spec.forecast.naive!r}; {nearest(spec.forecast.naive, features)}", "forecast", "naive"))
+    label = project.find(workflow.domain, spec.label.view)
+    delay = getattr(spec_of(project, label), "delay", timedelta(0)) if label else timedelta(0)
+    wanted = spec.forecast.reach + delay
+    if spec.split.gap < wanted:
+        later = f" and the label's delay of {render_duration(delay)}" if delay else ""
+        errors.append(
+            at.error(
+                f"wanted at least {render_duration(wanted)} (the horizon of {spec.forecast.horizon} steps of {spec.forecast.every}{later}), found "
+                f"{render_duration(spec.split.gap)}: values of the next window would be learnt from",
+                "split",
+                "gap",
+            )
+        )
     return errors
 
 

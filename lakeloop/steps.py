@@ -55,7 +55,7 @@ class Step:
     def numbers(self, moments: np.ndarray) -> np.ndarray:
         """The number of the step that each moment (`datetime64[us]`) lies in."""
         if self.unit == "mo":
-            return np.asarray(moments.astype("datetime64[M]").astype(np.int64) // self.count)
+            return np.asarray((moments.astype("datetime64[M]").astype(np.int64) + 1970 * 12) // self.count)
         return np.asarray(moments.astype("datetime64[s]").astype(np.int64) // (self.count * _SECONDS[self.unit]))
 
     def number_sql(self, moment: str) -> str:

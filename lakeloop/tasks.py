@@ -39,6 +39,7 @@ class TaskKind:
         costs: `evaluation.costs` and thresholds apply.
         prediction: what the column `prediction` holds, as a sentence.
         sections: of the report, by name in `lakeloop.evaluation_report.SECTIONS`, between the champion's and the importance's.
+        reference: what a model must know more than: `constant`, or `seasonal_naive`.
     """
 
     label: LabelKind
@@ -52,6 +53,12 @@ class TaskKind:
     costs: bool
     prediction: str
     sections: tuple[str, ...]
+    reference: Literal["constant", "seasonal_naive"] = "constant"
+
+    @property
+    def reference_words(self) -> str:
+        """The reference in a sentence."""
+        return {"constant": "a constant", "seasonal_naive": "the seasonal naive forecast"}[self.reference]
 
 
 TASKS: Mapping[Task, TaskKind] = {
@@ -80,6 +87,20 @@ TASKS: Mapping[Task, TaskKind] = {
         costs=False,
         prediction="Predicted value, in the label's unit.",
         sections=("calibration", "residuals"),
+    ),
+    "forecasting": TaskKind(
+        label="number",
+        asks=("predict",),
+        primary="mae",
+        mean_is_best=("rmse", "r2", "bias"),
+        loss="mae",
+        loss_words="absolute error",
+        alone=("r2", 0.999),  # the last value may well say most of the next
+        shares=False,
+        costs=False,
+        prediction="Forecast of the value at the target time, in the label's unit.",
+        sections=("horizons", "calibration", "residuals"),
+        reference="seasonal_naive",
     ),
 }
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
 from lakeloop.tasks import Answer
@@ -68,6 +68,34 @@ class Model(Spec):
         if len(found) != 1:
             raise ValueError(f"wanted one of {', '.join(MODEL_SOURCES)}, found {' and '.join(found) or 'none'}")
         return self
+
+
+def _step(value: Any) -> Any:
+    from lakeloop.steps import Step
+
+    return str(Step.parse(value))
+
+
+class Forecast(Spec):
+    """How the spine of a forecast is to be read: which keys name a series, the time that is forecast, and how far ahead that is.
+
+    `series`, `target` and `ahead` (a number of steps) are keys of the spine; `horizon` is the furthest step; `naive` is the feature that holds
+    the seasonal naive forecast, which the model is held against.
+    """
+
+    series: Names = Field(min_length=1)
+    target: str
+    ahead: str
+    horizon: int = Field(ge=1)
+    every: Annotated[str, BeforeValidator(_step)]
+    naive: str
+
+    @property
+    def reach(self) -> timedelta:
+        """How far the furthest forecast lies ahead, at most."""
+        from lakeloop.steps import Step
+
+        return Step.parse(self.every).at_most(self.horizon)
 
 
 class Split(Spec):
@@ -154,9 +182,19 @@ class WorkflowSpec(Described):
     gates: dict[str, Gate] = Field(default_factory=dict)
     partitions: Partitions | None = None
     expectations: dict[Literal["training_set", "predictions"], list[Expectation]] = Field(default_factory=dict)
+    forecast: Forecast | None = None
     batch: Batch | None = None
     online: Online | None = None
     retrain: Retrain | None = None
+
+    @model_validator(mode="after")
+    def _sections_fit_the_task(self) -> WorkflowSpec:
+        if (self.forecast is not None) != (self.task == "forecasting"):
+            found = "none" if self.forecast is None else f"one with the task {self.task}"
+            raise ValueError(
+                f"wanted a section forecast: {{series, target, ahead, horizon, every, naive}} with the task forecasting and no other, found {found}"
+            )
+        return self
 
     @property
     def answer(self) -> Answer:

@@ -25,9 +25,10 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "functools.partial",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )
-"""What may stand in a stored model beside the types that skops trusts: what scikit-learn's own gradient boosting is made of. A partial
+"""What may stand in a stored model beside the types that skops trusts: what scikit-learn's own trees are made of. A partial
 is only as trusted as the function in it, which has to be trusted too."""
 _HERE = Path()
 
@@ -35,6 +36,11 @@ _HERE = Path()
 def names() -> list[str]:
     """The ready-made pipelines."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def names_for(task: Task) -> list[str]:
+    """The ready-made pipelines that can do a task."""
+    return [name for name in names() if task in importlib.import_module(f"lakeloop.pipelines.{name}").TASKS]
 
 
 def pipeline(name: str, task: Task, folder: Path = _HERE) -> ModuleType:
@@ -56,7 +62,8 @@ def pipeline(name: str, task: Task, folder: Path = _HERE) -> ModuleType:
         raise SpecError(f"no pipeline {name!r}; {nearest(name, names())}; one of your own is file.py", key="pipeline")
     module = importlib.import_module(f"lakeloop.pipelines.{name}")
     if task not in module.TASKS:
-        raise SpecError(f"the pipeline {name} is for {', '.join(module.TASKS)}, not for {task}", key="pipeline")
+        others = ", ".join(names_for(task)) or "none"
+        raise SpecError(f"the pipeline {name} is for {', '.join(module.TASKS)}, not for {task}; for that there is {others}", key="pipeline")
     return module
 
 

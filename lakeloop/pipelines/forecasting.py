@@ -13,6 +13,7 @@ from typing import Any
 
 from lakeloop.frames import Kind
 from lakeloop.spec import Task
+from lakeloop.tasks import Answer
 
 TASKS: tuple[Task, ...] = ("forecasting",)
 DEFAULTS: dict[str, Any] = {
@@ -25,7 +26,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def estimator(kinds: Mapping[str, Kind], task: Task, params: Mapping[str, Any], seed: int) -> Any:
+def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, Any], seed: int) -> Any:
     """Numbers scaled and texts one-hot, then GradientBoosting with scikit-learn's parameters, begun from a ridge regression."""
     import numpy as np
     from sklearn.compose import TransformedTargetRegressor
@@ -43,7 +44,7 @@ def estimator(kinds: Mapping[str, Kind], task: Task, params: Mapping[str, Any], 
     if not log:
         return make_pipeline(preprocessing(kinds), trees)
     # The inverse of the hyperbolic sine: a logarithm that also takes zero and what is below it.
-    columns = preprocessing(kinds, FunctionTransformer(np.arcsinh, feature_names_out="one-to-one"))
+    columns = preprocessing(kinds, FunctionTransformer(np.arcsinh))
     return TransformedTargetRegressor(regressor=make_pipeline(columns, trees), func=np.arcsinh, inverse_func=np.sinh, check_inverse=False)
 
 

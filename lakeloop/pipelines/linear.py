@@ -12,12 +12,12 @@ from lakeloop.frames import Kind
 from lakeloop.spec import Task
 from lakeloop.tasks import Answer
 
-TASKS: tuple[Task, ...] = ("binary_classification", "regression")
+TASKS: tuple[Task, ...] = ("binary_classification", "regression", "forecasting")
 MOST_CATEGORIES = 50
 
 
-def preprocessing(kinds: Mapping[str, Kind]) -> Any:
-    """Numbers filled and scaled, strings one-hot; unknown and rare values share a column."""
+def preprocessing(kinds: Mapping[str, Kind], *first: Any) -> Any:
+    """Numbers filled and scaled (after what comes `first`), strings one-hot; unknown and rare values share a column."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -27,7 +27,7 @@ def preprocessing(kinds: Mapping[str, Kind]) -> Any:
     strings = [name for name, kind in kinds.items() if kind == "string"]
     fill = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     encode = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
-    return ColumnTransformer([("numbers", make_pipeline(fill, StandardScaler()), numbers), ("strings", encode, strings)])
+    return ColumnTransformer([("numbers", make_pipeline(*first, fill, StandardScaler()), numbers), ("strings", encode, strings)])
 
 
 def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, Any], seed: int) -> Any:

@@ -94,6 +94,18 @@ class MLWorkflowParams(BaseModel):
     time: str | None = Field(None, description="the column that says when it is asked; the table's event time unless given")
     task: str | None = Field(None, description="instead of a guess from the label's values")
     positive: str | None = Field(None, description="the value of the label that counts as 1, for a classification in two classes")
+    pipeline: str | None = Field(None, description="a ready-made pipeline, instead of the one that suits the task and the number of rows")
+    horizon: int | None = Field(None, description="forecasting: how many steps ahead at most; a season unless given")
+    season: int | None = Field(
+        None, description="forecasting: after how many steps a series is alike again, 1 for none; by the step unless given"
+    )
+    series: list[str] = Field(
+        default_factory=list, description="forecasting: the columns that name a series; the table's keys unless given"
+    )
+    every: str | None = Field(
+        None, description="forecasting: the step, such as 1h, 1d or 1mo; the most frequent one in the data unless given"
+    )
+    origin_every: str | None = Field(None, description="forecasting: how often it is asked, such as 1d; at every row unless given")
 
 
 class LakeTableScaffolder(dg.Scaffolder[LakeTableParams]):
@@ -191,6 +203,7 @@ def draft_table_file(params: LakeTableParams, folder: Path, project: Path) -> tu
 
 def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name: str) -> tuple[Mapping[str, str], list[str]]:
     """The files of a workflow by path below the definitions, and what to tell of it."""
+    from lakeloop.draft_forecast import draft_forecast
     from lakeloop.draft_workflow import draft_workflow
     from lakeloop.errors import nearest
     from lakeloop.project import load_project
@@ -205,11 +218,43 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
         raise SpecError(mine or f"no table {params.table!r}; {nearest(params.table, [f'{d}.{n}' for d, n in project.tables])}")
     table = project.tables[(ref.domain, ref.name)]
     rows = typed_rows(table.spec, peek(table.spec.source, table.folder))
+    check_wanted(params)
+    if params.task == "forecasting":
+        drafted = draft_forecast(
+            table.spec, rows, domain=domain, table_domain=ref.domain, name=name, label=params.label, time=params.time, horizon=params.horizon,
+            season=params.season, series=[part.strip() for given in params.series for part in given.split(",")] or None, every=params.every,
+            origin_every=params.origin_every, pipeline=params.pipeline,
+        )  # fmt: skip
+        return {f"{domain}/{path}": text for path, text in drafted.files.items()}, drafted.notes
     draft = draft_workflow(
         table.spec, rows, domain=domain, table_domain=ref.domain, name=name, label=params.label, time=params.time, task=params.task,
-        positive=params.positive,
+        positive=params.positive, pipeline=params.pipeline,
     )  # fmt: skip
     return {f"{domain}/{path}": text for path, text in draft.files.items()}, draft.notes
+
+
+_FORECAST_ONLY = ("horizon", "season", "series", "every", "origin_every")
+
+
+def check_wanted(params: MLWorkflowParams) -> None:
+    """Task and pipeline are there and fit each other, and no option is of another task.
+
+    Raises:
+        SpecError: with the nearest that is there.
+    """
+    from lakeloop.errors import nearest
+    from lakeloop.pipelines import names, pipeline
+    from lakeloop.tasks import TASKS
+
+    if params.task is not None and params.task not in TASKS:
+        raise SpecError(f"task: found {params.task!r}; {nearest(params.task, TASKS)}")
+    if params.pipeline is not None and params.task is not None:
+        pipeline(params.pipeline, params.task)  # type: ignore[arg-type]
+    if params.pipeline is not None and params.pipeline not in names():
+        raise SpecError(f"pipeline: found {params.pipeline!r}; {nearest(params.pipeline, names())}")
+    stray = [name for name in _FORECAST_ONLY if getattr(params, name) not in (None, [])]
+    if stray and params.task != "forecasting":
+        raise SpecError(f"{', '.join(stray)}: only for --task forecasting")
 
 
 def _valid(kind: type[S], source: Mapping[str, Any]) -> S:

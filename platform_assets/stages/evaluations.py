@@ -95,7 +95,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         NotPublished: there is no model.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, assess
+    from lakeloop.assessment import CANDIDATE, CHAMPION, assess
     from lakeloop.evaluation_report import evaluation_report
     from lakeloop.metrics import metrics_of
     from lakeloop.report import render
@@ -157,7 +157,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         run.log_text(page, ARTIFACT)
         url = report_url(platform.settings.tracking_uri, run.run_id)
         registry.attach_report(name, version, url, page)
-    comparison, skill = found.differences.get(CHAMPION), found.differences[CONSTANT]
+    comparison, skill = found.differences.get(CHAMPION), found.differences[spec.answer.kind.reference]
     value = {
         "version": version,
         "name": name,
@@ -204,8 +204,8 @@ def _question(
     """Read the rows, score them with every model, and say what is to be found."""
     import numpy as np
 
-    from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Question, Rows
-    from lakeloop.baselines import baseline_scores, constant_scores, seed_refits
+    from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
+    from lakeloop.baselines import baseline_scores, reference_scores, seed_refits
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.metrics import metrics_of
 
@@ -219,7 +219,12 @@ def _question(
     fitted = fit_rows(platform.lake, training_key, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
     test_frame, fit_frame = feature_frame(test, names), feature_frame(fitted, names)
     y, fit_y = test[LABEL].to_numpy(), fitted[LABEL].to_numpy()
-    scores = {CANDIDATE: model.predict(test_frame), CONSTANT: constant_scores(fit_y, spec.answer, len(y), spec.evaluation.primary)}
+    naive = _slice_column(test, spec.forecast.naive, names) if spec.forecast else None
+    reference = spec.answer.kind.reference
+    scores = {
+        CANDIDATE: model.predict(test_frame),
+        reference: reference_scores(fit_y, spec.answer, test_frame, spec.evaluation.primary, naive),
+    }
     scores[LINEAR] = baseline_scores(fit_frame, fit_y, test_frame, kinds, spec.answer)
     if rival is not None:
         common, rows = _unseen_by(rival, test, spec.predict_at)
@@ -233,12 +238,22 @@ def _question(
         y=fit_y[picked],
         at=_times(fitted[spec.predict_at])[picked],
         frame=sample,
-        scores={CANDIDATE: model.predict(sample), CONSTANT: np.full(len(picked), scores[CONSTANT][0])},
+        scores={
+            CANDIDATE: model.predict(sample),
+            reference: reference_scores(fit_y, spec.answer, sample, spec.evaluation.primary, naive),
+        },
         known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
     )
     some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
     refits = seed_refits(spec.model, kinds, spec.answer, fit_frame, fit_y, test_frame.iloc[some], folder=located.folder)
     sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
+    asked = None
+    if spec.forecast is not None:
+        series = ForecastRows.named([test[column].to_pylist() for column in spec.forecast.series])
+        asked = ForecastRows(
+            spec.forecast.ahead, test[spec.forecast.ahead].to_numpy().astype(int), _times(test[spec.forecast.target]), series
+        )
+        sliced = {spec.forecast.ahead: asked.ahead.tolist(), **({"series": series} if len(set(series)) > 1 else {}), **sliced}
     return Question(
         answer=spec.answer,
         primary=spec.evaluation.primary,
@@ -253,6 +268,7 @@ def _question(
         costs=spec.evaluation.costs,
         hidden=personal_columns(platform.project, "training_sets", located),
         seed=spec.model.seed,
+        forecast=asked,
     )
 
 
@@ -324,7 +340,9 @@ def _with_features(platform: Platform, located: Located[WorkflowSpec], rows: pa.
 
 
 def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:
-    order = [who for who in ("candidate", "champion", "linear", "constant") if who in values]
+    from lakeloop.assessment import ORDER
+
+    order = [who for who in ORDER if who in values]
     named = {who: {v.name: v for v in values[who]} for who in order}
     rows = []
     for metric in named["candidate"]:

@@ -85,6 +85,7 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
         facts["champion"],
         facts["comparison"],
         facts.get("skill"),
+        spec.answer.kind.reference_words,
     )
     decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
 

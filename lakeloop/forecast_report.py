@@ -1,0 +1,118 @@
+"""The report's section on forecasts: error by horizon against the seasonal naive forecast, and forecasts beside what happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from lakeloop.assessment import CANDIDATE, LINEAR, NAIVE, Assessment, ForecastRows, Question
+from lakeloop.forecast_plots import Path, plot_by_horizon, plot_paths
+from lakeloop.metrics import MetricValue, measure, metrics_of
+from lakeloop.report import Figure, Paragraph, Section, Table
+
+MOST_PATHS = 4
+SHOWN_HORIZONS = 6
+"""How many horizons of history a picture of forecasts shows."""
+FOLDED_STEPS = 14
+
+
+def horizon_section(question: Question, found: Assessment) -> Section:
+    """How the error grows with the horizon, and what forecasts looked like."""
+    asked = question.forecast
+    assert asked is not None
+    steps, values = by_horizon(question)
+    primary = question.primary
+    origins = np.unique(question.test.at)
+    own, naive = values[CANDIDATE], values[NAIVE]
+    first, last = own[0], own[-1]
+    words = (
+        f"Asked at {len(origins):,} {'origins' if len(origins) > 1 else 'origin'} of the test window, {_day(origins[0])} to {_day(origins[-1])}, up to "
+        f"{steps[-1]} steps ahead, always with what was known at the origin. {primary} is {_number(first.value)} at {_steps(steps[0])}"
+    )
+    if len(steps) > 1:
+        words += f" and {_number(last.value)} at {_steps(steps[-1])}"
+    better = sum(a.value < b.value for a, b in zip(own, naive, strict=True))
+    if not metrics_of(question.answer)[primary].greater_is_better and primary != "bias":
+        words += f"; it is lower than the seasonal naive forecast's at {better} of {len(steps)} horizons"
+    columns = ["steps ahead", "rows", primary, "95% interval", "seasonal naive", "linear model"]
+    linear = values.get(LINEAR, own)
+    rows = [
+        [str(step), f"{v.n:,}", _number(v.value), f"{_number(v.low)} to {_number(v.high)}", _number(n.value), _number(other.value)]
+        for step, v, n, other in zip(steps, own, naive, linear, strict=True)
+    ]
+    return Section(
+        "horizons",
+        "By how far ahead, and what it looks like",
+        [
+            Paragraph(f"{words}."),
+            Figure(plot_by_horizon(steps, values, primary), "The band is the 95% interval of this model's."),
+            Figure(
+                plot_paths(paths(question, asked), "value"),
+                "Each line of forecasts begins one step after its origin. Shown are the newest origins, so far apart that lines don't overlap"
+                + (f", for the {MOST_PATHS} series with the highest values." if len(set(asked.series)) > MOST_PATHS else "."),
+            ),
+            Table(columns, rows, columns, folded=f"the {len(rows)} horizons" if len(rows) > FOLDED_STEPS else ""),
+        ],
+    )
+
+
+def by_horizon(question: Question) -> tuple[list[int], Mapping[str, list[MetricValue]]]:
+    """The primary metric of each model at each number of steps ahead."""
+    asked, test = question.forecast, question.test
+    assert asked is not None
+    metric = metrics_of(question.answer)[question.primary]
+    steps = [int(step) for step in np.unique(asked.ahead)]
+    shown = {who: test.scores[who] for who in (CANDIDATE, LINEAR, NAIVE) if who in test.scores}
+    found: dict[str, list[MetricValue]] = {who: [] for who in shown}
+    for step in steps:
+        mask = asked.ahead == step
+        clusters = None if question.clusters is None else question.clusters[mask]
+        for who, scores in shown.items():
+            found[who].append(measure(metric, test.y[mask], scores[mask], clusters=clusters))
+    return steps, found
+
+
+def paths(question: Question, asked: ForecastRows) -> list[Path]:
+    """For a few series what happened, and the forecasts from some of the newest origins."""
+    test = question.test
+    score, series = test.scores[CANDIDATE], np.asarray(asked.series, dtype=object)
+    names, codes = np.unique(series.astype(str), return_inverse=True)
+    largest = np.argsort(-(np.bincount(codes, np.abs(test.y)) / np.bincount(codes)), kind="stable")[:MOST_PATHS]
+    found = []
+    for code in sorted(largest.tolist()):
+        mask = codes == code
+        times, first = np.unique(asked.target[mask], return_index=True)
+        values = test.y[mask][first]
+        forecasts: list[tuple[np.ndarray, np.ndarray]] = []
+        before = np.datetime64("9999-12-31", "us")
+        for origin in np.unique(test.at[mask])[::-1]:
+            chosen = np.flatnonzero(mask & (test.at == origin))
+            chosen = chosen[np.argsort(asked.ahead[chosen])]
+            if asked.ahead[chosen].max(initial=0) < asked.ahead.max() or asked.target[chosen].max() >= before:
+                continue
+            forecasts.append((asked.target[chosen], score[chosen]))
+            before = asked.target[chosen].min()
+            if len(forecasts) == SHOWN_HORIZONS:
+                break
+        if forecasts:
+            start = min(t[0] for t, _ in forecasts)
+            kept = times >= start - (times.max() - start) // 4
+            times, values = times[kept], values[kept]
+        found.append(Path(str(names[code]), times, values, forecasts))
+    return found
+
+
+def _steps(count: int) -> str:
+    return "one step" if count == 1 else f"{count} steps"
+
+
+def _day(moment: np.datetime64) -> str:
+    return str(moment)[:10]
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}" if abs(value) < 10_000 else f"{value:,.0f}"
