@@ -249,8 +249,8 @@ def _gaps(history: _History) -> list[str]:
         return []
     many = int(history.codes.max()) + 1
     return [
-        f"{missing:,} steps of {history.every} are missing in {gappy} of {many} series: averages are over the values that are there, "
-        "a missing target is never trained on or judged by"
+        f"missing in {gappy} of {many} series: {missing:,} {'step' if missing == 1 else 'steps'} of {history.every}; averages are over the values that are "
+        "there, a missing target is never trained on or judged by"
     ]
 
 
@@ -429,7 +429,7 @@ class _Plan:
         if seconds:
             asked = f"{moment} + INTERVAL {seconds} SECOND"
         number = every.number_sql(moment)
-        when = f"at every row of {self.source}" if self.stride == 1 else f"at every {self.stride}th step of {self.source}"
+        when = f"at every row of {self.source}" if self.stride == 1 else f"every {self.stride} steps of {self.source}"
         remarks = [
             f"-- Who is asked about, and when: every series {when}"
             + (f", as soon as it is known ({render_duration(self.delay)} later)" if seconds else "")
@@ -489,7 +489,7 @@ class _Plan:
         if lookback is not None:
             lines.append(line(1, "event_time", self.time if lookback else TARGET))
             why = f"as {self.table.name} says" if self.delay else "a value is known at its own time; say here if it comes later"
-            lines.append(line(1, "delay", render_duration(self.delay), why))
+            lines.append(line(1, "delay", render_duration(self.delay) if self.delay else "0d", why))
             if lookback:
                 lines.append(line(1, "lookback", render_duration(self.h.every.at_most(lookback))))
         return "\n".join([*lines, "  columns:", *columns]) + "\n"
@@ -549,7 +549,7 @@ class _Plan:
         split, split_why = self._split()
         spread = float(np.std(h.values))
         allowed = float(f"{0.01 * spread:.2g}") or 1e-9
-        ahead = f"the next {h.horizon} steps of {h.every}" if h.horizon > 1 else f"the next step of {h.every}"
+        ahead = f"the next {h.every.words(h.horizon)}"
         by = f", by {' and '.join(h.series)}" if h.series else ""
         model: dict[str, Any] = {"pipeline": self.pipeline}
         model_why = ""
@@ -575,7 +575,7 @@ class _Plan:
             *[line(2, f"{self.name}_{view}", "*") for view in ("calendar", "recent", "season")],
             line(1, "model", model, model_why),
             line(1, "split", split, split_why),
-            line(1, "evaluation", {"primary": "mae", "cluster": TARGET}, "forecasts of one time share what happens then"),
+            line(1, "evaluation", {"primary": "mae", "cluster": self._cluster()}, "forecasts of the same time share what happens then"),
             "  gates:",
             line(2, "mase", {"max": 1.0}, "1 is the seasonal naive forecast: lower it to what the model must be worth"),
             line(2, "champion", {"max_drop": allowed}, f"mean absolute error: 1% of the standard deviation of {spread:.3g}"),
@@ -591,6 +591,11 @@ class _Plan:
         first, last = str(self.h.moments.min())[:16].replace("T", " "), str(self.h.moments.max())[:16].replace("T", " ")
         season = f"season of {self.h.season} steps" if self.h.season > 1 else "no season"
         return f"{count} series, a step of {self.h.every}, {first} to {last}, {season}, {self.h.horizon} steps ahead"
+
+    def _cluster(self) -> str:
+        """What is taken as one draw: origins whose targets lie close together."""
+        seconds = self.h.every.seconds
+        return TARGET if seconds is None or seconds > 86_400 else "week" if self.h.horizon * seconds > 2 * 86_400 else "day"
 
     def _keys(self) -> list[str]:
         return list(self.h.series) or ["series"]

@@ -41,7 +41,7 @@ def plot_by_horizon(steps: Sequence[int], values: Mapping[str, Sequence[MetricVa
     ax.set(xlabel="steps ahead", ylabel=metric)
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False, fontsize=9)
+    ax.legend(frameon=False, fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     return Picture(f"{metric} by how far ahead", figure)
 
 

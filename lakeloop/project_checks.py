@@ -263,7 +263,7 @@ def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str
     spec, at, errors = workflow.spec, workflow.definition, []
     known = {*spec.keys, *(output.split("__", 1)[1] for output in outputs)}
     named: list[tuple[str, tuple[str | int, ...]]] = [(column, ("slices", i)) for i, column in enumerate(spec.evaluation.slices)]
-    if spec.evaluation.cluster not in (None, "day"):
+    if spec.evaluation.cluster not in (None, "day", "week"):
         named.append((str(spec.evaluation.cluster), ("cluster",)))
     for column, place in named:
         if column not in known:

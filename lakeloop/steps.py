@@ -38,6 +38,17 @@ class Step:
     def __str__(self) -> str:
         return f"{self.count}{self.unit}"
 
+    def words(self, steps: int) -> str:
+        """So many steps in words.
+
+        >>> Step.parse("1d").words(7), Step.parse("15m").words(4), Step.parse("1mo").words(1)
+        ('7 days', '4 steps of 15m', 'month')
+        """
+        if self.count > 1:
+            return f"{steps} steps of {self}"
+        word = _WORDS[self.unit].lower()
+        return word if steps == 1 else f"{steps} {word}s"
+
     @property
     def seconds(self) -> int | None:
         """Its length; None for months, which differ."""

@@ -123,7 +123,7 @@ class Costs(Spec):
 class Evaluation(Spec):
     """What the report measures: the metric that decides, and the columns by which errors are sliced.
 
-    `cluster` says which rows may depend on each other: `day` (of `predict_at`), or a key or feature; rows are taken as independent
+    `cluster` says which rows may depend on each other: `day` or `week` (of `predict_at`), or a key or feature; rows are taken as independent
     without it. `costs` are those of a binary classification.
     """
 

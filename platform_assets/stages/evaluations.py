@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 CODE_VERSION = "2"
 CHAMPION_GATE = "champion"
-BY_DAY = "day"
+PERIODS = {"day": "datetime64[D]", "week": "datetime64[W]"}
+"""What rows may be clustered by beside a key or feature: the time that they ask at."""
 FIT_SAMPLE = 20_000
 """Rows that were fitted on and are scored again, for the checks that compare with them."""
 REFIT_SAMPLE = 5_000
@@ -301,8 +302,8 @@ def _clusters(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarra
     by = spec.evaluation.cluster
     if by is None:
         return None
-    if by == BY_DAY:
-        return codes(_times(test[spec.predict_at]).astype("datetime64[D]"))
+    if by in PERIODS:
+        return codes(_times(test[spec.predict_at]).astype(PERIODS[by]))
     return codes(test[_slice_column(test, by, names)].to_pandas().astype(str).to_numpy(dtype=str))
 
 
