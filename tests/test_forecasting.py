@@ -98,7 +98,7 @@ def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri
         ({}, {"task": "forcasting"}, "task: found 'forcasting'; did you mean 'forecasting'"),
         ({}, {"task": "regression", "horizon": 3}, "horizon, series: only for --task forecasting"),
         ({"store": ["all"] * 120}, {"series": ["store"]}, "120 of 120 rows share .store, day. by steps of 1d with another .2 of 2023"),
-        ({"day": None}, {}, "don't lie whole steps of 1d from the others of their series"),
+        ({"day": None}, {"every": "1d"}, "don't lie whole steps of 1d from the others of their series"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_forecast_is_told_by_its_option(project: Path, change: Any, params: dict[str, Any], told: str) -> None:  # noqa: F811

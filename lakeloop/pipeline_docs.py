@@ -1,0 +1,65 @@
+"""The page of all ready-made pipelines, written from their files: `python -m lakeloop.pipeline_docs docs/pipelines.md`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lakeloop.pipelines import names, names_for
+from lakeloop.tasks import TASKS
+
+_HEAD = """\
+# Ready-made pipelines
+
+<!-- Written by `python -m lakeloop.pipeline_docs docs/pipelines.md`. -->
+
+`model: {pipeline: NAME, params: {…}}` in a workflow; `dg scaffold defs … --pipeline NAME` writes it. Each is one short file in
+`lakeloop/pipelines`, which you may copy and own ([models](models.md)). All are made of scikit-learn's parts, so that they are stored without
+pickle and load wherever scikit-learn is. Parameters are those of the estimator; what is listed below is where the defaults differ from scikit-learn's.
+"""
+
+
+def documentation() -> str:
+    """The page."""
+    parts = [_HEAD, "## Which for which task\n", "| task | pipelines | decided by |\n|---|---|---|"]
+    parts += [f"| `{task}` | {', '.join(_link(name) for name in names_for(task))} | `{kind.primary}` |" for task, kind in TASKS.items()]
+    return "\n".join(parts) + "\n" + "".join(_page(name) for name in names())
+
+
+def _link(name: str) -> str:
+    return f"[{name}](#{name})"
+
+
+def _page(name: str) -> str:
+    module = importlib.import_module(f"lakeloop.pipelines.{name}")
+    lines = ["", f"## {name}", "", inspect.cleandoc(module.__doc__ or ""), "", f"* **Tasks.** {', '.join(f'`{t}`' for t in module.TASKS)}."]
+    defaults = getattr(module, "DEFAULTS", {})
+    if defaults:
+        lines.append(f"* **Defaults.** {', '.join(f'`{key}: {value}`' for key, value in defaults.items())}.")
+    spaces: dict[str, list[str]] = {}
+    for task in module.TASKS:
+        spaces.setdefault(_space(module.search_space(task)), []).append(task)
+    for space, tasks in spaces.items():
+        where = "" if len(spaces) == 1 else f" for {', '.join(tasks)}"
+        lines.append(f"* **Search{where}.** {space}.")
+    return "\n".join(lines) + "\n"
+
+
+def _space(space: Mapping[str, Any]) -> str:
+    shown = []
+    for key, value in space.items():
+        if isinstance(value, Mapping) and "low" in value:
+            scale = ", log" if value.get("log") else ""
+            shown.append(f"`{key}` {value['low']:g} to {value['high']:g}{scale}")
+        else:
+            choices = value.get("choices", value) if isinstance(value, Mapping) else value
+            shown.append(f"`{key}` {' or '.join(map(str, choices))}")
+    return "; ".join(shown) or "nothing to search"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(documentation(), encoding="utf-8")
