@@ -6,23 +6,28 @@ known time, row order) counts; if it is older than `max_age`, there is no value.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from lakeloop.entity_codes import entity_codes
 from lakeloop.errors import DataError, nearest
 from lakeloop.personal import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Array = np.ndarray
+One = TypeVar("One")
+Other = TypeVar("Other")
 NEVER = np.iinfo(np.int64).min
 """Stands for a null time; numpy's NaT has the same bits."""
-_LONG_RUNS = 4
-"""Rows in a run of equal keys, on average, from which looking up each run once is the faster way."""
+_ROWS_PER_THREAD = 50_000
+"""Fewer rows are looked up faster than a thread starts."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,9 @@ def point_in_time_join(spine: pa.Table, features: Sequence[FeatureRows], *, at: 
             taken.add(output)
         position = _match(spine, moments, source)
         indices = _indices(position)
-        for column, output in source.columns.items():
-            result = result.append_column(output, source.rows[column].combine_chunks().take(indices))
+        looked_up = _in_threads(lambda name, rows=source.rows, at=indices: rows[name].combine_chunks().take(at), source.columns, len(position))
+        for output, values in zip(source.columns.values(), looked_up, strict=True):
+            result = result.append_column(output, values)
     return result
 
 
@@ -139,7 +145,7 @@ def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndar
     count = source.rows.num_rows
     if count == 0 or spine.num_rows == 0:
         return np.full(spine.num_rows, -1, np.int64)
-    left, right = _entity_codes(spine, source)
+    left, right = entity_codes(spine, source.rows, source.keys, source.name)
     if source.event_time is None:
         return _static(left, right, source)
     event = _micros(source.rows, source.event_time, source.name)
@@ -220,10 +226,25 @@ def _last_not_after(entity: np.ndarray, from_: np.ndarray, code: np.ndarray, mom
 
 def _search(packed: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Last position not after each value; asked in rising order, so that neighbours share what the cache holds."""
-    order = np.argsort(asked)
-    found = np.empty(len(asked), np.int64)
-    found[order] = np.searchsorted(packed, asked[order], side="right") - 1
-    return found
+
+    def search(part: Array) -> Array:
+        order = np.argsort(part)
+        found = np.empty(len(part), np.int64)
+        found[order] = np.searchsorted(packed, part[order], side="right") - 1
+        return found
+
+    parts = _in_threads(search, np.array_split(asked, max(len(asked) // _ROWS_PER_THREAD, 1)), len(asked))
+    return np.concatenate(parts)
+
+
+def _in_threads(work: Callable[[One], Other], parts: Iterable[One], rows: int) -> list[Other]:
+    """Work on each part, on all cores where there is enough of it; NumPy's and Arrow's loops run side by side."""
+    import pyarrow as pa
+
+    if rows < _ROWS_PER_THREAD:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(pa.cpu_count()) as threads:
+        return list(threads.map(work, parts))
 
 
 def _order(columns: tuple[np.ndarray, np.ndarray]) -> np.ndarray | None:
@@ -248,94 +269,6 @@ def _static(left: np.ndarray, right: np.ndarray, source: FeatureRows) -> np.ndar
     position = np.full(len(counted), -1, np.int64)
     position[codes] = present
     return np.where(left >= 0, position[np.maximum(left, 0)], -1)
-
-
-def _entity_codes(spine: pa.Table, source: FeatureRows) -> tuple[np.ndarray, np.ndarray]:
-    """Integers shared by both sides that tell entities apart, from 0; -1 for a null key, or one that only the spine has."""
-    left = right = None
-    for key in source.keys:
-        a, b = _plain_type(spine.schema.field(key).type), _plain_type(source.rows.schema.field(key).type)
-        if a != b:
-            raise DataError(f"{source.name}: the key {key!r} is {b} there and {a} in the spine")
-        one, two, size = _codes(_keys(spine, key), _keys(source.rows, key))
-        if left is None or right is None:
-            left, right = one, two
-        else:
-            left = np.where((left >= 0) & (one >= 0), left * size + one, -1)
-            right = np.where((right >= 0) & (two >= 0), right * size + two, -1)
-            # Kept dense, so that many keys never overflow.
-            dense, inverse = np.unique(right, return_inverse=True)
-            shift = 1 if len(dense) and dense[0] == -1 else 0
-            place = np.searchsorted(dense, left)
-            hit = (place < len(dense)) & (left >= 0)
-            hit &= dense[np.minimum(place, len(dense) - 1)] == left
-            left, right = np.where(hit, place - shift, -1), np.where(right >= 0, inverse - shift, -1)
-    assert left is not None and right is not None
-    return left, right
-
-
-def _codes(spine: pa.Array, rows: pa.Array) -> tuple[np.ndarray, np.ndarray, int]:
-    """Dictionary codes of the feature rows' keys, and the spine's keys in the same codes."""
-    import pyarrow.compute as pc
-
-    right, dictionary = _encode(rows)
-    left = _nullable(pc.index_in(spine, value_set=dictionary))
-    if spine.null_count:
-        left = np.where(np.asarray(pc.is_null(spine)), -1, left)
-    return left, right, len(dictionary)
-
-
-def _encode(values: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """Dictionary codes, -1 for null, and the dictionary.
-
-    Rows that were sorted at write stand in runs of equal keys, so only the first of each run is looked up.
-    """
-    import pyarrow.compute as pc
-
-    count = len(values)
-    if values.null_count == 0 and count > 1:
-        starts = np.concatenate(([0], np.flatnonzero(np.asarray(pc.not_equal(values[1:], values[:-1]))) + 1))
-        if len(starts) * _LONG_RUNS <= count:
-            heads = values.take(_positions(starts)).dictionary_encode()
-            lengths = np.diff(starts, append=count)
-            return np.repeat(_nullable(heads.indices), lengths), heads.dictionary
-    encoded = values.dictionary_encode()
-    return _nullable(encoded.indices), encoded.dictionary
-
-
-def _positions(found: np.ndarray) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(found)
-
-
-def _nullable(indices: pa.Array) -> np.ndarray:
-    import pyarrow.compute as pc
-
-    return np.asarray(pc.fill_null(indices, -1) if indices.null_count else indices).astype(np.int64, copy=False)
-
-
-def _keys(table: pa.Table, name: str) -> pa.Array:
-    import pyarrow as pa
-
-    values = table[name].combine_chunks()
-    wanted = _plain_type(values.type)
-    values = values.cast(wanted) if values.type != wanted else values
-    if pa.types.is_floating(values.type):
-        raise DataError(f"the key {name!r} is {values.type}: wanted a string, an integer, a date or a timestamp")
-    return values
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_integer(kind):
-        return pa.int64()
-    return pa.timestamp("us", tz="UTC") if pa.types.is_timestamp(kind) and kind.tz else kind
 
 
 def _micros(table: pa.Table, name: str, where: str) -> np.ndarray:

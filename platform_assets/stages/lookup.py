@@ -213,13 +213,13 @@ def _feature_rows(platform: Platform, view: Mapping[str, Any], located: Located[
     spec, needed = located.spec, _needed(view, located.spec)
     if view["kind"] == "table" and isinstance(spec.source, DeltaTableSource):
         return _adopted_rows(platform, located, published, needed)
-    rows = platform.lake.read(published, columns=needed)
+    rows = platform.lake.read(published, columns=needed, coded=view["keys"])
     if view["kind"] == "table" and spec.event_time:
         earlier = platform.lake.open(TableKey("superseded", view["domain"], view["name"]))
         if earlier is not None:
             from resources.lake import read_table
 
-            rows = pa.concat_tables([read_table(earlier, columns=needed).select(rows.column_names), rows])
+            rows = pa.concat_tables([read_table(earlier, columns=needed, coded=view["keys"]).select(rows.column_names), rows])
     return rows
 
 
