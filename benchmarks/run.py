@@ -104,16 +104,16 @@ def joins(lake: Path, environment: dict[str, str], times: int) -> tuple[float, f
     def event_time(view: dict[str, Any]) -> str:
         return str((project.tables if view["kind"] == "table" else project.views)[(view["domain"], view["name"])].spec.event_time)
 
-    def rows_of(view: dict[str, Any]) -> pa.Table:
+    def rows_of(view: dict[str, Any], *, coded: bool = False) -> pa.Table:
         key, timed = source(view)
         columns = list(dict.fromkeys([*view["keys"], *view["columns"], *([event_time(view), "known_at"] if timed else [])]))
-        return store.read(store.current(key, states), columns=columns)
+        return store.read(store.current(key, states), columns=columns, coded=view["keys"] if coded else ())
 
     def ours() -> None:
         spine = read_table(deltalake.DeltaTable(spine_path))
         lookups = [
             FeatureRows(
-                view["name"], rows_of(view), tuple(view["keys"]), view["columns"],
+                view["name"], rows_of(view, coded=True), tuple(view["keys"]), view["columns"],
                 event_time(view) if source(view)[1] else None, "known_at" if source(view)[1] else None,
                 parse_duration(view["max_age"]) if view["max_age"] else None,
             )

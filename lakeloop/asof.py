@@ -96,7 +96,9 @@ def point_in_time_join(spine: pa.Table, features: Sequence[FeatureRows], *, at: 
             taken.add(output)
         position = _match(spine, moments, source)
         indices = _indices(position)
-        looked_up = _in_threads(lambda name, rows=source.rows, at=indices: rows[name].combine_chunks().take(at), source.columns, len(position))
+        looked_up = _in_threads(
+            lambda name, rows=source.rows, at=indices: rows[name].combine_chunks().take(at), source.columns, len(position)
+        )
         for output, values in zip(source.columns.values(), looked_up, strict=True):
             result = result.append_column(output, values)
     return result
@@ -157,7 +159,8 @@ def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndar
         if not len(rows):
             return np.full(spine.num_rows, -1, np.int64)
         right, event, known = right[rows], event[rows], known[rows]
-    entity, from_ = right, np.maximum(event, known) if known is not event else event
+    # A row counts from when it has happened and is known; the first almost never comes last.
+    entity, from_ = right, known if known is event or bool((known >= event).all()) else np.maximum(event, known)
 
     order = _order((entity, from_))
     if order is not None:
@@ -233,18 +236,22 @@ def _search(packed: np.ndarray, asked: np.ndarray) -> np.ndarray:
         found[order] = np.searchsorted(packed, part[order], side="right") - 1
         return found
 
-    parts = _in_threads(search, np.array_split(asked, max(len(asked) // _ROWS_PER_THREAD, 1)), len(asked))
-    return np.concatenate(parts)
+    # As few parts as there are cores: each walks through all of `packed` once.
+    return np.concatenate(_in_threads(search, np.array_split(asked, _cores(len(asked))), len(asked)))
 
 
 def _in_threads(work: Callable[[One], Other], parts: Iterable[One], rows: int) -> list[Other]:
     """Work on each part, on all cores where there is enough of it; NumPy's and Arrow's loops run side by side."""
+    if _cores(rows) == 1:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(_cores(rows)) as threads:
+        return list(threads.map(work, parts))
+
+
+def _cores(rows: int) -> int:
     import pyarrow as pa
 
-    if rows < _ROWS_PER_THREAD:
-        return [work(part) for part in parts]
-    with ThreadPoolExecutor(pa.cpu_count()) as threads:
-        return list(threads.map(work, parts))
+    return int(min(pa.cpu_count(), max(rows // _ROWS_PER_THREAD, 1)))
 
 
 def _order(columns: tuple[np.ndarray, np.ndarray]) -> np.ndarray | None:

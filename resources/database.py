@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, ServiceUnavailable, nearest
 from lakeloop.spec import DatabaseSource, render_duration
+from resources import adbc
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,10 +137,12 @@ class DatabaseReader:
         if not url:
             raise DataError(f"source: the environment variable {self.spec.database} isn't set; wanted the URL of a database in it")
         try:
-            parsed = sa.make_url(url)
+            parsed = sa.make_url(adbc.split_url(url)[0])
             if parsed.drivername == "postgresql":
                 # SQLAlchemy's own choice of a driver has changed between its versions; either does.
                 parsed = parsed.set(drivername="postgresql+psycopg" if importlib.util.find_spec("psycopg") else "postgresql+psycopg2")
+            if self._by_arrow:
+                adbc.check_driver(parsed.get_backend_name())
             options = {"connect_timeout": CONNECT_S} if parsed.get_backend_name() == "postgresql" else {}
             return sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
@@ -147,6 +150,10 @@ class DatabaseReader:
             raise DataError(f"source: no driver for the database of {self.spec.database} is installed ({driver})") from None
         except ArgumentError:
             raise DataError(f"source: {self.spec.database} holds no URL such as postgresql://user:password@host/database") from None
+
+    @property
+    def _by_arrow(self) -> bool:
+        return adbc.split_url(self.url or os.environ.get(self.spec.database) or "")[1]
 
     def _where(self) -> str:
         """Host and database, which may be shown."""
@@ -184,10 +191,8 @@ class DatabaseReader:
         import sqlalchemy as sa
         from sqlalchemy.exc import ProgrammingError
 
-        # A colon in the query is no parameter of ours.
-        body = sql if self.spec.query is None else sql.replace(self.text(), self.text().replace(":", "\\:"))
         try:
-            return connection.execution_options(stream_results=True, max_row_buffer=CHUNK_ROWS).execute(sa.text(body), values)
+            return connection.execution_options(stream_results=True, max_row_buffer=CHUNK_ROWS).execute(sa.text(self._escaped(sql)), values)
         except ProgrammingError as error:
             raise DataError(f"{self.label}: {self._where()}: {self._clean(error)}{self._hint()}") from None
 
@@ -212,6 +217,10 @@ class DatabaseReader:
     def _arrow(self, connection: Connection, sql: str, values: Mapping[str, Any], *, enough: int | None = None) -> pa.Table:
         import pyarrow as pa
 
+        if self._by_arrow:
+            found = self._through_adbc(connection, sql, values, enough)
+            if found is not None:
+                return found
         result = self._run(connection, sql, values)
         names = list(result.keys())
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -238,6 +247,29 @@ class DatabaseReader:
         return rows.replace_schema_metadata(None).cast(
             pa.schema([found.with_metadata(field.metadata or {}) for found, field in zip(rows.schema, fields, strict=True)])
         )
+
+    def _through_adbc(self, connection: Connection, sql: str, values: Mapping[str, Any], enough: int | None) -> pa.Table | None:
+        """The same by ADBC; None where a column is of a type that it gives another way, or two have one name."""
+        import sqlalchemy as sa
+
+        result = self._run(connection, f"SELECT * FROM ({sql}) AS asked WHERE 1 = 0", values)
+        names, described = list(result.keys()), list(result.cursor.description or ()) if result.cursor else []
+        postgres = connection.dialect.name == "postgresql"
+        if len(set(names)) < len(names) or (postgres and {column[1] for column in described} - adbc.SAME):
+            return None
+        fields = self._fields(connection, names, result)
+        result.close()
+        # Positions are ours; written into the text by the dialect's rules, as the two drivers want parameters each its own way.
+        body = sa.text(self._escaped(sql)).bindparams(**values)
+        text = str(body.compile(dialect=type(connection.dialect)(paramstyle="named"), compile_kwargs={"literal_binds": True}))
+        try:
+            return adbc.read(self._engine.url, text, fields, connect_s=CONNECT_S, enough=enough)
+        except DataError as error:
+            raise DataError(f"{self.label}: {error}") from None
+
+    def _escaped(self, sql: str) -> str:
+        """A colon in the query is no parameter of ours."""
+        return sql if self.spec.query is None else sql.replace(self.text(), self.text().replace(":", "\\:"))
 
     def _fields(self, connection: Connection, names: Sequence[str], result: Result[Any]) -> list[pa.Field]:
         """The Arrow types: of the server's description where there is one that never varies, else (null) of the values."""

@@ -7,10 +7,12 @@ read is decided here and nowhere else: the newest version that has a passing ver
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
 from resources.crash_points import crash_point
@@ -18,6 +20,7 @@ from resources.crash_points import crash_point
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
+    from pyarrow.fs import SubTreeFileSystem
 
 WHOLE = "whole"
 """The one partition of an unpartitioned table."""
@@ -432,6 +435,7 @@ def read_table(
     wanted = None if partitions is None else sorted(set(partitions))
     dataset = table.to_pyarrow_dataset(
         file_pruning_predicate=[(PARTITION, "in", wanted)] if wanted else None,
+        filesystem=_folder(table),
         parquet_read_options=ds.ParquetReadOptions(dictionary_columns=kept) if kept else None,
     )
     if wanted is not None and not wanted:
@@ -439,6 +443,14 @@ def read_table(
     rows = dataset.to_table(columns=list(columns) if columns is not None else None)
     plain = [field if field.name in kept else field.with_type(_plain_type(field.type)) for field in rows.schema]
     return rows.cast(pa.schema(plain)) if any(a.type != b.type for a, b in zip(plain, rows.schema, strict=True)) else rows
+
+
+def _folder(table: DeltaTable) -> SubTreeFileSystem | None:
+    """A local table's folder, read by Arrow itself: deltalake's own way goes through Python and takes up to twice as long."""
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    parts = urlsplit(table.table_uri)
+    return SubTreeFileSystem(unquote(parts.path), LocalFileSystem()) if parts.scheme == "file" and os.name == "posix" else None
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

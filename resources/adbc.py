@@ -1,0 +1,129 @@
+"""Reading a database through its ADBC driver, which hands out Arrow batches, where the URL begins with `adbc+`: the same values, sooner.
+
+SQLAlchemy still says what the columns are and keeps everything else; a result with a type that a driver gives another way is left to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lakeloop.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import URL
+
+PREFIX = "adbc+"
+DRIVERS = {"postgresql": "adbc_driver_postgresql", "sqlite": "adbc_driver_sqlite"}
+SAME = frozenset({16, 20, 21, 23, 701, 1700, 1082, 1114, 1184, 17, 25, 1043})
+"""PostgreSQL's type numbers (pg_type.dat) whose values come alike from both drivers, after the casts below; of a `real` one gives more digits."""
+
+
+def split_url(url: str) -> tuple[str, bool]:
+    """A URL as SQLAlchemy takes it, and whether rows are to be read through ADBC.
+
+    >>> split_url("adbc+postgresql://host/shop")
+    ('postgresql://host/shop', True)
+    """
+    plain = url.removeprefix(PREFIX)
+    return plain, plain != url
+
+
+def check_driver(backend: str) -> None:
+    """Raise a DataError unless there is an ADBC driver for such a database."""
+    from importlib.util import find_spec
+
+    if backend not in DRIVERS:
+        raise DataError(
+            f"source: no ADBC driver for {backend}: wanted {PREFIX}{f' or {PREFIX}'.join(DRIVERS)}, or the URL without {PREFIX}"
+        )
+    if find_spec(DRIVERS[backend]) is None:
+        raise DataError(f"source: the ADBC driver for {backend} isn't installed: pip install {DRIVERS[backend].replace('_', '-')}")
+
+
+def read(url: URL, sql: str, fields: list[pa.Field], *, connect_s: int, enough: int | None) -> pa.Table:
+    """Run a query that only reads.
+
+    Args:
+        url: with user and password.
+        sql: without parameters.
+        fields: the columns as they are wanted; of type null where the values decide.
+        connect_s: seconds to wait for the server.
+        enough: no more rows than these.
+
+    Raises:
+        DataError: a value doesn't fit its column's type.
+        sqlalchemy.exc.DBAPIError: what the driver says.
+    """
+    import pyarrow as pa
+
+    with _cursor(url, connect_s) as cursor:
+        cursor.execute(sql)
+        batches, seen = [], 0
+        reader = cursor.fetch_record_batch()
+        for batch in reader:
+            batches.append(batch)
+            seen += batch.num_rows
+            if enough is not None and seen >= enough:
+                break
+        rows = pa.Table.from_batches(batches, reader.schema).slice(0, enough)
+    return pa.table([_column(values, field) for values, field in zip(rows.columns, fields, strict=True)], pa.schema(_kinds(rows, fields)))
+
+
+@contextmanager
+def _cursor(url: URL, connect_s: int) -> Iterator[Any]:
+    import importlib
+
+    import adbc_driver_manager
+    import pyarrow as pa
+    from sqlalchemy.exc import DBAPIError, OperationalError
+
+    backend = url.get_backend_name()
+    driver = importlib.import_module(f"{DRIVERS[backend]}.dbapi")
+    if backend == "postgresql":
+        address = url.set(drivername=backend).update_query_dict({"connect_timeout": str(connect_s)}).render_as_string(hide_password=False)
+    else:
+        address = url.database or ":memory:"
+    try:
+        with driver.connect(address, autocommit=True) as connection, connection.cursor() as cursor:
+            if backend == "postgresql":
+                cursor.execute("SET default_transaction_read_only = on")
+            yield cursor
+    except adbc_driver_manager.OperationalError as error:
+        raise OperationalError(None, None, error) from None
+    # Errors in the midst of a result come as Arrow's.
+    except (adbc_driver_manager.Error, pa.ArrowException) as error:
+        raise DBAPIError(None, None, error) from None
+
+
+def _kinds(rows: pa.Table, fields: list[pa.Field]) -> list[pa.Field]:
+    import pyarrow as pa
+
+    found = []
+    for values, have, field in zip(rows.columns, rows.schema, fields, strict=True):
+        decided = pa.string() if values.null_count == len(values) else _storage(have.type)
+        found.append(field.with_type(decided) if pa.types.is_null(field.type) else field)
+    return found
+
+
+def _storage(kind: pa.DataType) -> pa.DataType:
+    return kind.storage_type if hasattr(kind, "storage_type") else kind
+
+
+def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """Values in the wanted type; numbers of any length come as text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = values.cast(_storage(values.type))
+    if pa.types.is_null(field.type):
+        return plain if plain.null_count < len(plain) else pa.chunked_array([pa.nulls(len(plain), pa.string())])
+    if pa.types.is_string(plain.type) and (pa.types.is_decimal(field.type) or field.metadata):
+        for theirs, ours in (("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")):
+            plain = pc.if_else(pc.equal(plain, theirs), ours, plain)
+    try:
+        return plain.cast(field.type)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"column {field.name}: a value is no {field.type}; cast it in a query: {error}") from None
