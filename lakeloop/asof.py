@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -96,9 +97,7 @@ def point_in_time_join(spine: pa.Table, features: Sequence[FeatureRows], *, at: 
             taken.add(output)
         position = _match(spine, moments, source)
         indices = _indices(position)
-        looked_up = _in_threads(
-            lambda name, rows=source.rows, at=indices: rows[name].combine_chunks().take(at), source.columns, len(position)
-        )
+        looked_up = _in_threads(partial(_looked_up, source.rows, indices), source.columns, len(position))
         for output, values in zip(source.columns.values(), looked_up, strict=True):
             result = result.append_column(output, values)
     return result
@@ -140,6 +139,10 @@ def join_exact(
     position = _match(spine, np.full(spine.num_rows, limit, np.int64), source)
     indices = _indices(position)
     return pa.table({output: rows[column].combine_chunks().take(indices) for column, output in columns.items()})
+
+
+def _looked_up(rows: pa.Table, indices: pa.Array, name: str) -> pa.Array:
+    return rows[name].combine_chunks().take(indices)
 
 
 def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndarray:
