@@ -10,9 +10,11 @@ import numpy as np
 
 from lakeloop import model_checks as checks
 from lakeloop.calibration import CalibrationBin, calibration_curve
+from lakeloop.class_findings import ClassRow, class_calibration, class_rows, confusion
 from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
 from lakeloop.intervals import codes
 from lakeloop.metrics import Difference, MetricValue, by_slice, evaluate, measure, metrics_of, paired_difference, relative, row_loss
+from lakeloop.quantile_findings import CoverageBin, coverage_bins, reliability
 from lakeloop.tasks import Answer
 from lakeloop.thresholds import ThresholdRow, threshold_curve
 from lakeloop.weak_slices import WeakSlice, find_weak_slices
@@ -88,6 +90,7 @@ class Question:
         test_start: when the test window begins.
         overlap: of entities, of the test rows with all rows that were fitted on.
         champion: its version, if there is one.
+        champion_told: in which way it answers something else than is asked now, a sentence; see `lakeloop.comparison`.
         refits: the primary metric of refits that differ in the seed; None where the model takes none.
         clusters: code per test row of rows that may depend on each other.
         costs: of wrong decisions.
@@ -104,6 +107,7 @@ class Question:
     test_start: np.datetime64
     overlap: checks.Overlap
     champion: str | None = None
+    champion_told: str = ""
     refits: Sequence[float] | None = None
     clusters: Array | None = None
     costs: Costs | None = None
@@ -125,9 +129,12 @@ class Assessment:
         weak: the worst slices that were found, confirmed or not.
         searched: columns that were searched for them.
         importance: per feature.
-        calibration: per bin of equal numbers.
+        calibration: per bin of equal numbers (and class), or per quantile.
+        classes: per class, of a classification in several.
+        confusion: rows by class and by what was said of them, of the same.
+        coverage: per bin of the predicted median, of a quantile regression.
         thresholds: of a binary classification.
-        over_time: the primary metric per week or day.
+        over_time: the primary metric per week or day; of a quantile regression also coverage and width.
         checks: one result per model check.
         importance_rows: rows that were shuffled.
     """
@@ -145,6 +152,9 @@ class Assessment:
     over_time: list[dict[str, Any]]
     checks: list[checks.CheckResult]
     importance_rows: int
+    classes: list[ClassRow] = field(default_factory=list)
+    confusion: Array | None = None
+    coverage: list[CoverageBin] = field(default_factory=list)
 
     @property
     def own(self) -> dict[str, MetricValue]:
@@ -160,7 +170,7 @@ def assess(question: Question) -> Assessment:
     values: dict[str, list[MetricValue]] = {}
     differences: dict[str, Difference] = {}
     for who, other in test.scores.items():
-        known = np.isfinite(other)
+        known = np.isfinite(other) if other.ndim == 1 else np.isfinite(other).all(axis=1)
         if who == CHAMPION and known.sum() < LEAST_COMMON_ROWS:
             continue
         some = None if clusters is None else clusters[known]
@@ -196,12 +206,23 @@ def assess(question: Question) -> Assessment:
         weak=weak,
         searched=len(shown),
         importance=importance,
-        calibration=calibration_curve(y, score, scale="share" if answer.kind.shares else "plain", clusters=clusters),
+        calibration=_calibration(answer, y, score, clusters),
         thresholds=threshold_curve(y, score, q.costs) if answer.kind.costs else [],
-        over_time=_over_time(answer, primary, test, clusters),
+        over_time=[row for name in (primary, *answer.kind.beside) for row in _over_time(answer, name, test, clusters)],
         checks=_checks(q, own, differences, train, weak, len(shown)),
         importance_rows=len(shuffled),
+        classes=class_rows(answer, y, score, clusters) if answer.classes else [],
+        confusion=confusion(answer, y, score) if answer.classes else None,
+        coverage=coverage_bins(answer, y, score, clusters) if answer.quantiles else [],
     )
+
+
+def _calibration(answer: Answer, y: Array, score: Array, clusters: Array | None) -> list[CalibrationBin]:
+    if answer.classes:
+        return class_calibration(answer, y, score, clusters)
+    if answer.quantiles:
+        return reliability(answer, y, score, clusters)
+    return calibration_curve(y, score, scale="share" if answer.kind.shares else "plain", clusters=clusters)
 
 
 def _checks(
@@ -240,14 +261,14 @@ def _in_order(column: str, rows: list[dict[str, Any]], forecast: ForecastRows | 
     return sorted(rows, key=lambda row: int(row["slice"])) if forecast is not None and column == forecast.column else rows
 
 
-def _over_time(answer: Answer, primary: str, test: Rows, clusters: Array | None) -> list[dict[str, Any]]:
-    """The primary metric per week (Monday to Sunday), or per day of a short window."""
+def _over_time(answer: Answer, name: str, test: Rows, clusters: Array | None) -> list[dict[str, Any]]:
+    """A metric per week (Monday to Sunday), or per day of a short window."""
     days = test.at.astype("datetime64[D]")
     span = (days.max() - days.min()).astype(int) + 1 if len(days) else 0
     if span >= DAYS_IN_WEEKS:
         # numpy's weeks begin on Thursdays, the day of 1970-01-01.
         days = (days + np.timedelta64(3, "D")).astype("datetime64[W]").astype("datetime64[D]") - np.timedelta64(3, "D")
-    rows = by_slice(answer, test.y, test.scores[CANDIDATE], [str(day) for day in days], primary, clusters=clusters)
+    rows = by_slice(answer, test.y, test.scores[CANDIDATE], [str(day) for day in days], name, clusters=clusters)
     return sorted(({"period": row.pop("slice"), **row} for row in rows), key=lambda row: str(row["period"]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeloop.fitting import fit_model
+from lakeloop.fitting import evenly, fit_model
 from lakeloop.frames import Kind
 from lakeloop.pipelines import build_estimator
 from lakeloop.tasks import Answer, scores_of
@@ -34,20 +34,22 @@ def reference_scores(y_fit: np.ndarray, answer: Answer, frame: pd.DataFrame, met
 
 
 def constant_scores(y_fit: np.ndarray, answer: Answer, count: int, metric: str) -> np.ndarray:
-    """What a model that knows only the labels would say: the share of positives, or the value that is best for the metric."""
+    """What a model that knows only the labels would say: the share of each class, their quantiles, or the value that is best for the metric."""
     import numpy as np
 
+    if answer.classes:
+        shares = np.bincount(y_fit.astype(int), minlength=len(answer.classes)) / len(y_fit)
+        return np.tile(shares, (count, 1))
+    if answer.quantiles:
+        return np.tile(np.quantile(y_fit, answer.quantiles), (count, 1))
     best = np.mean if answer.kind.shares or metric in answer.kind.mean_is_best else np.median
     return np.full(count, float(best(y_fit)))
 
 
 def baseline_scores(frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, kinds: Mapping[str, Kind], answer: Answer) -> np.ndarray:
     """What a linear model on the same features says, fitted on evenly spaced rows."""
-    import numpy as np
-
-    picked = np.linspace(0, len(frame) - 1, min(len(frame), BASELINE_ROWS)).astype(int)
-    model = build_estimator(Model(pipeline="linear"), kinds, answer)
-    model.fit(frame.iloc[picked], y[picked])
+    picked = evenly(len(frame), BASELINE_ROWS)
+    model = fit_model(Model(pipeline="linear"), kinds, answer, frame.iloc[picked], y[picked], folder=Path())
     return scores_of(model, scored, answer)
 
 
@@ -69,7 +71,7 @@ def seed_refits(
     from threadpoolctl import threadpool_limits
 
     picked = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), REFIT_ROWS)).astype(int))
-    if answer.kind.label == "binary" and len(np.unique(y[picked])) < 2:
+    if answer.kind.label != "number" and len(np.unique(y[picked])) < 2:
         return None
     found = []
     for seed in range(REFIT_SEEDS):

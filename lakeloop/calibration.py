@@ -16,16 +16,19 @@ CALIBRATION_BINS = 10
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Rows of about the same score: mean score, and mean outcome with its interval."""
+    """Rows of about the same score: mean score, and mean outcome with its interval; of which output, where there are several."""
 
     predicted: float
     observed: float
     low: float
     high: float
     n: int
+    output: str = ""
 
 
-def calibration_curve(y: Array, score: Array, *, scale: Scale = "share", clusters: Array | None = None) -> list[CalibrationBin]:
+def calibration_curve(
+    y: Array, score: Array, *, scale: Scale = "share", clusters: Array | None = None, output: str = ""
+) -> list[CalibrationBin]:
     """Mean score and mean outcome per bin of equal numbers, lowest scores first.
 
     Args:
@@ -33,6 +36,7 @@ def calibration_curve(y: Array, score: Array, *, scale: Scale = "share", cluster
         score: what was predicted.
         scale: of the intervals: `share` for 0 and 1, `plain` for values.
         clusters: rows that may depend on each other.
+        output: what to call it.
     """
     bins = equal_mass_bins(score)
     found = []
@@ -41,7 +45,7 @@ def calibration_curve(y: Array, score: Array, *, scale: Scale = "share", cluster
         if mask.any():
             mean, n = float(y[mask].mean()), int(mask.sum())
             low, high = interval(mean, spread(y[mask] - mean, None if clusters is None else clusters[mask]), scale, n, LEVEL)
-            found.append(CalibrationBin(float(score[mask].mean()), mean, low, high, n))
+            found.append(CalibrationBin(float(score[mask].mean()), mean, low, high, n, output))
     return found
 
 

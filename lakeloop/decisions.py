@@ -34,6 +34,7 @@ class Evidence:
         comparison: with the champion on the same rows, as `lakeloop.metrics.Difference.record` gives it; None when there were too few.
         skill: the same with a reference, which is something that knows nothing.
         reference: what that is, in words.
+        incomparable: why it can't be compared with the champion at all, if so: the champion answers another question.
     """
 
     version: str
@@ -44,6 +45,7 @@ class Evidence:
     comparison: Mapping[str, float] | None = None
     skill: Mapping[str, float] | None = None
     reference: str = "a constant"
+    incomparable: str = ""
 
 
 def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, gates: Mapping[str, Gate]) -> Decision:
@@ -57,8 +59,8 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
 
     Returns:
         `keep` for the champion itself; `refuse` when the evidence is about something else, a blocking gate did not pass, it isn't shown
-        that the candidate knows more than a constant, or a loss against the champion of more than is allowed isn't ruled out; else
-        `promote`. Both tests are one-sided at the gate's error rate, so that a candidate that knows nothing, or loses as much as is
+        that the candidate knows more than a constant, or a loss against the champion of more than is allowed isn't ruled out (unless the
+        champion answers another question, since the workflow file asks another one now); else `promote`. Both tests are one-sided at the gate's error rate, so that a candidate that knows nothing, or loses as much as is
         allowed or more, is promoted no more often than that.
     """
     facts: dict[str, Any] = {
@@ -103,6 +105,9 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
         )
     if bound is None or bound.max_drop is None or bound.severity != "blocking":
         return Decision("promote", f"it passes its gates ({evidence.primary} {evidence.value:.4f})", facts)
+    if evidence.incomparable:
+        told = f"it passes its gates ({evidence.primary} {evidence.value:.4f}); champion {champion} isn't compared with it: {evidence.incomparable}"
+        return Decision("promote", told, facts)
     if evidence.comparison is None:
         return Decision("refuse", f"too few rows that neither it nor the champion {champion} was trained on to compare them", facts)
     p = _test(evidence.comparison, bound.max_drop)

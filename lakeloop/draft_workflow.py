@@ -23,7 +23,7 @@ from lakeloop.label_profile import (
 )
 from lakeloop.pipelines import check_model
 from lakeloop.spec import Column, TableSpec, render_duration
-from lakeloop.tasks import TASKS
+from lakeloop.tasks import QUANTILES, TASKS
 from lakeloop.workflow_spec import Model
 from lakeloop.yaml_text import comment, described, line
 
@@ -129,6 +129,7 @@ class _Plan:
     ) -> None:
         self.pipeline = pipeline
         self.table, self.rows, self.source, self.name, self.label, self.when, self.what = table, rows, source, name, label, when, what
+        self.kind = what.task
         self.taken = [f for f in features if f.taken]
         self.left_out = [f for f in features if not f.taken]
         self.notes: list[str] = []
@@ -266,6 +267,7 @@ class _Plan:
             else "static: the order of the rows is a shuffled one, not time, so nothing is said of how it ages"
         )
         slices = [f.name for f in self.taken if f.few_values][:2]
+        classes = {"classes": list(self.what.classes)} if self.what.classes else {}
         lines = [
             comment(0, f"Drafted from {self.source}, label {self.label}: {self.what.reason}."),
             "type: platform_assets.components.MLWorkflow",
@@ -275,7 +277,8 @@ class _Plan:
             line(1, "task", self.what.task),
             line(1, "spine", "spine.sql"),
             line(1, "keys", list(self.table.keys)),
-            line(1, "label", {"view": f"{self.name}_outcomes", "column": self.what.column[0]}),
+            line(1, "label", {"view": f"{self.name}_outcomes", "column": self.what.column[0], **classes}),
+            *([line(1, "quantiles", list(QUANTILES), "the median, and an interval of 90%")] if self.kind == "quantile_regression" else []),
             "  features:",
             line(2, f"{self.name}_inputs", "*"),
             *([line(2, f"{self.name}_history", "*")] if self.history else []),
@@ -307,13 +310,30 @@ class _Plan:
         return {"pipeline": "gradient_boosting"}, ""
 
     def _gates(self) -> list[str]:
-        if self.what.task == "binary_classification":
+        if self.what.classes:
+            return [
+                line(2, "roc_auc", {"min": 0.55}, "each class against the rest: a coin has 0.5; raise it to what the model must be worth"),
+                line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
+                line(2, "champion", {"max_drop": 0.02}, "log loss"),
+            ]
+        if self.kind == "quantile_regression":
+            spread = float(np.nanstd(self.what.values))
+            return [
+                line(2, "coverage_error", {"max": 0.1}, "how far the share of values inside the interval may be from 90%"),
+                line(
+                    2,
+                    "champion",
+                    {"max_drop": float(f"{0.005 * spread:.2g}")},
+                    f"pinball loss, in the label's unit, whose standard deviation is {spread:.3g}",
+                ),
+            ]
+        if self.kind == "binary_classification":
             return [
                 line(2, "roc_auc", {"min": 0.55}, "a coin has 0.5: raise it to what the model must be worth"),
                 line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
                 line(2, "champion", {"max_drop": 0.01}),
             ]
-        if self.what.task == "regression":
+        if self.kind == "regression":
             spread = float(np.nanstd(self.what.values))
             allowed = float(f"{0.02 * spread:.2g}")
             return [
@@ -393,11 +413,15 @@ class _Plan:
         split = {"train": f"{train}{letter}", "test": f"{test}{letter}", **({"gap": f"{gap}{letter}"} if gap else {})}
         begin, last = newest - np.timedelta64((test + gap) * unit, "s"), newest - np.timedelta64(test * unit, "s")
         fitted, judged = int((moments <= begin).sum()), int((moments > last).sum())
-        if self.what.task == "binary_classification":
+        if TASKS[self.kind].label != "number":
             labels, at = self.what.values[known], moments_of(self.rows, self.when)[known]
             for where, mask in (("test", at > last), ("training", at <= begin)):
-                if len(np.unique(labels[mask])) < 2:
+                there = np.unique(labels[mask])
+                if len(there) < 2:
                     self.notes.append(f"the {where} window has one outcome only: choose other windows, or no model can be judged")
+                elif self.what.classes and len(there) < len(self.what.classes):
+                    absent = [str(label) for place, label in enumerate(self.what.classes) if place not in there]
+                    self.notes.append(f"the {where} window has no row of {', '.join(absent)}: choose other windows if it matters")
         return split, f"all labelled rows: {fitted:,} to learn from, the newest {judged:,} to judge by" + (
             f", {self.known_word()} between" if gap else ""
         )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from lakeloop import plots
 from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
@@ -17,11 +15,12 @@ from lakeloop.importance import REPEATS
 from lakeloop.metrics import MetricValue, metrics_of
 from lakeloop.model_checks import CheckResult
 from lakeloop.report import Cell, Figure, Paragraph, Report, Section, Table, Tile, Tone
+from lakeloop.task_sections import SECTIONS
 from lakeloop.thresholds import ThresholdRow, cheapest
 from lakeloop.weak_slices import TESTED
+from lakeloop.wording import figures, listed, moment, number, p_value, sign
 
 NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
-SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 MOST_SLICE_ROWS = 40
 
 
@@ -119,11 +118,11 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     kind = question.answer.kind
     constant = found.differences[kind.reference]
     parts = [
-        f"On {primary.n:,} rows of later time that it wasn't trained on, {primary.name.replace('_', ' ')} is {_figures(primary)}"
-        f" ({_sign(constant.difference)} against {kind.reference_words}, positive is better)."
+        f"On {primary.n:,} rows of later time that it wasn't trained on, {primary.name.replace('_', ' ')} is {figures(primary)}"
+        f" ({sign(constant.difference)} against {kind.reference_words}, positive is better)."
     ]
     if failed:
-        parts.append(f"It fails {_listed(failed, 'gate')}.")
+        parts.append(f"It fails {listed(failed, 'gate')}.")
     elif subject.gates:
         parts.append("It passes its gates." if len(subject.gates) > 1 else "It passes its gate.")
     parts.append(
@@ -135,14 +134,14 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
 def _tiles(subject: Subject, question: Question, found: Assessment, best: ThresholdRow | None) -> list[Tile]:
     primary, bad = found.own[question.primary], [c for c in found.checks if c.outcome == "found"]
     failed = [name for name, gate in subject.gates.items() if gate[0] != "passed"]
-    tiles = [Tile(primary.name, _number(primary.value), f"95%: {_number(primary.low)} to {_number(primary.high)}")]
+    tiles = [Tile(primary.name, number(primary.value), f"95%: {number(primary.low)} to {number(primary.high)}")]
     if CHAMPION in found.differences:
         d = found.differences[CHAMPION]
         tone: Tone = "good" if d.low > 0 else "bad" if d.high < 0 else ""
-        tiles.append(Tile(f"against champion {subject.champion}", _sign(d.difference), f"95%: {_sign(d.low)} to {_sign(d.high)}", tone))
+        tiles.append(Tile(f"against champion {subject.champion}", sign(d.difference), f"95%: {sign(d.low)} to {sign(d.high)}", tone))
     elif LINEAR in found.differences:
         d = found.differences[LINEAR]
-        tiles.append(Tile("against a linear model", _sign(d.difference), f"95%: {_sign(d.low)} to {_sign(d.high)}"))
+        tiles.append(Tile("against a linear model", sign(d.difference), f"95%: {sign(d.low)} to {sign(d.high)}"))
     if subject.gates:
         tiles.append(
             Tile(
@@ -180,7 +179,7 @@ def _purpose(subject: Subject, question: Question) -> Section:
 
 def _data(subject: Subject) -> Section:
     windows = [
-        [name, _moment(ends[0]), _moment(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
+        [name, moment(ends[0]), moment(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
         for name, ends in sorted(subject.windows.items(), key=lambda item: item[1])
     ]
     inputs = [[table, str(version)] for table, version in sorted(subject.inputs.items())]
@@ -203,7 +202,7 @@ def _data(subject: Subject) -> Section:
 def _headline(subject: Subject, question: Question, found: Assessment) -> Section:
     order = [who for who in ORDER if who in found.values]
     named = {who: {v.name: v for v in found.values[who]} for who in order}
-    rows: list[list[str | Cell]] = [[name, *[_figures(named[who][name]) for who in order]] for name in named[CANDIDATE]]
+    rows: list[list[str | Cell]] = [[name, *[figures(named[who][name]) for who in order]] for name in named[CANDIDATE]]
     names = [NAMES[who] if who != CHAMPION else f"champion {subject.champion}" for who in order]
     blocks: list[Any] = [
         Figure(
@@ -240,6 +239,9 @@ def _headline(subject: Subject, question: Question, found: Assessment) -> Sectio
 
 def _champion(subject: Subject, question: Question, found: Assessment) -> Section:
     d = found.differences.get(CHAMPION)
+    if d is None and CHAMPION not in question.test.scores:
+        told = f"They aren't compared: {question.champion_told}. What decides is the gates, and that this model knows more than a constant."
+        return Section("champion", f"Against champion {subject.champion}", [Paragraph(told)])
     if d is None:
         return Section(
             "champion",
@@ -248,9 +250,10 @@ def _champion(subject: Subject, question: Question, found: Assessment) -> Sectio
         )
     blocks: list[Any] = [
         Paragraph(
-            f"On {d.rows:,} rows that neither was trained on, {question.primary} differs by {_sign(d.difference)} "
-            f"[{_sign(d.low)}, {_sign(d.high)}] (positive is better), paired row by row."
-        )
+            f"On {d.rows:,} rows that neither was trained on, {question.primary} differs by {sign(d.difference)} "
+            f"[{sign(d.low)}, {sign(d.high)}] (positive is better), paired row by row."
+        ),
+        *([Paragraph(f"Mind that {question.champion_told}.")] if question.champion_told else []),
     ]
     if subject.margin is not None:
         p = d.p_not_worse(subject.margin)
@@ -258,78 +261,16 @@ def _champion(subject: Subject, question: Question, found: Assessment) -> Sectio
         blocks.append(
             Paragraph(
                 f"The gate asks that {loss} be ruled out, with an error rate of {subject.error_rate:g}: the probability of such a figure under that loss "
-                f"is {_p(p)}, so it {'is' if p <= subject.error_rate else 'is not'}. A model that loses just so much is promoted at most "
+                f"is {p_value(p)}, so it {'is' if p <= subject.error_rate else 'is not'}. A model that loses just so much is promoted at most "
                 f"{subject.error_rate:.0%} of the time."
             )
         )
     return Section("champion", f"Against champion {subject.champion}", blocks)
 
 
-def _calibration(question: Question, found: Assessment) -> Section:
-    binary = question.answer.kind.costs
-    what = "probability" if binary else "value"
-    words = (
-        "When it says 20%, does it happen one time in five? Each point is a tenth of the rows."
-        if binary
-        else "Are rows that are predicted higher also higher on average? Each point is a tenth of the rows."
-    )
-    check = next(c for c in found.checks if c.code == "LL108")
-    rows = [[_number(b.predicted), _number(b.observed), f"{_number(b.low)} to {_number(b.high)}", f"{b.n:,}"] for b in found.calibration]
-    columns = ["mean predicted", "mean observed", "95% interval", "rows"]
-    blocks: list[Any] = [
-        Paragraph(words),
-        Figure(plots.plot_calibration(found.calibration, what), f"{_capital(check.message)}."),
-        Table(columns, rows, columns, folded="the ten bins"),
-    ]
-    if binary:
-        blocks.insert(
-            2,
-            Figure(
-                plots.plot_score_histogram(question.test.y, question.test.scores[CANDIDATE]), "How far the two outcomes are told apart."
-            ),
-        )
-    return Section("calibration", "Calibration", blocks)
-
-
-def _thresholds(question: Question, found: Assessment) -> Section:
-    costs, best = question.costs, cheapest(found.thresholds)
-    words = "A row is flagged when its probability is at least the threshold."
-    if costs is not None and best is not None:
-        words += (
-            f" A false alarm costs {costs.false_positive:g} and a miss {costs.false_negative:g}: the threshold {best.threshold:g} costs least, "
-            f"{best.cost:.4g} per row. Flagging nothing costs {costs.false_negative * float(np.mean(question.test.y)):.4g}, flagging everything "
-            f"{costs.false_positive * float(1 - np.mean(question.test.y)):.4g}."
-        )
-    else:
-        words += " Say under `evaluation: {costs: {false_positive: …, false_negative: …}}` what mistakes cost, and the cheapest is shown."
-    wanted = {*SHOWN_THRESHOLDS, *([best.threshold] if best else [])}
-    columns = ["threshold", "flagged", "precision", "recall", *(["cost per row"] if costs else ["false alarms", "misses"])]
-    rows: list[list[str | Cell]] = [
-        [
-            Cell(f"{row.threshold:g}", "good" if row is best else ""), f"{row.flagged:.1%}",
-            _share(row.precision, row.precision_low, row.precision_high), _share(row.recall, row.recall_low, row.recall_high),
-            *([f"{row.cost:.4g}"] if row.cost is not None else [f"{row.false_positives:,}", f"{row.false_negatives:,}"]),
-        ]
-        for row in found.thresholds
-        if row.threshold in wanted
-    ]  # fmt: skip
-    note = "Shares with 95% intervals over rows taken as independent."
-    if best:
-        note += " The cheapest threshold was found on these very rows, so its cost is a little too good."
-    picture = Figure(plots.plot_thresholds(found.thresholds, best), "What each threshold flags, and how right it is.")
-    return Section(
-        "thresholds", "Thresholds and costs" if costs else "Thresholds", [Paragraph(words), picture, Table(columns, rows, columns, note)]
-    )
-
-
-def _residuals(question: Question, found: Assessment) -> Section:
-    picture = plots.plot_residuals(question.test.y, question.test.scores[CANDIDATE])
-    return Section("residuals", "Errors", [Figure(picture, "The axes leave out the outermost 0.5% at either end.")])
-
-
 def _importance(question: Question, found: Assessment) -> Section:
     columns = ["feature", "loss", "95% interval"]
-    rows = [[item.feature, _number(item.value), f"{_number(item.low)} to {_number(item.high)}"] for item in found.importance]
+    rows = [[item.feature, number(item.value), f"{number(item.low)} to {number(item.high)}"] for item in found.importance]
     nothing = sum(item.low <= 0 for item in found.importance)
     words = (
         f"How much {question.primary} loses when one feature is shuffled among the rows: what the model leans on, not what causes anything. "
@@ -347,10 +288,11 @@ def _importance(question: Question, found: Assessment) -> Section:
 def _over_time(question: Question, found: Assessment, overall: MetricValue) -> Section:
     columns = ["from", "rows", question.primary, "95% interval"]
     rows = [
-        [str(row["period"]), f"{row['n']:,}", _number(row["value"]), f"{_number(row['low'])} to {_number(row['high'])}"]
+        [str(row["period"]), f"{row['n']:,}", number(row["value"]), f"{number(row['low'])} to {number(row['high'])}"]
         for row in found.over_time
+        if row["metric"] == question.primary
     ]
-    known = [row for row in found.over_time if math.isfinite(row["value"])]
+    known = [row for row in found.over_time if row["metric"] == question.primary and math.isfinite(row["value"])]
     blocks: list[Any] = [Table(columns, rows, columns[1:], folded=f"the {len(rows)} periods")]
     if known:
         blocks.insert(
@@ -380,7 +322,7 @@ def _slices(question: Question, found: Assessment) -> Section:
             )
         columns = [column, "rows", question.primary, "95% interval"]
         listed = [
-            [str(r["slice"]), f"{r['n']:,}", _number(r["value"]), f"{_number(r['low'])} to {_number(r['high'])}"]
+            [str(r["slice"]), f"{r['n']:,}", number(r["value"]), f"{number(r['low'])} to {number(r['high'])}"]
             for r in rows[:MOST_SLICE_ROWS]
         ]
         more = f"The {MOST_SLICE_ROWS} largest of {len(rows)}; all of them are in reports/slices." if len(rows) > MOST_SLICE_ROWS else ""
@@ -399,7 +341,7 @@ def _weak(question: Question, found: Assessment) -> Section:
     columns = ["slice", "share of rows", "loss", "elsewhere", "ratio", "p", "outcome"]
     rows: list[list[str | Cell]] = [
         [
-            item.name, f"{item.share:.1%}", _number(item.loss), _number(item.rest), f"{item.loss / item.rest:.2f}" if item.rest else "", _p(item.p),
+            item.name, f"{item.share:.1%}", number(item.loss), number(item.rest), f"{item.loss / item.rest:.2f}" if item.rest else "", p_value(item.p),
             Cell("confirmed", "bad") if item.confirmed else Cell("chance", "quiet"),
         ]
         for item in found.weak
@@ -449,7 +391,7 @@ def _method(subject: Subject, question: Question, found: Assessment) -> Section:
     if not subject.cluster and math.isfinite(ratio):
         sentence += (
             f" Were days what is independent, the interval of {question.primary} would be {ratio:.1f} times as wide "
-            f"({_number(days.low)} to {_number(days.high)}); say `evaluation: {{cluster: day}}` for that."
+            f"({number(days.low)} to {number(days.high)}); say `evaluation: {{cluster: day}}` for that."
         )
     n = len(question.test.y)
     sampled = [f"Importance uses {found.importance_rows:,} of {n:,} test rows, evenly spaced in time."] if found.importance_rows < n else []
@@ -466,57 +408,3 @@ def _method(subject: Subject, question: Question, found: Assessment) -> Section:
             Paragraph(f"Every figure is a row of the lake: {subject.query}"),
         ],
     )
-
-
-def _horizons(question: Question, found: Assessment) -> Section:
-    from lakeloop.forecast_report import horizon_section
-
-    return horizon_section(question, found)
-
-
-SECTIONS: Mapping[str, Callable[[Question, Assessment], Section]] = {
-    "horizons": _horizons,
-    "calibration": _calibration,
-    "thresholds": _thresholds,
-    "residuals": _residuals,
-}
-"""What a task may have of its own, by the name that `lakeloop.tasks` calls it."""
-
-
-def _figures(value: MetricValue) -> str:
-    if not math.isfinite(value.value):
-        return "not defined"
-    return f"{_number(value.value)} [{_number(value.low)}, {_number(value.high)}]"
-
-
-def _number(value: float) -> str:
-    """Four digits after the point, or four in all for large numbers."""
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}" if abs(value) < 10_000 else f"{value:,.0f}"
-
-
-def _sign(value: float) -> str:
-    if not math.isfinite(value):
-        return "–"
-    return ("+" if value >= 0 else "−") + _number(abs(value))
-
-
-def _share(value: float, low: float, high: float) -> str:
-    return f"{value:.1%} [{low:.1%}, {high:.1%}]" if math.isfinite(value) else "–"
-
-
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
-
-
-def _moment(text: str) -> str:
-    return text[:16].replace("T", " ")
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _listed(names: Sequence[str], what: str) -> str:
-    return f"the {what} {names[0]}" if len(names) == 1 else f"the {what}s {', '.join(names[:-1])} and {names[-1]}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.calibrating import Method, fit_calibrated
 from lakeloop.errors import DataError
 from lakeloop.frames import Kind
 from lakeloop.model_code import ModelCode, model_code, reference_of, told
-from lakeloop.pipelines import build_estimator
-from lakeloop.tasks import Answer, asked_method
+from lakeloop.pipelines import build_estimator, most_rows
+from lakeloop.tasks import Answer, asked_method, fitted_classes
 from lakeloop.workflow_spec import Model
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def fit_model(
     folder: Path,
     code: ModelCode | None = None,
     seed: int | None = None,
+    at: np.ndarray | None = None,
+    gap: timedelta = timedelta(0),
 ) -> Any:
     """Fit a pipeline, an estimator, or what a function returns.
 
@@ -39,10 +43,12 @@ def fit_model(
         kinds: the features.
         answer: what it has to answer.
         frame: features of the rows to fit on, as `feature_frame` makes them.
-        label: their labels, float64.
+        label: their labels, float64; of a classification in several classes the place of each among `answer.classes`.
         folder: of the definition.
         code: the user's own code, where it is imported already.
         seed: instead of the model's own.
+        at: when each row was asked, `datetime64`; only with it `model.calibrate` is done.
+        gap: between the rows that are fitted on and those that are calibrated on.
 
     Returns:
         A fitted object with `predict`, and `predict_proba` for a classification.
@@ -62,13 +68,25 @@ def fit_model(
             fitted = code.value(frame, label, answer=answer, params=dict(model.params), seed=seeded.seed)
         else:
             fitted = build_estimator(seeded, kinds, answer, folder, code=code)
-            fitted.fit(frame, label)
+            most = most_rows(model, answer, folder)
+            if model.calibrate and at is not None:
+                method: Method = "isotonic" if model.calibrate == "isotonic" else "sigmoid"
+                return fit_calibrated(fitted, frame, label, answer, at=at, gap=gap, method=method, most=most)
+            picked = slice(None) if most is None else evenly(len(frame), most)
+            fitted.fit(frame.iloc[picked], label[picked])
     except (SpecError, DataError):
         raise
     except Exception as error:  # the user's code, parameters and data meet here
         raise told(error, f"model.{key}: {reference} raised while it was fitted", path) from error
     check_fitted(fitted, frame.head(TRIED_ROWS), answer, f"model.{key}: {reference}", path)
     return fitted
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Places of at most so many rows, evenly spaced."""
+    import numpy as np
+
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 
 
 def check_fitted(fitted: Any, frame: pd.DataFrame, answer: Answer, what: str, path: Path | None = None) -> None:
@@ -94,10 +112,10 @@ def check_fitted(fitted: Any, frame: pd.DataFrame, answer: Answer, what: str, pa
         found = np.asarray(getattr(fitted, method)(frame))
     except Exception as error:  # the user's code
         raise told(error, f"{what} gave something whose {method} raised", path) from error
-    check_raw(found, len(frame), answer, f"{what}: {method}")
+    check_raw(found, len(frame), answer, f"{what}: {method}", fitted_classes(fitted) if answer.classes else None)
 
 
-def check_raw(found: np.ndarray, rows: int, answer: Answer, what: str) -> None:
+def check_raw(found: np.ndarray, rows: int, answer: Answer, what: str, fitted: Sequence[int] | None = None) -> None:
     """Check what a model said: finite numbers, a row of them or one for each row asked about; of shares, that they are shares.
 
     Raises:
@@ -110,7 +128,9 @@ def check_raw(found: np.ndarray, rows: int, answer: Answer, what: str) -> None:
     elif len(answer.columns) == 1:
         wanted, hint = found.shape == (rows,), f"({rows},): one number a row"
     else:
-        wanted, hint = found.ndim == 2 and len(found) == rows, f"({rows}, …): a row of numbers for each"
+        width = len(fitted) if fitted and answer.classes else len(answer.numbers)
+        named = f"a probability per class, of {width}" if answer.classes else f"the quantiles {', '.join(map(str, answer.quantiles))}"
+        wanted, hint = found.shape == (rows, width), f"({rows}, {width}): {named}"
     if not wanted:
         raise DataError(f"{what} gave the shape {found.shape} for {rows} rows, wanted {hint}")
     try:

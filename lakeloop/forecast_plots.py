@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lakeloop.metrics import MetricValue
-from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, Picture, _dates, _figure, _styled
+from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, Picture, _dates, canvas, styled
 
 _COLOURS = {"candidate": ORANGE, "linear": BLUE, "seasonal_naive": GREY, "champion": GREEN}
 _NAMES = {"candidate": "this model", "linear": "linear model", "seasonal_naive": "seasonal naive"}
@@ -26,10 +26,10 @@ class Path:
     forecasts: Sequence[tuple[np.ndarray, np.ndarray]]
 
 
-@_styled
+@styled
 def plot_by_horizon(steps: Sequence[int], values: Mapping[str, Sequence[MetricValue]], metric: str) -> Picture:
     """A metric by steps ahead, of the model with 95% intervals, and of others."""
-    figure, ax = _figure(height=2.9)
+    figure, ax = canvas(height=2.9)
     for who, listed in values.items():
         value = np.array([v.value for v in listed])
         few = len(steps) <= MARKED_STEPS
@@ -45,7 +45,7 @@ def plot_by_horizon(steps: Sequence[int], values: Mapping[str, Sequence[MetricVa
     return Picture(f"{metric} by how far ahead", figure)
 
 
-@_styled
+@styled
 def plot_paths(paths: Sequence[Path], label: str) -> Picture:
     """What happened, and the forecasts that were made from some origins, a row per series."""
     import matplotlib.pyplot as plt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from lakeloop.column_names import lake_name
 from lakeloop.draft_sql import sql_name
 from lakeloop.errors import DataError, nearest
 from lakeloop.spec import Column, Task
+from lakeloop.tasks import TASKS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +41,8 @@ SAYS_IT = 0.9999
 SUSPICIOUS = 0.98
 """From here on a column is pointed out: either a very good one, or one that is filled in with the label."""
 MOST_CATEGORIES = 250
+MOST_CLASSES = 30
+"""A text with more values than this is asked about one value at a time, unless the task is given."""
 MOST_OWN_SHARE = 0.5
 """A text with more distinct values than this share of the rows tells rows apart and nothing else."""
 
@@ -52,9 +55,10 @@ class LabelProfile:
         task: the task.
         sql: an expression over the table's columns that gives the label.
         column: name and declaration of the label in its view.
-        values: the label per row as a number, NaN where it isn't known.
+        values: the label per row as a number (of several classes the place), NaN where it isn't known.
         reason: why this task.
         positive: the value that counts as 1, for two classes.
+        classes: of a classification in several.
     """
 
     task: Task
@@ -63,6 +67,7 @@ class LabelProfile:
     values: np.ndarray
     reason: str
     positive: str | None = None
+    classes: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,16 +102,21 @@ def profile_label(
     counted = {row["values"]: row["counts"] for row in pc.value_counts(values.drop_null()).to_pylist()}
     if len(counted) < 2:
         raise DataError(f"label: {label} has {'one value only' if counted else 'no value'} in {len(values)} rows: nothing to learn")
+    wanted = None if task is None else TASKS[cast(Task, task)].label
+    if wanted == "number" and declared.type not in ("integer", "double"):
+        raise DataError(f"task: {task} takes a number, {label} is a {declared.type}")
+    if positive is None and wanted == "number":
+        return _number(label, declared, values, len(counted), "as asked for", cast(Task, task))
+    if positive is None and wanted == "class":
+        return _classes(label, declared, values, counted)
     if positive is not None or len(counted) == 2 or declared.type == "boolean":
-        if task == "regression" and positive is None:
-            return _number(label, declared, values, len(counted), "as asked for")
         return _binary(label, declared, values, counted, positive)
-    if declared.type == "string" or task not in (None, "regression"):
-        if task not in ("binary_classification", "regression") and "multiclass_classification" in get_args(Task):
-            return _classes(label, declared, values, counted)
-        common = ", ".join(map(str, sorted(counted, key=lambda v: -counted[v])[:8]))
-        raise DataError(f"label: {label} has {len(counted)} values ({common}); name the one to ask for with --positive")
-    return _number(label, declared, values, len(counted), "a number")
+    if task is None and declared.type == "string" and len(counted) <= MOST_CLASSES:
+        return _classes(label, declared, values, counted)
+    if task is None and declared.type != "string":
+        return _number(label, declared, values, len(counted), "a number", "regression")
+    common = ", ".join(map(str, sorted(counted, key=lambda v: -counted[v])[:8]))
+    raise DataError(f"label: {label} has {len(counted)} values ({common}); name the one to ask for with --positive")
 
 
 def _binary(label: str, declared: Column, values: pa.ChunkedArray, counted: Mapping[Any, int], positive: str | None) -> LabelProfile:
@@ -135,19 +145,28 @@ def _binary(label: str, declared: Column, values: pa.ChunkedArray, counted: Mapp
     return LabelProfile("binary_classification", sql, (name, column), truth, reason, text)
 
 
-def _number(label: str, declared: Column, values: pa.ChunkedArray, distinct: int, why: str) -> LabelProfile:
+def _number(label: str, declared: Column, values: pa.ChunkedArray, distinct: int, why: str, task: Task) -> LabelProfile:
     truth = np.array([np.nan if v is None else float(v) for v in values.to_pylist()])
-    few = f"; with {distinct} values only it may be classes: --positive names one of them" if distinct <= 10 else ""
+    hint = "--positive names one of them, --task multiclass_classification takes them all"
+    few = f"; with {distinct} values only it may be classes: {hint}" if distinct <= 10 else ""
     column = declared.model_copy(update={"nullable": False, "source": None, "personal": False})
-    return LabelProfile("regression", sql_name(label), (label, column), truth, f"{why} of {distinct} distinct values{few}")
+    return LabelProfile(task, sql_name(label), (label, column), truth, f"{why} of {distinct} distinct values{few}")
 
 
 def _classes(label: str, declared: Column, values: pa.ChunkedArray, counted: Mapping[Any, int]) -> LabelProfile:
-    order = {value: float(index) for index, value in enumerate(sorted(counted, key=str))}
+    if declared.type not in ("string", "integer"):
+        raise DataError(f"task: multiclass_classification takes a text or an integer, {label} is a {declared.type}")
+    if declared.personal:
+        raise DataError(f"label: {label} is personal, so its values can't be written down as classes; --positive asks about one of them")
+    classes = tuple(sorted(counted))
+    order = {value: float(index) for index, value in enumerate(classes)}
     truth = np.array([np.nan if v is None else order[v] for v in values.to_pylist()])
     column = declared.model_copy(update={"nullable": False, "source": None, "personal": False})
-    task: Any = "multiclass_classification"
-    return LabelProfile(task, sql_name(label), (label, column), truth, f"{len(counted)} classes")
+    common, rare = max(counted, key=lambda v: (counted[v], str(v))), min(counted, key=lambda v: (counted[v], str(v)))
+    reason = (
+        f"{len(counted)} classes, from {common} ({counted[common]:,} rows) to {rare} ({counted[rare]:,}); --positive asks about one of them"
+    )
+    return LabelProfile("multiclass_classification", sql_name(label), (label, column), truth, reason, classes=classes)
 
 
 def profile_features(
@@ -172,7 +191,7 @@ def profile_features(
         if why_not:
             found.append(Feature(name, declared, False, why_not))
             continue
-        strength = association(rows[name], label.values, numbers=label.task == "regression")
+        strength = association(rows[name], label.values, numbers=TASKS[label.task].label == "number")
         said = f"{strength:.3f}".rstrip("0").rstrip(".")
         if strength >= SAYS_IT:
             found.append(
@@ -205,8 +224,8 @@ def _unfit(column: Column, distinct: int, count: int) -> str:
 def association(values: pa.ChunkedArray, label: np.ndarray, *, numbers: bool) -> float:
     """How well one column says the label by itself, from 0 to 1 (1: entirely), nulls counted as a value of their own.
 
-    For two classes it is the area under the ROC curve of the better direction, stretched to 0..1; for numbers Spearman's correlation,
-    absolute. A text counts by the mean label of each of its values.
+    For two classes it is the area under the ROC curve of the better direction, stretched to 0..1, for several the least of each against the
+    rest; for numbers Spearman's correlation, absolute. A text counts by the mean label of each of its values.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -214,6 +233,9 @@ def association(values: pa.ChunkedArray, label: np.ndarray, *, numbers: bool) ->
     known = ~np.isnan(label)
     if known.sum() < 10:
         return 0.0
+    places = np.unique(label[known])
+    if not numbers and len(places) > 2:
+        return min(association(values, np.where(known, label == place, np.nan), numbers=False) for place in places)
     truth = label[known]
     missing = np.asarray(pc.is_null(values))[known]
     scores = []

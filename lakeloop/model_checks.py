@@ -14,8 +14,10 @@ import numpy as np
 
 from lakeloop.calibration import calibration_bounds, calibration_error
 from lakeloop.check_kinds import KINDS, CheckKind
+from lakeloop.class_metrics import one_hot
 from lakeloop.intervals import one_sided_p
-from lakeloop.metrics import Difference, MetricValue, measure, metrics_of
+from lakeloop.metrics import METRICS, Difference, MetricValue, measure, metrics_of
+from lakeloop.quantile_findings import reliability
 from lakeloop.spec import Task, render_duration
 from lakeloop.tasks import Answer, answer_of
 from lakeloop.weak_slices import WeakSlice
@@ -30,6 +32,7 @@ MOST_CALIBRATION_ERROR = 0.02
 """Two points of probability: less is rarely worth a recalibration."""
 MOST_REGRESSION_GAP = 0.1
 """The same for a regression, in standard deviations of the label."""
+LEAST_CALIBRATED_ROWS = 100
 LEAST_WEAKNESS = 1.2
 """Loss in a slice over loss elsewhere; a confirmed but smaller difference is no reason to act."""
 CONSTANT_SHARE = 0.99
@@ -190,10 +193,13 @@ def check_weak_slices(slices: Sequence[WeakSlice], searched: int) -> CheckResult
 
 
 def check_calibration(what: Task | Answer, y: Array, score: Array, clusters: Array | None = None) -> CheckResult:
-    """LL108: probabilities (or predicted values) that are off by more than matters, chance set aside."""
-    shares = answer_of(what).kind.shares
+    """LL108: probabilities (or predicted values, or quantiles) that are off by more than matters, chance set aside."""
+    answer = answer_of(what)
+    if len(y) >= LEAST_CALIBRATED_ROWS and answer.numbers:
+        return _check_quantiles(answer, y, score, clusters) if answer.quantiles else _check_classes(answer, y, score, clusters)
+    shares = answer.kind.shares
     unit, limit = (1.0, MOST_CALIBRATION_ERROR) if shares else (float(np.std(y)), MOST_REGRESSION_GAP)
-    if len(y) < 100 or not unit:
+    if len(y) < LEAST_CALIBRATED_ROWS or not unit:
         return CheckResult("LL108", "not_applicable", f"{len(y)} rows say too little of it")
     value, (low, high) = calibration_error(y, score) / unit, calibration_bounds(y, score, clusters, 0.95)
     low, high = low / unit, high / unit
@@ -202,11 +208,38 @@ def check_calibration(what: Task | Answer, y: Array, score: Array, clusters: Arr
     return CheckResult("LL108", "found" if low > limit else "clean", message, {"value": value, "low": low, "high": high})
 
 
+def _check_classes(answer: Answer, y: Array, score: Array, clusters: Array | None) -> CheckResult:
+    """Class by class, the error rate shared among them (Bonferroni)."""
+    truth, level = one_hot(y, len(answer.classes)), 1 - ERROR_RATE / len(answer.classes)
+    seen = {}
+    for place, name in enumerate(map(str, answer.classes)):
+        low, high = calibration_bounds(truth[:, place], score[:, place], clusters, level)
+        seen[name] = (calibration_error(truth[:, place], score[:, place]), low, high)
+    off = [name for name, (_, low, _) in seen.items() if low > MOST_CALIBRATION_ERROR]
+    worst = off or [max(seen, key=lambda name: seen[name][0])]
+    shown = "; ".join(f"{name} by {seen[name][0]:.3f} [{seen[name][1]:.3f}, {seen[name][2]:.3f}]" for name in worst[:3])
+    more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
+    what = "the classes whose probability and frequency differ" if off else "probability and frequency differ most for"
+    message = f"{what}: {shown}{more}, over ten bins each; {MOST_CALIBRATION_ERROR:g} is tolerated"
+    return CheckResult("LL108", "found" if off else "clean", message, {name: seen[name][0] for name in worst})
+
+
+def _check_quantiles(answer: Answer, y: Array, score: Array, clusters: Array | None) -> CheckResult:
+    """Quantile by quantile, the error rate shared among them (Bonferroni)."""
+    rows = reliability(answer, y, score, clusters, 1 - ERROR_RATE / len(answer.quantiles))
+    off = [row for row in rows if not row.low - MOST_CALIBRATION_ERROR <= row.predicted <= row.high + MOST_CALIBRATION_ERROR]
+    shown = "; ".join(
+        f"{row.observed:.1%} [{row.low:.1%}, {row.high:.1%}] of values are below the quantile {row.predicted:g}" for row in off or rows
+    )
+    message = f"{shown}; {MOST_CALIBRATION_ERROR:.0%} more or less is tolerated"
+    return CheckResult("LL108", "found" if off else "clean", message, {row.output: row.observed for row in rows})
+
+
 def check_constant(score: Array) -> CheckResult:
     """LL109: one and the same prediction for (nearly) every row."""
     if not len(score):
         return CheckResult("LL109", "not_applicable", "there are no rows")
-    _, counts = np.unique(np.round(score, 9), return_counts=True)
+    _, counts = np.unique(np.round(score, 9), return_counts=True, axis=0)
     share = float(counts.max()) / len(score)
     message = f"the most frequent prediction is that of {share:.1%} of the rows; there are {len(counts):,} different ones"
     return CheckResult("LL109", "found" if share >= CONSTANT_SHARE else "clean", message, {"share": share})
@@ -236,8 +269,10 @@ def single_feature_scores(
     what: Task | Answer, fit: Mapping[str, Array], fit_y: Array, test: Mapping[str, Array], y: Array
 ) -> dict[str, float]:
     """How well each feature predicts by itself: means of the label per category or per fiftieth, learnt on `fit`, judged on `test`."""
-    name, _ = answer_of(what).kind.alone
-    return {feature: metrics_of(what)[name].value(y, _means(fit[feature], fit_y, test[feature])) for feature in fit}
+    answer = answer_of(what)
+    metric = METRICS["regression" if answer.kind.label == "number" else answer.task][answer.kind.alone[0]]
+    told = one_hot(fit_y, len(answer.classes)) if answer.classes else fit_y
+    return {feature: metric.value(y, _means(fit[feature], told, test[feature])) for feature in fit}
 
 
 def _means(fit: Array, y: Array, test: Array) -> Array:
@@ -248,10 +283,14 @@ def _means(fit: Array, y: Array, test: Array) -> Array:
         cuts = np.unique(np.nanquantile(a, np.linspace(0, 1, 51)[1:-1])) if a.notna().any() else np.array([])
         a, b = (pd.Series(np.where(s.isna(), -1, np.searchsorted(cuts, s, "right"))) for s in (a, b))
     a, b = a.where(a.notna(), "(missing)"), b.where(b.notna(), "(missing)")
-    grouped = pd.Series(y).groupby(a.to_numpy()).agg(["sum", "count"])
-    overall = float(np.mean(y))
-    means = (grouped["sum"] + 10 * overall) / (grouped["count"] + 10)
-    return np.asarray(b.map(means).fillna(overall).to_numpy(dtype=float))
+    # Keys of one type, so that a number never meets "(missing)".
+    kinds, place = np.unique(a.astype(str), return_inverse=True)
+    wide = y.reshape(len(y), -1)
+    sums = np.stack([np.bincount(place, column, len(kinds)) for column in wide.T], axis=1)
+    overall = wide.mean(axis=0)
+    means = np.vstack([(sums + 10 * overall) / (np.bincount(place, minlength=len(kinds))[:, None] + 10), overall])
+    known = pd.Index(kinds).get_indexer(pd.Index(b.astype(str)))  # -1, what wasn't there, is the last row
+    return np.asarray(means[known].reshape(len(b), *y.shape[1:]))
 
 
 def _hours(wait: Any) -> str:

@@ -100,8 +100,8 @@ def _inherited(project: Project, stage: str, located: Located[Any]) -> frozenset
     spec, found = located.spec, set()
     for column, sources in asset_lineage(project, stage, located).items():
         said = spec.columns[column].personal if isinstance(spec, ViewSpec) and column in spec.columns else None
-        if said is None and column in ("prediction", "split", "label_known_at") and isinstance(spec, WorkflowSpec):
-            said = column == "prediction" and "label" in personal_columns(project, "training_sets", located)
+        if said is None and isinstance(spec, WorkflowSpec) and column in (*spec.answer.columns, "split", "label_known_at"):
+            said = column in spec.answer.columns and "label" in personal_columns(project, "training_sets", located)
         if said if said is not None else any(_is_personal(project, source) for source in sources):
             found.add(column)
     return frozenset(found)

@@ -88,37 +88,38 @@ class Picture:
         )
 
 
-def _styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
     """Draw in our style."""
 
     @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Picture:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
         import matplotlib
 
         with matplotlib.rc_context(_STYLE):
             return draw(*args, **kwargs)
 
-    return styled
+    return drawn
 
 
-def _figure(columns: int = 1, height: float = 3.2, width: float = 6.4) -> tuple[Any, Any]:
+def canvas(columns: int = 1, height: float = 3.2, width: float = 6.4, rows: int = 1) -> tuple[Any, Any]:
+    """A figure and its axes: one, or a flat list of all."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, columns, squeeze=False)[0]
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(color=GREY, alpha=0.25, linewidth=0.6)
         ax.set_axisbelow(True)
-    return figure, axes if columns > 1 else axes[0]
+    return figure, axes if len(axes) > 1 else axes[0]
 
 
-@_styled
+@styled
 def plot_rows_over_time(at: np.ndarray, split: np.ndarray) -> Picture:
     """Rows per week, stacked by the window that they belong to."""
-    figure, ax = _figure(height=2.6)
+    figure, ax = canvas(height=2.6)
     weeks = at.astype("datetime64[W]")
     axis = np.arange(weeks.min(), weeks.max() + np.timedelta64(1, "W"))
     bottom = np.zeros(len(axis))
@@ -138,19 +139,20 @@ def _intervals(ax: Any, rows: Sequence[tuple[float, float, float]], colours: Seq
     for place, (value, low, high), colour in zip(places, rows, colours, strict=True):
         spread = [[max(value - low, 0)], [max(high - value, 0)]] if np.isfinite(low) and np.isfinite(high) else None
         ax.errorbar([value], [place], xerr=spread, fmt="o", markersize=5, capsize=3, color=colour)
-    ax.set_yticks(places, [_short(label) for label in labels])
+    ax.set_yticks(places, [shortened(label) for label in labels])
     ax.set_ylim(-0.6, len(rows) - 0.4)
 
 
-def _short(text: str, most: int = 42) -> str:
+def shortened(text: str, most: int = 42) -> str:
+    """A label that fits."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-@_styled
+@styled
 def plot_metric_comparison(values: Mapping[str, Sequence[MetricValue]], metric: str) -> Picture:
     """One metric of the model, the champion and the baselines, with 95% intervals."""
     order = [who for who in ("candidate", "champion", "linear", "seasonal_naive", "constant") if who in values]
-    figure, ax = _figure(height=0.9 + 0.38 * len(order))
+    figure, ax = canvas(height=0.9 + 0.38 * len(order))
     found = [next(v for v in values[who] if v.name == metric) for who in order]
     names = {"candidate": "this model", "linear": "linear model", "seasonal_naive": "seasonal naive"}
     _intervals(
@@ -163,10 +165,10 @@ def plot_metric_comparison(values: Mapping[str, Sequence[MetricValue]], metric: 
     return Picture(f"{metric} of this model beside others", figure)
 
 
-@_styled
+@styled
 def plot_roc_pr(y: np.ndarray, score: np.ndarray) -> Picture:
     """ROC curve and precision over recall."""
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = canvas(2)
     order = np.argsort(-score, kind="stable")
     hits, seen = np.cumsum(y[order]), np.arange(1, len(y) + 1)
     step = np.unique(np.linspace(0, len(y) - 1, 400).astype(int))
@@ -179,10 +181,10 @@ def plot_roc_pr(y: np.ndarray, score: np.ndarray) -> Picture:
     return Picture("ROC curve, and precision over recall", figure)
 
 
-@_styled
+@styled
 def plot_calibration(bins: Sequence[CalibrationBin], what: str) -> Picture:
     """Mean outcome over mean prediction, in bins of equal mass, with 95% intervals; rows of perfect calibration lie on the line."""
-    figure, ax = _figure(height=3.8)
+    figure, ax = canvas(height=3.8)
     mean, rate = np.array([b.predicted for b in bins]), np.array([b.observed for b in bins])
     low, high = np.array([b.low for b in bins]), np.array([b.high for b in bins])
     ends = [float(np.nanmin([mean, rate])), float(np.nanmax([mean, rate]))]
@@ -194,10 +196,10 @@ def plot_calibration(bins: Sequence[CalibrationBin], what: str) -> Picture:
     return Picture("Observed over predicted, in ten bins", figure)
 
 
-@_styled
+@styled
 def plot_score_histogram(y: np.ndarray, score: np.ndarray) -> Picture:
     """Distribution of scores by outcome."""
-    figure, ax = _figure(height=2.6)
+    figure, ax = canvas(height=2.6)
     edges = np.linspace(0, 1, 41)
     for value, colour, label in ((0, BLUE, "outcome 0"), (1, ORANGE, "outcome 1")):
         if (y == value).any():
@@ -207,10 +209,10 @@ def plot_score_histogram(y: np.ndarray, score: np.ndarray) -> Picture:
     return Picture("Distribution of predicted probabilities by outcome", figure)
 
 
-@_styled
+@styled
 def plot_residuals(y: np.ndarray, score: np.ndarray) -> Picture:
     """Truth over prediction, and the distribution of errors."""
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = canvas(2)
     low, high = np.quantile(np.concatenate([y, score]), [0.005, 0.995])
     ends = (float(score.min()), float(max(score.max(), score.min() + 1e-9)))
     left.hexbin(
@@ -225,11 +227,11 @@ def plot_residuals(y: np.ndarray, score: np.ndarray) -> Picture:
     return Picture("Truth over prediction, and the distribution of errors", figure)
 
 
-@_styled
+@styled
 def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str, most: int = 20) -> Picture:
     """A metric by slice with 95% intervals, largest slices first; small ones are grey."""
     shown = [row for row in rows if np.isfinite(row["value"])][:most]
-    figure, ax = _figure(height=max(1.8, 0.24 * len(shown) + 0.9))
+    figure, ax = canvas(height=max(1.8, 0.24 * len(shown) + 0.9))
     _intervals(
         ax,
         [(row["value"], row["low"], row["high"]) for row in shown],
@@ -240,11 +242,11 @@ def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str, mos
     return Picture(f"{metric} by {column}", figure)
 
 
-@_styled
+@styled
 def plot_importance(found: Sequence[Importance], metric: str, most: int = 20) -> Picture:
     """How much the metric loses when a feature is shuffled, with 95% intervals."""
     shown = list(found[:most])
-    figure, ax = _figure(height=max(1.6, 0.26 * len(shown) + 0.8))
+    figure, ax = canvas(height=max(1.6, 0.26 * len(shown) + 0.8))
     ax.axvline(0, color=GREY, linewidth=0.8)
     _intervals(
         ax,
@@ -256,10 +258,10 @@ def plot_importance(found: Sequence[Importance], metric: str, most: int = 20) ->
     return Picture("Permutation importance", figure)
 
 
-@_styled
+@styled
 def plot_over_time(rows: Sequence[Mapping[str, Any]], metric: str, overall: float) -> Picture:
     """A metric per week or day with 95% intervals, and over all."""
-    figure, ax = _figure(height=2.8)
+    figure, ax = canvas(height=2.8)
     places = np.array([np.datetime64(str(row["period"])) for row in rows])
     value = np.array([row["value"] for row in rows], float)
     spread = np.array([[row["value"] - row["low"], row["high"] - row["value"]] for row in rows], float).T
@@ -275,11 +277,11 @@ def plot_over_time(rows: Sequence[Mapping[str, Any]], metric: str, overall: floa
     return Picture(f"{metric} over time", figure)
 
 
-@_styled
+@styled
 def plot_thresholds(rows: Sequence[ThresholdRow], best: ThresholdRow | None) -> Picture:
     """Precision, recall and share flagged by threshold; beside it the cost, where costs are given."""
     priced = rows[0].cost is not None
-    figure, axes = _figure(2 if priced else 1)
+    figure, axes = canvas(2 if priced else 1)
     left = axes[0] if priced else axes
     at = [row.threshold for row in rows]
     for name, colour in (("precision", BLUE), ("recall", ORANGE), ("flagged", GREEN)):

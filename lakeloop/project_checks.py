@@ -11,7 +11,7 @@ from lakeloop.definition_files import Definition
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project import ID, Located, Project, columns_of, parsed, spec_of, upstream, usable_columns
 from lakeloop.python_code import problem_with
-from lakeloop.spec import Expectation, PythonFunction, TableSpec, ViewSpec, render_duration
+from lakeloop.spec import Column, Expectation, PythonFunction, TableSpec, ViewSpec, render_duration
 from lakeloop.workflow_spec import WorkflowSpec
 
 
@@ -167,6 +167,8 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
                     f"{spec.label.view} has no column {spec.label.column!r}; {nearest(spec.label.column, view.columns)}", "label", "column"
                 )
             )
+        else:
+            errors += _check_label(workflow, view.columns[spec.label.column])
         for key in view.keys:
             if key not in spec.keys:
                 errors.append(at.error(f"the label is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "keys"))
@@ -210,13 +212,44 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
         for key in ("max_drop", "error_rate"):
             if getattr(gate, key) is not None:
                 errors.append(at.error("this is for the gate `champion`; bound a metric by min and max", "gates", name, key))
+    if spec.model.calibrate and not (spec.answer.kind.shares and (spec.model.pipeline or spec.model.estimator)):
+        errors.append(at.error(f"this is for a pipeline or an estimator that classifies, this is a {spec.task}", "model", "calibrate"))
     errors += _told(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
+    for name in spec.answer.columns:
+        if name in (*spec.keys, spec.predict_at):
+            errors.append(
+                at.error(f"a column of the predictions is called {name}; name the key otherwise in the spine and its views", "keys")
+            )
     columns = {*spec.keys, spec.predict_at, *outputs}
     errors += _check_expectations(
         workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"}
     )
-    errors += _check_expectations(workflow, "expectations.predictions", spec.expectations.get("predictions", []), {*columns, "prediction"})
+    errors += _check_expectations(
+        workflow, "expectations.predictions", spec.expectations.get("predictions", []), {*columns, *spec.answer.columns}
+    )
     return errors
+
+
+def _check_label(workflow: Located[WorkflowSpec], column: Column) -> list[SpecError]:
+    """The task fits the label's type, and what has to be said of the label is said."""
+    spec, at = workflow.spec, workflow.definition
+    classes, task, kind = spec.label.classes, spec.task, spec.answer.kind.label
+    name = f"{spec.label.view}.{spec.label.column}"
+    several = "multiclass_classification takes a text or an integer, and its classes"
+    if kind != "class":
+        errors = [at.error(f"classes are for multiclass_classification, this is a {task}", "label", "classes")] if classes else []
+        if column.type not in ("boolean", "integer", "double"):
+            errors.append(at.error(f"{task} takes a number or a boolean, {name} is a {column.type}; {several}", "label", "column"))
+        return errors
+    wanted = "integer" if classes and isinstance(classes[0], int) else "string"
+    if column.type not in ("string", "integer"):
+        return [at.error(f"{several}, {name} is a {column.type}", "label", "column")]
+    if len(classes) < 2:
+        found = f"found {len(classes)}" if classes else "found none"
+        return [at.error(f"wanted the classes of {name}, two at least, such as classes: [small, large]; {found}", "label", "classes")]
+    if column.type != wanted:
+        return [at.error(f"the classes are {wanted}s, {name} is a {column.type}", "label", "classes")]
+    return []
 
 
 def _told(definition: Definition, path: tuple[str, ...], attempt: Any) -> list[SpecError]:
@@ -261,6 +294,8 @@ def _check_expectations(
 def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str]) -> list[SpecError]:
     """Slices and cluster name keys or features; costs are for a binary classification."""
     spec, at, errors = workflow.spec, workflow.definition, []
+    if spec.quantiles and not spec.answer.quantiles:
+        errors.append(at.error(f"quantiles are for quantile_regression, this is a {spec.task}", "quantiles"))
     known = {*spec.keys, *(output.split("__", 1)[1] for output in outputs)}
     named: list[tuple[str, tuple[str | int, ...]]] = [(column, ("slices", i)) for i, column in enumerate(spec.evaluation.slices)]
     if spec.evaluation.cluster not in (None, "day", "week"):

@@ -5,21 +5,38 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, field_validator, model_validator
 
 from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
-from lakeloop.tasks import Answer
+from lakeloop.tasks import MEDIAN, QUANTILES, Answer
 
 MODEL_SOURCES = ("pipeline", "estimator", "train")
 """The keys of `model`, of which a workflow has one."""
 
 
 class Label(Spec):
-    """The column that is predicted: a column of a feature view with the spine's entity keys."""
+    """The column that is predicted: a column of a feature view with the spine's entity keys.
+
+    `classes` lists its values for a classification in several classes: texts or integers, in the order of the report.
+    """
 
     view: str
     column: str
+    classes: list[StrictStr | StrictInt] = Field(default_factory=list)
     allow_personal: bool = False
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _classes_are_of_one_kind(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        if any(isinstance(label, bool) for label in value):
+            raise ValueError("wanted texts or integers, found a boolean: put true and false into quotes")
+        if len({type(label) for label in value}) > 1:
+            raise ValueError("wanted texts only or integers only")
+        if len(set(value)) < len(value):
+            raise ValueError(f"{next(label for label in value if value.count(label) > 1)!r} is listed twice")
+        return value
 
 
 def _feature_schema(schema: dict[str, Any]) -> None:
@@ -53,6 +70,7 @@ class Model(Spec):
         params: of the pipeline, the class or the function.
         trusted_types: types in the stored model beyond those that are trusted anyway.
         seed: of whatever is drawn at random.
+        calibrate: of a classification, put its probabilities right on the newest fifth of the rows to fit on: `true` or `sigmoid`, or `isotonic`.
     """
 
     pipeline: str | None = None
@@ -61,6 +79,7 @@ class Model(Spec):
     params: dict[str, Any] = Field(default_factory=dict)
     trusted_types: list[str] = Field(default_factory=list)
     seed: int = 0
+    calibrate: bool | Literal["sigmoid", "isotonic"] = False
 
     @model_validator(mode="after")
     def _one_of(self) -> Model:
@@ -168,13 +187,17 @@ class Retrain(Spec):
 
 
 class WorkflowSpec(Described):
-    """An MLWorkflow: from spine, label and features to a released, served model."""
+    """An MLWorkflow: from spine, label and features to a released, served model.
+
+    `quantiles` are what a quantile regression predicts.
+    """
 
     task: Task
     spine: str
     keys: Names = Field(min_length=1)
     predict_at: str = "predict_at"
     label: Label
+    quantiles: list[float] = Field(default_factory=list)
     features: dict[str, FeatureRef] = Field(min_length=1)
     model: Model
     split: Split
@@ -199,4 +222,14 @@ class WorkflowSpec(Described):
     @property
     def answer(self) -> Answer:
         """What its models say of a row."""
-        return Answer(self.task)
+        quantiles = tuple(self.quantiles or QUANTILES) if self.task == "quantile_regression" else ()
+        return Answer(self.task, tuple(self.label.classes), quantiles)
+
+    @field_validator("quantiles")
+    @classmethod
+    def _quantiles_go_up_and_hold_the_median(cls, value: list[float]) -> list[float]:
+        if value and not (all(0 < level < 1 for level in value) and value == sorted(set(value)) and MEDIAN in value and len(value) > 1):
+            raise ValueError(
+                f"wanted increasing numbers between 0 and 1 with {MEDIAN} among them, such as {list(QUANTILES)}, found {value}"
+            )
+        return value

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import DataError
-from lakeloop.tasks import Answer, as_scores, asked_method
+from lakeloop.tasks import Answer, as_scores, asked_method, fitted_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,15 @@ class ServableModel:
     """A loaded model: what it takes, and one score per row."""
 
     def __init__(
-        self, name: str, version: str, answer: Answer, fields: tuple[Field, ...], feature_spec: Mapping[str, Any], model: Any, uri: str = ""
+        self,
+        name: str,
+        version: str,
+        answer: Answer,
+        fields: tuple[Field, ...],
+        feature_spec: Mapping[str, Any],
+        model: Any,
+        uri: str = "",
+        fitted: Sequence[int] | None = None,
     ) -> None:
         self.name, self.version, self.answer, self.fields, self.feature_spec, self._model = (
             name,
@@ -59,7 +67,7 @@ class ServableModel:
             feature_spec,
             model,
         )
-        self.uri = uri
+        self.uri, self.fitted = uri, fitted
 
     @property
     def raw(self) -> Any:
@@ -75,8 +83,8 @@ class ServableModel:
         import numpy as np
 
         if not len(frame):
-            return np.empty(0, np.float64)
-        return as_scores(self._model.predict(frame[[field.name for field in self.fields]]), self.answer)
+            return np.empty((0, *([len(self.answer.numbers)] if self.answer.numbers else [])), np.float64)
+        return as_scores(self._model.predict(frame[[field.name for field in self.fields]]), self.answer, self.fitted)
 
 
 def log_model(
@@ -119,7 +127,9 @@ def log_model(
     from mlflow.types import ColSpec, Schema
 
     inputs = Schema([ColSpec(kind, column, required=False) for column, kind in kinds.items()])
-    signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double")]))
+    numbers, fitted = list(answer.numbers), fitted_classes(estimator) if answer.classes else None
+    said = numbers if fitted is None else [numbers[place] for place in fitted]
+    signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", number) for number in said] or [ColSpec("double")]))
     example = frame.astype({column: "float64" for column, kind in kinds.items() if kind == "double"})
     trusted = trusted_among(estimator, trusted_types, own_module)
     with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +145,15 @@ def log_model(
             code_paths=[str(path) for path in sorted(Path(folder).iterdir())] or None,
             pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in _REQUIREMENTS],
             pyfunc_predict_fn=asked_method(estimator, answer),
-            metadata={METADATA: {**answer.record(), "feature_spec": dict(feature_spec), "fingerprint": fingerprint, "kinds": dict(kinds)}},
+            metadata={
+                METADATA: {
+                    **answer.record(),
+                    "fitted_classes": fitted,
+                    "feature_spec": dict(feature_spec),
+                    "fingerprint": fingerprint,
+                    "kinds": dict(kinds),
+                }
+            },
         )
     if info.signature is None:
         raise DataError(f"the model {name} was stored without a signature")
@@ -224,9 +242,8 @@ def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
         )
     fields = tuple(Field(c.name, "string" if c.type.name == "string" else "double", bool(c.required)) for c in info.signature.inputs.inputs)
     name, version = _name_and_version(uri)
-    return ServableModel(
-        name, version, Answer.from_record(described), fields, described["feature_spec"], mlflow.pyfunc.load_model(path), uri
-    )
+    fitted, answer = described.get("fitted_classes"), Answer.from_record(described)
+    return ServableModel(name, version, answer, fields, described["feature_spec"], mlflow.pyfunc.load_model(path), uri, fitted)
 
 
 def refuse_pickles(folder: Path, uri: str) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lakeloop.frames import EXACT_INTEGERS
+from lakeloop.tasks import as_scores
 from resources.spark_asof import SparkFeatureRows, point_in_time_join
 from resources.spark_tables import frame_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
 
@@ -18,10 +20,8 @@ if TYPE_CHECKING:
 _ROW, _SCORE = "_row", "_score"
 
 
-def score_spine(
-    spark: SparkSession, spine: pa.Table, features: Sequence[SparkFeatureRows], model: ServableModel, *, at: str
-) -> pa.ChunkedArray:
-    """A score for each row of a spine, in its order: what `ServableModel.predict` gives for the same rows.
+def score_spine(spark: SparkSession, spine: pa.Table, features: Sequence[SparkFeatureRows], model: ServableModel, *, at: str) -> np.ndarray:
+    """The scores of the rows of a spine, in its order: what `ServableModel.predict` gives for the same rows.
 
     Args:
         spark: the session.
@@ -31,17 +31,21 @@ def score_spine(
         at: the spine's time.
     """
     import mlflow
+    import numpy as np
+    import pandas as pd
     import pyarrow as pa
     import pyspark.sql.functions as F
 
     if not spine.num_rows:
-        return pa.chunked_array([], pa.float64())
-    # An array takes both what a classifier answers (a probability per class) and what a regression does.
+        return model.predict(pd.DataFrame())
+    # An array takes one number a row as well as several.
     udf = mlflow.pyfunc.spark_udf(spark, model.uri, result_type="array<double>")
     joined = point_in_time_join(frame_of(spark, spine.append_column(_ROW, pa.array(range(spine.num_rows), pa.int64()))), features, at=at)
     inputs = [_input(joined, field).alias(field.name) for field in model.fields]
-    scored = joined.select(_ROW, *inputs).select(_ROW, F.element_at(udf(*[F.col(field.name) for field in model.fields]), -1).alias(_SCORE))
-    return scored.orderBy(_ROW).toArrow()[_SCORE]
+    scored = joined.select(_ROW, *inputs).select(_ROW, udf(*[F.col(field.name) for field in model.fields]).alias(_SCORE))
+    answered = scored.orderBy(_ROW).toArrow()[_SCORE].combine_chunks()
+    raw = np.asarray(answered.flatten()).reshape(spine.num_rows, -1)
+    return as_scores(raw, model.answer, model.fitted)
 
 
 def _input(frame: DataFrame, field: Field) -> Column:

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from lakeloop import model_checks as checks
 from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
+from lakeloop.binary_metrics import average_precision
 from lakeloop.changes import what_changed
 from lakeloop.check_kinds import KINDS, documentation
 from lakeloop.decisions import Evidence, should_promote
 from lakeloop.evaluation_report import Subject, evaluation_report
 from lakeloop.importance import permutation_importance
 from lakeloop.intervals import codes
-from lakeloop.metrics import METRICS, MetricValue, average_precision, evaluate, measure, paired_difference
+from lakeloop.metrics import METRICS, MetricValue, evaluate, measure, paired_difference
 from lakeloop.report import render
 from lakeloop.tasks import Answer
 from lakeloop.thresholds import cheapest, threshold_curve

@@ -1,8 +1,8 @@
 """Ready-made pipelines: one short file each, which a user may copy and own.
 
 Such a file says in its docstring when to use it, and holds `TASKS` (what it can do), `estimator(kinds, answer, params, seed)` (an unfitted
-scikit-learn estimator) and `search_space(task)` (what a search tries unless the workflow says otherwise). A file beside a definition with
-these three is a pipeline too.
+scikit-learn estimator) and `search_space(task)` (what a search tries unless the workflow says otherwise); if it must, `MOST_ROWS` (per task,
+how many rows it can be fitted on). A file beside a definition with these is a pipeline too.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from lakeloop.workflow_spec import Model
 TRUSTED_TYPES: tuple[str, ...] = (
     "functools.partial",
     "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
     "sklearn.utils.validation.check_array",
 )
-"""What may stand in a stored model beside the types that skops trusts: what scikit-learn's own trees are made of. A partial
+"""What may stand in a stored model beside the types that skops trusts: what scikit-learn's own trees, calibration and voting are made of. A partial
 is only as trusted as the function in it, which has to be trusted too."""
 _HERE = Path()
 
@@ -112,6 +115,14 @@ def build_estimator(model: Model, kinds: Mapping[str, Kind], answer: Answer, fol
     if not (hasattr(cls, "fit") and hasattr(cls, "predict")):
         raise SpecError(f"{model.estimator} has no fit and predict: wanted a scikit-learn-style estimator", key="model.estimator")
     return make_pipeline(preprocessing(kinds), make(cls, {}, dict(model.params), model.seed))
+
+
+def most_rows(model: Model, answer: Answer, folder: Path = _HERE) -> int | None:
+    """How many rows a pipeline can be fitted on, if it says so."""
+    if model.pipeline is None:
+        return None
+    limits: Mapping[Task, int] = getattr(pipeline(model.pipeline, answer.task, folder), "MOST_ROWS", {})
+    return limits.get(answer.task)
 
 
 def make(cls: Any, defaults: Mapping[str, Any], params: Mapping[str, Any], seed: int) -> Any:

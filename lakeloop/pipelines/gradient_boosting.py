@@ -1,6 +1,7 @@
 """Gradient boosted trees on tables: the first thing to try. Takes missing values and categories as they are.
 
-scikit-learn's histogram implementation: it needs no system library on any platform, and its models are stored without pickle.
+scikit-learn's histogram implementation: it needs no system library on any platform, and its models are stored without pickle. Of quantiles each
+has trees of its own; `transform` gives them all, `predict` the median.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import Any
 
 from lakeloop.frames import Kind
 from lakeloop.spec import Task
-from lakeloop.tasks import Answer
+from lakeloop.tasks import MEDIAN, Answer
 
-TASKS: tuple[Task, ...] = ("binary_classification", "regression")
+TASKS: tuple[Task, ...] = ("binary_classification", "multiclass_classification", "regression", "quantile_regression")
 MOST_CATEGORIES = 250
 """The trees take at most 255 categories a column; rarer values share one."""
 DEFAULTS: dict[str, Any] = {
@@ -29,7 +30,7 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
     """Ordinal codes for strings, then HistGradientBoosting with scikit-learn's parameters."""
     import numpy as np
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, VotingRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
@@ -41,9 +42,16 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
         handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan, max_categories=MOST_CATEGORIES
     )
     columns = ColumnTransformer([("strings", encode, strings), ("numbers", "passthrough", numbers)])
-    cls = HistGradientBoostingRegressor if answer.kind.label == "number" else HistGradientBoostingClassifier
-    loss = {"loss": "squared_error"} if answer.kind.label == "number" else {}
-    return make_pipeline(columns, make(cls, {**DEFAULTS, **loss, "categorical_features": list(range(len(strings)))}, params, seed))
+    defaults = {**DEFAULTS, "categorical_features": list(range(len(strings)))}
+    if answer.quantiles:
+        members = [
+            (name, make(HistGradientBoostingRegressor, {**defaults, "loss": "quantile", "quantile": level}, params, seed))
+            for name, level in zip(answer.numbers, answer.quantiles, strict=True)
+        ]
+        return make_pipeline(columns, VotingRegressor(members, weights=[float(level == MEDIAN) for level in answer.quantiles]))
+    if answer.kind.label == "number":
+        return make_pipeline(columns, make(HistGradientBoostingRegressor, {**defaults, "loss": "squared_error"}, params, seed))
+    return make_pipeline(columns, make(HistGradientBoostingClassifier, defaults, params, seed))
 
 
 def search_space(task: Task) -> dict[str, Any]:

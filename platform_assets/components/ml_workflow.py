@@ -83,6 +83,10 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                     checks=[
                         *Check.of(predictions.suite(spec)),
                         Check(predictions.ACCOUNTING, True, "a prediction for every row of the spine that is asked about, none twice"),
+                        *(
+                            Check(name, True, "probabilities of a row add up to one, quantiles don't cross")
+                            for name in predictions.own_checks(spec)
+                        ),
                     ],
                     description=f"{spec.description} Predictions of the released version for every row of the spine.",
                     schema=column_schema(predictions.columns(spec), personal_columns(project, "predictions", located)),

@@ -92,8 +92,10 @@ class MLWorkflowParams(BaseModel):
     table: str | None = Field(None, description="the table, as <domain>.<name>, or <name> in the same domain")
     label: str | None = Field(None, description="the column to predict")
     time: str | None = Field(None, description="the column that says when it is asked; the table's event time unless given")
-    task: str | None = Field(None, description="instead of a guess from the label's values")
-    positive: str | None = Field(None, description="the value of the label that counts as 1, for a classification in two classes")
+    task: str | None = Field(None, description="instead of a guess from the label's values, such as quantile_regression")
+    positive: str | None = Field(
+        None, description="the value of the label to ask about, for a classification in two classes instead of all"
+    )
     pipeline: str | None = Field(None, description="a ready-made pipeline, instead of the one that suits the task and the number of rows")
     horizon: int | None = Field(None, description="forecasting: how many steps ahead at most; a season unless given")
     season: int | None = Field(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.assessment import CHAMPION, Assessment
+from lakeloop.tasks import PREDICTION
 from resources.lake import Lake
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from lakeloop.calibration import CalibrationBin
 
 METRICS_TABLE, SLICES_TABLE = "reports/metrics", "reports/slices"
 BY = ("domain", "workflow")
@@ -28,10 +32,18 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "rows": _COUNT, "groups": _COUNT,
     },
     "reports/importance": {"feature": _TEXT, "metric": _TEXT, **_VALUE},
-    "reports/calibration": {"bin": _COUNT, "predicted": _NUMBER, "observed": _NUMBER, "low": _NUMBER, "high": _NUMBER, "n": _COUNT},
+    "reports/calibration": {"output": _TEXT, "bin": _COUNT, "predicted": _NUMBER, "observed": _NUMBER, "low": _NUMBER, "high": _NUMBER, "n": _COUNT},
     "reports/thresholds": {
         "threshold": _NUMBER, "flagged": _NUMBER, "precision": _NUMBER, "precision_low": _NUMBER, "precision_high": _NUMBER, "recall": _NUMBER,
         "recall_low": _NUMBER, "recall_high": _NUMBER, "false_positives": _COUNT, "false_negatives": _COUNT, "cost": _NUMBER,
+    },
+    "reports/classes": {
+        "class": _TEXT, "n": _COUNT, "predicted": _COUNT, "precision": _NUMBER, "precision_low": _NUMBER, "precision_high": _NUMBER,
+        "recall": _NUMBER, "recall_low": _NUMBER, "recall_high": _NUMBER, "roc_auc": _NUMBER, "mean_probability": _NUMBER,
+    },
+    "reports/confusion": {"class": _TEXT, "said": _TEXT, "n": _COUNT},
+    "reports/coverage": {
+        "bin": _COUNT, "predicted": _NUMBER, "coverage": _NUMBER, "low": _NUMBER, "high": _NUMBER, "width": _NUMBER, "n": _COUNT,
     },
     "reports/over_time": {"period": _TEXT, "metric": _TEXT, **_VALUE},
     "reports/weak_slices": {
@@ -61,12 +73,31 @@ def table_rows(primary: str, champion: str | None, found: Assessment) -> dict[st
         SLICES_TABLE: [dict(row) for row in found.slices],
         "reports/comparisons": [{"model": named(who), "metric": primary, **d.record()} for who, d in found.differences.items()],
         "reports/importance": [{"feature": i.feature, "metric": primary, **_value(i), "n": i.rows} for i in found.importance],
-        "reports/calibration": [{"bin": number, **asdict(b)} for number, b in enumerate(found.calibration)],
+        "reports/calibration": [
+            {**asdict(b), "bin": number, "output": b.output or PREDICTION} for number, b in _numbered(found.calibration)
+        ],
+        "reports/classes": [{**asdict(row), "class": row.name} for row in found.classes],
+        "reports/confusion": _confusion(found),
+        "reports/coverage": [{"bin": number, **asdict(b)} for number, b in enumerate(found.coverage)],
         "reports/thresholds": [asdict(row) for row in found.thresholds],
         "reports/over_time": [dict(row) for row in found.over_time],
         "reports/weak_slices": [{**asdict(w), "slice": w.name, "columns": ", ".join(w.columns)} for w in found.weak],
         "reports/model_checks": [{"code": c.code, "check": c.kind.name, "outcome": c.outcome, "message": c.message} for c in found.checks],
     }
+
+
+def _numbered(bins: Sequence[CalibrationBin]) -> Iterator[tuple[int, CalibrationBin]]:
+    """Bins with their number within their output."""
+    for _, group in groupby(bins, key=lambda found: found.output):
+        yield from enumerate(group)
+
+
+def _confusion(found: Assessment) -> list[dict[str, Any]]:
+    names = [row.name for row in found.classes]
+    counts = [] if found.confusion is None else found.confusion.tolist()
+    return [
+        {"class": name, "said": said, "n": n} for name, row in zip(names, counts, strict=True) for said, n in zip(names, row, strict=True)
+    ]
 
 
 def _value(value: Any) -> dict[str, Any]:

@@ -126,6 +126,10 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     name, version = model_state.value["name"], model_state.value["version"]
     champion, primary = opponent(states, located), spec.evaluation.primary
     model = load_model(f"models:/{name}/{version}", platform.settings.tracking_uri)
+    if model.answer != spec.answer:
+        raise NotPublished(
+            f"version {version} of {name} answers another question than {located.definition.file} asks now; materialise {key_of('models', located)} first"
+        )
     rival = load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri) if champion else None
     question = _question(platform, located, model, rival, states)
     found = assess(question)
@@ -167,6 +171,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         "baselines": {who: {v.name: v.value for v in listed} for who, listed in found.values.items() if who != CANDIDATE},
         "champion": champion,
         "comparison": comparison.record() if comparison else None,
+        "incomparable": question.champion_told if rival and CHAMPION not in question.test.scores else "",
         "skill": skill.record(),
         "checks": checks,
         "rows": len(question.test.y),
@@ -207,7 +212,9 @@ def _question(
 
     from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
     from lakeloop.baselines import baseline_scores, reference_scores, seed_refits
+    from lakeloop.comparison import comparable
     from lakeloop.frames import feature_frame, feature_kinds
+    from lakeloop.labels import label_numbers
     from lakeloop.metrics import metrics_of
 
     spec = located.spec
@@ -219,7 +226,7 @@ def _question(
     test = _only(table, "test")
     fitted = fit_rows(platform.lake, training_key, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
     test_frame, fit_frame = feature_frame(test, names), feature_frame(fitted, names)
-    y, fit_y = test[LABEL].to_numpy(), fitted[LABEL].to_numpy()
+    y, fit_y = label_numbers(test[LABEL], spec.answer), label_numbers(fitted[LABEL], spec.answer)
     naive = _slice_column(test, spec.forecast.naive, names) if spec.forecast else None
     reference = spec.answer.kind.reference
     scores = {
@@ -227,12 +234,14 @@ def _question(
         reference: reference_scores(fit_y, spec.answer, test_frame, spec.evaluation.primary, naive),
     }
     scores[LINEAR] = baseline_scores(fit_frame, fit_y, test_frame, kinds, spec.answer)
-    if rival is not None:
+    compared = comparable(spec.answer, rival.answer) if rival else None
+    if rival is not None and compared is not None and compared.take is not None:
         common, rows = _unseen_by(rival, test, spec.predict_at)
-        scores[CHAMPION] = np.full(len(y), np.nan)
+        scores[CHAMPION] = np.full_like(scores[CANDIDATE], np.nan)
         if rows.num_rows:
             own = _with_features(platform, located, rows, rival, states)
-            scores[CHAMPION][common] = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
+            said = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
+            scores[CHAMPION][common] = compared.take(said)
     picked = np.unique(np.linspace(0, len(fit_y) - 1, min(len(fit_y), FIT_SAMPLE)).astype(int))
     sample = fit_frame.iloc[picked].reset_index(drop=True)
     fit = Rows(
@@ -264,6 +273,7 @@ def _question(
         test_start=np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us"),
         overlap=_overlap(fitted, test, spec.keys),
         champion=rival.version if rival else None,
+        champion_told=compared.told if compared else "",
         refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
         clusters=_clusters(spec, test, names),
         costs=spec.evaluation.costs,
@@ -363,9 +373,24 @@ def _facts(located: Located[WorkflowSpec], training: PartitionState, model: Part
         "rows fitted": model.rows,
         "windows": {name: f"{start[:16]} to {end[:16]}" for name, (start, end) in training.value["windows"].items()},
         "features": list(model.value["features"]),
-        "model": {**dict([reference_of(spec.model)]), "seed": spec.model.seed, **spec.model.params},
+        "model": {
+            **dict([reference_of(spec.model)]),
+            "seed": spec.model.seed,
+            **({"calibrate": spec.model.calibrate} if spec.model.calibrate else {}),
+            **spec.model.params,
+        },
         "read from": dict(training.value["inputs"]),
     }
+
+
+def _probabilities(spec: WorkflowSpec) -> str:
+    """What was done to the probabilities, as the end of a sentence."""
+    if spec.model.calibrate:
+        method = "isotonic regression" if spec.model.calibrate == "isotonic" else "a sigmoid"
+        return f", calibrated by {method} on the newest fifth of the rows to fit on"
+    if spec.model.params.get("class_weight"):
+        return "; under class weights its probabilities are not how often something happens (calibrate puts them right)"
+    return ""
 
 
 def _previous(done: PartitionState | None, version: str) -> dict[str, Any] | None:
@@ -403,6 +428,7 @@ def _subject(
     }
     label = resolve_view(platform.project, located, spec.label.view).spec.columns.get(spec.label.column)
     params = ", ".join(f"{name} {value}" for name, value in spec.model.params.items())
+    own = "; classes and confusion" if spec.answer.classes else "; coverage" if spec.answer.quantiles else ""
     where = f"domain = '{located.domain}' AND workflow = '{spec.name}' AND version = '{version}'"
     return Subject(
         name=spec.name,
@@ -420,7 +446,7 @@ def _subject(
         inputs=training.value["inputs"],
         training_set=training.version,
         features={name: described.get(name, "") for name in model.value["features"]},
-        pipeline=f"{reference_of(spec.model)[1]}{f' ({params})' if params else ''}",
+        pipeline=f"{reference_of(spec.model)[1]}{f' ({params})' if params else ''}{_probabilities(spec)}",
         cluster=spec.evaluation.cluster,
         gates=gates,
         champion=champion,
@@ -430,13 +456,13 @@ def _subject(
         changes=what_changed(previous["facts"], facts) if previous else (),
         made_at=f"{now:%Y-%m-%d %H:%M} UTC",
         query=f"SELECT * FROM reports.metrics WHERE {where}; likewise slices, comparisons, importance, calibration, thresholds, over_time, "
-        "weak_slices and model_checks.",
+        f"weak_slices and model_checks{own}.",
     )
 
 
 def _pictures(spec: WorkflowSpec, question: Question, found: Assessment) -> dict[str, bytes]:
     """The pictures that Dagster and MLflow show; the page has them all."""
-    from lakeloop import plots
+    from lakeloop import plots, task_plots
     from lakeloop.assessment import CANDIDATE
 
     test, primary = question.test, spec.evaluation.primary
@@ -444,8 +470,12 @@ def _pictures(spec: WorkflowSpec, question: Question, found: Assessment) -> dict
     if spec.answer.kind.costs:
         drawn["roc_and_precision_recall"] = plots.plot_roc_pr(test.y, test.scores[CANDIDATE])
         drawn["calibration"] = plots.plot_calibration(found.calibration, "probability")
+    elif found.confusion is not None:
+        drawn["confusion"] = task_plots.plot_confusion(found.confusion, list(map(str, spec.answer.classes)))
     else:
-        drawn["residuals"] = plots.plot_residuals(test.y, test.scores[CANDIDATE])
+        drawn["residuals"] = plots.plot_residuals(test.y, spec.answer.point(test.scores[CANDIDATE]))
+    if found.coverage:
+        drawn["coverage"] = task_plots.plot_coverage(found.coverage, spec.answer.quantiles[-1] - spec.answer.quantiles[0])
     drawn["importance"] = plots.plot_importance(found.importance, primary)
     for column in spec.evaluation.slices:
         rows = [row for row in found.slices if row["slice_by"] == column]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.errors import DataError, NotPublished
+from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.model_code import model_code, model_source, reference_of
 from lakeloop.personal import personal_columns
@@ -20,6 +20,7 @@ from resources.crash_points import crash_point
 from resources.lake import WHOLE, Lake, PartitionState, TableKey
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from lakeloop.project import Located
@@ -40,7 +41,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
         raise NotPublished(f"{key} has no published version; materialise {key} first")
     spec = located.spec
     return fingerprint(
-        "model", CODE_VERSION, states[key][WHOLE].fingerprint, spec.model, spec.task, model_source(spec.model, located.folder)
+        "model", CODE_VERSION, states[key][WHOLE].fingerprint, spec.model, spec.answer.record(), model_source(spec.model, located.folder)
     )
 
 
@@ -49,12 +50,13 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
 
     Raises:
         NotPublished: there is no training set.
-        DataError: the training window has no rows, or one class only.
+        SpecError: the training window has no rows, or one class only.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
     from lakeloop.fitting import fit_model
     from lakeloop.frames import feature_frame, feature_kinds
-    from lakeloop.pipelines import TRUSTED_TYPES
+    from lakeloop.labels import label_numbers
+    from lakeloop.pipelines import TRUSTED_TYPES, most_rows
     from resources.model_format import log_model, register
     from resources.registry import Registry
 
@@ -74,21 +76,24 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     training = states[training_key][WHOLE]
     lookups = training.value["feature_spec"]
     names = feature_names(lookups)
-    table = fit_rows(platform.lake, training_key, training, names)
+    table = fit_rows(platform.lake, training_key, training, [*names, spec.predict_at])
+    at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
     kinds = feature_kinds(table.schema, names)
-    frame, label = feature_frame(table, names), table[LABEL].to_numpy()
-    if spec.answer.kind.label == "binary" and len(set(label.tolist())) < 2:
-        raise DataError(f"{training_key}: the training window has one class only ({label[0]:g}); wanted both")
+    frame, label = feature_frame(table, names), label_numbers(table[LABEL], spec.answer)
+    absent = _absent_classes(located, label)
+    if absent:
+        platform.log.warning(f"{training_key}: no row to fit on is of {absent}, so the model will never say it")
     code = model_code(spec.model, located.folder)
     personal = personal_columns(platform.project, "training_sets", located)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         started = time.perf_counter()
         with run.autolog():
-            estimator = fit_model(spec.model, kinds, spec.answer, frame, label, folder=located.folder, code=code)
+            estimator = fit_model(spec.model, kinds, spec.answer, frame, label, folder=located.folder, code=code, at=at, gap=spec.split.gap)
         seconds = time.perf_counter() - started
         crash_point("model.fitted")
         run.log_params({**dict([reference_of(spec.model)]), "features": len(names), **_flat(spec.model.params)})
-        run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(table.num_rows)})
+        rows = min(table.num_rows, most_rows(spec.model, spec.answer, located.folder) or table.num_rows)
+        run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(rows)})
         logged = log_model(
             run,
             estimator,
@@ -114,8 +119,8 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
         version = register(run, logged, name, tags=tags, fingerprint=wanted)
         crash_point("model.registered")
         run_id = run.run_id
-    more = {"fit_seconds": round(seconds, 2), "at": datetime.now(UTC).isoformat()}
-    return _recorded(platform, located, wanted, version, run_id, training, table.num_rows, more)
+    more = {"fit_seconds": round(seconds, 2), "at": datetime.now(UTC).isoformat(), **({"classes_without_rows": absent} if absent else {})}
+    return _recorded(platform, located, wanted, version, run_id, training, rows, more)
 
 
 def _adopted(platform: Platform, located: Located[WorkflowSpec], wanted: str, version: str, states: States) -> StageResult:
@@ -171,6 +176,25 @@ def fit_rows(lake: Lake, key: TableKey, training: PartitionState, names: list[st
 
     table = lake.read((key, training.version), columns=list(dict.fromkeys([*names, LABEL, SPLIT])))
     return table.filter(pc.is_in(table[SPLIT], value_set=pa.array(FIT_SPLITS)))
+
+
+def _absent_classes(located: Located[WorkflowSpec], label: np.ndarray) -> str:
+    """Declared classes that no row to fit on has, as a list in words.
+
+    Raises:
+        SpecError: there is no row, or they are all of one class.
+    """
+    answer, at = located.spec.answer, located.definition
+    if not len(label):
+        raise at.error("no row with a label lies in the training window", "split", "train")
+    if answer.kind.label == "number":
+        return ""
+    classes = answer.classes or (0, 1)
+    there = {int(place) for place in label}
+    if len(there) < 2:
+        (only,) = there
+        raise at.error(f"every row of the training window is of one class, {classes[only]}; wanted two at least", "split", "train")
+    return ", ".join(str(name) for place, name in enumerate(classes) if place not in there)
 
 
 def _flat(params: dict[str, Any]) -> dict[str, Any]:

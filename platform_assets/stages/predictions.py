@@ -14,7 +14,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.partitions import FORMATS
 from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation
-from lakeloop.tasks import PREDICTION
+from lakeloop.tasks import Answer
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
 from platform_assets.stages.check_rows import report_checks
@@ -41,26 +41,40 @@ CODE_VERSION = "1"
 NOTHING_RELEASED = "nothing is released"
 ACCOUNTING = "spine_is_accounted_for"
 """The check that every row of the spine that is asked about has its prediction: none lost, none twice."""
+FIT_TOGETHER = "numbers_fit_together"
+"""The check, where a row has several numbers, that they can be true together."""
+MOST_OFF = 1e-6
 
 
 def suite(spec: WorkflowSpec) -> list[Expectation]:
     """The generated expectations, a prediction in every row and within the range of its task, then the user's own.
 
+    That the numbers of a row fit together (`FIT_TOGETHER`) is checked beside it.
+
     A partition may be empty (before the test window, or in the future): the rows are accounted for against the spine instead.
     """
     from lakeloop.verdicts import generated_expectations
 
-    said, bounds = spec.answer.columns, {"min_value": 0, "max_value": 1}
+    said = spec.answer.columns
+    shares = [name for name, column in said.items() if spec.answer.kind.shares and column.type == "double"]
     return [
         *generated_expectations(columns(spec), [*spec.keys, spec.predict_at], min_rows=None, unique="warning"),
         *(Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": name}) for name in said),
         *(
-            Expectation(type="expect_column_values_to_be_between", kwargs={"column": name, **bounds})
-            for name in said
-            if spec.answer.kind.shares
+            Expectation(type="expect_column_values_to_be_between", kwargs={"column": name, "min_value": 0, "max_value": 1})
+            for name in shares
         ),
         *spec.expectations.get("predictions", []),
     ]
+
+
+def fit_together(answer: Answer, scores: np.ndarray) -> list[str]:
+    """Whether the numbers of each row fit together: probabilities add up to one, quantiles don't cross. An outcome and a message."""
+    import numpy as np
+
+    wrong = np.abs(scores.sum(axis=1) - 1) > MOST_OFF if answer.classes else (np.diff(scores, axis=1) < 0).any(axis=1)
+    what = "probabilities that don't add up to one" if answer.classes else "quantiles that cross"
+    return ["failed" if wrong.any() else "passed", f"{int(wrong.sum()):,} of {len(scores):,} rows have {what}"]
 
 
 def columns(spec: WorkflowSpec) -> dict[str, Column]:
@@ -74,6 +88,17 @@ def columns(spec: WorkflowSpec) -> dict[str, Column]:
         "feature_versions": Column(type="string", nullable=False, description="Delta version of each table that was read, as JSON."),
         "predicted_at": Column(type="timestamp", nullable=False, description="When it was computed."),
     }
+
+
+def own_checks(spec: WorkflowSpec) -> list[str]:
+    """The checks beside the suite and the accounting."""
+    return [FIT_TOGETHER] if spec.answer.numbers else []
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    import pyarrow as pa
+
+    return {"double": pa.float64(), "integer": pa.int64(), "string": pa.string()}[column.type]
 
 
 def expected(project: Project, states: States, located: Located[WorkflowSpec], partition: str) -> str:
@@ -109,6 +134,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from lakeloop.comparison import comparable
     from lakeloop.verdicts import check_names, suite_hash
     from resources.model_format import load_model
     from resources.quality import run_suite
@@ -128,12 +154,18 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         return StageResult(
             overall,
             rows=0,
-            checks={n: ["passed", NOTHING_RELEASED] for n in [*check_names(suite(spec)), ACCOUNTING]},
+            checks={n: ["passed", NOTHING_RELEASED] for n in [*check_names(suite(spec)), ACCOUNTING, *own_checks(spec)]},
             metadata={"skipped": NOTHING_RELEASED},
         )
 
     platform.tracking.wait()
     model = load_model(f"models:/{released['name']}/{released['champion']}", platform.settings.tracking_uri)
+    compared = comparable(spec.answer, model.answer)
+    if compared.take is None:
+        raise NotPublished(
+            f"the released version {released['champion']} of {released['name']} can't say what {located.definition.file} asks: {compared.told}; "
+            f"materialise the stages up to {key_of('releases', located)}"
+        )
     spine = spine_rows(platform, located, states)
     if spec.partitions:
         names = pc.strftime(spine[spec.predict_at], FORMATS[spec.partitions.grain])
@@ -146,10 +178,13 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         chosen = pc.and_(chosen, pc.greater_equal(spine[spec.predict_at], moment))
     rows, names = spine.filter(chosen), pc.filter(names, chosen)
     scores, read = score_rows(platform, located.domain, rows, model, states)
+    scores = compared.take(scores)
     count = rows.num_rows
+    table = rows
+    for name, values in spec.answer.values(scores).items():
+        table = table.append_column(name, pa.array(values, _arrow_type(spec.answer.columns[name])))
     table = (
-        rows.append_column(PREDICTION, pa.array(scores, pa.float64()))
-        .append_column("model_name", pa.repeat(model.name, count))
+        table.append_column("model_name", pa.repeat(model.name, count))
         .append_column("model_version", pa.repeat(model.version, count))
         .append_column("feature_versions", pa.repeat(json.dumps(read, sort_keys=True), count))
         .append_column("predicted_at", pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), count))
@@ -161,6 +196,9 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     balanced = table.num_rows == count == len(scores)
     checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{count} rows of the spine, {table.num_rows} predictions"]
+    if spec.answer.numbers:
+        checks[FIT_TOGETHER] = fit_together(spec.answer, scores)
+        balanced = balanced and checks[FIT_TOGETHER][0] == "passed"
     metadata: dict[str, Any] = {
         **table_metadata(table, personal, uri=platform.lake.path(key)),
         "model_version": model.version,
@@ -189,10 +227,8 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     )
 
 
-def score_rows(
-    platform: Platform, domain: str, rows: pa.Table, model: ServableModel, states: States
-) -> tuple[np.ndarray | pa.ChunkedArray, dict[str, int]]:
-    """A score per row of a spine, and the Delta versions that were read: in this process, or all of it on Spark."""
+def score_rows(platform: Platform, domain: str, rows: pa.Table, model: ServableModel, states: States) -> tuple[np.ndarray, dict[str, int]]:
+    """The scores of the rows of a spine, and the Delta versions that were read: in this process, or all of it on Spark."""
     from lakeloop.frames import feature_frame
 
     spec = dict(model.feature_spec)

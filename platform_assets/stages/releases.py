@@ -86,6 +86,7 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
         facts["comparison"],
         facts.get("skill"),
         spec.answer.kind.reference_words,
+        facts.get("incomparable", ""),
     )
     decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
 

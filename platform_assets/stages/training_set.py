@@ -8,6 +8,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
+from lakeloop.labels import label_column
 from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation
 from lakeloop.workflow_spec import WorkflowSpec
@@ -25,8 +26,6 @@ from platform_assets.stages.view_versions import cited_views
 from resources.lake import WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lakeloop.project import Located, Project
 
 CODE_VERSION = "1"
@@ -86,12 +85,14 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
     Raises:
         NotPublished: an input has no published version.
         DataError: the history is too short for the split.
+        SpecError: the label has a value that isn't declared, or isn't what the task takes.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from lakeloop.asof import join_exact
+    from lakeloop.labels import label_values
     from lakeloop.plots import plot_rows_over_time
     from lakeloop.splits import assign_split
     from lakeloop.verdicts import suite_hash
@@ -123,7 +124,12 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
             platform.project, "features", platform.project.views[(label_published.key.domain, label_published.key.name)]
         ),
     )
-    table = joined.append_column(LABEL, _as_double(labels[LABEL]))
+    try:
+        label = label_values(labels[LABEL], spec.answer, personal=bool(view.columns[spec.label.column].personal))
+    except DataError as error:
+        declared = ("label", "classes") if spec.label.classes else ("label", "column")
+        raise located.definition.error(f"{spec.label.view}.{spec.label.column}: {error}", *declared) from error
+    table = joined.append_column(LABEL, label)
     known = labels[LABEL_KNOWN_AT] if times else spine[spec.predict_at]
     table = table.append_column(LABEL_KNOWN_AT, known)
     at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
@@ -176,17 +182,7 @@ def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[s
     columns[spec.predict_at] = Column(type="timestamp", nullable=False, description="When the prediction is asked for.")
     for feature in feature_columns(project, located):
         columns[feature.output] = Column(type=feature.type, description=feature.description, unit=feature.unit)
-    columns[LABEL] = Column(type="double", description=f"{spec.label.view}.{spec.label.column}; null while it isn't known.")
+    columns[LABEL] = label_column(spec.answer, f"{spec.label.view}.{spec.label.column}; null while it isn't known.")
     columns[LABEL_KNOWN_AT] = Column(type="timestamp", description="When the label was known.")
     columns[SPLIT] = Column(type="string", nullable=False, description="Window that the row belongs to.")
     return columns
-
-
-def _as_double(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    if pa.types.is_boolean(values.type):
-        values = values.cast(pa.int8())
-    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        raise DataError(f"wanted a label that is a number or a boolean, found {values.type}")
-    return values.cast(pa.float64())

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError, nearest
+from lakeloop.tasks import PREDICTION, Answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 10_000
 EXACT_INTEGERS = 2**53
+_DATATYPES = {"double": "FP64", "integer": "INT64", "string": "BYTES"}
 _NUMBERS = ("FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8", "BOOL")
 
 
@@ -78,19 +80,27 @@ def decode_v2(body: Any, fields: Sequence[Field]) -> pd.DataFrame:
     return _columns(columns, fields)
 
 
-def encode_v1(scores: np.ndarray, name: str, version: str) -> dict[str, Any]:
-    """Predictions as V1 answers them."""
-    return {"predictions": _finite(scores), "model_name": name, "model_version": version}
+def encode_v1(scores: np.ndarray, answer: Answer, name: str, version: str) -> dict[str, Any]:
+    """Predictions as V1 answers them: a number a row, or an object of all that is said of it."""
+    said = {column: _plain(values) for column, values in answer.values(scores).items()}
+    rows = [dict(zip(said, row, strict=True)) for row in zip(*said.values(), strict=True)] if answer.numbers else said[PREDICTION]
+    return {"predictions": rows, "model_name": name, "model_version": version}
 
 
-def encode_v2(scores: np.ndarray, name: str, version: str, request_id: Any = None) -> dict[str, Any]:
-    """Predictions as V2 answers them."""
-    output = {"name": "prediction", "shape": [len(scores)], "datatype": "FP64", "data": _finite(scores)}
+def output_types(answer: Answer) -> dict[str, str]:
+    """The outputs of a model and their V2 datatypes: one a column of a prediction."""
+    return {name: _DATATYPES[column.type] for name, column in answer.columns.items()}
+
+
+def encode_v2(scores: np.ndarray, answer: Answer, name: str, version: str, request_id: Any = None) -> dict[str, Any]:
+    """Predictions as V2 answers them: a tensor per column of a prediction."""
+    types, said = output_types(answer), answer.values(scores)
+    outputs = [{"name": n, "shape": [len(scores)], "datatype": types[n], "data": _plain(values)} for n, values in said.items()]
     return {
         "model_name": name,
         "model_version": version,
         **({"id": str(request_id)} if request_id is not None else {}),
-        "outputs": [output],
+        "outputs": outputs,
     }
 
 
@@ -163,8 +173,10 @@ def _few(count: int, field: str) -> None:
         raise RequestError(f"wanted at most {MOST_ROWS} rows a request, found {count}", field=field, status=413)
 
 
-def _finite(scores: np.ndarray) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in scores.tolist()]
+def _plain(values: np.ndarray | list[Any]) -> list[Any]:
+    """As JSON has it: null for a number that isn't finite."""
+    listed = values if isinstance(values, list) else values.tolist()
+    return [None if isinstance(value, float) and not math.isfinite(value) else value for value in listed]
 
 
 def _kind(value: Any) -> str:

@@ -24,7 +24,7 @@ from urllib.parse import unquote
 import orjson
 
 from resources.model_format import ServableModel, load_model
-from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2
+from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2, output_types
 from resources.serving.desired import write_json
 from resources.web_guard import App, HostAndOriginGuard, Receive, Scope, Send, answer
 
@@ -86,8 +86,8 @@ class Predictions:
         frame = decode_v1(request, model.fields) if v1 else decode_v2(request, model.fields)
         scores = await asyncio.to_thread(model.predict, frame) if len(frame) > 100 else model.predict(frame)
         if v1:
-            return encode_v1(scores, model.name, model.version)
-        return encode_v2(scores, model.name, model.version, request.get("id"))
+            return encode_v1(scores, model.answer, model.name, model.version)
+        return encode_v2(scores, model.answer, model.name, model.version, request.get("id"))
 
 
 async def _body(receive: Receive) -> bytes:
@@ -201,7 +201,7 @@ def _served(base: Any, name: str, model: ServableModel) -> Any:
             return [{"name": f.name, "datatype": "BYTES" if f.kind == "string" else "FP64", "shape": [-1]} for f in model.fields]
 
         async def get_output_types(self) -> list[dict[str, Any]]:
-            return [{"name": "prediction", "datatype": "FP64", "shape": [-1]}]
+            return [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in output_types(model.answer).items()]
 
     return Served()
 

@@ -1,0 +1,83 @@
+"""What is found of a classification in several classes beside its metrics: each class by itself, what is taken for what, calibration per class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lakeloop.binary_metrics import roc_auc
+from lakeloop.calibration import CalibrationBin, calibration_curve
+from lakeloop.class_metrics import one_hot
+from lakeloop.intervals import LEVEL, interval, spread
+from lakeloop.tasks import Answer
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class on some rows; a share of nothing is NaN.
+
+    Attributes:
+        name: of the class.
+        n: rows that are of it.
+        predicted: rows that it is said of.
+        precision: share of those that are of it, with its 95% interval.
+        recall: share of its rows that are found, with its 95% interval.
+        roc_auc: against all others.
+        mean_probability: over all rows; beside `n` it says whether the class is taken to be as frequent as it is.
+    """
+
+    name: str
+    n: int
+    predicted: int
+    precision: float
+    precision_low: float
+    precision_high: float
+    recall: float
+    recall_low: float
+    recall_high: float
+    roc_auc: float
+    mean_probability: float
+
+
+def class_rows(answer: Answer, y: Array, score: Array, clusters: Array | None = None) -> list[ClassRow]:
+    """Every declared class, in the declared order."""
+    said, found = score.argmax(axis=1), []
+    for place, name in enumerate(answer.classes):
+        own, claimed = y == place, said == place
+        precision, recall = _share(own, claimed, clusters), _share(claimed, own, clusters)
+        area = roc_auc(own.astype(float), score[:, place])
+        found.append(
+            ClassRow(
+                str(name), int(own.sum()), int(claimed.sum()), *precision, *recall, area, float(score[:, place].mean()) if len(y) else 0.0
+            )
+        )
+    return found
+
+
+def confusion(answer: Answer, y: Array, score: Array) -> Array:
+    """Rows of each class (down) by the class that is said (across): `(classes, classes)` counts."""
+    count = len(answer.classes)
+    return np.bincount(y.astype(int) * count + score.argmax(axis=1), minlength=count**2).reshape(count, count)
+
+
+def class_calibration(answer: Answer, y: Array, score: Array, clusters: Array | None = None) -> list[CalibrationBin]:
+    """Ten bins per class, of its probability against how often it was that class (class-wise calibration, Kull et al. 2019)."""
+    truth = one_hot(y, len(answer.classes))
+    return [
+        found
+        for place, name in enumerate(answer.numbers)
+        for found in calibration_curve(truth[:, place], score[:, place], clusters=clusters, output=name)
+    ]
+
+
+def _share(hit: Array, among: Array, clusters: Array | None) -> tuple[float, float, float]:
+    count = int(among.sum())
+    if not count:
+        return (np.nan,) * 3
+    inside = hit[among].astype(float)
+    share = float(inside.mean())
+    found = spread(inside - share, None if clusters is None else clusters[among])
+    return (share, *interval(share, found, "share", count, LEVEL))

@@ -1,0 +1,123 @@
+"""Metrics of a classification in several classes: truth is the place of a class, a score the probability of each, `(rows, classes)`.
+
+Means over classes ("macro") are over those that occur: a class that no row of a window has says nothing there.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lakeloop.binary_metrics import roc_auc as area
+from lakeloop.binary_metrics import roc_auc_influence as area_influence
+from lakeloop.calibration import calibration_bounds, calibration_error, calibration_influence
+from lakeloop.metric import by_name, mean_metric, value_metric
+
+Array = np.ndarray
+
+
+def log_loss(y: Array, score: Array) -> Array:
+    """Mean negative log of the probability of the class that it was, kept 1e-15 away from 0."""
+    return np.asarray(-np.log(np.clip(score[np.arange(len(y)), y.astype(int)], 1e-15, 1)))
+
+
+def brier(y: Array, score: Array) -> Array:
+    """Squared difference of probability and outcome, summed over the classes, from 0 to 2 (Brier 1950)."""
+    return np.asarray(((score - one_hot(y, score.shape[1])) ** 2).sum(axis=1))
+
+
+def accuracy(y: Array, score: Array) -> Array:
+    """Share of rows whose most probable class it was."""
+    return np.asarray(score.argmax(axis=1) == y, float)
+
+
+def balanced_accuracy(y: Array, score: Array) -> float:
+    """Mean over the classes of the share of their rows that is found."""
+    hit, places = accuracy(y, score), _present(y)
+    return float(np.mean([hit[y == place].mean() for place in places])) if len(places) else math.nan
+
+
+def _balanced_accuracy_influence(y: Array, score: Array) -> Array:
+    hit, found, places = accuracy(y, score), np.zeros(len(y)), _present(y)
+    for place in places:
+        own = y == place
+        found[own] = (hit[own] - hit[own].mean()) * len(y) / own.sum() / len(places)
+    return found
+
+
+def macro_f1(y: Array, score: Array) -> float:
+    """Mean over the classes of F1, the harmonic mean of precision and recall; over classes that occur or are predicted."""
+    scores = [2 * both.sum() / either.sum() for both, either in _matches(y, score)]
+    return float(np.mean(scores)) if scores else math.nan
+
+
+def _macro_f1_influence(y: Array, score: Array) -> Array:
+    found, matches = np.zeros(len(y)), _matches(y, score)
+    for both, either in matches:
+        f1, mean = 2 * both.sum() / either.sum(), either.mean()
+        found += (2 * both - f1 * either) / mean / len(matches)
+    return found
+
+
+def roc_auc(y: Array, score: Array) -> float:
+    """Area under the ROC curve of each class against the rest, mean over the classes that two rows or more have."""
+    areas = [area((y == place).astype(float), score[:, place]) for place in _told_apart(y)]
+    return float(np.mean(areas)) if areas else math.nan
+
+
+def _roc_auc_influence(y: Array, score: Array) -> Array:
+    places = _told_apart(y)
+    parts = [area_influence((y == place).astype(float), score[:, place]) for place in places]
+    return np.asarray(np.mean(parts, axis=0)) if parts else np.full(len(y), math.nan)
+
+
+def top_calibration_error(y: Array, score: Array) -> float:
+    """Distance of the highest probability and how often it is right, over ten bins (confidence calibration, Guo et al. 2017)."""
+    return calibration_error(accuracy(y, score), score.max(axis=1)) if len(y) else math.nan
+
+
+def _top_calibration_influence(y: Array, score: Array) -> Array:
+    return calibration_influence(accuracy(y, score), score.max(axis=1))
+
+
+def _top_calibration_bounds(y: Array, score: Array, clusters: Array | None, level: float) -> tuple[float, float]:
+    return calibration_bounds(accuracy(y, score), score.max(axis=1), clusters, level)
+
+
+def one_hot(y: Array, classes: int) -> Array:
+    """1 in the column of the class that each row has, else 0: `(rows, classes)`."""
+    return np.asarray(y[:, None] == np.arange(classes), float)
+
+
+def _present(y: Array) -> Array:
+    return np.unique(y.astype(int))
+
+
+def _told_apart(y: Array) -> list[int]:
+    """Classes that two rows or more have, and two or more don't."""
+    places, counts = np.unique(y.astype(int), return_counts=True)
+    return [int(place) for place, count in zip(places, counts, strict=True) if 2 <= count <= len(y) - 2]
+
+
+def _matches(y: Array, score: Array) -> list[tuple[Array, Array]]:
+    """Per class that occurs or is predicted: rows that are both, and how many of the two each row is."""
+    said = score.argmax(axis=1)
+    return [((y == place) * (said == place), (y == place) * 1.0 + (said == place)) for place in np.union1d(_present(y), said)]
+
+
+def _class_degrees(y: Array) -> float:
+    """Degrees of freedom of a mean over classes of a share of each one's rows (Satterthwaite 1946, with equal shares)."""
+    counts = np.unique(y, return_counts=True)[1].astype(float)
+    return float((1 / counts).sum() ** 2 / (1 / counts**2 / np.maximum(counts - 1, 1)).sum()) if len(counts) else 0.0
+
+
+CLASS_METRICS = by_name(
+    mean_metric(log_loss, False),
+    mean_metric(accuracy, True, "share"),
+    value_metric(macro_f1, True, _macro_f1_influence, scale="logit", degrees=_class_degrees),
+    value_metric(balanced_accuracy, True, _balanced_accuracy_influence, scale="logit", degrees=_class_degrees),
+    value_metric(roc_auc, True, _roc_auc_influence, scale="logit", degrees=_class_degrees),
+    mean_metric(brier, False),
+    value_metric(top_calibration_error, False, _top_calibration_influence, bounds=_top_calibration_bounds, name="calibration_error"),
+)

@@ -1,0 +1,103 @@
+"""Metrics of a regression: truth and score are in the label's unit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lakeloop.intervals import LEVEL, spread, student
+from lakeloop.metric import by_name, mean_metric, value_metric
+
+Array = np.ndarray
+
+
+def mae(y: Array, score: Array) -> Array:
+    """Mean absolute error, in the label's unit."""
+    return np.asarray(np.abs(score - y))
+
+
+def bias(y: Array, score: Array) -> Array:
+    """Mean of prediction less truth, in the label's unit."""
+    return np.asarray(score - y)
+
+
+def wape(y: Array, score: Array) -> float:
+    """Sum of absolute errors over the sum of absolute values: the mean absolute error as a share of the mean level."""
+    total = float(np.abs(y).sum())
+    return float(np.abs(score - y).sum()) / total if total else math.nan
+
+
+def _wape_influence(y: Array, score: Array) -> Array:
+    return ratio_influence(np.abs(score - y), np.abs(y))
+
+
+def ratio_influence(above: Array, below: Array) -> Array:
+    """Of a ratio of two means."""
+    mean = float(below.mean()) if len(below) else 0.0
+    return np.asarray((above - above.mean() / mean * below) / mean) if mean else np.full(len(below), math.nan)
+
+
+def rmse(y: Array, score: Array) -> float:
+    """Root of the mean squared error, in the label's unit."""
+    return math.sqrt(float(((score - y) ** 2).mean())) if len(y) else math.nan
+
+
+def _rmse_influence(y: Array, score: Array) -> Array:
+    squares, value = (score - y) ** 2, rmse(y, score)
+    return np.asarray((squares - value**2) / (2 * value)) if value else np.zeros(len(y))
+
+
+def r2(y: Array, score: Array) -> float:
+    """Share of the variance that is explained; 0 is the mean of these rows."""
+    variance = float(y.var()) if len(y) else 0.0
+    return float(1 - ((score - y) ** 2).mean() / variance) if variance > 0 else math.nan
+
+
+def _r2_influence(y: Array, score: Array) -> Array:
+    variance = float(y.var()) if len(y) else 0.0
+    if not variance:
+        return np.full(len(y), math.nan)
+    ratio = float(((score - y) ** 2).mean()) / variance
+    return np.asarray((ratio * (y - y.mean()) ** 2 - (score - y) ** 2) / variance)
+
+
+def median_absolute_error(y: Array, score: Array) -> float:
+    """Median absolute error, in the label's unit."""
+    return float(np.median(np.abs(score - y))) if len(y) else math.nan
+
+
+def _median_influence(y: Array, score: Array) -> Array:
+    """By the density at the median, read off an interval of quantiles around it."""
+    error = np.abs(score - y)
+    low, high = _median_bounds(y, score, None, LEVEL)
+    below = (error <= np.median(error)).astype(float)
+    width = 2 * student(1 - (1 - LEVEL) / 2, math.inf) * 0.5 / math.sqrt(len(y))
+    return np.asarray((below.mean() - below) * (high - low) / width)
+
+
+def _median_bounds(y: Array, score: Array, clusters: Array | None, level: float) -> tuple[float, float]:
+    """Quantiles at the ends of an interval for the share of errors below the median (Woodruff 1952)."""
+    error = np.abs(score - y)
+    if len(error) < 2:
+        return math.nan, math.nan
+    found = spread((error <= np.median(error)) - 0.5, clusters)
+    half = student(1 - (1 - level) / 2, max(found.degrees, 1.0)) * found.error
+    low, high = np.quantile(error, [max(0.5 - half, 0), min(0.5 + half, 1)], method="linear")
+    return float(low), float(high)
+
+
+REGRESSION_METRICS = by_name(
+    mean_metric(mae, False),
+    value_metric(rmse, False, _rmse_influence, scale="squared"),
+    value_metric(r2, True, _r2_influence),
+    value_metric(median_absolute_error, False, _median_influence, bounds=_median_bounds),
+    mean_metric(bias, False, decides=False),
+)
+FORECAST_METRICS = by_name(
+    mean_metric(mae, False),
+    value_metric(rmse, False, _rmse_influence, scale="squared"),
+    value_metric(wape, False, _wape_influence),
+    mean_metric(bias, False, decides=False),
+    value_metric(r2, True, _r2_influence),
+)

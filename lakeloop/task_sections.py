@@ -1,0 +1,183 @@
+"""Sections of the report that only some tasks have, by the names that `lakeloop.tasks` calls them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lakeloop import plots, task_plots
+from lakeloop.assessment import CANDIDATE, Assessment, Question
+from lakeloop.report import Cell, Figure, Paragraph, Section, Table
+from lakeloop.thresholds import cheapest
+from lakeloop.wording import capital, figures, number, share
+
+SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def _calibration(question: Question, found: Assessment) -> Section:
+    binary = question.answer.kind.costs
+    what = "probability" if binary else "value"
+    words = (
+        "When it says 20%, does it happen one time in five? Each point is a tenth of the rows."
+        if binary
+        else "Are rows that are predicted higher also higher on average? Each point is a tenth of the rows."
+    )
+    check = next(c for c in found.checks if c.code == "LL108")
+    rows = [[number(b.predicted), number(b.observed), f"{number(b.low)} to {number(b.high)}", f"{b.n:,}"] for b in found.calibration]
+    columns = ["mean predicted", "mean observed", "95% interval", "rows"]
+    blocks: list[Any] = [
+        Paragraph(words),
+        Figure(plots.plot_calibration(found.calibration, what), f"{capital(check.message)}."),
+        Table(columns, rows, columns, folded="the ten bins"),
+    ]
+    if binary:
+        blocks.insert(
+            2,
+            Figure(
+                plots.plot_score_histogram(question.test.y, question.test.scores[CANDIDATE]), "How far the two outcomes are told apart."
+            ),
+        )
+    return Section("calibration", "Calibration", blocks)
+
+
+def _thresholds(question: Question, found: Assessment) -> Section:
+    costs, best = question.costs, cheapest(found.thresholds)
+    words = "A row is flagged when its probability is at least the threshold."
+    if costs is not None and best is not None:
+        words += (
+            f" A false alarm costs {costs.false_positive:g} and a miss {costs.false_negative:g}: the threshold {best.threshold:g} costs least, "
+            f"{best.cost:.4g} per row. Flagging nothing costs {costs.false_negative * float(np.mean(question.test.y)):.4g}, flagging everything "
+            f"{costs.false_positive * float(1 - np.mean(question.test.y)):.4g}."
+        )
+    else:
+        words += " Say under `evaluation: {costs: {false_positive: …, false_negative: …}}` what mistakes cost, and the cheapest is shown."
+    wanted = {*SHOWN_THRESHOLDS, *([best.threshold] if best else [])}
+    columns = ["threshold", "flagged", "precision", "recall", *(["cost per row"] if costs else ["false alarms", "misses"])]
+    rows: list[list[str | Cell]] = [
+        [
+            Cell(f"{row.threshold:g}", "good" if row is best else ""), f"{row.flagged:.1%}",
+            share(row.precision, row.precision_low, row.precision_high), share(row.recall, row.recall_low, row.recall_high),
+            *([f"{row.cost:.4g}"] if row.cost is not None else [f"{row.false_positives:,}", f"{row.false_negatives:,}"]),
+        ]
+        for row in found.thresholds
+        if row.threshold in wanted
+    ]  # fmt: skip
+    note = "Shares with 95% intervals over rows taken as independent."
+    if best:
+        note += " The cheapest threshold was found on these very rows, so its cost is a little too good."
+    picture = Figure(plots.plot_thresholds(found.thresholds, best), "What each threshold flags, and how right it is.")
+    return Section(
+        "thresholds", "Thresholds and costs" if costs else "Thresholds", [Paragraph(words), picture, Table(columns, rows, columns, note)]
+    )
+
+
+def _residuals(question: Question, found: Assessment) -> Section:
+    answer = question.answer
+    picture = plots.plot_residuals(question.test.y, answer.point(question.test.scores[CANDIDATE]))
+    what = "The predicted median. " if answer.quantiles else ""
+    return Section("residuals", "Errors", [Figure(picture, f"{what}The axes leave out the outermost 0.5% at either end.")])
+
+
+def _classes(question: Question, found: Assessment) -> Section:
+    assert found.confusion is not None
+    classes, rows = question.answer.classes, found.classes
+    absent = [row.name for row in rows if not row.n]
+    unsaid = [row.name for row in rows if row.n and not row.predicted]
+    words = "Said is the most probable class. Precision is how often it is right about a class, recall how much of the class it finds."
+    if absent:
+        words += (
+            f" No row of the window is of {', '.join(absent)}: means over the classes are without {'it' if len(absent) == 1 else 'them'}."
+        )
+    if unsaid:
+        words += f" It never says {', '.join(unsaid)}."
+    columns = ["class", "rows", "said", "precision", "recall", "ROC AUC against the rest", "mean probability"]
+    cells = [
+        [
+            row.name, f"{row.n:,}", f"{row.predicted:,}", share(row.precision, row.precision_low, row.precision_high),
+            share(row.recall, row.recall_low, row.recall_high), number(row.roc_auc), f"{row.mean_probability:.1%}",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    more = "" if len(classes) <= task_plots.MOST_CLASSES else f" The {task_plots.MOST_CLASSES} most frequent of {len(classes)} classes."
+    picture = Figure(
+        task_plots.plot_confusion(found.confusion, list(map(str, classes))),
+        f"Of the rows of each class (a line), the share that is said to be each.{more}",
+    )
+    return Section(
+        "classes", "Class by class", [Paragraph(words), picture, Table(columns, cells, columns[1:], "Shares with 95% intervals.")]
+    )
+
+
+def _class_calibration(question: Question, found: Assessment) -> Section:
+    by_class = {
+        str(label): [b for b in found.calibration if b.output == name]
+        for name, label in zip(question.answer.numbers, question.answer.classes, strict=True)
+    }
+    frequent = {row.name: row.n for row in found.classes}
+    order = sorted(by_class, key=lambda name: -frequent[name])
+    check = next(c for c in found.checks if c.code == "LL108")
+    words = "When it says 20% for a class, is it that class one time in five? Each point is a tenth of the rows."
+    if len(order) > task_plots.MOST_PANELS:
+        words += f" The {task_plots.MOST_PANELS} most frequent classes are drawn."
+    columns = ["class", "mean predicted", "mean observed", "95% interval", "rows"]
+    rows = [
+        [name, number(b.predicted), number(b.observed), f"{number(b.low)} to {number(b.high)}", f"{b.n:,}"]
+        for name in order
+        for b in by_class[name]
+    ]
+    picture = Figure(task_plots.plot_class_calibration({name: by_class[name] for name in order}), f"{capital(check.message)}.")
+    return Section(
+        "calibration", "Calibration", [Paragraph(words), picture, Table(columns, rows, columns[1:], folded="the bins of all classes")]
+    )
+
+
+def _coverage(question: Question, found: Assessment) -> Section:
+    low, high = question.answer.quantiles[0], question.answer.quantiles[-1]
+    nominal, own = high - low, found.own
+    words = (
+        f"Between the quantiles {low:g} and {high:g} should lie {nominal:.0%} of the values; {figures(own['coverage'])} do. The interval is "
+        f"{number(own['width'].value)} wide on average. Where it covers too much it could be narrower, where it covers too little it promises too much."
+    )
+    columns = ["mean predicted median", "share inside", "mean width", "rows"]
+    rows = [[number(b.predicted), share(b.coverage, b.low, b.high), number(b.width), f"{b.n:,}"] for b in found.coverage]
+    blocks: list[Any] = [
+        Paragraph(words),
+        Figure(task_plots.plot_coverage(found.coverage, nominal), "Each point is a tenth of the rows, by their predicted median."),
+        Table(columns, rows, columns, folded="the ten bins"),
+    ]
+    for name in question.answer.kind.beside:
+        known = [row for row in found.over_time if row["metric"] == name and math.isfinite(row["value"])]
+        if known:
+            blocks.append(Figure(plots.plot_over_time(known, name, own[name].value), f"{capital(name)} over the test window."))
+    return Section("coverage", "How much the interval covers", blocks)
+
+
+def _reliability(question: Question, found: Assessment) -> Section:
+    check = next(c for c in found.checks if c.code == "LL108")
+    columns = ["quantile", "share of values below", "column"]
+    rows = [[f"{b.predicted:g}", share(b.observed, b.low, b.high), b.output] for b in found.calibration]
+    picture = Figure(task_plots.plot_reliability(found.calibration), f"{capital(check.message)}.")
+    words = "Of the values, how many are at or below each predicted quantile?"
+    return Section("calibration", "Each quantile", [Paragraph(words), picture, Table(columns, rows, columns[:2])])
+
+
+def _horizons(question: Question, found: Assessment) -> Section:
+    from lakeloop.forecast_report import horizon_section
+
+    return horizon_section(question, found)
+
+
+SECTIONS: Mapping[str, Callable[[Question, Assessment], Section]] = {
+    "horizons": _horizons,
+    "calibration": _calibration,
+    "thresholds": _thresholds,
+    "residuals": _residuals,
+    "classes": _classes,
+    "class_calibration": _class_calibration,
+    "coverage": _coverage,
+    "reliability": _reliability,
+}
+"""What a task may have of its own, by the name that `lakeloop.tasks` calls it."""
