@@ -77,6 +77,19 @@ def errors_by_day(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndar
     return score + rng.normal(0, 1, n) + rng.normal(0, 0.4, 60)[day], score, day
 
 
+def three_classes(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, None]:
+    """Three classes, one of them one in eight, and their true probabilities."""
+    z = rng.normal(0, 1.2, (n, 3)) + np.array([0.5, 0.0, -1.5])
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    return (rng.random(n)[:, None] > p.cumsum(axis=1)).sum(axis=1).clip(0, 2).astype(float), p, None
+
+
+def too_narrow(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, None]:
+    """Quantiles 0.05, 0.5 and 0.95 of errors whose spread varies, four fifths as wide as they should be."""
+    middle, scale = rng.normal(0, 2, n), rng.uniform(0.5, 2, n)
+    return middle + scale * rng.normal(0, 1, n), middle[:, None] + 0.8 * 1.6449 * scale[:, None] * np.array([-1.0, 0, 1]), None
+
+
 WORLDS = (
     World("calibrated", "binary_classification", (200, 1000, 5000), calibrated),
     World("overconfident", "binary_classification", (200, 1000, 5000), overconfident),
@@ -85,6 +98,8 @@ WORLDS = (
     World("normal errors", "regression", (200, 1000, 5000), normal_errors),
     World("skewed errors", "regression", (200, 1000, 5000), skewed_errors),
     World("60 days", "regression", (3000, 12000), errors_by_day),
+    World("three classes", "multiclass_classification", (200, 1000, 5000), three_classes),
+    World("too narrow", "quantile_regression", (200, 1000, 5000), too_narrow),
 )
 
 
@@ -113,7 +128,7 @@ def coverage(world: World, repeats: int, seed: int = 0) -> Iterator[Coverage]:
     """Draw again and again, and count."""
     truth = truths(world)
     # Scores that are the true probabilities have no calibration error; a large sample shows a little.
-    if world.draw is calibrated:
+    if world.draw in (calibrated, three_classes):
         truth["calibration_error"] = 0.0
     for n in world.sizes:
         rng = np.random.default_rng([seed, n])

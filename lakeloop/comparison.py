@@ -56,7 +56,7 @@ def _classes_told(asked: Answer, champion: Answer) -> str:
     new = [label for label in asked.classes if label not in champion.classes]
     gone = [label for label in champion.classes if label not in asked.classes]
     parts = [
-        *([f"it doesn't know {_listed(new)}, so it gives them no probability"] if new else []),
+        *([f"it doesn't know {_listed(new)}, and so gives that a probability of 0"] if new else []),
         *([f"what it says of {_listed(gone)}, no longer declared, counts for none"] if gone else []),
     ]
     return "; ".join(parts)

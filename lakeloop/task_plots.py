@@ -24,8 +24,7 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
     shown = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_CLASSES])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     part, names = shares[np.ix_(shown, shown)], [shortened(str(classes[place]), 18) for place in shown]
-    side = 1.6 + 0.42 * len(shown)
-    figure, ax = canvas(height=min(side, 8.0), width=min(side + 1.2, 9.0))
+    figure, ax = canvas(height=min(1.6 + 0.36 * len(shown), 7.0))
     ax.grid(visible=False)
     # One colour of varying strength, so that it stands on a light page as on a dark one.
     for row in range(len(shown)):
@@ -79,7 +78,7 @@ def plot_coverage(bins: Sequence[CoverageBin], nominal: float) -> Picture:
     left.set(title="Share inside", xlabel="predicted median")
     left.legend(frameon=False, fontsize=9)
     right.plot(at, [b.width for b in bins], "o-", markersize=5, color=GREEN)
-    right.set(title="Width", xlabel="predicted median", ylim=(0, None))
+    right.set(title="Width", xlabel="predicted median", ylim=(0, 1.1 * max(b.width for b in bins) or 1))
     return Picture("Coverage and width of the interval, by predicted median", figure)
 
 

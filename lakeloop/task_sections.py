@@ -12,7 +12,7 @@ from lakeloop import plots, task_plots
 from lakeloop.assessment import CANDIDATE, Assessment, Question
 from lakeloop.report import Cell, Figure, Paragraph, Section, Table
 from lakeloop.thresholds import cheapest
-from lakeloop.wording import capital, figures, number, share
+from lakeloop.wording import capital, number, share
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -93,7 +93,7 @@ def _classes(question: Question, found: Assessment) -> Section:
         )
     if unsaid:
         words += f" It never says {', '.join(unsaid)}."
-    columns = ["class", "rows", "said", "precision", "recall", "ROC AUC against the rest", "mean probability"]
+    columns = ["class", "rows", "said", "precision", "recall", "ROC AUC", "mean p"]
     cells = [
         [
             row.name, f"{row.n:,}", f"{row.predicted:,}", share(row.precision, row.precision_low, row.precision_high),
@@ -106,9 +106,8 @@ def _classes(question: Question, found: Assessment) -> Section:
         task_plots.plot_confusion(found.confusion, list(map(str, classes))),
         f"Of the rows of each class (a line), the share that is said to be each.{more}",
     )
-    return Section(
-        "classes", "Class by class", [Paragraph(words), picture, Table(columns, cells, columns[1:], "Shares with 95% intervals.")]
-    )
+    note = "Shares with 95% intervals. ROC AUC: against all others. Mean p: its probability, over all rows."
+    return Section("classes", "Class by class", [Paragraph(words), picture, Table(columns, cells, columns[1:], note)])
 
 
 def _class_calibration(question: Question, found: Assessment) -> Section:
@@ -138,7 +137,7 @@ def _coverage(question: Question, found: Assessment) -> Section:
     low, high = question.answer.quantiles[0], question.answer.quantiles[-1]
     nominal, own = high - low, found.own
     words = (
-        f"Between the quantiles {low:g} and {high:g} should lie {nominal:.0%} of the values; {figures(own['coverage'])} do. The interval is "
+        f"Between the quantiles {low:g} and {high:g} should lie {nominal:.0%} of the values; {share(own['coverage'].value, own['coverage'].low, own['coverage'].high)} do. The interval is "
         f"{number(own['width'].value)} wide on average. Where it covers too much it could be narrower, where it covers too little it promises too much."
     )
     columns = ["mean predicted median", "share inside", "mean width", "rows"]

@@ -13,7 +13,7 @@ import pytest
 from lakeloop.check_kinds import KINDS
 from resources.lake import WHOLE, TableKey
 from resources.model_format import load_model
-from resources.serving.codec import encode_v1, encode_v2
+from resources.serving.codec import encode_v1
 from tests.conftest import Shop
 from tests.test_platform import failures
 from tests.test_scaffold import problems, scaffold
@@ -62,6 +62,27 @@ def on_spark(shop: Shop, model: Any) -> np.ndarray:
     return there
 
 
+def served(model: Any, frame: pd.DataFrame) -> dict[str, Any]:
+    """What the endpoint answers to a V2 request for some rows, through its whole application."""
+    import asyncio
+
+    import httpx
+
+    from resources.serving.server import Predictions
+
+    rows = frame.rename(columns=lambda name: f"guess_inputs__{name.replace('/', '_')}")
+    tensors = [{"name": name, "shape": [len(rows)], "datatype": "FP64", "data": rows[name].tolist()} for name in rows]
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(Predictions({"x.guess": model}, None))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
+            return await client.post("/v2/models/x.guess/infer", json={"inputs": tensors})
+
+    response = asyncio.run(ask())
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
 def released(shop: Shop) -> dict[str, Any]:
     return dict(shop.lake.states()[TableKey("releases", "x", "guess")][WHOLE].value)
 
@@ -105,7 +126,7 @@ def test_classes_of_wine_from_a_file_to_predictions_and_to_another_list_of_class
     scores = model.predict(data.data.rename(columns=lambda name: f"guess_inputs__{name.replace('/', '_')}").head(2))
     body = json.loads(json.dumps(encode_v1(scores, model.answer, "x.guess", "1")))
     assert body["predictions"][0]["prediction"] == "Barolo" and set(body["predictions"][0]) == {"prediction", *probabilities}
-    outputs = {output["name"]: output for output in encode_v2(scores, model.answer, "x.guess", "1")["outputs"]}
+    outputs = {output["name"]: output for output in served(model, data.data.head(2))["outputs"]}
     assert outputs["prediction"] == {"name": "prediction", "shape": [2], "datatype": "BYTES", "data": ["Barolo", "Barolo"]}
     assert outputs["probability_barolo"]["data"] == [row["probability_barolo"] for row in body["predictions"]]
 

@@ -89,7 +89,7 @@ def test_a_champion_is_compared_by_class_name_by_common_quantiles_or_not_at_all_
     old = Answer("multiclass_classification", classes=("c", "a", "z"))
     found = comparable(ABC, old)
     assert found.take is not None and found.take(np.array([[0.1, 0.2, 0.7]])).tolist() == [[0.2, 0.0, 0.1]]
-    assert "it doesn't know b" in found.told and "what it says of z" in found.told
+    assert "it doesn't know b, and so gives that a probability of 0" in found.told and "what it says of z" in found.told
     wide = Answer("quantile_regression", quantiles=(0.05, 0.25, 0.5, 0.75, 0.95))
     narrow = comparable(QUARTERS, wide)
     assert narrow.take is not None and narrow.take(np.array([[1.0, 2, 3, 4, 5]])).tolist() == [[2, 3, 4]]
