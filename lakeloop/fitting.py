@@ -74,12 +74,28 @@ def fit_model(
                 return fit_calibrated(fitted, frame, label, answer, at=at, gap=gap, method=method, most=most)
             picked = slice(None) if most is None else evenly(len(frame), most)
             fitted.fit(frame.iloc[picked], label[picked])
+            fitted = _predicting_all(fitted) if answer.quantiles else fitted
     except (SpecError, DataError):
         raise
     except Exception as error:  # the user's code, parameters and data meet here
         raise told(error, f"model.{key}: {reference} raised while it was fitted", path) from error
     check_fitted(fitted, frame.head(TRIED_ROWS), answer, f"model.{key}: {reference}", path)
     return fitted
+
+
+def _predicting_all(fitted: Any) -> Any:
+    """A pipeline that ends in a vote of quantiles as one whose `predict` gives them all, which is what MLflow can ask of a model."""
+    from sklearn.base import clone
+    from sklearn.ensemble import VotingRegressor
+    from sklearn.multioutput import MultiOutputRegressor
+    from sklearn.pipeline import Pipeline
+
+    if not (isinstance(fitted, Pipeline) and isinstance(fitted[-1], VotingRegressor)):
+        return fitted
+    members = fitted[-1].estimators_
+    several = MultiOutputRegressor(clone(members[0]))
+    several.estimators_ = members
+    return Pipeline([*fitted.steps[:-1], ("quantiles", several)])
 
 
 def evenly(count: int, most: int) -> np.ndarray:

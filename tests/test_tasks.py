@@ -155,3 +155,20 @@ def test_every_task_has_what_the_table_says_of_it() -> None:
         assert METRICS[task][kind.primary].decides
         assert METRICS[task][kind.loss].rows is not None
         assert set(kind.sections) <= set(SECTIONS) and set(kind.beside) <= set(METRICS[task])
+
+
+def test_a_training_window_of_one_class_is_refused_with_file_and_key_and_a_class_that_is_absent_is_told(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from lakeloop.errors import SpecError
+    from platform_assets.stages.models import _absent_classes
+
+    located = load_project(make_shop(tmp_path))[0].workflows[("shop", "returns")]
+    assert _absent_classes(located, np.array([0.0, 1.0])) == ""
+    with pytest.raises(SpecError, match=r"returns/defs\.yaml:\d+: split\.train: every row of the training window is of one class, 1"):
+        _absent_classes(located, np.array([1.0, 1.0]))
+    with pytest.raises(SpecError, match=r"split\.train: no row with a label"):
+        _absent_classes(located, np.array([]))
+    label = located.spec.label.model_copy(update={"classes": ["a", "b", "c"]})
+    spec = located.spec.model_copy(update={"task": "multiclass_classification", "label": label})
+    assert _absent_classes(replace(located, spec=spec), np.array([0.0, 2.0])) == "b"

@@ -1,7 +1,7 @@
 """Gradient boosted trees on tables: the first thing to try. Takes missing values and categories as they are.
 
 scikit-learn's histogram implementation: it needs no system library on any platform, and its models are stored without pickle. Of quantiles each
-has trees of its own; `transform` gives them all, `predict` the median.
+has trees of its own; the vote's `transform` gives them all.
 """
 
 from __future__ import annotations

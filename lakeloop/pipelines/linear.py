@@ -1,7 +1,7 @@
 """A linear model: logistic regression, ridge, or linear quantiles. Use it as a baseline, or when a coefficient has to be explained.
 
 Numbers are filled with their median (and a flag that says so) and scaled; strings become one column per frequent value. Of quantiles each has
-coefficients of its own; `transform` gives them all, `predict` the median.
+coefficients of its own; the vote's `transform` gives them all.
 """
 
 from __future__ import annotations
