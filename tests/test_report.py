@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lakeloop import model_checks as checks
 from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
+from lakeloop.baselines import constant_scores
 from lakeloop.binary_metrics import average_precision
 from lakeloop.changes import what_changed
 from lakeloop.check_kinds import KINDS, documentation
@@ -30,6 +31,12 @@ from lakeloop.weak_slices import find_weak_slices
 from lakeloop.workflow_spec import Costs, Gate
 
 BINARY, REGRESSION = "binary_classification", "regression"
+ANSWERS = (
+    Answer(BINARY),
+    Answer(REGRESSION),
+    Answer("multiclass_classification", classes=("<i>", "b", "c")),
+    Answer("quantile_regression", quantiles=(0.05, 0.5, 0.95)),
+)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -281,32 +288,40 @@ def test_what_changed_tells_what_was_gained_lost_and_altered() -> None:
 # The page
 
 
-def question(task: str, n: int = 1500) -> Question:
+def question(answer: Answer, n: int = 1500) -> Question:
     rng = np.random.default_rng(8)
     frame = pd.DataFrame(
         {"amount": rng.normal(0, 1, n), "kind": rng.choice(np.array(["a", "<b>", None], dtype=object), n), "secret": rng.normal(0, 1, n)}
     )
-    z = frame["amount"].to_numpy()
-    y = (rng.random(n) < expit(z - 1)).astype(float) if task == BINARY else z + rng.normal(0, 1, n)
 
     def predict(rows: pd.DataFrame) -> np.ndarray:
         given = rows["amount"].to_numpy(dtype=float)
-        return expit(given - 1) if task == BINARY else given
+        if answer.classes:
+            rest = 1 - expit(given - 1)
+            return np.stack([1 - rest, 0.7 * rest, 0.3 * rest], axis=1)
+        if answer.quantiles:
+            return given[:, None] + np.array([-1.64, 0, 1.64])
+        return expit(given - 1) if answer.kind.shares else given
 
-    score = predict(frame)
+    score, z = predict(frame), frame["amount"].to_numpy()
+    if answer.classes:
+        y = (rng.random(n)[:, None] > score.cumsum(axis=1)).sum(axis=1).astype(float)
+    else:
+        y = (rng.random(n) < score).astype(float) if answer.kind.shares else z + rng.normal(0, 1, n)
+    primary = answer.kind.primary
     at = np.datetime64("2024-03-01", "us") + np.arange(n) * np.timedelta64(1, "h")
     rows = Rows(
         y,
         at,
         frame,
-        {CANDIDATE: score, LINEAR: score, CONSTANT: np.full(n, y.mean()), CHAMPION: np.roll(score, 3)},
+        {CANDIDATE: score, LINEAR: score, CONSTANT: constant_scores(y, answer, n, primary), CHAMPION: np.roll(score, 3, axis=0)},
         {"kind": frame["kind"].tolist()},
     )
     fit = replace(rows, at=at - np.timedelta64(90, "D"), known_at=at - np.timedelta64(89, "D"))
     return Question(
-        Answer(task), METRICS[task]["roc_auc" if task == BINARY else "mae"].name, predict, rows, fit, at[0], checks.Overlap(np.zeros(n, bool), False),
+        answer, primary, predict, rows, fit, at[0], checks.Overlap(np.zeros(n, bool), False),
         champion="1", refits=[0.7, 0.7], clusters=codes(at.astype("datetime64[D]")), hidden=frozenset({"secret"}),
-        costs=Costs(false_positive=1, false_negative=4) if task == BINARY else None,
+        costs=Costs(false_positive=1, false_negative=4) if answer.task == BINARY else None,
     )  # fmt: skip
 
 
@@ -322,7 +337,7 @@ def subject(**more) -> Subject:
     return Subject(**{**fields, **more})
 
 
-@pytest.fixture(scope="module", params=[BINARY, REGRESSION])
+@pytest.fixture(scope="module", params=ANSWERS, ids=lambda answer: answer.task)
 def assessed(request: pytest.FixtureRequest) -> tuple[Question, Assessment, str]:
     asked = question(request.param)
     found = assess(asked)
@@ -360,10 +375,13 @@ def test_the_page_is_one_file_without_script_or_network(assessed: tuple[Question
 
 def test_the_page_tells_everything_that_it_should(assessed: tuple[Question, Assessment, str]) -> None:
     asked, found, page = assessed
-    for title in ("What the model is for", "Data and versions", "How good it is", "Against champion 1", "Calibration", "What it leans on",
+    for title in ("What the model is for", "Data and versions", "How good it is", "Against champion 1", "What it leans on",
                   "Error over time", "By declared slice", "The worst slices", "Model checks", "What changed since version 1", "How the numbers"):  # fmt: skip
         assert title in page
     assert ("Thresholds and costs" in page) == (asked.answer.task == BINARY)
+    assert ("Class by class" in page) == bool(asked.answer.classes)
+    assert ("How much the interval covers" in page) == bool(asked.answer.quantiles)
+    assert 'id="calibration"' in page
     assert all(code in page for code in KINDS)
     assert f"{found.own[asked.primary].value:.4f}" in page
 
@@ -394,7 +412,9 @@ def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(assessed: tuple[
         write_tables(lake, shared, asked.primary, "1", found)
     for table in TABLES:
         opened = lake.open(table)
-        if table == "reports/thresholds" and asked.answer.task == REGRESSION:
+        answer = asked.answer
+        others = {"thresholds": answer.kind.costs, "classes": answer.classes, "confusion": answer.classes, "coverage": answer.quantiles}
+        if not others.get(table.removeprefix("reports/"), True):
             assert opened is None
             continue
         if table == "reports/weak_slices" and not found.weak:
