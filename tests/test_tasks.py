@@ -99,9 +99,7 @@ def test_a_champion_is_compared_by_class_name_by_common_quantiles_or_not_at_all_
 
 def test_a_champion_that_answers_another_question_stands_in_nobodys_way_and_the_decision_says_so() -> None:
     skill = {"difference": 0.3, "error": 0.01, "degrees": 99, "rows": 100}
-    evidence = Evidence(
-        "2", "log_loss", 0.5, {}, "1", None, skill, "it answers another question (regression, not multiclass classification)"
-    )
+    evidence = Evidence("2", "log_loss", 0.5, {}, "1", None, skill, incomparable="it answers another question (regression)")
     decision = should_promote(candidate="2", champion="1", evidence=evidence, gates={"champion": Gate(max_drop=0.01)})
     assert decision.action == "promote" and "another question" in decision.reason
 
