@@ -14,6 +14,8 @@ import numpy as np
 
 Array = np.ndarray
 LEVEL = 0.95
+_LEAST_DEGREES = 4.0
+"""Below, Student's t has no kurtosis of its own, and says less than the rows do."""
 Scale = Literal["plain", "logit", "share", "squared"]
 """How an interval is laid: `plain` and `squared` (the statistic is a root) corrected for skewness (Hall 1992), `logit` for an area between
 0 and 1, `share` for a proportion (Wilson 1927)."""
@@ -21,7 +23,10 @@ Scale = Literal["plain", "logit", "share", "squared"]
 
 @dataclass(frozen=True)
 class Spread:
-    """How a statistic varies: standard error, degrees of freedom, and the skewness of what it sums, divided by the root of their number."""
+    """How a statistic varies: standard error, degrees of freedom, and the skewness of what it sums, divided by the root of their number.
+
+    The degrees of freedom say how well the standard error is known (Satterthwaite 1946): long tails leave few.
+    """
 
     error: float
     degrees: float
@@ -45,8 +50,11 @@ def spread(influence: Array, clusters: Array | None = None, degrees: float | Non
         return Spread(math.nan, 0.0, 0.0, groups)
     centred = sums - sums.mean()
     deviation = math.sqrt(float((centred**2).sum()) / (groups - 1))
-    skew = float(((centred / deviation) ** 3).mean()) if deviation > 0 else 0.0
-    freedom = groups - 1 if degrees is None else min(degrees, groups - 1)
+    standard = centred / deviation if deviation > 0 else centred
+    skew, kurtosis = float((standard**3).mean()), float((standard**4).mean())
+    # The variance of an estimated variance is (kurtosis - 1) / n of its square; a chi-square's with these degrees of freedom is the same.
+    known = max(2 * groups / max(kurtosis - 1, 1e-9), _LEAST_DEGREES)
+    freedom = min(known, groups - 1, math.inf if degrees is None else degrees)
     return Spread(deviation * math.sqrt(groups) / n, freedom, skew / math.sqrt(groups), groups)
 
 
@@ -54,9 +62,9 @@ def interval(value: float, found: Spread, scale: Scale, n: int, level: float = L
     """A two-sided interval for a statistic; NaN where its spread isn't known."""
     if not (math.isfinite(value) and math.isfinite(found.error)) or found.degrees < 1:
         return math.nan, math.nan
+    if scale == "share":  # whose error follows from its value
+        return _wilson(value, found.error, n, student(1 - (1 - level) / 2, found.groups - 1))
     t = student(1 - (1 - level) / 2, found.degrees)
-    if scale == "share":
-        return _wilson(value, found.error, n, t)
     if found.error == 0:
         return value, value
     if scale == "logit" and 0 < value < 1:
