@@ -34,7 +34,7 @@ def main() -> None:
 
     pieces.joins(alternate, tell)
     pieces.suites(alternate, tell)
-    pieces.steps(alternate, tell, python, ROOT)
+    pieces.steps(tell, python, ROOT)
     both = alternate(lambda: python("-c", _LOAD), lambda: python("-c", "import dagster"), 5)
     tell("load", *both, 3.0, "the code location against `import dagster`")
     with tempfile.TemporaryDirectory() as folder:
@@ -150,11 +150,12 @@ def joins(lake: Path, environment: dict[str, str], times: int) -> tuple[float, f
     return seconds
 
 
-def python(*arguments: str, **environment: str) -> None:
-    """Run Python in the project; its output is shown only when it fails."""
+def python(*arguments: str, **environment: str) -> str:
+    """Run Python in the project and return what it printed; its errors are shown only when it fails."""
     done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout
 
 
 class mlflow_server:

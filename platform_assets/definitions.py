@@ -16,6 +16,18 @@ PRELOADED = [
     "dagster._core.storage.runs.sqlite.sqlite_run_storage",
     "dagster._core.storage.event_log.sqlite.sqlite_event_log",
     "dagster._core.storage.schedules",
+    "dagster._core.storage.sqlite_storage",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.root",
+    "dagster._core.instance.factory",
+    "dagster._core.secrets.env_file",
+    "dagster._core.definitions.external_asset",
+    "dagster._core.definitions.repository_definition.repository_data_builder",
+    "dagster._core.workspace.autodiscovery",
+    "dagster._utils.test.definitions",
+    "upath.implementations.local",
+    "fsspec.implementations.local",
+    "watchdog.observers.polling",
     "great_expectations",
     "polars",
     "deltalake",
@@ -29,8 +41,11 @@ PRELOADED = [
     "skops.io",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
+    "platform_assets.step_process",  # last, as it closes the preparation
 ]
-"""Imported once by the fork server of the step processes; importing is all that happens there."""
+"""Imported once by the fork server of the step processes; see `platform_assets.step_process`."""
+ready: dg.Definitions | None = None
+"""Built already, where a process was forked to run one step of them."""
 
 
 def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None, domain: str | None = None) -> dg.Definitions:
@@ -69,7 +84,7 @@ def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None,
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    return build_defs()
+    return ready or build_defs()
 
 
 def __getattr__(name: str) -> dg.Definitions:
