@@ -97,6 +97,7 @@ class Question:
         hidden: columns whose values must not be shown.
         seed: of what is drawn at random.
         forecast: what the test rows of a forecast ask about.
+        elsewhere: that the model was trained elsewhere; then `fit` are rows that it could have been fitted on.
     """
 
     answer: Answer
@@ -114,6 +115,7 @@ class Question:
     hidden: frozenset[str] = frozenset()
     seed: int = 0
     forecast: ForecastRows | None = None
+    elsewhere: checks.Elsewhere | None = None
 
 
 @dataclass(frozen=True)
@@ -242,10 +244,13 @@ def _checks(
         answer, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
     )
     half = (own[primary].high - own[primary].low) / 2
-    return [
+    training = [
         checks.check_overfit(answer, primary, train, own[primary], fit_constant, test_constant),
         checks.check_time_overlap(fit.at, fit.known_at, q.test_start),
         checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters),
+    ]
+    return [
+        *(checks.check_elsewhere(q.elsewhere) if q.elsewhere else training),
         checks.check_leakage(answer, alone),
         checks.check_baseline(primary, differences[answer.kind.reference], differences.get(LINEAR), answer.kind.reference_words),
         checks.check_champion(primary, q.champion, differences.get(CHAMPION)),

@@ -58,6 +58,8 @@ def seed_refits(
 ) -> list[np.ndarray] | None:
     """Scores by refits on evenly spaced rows that differ in nothing but the seed; None where no part of the model takes one.
 
+    A model that was trained elsewhere takes none.
+
     Args:
         model: how it is built.
         kinds: the features.
@@ -71,7 +73,7 @@ def seed_refits(
     from threadpoolctl import threadpool_limits
 
     picked = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), REFIT_ROWS)).astype(int))
-    if answer.kind.label != "number" and len(np.unique(y[picked])) < 2:
+    if model.registered is not None or (answer.kind.label != "number" and len(np.unique(y[picked])) < 2):
         return None
     found = []
     for seed in range(REFIT_SEEDS):

@@ -69,10 +69,13 @@ def plan() -> int:
     """Print each stale asset with its stale partitions."""
     from platform_assets.loading import read_project
     from platform_assets.plan import stale_assets
+    from platform_assets.stages.registered import taken_versions
     from resources.lake import Lake
     from resources.settings import Settings
 
-    stale = stale_assets(read_project(), Lake(Settings.from_environment().lake_url).states())
+    project, settings = read_project(), Settings.from_environment()
+    taken = taken_versions(project, settings.tracking_uri)
+    stale = stale_assets(project, Lake(settings.lake_url).states(), taken=taken)
     for key, partitions in stale.items():
         print(f"{key}  {partitions[0]} to {partitions[-1]}" if len(partitions) > 1 else f"{key}  {partitions[0]}")
     print(f"{len(stale)} stale" if stale else "everything is fresh")

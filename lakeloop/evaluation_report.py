@@ -13,7 +13,7 @@ from lakeloop.changes import Change
 from lakeloop.check_kinds import KINDS
 from lakeloop.importance import REPEATS
 from lakeloop.metrics import MetricValue, metrics_of
-from lakeloop.model_checks import CheckResult
+from lakeloop.model_checks import CheckResult, Elsewhere
 from lakeloop.report import Cell, Figure, Paragraph, Report, Section, Table, Tile, Tone
 from lakeloop.task_sections import SECTIONS
 from lakeloop.thresholds import ThresholdRow, cheapest
@@ -89,7 +89,7 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
     best = cheapest(found.thresholds)
     sections = [
         _purpose(subject, question),
-        _data(subject),
+        _data(subject, question.elsewhere),
         _headline(subject, question, found),
         *([_champion(subject, question, found)] if subject.champion else []),
         *(SECTIONS[name](question, found) for name in question.answer.kind.sections),
@@ -117,10 +117,14 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     failed = [name for name, gate in subject.gates.items() if gate[0] != "passed"]
     kind = question.answer.kind
     constant = found.differences[kind.reference]
+    seen = question.elsewhere is not None and question.elsewhere.may_have_seen
+    rows = "the test window" if seen else "later time that it wasn't trained on"
     parts = [
-        f"On {primary.n:,} rows of later time that it wasn't trained on, {primary.name.replace('_', ' ')} is {figures(primary)}"
+        f"On {primary.n:,} rows of {rows}, {primary.name.replace('_', ' ')} is {figures(primary)}"
         f" ({sign(constant.difference)} against {kind.reference_words}, positive is better)."
     ]
+    if seen and question.elsewhere is not None:
+        parts.append(f"{question.elsewhere.sentence}.")
     if failed:
         parts.append(f"It fails {listed(failed, 'gate')}.")
     elif subject.gates:
@@ -177,7 +181,7 @@ def _purpose(subject: Subject, question: Question) -> Section:
     return Section("purpose", "What the model is for", [Table(["", ""], rows)])
 
 
-def _data(subject: Subject) -> Section:
+def _data(subject: Subject, elsewhere: Elsewhere | None) -> Section:
     windows = [
         [name, moment(ends[0]), moment(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
         for name, ends in sorted(subject.windows.items(), key=lambda item: item[1])
@@ -189,7 +193,8 @@ def _data(subject: Subject) -> Section:
         "Data and versions",
         [
             Paragraph(
-                f"Fitted on {subject.fitted_rows:,} rows of version {subject.training_set} of the training set, with {len(features)} features, each "
+                (f"{elsewhere.sentence}. It is held against" if elsewhere else f"Fitted on {subject.fitted_rows:,} rows of")
+                + f" version {subject.training_set} of the training set, with {len(features)} features, each "
                 f"as it was known at {subject.predict_at}. The windows are walked back from the newest label that is known."
             ),
             Table(["window", "from (UTC)", "to (UTC)", "labelled rows"], windows, ["labelled rows"]),
@@ -248,9 +253,10 @@ def _champion(subject: Subject, question: Question, found: Assessment) -> Sectio
             f"Against champion {subject.champion}",
             [Paragraph("Too few rows of the test window are later than what the champion was trained on. They can't be compared.")],
         )
+    seen = question.elsewhere is not None and question.elsewhere.may_have_seen
     blocks: list[Any] = [
         Paragraph(
-            f"On {d.rows:,} rows that neither was trained on, {question.primary} differs by {sign(d.difference)} "
+            f"On {d.rows:,} rows{'' if seen else ' that neither was trained on'}, {question.primary} differs by {sign(d.difference)} "
             f"[{sign(d.low)}, {sign(d.high)}] (positive is better), paired row by row."
         ),
         *([Paragraph(f"Mind that {question.champion_told}.")] if question.champion_told else []),
@@ -396,9 +402,13 @@ def _method(subject: Subject, question: Question, found: Assessment) -> Section:
     n = len(question.test.y)
     sampled = [f"Importance uses {found.importance_rows:,} of {n:,} test rows, evenly spaced in time."] if found.importance_rows < n else []
     sampled += [f"The search for weak slices uses {SEARCHED_ROWS:,}."] if n > SEARCHED_ROWS else []
-    sampled += [
-        f"What is known of training rows (overfit, leakage) is from {len(question.fit.y):,} of {subject.fitted_rows:,}, evenly spaced."
-    ]
+    sampled += (
+        []
+        if question.elsewhere
+        else [
+            f"What is known of training rows (overfit, leakage) is from {len(question.fit.y):,} of {subject.fitted_rows:,}, evenly spaced."
+        ]
+    )
     return Section(
         "method",
         "How the numbers were made",

@@ -67,6 +67,41 @@ class Overlap:
     repeats: bool
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """That a model was trained elsewhere: nobody here knows its training rows.
+
+    Attributes:
+        source: what it is called there.
+        until: its training rows are before that, `datetime64`, UTC; None where nobody said so.
+        test_start: when the test window begins.
+    """
+
+    source: str
+    until: np.datetime64 | None
+    test_start: np.datetime64
+
+    @property
+    def may_have_seen(self) -> bool:
+        """Whether test rows may be among its training rows."""
+        return self.until is None or bool(self.until > self.test_start)
+
+    @property
+    def sentence(self) -> str:
+        """What is known of it."""
+        if self.until is None:
+            return f"{self.source} was trained elsewhere, and it isn't known on what: it may have seen these rows"
+        before = f"{self.source} was trained elsewhere, on what was before {self.until.astype('datetime64[m]').item():%Y-%m-%d %H:%M}"
+        return f"{before}: it may have seen the rows of the test window until then" if self.may_have_seen else before
+
+
+def check_elsewhere(elsewhere: Elsewhere) -> list[CheckResult]:
+    """LL101 to LL103 of a model that was trained elsewhere: nothing can be said of its training rows but when they end."""
+    unknown = [CheckResult(code, "not_applicable", f"it isn't known what {elsewhere.source} was trained on") for code in ("LL101", "LL103")]
+    outcome: Outcome = "not_applicable" if elsewhere.until is None else "found" if elsewhere.may_have_seen else "clean"
+    return [unknown[0], CheckResult("LL102", outcome, elsewhere.sentence), unknown[1]]
+
+
 def check_overfit(
     what: Task | Answer, primary: str, train: MetricValue, test: MetricValue, constant_train: float, constant_test: float
 ) -> CheckResult:
@@ -254,7 +289,7 @@ def check_seed(primary: str, values: Sequence[float] | None, half_width: float) 
         half_width: of the metric's interval on the same rows.
     """
     if values is None:
-        return CheckResult("LL110", "not_applicable", "no part of the model takes a seed")
+        return CheckResult("LL110", "not_applicable", "no part of the model takes a seed, or it was trained elsewhere")
     if not (math.isfinite(half_width) and half_width > 0):
         return CheckResult("LL110", "not_applicable", f"{primary} has no interval on these rows")
     deviation = float(np.std(values, ddof=1))

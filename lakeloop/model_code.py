@@ -25,6 +25,7 @@ from lakeloop.workflow_spec import MODEL_SOURCES, Model
 
 PIPELINE_ARGUMENTS = ("kinds", "answer", "params", "seed")
 TRAIN_ARGUMENTS, TRAIN_KEYWORDS = ("frame", "label"), ("answer", "params", "seed")
+CONTINUED_ARGUMENTS, CONTINUED_KEYWORDS = ("champion", "fresh", "frame", "label"), ("trees", "limit")
 TRAIN_CALL = "f(frame, label, *, answer, params, seed)"
 
 
@@ -132,7 +133,7 @@ def check_code(model: Model, task: Task, folder: Path) -> None:
     """
     key, reference = reference_of(model)
     if key == "pipeline":
-        problem = _pipeline_problem(reference, task, folder)
+        problem = _pipeline_problem(reference, task, folder, continued=model.warm_start is not None)
     else:
         problem = problem_with(reference, folder) or _problem(key, reference, task, folder)
     if problem:
@@ -157,7 +158,7 @@ def _problem(key: str, reference: str, task: Task, folder: Path) -> str:
     return ""
 
 
-def _pipeline_problem(reference: str, task: Task, folder: Path) -> str:
+def _pipeline_problem(reference: str, task: Task, folder: Path, *, continued: bool) -> str:
     path = folder / reference
     if not path.is_file():
         return f"no file {reference!r} beside the definition; {nearest(reference, [p.name for p in folder.glob('*.py')])}"
@@ -166,11 +167,14 @@ def _pipeline_problem(reference: str, task: Task, folder: Path) -> str:
     except (SyntaxError, UnicodeDecodeError) as error:
         return f"can't read {path.name}: {error}"
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    for name, wanted in (("estimator", PIPELINE_ARGUMENTS), ("search_space", ("task",))):
-        call = f"{name}({', '.join(wanted)})"
+    wanted: list[tuple[str, Sequence[str], Sequence[str]]] = [("estimator", PIPELINE_ARGUMENTS, ()), ("search_space", ("task",), ())]
+    wanted += [("continued", CONTINUED_ARGUMENTS, CONTINUED_KEYWORDS)] if continued else []
+    for name, positional, keywords in wanted:
+        call = f"{name}({', '.join([*positional, *(['*', *keywords] if keywords else [])])})"
         if name not in functions:
-            return f"{reference} has no function {call}; {nearest(name, functions)}"
-        problem = _arguments_problem(functions[name], f"{reference}:{name}", wanted, (), call)
+            why = ", which warm_start asks for" if name == "continued" else ""
+            return f"{reference} has no function {call}{why}; {nearest(name, functions)}"
+        problem = _arguments_problem(functions[name], f"{reference}:{name}", positional, keywords, call)
         if problem:
             return problem
     tasks = _tasks(tree)

@@ -32,9 +32,12 @@ def materialize_stale(
 ) -> tuple[bool, dict[str, float]]:
     """Launch what is stale, one run after another, and tell their progress; returns whether all succeeded, and seconds by asset."""
     from platform_assets.plan import runs_for, stale_assets
+    from platform_assets.stages.registered import taken_versions
     from resources.lake import Lake
 
-    requests = runs_for(project, stale_assets(project, Lake(settings.lake_url).states()))
+    requests = runs_for(
+        project, stale_assets(project, Lake(settings.lake_url).states(), taken=taken_versions(project, settings.tracking_uri))
+    )
     if not requests:
         say("everything is fresh, nothing to compute")
     seconds: dict[str, float] = {}

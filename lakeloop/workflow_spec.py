@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, f
 from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
 from lakeloop.tasks import MEDIAN, QUANTILES, Answer
 
-MODEL_SOURCES = ("pipeline", "estimator", "train")
+MODEL_SOURCES = ("pipeline", "estimator", "train", "registered")
 """The keys of `model`, of which a workflow has one."""
 
 
@@ -60,6 +60,31 @@ class FeatureRef(Spec):
         return {"columns": value} if isinstance(value, (list, str)) else value
 
 
+def _warm_start_schema(schema: dict[str, Any]) -> None:
+    """A mapping, or the name of the default."""
+    mapping = {name: schema.pop(name) for name in list(schema)}
+    schema["anyOf"] = [mapping, {"enum": ["champion"]}]
+
+
+class WarmStart(Spec):
+    """That boosted trees continue from the champion: `trees` more at a time, on rows that it wasn't trained on, until there are `limit`.
+
+    What can't be continued is trained in full. `champion` alone means the defaults.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_warm_start_schema)
+
+    trees: int = Field(default=50, gt=0)
+    limit: int = Field(default=1_000, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "champion":
+            raise ValueError(f"wanted champion, or {{trees: …, limit: …}}, found {value!r}")
+        return {} if value == "champion" else value
+
+
 class Model(Spec):
     """Where the model comes from: exactly one of four.
 
@@ -67,7 +92,9 @@ class Model(Spec):
         pipeline: a ready-made pipeline by name, or `file.py` beside the definition with the same contract.
         estimator: a scikit-learn-style class, `module:Class` or `file.py:Class`.
         train: a function that fits, `module:function` or `file.py:function`, called as `f(frame, label, *, answer, params, seed)`.
+        registered: a registered model of MLflow that somebody else made; by `version`, by `alias`, or its newest version.
         params: of the pipeline, the class or the function.
+        warm_start: that a pipeline of boosted trees continues from the champion; trained in full each time without it.
         trusted_types: types in the stored model beyond those that are trusted anyway.
         seed: of whatever is drawn at random.
         calibrate: of a classification, put its probabilities right on the newest fifth of the rows to fit on: `true` or `sigmoid`, or `isotonic`.
@@ -76,7 +103,11 @@ class Model(Spec):
     pipeline: str | None = None
     estimator: str | None = None
     train: str | None = None
+    registered: str | None = None
+    version: int | None = Field(default=None, ge=1)
+    alias: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
+    warm_start: WarmStart | None = None
     trusted_types: list[str] = Field(default_factory=list)
     seed: int = 0
     calibrate: bool | Literal["sigmoid", "isotonic"] = False
@@ -86,6 +117,18 @@ class Model(Spec):
         found = [key for key in MODEL_SOURCES if getattr(self, key) is not None]
         if len(found) != 1:
             raise ValueError(f"wanted one of {', '.join(MODEL_SOURCES)}, found {' and '.join(found) or 'none'}")
+        if self.registered is None and not (self.version is None and self.alias is None):
+            raise ValueError("version and alias are of a registered model")
+        if self.warm_start is not None and self.pipeline is None:
+            raise ValueError("warm_start: only a pipeline can be continued")
+        if self.warm_start is not None and self.calibrate:
+            raise ValueError("warm_start: trees under a calibration can't be continued; leave out one of warm_start and calibrate")
+        if self.calibrate and (self.train is not None or self.registered is not None):
+            raise ValueError("calibrate: only a pipeline or an estimator can be calibrated")
+        if self.version is not None and self.alias is not None:
+            raise ValueError("wanted version or alias, found both")
+        if self.registered is not None and self.params:
+            raise ValueError("params: a registered model is taken as it is, it has none to set")
         return self
 
 

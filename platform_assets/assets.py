@@ -14,6 +14,7 @@ import dagster as dg
 
 from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
+from lakeloop.model_code import model_source
 from lakeloop.personal import message_of, touches_personal, where_raised
 from lakeloop.spec import Expectation, Partitions, ViewSpec
 from lakeloop.verdicts import GOOD_OUTCOMES, check_names
@@ -188,12 +189,16 @@ def asset_key(key: TableKey) -> dg.AssetKey:
 
 
 def definition_hash(located: Located[Any]) -> str:
-    """A hash of what a definition says, its SQL included; its description and owners change nothing."""
+    """A hash of what a definition says, its SQL and its model's own code included; its description and owners change nothing."""
     spec = located.spec
     if isinstance(spec, ViewSpec):
         return features.definition(located)
-    spine = (located.folder / spec.spine).resolve().read_text() if isinstance(spec, WorkflowSpec) else ""
-    return fingerprint(spec.model_dump(mode="json", exclude={"description", "owners"}), spine)
+    own = (
+        [(located.folder / spec.spine).resolve().read_text(), model_source(spec.model, located.folder)]
+        if isinstance(spec, WorkflowSpec)
+        else []
+    )
+    return fingerprint(spec.model_dump(mode="json", exclude={"description", "owners"}), *own)
 
 
 def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey, fingerprint: str) -> Mapping[str, Any]:

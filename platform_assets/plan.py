@@ -36,11 +36,14 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
-def stale_assets(project: Project, states: States, *, now: datetime | None = None) -> dict[TableKey, list[str]]:
+def stale_assets(
+    project: Project, states: States, *, now: datetime | None = None, taken: Mapping[tuple[str, str], str] | None = None
+) -> dict[TableKey, list[str]]:
     """Every asset that materialising would change, with its stale partitions (`whole` for an unpartitioned one).
 
     What follows from a stale asset is stale too, partition by partition only for the asset itself. A source that is a function, or an
-    adopted table, is known to have changed only when it is materialised, so it isn't listed once it has been published.
+    adopted table, is known to have changed only when it is materialised, so it isn't listed once it has been published. So is a registered
+    model's newest version or alias, unless `taken` has it by workflow, as `registered.taken_versions` looks it up.
     """
     moment = now or datetime.now(UTC)
     found: dict[TableKey, list[str]] = {}
@@ -50,7 +53,7 @@ def stale_assets(project: Project, states: States, *, now: datetime | None = Non
         partitions = partitions_of(project, key)
         names = partition_keys(partitions, moment) if partitions else [WHOLE]
         if not any(before in found for before in reads):
-            names = _stale(project, states, key, names)
+            names = _stale(project, states, key, names, taken or {})
         if names:
             found[key] = names
     return found
@@ -82,17 +85,17 @@ def runs_for(project: Project, stale: Mapping[TableKey, Sequence[str]]) -> list[
     return asked
 
 
-def _stale(project: Project, states: States, key: TableKey, names: list[str]) -> list[str]:
+def _stale(project: Project, states: States, key: TableKey, names: list[str], taken: Mapping[tuple[str, str], str]) -> list[str]:
     if key.stage == "raw":
         return _source(project.tables[(key.domain, key.name)], states)
     done = states.get(key, {})
     try:
-        return [name for name in names if name not in done or done[name].fingerprint != _expected(project, states, key, name)]
+        return [name for name in names if name not in done or done[name].fingerprint != _expected(project, states, key, name, taken)]
     except (NotPublished, DataError):
         return names
 
 
-def _expected(project: Project, states: States, key: TableKey, partition: str) -> str:
+def _expected(project: Project, states: States, key: TableKey, partition: str, taken: Mapping[tuple[str, str], str]) -> str:
     """The fingerprint that a partition would have if it were materialised now."""
     name = (key.domain, key.name)
     if key.stage == "validated":
@@ -107,7 +110,9 @@ def _expected(project: Project, states: States, key: TableKey, partition: str) -
         return training_set.expected(project, states, workflow)
     if key.stage == "predictions":
         return predictions.expected(project, states, workflow, partition)
-    stage: Any = {"models": models, "evaluations": evaluations, "releases": releases, "deployments": deployments}[key.stage]
+    if key.stage == "models":
+        return models.expected(states, workflow, taken.get(name))
+    stage: Any = {"evaluations": evaluations, "releases": releases, "deployments": deployments}[key.stage]
     return str(stage.expected(states, workflow))
 
 

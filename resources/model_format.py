@@ -24,6 +24,7 @@ _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
 _STORABLE = (
     "(wanted scikit-learn's parts, arrays, plain values, and classes or functions at the top level of a module that can be imported)"
 )
+_ADD = "platform_assets.bring.describe adds it, see docs/models.md"
 FINGERPRINT_TAG, READY_TAG = "lakeloop.fingerprint", "lakeloop.ready"
 
 
@@ -71,8 +72,11 @@ class ServableModel:
 
     @property
     def raw(self) -> Any:
-        """The object inside: a fitted estimator, or what a library of its own loaded."""
-        return self._model.get_raw_model()
+        """The object inside: a fitted estimator, or what a library of its own loaded; None where MLflow keeps it to itself."""
+        try:
+            return self._model.get_raw_model()
+        except NotImplementedError:
+            return None
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Its scores, see `lakeloop.tasks`: float64, in the order of the rows.
@@ -84,7 +88,11 @@ class ServableModel:
 
         if not len(frame):
             return np.empty((0, *([len(self.answer.numbers)] if self.answer.numbers else [])), np.float64)
-        return as_scores(self._model.predict(frame[[field.name for field in self.fields]]), self.answer, self.fitted)
+        return as_scores(self.answered(frame), self.answer, self.fitted)
+
+    def answered(self, frame: pd.DataFrame) -> Any:
+        """What the model itself says, whatever its shape is."""
+        return self._model.predict(frame[[field.name for field in self.fields]])
 
 
 def log_model(
@@ -235,11 +243,9 @@ def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
     info = mlflow.models.Model.load(path)
     described = (info.metadata or {}).get(METADATA)
     if info.signature is None or info.signature.inputs is None:
-        raise DataError(f"the model {uri} has no signature; log it with signature=infer_signature(inputs, outputs)")
+        raise DataError(f"the model {uri} has no signature, so that nobody knows its inputs; {_ADD}")
     if described is None:
-        raise DataError(
-            f"the model {uri} says nothing of its features; log it with metadata={{'lakeloop': {{'task': …, 'feature_spec': …}}}}"
-        )
+        raise DataError(f"the model {uri} has no feature spec, so that nobody knows what to look up for it; {_ADD}")
     fields = tuple(Field(c.name, "string" if c.type.name == "string" else "double", bool(c.required)) for c in info.signature.inputs.inputs)
     name, version = _name_and_version(uri)
     fitted, answer = described.get("fitted_classes"), Answer.from_record(described)

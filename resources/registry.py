@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,18 @@ class Registry:
         mine = [v for v in found if v.tags.get(FINGERPRINT_TAG) == fingerprint and v.tags.get(READY_TAG) == "true"]
         return str(min(int(v.version) for v in mine)) if mine else None
 
+    def names(self) -> list[str]:
+        """The registered models."""
+        return sorted(model.name for model in self.client.search_registered_models(max_results=1000))
+
+    def versions(self, name: str) -> list[int]:
+        """The versions of a registered model in rising order; none where there is no such model."""
+        return sorted(int(v.version) for v in self.client.search_model_versions(f"name = '{_quoted(name)}'"))
+
+    def aliases(self, name: str) -> list[str]:
+        """The aliases of a registered model."""
+        return sorted(self.client.get_registered_model(name).aliases)
+
     def version_of(self, name: str, alias: str) -> str | None:
         """The version that an alias names; None where there is no such alias."""
         import mlflow
@@ -66,12 +79,38 @@ class Registry:
                 )
             self.client.set_registered_model_alias(name, alias, version)
 
+    def refer(self, name: str, uri: str, *, tags: Mapping[str, str], fingerprint: str) -> str:
+        """A new version that is another model's by reference: its files stay where they are.
+
+        Args:
+            name: of the model that gets the version; made where it isn't there.
+            uri: `models:/<name>/<version>` of the other.
+            tags: of the new version.
+            fingerprint: by which it is found again.
+        """
+        import mlflow
+
+        from resources.model_format import FINGERPRINT_TAG, READY_TAG
+
+        client = self.client
+        try:
+            client.create_registered_model(name)
+        except mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = client.create_model_version(name, uri, tags={**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"})
+        return str(made.version)
+
     def finish_run_of(self, name: str, version: str) -> str:
         """Say of the MLflow run that made a version that it finished, however its step ended after that; returns its id."""
         run_id = str(self.client.get_model_version(name, version).run_id)
         if self.client.get_run(run_id).info.status != "FINISHED":
             self.client.set_terminated(run_id, "FINISHED")
         return run_id
+
+    def tags_of(self, name: str, version: str) -> dict[str, str]:
+        """The tags of a version."""
+        return dict(self.client.get_model_version(name, version).tags)
 
     def set_tag(self, name: str, version: str, key: str, value: str) -> None:
         """Tag a version, so that it can be searched by it."""
@@ -82,15 +121,19 @@ class Registry:
         found = self.client.get_model_version(name, version)
         return str(found.model_id or found.source.removeprefix("models:/"))
 
-    def attach_report(self, name: str, version: str, url: str, page: str) -> None:
-        """Hang a report on a version: the page among its model's artifacts, its address in a tag and in the description."""
+    def attach_report(self, name: str, version: str, url: str, page: str, *, own_files: bool = True) -> None:
+        """Hang a report on a version: its address in a tag and in the description, and where the files are its own, the page among them."""
         client = self.client
+        if own_files:
+            self._attach_page(name, version, page)
+        client.set_model_version_tag(name, version, REPORT_TAG, url)
+        client.update_model_version(name, version, f"[Evaluation report]({url})")
+
+    def _attach_page(self, name: str, version: str, page: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "report.html")
             file.write_text(page, encoding="utf-8")
-            client.log_model_artifact(self.model_id(name, version), str(file), "evaluation")
-        client.set_model_version_tag(name, version, REPORT_TAG, url)
-        client.update_model_version(name, version, f"[Evaluation report]({url})")
+            self.client.log_model_artifact(self.model_id(name, version), str(file), "evaluation")
 
 
 def _quoted(name: str) -> str:

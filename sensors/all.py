@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,9 @@ from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets
 from platform_assets.stages.base import States
+from platform_assets.stages.registered import taken_versions
 from resources.lake import WHOLE, TableKey
+from resources.settings import Settings
 from sensors.hygiene import settle_sensors
 from sensors.notifications import notify_sensor
 
@@ -88,11 +90,16 @@ def cause_of(project: Project, states: States, stale: dict[TableKey, list[str]])
 
 
 def retrain_request(
-    project: Project, located: Located[WorkflowSpec], states: States, now: datetime, attempts: int = 0
+    project: Project,
+    located: Located[WorkflowSpec],
+    states: States,
+    now: datetime,
+    attempts: int = 0,
+    taken: Mapping[tuple[str, str], str] | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
-    """What to ask for when a workflow's data are newer than its model, cooldown kept."""
+    """What to ask for when a workflow's data are newer than its model (or the registered model that it takes is), cooldown kept."""
     spec = located.spec
-    stale = stale_assets(project, states, now=now)
+    stale = stale_assets(project, states, now=now, taken=taken)
     read = reads_of(project, [TableKey("predictions", *located.id) if spec.batch else TableKey("releases", *located.id)])
     behind = [str(key) for key in stale if key.stage in DATA_STAGES and key in read]
     if behind or not states:
@@ -105,7 +112,8 @@ def retrain_request(
         return dg.SkipReason(
             f"data are newer than the model, but its cooldown lasts until {model.at + spec.retrain.cooldown:%Y-%m-%d %H:%M} UTC"
         )
-    return _request(project, mine, cause_of(project, states, mine), attempts)
+    cause = cause_of(project, states, mine)
+    return _request(project, mine, fingerprint(cause, taken) if taken else cause, attempts)
 
 
 def scheduled_request(project: Project, located: Located[WorkflowSpec], what: str, keys: Sequence[dg.AssetKey], at: datetime) -> Any:
@@ -177,7 +185,8 @@ def _retrain_sensor(project: Project, located: Located[WorkflowSpec], selection:
     )
     def retrain(context):  # type: ignore[no-untyped-def]
         states, now = context.resources.lake.lake.states(), datetime.now(UTC)
-        return _with_attempts(context.instance, lambda attempts: retrain_request(project, located, states, now, attempts))
+        taken = taken_versions(replace(project, workflows={located.id: located}), Settings.from_environment().tracking_uri)
+        return _with_attempts(context.instance, lambda attempts: retrain_request(project, located, states, now, attempts, taken))
 
     return retrain
 

@@ -82,9 +82,12 @@ def check_model(model: Model, task: Task, folder: Path = _HERE) -> None:
         SpecError: with the nearest match.
     """
     if model.pipeline is not None and not model.pipeline.endswith(".py"):
-        pipeline(model.pipeline, task)
-        return
-    check_code(model, task, folder)
+        module = pipeline(model.pipeline, task)
+        if model.warm_start is not None and not hasattr(module, "continued"):
+            able = [name for name in names() if hasattr(importlib.import_module(f"lakeloop.pipelines.{name}"), "continued")]
+            raise SpecError(f"the pipeline {model.pipeline} can't be continued; those that can: {', '.join(able)}", key="warm_start")
+    elif model.registered is None:
+        check_code(model, task, folder)
 
 
 def build_estimator(model: Model, kinds: Mapping[str, Kind], answer: Answer, folder: Path = _HERE, *, code: ModelCode | None = None) -> Any:

@@ -54,6 +54,13 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
     return make_pipeline(columns, make(HistGradientBoostingClassifier, defaults, params, seed))
 
 
+def continued(champion: Any, fresh: Any, frame: Any, label: Any, *, trees: int, limit: int) -> Any:
+    """The champion with more trees, for `warm_start`; a pipeline without this function is trained in full each time."""
+    from lakeloop.warm_start import continue_trees
+
+    return continue_trees(champion, fresh, frame, label, trees=trees, limit=limit)
+
+
 def search_space(task: Task) -> dict[str, Any]:
     """How fast it learns, how long, and how fine its trees may be."""
     return {

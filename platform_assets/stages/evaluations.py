@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lakeloop.assessment import Assessment, Question
     from lakeloop.evaluation_report import Subject
     from lakeloop.metrics import MetricValue
-    from lakeloop.model_checks import Overlap
+    from lakeloop.model_checks import Elsewhere, Overlap
     from lakeloop.project import Located
     from resources.model_format import ServableModel
 
@@ -119,7 +119,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     training = states[training_key][WHOLE]
     if training.version != model_state.value["training_set"]:
         raise NotPublished(
-            f"{key_of('models', located)} was trained on version {model_state.value['training_set']} of {training_key}, "
+            f"{key_of('models', located)} is of version {model_state.value['training_set']} of {training_key}, "
             f"version {training.version} stands now; materialise {key_of('models', located)} first"
         )
 
@@ -161,7 +161,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         run.log_text(markdown_table(_metric_rows(found.values)), "evaluation/metrics.md")
         run.log_text(page, ARTIFACT)
         url = report_url(platform.settings.tracking_uri, run.run_id)
-        registry.attach_report(name, version, url, page)
+        registry.attach_report(name, version, url, page, own_files="registered" not in model_state.value)
     comparison, skill = found.differences.get(CHAMPION), found.differences[spec.answer.kind.reference]
     value = {
         "version": version,
@@ -256,6 +256,7 @@ def _question(
     )
     some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
     refits = seed_refits(spec.model, kinds, spec.answer, fit_frame, fit_y, test_frame.iloc[some], folder=located.folder)
+    test_start = np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us")
     sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
     asked = None
     if spec.forecast is not None:
@@ -270,7 +271,7 @@ def _question(
         predict=model.predict,
         test=Rows(y=y, at=_times(test[spec.predict_at]), frame=test_frame, scores=scores, slices=sliced),
         fit=fit,
-        test_start=np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us"),
+        test_start=test_start,
         overlap=_overlap(fitted, test, spec.keys),
         champion=rival.version if rival else None,
         champion_told=compared.told if compared else "",
@@ -280,7 +281,22 @@ def _question(
         hidden=personal_columns(platform.project, "training_sets", located),
         seed=spec.model.seed,
         forecast=asked,
+        elsewhere=_elsewhere(model_value, test_start),
     )
+
+
+def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> Elsewhere | None:
+    """What is known of the training of a registered model that the workflow takes."""
+    import numpy as np
+
+    from lakeloop.model_checks import Elsewhere
+
+    taken = model.get("registered")
+    if taken is None:
+        return None
+    until = taken["trained_until"]
+    moment = None if until is None else np.datetime64(datetime.fromisoformat(until).astimezone(UTC).replace(tzinfo=None), "us")
+    return Elsewhere(f"{taken['name']} version {taken['version']}", moment, test_start)
 
 
 def _only(table: pa.Table, split: str) -> pa.Table:
@@ -367,14 +383,17 @@ def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]
 
 def _facts(located: Located[WorkflowSpec], training: PartitionState, model: PartitionState) -> dict[str, Any]:
     """What a version was made of, to be compared with the next one."""
-    spec = located.spec
+    spec, taken = located.spec, model.value.get("registered")
+    version = {"version": taken["version"]} if taken else {}
     return {
         "training set": training.version,
-        "rows fitted": model.rows,
+        **({"training": model.value["training"]} if model.value.get("training") else {}),
+        "rows fitted": model.rows if "registered" not in model.value else "elsewhere",
         "windows": {name: f"{start[:16]} to {end[:16]}" for name, (start, end) in training.value["windows"].items()},
         "features": list(model.value["features"]),
         "model": {
             **dict([reference_of(spec.model)]),
+            **version,
             "seed": spec.model.seed,
             **({"calibrate": spec.model.calibrate} if spec.model.calibrate else {}),
             **spec.model.params,
@@ -427,8 +446,11 @@ def _subject(
         for c in feature_columns(platform.project, located)
     }
     label = resolve_view(platform.project, located, spec.label.view).spec.columns.get(spec.label.column)
+    taken = model.value.get("registered")
+    named = f"{taken['name']} version {taken['version']}, registered elsewhere" if taken else reference_of(spec.model)[1]
     params = ", ".join(f"{name} {value}" for name, value in spec.model.params.items())
     own = "; classes and confusion" if spec.answer.classes else "; coverage" if spec.answer.quantiles else ""
+    trained = f"; {model.value['training']}" if model.value.get("training") else ""
     where = f"domain = '{located.domain}' AND workflow = '{spec.name}' AND version = '{version}'"
     return Subject(
         name=spec.name,
@@ -446,7 +468,7 @@ def _subject(
         inputs=training.value["inputs"],
         training_set=training.version,
         features={name: described.get(name, "") for name in model.value["features"]},
-        pipeline=f"{reference_of(spec.model)[1]}{f' ({params})' if params else ''}{_probabilities(spec)}",
+        pipeline=f"{named}{f' ({params})' if params else ''}{trained}{_probabilities(spec)}",
         cluster=spec.evaluation.cluster,
         gates=gates,
         champion=champion,

@@ -13,9 +13,11 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.model_code import model_code, model_source, reference_of
 from lakeloop.personal import personal_columns
 from lakeloop.workflow_spec import WorkflowSpec
+from platform_assets.stages import registered
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
+from platform_assets.stages.warm_start import START, Training, continue_champion, start_of
 from resources.crash_points import crash_point
 from resources.lake import WHOLE, Lake, PartitionState, TableKey
 
@@ -30,19 +32,25 @@ FIT_SPLITS = ("train", "validation")
 """Without a search nothing is chosen on the validation window, so the model is fitted on it too and is not a month older than need be."""
 
 
-def expected(states: States, located: Located[WorkflowSpec]) -> str:
-    """The fingerprint of a model: its training set and how it is fitted.
+def expected(states: States, located: Located[WorkflowSpec], taken: str | None = None) -> str:
+    """The fingerprint of a model: its training set and how it is fitted, or which registered version is `taken`.
 
     Raises:
         NotPublished: there is no training set.
     """
+    if located.spec.model.registered is not None:
+        return registered.expected(states, located, taken)
     key = key_of("training_sets", located)
     if WHOLE not in states.get(key, {}):
         raise NotPublished(f"{key} has no published version; materialise {key} first")
-    spec = located.spec
-    return fingerprint(
-        "model", CODE_VERSION, states[key][WHOLE].fingerprint, spec.model, spec.answer.record(), model_source(spec.model, located.folder)
-    )
+    return _start(states, located)[0]
+
+
+def _start(states: States, located: Located[WorkflowSpec]) -> tuple[str, str | None]:
+    """The fingerprint, and the champion that the training starts from."""
+    spec, training = located.spec, states[key_of("training_sets", located)][WHOLE].fingerprint
+    made_of = (training, spec.model, spec.answer.record(), model_source(spec.model, located.folder))
+    return start_of(states, located, lambda champion: fingerprint("model", CODE_VERSION, *made_of, champion))
 
 
 def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
@@ -56,21 +64,24 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     from lakeloop.fitting import fit_model
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
-    from lakeloop.pipelines import TRUSTED_TYPES, most_rows
+    from lakeloop.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
     from resources.model_format import log_model, register
     from resources.registry import Registry
 
     spec, key = located.spec, key_of("models", located)
     name = platform.settings.mlflow_name(located.domain, spec.name)
     states = platform.lake.states() if states is None else states
-    wanted = expected(states, located)
+    if spec.model.registered is not None:
+        return registered.take(platform, located, context, states=states)
+    expected(states, located)
+    wanted, champion = _start(states, located)
     registry = Registry(platform.settings.tracking_uri)
     done = states.get(key, {}).get(WHOLE)
     found = registry.find_version(name, wanted)
     if done and done.fingerprint == wanted and found == done.value["version"]:
         return StageResult(wanted, fresh=True, rows=done.rows, metadata={"model_version": found})
     if found is not None:
-        return _adopted(platform, located, wanted, found, states)
+        return _adopted(platform, located, wanted, champion, found, states)
 
     training_key = key_of("training_sets", located)
     training = states[training_key][WHOLE]
@@ -88,12 +99,25 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     with platform.tracking.run(context, located.domain, spec.name) as run:
         started = time.perf_counter()
         with run.autolog():
-            estimator = fit_model(spec.model, kinds, spec.answer, frame, label, folder=located.folder, code=code, at=at, gap=spec.split.gap)
+            estimator, training_was = (
+                None,
+                Training("", None, min(len(label), most_rows(spec.model, spec.answer, located.folder) or len(label))),
+            )
+            if spec.model.warm_start is not None:
+                estimator, training_was = continue_champion(
+                    platform, located, champion,
+                    fresh=lambda: build_estimator(spec.model, kinds, spec.answer, located.folder, code=code),
+                    pipeline=pipeline(str(spec.model.pipeline), spec.task, located.folder),
+                    lookups=lookups, kinds=kinds, frame=frame, label=label, at=at, in_full=training_was.rows,
+                )  # fmt: skip
+            if estimator is None:
+                estimator = fit_model(
+                    spec.model, kinds, spec.answer, frame, label, folder=located.folder, code=code, at=at, gap=spec.split.gap
+                )
         seconds = time.perf_counter() - started
         crash_point("model.fitted")
-        run.log_params({**dict([reference_of(spec.model)]), "features": len(names), **_flat(spec.model.params)})
-        rows = min(table.num_rows, most_rows(spec.model, spec.answer, located.folder) or table.num_rows)
-        run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(rows)})
+        run.log_params({**dict([reference_of(spec.model)]), "features": len(names), **_flat(spec.model.params), **training_was.tags})
+        run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(training_was.rows)})
         logged = log_model(
             run,
             estimator,
@@ -116,14 +140,17 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
         )
         crash_point("model.logged")
         tags = {"lakeloop.domain": located.domain, "lakeloop.workflow": spec.name, "training_set_version": str(training.version)}
+        tags |= training_was.tags
         version = register(run, logged, name, tags=tags, fingerprint=wanted)
         crash_point("model.registered")
         run_id = run.run_id
     more = {"fit_seconds": round(seconds, 2), "at": datetime.now(UTC).isoformat(), **({"classes_without_rows": absent} if absent else {})}
-    return _recorded(platform, located, wanted, version, run_id, training, rows, more)
+    return _recorded(platform, located, wanted, champion, version, run_id, training, training_was, more)
 
 
-def _adopted(platform: Platform, located: Located[WorkflowSpec], wanted: str, version: str, states: States) -> StageResult:
+def _adopted(
+    platform: Platform, located: Located[WorkflowSpec], wanted: str, champion: str | None, version: str, states: States
+) -> StageResult:
     """A version that a step registered before it died: complete, so that nothing is fitted again and its run has finished its work."""
     from resources.registry import Registry
 
@@ -131,19 +158,22 @@ def _adopted(platform: Platform, located: Located[WorkflowSpec], wanted: str, ve
     training_key = key_of("training_sets", located)
     training = states[training_key][WHOLE]
     names = feature_names(training.value["feature_spec"])
-    run_id = registry.finish_run_of(platform.settings.mlflow_name(located.domain, located.spec.name), version)
-    rows = fit_rows(platform.lake, training_key, training, names[:1]).num_rows
-    return _recorded(platform, located, wanted, version, run_id, training, rows, {"adopted": "a step that died had registered it"})
+    name = platform.settings.mlflow_name(located.domain, located.spec.name)
+    run_id, tags = registry.finish_run_of(name, version), registry.tags_of(name, version)
+    rows = int(tags["rows_fitted"]) if "rows_fitted" in tags else fit_rows(platform.lake, training_key, training, names[:1]).num_rows
+    how = Training(tags.get("lakeloop.training", ""), tags.get("continued_from"), rows)
+    return _recorded(platform, located, wanted, champion, version, run_id, training, how, {"adopted": "a step that died had registered it"})
 
 
 def _recorded(
     platform: Platform,
     located: Located[WorkflowSpec],
     wanted: str,
+    champion: str | None,
     version: str,
     run_id: str,
     training: PartitionState,
-    rows: int,
+    how: Training,
     more: dict[str, Any],
 ) -> StageResult:
     """List a registered version as the workflow's model."""
@@ -151,19 +181,21 @@ def _recorded(
 
     name, address = platform.settings.mlflow_name(located.domain, located.spec.name), platform.settings.tracking_uri
     names, experiment = feature_names(training.value["feature_spec"]), Registry(address).client.get_run(run_id).info.experiment_id
-    value = {"name": name, "version": version, "mlflow_run_id": run_id, "training_set": training.version, "features": names}
-    platform.lake.record(key_of("models", located), [PartitionState(WHOLE, wanted, -1, rows, value=value)], run_id=platform.run_id)
+    value: dict[str, Any] = {"name": name, "version": version, "mlflow_run_id": run_id, "training_set": training.version, "features": names}
+    value |= {START: champion, "training": how.text, "continued_from": how.parent} if how.text else {}
+    platform.lake.record(key_of("models", located), [PartitionState(WHOLE, wanted, -1, how.rows, value=value)], run_id=platform.run_id)
     return StageResult(
         wanted,
-        rows=rows,
+        rows=how.rows,
         metadata={
             "model_name": name,
             "model_version": version,
             "mlflow_run": dg.MetadataValue.url(f"{address}/#/experiments/{experiment}/runs/{run_id}"),
             "mlflow_model": dg.MetadataValue.url(f"{address}/#/models/{name}/versions/{version}"),
             "training_set_version": training.version,
-            "rows_fitted": rows,
+            "rows_fitted": how.rows,
             "features": names,
+            **({"training": how.text} if how.text else {}),
             **more,
         },
     )
