@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from lakeloop.errors import SpecError
 from lakeloop.pipelines import check_model
@@ -29,6 +31,13 @@ from tests.test_own_models import with_model
 KINDS: dict[str, Any] = {"country": "string", "plan": "string", "amount": "double", "age": "double"}
 PARAMS = {"max_iter": 20, "min_samples_leaf": 5}
 BINARY, NUMBER = Answer("binary_classification"), Answer("regression")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """So few rows take longer on threads that wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 def rows(seed: int, n: int = 600, shift: float = 0.0, countries: str = "de fr it") -> tuple[pd.DataFrame, np.ndarray]:
