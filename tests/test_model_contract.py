@@ -202,3 +202,10 @@ def test_a_regression_answers_one_finite_number_a_row() -> None:
     check_raw(np.zeros(3), 3, Answer("regression"), "it")
     with pytest.raises(DataError, match=r"it gave the shape \(3, 2\) for 3 rows, wanted \(3,\): one number a row"):
         check_raw(np.zeros((3, 2)), 3, Answer("regression"), "it")
+
+
+def test_a_parameter_is_checked_unless_the_class_takes_any(tmp_path: Path) -> None:
+    fitted = fit(tmp_path, Model(estimator="lightgbm:LGBMClassifier", params={"n_estimators": 2, "verbose": -1, "num_threads": 1}))
+    assert fitted[-1].get_params()["num_threads"] == 1
+    with pytest.raises(SpecError, match="model.params.strateg: DummyClassifier has no parameter 'strateg'; did you mean 'strategy'?"):
+        fit(tmp_path, Model(estimator="sklearn.dummy:DummyClassifier", params={"strateg": "prior"}))

@@ -130,9 +130,11 @@ def most_rows(model: Model, answer: Answer, folder: Path = _HERE) -> int | None:
 
 def make(cls: Any, defaults: Mapping[str, Any], params: Mapping[str, Any], seed: int) -> Any:
     """An instance with defaults, the user's parameters over them, and the seed where it takes one."""
-    known = inspect.signature(cls).parameters
+    parameters = inspect.signature(cls).parameters.values()
+    known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
     for name in params:
-        if name not in known:
+        if name not in known and not takes_any:
             raise SpecError(f"{cls.__name__} has no parameter {name!r}; {nearest(name, known)}", key=f"model.params.{name}")
     seeded = {"random_state": seed} if "random_state" in known else {}
     return cls(**{**seeded, **defaults, **params})
