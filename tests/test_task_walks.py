@@ -176,3 +176,46 @@ def test_quantiles_of_diabetes_progression_from_a_file_to_predictions(
     rows = frame.drop(columns="progression").rename(columns=lambda name: f"guess_inputs__{name}").head(3)
     answers = encode_v1(model.predict(rows), model.answer, "x.guess", "1")["predictions"]
     assert all(row["prediction_q05"] <= row["prediction"] <= row["prediction_q95"] for row in answers)
+
+
+ALONE = """
+import sys
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+frame = pd.read_json(sys.argv[2], orient="split").astype(float)
+assert not [name for name in sys.modules if name.partition(".")[0] in ("lakeloop", "resources", "platform_assets")]
+print(model.predict(frame).tolist())
+"""
+
+
+def test_a_calibrated_model_says_so_in_its_report_and_loads_where_nothing_of_this_project_is(shop: Shop, tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    from resources.registry import Registry
+
+    file = shop.defs / "shop" / "returns" / "defs.yaml"
+    file.write_text(file.read_text().replace("{pipeline: linear}", "{pipeline: linear, params: {class_weight: balanced}, calibrate: true}"))
+    result = shop.materialize("raw", "validated", "features", "training_sets", "models", "evaluations")
+    assert result.success, failures(result)
+    value = shop.lake.states()[TableKey("models", "shop", "returns")][WHOLE].value
+    metrics = report(shop, "metrics").query("model == 'candidate'").set_index("metric")["value"]
+    assert metrics["calibration_error"] < 0.1 and metrics["roc_auc"] > 0.6
+    page = Registry(shop.uri).client.download_artifacts(value["mlflow_run_id"], "evaluation/report.html", str(tmp_path))
+    assert "calibrated by a sigmoid on the newest fifth of the rows to fit on" in Path(page).read_text()
+
+    import mlflow
+
+    folder = mlflow.artifacts.download_artifacts(
+        artifact_uri=f"models:/{value['name']}/{value['version']}", dst_path=str(tmp_path / "model")
+    )
+    rows = pd.DataFrame({name: [1.0, 12.0] for name in value["features"]})
+    rows.to_json(tmp_path / "rows.json", orient="split")
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, folder, str(tmp_path / "rows.json")], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    here = load_model(f"models:/{value['name']}/{value['version']}", shop.uri).predict(rows)
+    assert [row[1] for row in json.loads(done.stdout.splitlines()[-1])] == pytest.approx(here)
