@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.calibrating import Method, fit_calibrated
+from lakeloop.calibrating import fit_calibrated
 from lakeloop.errors import DataError
 from lakeloop.frames import Kind
 from lakeloop.model_code import ModelCode, model_code, reference_of, told
@@ -70,8 +70,7 @@ def fit_model(
             fitted = build_estimator(seeded, kinds, answer, folder, code=code)
             most = most_rows(model, answer, folder)
             if model.calibrate and at is not None:
-                method: Method = "isotonic" if model.calibrate == "isotonic" else "sigmoid"
-                return fit_calibrated(fitted, frame, label, answer, at=at, gap=gap, method=method, most=most)
+                return fit_calibrated(fitted, frame, label, answer, at=at, gap=gap, method=model.calibrate, most=most)
             picked = slice(None) if most is None else evenly(len(frame), most)
             fitted.fit(frame.iloc[picked], label[picked])
             fitted = _predicting_all(fitted) if answer.quantiles else fitted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema, field_validator, model_validator
 
 from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
 from lakeloop.tasks import MEDIAN, QUANTILES, Answer
@@ -85,6 +85,17 @@ class WarmStart(Spec):
         return {} if value == "champion" else value
 
 
+def _calibration_method(value: Any) -> Any:
+    return {True: "sigmoid", False: None}[value] if isinstance(value, bool) else value
+
+
+Calibrate = Annotated[
+    Literal["sigmoid", "isotonic"] | None,
+    BeforeValidator(_calibration_method),
+    WithJsonSchema({"enum": [True, False, "sigmoid", "isotonic"]}),
+]
+
+
 class Model(Spec):
     """Where the model comes from: exactly one of four.
 
@@ -110,7 +121,7 @@ class Model(Spec):
     warm_start: WarmStart | None = None
     trusted_types: list[str] = Field(default_factory=list)
     seed: int = 0
-    calibrate: bool | Literal["sigmoid", "isotonic"] = False
+    calibrate: Calibrate = None
 
     @model_validator(mode="after")
     def _one_of(self) -> Model:
