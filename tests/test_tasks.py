@@ -114,6 +114,7 @@ def test_a_champion_that_answers_another_question_stands_in_nobodys_way_and_the_
         ({"column: returned}": "column: returned, classes: [a, b]}"}, "label.classes: classes are for multiclass_classification"),
         ({"column: returned}": "column: returned, classes: [true, false]}"}, "wanted texts or integers, found a boolean: put true"),
         ({"column: returned}": "column: returned, classes: [a, a]}"}, "'a' is listed twice"),
+        ({"{pipeline: linear}": "{pipeline: linear, calibrate: istonic}"}, "model.calibrate: found 'istonic'; did you mean 'isotonic'"),
         ({"column: returned}": "column: returned, classes: [a, 1]}"}, "wanted texts only or integers only"),
         ({"keys: [order_id, customer]": "keys: [order_id, customer]\n  quantiles: [0.1, 0.5]"}, "quantiles are for quantile_regression"),
         (
