@@ -305,6 +305,9 @@ class _Plan:
             return {"pipeline": self.pipeline}, "as asked for"
         if count < FEW_ROWS and self.pipeline is None:
             return {"pipeline": "linear"}, f"{count:,} rows are few for trees; gradient_boosting is the other one"
+        if count < MANY_ROWS and self.kind == "quantile_regression":
+            careful = {"max_iter": 40, "learning_rate": 0.05, "min_samples_leaf": 30}
+            return {"pipeline": "gradient_boosting", "params": careful}, f"few trees for {count:,} rows: the outer quantiles overfit first"
         if count < MANY_ROWS:
             return {"pipeline": "gradient_boosting", "params": {"min_samples_leaf": 20}}, f"leaves small enough for {count:,} rows"
         return {"pipeline": "gradient_boosting"}, ""
