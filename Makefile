@@ -11,7 +11,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-run: $(VENV)/.installed ## bring the platform up and materialise the flights workflows
+run: $(VENV)/.installed ## bring the platform up and materialise the example workflows
 	@$(RUN) $(BIN)/python -m lakeloop.cli up
 
 check: $(VENV)/.installed ## check every definition file

@@ -23,6 +23,8 @@ from lakeloop.workflow_spec import Costs
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lakeloop.anomaly_findings import PlantedRows
+
 Array = np.ndarray
 CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE = "candidate", "champion", "constant", "linear", "seasonal_naive"
 ORDER = (CANDIDATE, CHAMPION, LINEAR, NAIVE, CONSTANT)
@@ -98,6 +100,8 @@ class Question:
         seed: of what is drawn at random.
         forecast: what the test rows of a forecast ask about.
         elsewhere: that the model was trained elsewhere; then `fit` are rows that it could have been fitted on.
+        planted: which of the test rows are planted, where there is no label.
+        beside: metrics of the candidate that were measured on other rows.
     """
 
     answer: Answer
@@ -116,6 +120,8 @@ class Question:
     seed: int = 0
     forecast: ForecastRows | None = None
     elsewhere: checks.Elsewhere | None = None
+    planted: PlantedRows | None = None
+    beside: Sequence[MetricValue] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,7 @@ def assess(question: Question) -> Assessment:
         values[who] += relative(answer, y[known], other[known], reference[known], clusters=some)
         if who != CANDIDATE:
             differences[who] = paired_difference(answer, primary, y[known], score[known], other[known], clusters=some)
+    values[CANDIDATE] += q.beside
     own = {value.name: value for value in values[CANDIDATE]}
     metric = metrics_of(answer)[primary]
     train = measure(metric, q.fit.y, q.fit.scores[CANDIDATE])
@@ -240,8 +247,13 @@ def _checks(
     test_constant = metric.value(test.y, test.scores[answer.kind.reference])
     fit_constant = metric.value(fit.y, fit.scores[answer.kind.reference])
     columns = list(fit.frame.columns)
-    alone = checks.single_feature_scores(
-        answer, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
+    # What was planted says nothing of a feature that knows too much.
+    alone = (
+        {}
+        if answer.kind.label == "none"
+        else checks.single_feature_scores(
+            answer, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
+        )
     )
     half = (own[primary].high - own[primary].low) / 2
     training = [

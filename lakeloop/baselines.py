@@ -42,6 +42,8 @@ def constant_scores(y_fit: np.ndarray, answer: Answer, count: int, metric: str) 
         return np.tile(shares, (count, 1))
     if answer.quantiles:
         return np.tile(np.quantile(y_fit, answer.quantiles), (count, 1))
+    if answer.kind.label == "none":
+        return np.zeros(count)
     best = np.mean if answer.kind.shares or metric in answer.kind.mean_is_best else np.median
     return np.full(count, float(best(y_fit)))
 

@@ -14,13 +14,13 @@ Array = np.ndarray
 
 def roc_auc(y: Array, score: Array) -> float:
     """Area under the ROC curve: the chance that a positive is scored above a negative, ties counted half (Hanley and McNeil 1982)."""
-    below, above = _placements(y, score)
+    below, above = placements(y, score)
     return float(below.mean()) if len(below) and len(above) else math.nan
 
 
 def roc_auc_influence(y: Array, score: Array) -> Array:
     """DeLong's placement values (1988), each class with its own degree of freedom."""
-    below, above = _placements(y, score)
+    below, above = placements(y, score)
     found = np.full(len(y), math.nan)
     if len(below) > 1 and len(above) > 1:
         area = below.mean()
@@ -76,7 +76,7 @@ def accuracy(y: Array, score: Array) -> Array:
     return np.asarray((score >= 0.5) == (y == 1), float)
 
 
-def _placements(y: Array, score: Array) -> tuple[Array, Array]:
+def placements(y: Array, score: Array) -> tuple[Array, Array]:
     """Share of negatives below each positive, and of positives above each negative, ties counted half."""
     positive, negative = score[y == 1], score[y != 1]
     a, b = np.sort(positive), np.sort(negative)

@@ -64,7 +64,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
         "Leakage by a feature",
         "One feature tells the label by itself, which most often means that it was written after the fact.",
         "one feature alone reaches a ROC AUC of 0.95 (of several classes: each against the rest, on average), or an R² of 0.9, on the test rows",
-        "there is no feature that can be scored",
+        "there is no feature that can be scored, or no label that one could tell",
         "Look at how the feature comes to be, and when: give its view a `delay` or `known_at`, or leave it out.",
     ),
     CheckKind(
@@ -102,7 +102,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
         "over ten bins of equal mass they differ by more than 0.02 (probability) or 0.1 standard deviations (value), chance set aside: the "
         "lower end of the interval is beyond it. Of several classes each is judged by itself, of quantiles the share of values below each, which may "
         "be off by 0.02; the 5% are shared among them",
-        "there are fewer than 100 rows",
+        "there are fewer than 100 rows, or the score is no probability and no value",
         "Say `model: {calibrate: true}` for probabilities, or train on newer rows: a base rate that moved with the season shows here first.",
     ),
     CheckKind(

@@ -355,12 +355,18 @@ class _Plan:
 
     def season_sql(self) -> str:
         by = ", ".join([*self.series, PHASE])
-        what = "the same place in the season" if self.h.season > 1 else "the steps before (there is no season)"
+        remarks = (
+            [
+                "-- The values of a series at the same place in the season, the newest and those before it. Looked up at the place of the time that is",
+                "-- forecast, as known when it is asked, the newest is the seasonal naive forecast.",
+            ]
+            if self.h.season > 1
+            else ["-- There is no season: the newest value is the naive forecast, and those before it say how much it moves."]
+        )
         return (
             "\n".join(
                 [
-                    f"-- The values of a series at {what}, the newest and those before it: looked up at the place in the season of the time that",
-                    "-- is forecast, as known when it is asked, the newest is the seasonal naive forecast.",
+                    *remarks,
                     "SELECT",
                     *[f"    {column}," for column in self.series],
                     f"    {PHASE},",
@@ -512,7 +518,7 @@ class _Plan:
     def season_yaml(self) -> str:
         again = f"{self.h.season} steps" if self.h.season > 1 else "one step"
         told = {
-            NAIVE: f"{self.label} at the newest step that is whole seasons ({again}) before the target: the seasonal naive forecast.",
+            NAIVE: f"{self.label} at the newest step that is whole seasons ({again}) before the target: the naive forecast.",
             f"mean_of_{SEASONS_BACK}_seasons": f"Mean of the newest {SEASONS_BACK} of those.",
             "value_two_seasons_ago": "The one before the newest.",
         }

@@ -89,7 +89,7 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
     best = cheapest(found.thresholds)
     sections = [
         _purpose(subject, question),
-        _data(subject, question.elsewhere),
+        _data(subject, question.elsewhere, learnt=question.planted is None),
         _headline(subject, question, found),
         *([_champion(subject, question, found)] if subject.champion else []),
         *(SECTIONS[name](question, found) for name in question.answer.kind.sections),
@@ -119,8 +119,9 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     constant = found.differences[kind.reference]
     seen = question.elsewhere is not None and question.elsewhere.may_have_seen
     rows = "the test window" if seen else "later time that it wasn't trained on"
+    planted = f", {int(question.test.y.sum()):,} of them planted" if question.planted is not None else ""
     parts = [
-        f"On {primary.n:,} rows of {rows}, {primary.name.replace('_', ' ')} is {figures(primary)}"
+        f"On {primary.n:,} rows of {rows}{planted}, {primary.name.replace('_', ' ')} is {figures(primary)}"
         f" ({sign(constant.difference)} against {kind.reference_words}, positive is better)."
     ]
     if seen and question.elsewhere is not None:
@@ -181,11 +182,12 @@ def _purpose(subject: Subject, question: Question) -> Section:
     return Section("purpose", "What the model is for", [Table(["", ""], rows)])
 
 
-def _data(subject: Subject, elsewhere: Elsewhere | None) -> Section:
+def _data(subject: Subject, elsewhere: Elsewhere | None, *, learnt: bool) -> Section:
     windows = [
         [name, moment(ends[0]), moment(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
         for name, ends in sorted(subject.windows.items(), key=lambda item: item[1])
     ]
+    rows = "labelled rows" if learnt else "rows"
     inputs = [[table, str(version)] for table, version in sorted(subject.inputs.items())]
     features = [[name, text] for name, text in subject.features.items()]
     return Section(
@@ -195,9 +197,9 @@ def _data(subject: Subject, elsewhere: Elsewhere | None) -> Section:
             Paragraph(
                 (f"{elsewhere.sentence}. It is held against" if elsewhere else f"Fitted on {subject.fitted_rows:,} rows of")
                 + f" version {subject.training_set} of the training set, with {len(features)} features, each "
-                f"as it was known at {subject.predict_at}. The windows are walked back from the newest label that is known."
+                f"as it was known at {subject.predict_at}. The windows are walked back from the newest {'label that is known' if learnt else 'row'}."
             ),
-            Table(["window", "from (UTC)", "to (UTC)", "labelled rows"], windows, ["labelled rows"]),
+            Table(["window", "from (UTC)", "to (UTC)", rows], windows, [rows]),
             Table(["read from", "Delta version"], inputs, ["Delta version"], folded=f"{len(inputs)} tables that were read"),
             Table(["feature", "what it is"], features, folded=f"{len(features)} features"),
         ],
@@ -207,7 +209,9 @@ def _data(subject: Subject, elsewhere: Elsewhere | None) -> Section:
 def _headline(subject: Subject, question: Question, found: Assessment) -> Section:
     order = [who for who in ORDER if who in found.values]
     named = {who: {v.name: v for v in found.values[who]} for who in order}
-    rows: list[list[str | Cell]] = [[name, *[figures(named[who][name]) for who in order]] for name in named[CANDIDATE]]
+    rows: list[list[str | Cell]] = [
+        [name, *[figures(named[who][name]) if name in named[who] else "" for who in order]] for name in named[CANDIDATE]
+    ]
     names = [NAMES[who] if who != CHAMPION else f"champion {subject.champion}" for who in order]
     blocks: list[Any] = [
         Figure(

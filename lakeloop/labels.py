@@ -48,7 +48,7 @@ def label_values(values: pa.ChunkedArray, answer: Answer, *, personal: bool = Fa
     bad = int((~np.isfinite(known)).sum())
     if bad:
         raise DataError(f"{bad:,} of {len(known):,} labels are NaN or infinite; wanted null where the label isn't known")
-    if answer.kind.label == "binary":
+    if answer.kind.label in ("binary", "none"):
         others = pc.unique(numbers.drop_null()).to_pylist()
         strange = [value for value in others if value not in (0.0, 1.0)]
         if strange:

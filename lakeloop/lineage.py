@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from lakeloop.errors import LakeloopError, SpecError, nearest
-from lakeloop.project import Located, Project, TableRef, columns_of, feature_columns, parsed, resolve_view, upstream
+from lakeloop.project import Located, Project, TableRef, columns_of, feature_columns, label_view, parsed, upstream
 from lakeloop.spec import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
+from lakeloop.tasks import ALERT
 from lakeloop.workflow_spec import WorkflowSpec
 
 STAGES: dict[Any, tuple[str, ...]] = {
@@ -250,7 +251,9 @@ def _training_set(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     found = {name: _given(spine, name) for name in [*spec.keys, spec.predict_at]}
     for feature in feature_columns(project, workflow):
         found[feature.output] = (_column(feature.ref, feature.column),)
-    view = resolve_view(project, workflow, spec.label.view)
+    view = label_view(project, workflow)
+    if view is None or spec.label is None:
+        return {**found, "label": (), "label_known_at": spine[spec.predict_at], "split": spine[spec.predict_at]}
 
     def of_label(column: str) -> ColumnRef:
         return ColumnRef("features", *view.id, column)
@@ -276,7 +279,8 @@ def _predictions(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     spine = _query_lineage(project, workflow, workflow.spec.spine)
     said_by_the_platform: Sources = dict.fromkeys(("model_name", "model_version", "feature_versions", "predicted_at"), ())
     asked = {name: spine[name] for name in [*workflow.spec.keys, workflow.spec.predict_at]}
-    return {**asked, **dict.fromkeys(workflow.spec.answer.columns, _inputs(project, workflow)), **said_by_the_platform}
+    said = [*workflow.spec.answer.columns, *([ALERT] if workflow.spec.anomaly else [])]
+    return {**asked, **dict.fromkeys(said, _inputs(project, workflow)), **said_by_the_platform}
 
 
 def _deployment(project: Project, workflow: Located[WorkflowSpec]) -> Sources:

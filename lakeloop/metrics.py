@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lakeloop.anomaly_metrics import ANOMALY_METRICS
 from lakeloop.binary_metrics import BINARY_METRICS
 from lakeloop.class_metrics import CLASS_METRICS
 from lakeloop.errors import DataError, SpecError, nearest
@@ -85,18 +86,25 @@ METRICS: Mapping[Task, Mapping[str, Metric]] = {
     "regression": REGRESSION_METRICS,
     "quantile_regression": quantile_metrics(QUANTILES),
     "forecasting": FORECAST_METRICS,
+    "anomaly_detection": ANOMALY_METRICS,
 }
 """Names and directions per task. `metrics_of` has the metrics themselves: those of quantiles depend on which they are."""
-RELATIVE: Mapping[Task, Mapping[str, str]] = {
-    "forecasting": {"mase": "Mean absolute error over that of the seasonal naive forecast on the same rows; below 1 is better than it."}
+BESIDE: Mapping[Task, Mapping[str, str]] = {
+    "forecasting": {"mase": "Mean absolute error over that of the seasonal naive forecast on the same rows; below 1 is better than it."},
+    "anomaly_detection": {
+        "flagged_share": "Share of real rows of the test window that are flagged, at the threshold that flags `alert_rate` of the training rows.",
+        "top_overlap": "Of the strangest rows by one seed, the share that another seed has among its strangest, too.",
+        "labelled_roc_auc": "ROC AUC by the label, on real rows that have one.",
+        "labelled_average_precision": "Average precision by the label, on real rows that have one.",
+    },
 }
-"""Metrics against the reference on the same rows: they can be gates, and what they are made of can decide."""
+"""Metrics that gates may name and that don't decide: against the reference on the same rows, or of other rows than those that decide."""
 
 
 def relative(what: Task | Answer, y: Array, score: Array, reference: Array, *, clusters: Array | None = None) -> list[MetricValue]:
     """The metrics of a task that are relative to its reference, with 95% intervals."""
     found = []
-    for name in RELATIVE.get(answer_of(what).task, {}):
+    for name in ["mase"] if answer_of(what).kind.reference == "seasonal_naive" else []:
         own, other = np.abs(score - y), np.abs(reference - y)
         value = float(own.mean() / other.mean()) if len(y) and other.any() else math.nan
         varies = spread(ratio_influence(own, other), clusters) if math.isfinite(value) else Spread(math.nan, 0.0, 0.0, 0)
@@ -126,7 +134,7 @@ def check_metric(what: Task | Answer, name: str, *, decides: bool = True) -> Non
     """Raise a SpecError unless the task has the metric, with the nearest match, and, if it is to decide, a model can be chosen by it."""
     answer = answer_of(what)
     measures = metrics_of(answer)
-    known = [*measures, *([] if decides else RELATIVE.get(answer.task, {}))]
+    known = [*measures, *([] if decides else BESIDE.get(answer.task, {}))]
     if name not in known:
         raise SpecError(f"no metric {name!r} for {answer.task}; {nearest(name, known)}")
     if decides and not measures[name].decides:

@@ -234,6 +234,8 @@ def check_calibration(what: Task | Answer, y: Array, score: Array, clusters: Arr
         return _check_quantiles(answer, y, score, clusters) if answer.quantiles else _check_classes(answer, y, score, clusters)
     shares = answer.kind.shares
     unit, limit = (1.0, MOST_CALIBRATION_ERROR) if shares else (float(np.std(y)), MOST_REGRESSION_GAP)
+    if answer.kind.label == "none":
+        return CheckResult("LL108", "not_applicable", "a score of strangeness is no probability and no value")
     if len(y) < LEAST_CALIBRATED_ROWS or not unit:
         return CheckResult("LL108", "not_applicable", f"{len(y)} rows say too little of it")
     value, (low, high) = calibration_error(y, score) / unit, calibration_bounds(y, score, clusters, 0.95)

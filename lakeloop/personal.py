@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
 from lakeloop.spec import TableSpec, ViewSpec
+from lakeloop.tasks import ALERT
 from lakeloop.workflow_spec import WorkflowSpec
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _inherited(project: Project, stage: str, located: Located[Any]) -> frozenset
     spec, found = located.spec, set()
     for column, sources in asset_lineage(project, stage, located).items():
         said = spec.columns[column].personal if isinstance(spec, ViewSpec) and column in spec.columns else None
-        if said is None and isinstance(spec, WorkflowSpec) and column in (*spec.answer.columns, "split", "label_known_at"):
+        if said is None and isinstance(spec, WorkflowSpec) and column in (*spec.answer.columns, ALERT, "split", "label_known_at"):
             said = column in spec.answer.columns and "label" in personal_columns(project, "training_sets", located)
         if said if said is not None else any(_is_personal(project, source) for source in sources):
             found.add(column)
@@ -111,7 +112,7 @@ def touches_personal(project: Project, located: Located[Any]) -> bool:
     """Whether personal values may be at hand when an asset of a definition is made, as columns or behind them."""
     if not _any(project):
         return False
-    from lakeloop.project import feature_columns, resolve_view, spine_upstream, upstream
+    from lakeloop.project import feature_columns, label_view, spine_upstream, upstream
 
     spec = located.spec
     if isinstance(spec, TableSpec):
@@ -121,7 +122,8 @@ def touches_personal(project: Project, located: Located[Any]) -> bool:
         own = any(column.personal for column in spec.columns.values())
     else:
         refs = [*spine_upstream(project, located), *(feature.ref for feature in feature_columns(project, located))]
-        own = touches_personal(project, resolve_view(project, located, spec.label.view))
+        label = label_view(project, located)
+        own = label is not None and touches_personal(project, label)
     shelves: dict[str, Any] = {"table": project.tables, "view": project.views}
     return own or any(touches_personal(project, shelves[ref.kind][(ref.domain, ref.name)]) for ref in dict.fromkeys(refs))
 
@@ -168,7 +170,7 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> Iterat
                 "features",
                 name,
             )
-    if "label" in personal and not spec.label.allow_personal:
+    if "label" in personal and spec.label is not None and not spec.label.allow_personal:
         yield at.error(f"{spec.label.view}.{spec.label.column} is personal; {_WHY}: say allow_personal: true if it may", "label")
     for index, column in enumerate(spec.evaluation.slices):
         output = column if column in spec.keys else next((f.output for f in features if f.output.endswith(f"__{column}")), None)

@@ -152,6 +152,11 @@ def resolve_view(project: Project, workflow: Located[WorkflowSpec], name: str) -
     return project.views[(ref.domain, ref.name)]
 
 
+def label_view(project: Project, workflow: Located[WorkflowSpec]) -> Located[ViewSpec] | None:
+    """The feature view that holds a workflow's label; None where it has none."""
+    return resolve_view(project, workflow, workflow.spec.label.view) if workflow.spec.label else None
+
+
 def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[FeatureColumn]:
     """The features of a workflow, in the order in which its file names them."""
     found = []

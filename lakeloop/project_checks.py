@@ -154,8 +154,10 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
 
     spec, at = workflow.spec, workflow.definition
     errors = _check_query(project, workflow, spec.spine, [(key, ("keys",)) for key in spec.keys] + [(spec.predict_at, ("predict_at",))])
-    label_ref = project.find(workflow.domain, spec.label.view)
-    if label_ref is None or label_ref.kind != "view":
+    label_ref = project.find(workflow.domain, spec.label.view) if spec.label else None
+    if spec.label is None:
+        pass
+    elif label_ref is None or label_ref.kind != "view":
         errors.append(
             at.error(f"no feature view {spec.label.view!r}; {nearest(spec.label.view, [n for _, n in project.views])}", "label", "view")
         )
@@ -178,7 +180,7 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
         if ref is None:
             errors.append(at.error(f"no table or view {name!r}; {nearest(name, project.names(workflow.domain))}", "features", name))
             continue
-        if ref == label_ref:
+        if label_ref is not None and ref == label_ref:
             errors.append(at.error(f"{name} holds the label: its columns would leak it into the features", "features", name))
             continue
         source = spec_of(project, ref)
@@ -233,6 +235,7 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
 def _check_label(workflow: Located[WorkflowSpec], column: Column) -> list[SpecError]:
     """The task fits the label's type, and what has to be said of the label is said."""
     spec, at = workflow.spec, workflow.definition
+    assert spec.label is not None
     classes, task, kind = spec.label.classes, spec.task, spec.answer.kind.label
     name = f"{spec.label.view}.{spec.label.column}"
     several = "multiclass_classification takes a text or an integer, and its classes"
@@ -321,7 +324,7 @@ def _check_forecast(project: Project, workflow: Located[WorkflowSpec], outputs: 
     features = [output.split("__", 1)[1] for output in outputs]
     if spec.forecast.naive not in features:
         errors.append(at.error(f"no feature {spec.forecast.naive!r}; {nearest(spec.forecast.naive, features)}", "forecast", "naive"))
-    label = project.find(workflow.domain, spec.label.view)
+    label = project.find(workflow.domain, spec.label.view) if spec.label else None
     delay = getattr(spec_of(project, label), "delay", timedelta(0)) if label else timedelta(0)
     wanted = spec.forecast.reach + delay
     if spec.split.gap < wanted:

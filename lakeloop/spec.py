@@ -19,7 +19,9 @@ _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 ColumnType = Literal["string", "integer", "double", "boolean", "date", "timestamp"]
-Task = Literal["binary_classification", "multiclass_classification", "regression", "quantile_regression", "forecasting"]
+Task = Literal[
+    "binary_classification", "multiclass_classification", "regression", "quantile_regression", "forecasting", "anomaly_detection"
+]
 Grain = Literal["month", "day"]
 
 

@@ -163,6 +163,12 @@ def _reliability(question: Question, found: Assessment) -> Section:
     return Section("calibration", "Each quantile", [Paragraph(words), picture, Table(columns, rows, columns[:2])])
 
 
+def _planted(question: Question, found: Assessment) -> Section:
+    from lakeloop.anomaly_report import planted_section
+
+    return planted_section(question, found)
+
+
 def _horizons(question: Question, found: Assessment) -> Section:
     from lakeloop.forecast_report import horizon_section
 
@@ -171,6 +177,7 @@ def _horizons(question: Question, found: Assessment) -> Section:
 
 SECTIONS: Mapping[str, Callable[[Question, Assessment], Section]] = {
     "horizons": _horizons,
+    "planted": _planted,
     "calibration": _calibration,
     "thresholds": _thresholds,
     "residuals": _residuals,

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREDICTION, MEDIAN = "prediction", 0.5
+ALERT = "is_alert"
+"""The column that says whether a row is stranger than the workflow allows, beside the prediction."""
 QUANTILES = (0.05, 0.5, 0.95)
 """What a quantile regression predicts unless the workflow says otherwise: the median, and an interval of 90%."""
-LabelKind = Literal["binary", "class", "number"]
-"""A label is 0 or 1, one of the declared classes, or a number in its own unit."""
+LabelKind = Literal["binary", "class", "number", "none"]
+"""A label is 0 or 1, one of the declared classes, or a number in its own unit; or nothing is learnt from one."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,19 @@ TASKS: Mapping[Task, TaskKind] = {
         sections=("horizons", "calibration", "residuals"),
         reference="seasonal_naive",
     ),
+    "anomaly_detection": TaskKind(
+        label="none",
+        asks=("score_samples",),
+        primary="roc_auc",
+        mean_is_best=("roc_auc", "average_precision", "misranked"),
+        loss="misranked",
+        loss_words="share of the other kind that is ranked wrongly",
+        alone=("roc_auc", 0.95),
+        shares=False,
+        costs=False,
+        prediction="How strange the row is; higher is stranger, the scale is the pipeline's.",
+        sections=("planted",),
+    ),
 }
 
 
@@ -243,6 +258,8 @@ def as_scores(raw: Any, answer: Answer, fitted: Sequence[int] | None = None) -> 
     import numpy as np
 
     found, width = np.asarray(raw, dtype=np.float64), len(answer.numbers)
+    if answer.kind.label == "none":
+        return -found  # scikit-learn's are higher for ordinary rows
     if not width:
         return found[:, -1] if found.ndim == 2 else found
     places = list(range(width)) if fitted is None or not answer.classes else list(fitted)

@@ -171,6 +171,12 @@ class Forecast(Spec):
         return Step.parse(self.every).at_most(self.horizon)
 
 
+class Anomaly(Spec):
+    """What a detector of anomalies may flag: `alert_rate` is the share of ordinary rows; without it rows get a score and no flag."""
+
+    alert_rate: float = Field(gt=0, lt=0.5)
+
+
 class Split(Spec):
     """Windows back from the newest known label: test ends there, `gap` parts each two."""
 
@@ -250,7 +256,7 @@ class WorkflowSpec(Described):
     spine: str
     keys: Names = Field(min_length=1)
     predict_at: str = "predict_at"
-    label: Label
+    label: Label | None = None
     quantiles: list[float] = Field(default_factory=list)
     features: dict[str, FeatureRef] = Field(min_length=1)
     model: Model
@@ -260,6 +266,7 @@ class WorkflowSpec(Described):
     partitions: Partitions | None = None
     expectations: dict[Literal["training_set", "predictions"], list[Expectation]] = Field(default_factory=dict)
     forecast: Forecast | None = None
+    anomaly: Anomaly | None = None
     batch: Batch | None = None
     online: Online | None = None
     retrain: Retrain | None = None
@@ -271,13 +278,19 @@ class WorkflowSpec(Described):
             raise ValueError(
                 f"wanted a section forecast: {{series, target, ahead, horizon, every, naive}} with the task forecasting and no other, found {found}"
             )
+        if self.anomaly is not None and self.task != "anomaly_detection":
+            raise ValueError(f"wanted a section anomaly with the task anomaly_detection only, found one with the task {self.task}")
+        if self.label is None and self.task != "anomaly_detection":
+            raise ValueError(
+                f"wanted a label, such as label: {{view: outcomes, column: happened}}: only anomaly_detection does without, found {self.task}"
+            )
         return self
 
     @property
     def answer(self) -> Answer:
         """What its models say of a row."""
         quantiles = tuple(self.quantiles or QUANTILES) if self.task == "quantile_regression" else ()
-        return Answer(self.task, tuple(self.label.classes), quantiles)
+        return Answer(self.task, tuple(self.label.classes) if self.label else (), quantiles)
 
     @field_validator("quantiles")
     @classmethod

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from graphlib import TopologicalSorter
 
-from lakeloop.project import Located, Project, feature_columns, resolve_view, spine_upstream, upstream
+from lakeloop.project import Located, Project, feature_columns, label_view, spine_upstream, upstream
 from lakeloop.spec import DeltaTableSource, Partitions, ViewSpec
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import input_key, key_of
@@ -61,7 +61,8 @@ def partitions_of(project: Project, key: TableKey) -> Partitions | None:
 
 def _of_workflow(project: Project, workflow: Located[WorkflowSpec]) -> dict[TableKey, tuple[TableKey, ...]]:
     spec = workflow.spec
-    label = resolve_view(project, workflow, spec.label.view)
+    label = label_view(project, workflow)
+    labels = [TableKey("features", label.domain, label.spec.name)] if label else []
     inputs = [input_key(ref) for ref in spine_upstream(project, workflow)]
     inputs = list(dict.fromkeys([*inputs, *(input_key(column.ref) for column in feature_columns(project, workflow))]))
 
@@ -69,7 +70,7 @@ def _of_workflow(project: Project, workflow: Located[WorkflowSpec]) -> dict[Tabl
         return key_of(stage, workflow)
 
     found = {
-        own("training_sets"): tuple(dict.fromkeys([*inputs, TableKey("features", label.domain, label.spec.name)])),
+        own("training_sets"): tuple(dict.fromkeys([*inputs, *labels])),
         own("models"): (own("training_sets"),),
         own("evaluations"): (own("models"), own("training_sets")),
         own("releases"): (own("evaluations"),),

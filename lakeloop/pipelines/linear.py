@@ -1,4 +1,4 @@
-"""A linear model: logistic regression, ridge, or linear quantiles. Use it as a baseline, or when a coefficient has to be explained.
+"""A linear model: logistic regression, ridge, or linear quantiles; of anomalies a Gaussian cloud. A baseline; or use it for its coefficients.
 
 Numbers are filled with their median (and a flag that says so) and scaled; strings become one column per frequent value. Of quantiles each has
 coefficients of its own; the vote's `transform` gives them all.
@@ -13,7 +13,14 @@ from lakeloop.frames import Kind
 from lakeloop.spec import Task
 from lakeloop.tasks import MEDIAN, Answer
 
-TASKS: tuple[Task, ...] = ("binary_classification", "multiclass_classification", "regression", "quantile_regression", "forecasting")
+TASKS: tuple[Task, ...] = (
+    "binary_classification",
+    "multiclass_classification",
+    "regression",
+    "quantile_regression",
+    "forecasting",
+    "anomaly_detection",
+)
 MOST_CATEGORIES = 50
 MOST_ROWS: dict[Task, int] = {"quantile_regression": 4_000}
 """Rows to fit on, evenly spaced. A quantile's linear program takes 2 s on 5,000 rows of 40 columns and 10 s on 10,000."""
@@ -38,6 +45,7 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.ensemble import VotingRegressor
     from sklearn.linear_model import LogisticRegression, QuantileRegressor, Ridge
+    from sklearn.mixture import GaussianMixture
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -55,6 +63,9 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
             for name, q in zip(answer.numbers, answer.quantiles, strict=True)
         ]
         return make_pipeline(preprocessing(kinds), VotingRegressor(members, weights=[float(q == MEDIAN) for q in answer.quantiles]))
+    if answer.kind.label == "none":
+        # One cloud: the log-likelihood is a squared distance from its middle, in spreads of the training rows (Mahalanobis).
+        return make_pipeline(preprocessing(kinds), make(GaussianMixture, {"n_components": 1, "reg_covar": 0.01}, params, seed))
     if answer.kind.label == "number":
         return make_pipeline(preprocessing(kinds), make(Ridge, {}, params, seed))
     return make_pipeline(preprocessing(kinds), make(LogisticRegression, {"max_iter": 500}, params, seed))
@@ -62,6 +73,8 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
 
 def search_space(task: Task) -> dict[str, Any]:
     """How strongly coefficients are held down, under the name that it has in each task."""
+    if Answer(task).kind.label == "none":
+        return {"reg_covar": {"low": 0.001, "high": 1.0, "log": True}, "n_components": {"low": 1, "high": 5}}
     if Answer(task).kind.label != "number":
         return {"C": {"low": 0.001, "high": 100.0, "log": True}}
     low, high = (1e-5, 0.1) if task in MOST_ROWS else (0.01, 10_000.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -90,7 +91,7 @@ class MLWorkflowParams(BaseModel):
     """What a workflow is drafted from; without any of it the template is written."""
 
     table: str | None = Field(None, description="the table, as <domain>.<name>, or <name> in the same domain")
-    label: str | None = Field(None, description="the column to predict")
+    label: str | None = Field(None, description="the column to predict; anomalies need none, and one that is given only judges")
     time: str | None = Field(None, description="the column that says when it is asked; the table's event time unless given")
     task: str | None = Field(None, description="instead of a guess from the label's values, such as quantile_regression")
     positive: str | None = Field(
@@ -151,14 +152,40 @@ class MLWorkflowScaffolder(dg.Scaffolder[MLWorkflowParams]):
     def scaffold(self, request: dg.ScaffoldRequest[MLWorkflowParams]) -> None:
         """Write views, spine and workflow, and say what was found and what comes next."""
         with _place(request) as (defs, domain, name):
-            if request.params.table is None and request.params.label is None:
+            params = asked_for(request.params)
+            if params.table is None and params.label is None and params.task is None:
                 files = {"defs.yaml": _WORKFLOW.format(name=name), "spine.sql": _SPINE_SQL.format(domain=domain)}
                 _write(defs, {f"{domain}/{name}/{file}": text for file, text in files.items()})
                 return
-            files, told = draft_workflow_files(request.params, defs, domain, name)
+            files, told = draft_workflow_files(params, defs, domain, name)
             _write(defs, files)
             _tell(told)
             click.echo(f"Next: dagster asset materialize -m platform_assets.definitions --select 'key:\"*/{domain}/*\"'")
+
+
+def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:
+    """What a workflow is drafted from, with what is missing asked for: on a terminal only, so that nothing ever waits for an answer in vain."""
+    from lakeloop.pipelines import names
+
+    complete = params.table is not None and (params.label is not None or params.task == "anomaly_detection")
+    if complete or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return params
+    found: dict[str, Any] = {}
+    if params.table is None:
+        found["table"] = click.prompt("Table (empty: a template to fill in)", default="", show_default=False).strip()
+        if not found["table"]:
+            return params
+    if params.label is None and params.task != "anomaly_detection":
+        found["label"] = click.prompt(
+            "Label, the column to predict (empty: none, look for anomalies)", default="", show_default=False
+        ).strip()
+        if not found["label"]:
+            found.update(label=None, task="anomaly_detection")
+    if params.pipeline is None:
+        found["pipeline"] = (
+            click.prompt(f"Pipeline, of {', '.join(names())} (empty: the one that suits)", default="", show_default=False).strip() or None
+        )
+    return params.model_copy(update=found)
 
 
 def draft_table_file(params: LakeTableParams, folder: Path, project: Path) -> tuple[str, list[str]]:
@@ -205,14 +232,16 @@ def draft_table_file(params: LakeTableParams, folder: Path, project: Path) -> tu
 
 def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name: str) -> tuple[Mapping[str, str], list[str]]:
     """The files of a workflow by path below the definitions, and what to tell of it."""
+    from lakeloop.draft_anomaly import draft_anomaly
     from lakeloop.draft_forecast import draft_forecast
     from lakeloop.draft_workflow import draft_workflow
     from lakeloop.errors import nearest
     from lakeloop.project import load_project
     from resources.peek import peek, typed_rows
 
-    if params.table is None or params.label is None:
-        raise SpecError("wanted --table and --label together")
+    check_wanted(params)
+    if params.table is None or (params.label is None and params.task != "anomaly_detection"):
+        raise SpecError("wanted --table and --label together (only --task anomaly_detection does without a label)")
     project, errors = load_project(defs)
     ref = project.find(domain, params.table)
     if ref is None or ref.kind != "table":
@@ -220,7 +249,13 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
         raise SpecError(mine or f"no table {params.table!r}; {nearest(params.table, [f'{d}.{n}' for d, n in project.tables])}")
     table = project.tables[(ref.domain, ref.name)]
     rows = typed_rows(table.spec, peek(table.spec.source, table.folder))
-    check_wanted(params)
+    if params.task == "anomaly_detection":
+        drafted = draft_anomaly(
+            table.spec, rows, domain=domain, table_domain=ref.domain, name=name, label=params.label, time=params.time, positive=params.positive,
+            pipeline=params.pipeline,
+        )  # fmt: skip
+        return {f"{domain}/{path}": text for path, text in drafted.files.items()}, drafted.notes
+    assert params.label is not None
     if params.task == "forecasting":
         drafted = draft_forecast(
             table.spec, rows, domain=domain, table_domain=ref.domain, name=name, label=params.label, time=params.time, horizon=params.horizon,

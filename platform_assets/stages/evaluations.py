@@ -20,13 +20,14 @@ from lakeloop.personal import personal_columns
 from lakeloop.workflow_spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.lookup import feature_names, feature_spec, join_features
-from platform_assets.stages.models import fit_rows
+from platform_assets.stages.models import ALERT_THRESHOLD, fit_rows
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.crash_points import crash_point
 from resources.lake import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
 
     from lakeloop.assessment import Assessment, Question
@@ -255,7 +256,12 @@ def _question(
         known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
     )
     some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
-    refits = seed_refits(spec.model, kinds, spec.answer, fit_frame, fit_y, test_frame.iloc[some], folder=located.folder)
+
+    def refit(scored: pd.DataFrame) -> list[np.ndarray] | None:
+        return seed_refits(spec.model, kinds, spec.answer, fit_frame, fit_y, scored, folder=located.folder)
+
+    unlabelled = spec.answer.kind.label == "none"
+    refits = None if unlabelled else refit(test_frame.iloc[some])
     test_start = np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us")
     sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
     asked = None
@@ -265,7 +271,7 @@ def _question(
             spec.forecast.ahead, test[spec.forecast.ahead].to_numpy().astype(int), _times(test[spec.forecast.target]), series
         )
         sliced = {spec.forecast.ahead: asked.ahead.tolist(), **({"series": series} if len(set(series)) > 1 else {}), **sliced}
-    return Question(
+    question = Question(
         answer=spec.answer,
         primary=spec.evaluation.primary,
         predict=model.predict,
@@ -282,6 +288,22 @@ def _question(
         seed=spec.model.seed,
         forecast=asked,
         elsewhere=_elsewhere(model_value, test_start),
+    )
+    if not unlabelled:
+        return question
+    from platform_assets.stages.anomaly_question import with_planted
+
+    same = rival is not None and set(feature_names(rival.feature_spec)) <= set(names)
+    return with_planted(
+        question,
+        kinds,
+        linear=lambda frame: baseline_scores(fit_frame, fit_y, frame, kinds, spec.answer),
+        rival=(lambda frame: rival.predict(frame)) if rival is not None and same else None,
+        refit=refit,
+        some=some,
+        labels=y,
+        alert_rate=spec.anomaly.alert_rate if spec.anomaly else None,
+        threshold=model.feature_spec.get(ALERT_THRESHOLD),
     )
 
 
@@ -437,7 +459,7 @@ def _subject(
     """What the page tells beside what was found."""
     from lakeloop.changes import what_changed
     from lakeloop.evaluation_report import Subject
-    from lakeloop.project import feature_columns, resolve_view
+    from lakeloop.project import feature_columns, label_view
 
     spec = located.spec
     bound = spec.gates.get(CHAMPION_GATE)
@@ -445,7 +467,8 @@ def _subject(
         c.output: " ".join(filter(None, [c.description, f"[{c.unit}]" if c.unit else ""]))
         for c in feature_columns(platform.project, located)
     }
-    label = resolve_view(platform.project, located, spec.label.view).spec.columns.get(spec.label.column)
+    view = label_view(platform.project, located)
+    label = view.spec.columns.get(spec.label.column) if view and spec.label else None
     taken = model.value.get("registered")
     named = f"{taken['name']} version {taken['version']}, registered elsewhere" if taken else reference_of(spec.model)[1]
     params = ", ".join(f"{name} {value}" for name, value in spec.model.params.items())
@@ -459,7 +482,7 @@ def _subject(
         version=version,
         description=spec.description,
         owners=spec.owners,
-        label=f"{spec.label.view}.{spec.label.column}",
+        label=f"{spec.label.view}.{spec.label.column}" if spec.label else "none: nothing says which rows are anomalies",
         unit=label.unit if label else None,
         predict_at=spec.predict_at,
         fitted_rows=model.rows,
@@ -489,7 +512,9 @@ def _pictures(spec: WorkflowSpec, question: Question, found: Assessment) -> dict
 
     test, primary = question.test, spec.evaluation.primary
     drawn = {"metric_comparison": plots.plot_metric_comparison(found.values, primary)}
-    if spec.answer.kind.costs:
+    if question.planted is not None:
+        drawn["roc_and_precision_recall"] = plots.plot_roc_pr(test.y, test.scores[CANDIDATE])
+    elif spec.answer.kind.costs:
         drawn["roc_and_precision_recall"] = plots.plot_roc_pr(test.y, test.scores[CANDIDATE])
         drawn["calibration"] = plots.plot_calibration(found.calibration, "probability")
     elif found.confusion is not None:

@@ -12,6 +12,7 @@ from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.model_code import model_code, model_source, reference_of
 from lakeloop.personal import personal_columns
+from lakeloop.tasks import scores_of
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages import registered
 from platform_assets.stages.base import Platform, StageResult, States, key_of
@@ -23,11 +24,14 @@ from resources.lake import WHOLE, Lake, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
 
     from lakeloop.project import Located
 
 CODE_VERSION = "1"
+ALERT_THRESHOLD = "alert_threshold"
+"""Where a model of anomalies says from which score on a row is flagged, beside its feature spec."""
 FIT_SPLITS = ("train", "validation")
 """Without a search nothing is chosen on the validation window, so the model is fitted on it too and is not a month older than need be."""
 
@@ -49,7 +53,13 @@ def expected(states: States, located: Located[WorkflowSpec], taken: str | None =
 def _start(states: States, located: Located[WorkflowSpec]) -> tuple[str, str | None]:
     """The fingerprint, and the champion that the training starts from."""
     spec, training = located.spec, states[key_of("training_sets", located)][WHOLE].fingerprint
-    made_of = (training, spec.model, spec.answer.record(), model_source(spec.model, located.folder))
+    made_of = (
+        training,
+        spec.model,
+        spec.answer.record(),
+        model_source(spec.model, located.folder),
+        *([spec.anomaly] if spec.anomaly else []),
+    )
     return start_of(states, located, lambda champion: fingerprint("model", CODE_VERSION, *made_of, champion))
 
 
@@ -116,6 +126,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
                 )
         seconds = time.perf_counter() - started
         crash_point("model.fitted")
+        alert = {ALERT_THRESHOLD: _alert_threshold(spec, estimator, frame)} if spec.anomaly else {}
         run.log_params({**dict([reference_of(spec.model)]), "features": len(names), **_flat(spec.model.params), **training_was.tags})
         run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(training_was.rows)})
         logged = log_model(
@@ -127,6 +138,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
             answer=spec.answer,
             feature_spec={
                 **lookups,
+                **alert,
                 "trained_until": training.value["windows"][FIT_SPLITS[-1] if FIT_SPLITS[-1] in training.value["windows"] else "train"][1],
             },
             fingerprint=wanted,
@@ -146,6 +158,14 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
         run_id = run.run_id
     more = {"fit_seconds": round(seconds, 2), "at": datetime.now(UTC).isoformat(), **({"classes_without_rows": absent} if absent else {})}
     return _recorded(platform, located, wanted, champion, version, run_id, training, training_was, more)
+
+
+def _alert_threshold(spec: WorkflowSpec, estimator: Any, frame: pd.DataFrame) -> float:
+    """The score that the declared share of the rows that were fitted on is above."""
+    import numpy as np
+
+    assert spec.anomaly is not None
+    return float(np.quantile(scores_of(estimator, frame, spec.answer), 1 - spec.anomaly.alert_rate))
 
 
 def _adopted(

@@ -14,8 +14,8 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.partitions import FORMATS
 from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation
-from lakeloop.tasks import Answer
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.tasks import ALERT, PREDICTION, Answer
+from lakeloop.workflow_spec import Anomaly, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (
@@ -28,6 +28,7 @@ from platform_assets.stages.lookup import (
     spine_rows,
     versions,
 )
+from platform_assets.stages.models import ALERT_THRESHOLD
 from resources.lake import PARTITION, WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def columns(spec: WorkflowSpec) -> dict[str, Column]:
         **{name: Column(type="string", description="Entity key.") for name in spec.keys},
         spec.predict_at: Column(type="timestamp", nullable=False, description="When the prediction is asked for."),
         **spec.answer.columns,
+        **({ALERT: Column(type="boolean", nullable=False, description=_flag(spec.anomaly))} if spec.anomaly else {}),
         "model_name": Column(type="string", nullable=False, description="Registered model."),
         "model_version": Column(type="string", nullable=False, description="Its version."),
         "feature_versions": Column(type="string", nullable=False, description="Delta version of each table that was read, as JSON."),
@@ -99,6 +101,10 @@ def _arrow_type(column: Column) -> pa.DataType:
     import pyarrow as pa
 
     return {"double": pa.float64(), "integer": pa.int64(), "string": pa.string()}[column.type]
+
+
+def _flag(anomaly: Anomaly) -> str:
+    return f"Whether it is stranger than all but {anomaly.alert_rate:.2%} of the rows that the model was fitted on."
 
 
 def expected(project: Project, states: States, located: Located[WorkflowSpec], partition: str) -> str:
@@ -190,6 +196,14 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         .append_column("predicted_at", pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), count))
         .append_column(PARTITION, names)
     )
+    if spec.anomaly is not None:
+        threshold = model.feature_spec.get(ALERT_THRESHOLD)
+        if threshold is None:
+            raise NotPublished(
+                f"the released version {model.version} of {model.name} doesn't say from which score on a row is flagged (it was fitted without "
+                f"anomaly.alert_rate); release one that does, or take the section anomaly out of {located.definition.file}"
+            )
+        table = table.append_column(ALERT, pc.greater(table[PREDICTION], pa.scalar(float(threshold))))
     expectations = suite(spec)
     personal = personal_columns(platform.project, "predictions", located)
     verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal, where=str(key))

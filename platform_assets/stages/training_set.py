@@ -26,6 +26,8 @@ from platform_assets.stages.view_versions import cited_views
 from resources.lake import WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lakeloop.project import Located, Project
 
 CODE_VERSION = "1"
@@ -34,12 +36,12 @@ ACCOUNTING = "spine_is_accounted_for"
 """The check that the training set has the rows of the spine: none lost, none twice."""
 
 
-def label_key(project: Project, located: Located[WorkflowSpec]) -> TableKey:
-    """Where the label's rows stand."""
-    from lakeloop.project import resolve_view
+def label_key(project: Project, located: Located[WorkflowSpec]) -> TableKey | None:
+    """Where the label's rows stand; None where there is no label."""
+    from lakeloop.project import label_view
 
-    view = resolve_view(project, located, located.spec.label.view)
-    return TableKey("features", view.domain, view.spec.name)
+    view = label_view(project, located)
+    return TableKey("features", view.domain, view.spec.name) if view else None
 
 
 def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]:
@@ -53,7 +55,11 @@ def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]
     return [
         *generated_expectations(training_columns(project, located), [*spec.keys, spec.predict_at], unique="warning"),
         Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": spec.predict_at}),
-        Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": LABEL, "mostly": 0.01}),
+        *(
+            [Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": LABEL, "mostly": 0.01})]
+            if spec.answer.kind.label != "none"
+            else []
+        ),
         Expectation(
             type="expect_column_values_to_be_in_set",
             kwargs={"column": SPLIT, "value_set": ["before", "train", "gap", "validation", "test", "unlabelled", "after"]},
@@ -70,7 +76,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec]) -
         CODE_VERSION,
         spine_fingerprint(project, located, states),
         spec.label,
-        published_fingerprint(states, label_key(project, located)),
+        published_fingerprint(states, labels) if (labels := label_key(project, located)) else "",
         feature_spec(project, located),
         lookup_fingerprints(states, feature_spec(project, located)),
         spec.split,
@@ -91,8 +97,6 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.asof import join_exact
-    from lakeloop.labels import label_values
     from lakeloop.plots import plot_rows_over_time
     from lakeloop.splits import assign_split
     from lakeloop.verdicts import suite_hash
@@ -109,31 +113,12 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
     spine = spine_rows(platform, located, states)
     lookups = feature_spec(platform.project, located)
     joined, versions = join_features(platform, located.domain, spine, lookups, states)
-    label_published = platform.lake.current(label_key(platform.project, located), states)
-    versions[str(label_published.key)] = label_published.version
-    view = platform.project.views[(label_published.key.domain, label_published.key.name)].spec
-    times = ["known_at"] if view.event_time else []
-    label_rows = platform.lake.read(label_published, columns=list(dict.fromkeys([*view.keys, spec.label.column, *times])))
-    labels = join_exact(
-        spine,
-        label_rows,
-        on=view.keys,
-        columns={spec.label.column: LABEL, **({"known_at": LABEL_KNOWN_AT} if times else {})},
-        known_at="known_at" if times else None,
-        personal=personal_columns(
-            platform.project, "features", platform.project.views[(label_published.key.domain, label_published.key.name)]
-        ),
-    )
-    try:
-        label = label_values(labels[LABEL], spec.answer, personal=bool(view.columns[spec.label.column].personal))
-    except DataError as error:
-        declared = ("label", "classes") if spec.label.classes else ("label", "column")
-        raise located.definition.error(f"{spec.label.view}.{spec.label.column}: {error}", *declared) from error
-    table = joined.append_column(LABEL, label)
-    known = labels[LABEL_KNOWN_AT] if times else spine[spec.predict_at]
-    table = table.append_column(LABEL_KNOWN_AT, known)
+    label, known = _labels(platform, located, spine, versions, states)
+    table = joined.append_column(LABEL, label).append_column(LABEL_KNOWN_AT, known)
     at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
-    split, windows = assign_split(at, np.asarray(pc.is_valid(table[LABEL])), spec.split)
+    # Where no label is learnt from, the windows are walked back from the newest row.
+    counts = np.asarray(pc.is_valid(table[LABEL])) if spec.answer.kind.label != "none" else np.ones(table.num_rows, bool)
+    split, windows = assign_split(at, counts, spec.split)
     table = table.append_column(SPLIT, pa.array(split, pa.string()))
 
     expectations = suite(platform.project, located)
@@ -173,6 +158,41 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
     return StageResult(wanted, rows=table.num_rows, verdict=verdict, checks=checks, metadata=metadata)
 
 
+def _labels(
+    platform: Platform, located: Located[WorkflowSpec], spine: pa.Table, versions: dict[str, int], states: States
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """The label of each row of the spine, and when it was known; the version that was read is added to `versions`."""
+    import pyarrow as pa
+
+    from lakeloop.asof import join_exact
+    from lakeloop.labels import label_values
+
+    spec, key = located.spec, label_key(platform.project, located)
+    if key is None or spec.label is None:
+        return pa.chunked_array([pa.nulls(spine.num_rows, pa.float64())]), spine[spec.predict_at]
+    label_published = platform.lake.current(key, states)
+    versions[str(label_published.key)] = label_published.version
+    view = platform.project.views[(label_published.key.domain, label_published.key.name)].spec
+    times = ["known_at"] if view.event_time else []
+    label_rows = platform.lake.read(label_published, columns=list(dict.fromkeys([*view.keys, spec.label.column, *times])))
+    labels = join_exact(
+        spine,
+        label_rows,
+        on=view.keys,
+        columns={spec.label.column: LABEL, **({"known_at": LABEL_KNOWN_AT} if times else {})},
+        known_at="known_at" if times else None,
+        personal=personal_columns(
+            platform.project, "features", platform.project.views[(label_published.key.domain, label_published.key.name)]
+        ),
+    )
+    try:
+        label = label_values(labels[LABEL], spec.answer, personal=bool(view.columns[spec.label.column].personal))
+    except DataError as error:
+        declared = ("label", "classes") if spec.label.classes else ("label", "column")
+        raise located.definition.error(f"{spec.label.view}.{spec.label.column}: {error}", *declared) from error
+    return label, labels[LABEL_KNOWN_AT] if times else spine[spec.predict_at]
+
+
 def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[str, Column]:
     """The columns of a training set, described as in the views they come from."""
     from lakeloop.project import feature_columns
@@ -182,7 +202,8 @@ def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[s
     columns[spec.predict_at] = Column(type="timestamp", nullable=False, description="When the prediction is asked for.")
     for feature in feature_columns(project, located):
         columns[feature.output] = Column(type=feature.type, description=feature.description, unit=feature.unit)
-    columns[LABEL] = label_column(spec.answer, f"{spec.label.view}.{spec.label.column}; null while it isn't known.")
+    told = f"{spec.label.view}.{spec.label.column}; null while it isn't known." if spec.label else "There is none."
+    columns[LABEL] = label_column(spec.answer, told)
     columns[LABEL_KNOWN_AT] = Column(type="timestamp", description="When the label was known.")
     columns[SPLIT] = Column(type="string", nullable=False, description="Window that the row belongs to.")
     return columns

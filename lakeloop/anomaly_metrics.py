@@ -1,0 +1,23 @@
+"""Metrics of anomaly detection: truth is 1 for a planted row and 0 for a real one, a score is higher the stranger the row is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lakeloop.binary_metrics import BINARY_METRICS, placements
+from lakeloop.metric import by_name, mean_metric
+
+Array = np.ndarray
+
+
+def misranked(y: Array, score: Array) -> Array:
+    """Share of the rows of the other kind that a row is on the wrong side of, mean over rows; 0.5 by chance."""
+    below, above = placements(y, score)
+    found = np.full(len(y), math.nan)
+    found[y == 1], found[y != 1] = 1 - below, 1 - above
+    return found
+
+
+ANOMALY_METRICS = by_name(BINARY_METRICS["roc_auc"], BINARY_METRICS["average_precision"], mean_metric(misranked, False))

@@ -1,0 +1,135 @@
+"""A workflow that looks for anomalies, drafted from a table: a view of inputs, a spine, the workflow; a label only judges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lakeloop.draft_sql import select, sql_name
+from lakeloop.draft_workflow import _EPOCH, LEAST_ROWS, STATIC_DAYS, WorkflowDraft, _Plan
+from lakeloop.errors import DataError, nearest
+from lakeloop.label_profile import LabelProfile, profile_features, profile_label
+from lakeloop.spec import Column, TableSpec
+from lakeloop.yaml_text import comment, line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PIPELINE = "anomaly"
+ALERT_RATE = 0.01
+
+
+def draft_anomaly(
+    table: TableSpec,
+    rows: pa.Table,
+    *,
+    domain: str,
+    table_domain: str,
+    name: str,
+    label: str | None = None,
+    time: str | None = None,
+    positive: str | None = None,
+    pipeline: str | None = None,
+) -> WorkflowDraft:
+    """Draft a workflow.
+
+    Args:
+        table: the table whose rows are looked at.
+        rows: its rows, in declared types.
+        domain: of the workflow and its views.
+        table_domain: of the table.
+        name: of the workflow.
+        label: a column that says of some rows whether they are anomalies; nothing is learnt from it.
+        time: the column that says when a row is asked about; the table's event time unless given. Without either the table is static.
+        positive: the value of the label that is an anomaly.
+        pipeline: instead of `anomaly`.
+
+    Raises:
+        DataError: a column isn't there or can't be used so, or there are too few rows.
+    """
+    when = time or table.event_time
+    if when is not None and when not in table.columns:
+        raise DataError(f"time: no column {when!r}; {nearest(when, table.columns)}")
+    if when is not None and table.columns[when].type not in ("date", "timestamp"):
+        raise DataError(f"time: wanted a timestamp or date, {when} is a {table.columns[when].type}")
+    if when is not None and rows[when].null_count:
+        raise DataError(f"time: {when} is missing in {rows[when].null_count} of {len(rows)} rows, so they could not be asked about")
+    if len(rows) < LEAST_ROWS:
+        raise DataError(f"{table.name} has {len(rows)} rows; wanted {LEAST_ROWS} at least to tell what is ordinary")
+    nothing = LabelProfile(
+        "anomaly_detection",
+        "",
+        ("label", Column(type="string")),
+        np.zeros(len(rows)),
+        "no label: anomalies are what is unlike the other rows",
+    )
+    judged = profile_label(rows, table.columns, label, task="binary_classification", positive=positive) if label else None
+    features = profile_features(rows, table.columns, nothing, without={*table.keys, *([when] if when else [])}, labelled_by=label or "")
+    plan = _AnomalyPlan(table, rows, f"{table_domain}.{table.name}", name, label or "", when, nothing, features, pipeline)
+    if not plan.taken and not plan.calendar:
+        raise DataError(f"no column of {table.name} can be an input: {'; '.join(f'{f.name}: {f.note}' for f in features)}")
+    files = {f"{name}_inputs/view.sql": plan.inputs_sql(), f"{name}_inputs/defs.yaml": plan.inputs_yaml()}
+    if judged is not None:
+        plan.judged = plan.what = judged
+        files |= {f"{name}_outcomes/view.sql": plan.outcomes_sql(), f"{name}_outcomes/defs.yaml": plan.outcomes_yaml()}
+    files |= {f"{name}/spine.sql": plan.spine_sql(), f"{name}/defs.yaml": plan.workflow_yaml()}
+    told = f"{len(plan.taken) + len(plan.calendar)} inputs, {sum(not f.taken for f in features)} columns left out"
+    return WorkflowDraft(files, [nothing.reason, told, *plan.notes])
+
+
+class _AnomalyPlan(_Plan):
+    """The plan of any workflow, but for what there is no label for."""
+
+    judged: LabelProfile | None = None
+
+    def spine_sql(self) -> str:
+        if self.when:
+            return super().spine_sql()
+        keys = [*map(sql_name, self.table.keys)]
+        hashed = f"concat_ws('-', {', '.join(f'CAST({key} AS STRING)' for key in keys)})"
+        place = f"CAST(conv(substr(md5({hashed}), 1, 8), 16, 10) AS BIGINT) * {STATIC_DAYS * 86_400} DIV {2**32}"
+        remarks = [
+            "Nothing in the table says when a row happened. Instead of a time each row has a place in a fixed, shuffled order: a hash of its key,",
+            f"spread over {STATIC_DAYS} days from 2000-01-01 on, so that a day of the windows is one row in {STATIC_DAYS}, and a row keeps its place",
+            "whatever is added.",
+        ]
+        return select([*keys, f"timestamp_seconds({_EPOCH} + {place}) AS predict_at"], self.source, remarks=remarks)
+
+    def workflow_yaml(self) -> str:
+        asked = f"asked at {self.when}" if self.when else "static: the order of the rows is a shuffled one, not time"
+        slices = [f.name for f in self.taken if f.few_values][:2]
+        label: list[str] = [
+            comment(1, "label: {view: …, column: …} of rows that somebody has looked at would judge the model; it learns from none.")
+        ]
+        if self.judged is not None:
+            label = [
+                line(
+                    1, "label", {"view": f"{self.name}_outcomes", "column": self.judged.column[0]}, "only judges: nothing is learnt from it"
+                )
+            ]
+        evaluation: dict[str, Any] = {"primary": "roc_auc", **({"slices": slices} if slices else {})}
+        lines = [
+            comment(0, f"Drafted from {self.source}: rows that are unlike the others."),
+            "type: platform_assets.components.MLWorkflow",
+            "attributes:",
+            line(1, "name", self.name),
+            line(1, "description", f"Which rows of {self.table.name} are unlike the others ({asked})?"),
+            line(1, "task", "anomaly_detection"),
+            line(1, "spine", "spine.sql"),
+            line(1, "keys", list(self.table.keys)),
+            *label,
+            "  features:",
+            line(2, f"{self.name}_inputs", "*"),
+            line(1, "model", {"pipeline": self.pipeline or PIPELINE}),
+            line(1, "anomaly", {"alert_rate": ALERT_RATE}, "so many ordinary rows may be flagged: as many as somebody can look at"),
+            line(1, "split", self.split, "windows of all rows, labelled or not"),
+            line(1, "evaluation", evaluation, "of anomalies that are planted among the rows of the test window"),
+            "  gates:",
+            line(2, "roc_auc", {"min": 0.6}, "a coin has 0.5: raise it to what the model must be worth"),
+            line(2, "champion", {"max_drop": 0.02}),
+        ]
+        if self.when and self.table.partitions:
+            lines.append(line(1, "partitions", self._partitions()))
+        lines += [line(1, "batch", {}), line(1, "online", {}), line(1, "retrain", {"causes": ["data"], "cooldown": "1d"})]
+        return "\n".join(lines) + "\n"

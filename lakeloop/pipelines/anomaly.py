@@ -1,0 +1,43 @@
+"""Strange rows without labels: an isolation forest. Use it where nobody can say yet which rows are wrong.
+
+A row's score is how few random cuts set it apart from the others, from 0 to 1: about 0.5 for an ordinary row, nearer 1 the stranger it is.
+Numbers are filled and scaled, texts become one column per frequent value, so that rare values share a column that is itself rare. The axes
+are then turned and stretched (principal components), so that a row that breaks a relation between columns lies far out, too. The linear
+pipeline is the simpler choice: one Gaussian cloud, distances from its middle; it is the better one where columns are of one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lakeloop.frames import Kind
+from lakeloop.spec import Task
+from lakeloop.tasks import Answer
+
+TASKS: tuple[Task, ...] = ("anomaly_detection",)
+DEFAULTS: dict[str, Any] = {"n_estimators": 200}
+VARIANCE = 0.99999
+"""Share of the variance whose axes are kept: what is left are columns that say the same, such as the two of a yes and no."""
+
+
+def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, Any], seed: int) -> Any:
+    """The linear pipeline's preprocessing, turned axes, then IsolationForest with scikit-learn's parameters; labels are never looked at."""
+    from sklearn.decomposition import PCA
+    from sklearn.ensemble import IsolationForest
+    from sklearn.pipeline import make_pipeline
+
+    from lakeloop.pipelines import make
+    from lakeloop.pipelines.linear import preprocessing
+
+    axes = PCA(n_components=VARIANCE, whiten=True, svd_solver="covariance_eigh")
+    return make_pipeline(preprocessing(kinds), axes, make(IsolationForest, DEFAULTS, params, seed))
+
+
+def search_space(task: Task) -> dict[str, Any]:
+    """How many trees, of how many rows and columns each."""
+    return {
+        "n_estimators": {"low": 50, "high": 400, "log": True},
+        "max_samples": {"low": 64, "high": 2048, "log": True},
+        "max_features": {"low": 0.3, "high": 1.0},
+    }
