@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import pieces, stages
+from benchmarks.search import search
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -44,6 +45,8 @@ def main() -> None:
             plain = time.perf_counter() - started
             lake = Path(environment["LAKELOOP_HOME"]) / "dev" / "lake"
             tell("point-in-time join", *joins(lake, environment, 3), 1.0, "training-set join, Delta to Delta, against DuckDB as-of joins")
+        with mlflow_server(Path(folder) / "search") as environment:
+            search(tell, environment)
         with mlflow_server(Path(folder) / "dagster") as environment:
             home = Path(folder) / "instance"
             home.mkdir()

@@ -15,6 +15,7 @@ from lakeloop.importance import REPEATS
 from lakeloop.metrics import MetricValue, metrics_of
 from lakeloop.model_checks import CheckResult, Elsewhere
 from lakeloop.report import Cell, Figure, Paragraph, Report, Section, Table, Tile, Tone
+from lakeloop.search_gain import gain_section
 from lakeloop.task_sections import SECTIONS
 from lakeloop.thresholds import ThresholdRow, cheapest
 from lakeloop.weak_slices import TESTED
@@ -54,6 +55,7 @@ class Subject:
         changes: since then.
         made_at: UTC.
         query: where the numbers are, as SQL.
+        search: what the search found that its parameters come from, see `lakeloop.search_gain.gain_section`.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Subject:
     changes: Sequence[Change]
     made_at: str
     query: str
+    search: Mapping[str, Any] | None = None
 
 
 def evaluation_report(subject: Subject, question: Question, found: Assessment) -> Report:
@@ -91,6 +94,7 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
         _purpose(subject, question),
         _data(subject, question.elsewhere, learnt=question.planted is None),
         _headline(subject, question, found),
+        *([gain_section(subject.search)] if subject.search else []),
         *([_champion(subject, question, found)] if subject.champion else []),
         *(SECTIONS[name](question, found) for name in question.answer.kind.sections),
         _importance(question, found),

@@ -216,7 +216,13 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
                 errors.append(at.error("this is for the gate `champion`; bound a metric by min and max", "gates", name, key))
     if spec.model.calibrate and not (spec.answer.kind.shares and (spec.model.pipeline or spec.model.estimator)):
         errors.append(at.error(f"this is for a pipeline or an estimator that classifies, this is a {spec.task}", "model", "calibrate"))
-    errors += _told(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
+    problems = _told(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
+    if spec.search is not None and not problems:
+        from lakeloop.search_space import check_search
+
+        search = spec.search
+        problems = _told(at, ("search",), lambda: check_search(spec.model, spec.answer, search, workflow.folder))
+    errors += problems
     for name in spec.answer.columns:
         if name in (*spec.keys, spec.predict_at):
             errors.append(
@@ -260,7 +266,7 @@ def _told(definition: Definition, path: tuple[str, ...], attempt: Any) -> list[S
     try:
         attempt()
     except SpecError as error:
-        return [definition.error(error.message, *path, *([error.key] if error.key else []))]
+        return [definition.error(error.message, *path, *(error.key.split(".") if error.key else []))]
     return []
 
 

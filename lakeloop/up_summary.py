@@ -17,7 +17,9 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
     from resources.lake import WHOLE, Lake, TableKey
 
     states = Lake(settings.lake_url).states()
-    stages = ["raw", "validated", "features", "training_sets", "models", "evaluations", "releases", "predictions", "deployments"]
+    stages = [
+        "raw", "validated", "features", "training_sets", "studies", "models", "evaluations", "releases", "predictions", "deployments",
+    ]  # fmt: skip
     table = Table("asset", box=None, pad_edge=False)
     for name in ("rows", "seconds", "checks passed"):
         table.add_column(name, justify="right")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema, field_validator, model_validator
 
+from lakeloop.search_spec import Search
 from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
 from lakeloop.tasks import MEDIAN, QUANTILES, Answer
 
@@ -270,6 +271,7 @@ class WorkflowSpec(Described):
     batch: Batch | None = None
     online: Online | None = None
     retrain: Retrain | None = None
+    search: Search | None = None
 
     @model_validator(mode="after")
     def _sections_fit_the_task(self) -> WorkflowSpec:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,6 +20,7 @@ from lakeloop.spec import Expectation, Partitions, ViewSpec
 from lakeloop.verdicts import GOOD_OUTCOMES, check_names
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.graph import dependencies, partitions_of
+from platform_assets.spread import spread_asset
 from platform_assets.stages import features
 from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table
 from resources.lake import WHOLE, TableKey
@@ -36,6 +37,7 @@ RESOURCES = {"lake", "spark", "tracking"}
 GROUPS = {"raw": "tables", "validated": "tables", "features": "features"}
 """Dagster's groups within a domain: its tables, its features, and one group per workflow."""
 Run = Callable[[Platform, Sequence[str]], StageResult]
+Help = Callable[[Platform], None]
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,12 @@ def stage_asset(
     kinds: set[str] | None = None,
     code_version: str = "1",
     tags: Mapping[str, str] | None = None,
+    helpers: Sequence[Help] = (),
 ) -> dg.AssetsDefinition:
     """Make the asset of one stage of a table, view or workflow.
+
+    Where it has helpers, each is a step of its own, all of them side by side and before the step of the stage; such a stage has no checks and no
+    partitions.
 
     Its dependencies and partitions are those of the graph; its code version is the stage's own and a hash of the definition.
 
@@ -96,34 +102,35 @@ def stage_asset(
     found = partitions_definition(partitions_of(project, table_key))
     specs = [dg.AssetCheckSpec(c.name, asset=key, description=c.description, blocking=c.blocking) for c in checks]
 
-    @dg.asset(
-        key=key,
-        deps=sorted(asset_key(dep) for dep in dependencies(project)[table_key]),
-        check_specs=specs,
-        partitions_def=found,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        description=description or located.spec.description,
-        owners=list(located.spec.owners),
-        group_name=f"{located.domain}_{GROUPS.get(stage, located.spec.name)}",
-        kinds=kinds or {"delta"},
-        code_version=f"{code_version}-{definition_hash(located)[:8]}",
-        metadata={"dagster/column_schema": schema} if schema else None,
-        tags=dict(tags or {}),
-        retry_policy=RETRIES,
-        required_resource_keys=RESOURCES,
-        output_required=False,
-    )
-    def materialize(context) -> Iterator[Any]:  # type: ignore[no-untyped-def]  # Dagster refuses a string as its annotation
-        names = list(context.partition_keys) if found else [WHOLE]
-        platform = platform_of(context, project)
+    deps = sorted(asset_key(dep) for dep in dependencies(project)[table_key])
+    common: dict[str, Any] = {
+        "key": key,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "description": description or located.spec.description,
+        "owners": list(located.spec.owners),
+        "group_name": f"{located.domain}_{GROUPS.get(stage, located.spec.name)}",
+        "kinds": kinds or {"delta"},
+        "code_version": f"{code_version}-{definition_hash(located)[:8]}",
+        "metadata": {"dagster/column_schema": schema} if schema else None,
+        "tags": dict(tags or {}),
+    }
+
+    @contextmanager
+    def told(platform: Platform) -> Iterator[None]:
         with _failure_in_mlflow(platform, located):
             try:
                 with _values_kept_back(project, located, table_key):
-                    result = run(platform, names)
+                    yield
             except (ServiceUnavailable, Conflict):
                 raise
             except LakeloopError as error:
                 raise dg.Failure(description=str(error), allow_retries=False) from error
+
+    def events(context: Any) -> Iterator[Any]:
+        names = list(context.partition_keys) if found else [WHOLE]
+        platform = platform_of(context, project)
+        with told(platform):
+            result = run(platform, names)
         if result.refused:
             _mark(platform, located, "FAILED")
         if result.fresh:
@@ -132,7 +139,29 @@ def stage_asset(
             result = replace(result, metadata={**column_lineage(project, stage, located), **result.metadata})
         yield from _events(key, result, checks, names if found else None)
 
+    if helpers:
+        assert not specs and not found
+        return spread_asset(common, deps, events, [partial(_help, told, project, helper) for helper in helpers], RESOURCES, RETRIES)
+
+    @dg.asset(
+        **common,
+        deps=deps,
+        check_specs=specs,
+        partitions_def=found,
+        retry_policy=RETRIES,
+        required_resource_keys=RESOURCES,
+        output_required=False,
+    )
+    def materialize(context) -> Iterator[Any]:  # type: ignore[no-untyped-def]  # Dagster refuses a string as its annotation
+        yield from events(context)
+
     return materialize
+
+
+def _help(told: Callable[[Platform], Any], project: Project, helper: Help, context: Any) -> None:
+    platform = platform_of(context, project)
+    with told(platform):
+        helper(platform)
 
 
 @contextmanager

@@ -71,7 +71,8 @@ def _of_workflow(project: Project, workflow: Located[WorkflowSpec]) -> dict[Tabl
 
     found = {
         own("training_sets"): tuple(dict.fromkeys([*inputs, *labels])),
-        own("models"): (own("training_sets"),),
+        **({own("studies"): (own("training_sets"),)} if spec.search is not None else {}),
+        own("models"): (own("training_sets"), *([own("studies")] if spec.search is not None else [])),
         own("evaluations"): (own("models"), own("training_sets")),
         own("releases"): (own("evaluations"),),
     }

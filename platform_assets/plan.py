@@ -12,7 +12,7 @@ from lakeloop.partitions import partition_keys
 from lakeloop.project import Located, Project
 from lakeloop.spec import DeltaTableSource, Partitions
 from platform_assets.graph import dependencies, partitions_of
-from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated
+from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, studies, training_set, validated
 from platform_assets.stages.base import States, key_of
 from resources.lake import WHOLE, TableKey
 
@@ -112,7 +112,7 @@ def _expected(project: Project, states: States, key: TableKey, partition: str, t
         return predictions.expected(project, states, workflow, partition)
     if key.stage == "models":
         return models.expected(states, workflow, taken.get(name))
-    stage: Any = {"evaluations": evaluations, "releases": releases, "deployments": deployments}[key.stage]
+    stage: Any = {"studies": studies, "evaluations": evaluations, "releases": releases, "deployments": deployments}[key.stage]
     return str(stage.expected(states, workflow))
 
 

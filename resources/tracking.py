@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, dg.DagsterExecutionInterruptedError)
 """What ends a step from outside: its run is KILLED, not FAILED."""
+TRIAL_RUN_TAG = "lakeloop.trial"
+"""On the runs of a search's trials, which are nested under the run of their Dagster run: the trial's number."""
 PATIENCE_S = 6.0
 """How long a step waits for the server by itself; Dagster's retry comes on top."""
 _CLIENT = {
@@ -210,6 +212,11 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             if final is not None:
                 client.set_terminated(run.info.run_id, final)
                 found.append(Reconciled(run.info.run_id, dagster_run, final))
+        for run in client.search_runs(experiments, f"attributes.status = 'RUNNING' and tags.`{TRIAL_RUN_TAG}` != ''", max_results=500):
+            above = client.get_run(run.data.tags["mlflow.parentRunId"])
+            if above.info.status != "RUNNING":
+                client.set_terminated(run.info.run_id, "KILLED")
+                found.append(Reconciled(run.info.run_id, above.data.tags.get("dagster_run_id", ""), "KILLED"))
         return found
 
     def wait(self) -> None:

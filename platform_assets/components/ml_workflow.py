@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import dagster as dg
 
 from lakeloop.check_kinds import KINDS
@@ -11,8 +13,8 @@ from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import MLWorkflowScaffolder
-from platform_assets.stages import deployments, evaluations, models, predictions, releases, training_set
-from platform_assets.stages.base import column_schema
+from platform_assets.stages import deployments, evaluations, models, predictions, releases, studies, training_set
+from platform_assets.stages.base import Platform, column_schema
 
 
 @dg.scaffold_with(MLWorkflowScaffolder)
@@ -38,6 +40,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 schema=column_schema(training_set.training_columns(project, located), personal_columns(project, "training_sets", located)),
                 code_version=training_set.CODE_VERSION,
             ),
+            *([_study(project, located)] if spec.search is not None else []),
             stage_asset(
                 project,
                 located,
@@ -107,3 +110,23 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 )
             )
         return found
+
+
+def _study(project: Project, located: Located[WorkflowSpec]) -> dg.AssetsDefinition:
+    """The search, whose trials run in as many steps as the workflow says."""
+    search = located.spec.search
+    assert search is not None
+    return stage_asset(
+        project,
+        located,
+        "studies",
+        lambda platform, _: studies.search(platform, located, platform),
+        helpers=[partial(_help, located, number) for number in range(search.steps if search.steps > 1 else 0)],
+        description="The best parameters that Optuna found by time-ordered cross-validation within the training window, and what they gain.",
+        kinds={"optuna"},
+        code_version=studies.CODE_VERSION,
+    )
+
+
+def _help(located: Located[WorkflowSpec], number: int, platform: Platform) -> None:
+    studies.help_search(platform, located, number, platform)

@@ -20,7 +20,7 @@ from lakeloop.personal import personal_columns
 from lakeloop.workflow_spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.lookup import feature_names, feature_spec, join_features
-from platform_assets.stages.models import ALERT_THRESHOLD, fit_rows
+from platform_assets.stages.models import ALERT_THRESHOLD, SEARCH, fit_rows, model_of
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.crash_points import crash_point
 from resources.lake import WHOLE, PartitionState
@@ -256,9 +256,10 @@ def _question(
         known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
     )
     some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
+    made = model_of(located, states[key_of("models", located)][WHOLE])
 
     def refit(scored: pd.DataFrame) -> list[np.ndarray] | None:
-        return seed_refits(spec.model, kinds, spec.answer, fit_frame, fit_y, scored, folder=located.folder)
+        return seed_refits(made, kinds, spec.answer, fit_frame, fit_y, scored, folder=located.folder)
 
     unlabelled = spec.answer.kind.label == "none"
     refits = None if unlabelled else refit(test_frame.iloc[some])
@@ -282,7 +283,7 @@ def _question(
         champion=rival.version if rival else None,
         champion_told=compared.told if compared else "",
         refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
-        clusters=_clusters(spec, test, names),
+        clusters=clusters_of(spec, test, names),
         costs=spec.evaluation.costs,
         hidden=personal_columns(platform.project, "training_sets", located),
         seed=spec.model.seed,
@@ -343,7 +344,7 @@ def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
     return Overlap(np.isin(asked, unique), len(unique) < len(known))
 
 
-def _clusters(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
+def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
     """Codes of the rows that may depend on each other, as the workflow says."""
     from lakeloop.intervals import codes
 
@@ -418,7 +419,7 @@ def _facts(located: Located[WorkflowSpec], training: PartitionState, model: Part
             **version,
             "seed": spec.model.seed,
             **({"calibrate": spec.model.calibrate} if spec.model.calibrate else {}),
-            **spec.model.params,
+            **model_of(located, model).params,
         },
         "read from": dict(training.value["inputs"]),
     }
@@ -471,7 +472,7 @@ def _subject(
     label = view.spec.columns.get(spec.label.column) if view and spec.label else None
     taken = model.value.get("registered")
     named = f"{taken['name']} version {taken['version']}, registered elsewhere" if taken else reference_of(spec.model)[1]
-    params = ", ".join(f"{name} {value}" for name, value in spec.model.params.items())
+    params = ", ".join(f"{name} {value}" for name, value in model_of(located, model).params.items())
     own = "; classes and confusion" if spec.answer.classes else "; coverage" if spec.answer.quantiles else ""
     trained = f"; {model.value['training']}" if model.value.get("training") else ""
     where = f"domain = '{located.domain}' AND workflow = '{spec.name}' AND version = '{version}'"
@@ -500,6 +501,7 @@ def _subject(
         previous=previous["version"] if previous else None,
         changes=what_changed(previous["facts"], facts) if previous else (),
         made_at=f"{now:%Y-%m-%d %H:%M} UTC",
+        search=model.value.get(SEARCH),
         query=f"SELECT * FROM reports.metrics WHERE {where}; likewise slices, comparisons, importance, calibration, thresholds, over_time, "
         f"weak_slices and model_checks{own}.",
     )

@@ -12,9 +12,10 @@ from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.model_code import model_code, model_source, reference_of
 from lakeloop.personal import personal_columns
+from lakeloop.search_space import with_params
 from lakeloop.tasks import scores_of
-from lakeloop.workflow_spec import WorkflowSpec
-from platform_assets.stages import registered
+from lakeloop.workflow_spec import Model, WorkflowSpec
+from platform_assets.stages import registered, studies
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
@@ -33,14 +34,17 @@ CODE_VERSION = "1"
 ALERT_THRESHOLD = "alert_threshold"
 """Where a model of anomalies says from which score on a row is flagged, beside its feature spec."""
 FIT_SPLITS = ("train", "validation")
-"""Without a search nothing is chosen on the validation window, so the model is fitted on it too and is not a month older than need be."""
+"""Nothing is chosen on the validation window (a search only measures on it what it gained), so the model is fitted on it too and is not a month
+older than need be."""
+SEARCH = "search"
+"""In the value of a model's state: what its search found."""
 
 
 def expected(states: States, located: Located[WorkflowSpec], taken: str | None = None) -> str:
-    """The fingerprint of a model: its training set and how it is fitted, or which registered version is `taken`.
+    """The fingerprint of a model: its training set, how it is fitted and what a search found for it, or which registered version is `taken`.
 
     Raises:
-        NotPublished: there is no training set.
+        NotPublished: there is no training set, or no finished search.
     """
     if located.spec.model.registered is not None:
         return registered.expected(states, located, taken)
@@ -59,8 +63,14 @@ def _start(states: States, located: Located[WorkflowSpec]) -> tuple[str, str | N
         spec.answer.record(),
         model_source(spec.model, located.folder),
         *([spec.anomaly] if spec.anomaly else []),
+        *studies.fingerprint_of(states, located),
     )
     return start_of(states, located, lambda champion: fingerprint("model", CODE_VERSION, *made_of, champion))
+
+
+def model_of(located: Located[WorkflowSpec], state: PartitionState) -> Model:
+    """How the model of a published state was made: as its workflow says, with the parameters that a search found for it."""
+    return with_params(located.spec.model, state.value.get(SEARCH, {}).get("best", {}))
 
 
 def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
@@ -105,6 +115,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     if absent:
         platform.log.warning(f"{training_key}: no row to fit on is of {absent}, so the model will never say it")
     code = model_code(spec.model, located.folder)
+    chosen = with_params(spec.model, studies.params_of(states, located))
     personal = personal_columns(platform.project, "training_sets", located)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         started = time.perf_counter()
@@ -116,18 +127,16 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
             if spec.model.warm_start is not None:
                 estimator, training_was = continue_champion(
                     platform, located, champion,
-                    fresh=lambda: build_estimator(spec.model, kinds, spec.answer, located.folder, code=code),
+                    fresh=lambda: build_estimator(chosen, kinds, spec.answer, located.folder, code=code),
                     pipeline=pipeline(str(spec.model.pipeline), spec.task, located.folder),
                     lookups=lookups, kinds=kinds, frame=frame, label=label, at=at, in_full=training_was.rows,
                 )  # fmt: skip
             if estimator is None:
-                estimator = fit_model(
-                    spec.model, kinds, spec.answer, frame, label, folder=located.folder, code=code, at=at, gap=spec.split.gap
-                )
+                estimator = fit_model(chosen, kinds, spec.answer, frame, label, folder=located.folder, code=code, at=at, gap=spec.split.gap)
         seconds = time.perf_counter() - started
         crash_point("model.fitted")
         alert = {ALERT_THRESHOLD: _alert_threshold(spec, estimator, frame)} if spec.anomaly else {}
-        run.log_params({**dict([reference_of(spec.model)]), "features": len(names), **_flat(spec.model.params), **training_was.tags})
+        run.log_params({**dict([reference_of(spec.model)]), "features": len(names), **_flat(chosen.params), **training_was.tags})
         run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(training_was.rows)})
         logged = log_model(
             run,
@@ -157,7 +166,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
         crash_point("model.registered")
         run_id = run.run_id
     more = {"fit_seconds": round(seconds, 2), "at": datetime.now(UTC).isoformat(), **({"classes_without_rows": absent} if absent else {})}
-    return _recorded(platform, located, wanted, champion, version, run_id, training, training_was, more)
+    return _recorded(platform, located, states, wanted, champion, version, run_id, training, training_was, more)
 
 
 def _alert_threshold(spec: WorkflowSpec, estimator: Any, frame: pd.DataFrame) -> float:
@@ -182,12 +191,15 @@ def _adopted(
     run_id, tags = registry.finish_run_of(name, version), registry.tags_of(name, version)
     rows = int(tags["rows_fitted"]) if "rows_fitted" in tags else fit_rows(platform.lake, training_key, training, names[:1]).num_rows
     how = Training(tags.get("lakeloop.training", ""), tags.get("continued_from"), rows)
-    return _recorded(platform, located, wanted, champion, version, run_id, training, how, {"adopted": "a step that died had registered it"})
+    return _recorded(
+        platform, located, states, wanted, champion, version, run_id, training, how, {"adopted": "a step that died had registered it"}
+    )
 
 
 def _recorded(
     platform: Platform,
     located: Located[WorkflowSpec],
+    states: States,
     wanted: str,
     champion: str | None,
     version: str,
@@ -203,6 +215,7 @@ def _recorded(
     names, experiment = feature_names(training.value["feature_spec"]), Registry(address).client.get_run(run_id).info.experiment_id
     value: dict[str, Any] = {"name": name, "version": version, "mlflow_run_id": run_id, "training_set": training.version, "features": names}
     value |= {START: champion, "training": how.text, "continued_from": how.parent} if how.text else {}
+    value |= {SEARCH: studies.found_by(states, located)} if located.spec.search is not None else {}
     platform.lake.record(key_of("models", located), [PartitionState(WHOLE, wanted, -1, how.rows, value=value)], run_id=platform.run_id)
     return StageResult(
         wanted,

@@ -1,0 +1,176 @@
+"""Time-ordered cross-validation: folds that only ever look back, and an estimator's score on each, told while it is being fitted."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lakeloop.errors import DataError
+from lakeloop.metrics import metrics_of
+from lakeloop.spec import render_duration
+from lakeloop.tasks import Answer, scores_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIRST_ROUNDS = 50
+"""A boosted estimator is scored after so many rounds, after twice as many, and so on while at least as many are still to come: each score costs one
+more pass over the rows, so that few are taken, where there is much to save, and at the same rounds in every trial."""
+_ROUNDS = {
+    "HistGradientBoostingClassifier": "max_iter",
+    "HistGradientBoostingRegressor": "max_iter",
+    "GradientBoostingClassifier": "n_estimators",
+    "GradientBoostingRegressor": "n_estimators",
+}
+"""Estimators that can be fitted round by round (a warm start gives the very model that one fit gives), and the parameter that counts them."""
+Report = Callable[[int, int | None, float], None]
+"""Takes the fold (from 0), the rounds so far (None at the end of a fold), and the score of that fold alone."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows to fit on, later rows to score, as positions; and the window that is scored."""
+
+    fit: np.ndarray
+    score: np.ndarray
+    start: datetime
+    end: datetime
+
+
+def time_folds(at: np.ndarray, folds: int, gap: timedelta) -> list[Fold]:
+    """Folds of equal length in time, each fitted on everything before it but for the gap.
+
+    The time from the first to the last row is cut into one part more than there are folds; the first part is only fitted on.
+
+    Args:
+        at: the time of each row, `datetime64[us]`, UTC, in any order.
+        folds: how many.
+        gap: between what is fitted on and what is scored.
+
+    Raises:
+        DataError: a fold has no row to fit on, or none to score.
+
+    >>> days = np.arange("2024-01-01", "2024-01-13", dtype="datetime64[D]").astype("datetime64[us]")
+    >>> [(len(fold.fit), len(fold.score)) for fold in time_folds(days, 3, timedelta(days=1))]
+    [(2, 3), (5, 3), (8, 3)]
+    """
+    at = at.astype("datetime64[us]")
+    if not len(at):
+        raise DataError("there are no rows to search on")
+    first, length = at.min(), at.max() + np.timedelta64(1, "us") - at.min()
+    edges = [first + length * part // (folds + 1) for part in range(folds + 2)]
+    found = []
+    for number, (start, end) in enumerate(pairwise(edges[1:]), 1):
+        fold = Fold(
+            np.flatnonzero(at < start - np.timedelta64(gap // timedelta(microseconds=1), "us")),
+            np.flatnonzero((at >= start) & (at < end)),
+            _utc(start),
+            _utc(end),
+        )
+        for what, rows in (("fit on", fold.fit), ("score", fold.score)):
+            if not len(rows):
+                raise DataError(
+                    f"fold {number} of {folds} ({fold.start:%Y-%m-%d %H:%M} to {fold.end:%Y-%m-%d %H:%M}) has no row to {what} "
+                    f"(of {len(at)} rows from {_utc(first):%Y-%m-%d %H:%M} on, gap {render_duration(gap)}); wanted fewer folds"
+                )
+        found.append(fold)
+    return found
+
+
+def check_folds(folds: Sequence[Fold], y: np.ndarray, answer: Answer, metric: str) -> None:
+    """Check that the metric is defined on every fold, before anything is fitted.
+
+    Raises:
+        DataError: of a class that is asked for, a fold has rows of one kind only.
+    """
+    from lakeloop.baselines import constant_scores
+
+    for number, fold in enumerate(folds, 1):
+        fitted, scored = y[fold.fit], y[fold.score]
+        where = f"fold {number} of {len(folds)} ({fold.start:%Y-%m-%d %H:%M} to {fold.end:%Y-%m-%d %H:%M})"
+        if answer.kind.label != "number" and len(np.unique(fitted)) < 2:
+            raise DataError(f"{where} has one class only to fit on ({len(fitted)} rows); wanted fewer folds, or more rows")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = metrics_of(answer)[metric].value(scored, constant_scores(fitted, answer, len(scored), metric))
+        if not math.isfinite(value):
+            kinds = len(np.unique(scored))
+            why = "one class only" if kinds == 1 else f"{kinds} different labels"
+            raise DataError(
+                f"{where} has {why} in its {len(scored)} rows to score, on which {metric} is not defined; wanted fewer folds, or another metric"
+            )
+
+
+def cross_validate(
+    build: Callable[[], Any], frames: Sequence[tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]], answer: Answer, metric: str,
+    report: Report,
+    *,
+    rounds: bool = True,
+) -> float:  # fmt: skip
+    """The mean of a metric over folds.
+
+    Args:
+        build: makes an unfitted estimator.
+        frames: per fold the rows to fit on, their labels, the rows to score, their labels.
+        answer: what is answered.
+        metric: of its task.
+        report: is told every score; what it raises ends the trial.
+        rounds: whether to score a boosted estimator on the way too.
+
+    Raises:
+        DataError: predictions or the metric are NaN or infinite.
+    """
+    values = []
+    for number, (fit_rows, fit_y, rows, y) in enumerate(frames):
+        value = math.nan
+        made = build()
+        for passed, estimator in fitted_in_rounds(made, fit_rows, fit_y) if rounds else [(None, made.fit(fit_rows, fit_y))]:
+            value = _value(estimator, rows, y, answer, metric, number)
+            if passed is not None:
+                report(number, passed, value)
+        report(number, None, value)
+        values.append(value)
+    return float(np.mean(values))
+
+
+def fitted_in_rounds(estimator: Any, rows: pd.DataFrame, y: np.ndarray) -> Iterator[tuple[int | None, Any]]:
+    """The estimator when it has been fitted for some rounds, for twice as many, …, and at last in full (None)."""
+    last: Any = estimator[-1] if hasattr(estimator, "steps") else None
+    counted = _ROUNDS.get(type(last).__name__)
+    total = getattr(last, counted) if counted else 0
+    if not counted or getattr(last, "early_stopping", False) or total < 2 * FIRST_ROUNDS:
+        yield None, estimator.fit(rows, y)
+        return
+    ready = estimator[:-1].fit_transform(rows, y) if len(estimator) > 1 else rows
+    last.set_params(warm_start=True)
+    rounds = FIRST_ROUNDS
+    while 2 * rounds <= total:
+        last.set_params(**{counted: rounds}).fit(ready, y)
+        yield rounds, estimator
+        rounds *= 2
+    last.set_params(**{counted: total}).fit(ready, y)
+    yield None, estimator
+
+
+def _value(estimator: Any, rows: pd.DataFrame, y: np.ndarray, answer: Answer, metric: str, fold: int) -> float:
+    scores = scores_of(estimator, rows, answer)
+    wrong = int((~np.isfinite(scores)).sum())
+    if wrong:
+        raise DataError(f"fold {fold + 1}: {wrong} of {scores.size} predictions are NaN or infinite")
+    value = float(metrics_of(answer)[metric].value(y, scores))
+    if not math.isfinite(value):
+        raise DataError(f"fold {fold + 1}: {metric} is {value}, wanted a finite number")
+    return value
+
+
+def _utc(moment: np.datetime64) -> datetime:
+    value = moment.astype("datetime64[us]").item()
+    assert isinstance(value, datetime)
+    return value.replace(tzinfo=UTC)

@@ -1,0 +1,413 @@
+"""studies: the hyperparameters of a workflow's model, searched by Optuna on the training window, and what that gained.
+
+The study is named after all that decides its trials, so that a run that is repeated, or has a larger budget, goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lakeloop.errors import DataError, NotPublished
+from lakeloop.fingerprint import fingerprint
+from lakeloop.model_code import model_source
+from lakeloop.personal import touches_personal
+from lakeloop.search_spec import Search
+from lakeloop.workflow_spec import WorkflowSpec
+from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
+from platform_assets.stages.lookup import feature_names
+from platform_assets.stages.study_tables import trial_rows, write_study, write_trials
+from platform_assets.stages.training_set import LABEL, SPLIT
+from resources.crash_points import crash_point
+from resources.lake import WHOLE, PartitionState
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+    from lakeloop.project import Located
+    from lakeloop.search_gain import Gain
+    from resources.search_job import SearchJob, Trials
+    from resources.study import Tally
+    from resources.tracking import RunHandle
+
+CODE_VERSION = "1"
+SHOWN_TRIALS = 50
+"""Of the trial table in Dagster, the best ones; all of them are in `reports/trials`."""
+_HOW = {"workers", "steps"}
+"""What changes how fast a study is done, and not what it is."""
+
+
+def expected(states: States, located: Located[WorkflowSpec]) -> str:
+    """The fingerprint of a search: its training set, what is searched, and how long.
+
+    Raises:
+        NotPublished: there is no training set.
+    """
+    spec = located.spec
+    assert spec.search is not None
+    return fingerprint(
+        _about(states, located), spec.search.trials, spec.search.minutes, spec.search.least_finished, spec.evaluation.cluster
+    )
+
+
+def params_of(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:
+    """The best parameters that the search of a workflow found; none where it doesn't search.
+
+    Raises:
+        NotPublished: it does, and hasn't yet.
+    """
+    return dict(_state(states, located).value["best"]) if located.spec.search is not None else {}
+
+
+def found_by(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:
+    """What an evaluation tells of the search of a workflow."""
+    value = _state(states, located).value
+    return {name: value[name] for name in ("study", "metric", "best", "own", "best_value", "counts", "gain")}
+
+
+def fingerprint_of(states: States, located: Located[WorkflowSpec]) -> list[str]:
+    """What a model's fingerprint has of its search.
+
+    Raises:
+        NotPublished: it searches, and hasn't yet.
+    """
+    return [_state(states, located).fingerprint] if located.spec.search is not None else []
+
+
+def search(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
+    """Run the trials that are missing, here, in processes of this step, and beside other steps; then measure what they gained.
+
+    Raises:
+        NotPublished: there is no training set.
+        SpecError: a fold is empty or has one class only, or too few trials were left; with the file and the key.
+        ServiceUnavailable: the MLflow server doesn't answer.
+    """
+    from resources.study import best_of, tally
+
+    spec, key = located.spec, key_of("studies", located)
+    states = platform.lake.states() if states is None else states
+    wanted = expected(states, located)
+    done = states.get(key, {}).get(WHOLE)
+    if done and done.fingerprint == wanted:
+        return StageResult(wanted, fresh=True, rows=done.rows, metadata={"study": done.value["study"]})
+    assert spec.search is not None
+    rows = _rows(platform, located, states)
+    job, trials = _trials(platform, located, states, rows, worker=0)
+    study = trials.study
+    _first_trials(spec.search, trials)
+    with platform.tracking.run(context, located.domain, spec.name) as run:
+        _run(platform, job, trials, run)
+        crash_point("study.searched")
+        found = tally(study.get_trials(deepcopy=False))
+        best = best_of(study, found.finished)
+        _must_be_enough(located, spec.search, found, best)
+        assert best is not None
+        gain = _gain(located, job, rows, best)
+        pictures = _pictures(study, job)
+        run.log_metrics({f"search_{job.metric}": float(best.value or 0.0), f"search_gain_{job.metric}": gain.difference})
+        for title, png in pictures.items():
+            run.log_image(png, f"search/{title.replace(' ', '_')}.png")
+    return _recorded(platform, located, states, wanted, job, study, found, best, gain, pictures)
+
+
+def help_search(platform: Platform, located: Located[WorkflowSpec], step: int, context: Any, *, states: States | None = None) -> None:
+    """Run trials of a search as one of several steps (from 0), until its budget is used up; the first of them begins it and writes to MLflow.
+
+    Raises:
+        NotPublished: there is no training set.
+        SpecError: a fold is empty or has one class only; with the file and the key.
+        ServiceUnavailable: the MLflow server doesn't answer.
+    """
+    states = platform.lake.states() if states is None else states
+    done = states.get(key_of("studies", located), {}).get(WHOLE)
+    if done and done.fingerprint == expected(states, located):
+        return
+    search = located.spec.search
+    assert search is not None
+    job, trials = _trials(platform, located, states, _rows(platform, located, states), worker=step * search.workers)
+    if step:
+        _run(platform, job, trials)
+        return
+    _first_trials(search, trials)
+    with platform.tracking.run(context, located.domain, located.spec.name) as run:
+        _run(platform, job, trials, run)
+
+
+def _run(platform: Platform, job: SearchJob, trials: Trials, run: RunHandle | None = None) -> None:
+    """Run trials here and in the other processes of this step until none is missing, and write them to MLflow if there is a run."""
+    from resources.search_pool import Pool
+    from resources.trial_runs import TrialRuns
+
+    settings, log = platform.settings, platform.log
+    with (
+        nullcontext() if run is None else TrialRuns(job, run, settings, log),
+        Pool(job, trials.search.workers - 1, trials.worker + 1, settings, log),
+    ):
+        trials.run()
+        trials.wait()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of the training set: those that are searched on, those to fit on for the gain, and those that the search never sees."""
+
+    searched: pa.Table
+    fit: pa.Table
+    unseen: pa.Table
+    until: str | None
+    where: str
+
+
+def _state(states: States, located: Located[WorkflowSpec]) -> PartitionState:
+    key = key_of("studies", located)
+    if WHOLE not in states.get(key, {}):
+        raise NotPublished(f"{key} has no finished search; materialise {key} first")
+    return states[key][WHOLE]
+
+
+def _training(states: States, located: Located[WorkflowSpec]) -> PartitionState:
+    key = key_of("training_sets", located)
+    if WHOLE not in states.get(key, {}):
+        raise NotPublished(f"{key} has no published version; materialise {key} first")
+    return states[key][WHOLE]
+
+
+def _about(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:
+    """All that decides the trials of a study."""
+    from lakeloop.search_space import space_of
+
+    spec = located.spec
+    assert spec.search is not None
+    said = spec.search
+    return {
+        "code": CODE_VERSION,
+        "training set": _training(states, located).fingerprint,
+        "space": {name: values.model_dump(mode="json") for name, values in space_of(spec.model, spec.answer, said, located.folder).items()},
+        "model": fingerprint(spec.model, spec.answer.record(), model_source(spec.model, located.folder)),
+        "folds": said.folds,
+        "metric": said.metric or spec.evaluation.primary,
+        "sampler": fingerprint(said.sampler, said.seed),
+        "pruner": fingerprint(said.pruner),
+    }
+
+
+def _rows(platform: Platform, located: Located[WorkflowSpec], states: States) -> _Rows:
+    """Read the training set, and set aside what the search must not see: the validation window, or the last part of the training window."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from lakeloop.splits import Window
+    from resources.search_job import times_of
+
+    spec, training = located.spec, _training(states, located)
+    assert spec.search is not None
+    names = feature_names(training.value["feature_spec"])
+    columns = list(dict.fromkeys([*names, *spec.keys, spec.predict_at, LABEL, SPLIT]))
+    table = platform.lake.read((key_of("training_sets", located), training.version), columns=columns)
+    train = table.filter(pc.equal(table[SPLIT], "train"))
+    if "validation" in training.value["windows"]:
+        window = Window(*(datetime.fromisoformat(end) for end in training.value["windows"]["validation"]))
+        unseen = table.filter(pc.equal(table[SPLIT], "validation"))
+        return _Rows(train, train, unseen, None, f"the validation window, {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}")
+    at = times_of(train, spec.predict_at)
+    parts = spec.search.folds + 2
+    edge = at.min() + (at.max() - at.min()) * (parts - 1) // parts
+    gap = np.timedelta64(spec.split.gap // timedelta(microseconds=1), "us")
+    earlier, later = train.filter(pa.array(at < edge - gap)), train.filter(pa.array(at >= edge))
+    where = f"the last of {parts} parts of the training window, from {edge.item():%Y-%m-%d} on"
+    return _Rows(earlier, earlier, later, str(edge - gap), where)
+
+
+def _trials(platform: Platform, located: Located[WorkflowSpec], states: States, rows: _Rows, worker: int) -> tuple[SearchJob, Trials]:
+    """The job of a search, and its trials in this process."""
+    from lakeloop.cross_validation import check_folds
+    from lakeloop.metrics import metrics_of
+    from lakeloop.search_space import space_of
+    from resources.processes import cores
+    from resources.search_job import SearchJob, Trials
+
+    spec, training = located.spec, _training(states, located)
+    assert spec.search is not None
+    said, about = spec.search, _about(states, located)
+    metric = said.metric or spec.evaluation.primary
+    here = said.workers * min(said.steps, platform.settings.steps)
+    job = SearchJob(
+        study=f"{platform.settings.mlflow_name(located.domain, spec.name)}.{fingerprint(about)}",
+        direction="maximize" if metrics_of(spec.answer)[metric].greater_is_better else "minimize",
+        about=about,
+        lake=platform.lake.url,
+        table=str(key_of("training_sets", located)),
+        version=training.version,
+        features=tuple(feature_names(training.value["feature_spec"])),
+        label=LABEL,
+        time=spec.predict_at,
+        split=SPLIT,
+        until=rows.until,
+        model=spec.model.model_dump(mode="json"),
+        folder=str(located.folder.resolve()),
+        answer=spec.answer.record(),
+        search=said.model_dump(mode="json"),
+        space={name: values.model_dump(mode="json") for name, values in space_of(spec.model, spec.answer, said, located.folder).items()},
+        metric=metric,
+        gap_s=spec.split.gap.total_seconds(),
+        threads=max(1, cores() // here),
+        personal=touches_personal(platform.project, located),
+    )
+    try:
+        trials = Trials(job, rows.searched, platform.settings, worker=worker, parallel=said.workers * said.steps > 1)
+        check_folds(trials.folds, trials.y, spec.answer, metric)
+    except DataError as error:
+        raise located.definition.error(str(error), "search", "folds") from error
+    return job, trials
+
+
+def _first_trials(said: Search, trials: Trials) -> None:
+    """Queue the model's own parameters as the first trial; and what failed, if an earlier run was left with too little."""
+    from lakeloop.search_space import own_values
+    from resources.study import run_again, settle, tally
+
+    study = trials.study
+    settle(study, study.get_trials(deepcopy=False))
+    listed = study.get_trials(deepcopy=False)
+    own = own_values(trials.model, trials.answer, trials.space, Path(trials.job.folder))
+    if own:
+        study.enqueue_trial(own, skip_if_exists=True)
+    found = tally(listed)
+    if said.ended(found.ended, found.seconds) and _too_few(said, found):
+        for trial in found.failed:
+            run_again(study, trial)
+
+
+def _too_few(said: Search, found: Tally) -> bool:
+    return len(found.finished) < max(1, math.ceil(said.least_finished * found.ended))
+
+
+def _must_be_enough(located: Located[WorkflowSpec], said: Search, found: Tally, best: FrozenTrial | None) -> None:
+    from collections import Counter
+
+    from resources.study import reason_of
+
+    if best is not None and not _too_few(said, found):
+        return
+    reasons = Counter(reason_of(trial) for trial in found.failed).most_common(3)
+    told = "; ".join(f"{count} x {reason}" for reason, count in reasons)
+    needed = f"at least {max(1, math.ceil(said.least_finished * found.ended))} (search.least_finished {said.least_finished:g})"
+    complete = "" if best is not None else ", none of them complete"
+    raise located.definition.error(
+        f"{len(found.finished)} of {found.ended} trials finished{complete}, wanted {needed}. "
+        f"{f'The others failed: {told}. ' if told else ''}What failed is tried again by the next run",
+        "search",
+    )
+
+
+def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: _Rows, best: FrozenTrial) -> Gain:
+    """Compare with the model's own parameters on the rows that were set aside."""
+    from lakeloop.frames import feature_frame, feature_kinds
+    from lakeloop.labels import label_numbers
+    from lakeloop.search_gain import measure_gain
+    from lakeloop.search_space import own_values
+    from lakeloop.search_spec import Parameter
+    from platform_assets.stages.evaluations import clusters_of
+
+    spec, names = located.spec, list(job.features)
+    own = own_values(
+        spec.model, spec.answer, {name: Parameter.model_validate(values) for name, values in job.space.items()}, located.folder
+    )
+    try:
+        return measure_gain(
+            spec.model,
+            best.params,
+            feature_kinds(rows.fit.schema, names),
+            spec.answer,
+            job.metric,
+            (feature_frame(rows.fit, names), label_numbers(rows.fit[LABEL], spec.answer)),
+            (feature_frame(rows.unseen, names), label_numbers(rows.unseen[LABEL], spec.answer)),
+            folder=located.folder,
+            where=rows.where,
+            same=best.params == own,
+            clusters=clusters_of(spec, rows.unseen, names),
+        )
+    except DataError as error:
+        raise located.definition.error(f"what was found can't be scored on {rows.where}: {error}", "search") from error
+
+
+def _pictures(study: Study, job: SearchJob) -> dict[str, bytes]:
+    from lakeloop.search_plots import study_pictures
+
+    return study_pictures(study, job.metric, int(job.search["seed"]))
+
+
+def _recorded(
+    platform: Platform,
+    located: Located[WorkflowSpec],
+    states: States,
+    wanted: str,
+    job: SearchJob,
+    study: Study,
+    found: Tally,
+    best: FrozenTrial,
+    gain: Gain,
+    pictures: Mapping[str, bytes],
+) -> StageResult:
+    """List the study as the workflow's, with rows of what was tried and found."""
+    from lakeloop.search_space import own_values
+    from lakeloop.search_spec import Parameter
+
+    spec, key = located.spec, key_of("studies", located)
+    space = {name: Parameter.model_validate(values) for name, values in job.space.items()}
+    complete = sum(trial.state.name == "COMPLETE" for trial in found.finished)
+    value = {
+        "study": job.study,
+        "metric": job.metric,
+        "best": dict(best.params),
+        "own": own_values(spec.model, spec.answer, space, located.folder),
+        "best_value": float(best.value or 0.0),
+        "best_trial": best.number,
+        "counts": {
+            "complete": complete, "pruned": len(found.finished) - complete, "failed": len(found.failed),
+            "lost with their worker and run again": len(found.lost),
+        },
+        "gain": gain.record(),
+        "seconds": round(found.seconds, 1),
+        "training_set": _training(states, located).version,
+    }  # fmt: skip
+    now, done = datetime.now(UTC), states.get(key, {}).get(WHOLE)
+    listed = trial_rows(located, job, found, run_id=platform.run_id, at=now)
+    write_trials(
+        platform.lake, job.study, listed, written=set(done.value["trials"]) if done and done.value["study"] == job.study else set()
+    )
+    write_study(platform.lake, located, wanted, value, run_id=platform.run_id, at=now)
+    crash_point("study.reported")
+    value["trials"] = [row["trial"] for row in listed]
+    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, found.ended, value=value)], run_id=platform.run_id)
+    return StageResult(
+        wanted,
+        rows=found.ended,
+        metadata={
+            "study": job.study,
+            "best_parameters": dg.MetadataValue.json(value["best"]),
+            f"best_{job.metric}": value["best_value"],
+            "gain": gain.sentence,
+            "trials": dg.MetadataValue.md(markdown_table(_shown(listed, study.direction.name == "MAXIMIZE"))),
+            **{f"trials_{what.split(' ')[0]}": count for what, count in value["counts"].items()},
+            "seconds": value["seconds"],
+            "plots": figures(pictures),
+        },
+    )
+
+
+def _shown(listed: Sequence[Mapping[str, Any]], up: bool) -> list[dict[str, Any]]:
+    """The best trials, then those without a value."""
+    order = sorted(listed, key=lambda row: (row["value"] is None, (-1 if up else 1) * (row["value"] or 0.0), row["trial"]))
+    names = ("trial", "state", "value", "params", "seconds", "reason")
+    return [{name: row[name] for name in names} for row in order[:SHOWN_TRIALS]]

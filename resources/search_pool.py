@@ -1,0 +1,104 @@
+"""The other processes of a search on this machine: started, watched, begun anew when they die, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import IO, Any
+
+from resources.search_job import POLL_S, SearchJob
+from resources.settings import PROJECT_ROOT, Settings
+from resources.study import settle
+from resources.study_storage import MOST_RETRIES
+
+
+class Pool:
+    """Worker processes beside this one, for as long as its `with` block lasts; its normal end waits for them.
+
+    A worker that dies is noticed at once: its trial is queued again, and another process takes its place, so often and no oftener as a trial is
+    tried.
+
+    Args:
+        job: what is searched.
+        count: how many processes.
+        first: number of the first; each has one of its own among all that work at the same time.
+        settings: where the study is.
+        log: takes lines.
+    """
+
+    def __init__(self, job: SearchJob, count: int, first: int, settings: Settings, log: Any) -> None:
+        self.job, self.settings, self.log = job, settings, log
+        self.numbers = range(first, first + count)
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.outputs: dict[int, IO[bytes]] = {}
+        self.deaths = dict.fromkeys(self.numbers, 0)
+        self.done = threading.Event()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Pool:
+        for number in self.numbers:
+            self._start(number)
+        if self.processes:
+            self.watcher.start()
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if self.processes:
+            if kind is None:
+                self.done.wait()
+            self.done.set()
+            self.watcher.join()
+        for number, process in self.processes.items():
+            process.kill()
+            process.wait()
+            assert process.stdin
+            process.stdin.close()
+            self.outputs[number].close()
+
+    def _start(self, number: int) -> None:
+        command = [sys.executable, "-m", "resources.search_worker", str(number)]
+        threads = {"OMP_NUM_THREADS": str(self.job.threads), "OPENBLAS_NUM_THREADS": str(self.job.threads)}
+        if number in self.outputs:
+            self.outputs[number].close()
+        self.outputs[number] = tempfile.TemporaryFile()  # noqa: SIM115
+        process = subprocess.Popen(
+            command,
+            cwd=PROJECT_ROOT,
+            env={**os.environ, **threads, "PYTHONWARNINGS": "ignore"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self.outputs[number],
+            start_new_session=True,
+        )
+        self.processes[number] = process
+        assert process.stdin
+        try:
+            process.stdin.write(self.job.to_json().encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:  # it died at once, which the watcher sees
+            pass
+
+    def _watch(self) -> None:
+        study = None
+        while not self.done.wait(POLL_S):
+            codes = {number: process.poll() for number, process in self.processes.items()}
+            died = [number for number, code in codes.items() if code not in (None, 0) and self.deaths[number] <= MOST_RETRIES]
+            for number in died:
+                study = study or self.job.open(self.settings)
+                settle(study, study.get_trials(deepcopy=False))
+                self.deaths[number] += 1
+                self.log.warning(f"worker {number} of the search ended with {codes[number]}; its trial is run again{self._told(number)}")
+                if self.deaths[number] <= MOST_RETRIES:
+                    self._start(number)
+            if not died and all(code is not None for code in codes.values()):
+                self.done.set()
+
+    def _told(self, number: int) -> str:
+        """The end of what a worker said; kept back where it may hold personal values."""
+        output = self.outputs[number]
+        output.seek(0)
+        text = output.read().decode(errors="replace").strip()
+        return f": {text[-500:]}" if text and not self.job.personal else ""

@@ -1,0 +1,44 @@
+"""A process that runs trials of a study beside others: `python -m resources.search_worker <number>`, with the job on standard input.
+
+It reads the training set from the lake itself, so that no code travels. It ends when the budget is used up, or when its starter is gone, which
+standard input's end tells.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from resources.lake import Lake
+from resources.search_job import SearchJob, Trials, searched_rows
+from resources.settings import Settings
+
+
+def main() -> None:
+    """Run trials."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        part = os.read(0, 65536)
+        if not part:
+            return
+        line += part
+    threading.Thread(target=_leave_with_starter, daemon=True).start()
+    job = SearchJob.from_json(line.decode())
+    rows = Lake(job.lake).read((job.table, job.version), columns=columns_of(job))
+    Trials(job, searched_rows(rows, job), Settings.from_environment(), worker=int(sys.argv[1]), parallel=True).run()
+
+
+def columns_of(job: SearchJob) -> list[str]:
+    """The columns of the training set that a job reads."""
+    return list(dict.fromkeys([*job.features, job.label, job.time, job.split]))
+
+
+def _leave_with_starter() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
