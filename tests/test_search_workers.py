@@ -148,7 +148,7 @@ def test_two_steps_share_the_trials_of_a_dagster_run_and_one_that_is_killed_is_t
     assert len({trial.user_attrs["worker"] for trial in found.finished}) >= 2
     assert all(run.info.status != "RUNNING" for run in nested_runs(searching))
     (event,) = [e for e in events if e.event_type_value == "ASSET_MATERIALIZATION"]
-    shown = event.asset_materialization.metadata
+    shown = event.event_specific_data.materialization.metadata
     assert {"best_parameters", "gain", "trials", "plots", "fingerprint"} <= set(shown) and shown["plots"].value.count("data:image/png") == 3
 
 
