@@ -145,13 +145,19 @@ def _wait_for_endpoint(servers: Servers, settings: Any) -> None:
 
 
 def _settle_runs(instance: Any, why: str) -> None:
-    """Runs of an `up` that is gone have nobody to end them."""
-    import dagster as dg
+    """Runs of an `up` that is gone have nobody to end them, and each would hold a slot for ever.
 
-    open_ = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    open_.append(dg.DagsterRunStatus.CANCELING)
-    for run in instance.get_runs(dg.RunsFilter(statuses=open_, tags={UP_TAG: "true"})):
-        instance.report_run_canceled(run, message=why)
+    Those that sensors, schedules or people launched go too once they have begun; while they are queued the next daemon starts them.
+    """
+    import dagster as dg
+    from dagster._core.storage.tags import GRPC_INFO_TAG
+
+    begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    waiting = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+    for run in instance.get_runs(dg.RunsFilter(statuses=[*begun, *waiting])):
+        # A run of Dagster's own commands has no server, and may be alive.
+        if UP_TAG in run.tags or (run.status in begun and GRPC_INFO_TAG in run.tags):
+            instance.report_run_canceled(run, message=why)
 
 
 def _reconcile(settings: Any, instance: Any) -> None:

@@ -24,7 +24,7 @@ from platform_assets.spread import spread_asset
 from platform_assets.stages import features
 from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table
 from resources.lake import WHOLE, TableKey
-from resources.tracking import INTERRUPTIONS
+from resources.tether import end_with_parent
 
 if TYPE_CHECKING:
     from lakeloop.project import Located, Project
@@ -116,8 +116,8 @@ def stage_asset(
     }
 
     @contextmanager
-    def told(platform: Platform) -> Iterator[None]:
-        with _failure_in_mlflow(platform, located):
+    def told(platform: Platform, retry_number: int) -> Iterator[None]:
+        with _failure_in_mlflow(platform, located, last_try=retry_number >= RETRIES.max_retries):
             try:
                 with _values_kept_back(project, located, table_key):
                     yield
@@ -127,9 +127,10 @@ def stage_asset(
                 raise dg.Failure(description=str(error), allow_retries=False) from error
 
     def events(context: Any) -> Iterator[Any]:
+        end_with_parent()
         names = list(context.partition_keys) if found else [WHOLE]
         platform = platform_of(context, project)
-        with told(platform):
+        with told(platform, context.retry_number):
             result = run(platform, names)
         if result.refused:
             _mark(platform, located, "FAILED")
@@ -158,9 +159,10 @@ def stage_asset(
     return materialize
 
 
-def _help(told: Callable[[Platform], Any], project: Project, helper: Help, context: Any) -> None:
+def _help(told: Callable[[Platform, int], Any], project: Project, helper: Help, context: Any) -> None:
+    end_with_parent()
     platform = platform_of(context, project)
-    with told(platform):
+    with told(platform, context.retry_number):
         helper(platform)
 
 
@@ -198,12 +200,16 @@ def column_lineage(project: Project, stage: str, located: Located[Any]) -> Mappi
 
 
 @contextmanager
-def _failure_in_mlflow(platform: Platform, located: Located[Any]) -> Iterator[None]:
-    """A workflow's MLflow run ends badly when any of its steps does, also one that doesn't log into it."""
+def _failure_in_mlflow(platform: Platform, located: Located[Any], *, last_try: bool) -> Iterator[None]:
+    """A workflow's MLflow run fails when any of its steps does, also one that doesn't log into it; not when that is tried again.
+
+    Nor when it is stopped from outside: what was logged has been, and a SIGKILL would leave it like that too.
+    """
     try:
         yield
-    except BaseException as error:
-        _mark(platform, located, "KILLED" if isinstance(error, INTERRUPTIONS) else "FAILED")
+    except Exception as error:
+        if last_try or (isinstance(error, dg.Failure) and not error.allow_retries):
+            _mark(platform, located, "FAILED")
         raise
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import cache
 
 POINTS = {
     "lake.before_beside": "a batch has passed its checks, nothing of it is written",
@@ -41,6 +43,12 @@ class Crash(Exception):
     """What `raise` raises: an error that nobody expects."""
 
 
+watch: Callable[[str], None] | None = None
+"""What a test wants done at every passing of a point, besides or in place of dying there."""
+_passed: dict[str, int] = {}
+
+
+@cache
 def _asked() -> tuple[str, str, int] | None:
     text = os.environ.get("LAKELOOP_CRASH_AT")
     if not text:
@@ -51,20 +59,20 @@ def _asked() -> tuple[str, str, int] | None:
     return point, how, int(count)
 
 
-_passed: dict[str, int] = {}
-_ASKED = _asked()
-
-
 def crash_point(name: str) -> None:
     """Pass a point; a process that was asked to dies here."""
-    if _ASKED is None or _ASKED[0] != name:
+    if watch is not None:
+        watch(name)
+    asked = _asked()
+    if asked is None or asked[0] != name:
         return
     _passed[name] = _passed.get(name, 0) + 1
-    if _passed[name] != _ASKED[2]:
+    if _passed[name] != asked[2]:
         return
-    print(f"crash point {name}: {_ASKED[1]}", file=sys.stderr, flush=True)
-    if _ASKED[1] == "raise":
+    how = asked[1]
+    print(f"crash point {name}: {how}", file=sys.stderr, flush=True)
+    if how == "raise":
         raise Crash(f"asked to at {name}")
-    os.kill(os.getpid(), signal.SIGKILL if _ASKED[1] == "kill" else signal.SIGTERM)
-    if _ASKED[1] == "term":
+    os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGTERM)
+    if how == "term":
         signal.pause()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -30,6 +32,8 @@ PARTITION = "_partition"
 _COMMIT_KEY = "lakeloop"
 _COMPACT_AT = 50
 _APPEND_ATTEMPTS = 20
+_APPEND_PAUSE_S = 0.02
+_FULL = ("No space left on device", "Disk quota exceeded")
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 """The table property under which Delta's log counts rows and holds no column's least and greatest value. Nothing here skips files by those."""
 
@@ -188,6 +192,7 @@ class Lake:
         *,
         mode: Literal["partitions", "append"] = "partitions",
         run_id: str = "",
+        after: Mapping[str, PartitionState] | None = None,
         beside: Mapping[TableKey, pa.Table] | None = None,
         statistics: bool = True,
     ) -> Published:
@@ -199,37 +204,49 @@ class Lake:
             states: what is published, one a partition; `version` is filled in.
             mode: `partitions` replaces the partitions that `states` name; `append` adds rows.
             run_id: Dagster's run.
+            after: the states of the table that the batch was made from; a publication since then is a Conflict.
             beside: tables written before this one and with the same partitions replaced (quarantine, superseded rows).
             statistics: whether Delta's log may hold the least and greatest values of columns; not for personal ones.
 
         Raises:
             Conflict: another commit came between, or the table holds a commit that isn't ours.
         """
-        self._settle(key)
+        head, standing = self._settle(key)
+        if after is not None and _newest(after) != _newest(standing):
+            raise Conflict(f"{key}: another run published version {_newest(standing)} meanwhile; nothing was changed")
         partitions = [state.partition for state in states]
         crash_point("lake.before_beside")
         for other, other_rows in (beside or {}).items():
             self._commit(other, other_rows, partitions, "partitions", {}, statistics)
-        note = _note(states, run_id)
+        note = _note(states, run_id, standing)
         crash_point("lake.before_commit")
-        version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)}, statistics)
+        version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)}, statistics, head)
         crash_point("lake.after_commit")
         self._record(key, note, version)
         crash_point("lake.after_verdict")
         return self.current(key)
 
-    def record(self, key: TableKey, states: Sequence[PartitionState], *, run_id: str = "") -> None:
-        """List a verdict for something that isn't a table of ours: an adopted table's version, a model, a release."""
+    def record(
+        self, key: TableKey, states: Sequence[PartitionState], *, run_id: str = "", after: Mapping[str, PartitionState] | None = None
+    ) -> None:
+        """List a verdict for something that isn't a table of ours: an adopted table's version, a model, a release.
+
+        Of two runs that find the same at once, both after the states `after` (read when not given), one is listed.
+        """
         crash_point("lake.before_record")
-        self._record(key, _note(states, run_id))
+        standing = self.states().get(key, {}) if after is None else after
+        self._record(key, _note(states, run_id, standing))
 
     def append(self, path: str, rows: pa.Table, *, partition_by: Sequence[str] = (), once: str = "") -> None:
         """Append rows to a report table; with `once`, at most one append under that id ever lands, retries included."""
         import deltalake
 
-        # An id is only safe against the version in which it was looked for, so such a commit must be the very next one.
+        # An id is only safe against the version in which it was looked for (delta-rs' own retries have let it land twice), so such a commit
+        # must be the very next one.
         properties = deltalake.CommitProperties(app_transactions=[deltalake.Transaction(once, 1)], max_commit_retries=0) if once else None
-        for _ in range(_APPEND_ATTEMPTS):
+        for attempt in range(_APPEND_ATTEMPTS):
+            # Many writers at once get out of each other's way.
+            time.sleep(random.uniform(0, _APPEND_PAUSE_S * attempt))
             table = self.open(path)
             if once and table is not None and table.transaction_version(once) is not None:
                 return
@@ -245,7 +262,7 @@ class Lake:
                 )
                 crash_point("lake.after_append")
                 return
-            except deltalake.exceptions.DeltaError as error:
+            except (deltalake.exceptions.DeltaError, OSError) as error:
                 self._must_be_outrun(path, table, error)
         raise Conflict(f"{path}: others committed at each of {_APPEND_ATTEMPTS} attempts to append; nothing was written")
 
@@ -256,14 +273,25 @@ class Lake:
             table.optimize.compact()
 
     def _commit(
-        self, key: TableKey, rows: pa.Table, partitions: Sequence[str], mode: str, metadata: Mapping[str, str], statistics: bool = True
+        self,
+        key: TableKey,
+        rows: pa.Table,
+        partitions: Sequence[str],
+        mode: str,
+        metadata: Mapping[str, str],
+        statistics: bool = True,
+        head: int | None = None,
     ) -> int:
+        """Commit to a table, whose newest version must be `head` if that is given."""
         import deltalake
 
         table = self.open(key)
+        before = -1 if table is None else table.version()
+        if head is not None and before != head:
+            raise Conflict(f"{key}: another writer committed while version {head + 1} was written; nothing was changed")
         if table is not None and not statistics:
             table = self._without_statistics(key, table)
-        before = -1 if table is None else table.version()
+            before = table.version()
         split = list(partitions) != [WHOLE]
         if split and PARTITION not in rows.column_names:
             raise DataError(f"{key}: a batch for partitions {', '.join(partitions)} needs the column {PARTITION}")
@@ -278,7 +306,7 @@ class Lake:
             options |= self._replacement(key, table, rows, partitions, mode)
         try:
             deltalake.write_deltalake(self.path(key) if table is None else table, rows, **options)
-        except deltalake.exceptions.DeltaError as error:
+        except (deltalake.exceptions.DeltaError, OSError) as error:
             self._must_be_outrun(key, table, error)
             raise Conflict(f"{key}: another writer committed while version {before + 1} was written; nothing was changed") from error
         # Without retries a commit is the very next version or fails; a newer one may stand by now, of a writer that came after us.
@@ -305,6 +333,10 @@ class Lake:
         """Raise a write's error again unless another writer's commit, or its making of the table, is the cause."""
         from deltalake.exceptions import CommitFailedError
 
+        if any(text in str(error) for text in _FULL):
+            raise ServiceUnavailable(
+                f"{key}: the disk of {self.path(key)} is full, so nothing was written and what stood there stands; make room and run again"
+            ) from error
         made_meanwhile = table is None and self.open(key) is not None
         if not made_meanwhile and not isinstance(error, CommitFailedError):
             raise error
@@ -334,15 +366,19 @@ class Lake:
         extra = {"schema_mode": "merge"} if new.keys() > old.keys() else {}
         return {"mode": "overwrite", "predicate": f"{PARTITION} IN ({listed})", **extra}
 
-    def _settle(self, key: TableKey) -> None:
-        """Finish what a crash left between commit and verdict, and refuse a head that isn't ours."""
+    def _settle(self, key: TableKey) -> tuple[int, dict[str, PartitionState]]:
+        """Finish what a crash left between commit and verdict, and refuse a head that isn't ours.
+
+        Returns:
+            The newest version (-1 without a table), and the table's states as they are with it.
+        """
         table = self.open(key)
         if table is None:
-            return
+            return -1, {}
         head = table.version()
         states = self.states().get(key, {})
-        if states and max(s.version for s in states.values()) >= head:
-            return
+        if _newest(states) >= head:
+            return max(head, _newest(states)), states
         # The history is that of the newest version, whichever is open: if one came between, look again.
         commit = table.history(1)[0]
         newest = self.open(key)
@@ -350,10 +386,10 @@ class Lake:
             return self._settle(key)
         if _COMMIT_KEY in commit:
             self._record(key, json.loads(commit[_COMMIT_KEY]), head)
-            return
+            return head, self.states().get(key, {})
         raise Conflict(
             f"{key}: version {head} was not written by Lakeloop ({commit.get('operation', 'unknown operation')}); "
-            f"wanted version {max((s.version for s in states.values()), default=-1)}; restore it, or adopt the table with source: {{delta: …}}"
+            f"wanted version {_newest(states)}; restore it, or adopt the table with source: {{delta: …}}"
         )
 
     def settle(self, key: TableKey) -> None:
@@ -382,17 +418,29 @@ class Lake:
             }
             for s in note["states"]
         ]
-        if not rows:
-            return
+        # The writer of a commit and whoever settles it list it once, and so do two runs that found the same at once.
+        once = f"verdict:{key}:{'' if version is None else version}:{note.get('id', '')}"
         if rows:
-            self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()))
+            self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()), once=once)
 
 
-def _note(states: Sequence[PartitionState], run_id: str) -> dict[str, Any]:
-    """What a commit says of itself, as JSON can hold it."""
+def _newest(states: Mapping[str, PartitionState]) -> int:
+    return max((state.version for state in states.values()), default=-1)
+
+
+def _note(states: Sequence[PartitionState], run_id: str, before: Mapping[str, PartitionState]) -> dict[str, Any]:
+    """What a commit says of itself, as JSON can hold it.
+
+    Its time is after those of the states before it, whatever the clock says meanwhile: by it states are put in order.
+    """
+    from lakeloop.fingerprint import fingerprint
+
     names = ("partition", "fingerprint", "version", "rows", "suite_hash")
     listed = [{**{name: getattr(state, name) for name in names}, "value": dict(state.value)} for state in states]
-    return {"states": listed, "run_id": run_id, "at": datetime.now(UTC).isoformat()}
+    last = max((state.at for state in before.values() if state.at is not None), default=datetime.min.replace(tzinfo=UTC))
+    at = max(datetime.now(UTC), last + timedelta(microseconds=1))
+    same = fingerprint([(s.partition, s.fingerprint) for s in states], {name: [s.fingerprint, str(s.at)] for name, s in before.items()})
+    return {"states": listed, "run_id": run_id, "at": at.isoformat(), "id": same}
 
 
 def open_delta(url: str, version: int | None = None) -> DeltaTable | None:

@@ -216,19 +216,23 @@ def register(run: RunHandle, logged: LoggedModel, name: str, *, tags: Mapping[st
     import mlflow
 
     from resources.registry import Registry
+    from resources.settings import Settings
+    from resources.tracking import file_lock
 
     registry = Registry(run.client.tracking_uri)
-    found = registry.find_version(name, fingerprint)
-    if found is not None:
-        return found
-    try:
-        run.client.create_registered_model(name)
-    except mlflow.MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    all_tags = {**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"}
-    made = run.client.create_model_version(name, logged.uri, run.run_id, tags=all_tags, model_id=logged.model_id)
-    return str(made.version)
+    # Two runs that fit the same at once register one version.
+    with file_lock(Settings.from_environment().home / "locks", f"register-{name}"):
+        found = registry.find_version(name, fingerprint)
+        if found is not None:
+            return found
+        try:
+            run.client.create_registered_model(name)
+        except mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        all_tags = {**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"}
+        made = run.client.create_model_version(name, logged.uri, run.run_id, tags=all_tags, model_id=logged.model_id)
+        return str(made.version)
 
 
 def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:

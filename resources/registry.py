@@ -101,9 +101,13 @@ class Registry:
         made = client.create_model_version(name, uri, tags={**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"})
         return str(made.version)
 
+    def run_of(self, name: str, version: str) -> str:
+        """The MLflow run that made a version."""
+        return str(self.client.get_model_version(name, version).run_id)
+
     def finish_run_of(self, name: str, version: str) -> str:
         """Say of the MLflow run that made a version that it finished, however its step ended after that; returns its id."""
-        run_id = str(self.client.get_model_version(name, version).run_id)
+        run_id = self.run_of(name, version)
         if self.client.get_run(run_id).info.status != "FINISHED":
             self.client.set_terminated(run_id, "FINISHED")
         return run_id

@@ -1,7 +1,8 @@
-"""Run a command that ends when its starter does: the starter holds standard input open, and its end is the sign."""
+"""Processes that end when their starter does: a command, whose starter holds standard input open, and a step of a killed run."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import threading
 import time
 
 GRACE_S = 15.0
+STEP_GRACE_S = 5.0
+_tied = threading.Event()
 
 
 def main() -> int:
@@ -35,6 +38,26 @@ def main() -> int:
     time.sleep(0.2)
     _signal_group(process.pid, signal.SIGKILL)
     return code if code >= 0 else 128 - code
+
+
+def end_with_parent() -> None:
+    """Have this process interrupted, and killed when that isn't enough, as soon as the process that started it is gone.
+
+    Dagster leaves the steps of a killed run worker running: they would fit, publish and hold an MLflow run open for a run that has failed.
+    Does nothing in a process that `multiprocessing` didn't start.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or _tied.is_set():
+        return
+    _tied.set()
+
+    def follow() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(STEP_GRACE_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=follow, name="end with parent", daemon=True).start()
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -108,7 +108,8 @@ def retrain_request(
     if not mine:
         return dg.SkipReason("the model stands on the newest data")
     model = states.get(TableKey("models", *located.id), {}).get(WHOLE)
-    if model is not None and model.at is not None and spec.retrain is not None and now - model.at < spec.retrain.cooldown:
+    # A model from the future is one of a clock that was wrong; it must not keep the next one back until then.
+    if model is not None and model.at is not None and spec.retrain is not None and timedelta(0) <= now - model.at < spec.retrain.cooldown:
         return dg.SkipReason(
             f"data are newer than the model, but its cooldown lasts until {model.at + spec.retrain.cooldown:%Y-%m-%d %H:%M} UTC"
         )

@@ -1,6 +1,6 @@
-"""Crash a run at every named point, in every way, run again, and compare with a run that nobody disturbed.
+"""A small project whose runs are crashed at named points, run again, and compared with a run that nobody disturbed.
 
-`make chaos` tries all of it and prints a table; `tests/test_chaos.py` runs a sample of the same.
+`tests/chaos_all.py` (`make chaos`) tries every point; `tests/test_chaos.py` a sample of the same.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from resources.crash_points import POINTS
 from resources.lake import Lake
+from tests.chaos_step import code_of, start
 from tests.shop import make_shop
 
 ROOT = Path(__file__).resolve().parent.parent
-WAYS = ("kill", "term", "raise")
+DATA_STAGES = ("raw", "validated", "features", "training_sets")
+"""The stages that have nothing in MLflow."""
 VOLATILE = {"ingested_at", "at", "run_id", "predicted_at", "value", "seconds", "trial", "best_trial", "lost"}
 """Columns that say when and in which run, and how often a trial of a search was begun; they may differ between two undisturbed runs as well."""
 
@@ -59,12 +59,16 @@ class Project:
         shutil.copyfile(ROOT / "dagster.yaml", self.folder / "dagster" / "dagster.yaml")
         return self
 
-    def run(self, crash: str = "") -> int:
-        """Materialise what is stale in a process of its own; its exit code, negative for a signal."""
+    def start(
+        self, crash: str = "", watch: Callable[[str], None] | None = None, log: Path | None = None, stages: Sequence[str] = ()
+    ) -> ForkServerProcess:
+        """Begin to materialise what is stale in a process of its own."""
         environment = {**self.environment, **({"LAKELOOP_CRASH_AT": crash} if crash else {})}
-        command = [sys.executable, "-m", "tests.chaos_step", str(self.defs)]
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=300).returncode
+        return start(self.defs, environment, log or self.folder / "log", watch, stages)
+
+    def run(self, crash: str = "", watch: Callable[[str], None] | None = None, log: Path | None = None, stages: Sequence[str] = ()) -> int:
+        """Materialise what is stale in a process of its own; its exit code, negative for a signal."""
+        return code_of(self.start(crash, watch, log, stages))
 
     def log(self) -> str:
         """What its processes said."""
@@ -77,7 +81,8 @@ def tables(project: Project) -> dict[str, Counter[str]]:
     for log in sorted(root.glob("*/**/_delta_log")):
         path = str(log.parent.relative_to(root))
         table = lake.open(path)
-        assert table is not None
+        if table is None:  # a commit of its first version has failed
+            continue
         rows = table.to_pyarrow_table()
         rows = rows.select([name for name in sorted(rows.column_names) if name not in VOLATILE])
         listed = rows.to_pylist()
@@ -106,69 +111,83 @@ def registry(project: Project) -> dict[str, Any]:
     }
 
 
-def differences(project: Project, wanted: Mapping[str, Counter[str]], registered: Mapping[str, Any]) -> list[str]:
+def differences(project: Project, calm: Calm) -> list[str]:
     """What a project that was disturbed and run again differs in from one that wasn't; nothing is what is hoped for."""
-    found = tables(project)
+    wanted, found = calm.tables, tables(project)
     told = [f"{path}: {sum((wanted.get(path, Counter()) - found.get(path, Counter())).values())} rows lost, "
             f"{sum((found.get(path, Counter()) - wanted.get(path, Counter())).values())} too many"
             for path in sorted(wanted.keys() | found.keys()) if wanted.get(path) != found.get(path)]  # fmt: skip
     have = registry(project)
-    return told + [f"{what}: wanted {registered[what]}, found {have[what]}" for what in registered if registered[what] != have[what]]
+    return told + [f"{what}: wanted {calm.registry[what]}, found {have[what]}" for what in have if calm.registry[what] != have[what]]
 
 
-def trial(
-    folder: Path, uri: str, point: str, how: str, passing: int, wanted: Mapping[str, Counter[str]], registered: Mapping[str, Any]
-) -> list[str]:
-    """Crash at a point, run again, compare; `["not reached"]` where the run never passes that point so often."""
-    project = Project(folder, uri, "c" + folder.name.replace("-", "")).make()
-    project.run(f"{point}:{how}:{passing}")
+@dataclass(frozen=True)
+class Calm:
+    """What a run gives that nobody disturbs.
+
+    Attributes:
+        tables: rows by table.
+        registry: versions, aliases and runs.
+        passings: how often each crash point is passed.
+        halfway: a folder in which the stages without MLflow are done, to go on from in a trial that crashes later.
+        before: how often each point is passed until then.
+    """
+
+    tables: Mapping[str, Counter[str]]
+    registry: Mapping[str, Any]
+    passings: Mapping[str, int]
+    halfway: Path | None = None
+    before: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Count:
+    """Writes down every passing of a crash point."""
+
+    file: Path
+
+    def __call__(self, point: str) -> None:
+        """Write one down."""
+        with self.file.open("a") as stream:
+            stream.write(point + "\n")
+
+
+def project_of(folder: Path, uri: str) -> Project:
+    """The project in a folder, its environment named after the folder so that models of two never meet."""
+    return Project(folder, uri, "c" + folder.name.replace("-", ""))
+
+
+def project_in(folder: Path, uri: str) -> Project:
+    """A new one."""
+    return project_of(folder, uri).make()
+
+
+def undisturbed(folder: Path, uri: str) -> Calm:
+    """What a run gives that nobody disturbs."""
+    project, passed, halfway = project_in(folder, uri), folder / "passings", folder.with_name(f"{folder.name}-halfway")
+    code = project.run(watch=Count(passed), stages=DATA_STAGES)
+    assert code == 0, project.log()[-4000:]
+    before = Counter(passed.read_text().split())
+    shutil.copytree(folder, halfway)
+    code = project.run(watch=Count(passed))
+    assert code == 0, project.log()[-4000:]
+    return Calm(tables(project), registry(project), Counter(passed.read_text().split()), halfway, before)
+
+
+def trial(folder: Path, uri: str, point: str, how: str, passing: int, calm: Calm) -> list[str]:
+    """Crash at a passing of a point, run again, compare."""
+    if calm.halfway and passing > calm.before[point]:
+        shutil.copytree(calm.halfway, folder, dirs_exist_ok=True)
+        project, number = project_of(folder, uri), passing - calm.before[point]
+    else:
+        project, number = project_in(folder, uri), passing
+    project.run(f"{point}:{how}:{number}")
     if f"crash point {point}: {how}" not in project.log():
         return ["not reached"]
+    return run_again(project, calm)
+
+
+def run_again(project: Project, calm: Calm) -> list[str]:
+    """Run what is stale after a disturbance, and compare."""
     code = project.run()
-    return [f"the second run ended with {code}"] if code else differences(project, wanted, registered)
-
-
-def undisturbed(folder: Path, uri: str) -> tuple[dict[str, Counter[str]], dict[str, Any]]:
-    """What a run gives that nobody disturbs."""
-    project = Project(folder, uri, "c" + folder.name.replace("-", "")).make()
-    code = project.run()
-    assert code == 0, project.log()[-4000:]
-    return tables(project), registry(project)
-
-
-def main() -> int:
-    """Try every point in every way, at its first, its second and its fifth passing; 1 if anything differs."""
-    import tempfile
-
-    from resources import mlflow_server
-    from tests.conftest import free_port
-
-    bad = 0
-    with tempfile.TemporaryDirectory() as name:
-        root, port = Path(name), free_port()
-        with (root / "mlflow.log").open("wb") as log:
-            server = subprocess.Popen(
-                mlflow_server.server_command(root / "mlflow", port), env=mlflow_server.server_environment(), stdout=log, stderr=log
-            )
-        try:
-            uri = f"http://127.0.0.1:{port}"
-            mlflow_server.wait_until_ready(uri, 90, server)
-            wanted, registered = undisturbed(root / "calm", uri)
-            print(f"| point | {' | '.join(WAYS)} |\n|---|{'---|' * len(WAYS)}")
-            for index, point in enumerate(POINTS):
-                cells = []
-                for how in WAYS:
-                    outcomes = {n: trial(root / f"{index}-{how}-{n}", uri, point, how, n, wanted, registered) for n in (1, 2, 5)}
-                    reached = {n: found for n, found in outcomes.items() if found != ["not reached"]}
-                    wrong = {n: found for n, found in reached.items() if found}
-                    bad += len(wrong) + (not reached)
-                    cells.append(f"{len(reached)} tried, {'all equal' if reached and not wrong else wrong or 'never reached'}")
-                print(f"| `{point}` | {' | '.join(cells)} |", flush=True)
-        finally:
-            server.terminate()
-            server.wait(30)
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return [f"the second run ended with {code}"] if code else differences(project, calm)

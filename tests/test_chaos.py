@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from resources.crash_points import POINTS
-from tests.chaos import trial, undisturbed
+from tests.chaos import Calm, trial, undisturbed
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = [
@@ -30,18 +29,17 @@ def test_every_point_is_passed_somewhere_and_no_other() -> None:
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "crash_point":
                     assert isinstance(node.args[0], ast.Constant)
                     passed.append(node.args[0].value)
-    assert sorted(passed) == sorted(POINTS)
+    assert set(passed) == set(POINTS)
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Any:
+def calm(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Calm:
     return undisturbed(tmp_path_factory.mktemp("calm"), mlflow_uri)
 
 
 @pytest.mark.parametrize(("point", "how", "passing"), SAMPLE)
 def test_after_a_crash_and_a_rerun_everything_is_as_if_undisturbed(
-    calm: Any, tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str, point: str, how: str, passing: int
+    calm: Calm, tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str, point: str, how: str, passing: int
 ) -> None:
-    wanted, registered = calm
-    assert registered["versions"] == ["1"] and registered["aliases"] == {"champion": "1", "challenger": "1"}
-    assert trial(tmp_path_factory.mktemp("crash"), mlflow_uri, point, how, passing, wanted, registered) == []
+    assert calm.registry["versions"] == ["1"] and calm.registry["aliases"] == {"champion": "1", "challenger": "1"}
+    assert trial(tmp_path_factory.mktemp("crash"), mlflow_uri, point, how, passing, calm) == []

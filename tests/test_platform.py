@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,13 @@ def test_the_sensor_asks_once_per_cause_and_names_the_stale_months(shop: Shop) -
     assert "fresh" in str(data_request(project, shop.lake.states()).skip_message)
     retrain = retrain_request(project, workflow, shop.lake.states(), now)
     assert {k.path[0] for k in retrain.asset_selection} == {"training_sets", "models", "evaluations", "releases", "predictions"}
+
+    spec = workflow.spec
+    patient = replace(workflow, spec=spec.model_copy(update={"retrain": spec.retrain.model_copy(update={"cooldown": timedelta(days=1)})}))
+    made = shop.lake.states()[TableKey("models", "shop", "returns")][WHOLE].at
+    assert "cooldown" in str(retrain_request(project, patient, shop.lake.states(), made + timedelta(hours=1)).skip_message)
+    # Made while the clock was ahead: it keeps nothing back until that time comes.
+    assert retrain_request(project, patient, shop.lake.states(), made - timedelta(days=300)).run_key
 
 
 def test_an_mlflow_run_is_closed_and_has_what_made_the_model(shop: Shop) -> None:

@@ -73,7 +73,7 @@ def deploy(
     message = outcome.message if outcome.state == "nobody" else f"version {deployment.version} answers at {outcome.address}"
     checks: dict[str, Any] = {SERVING: ["passed" if outcome.state == "serving" else "failed", message]}
     value = {"version": deployment.version, "state": outcome.state, "address": outcome.address, "checks": checks}
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id)
+    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id, after=states.get(key, {}))
     metadata: dict[str, Any] = {"model_version": deployment.version, "serving": message, "at": datetime.now(UTC).isoformat()}
     if outcome.address:
         metadata["endpoint"] = dg.MetadataValue.url(f"{outcome.address}/v1/models/{name}:predict")

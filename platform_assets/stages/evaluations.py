@@ -163,6 +163,9 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         run.log_text(page, ARTIFACT)
         url = report_url(platform.settings.tracking_uri, run.run_id)
         registry.attach_report(name, version, url, page, own_files="registered" not in model_state.value)
+    if "registered" not in model_state.value:
+        # The run that made the version may have died in an evaluation; what it was there for stands.
+        registry.finish_run_of(name, version)
     comparison, skill = found.differences.get(CHAMPION), found.differences[spec.answer.kind.reference]
     value = {
         "version": version,
@@ -182,7 +185,8 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         "facts": facts,
         "previous": previous,
     }
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, len(question.test.y), value=value)], run_id=platform.run_id)
+    state = PartitionState(WHOLE, wanted, -1, len(question.test.y), value=value)
+    platform.lake.record(key, [state], run_id=platform.run_id, after=states.get(key, {}))
     return StageResult(
         wanted,
         rows=len(question.test.y),

@@ -185,7 +185,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         )
         for name in stale
     ]
-    published = platform.lake.publish(key, rows, new_states, run_id=platform.run_id, statistics=not personal)
+    published = platform.lake.publish(key, rows, new_states, run_id=platform.run_id, after=done, statistics=not personal)
     total = sum(published.partitions[name].rows for name in partitions)
     metadata |= {"delta_version": published.version, "dagster/row_count": total, **{f"rows_{k}": v for k, v in changed.items()}}
     return StageResult(overall, rows=total, verdict=verdict, checks=checks, metadata=metadata)

@@ -164,7 +164,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
         tags |= training_was.tags
         version = register(run, logged, name, tags=tags, fingerprint=wanted)
         crash_point("model.registered")
-        run_id = run.run_id
+        run_id = registry.run_of(name, version)
     more = {"fit_seconds": round(seconds, 2), "at": datetime.now(UTC).isoformat(), **({"classes_without_rows": absent} if absent else {})}
     return _recorded(platform, located, states, wanted, champion, version, run_id, training, training_was, more)
 
@@ -191,9 +191,8 @@ def _adopted(
     run_id, tags = registry.finish_run_of(name, version), registry.tags_of(name, version)
     rows = int(tags["rows_fitted"]) if "rows_fitted" in tags else fit_rows(platform.lake, training_key, training, names[:1]).num_rows
     how = Training(tags.get("lakeloop.training", ""), tags.get("continued_from"), rows)
-    return _recorded(
-        platform, located, states, wanted, champion, version, run_id, training, how, {"adopted": "a step that died had registered it"}
-    )
+    more = {"adopted": "a step that died had registered it"}
+    return _recorded(platform, located, states, wanted, champion, version, run_id, training, how, more)
 
 
 def _recorded(
@@ -216,7 +215,8 @@ def _recorded(
     value: dict[str, Any] = {"name": name, "version": version, "mlflow_run_id": run_id, "training_set": training.version, "features": names}
     value |= {START: champion, "training": how.text, "continued_from": how.parent} if how.text else {}
     value |= {SEARCH: studies.found_by(states, located)} if located.spec.search is not None else {}
-    platform.lake.record(key_of("models", located), [PartitionState(WHOLE, wanted, -1, how.rows, value=value)], run_id=platform.run_id)
+    key = key_of("models", located)
+    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, how.rows, value=value)], run_id=platform.run_id, after=states.get(key, {}))
     return StageResult(
         wanted,
         rows=how.rows,

@@ -230,7 +230,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         PartitionState(n, wanted[n], rows=sizes.get(n, 0), suite_hash=hashed, value={"checks": checks, "model_version": model.version})
         for n in stale
     ]
-    published = platform.lake.publish(key, table, new, run_id=platform.run_id, statistics=not personal)
+    published = platform.lake.publish(key, table, new, run_id=platform.run_id, after=done, statistics=not personal)
     total = sum(published.partitions[name].rows for name in partitions)
     return StageResult(
         overall,

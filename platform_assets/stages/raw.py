@@ -8,7 +8,7 @@ travel in the same commit as the rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -117,7 +117,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     Args:
         platform: lake and log.
         located: a LakeTable with files or a function as its source.
-        now: the time of landing, UTC; becomes `ingested_at`.
+        now: the time of landing, UTC; becomes `ingested_at`, but never before that of an earlier landing.
         states: the lake's published states, read when not given.
 
     Raises:
@@ -162,11 +162,14 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         if probe is not None and value.get("probe") != probe:
             # Asked, and nothing new in it: the answer is kept, so that the same isn't asked for again.
             told = PartitionState(SOURCE, known.fingerprint, known.version, value={**value, "probe": probe})
-            platform.lake.record(key, [told], run_id=platform.run_id)
+            platform.lake.record(key, [told], run_id=platform.run_id, after=state)
         return StageResult(wanted, fresh=True, rows=total, checks=value["checks"])
 
     current: dict[str, dict[str, list[Any]]] = {label: dict(parts) for label, parts in value["current"].items()}
     order, landed, read = int(value["next"]), [], 0
+    # What lands later is known later, though the clock was set back in between.
+    last = value.get("last", value.get("first"))
+    at = max(now, datetime.fromisoformat(last) + timedelta(microseconds=1)) if last else now
     for label, (digest, delivery) in sorted(deliveries.items()):
         if same_reading and value["files"].get(label) == digest and not onward:
             continue
@@ -181,7 +184,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
                 entry = [old[0], fingerprint(old[1], entry[1]), old[2] + entry[2]] if old else [f"{landing}{ONWARD}", *entry[1:]]
             entries[partition] = entry
             if part is not None:
-                landed.append(_stamp(part, label, landing, order, partition, now))
+                landed.append(_stamp(part, label, landing, order, partition, at))
         current[label] = entries
         order += 1
 
@@ -206,7 +209,8 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         **({"probe": probe} if probe is not None else {}),
         "partitions": how_split,
         # Cut anew, the rows stand in other partitions than their earlier landings: what is there is history again.
-        "first": now.isoformat() if value.get("partitions", how_split) != how_split else value.get("first") or now.isoformat(),
+        "first": at.isoformat() if value.get("partitions", how_split) != how_split else value.get("first") or at.isoformat(),
+        "last": at.isoformat(),
     }
     published = [PartitionState(SOURCE, wanted, rows=0, value=value)]
     for partition in sorted({p for parts in current.values() for p in parts} | (state.keys() - {SOURCE})):
@@ -216,11 +220,14 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
             published.append(PartitionState(partition, print_, rows=sum(entry[2] for entry in entries.values())))
     if batch is not None:
         statistics = not hidden_sources(spec)
-        platform.lake.publish(key, batch, published, mode="append", run_id=platform.run_id, statistics=statistics)
+        platform.lake.publish(key, batch, published, mode="append", run_id=platform.run_id, after=state, statistics=statistics)
     else:
         version = max((s.version for s in state.values()), default=-1)
         platform.lake.record(
-            key, [PartitionState(p.partition, p.fingerprint, version, p.rows, value=p.value) for p in published], run_id=platform.run_id
+            key,
+            [PartitionState(p.partition, p.fingerprint, version, p.rows, value=p.value) for p in published],
+            run_id=platform.run_id,
+            after=state,
         )
     total = sum(entry[2] for parts in current.values() for entry in parts.values())
     return StageResult(

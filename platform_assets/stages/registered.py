@@ -99,7 +99,6 @@ def take(platform: Platform, located: Located[WorkflowSpec], context: Any, *, st
     uri = f"models:/{spec.model.registered}/{taken}"
     with platform.tracking.run(context, located.domain, spec.name) as run:
         model = check_brought(uri, platform.settings.tracking_uri, wants, feature_frame(rows, list(wants.kinds)))
-        crash_point("model.checked")
         run.log_params({"registered": model.name, "version": model.version, "features": len(model.features)})
         tags = {
             "lakeloop.domain": located.domain,
@@ -118,7 +117,7 @@ def take(platform: Platform, located: Located[WorkflowSpec], context: Any, *, st
         "features": model.features,
         "registered": {"name": model.name, "version": model.version, "trained_until": model.trained_until},
     }
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, 0, value=value)], run_id=platform.run_id)
+    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, 0, value=value)], run_id=platform.run_id, after=states.get(key, {}))
     address = platform.settings.tracking_uri
     return StageResult(
         wanted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -91,7 +91,9 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
     decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
 
     after = version if decision.action == "promote" else champion
-    _write_decision(platform, located, wanted, decision, version, champion, after)
+    # In the order of the releases, whatever the clock says meanwhile.
+    at = max(datetime.now(UTC), done.at + timedelta(microseconds=1)) if done and done.at else datetime.now(UTC)
+    _write_decision(platform, located, wanted, decision, version, champion, after, at)
     crash_point("release.decided")
     if decision.action == "promote":
         registry.set_alias(name, CHAMPION, version, expected=champion)
@@ -116,7 +118,7 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
         "reason": decision.reason,
         "checks": checks,
     }
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id)
+    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id, after=states.get(key, {}))
     return StageResult(
         wanted,
         checks=checks,
@@ -132,7 +134,14 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
 
 
 def _write_decision(
-    platform: Platform, located: Located[WorkflowSpec], wanted: str, decision: Decision, version: str, before: str | None, after: str | None
+    platform: Platform,
+    located: Located[WorkflowSpec],
+    wanted: str,
+    decision: Decision,
+    version: str,
+    before: str | None,
+    after: str | None,
+    at: datetime,
 ) -> None:
     import pyarrow as pa
 
@@ -149,7 +158,7 @@ def _write_decision(
         "evidence": json.dumps(dict(decision.evidence), sort_keys=True),
         "who": platform.run_tags.get("user"),
         "run_id": platform.run_id,
-        "at": datetime.now(UTC),
+        "at": at,
     }
     rows = pa.Table.from_pylist([row], schema=schema)
     platform.lake.append(

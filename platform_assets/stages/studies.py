@@ -389,7 +389,9 @@ def _recorded(
     write_study(platform.lake, located, wanted, value, run_id=platform.run_id, at=now)
     crash_point("study.reported")
     value["trials"] = [row["trial"] for row in listed]
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, found.ended, value=value)], run_id=platform.run_id)
+    platform.lake.record(
+        key, [PartitionState(WHOLE, wanted, -1, found.ended, value=value)], run_id=platform.run_id, after=states.get(key, {})
+    )
     return StageResult(
         wanted,
         rows=found.ended,

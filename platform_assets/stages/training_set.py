@@ -153,7 +153,9 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         "rows": counted,
     }
     state = PartitionState(WHOLE, wanted, rows=table.num_rows, suite_hash=suite_hash(expectations), value=value)
-    published = platform.lake.publish(key, table, [state], run_id=platform.run_id, statistics=not personal)
+    published = platform.lake.publish(
+        key, table, [state], run_id=platform.run_id, after={WHOLE: done} if done else {}, statistics=not personal
+    )
     metadata["delta_version"] = published.version
     return StageResult(wanted, rows=table.num_rows, verdict=verdict, checks=checks, metadata=metadata)
 

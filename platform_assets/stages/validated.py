@@ -142,7 +142,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     }
     if conformed.superseded.num_rows or platform.lake.open(TableKey("superseded", key.domain, key.name)) is not None:
         beside[TableKey("superseded", key.domain, key.name)] = _partition_column(spec, conformed.superseded, "", stale)
-    published = platform.lake.publish(key, split, new_states, run_id=platform.run_id, beside=beside, statistics=not personal)
+    published = platform.lake.publish(key, split, new_states, run_id=platform.run_id, after=done, beside=beside, statistics=not personal)
     metadata["delta_version"] = published.version
     rows = sum(published.partitions[name].rows for name in asked)
     return StageResult(overall, rows=rows, verdict=verdict, checks=checks, metadata={**metadata, "dagster/row_count": rows})
@@ -214,6 +214,7 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
         key,
         [PartitionState(WHOLE, wanted, version, rows.num_rows, suite_hash(expectations), {"url": url, "checks": checks})],
         run_id=platform.run_id,
+        after={WHOLE: state} if state else {},
     )
     return StageResult(wanted, rows=rows.num_rows, verdict=verdict, checks=checks, metadata=metadata)
 

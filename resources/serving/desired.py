@@ -99,8 +99,11 @@ def write_json(path: Path, content: Any) -> None:
     """Write a file as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(content))
+        temporary.replace(path)
+    finally:  # half a file of a full disk
+        temporary.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:
