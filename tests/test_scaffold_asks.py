@@ -24,7 +24,10 @@ def asked(project: Path, name: str, answers: str) -> str:  # noqa: F811
     """Run the scaffold on a terminal of its own, with answers typed beforehand; what it said."""
     mine, its = os.openpty()
     os.write(mine, answers.encode())
-    process = subprocess.Popen([sys.executable, "-c", CODE, str(project), name], stdin=its, stdout=its, stderr=its, close_fds=True)
+    terminal = {**os.environ, "TERM": "xterm"}  # readline shows no prompt on a terminal without a kind
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(project), name], stdin=its, stdout=its, stderr=its, close_fds=True, env=terminal
+    )
     os.close(its)
     said = b""
     while True:

@@ -133,7 +133,12 @@ def test_two_steps_share_the_trials_of_a_dagster_run_and_one_that_is_killed_is_t
     (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
     command = [sys.executable, "-m", "dagster", "asset", "materialize", "-f", str(location), "--select", "studies/shop/returns"]
     done = subprocess.run(
-        command, cwd=ROOT, env={**searching.environment, "DAGSTER_HOME": str(home)}, capture_output=True, text=True, timeout=300
+        command,
+        cwd=tmp_path,  # in the project's folder its `.env` would win over this environment
+        env={**searching.environment, "DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     with dg.DagsterInstance.from_config(str(home)) as instance:
