@@ -11,6 +11,7 @@ import numpy as np
 from lakeloop import model_checks as checks
 from lakeloop.calibration import CalibrationBin, calibration_curve
 from lakeloop.class_findings import ClassRow, class_calibration, class_rows, confusion
+from lakeloop.fitting import evenly
 from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
 from lakeloop.intervals import codes
 from lakeloop.metrics import Difference, MetricValue, by_slice, evaluate, measure, metrics_of, paired_difference, relative, row_loss
@@ -191,12 +192,12 @@ def assess(question: Question) -> Assessment:
     metric = metrics_of(answer)[primary]
     train = measure(metric, q.fit.y, q.fit.scores[CANDIDATE])
 
-    picked = _evenly(len(y), SEARCHED_ROWS)
+    picked = evenly(len(y), SEARCHED_ROWS)
     shown = {name: test.frame[name].to_numpy()[picked] for name in test.frame.columns if name not in q.hidden}
     some = None if clusters is None else codes(clusters[picked])
     weak = find_weak_slices(row_loss(answer, y, score)[picked], shown, clusters=some, seed=q.seed)
 
-    shuffled = _evenly(len(y), MOST_ROWS)
+    shuffled = evenly(len(y), MOST_ROWS)
     importance = permutation_importance(
         answer, primary, q.predict, test.frame.iloc[shuffled].reset_index(drop=True), y[shuffled],
         clusters=None if clusters is None else codes(clusters[shuffled]), seed=q.seed,
@@ -287,8 +288,3 @@ def _over_time(answer: Answer, name: str, test: Rows, clusters: Array | None) ->
         days = (days + np.timedelta64(3, "D")).astype("datetime64[W]").astype("datetime64[D]") - np.timedelta64(3, "D")
     rows = by_slice(answer, test.y, test.scores[CANDIDATE], [str(day) for day in days], name, clusters=clusters)
     return sorted(({"period": row.pop("slice"), **row} for row in rows), key=lambda row: str(row["period"]))
-
-
-def _evenly(n: int, most: int) -> Array:
-    """Positions of at most so many rows, evenly spaced."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))

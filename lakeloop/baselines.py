@@ -74,7 +74,7 @@ def seed_refits(
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    picked = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), REFIT_ROWS)).astype(int))
+    picked = evenly(len(frame), REFIT_ROWS)
     if model.registered is not None or (answer.kind.label != "number" and len(np.unique(y[picked])) < 2):
         return None
     found = []

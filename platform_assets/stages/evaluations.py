@@ -218,6 +218,7 @@ def _question(
     from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
     from lakeloop.baselines import baseline_scores, reference_scores, seed_refits
     from lakeloop.comparison import comparable
+    from lakeloop.fitting import evenly
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
     from lakeloop.metrics import metrics_of
@@ -247,7 +248,7 @@ def _question(
             own = _with_features(platform, located, rows, rival, states)
             said = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
             scores[CHAMPION][common] = compared.take(said)
-    picked = np.unique(np.linspace(0, len(fit_y) - 1, min(len(fit_y), FIT_SAMPLE)).astype(int))
+    picked = evenly(len(fit_y), FIT_SAMPLE)
     sample = fit_frame.iloc[picked].reset_index(drop=True)
     fit = Rows(
         y=fit_y[picked],
@@ -259,7 +260,7 @@ def _question(
         },
         known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
     )
-    some = np.unique(np.linspace(0, len(y) - 1, min(len(y), REFIT_SAMPLE)).astype(int))
+    some = evenly(len(y), REFIT_SAMPLE)
     made = model_of(located, states[key_of("models", located)][WHOLE])
 
     def refit(scored: pd.DataFrame) -> list[np.ndarray] | None:
