@@ -1,4 +1,4 @@
-"""The flights workflows as a plain script: the stage functions in the order of the graph, without Dagster."""
+"""The example workflows as a plain script: the stage functions in the order of the graph, without Dagster."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from lakeloop.partitions import partition_keys
+from lakeloop.spec import Partitions
 from platform_assets.graph import views_in_order
 from platform_assets.loading import read_project
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated
@@ -22,16 +23,20 @@ def main() -> None:
     platform = Platform(settings, project, Lake(settings.lake_url), SparkResource(), Tracking(), run_id=str(uuid4()))
     for table in project.tables.values():
         raw.land(platform, table, now=now)
-        validated.validate(platform, table, partition_keys(table.spec.partitions, now) if table.spec.partitions else [WHOLE])
+        validated.validate(platform, table, _names(table.spec.partitions, now))
     for view in views_in_order(project):
-        features.compute(platform, view, partition_keys(view.spec.partitions, now) if view.spec.partitions else [WHOLE])
+        features.compute(platform, view, _names(view.spec.partitions, now))
     for workflow in project.workflows.values():
         training_set.build(platform, workflow)
         models.train(platform, workflow, platform)
         evaluations.evaluate_model(platform, workflow, platform)
         releases.release(platform, workflow, platform)
-        predictions.predict(platform, workflow, partition_keys(workflow.spec.partitions, now))
+        predictions.predict(platform, workflow, _names(workflow.spec.partitions, now))
         deployments.deploy(platform, workflow)
+
+
+def _names(partitions: Partitions | None, now: datetime) -> list[str]:
+    return partition_keys(partitions, now) if partitions else [WHOLE]
 
 
 if __name__ == "__main__":
