@@ -73,6 +73,7 @@ def joins(alternate: Alternate, tell: Tell) -> None:
     """Both sizes, in memory and from Delta to Delta; the results are compared cell by cell first."""
     import deltalake
 
+    from resources.column_encoding import writer_properties
     from resources.lake import read_table
 
     for asked, rows in SIZES:
@@ -92,13 +93,16 @@ def joins(alternate: Alternate, tell: Tell) -> None:
             deltalake.write_deltalake(f"{folder}/spine", spine)
             deltalake.write_deltalake(f"{folder}/features", features)
 
+            def write(path: str, rows: Any) -> None:
+                deltalake.write_deltalake(path, rows, mode="overwrite", writer_properties=writer_properties(rows))
+
             def platform() -> None:
                 spine, features = (read_table(deltalake.DeltaTable(f"{folder}/{name}"), coded=["entity"]) for name in ("spine", "features"))
-                deltalake.write_deltalake(f"{folder}/ours", ours(spine, features), mode="overwrite")
+                write(f"{folder}/ours", ours(spine, features))
 
             def plain() -> None:
                 spine, features = (deltalake.DeltaTable(f"{folder}/{name}").to_pyarrow_table() for name in ("spine", "features"))
-                deltalake.write_deltalake(f"{folder}/theirs", duckdb_asof(spine, features), mode="overwrite")
+                write(f"{folder}/theirs", duckdb_asof(spine, features))
 
             both = alternate(platform, plain, 5)
             tell(f"Delta join {size}", *both, 0.5, "from Delta to Delta, against deltalake's reading, DuckDB's as-of, and the same writing")

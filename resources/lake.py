@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
+from resources.column_encoding import writer_properties
 from resources.crash_points import crash_point
 
 if TYPE_CHECKING:
@@ -298,6 +299,7 @@ class Lake:
         options: dict[str, Any] = {
             "partition_by": [PARTITION] if split else None,
             "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
+            "writer_properties": writer_properties(rows),
         }
         if table is None:
             # A table that another writer makes meanwhile must not get our rows beside theirs, which `append` would do.

@@ -17,18 +17,23 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
+from lakeloop.errors import ServiceUnavailable
+from resources.mlflow_server import wait_until_ready
 from resources.model_format import ServableModel, load_model
 from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2, output_types
 from resources.serving.desired import write_json
 from resources.web_guard import App, HostAndOriginGuard, Receive, Scope, Send, answer
 
 MOST_BYTES = 16 * 2**20
+MLFLOW_TIMEOUT_S = 30.0
+"""How long MLflow's server may take to come up beside this one; after that its client's own error tells."""
 DRAIN_S = 10.0
 _V1 = re.compile(r"^/v1/models/([^/:]+):predict$")
 _V2 = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?/infer$")
@@ -129,14 +134,17 @@ def main() -> None:
     # KServe parses the command line when it is imported.
     sys.argv = [sys.argv[0], "--enable_docs_url", "False"]
     threading.Thread(target=_follow_parent, daemon=True).start()
+    # While MLflow's server starts too, this is the time to import; its client would look again only after seconds.
+    from kserve import Model, ModelServer
+    from kserve.model_server import app as kserve_app
+    from kserve.protocol.rest.server import RESTServer
+
+    with suppress(ServiceUnavailable):
+        wait_until_ready(options.tracking_uri, MLFLOW_TIMEOUT_S)
     models, problems = load(json.loads(options.state.read_text()), options.tracking_uri)
     if problems:
         write_json(options.report, {"problems": problems, "ready": False})
         raise SystemExit(3)
-
-    from kserve import Model, ModelServer
-    from kserve.model_server import app as kserve_app
-    from kserve.protocol.rest.server import RESTServer
 
     listener = socket.socket(fileno=options.fd)
     server = ModelServer(enable_grpc=False, workers=1)
