@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -68,19 +69,32 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
     """The errors for which the observed sum of squared gaps would be neither too small nor too large.
 
     A sum of squares can't fall below zero, so that even a perfect model shows an error, and no interval around an estimate is right near
-    zero. So the gaps are scaled together until the observed sum lies at a quantile of what it would then be, with the bins' noise on top.
+    zero. So the gaps are scaled together until the observed sum lies at a quantile of what it would then be, with the bins' noise on top: of
+    0 and 1 the noise that the rates of that scale would have. Where the error is within its noise only too large a sum speaks against it, so
+    that the lower tail gets its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
     """
     share, gap, noise = _gaps(y, score, clusters)
+    observed, points = float(share @ gap**2), _normal_points(len(share))
+    if not observed:
+        return 0.0, 0.0
+    binomial = _binomial_spread(score, gap) if clusters is None and not np.any((y != 0) & (y != 1)) else None
     values, vectors = np.linalg.eigh(noise)
-    drawn = _normal_points(len(share)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
-    observed = float(share @ gap**2)
+    drawn = points @ (vectors * np.sqrt(np.maximum(values, 0))).T
 
-    def scale_at(quantile: float) -> float:
+    def sums(scale: float) -> tuple[Array, float]:
+        """What would be observed at a scale, and the share of the lower tail there."""
+        error = points * binomial(scale) if binomial else drawn
+        expected = float((error**2 @ share).mean())
+        tail = (1 - level) / 2 * min(1.0, scale**2 * observed / expected if expected else 1.0)
+        return (error + scale * gap) ** 2 @ share, tail
+
+    def scale_at(upper: bool) -> float:
         def reaches(scale: float) -> bool:
-            return bool(np.quantile((drawn + scale * gap) ** 2 @ share, quantile) >= observed)
+            found, tail = sums(scale)
+            return bool(np.quantile(found, tail + level if upper else tail) >= observed)
 
         low, high = 0.0, 1.0
-        if reaches(low) or not observed:
+        if reaches(low):
             return 0.0
         while not reaches(high):
             low, high = high, high * 2
@@ -89,8 +103,21 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
             low, high = (low, middle) if reaches(middle) else (middle, high)
         return high
 
-    tail = (1 - level) / 2
-    return math.sqrt(observed) * scale_at(1 - tail), math.sqrt(observed) * scale_at(tail)
+    return math.sqrt(observed) * scale_at(upper=True), math.sqrt(observed) * scale_at(upper=False)
+
+
+def _binomial_spread(score: Array, gap: Array) -> Callable[[float], Array]:
+    """Standard error of each bin's gap, outcomes 0 or 1, if the rates were off from the scores by so many times the observed gaps."""
+    bins = equal_mass_bins(score)
+    counts = np.maximum(np.bincount(bins, minlength=CALIBRATION_BINS), 1)
+    mean = np.bincount(bins, score, CALIBRATION_BINS) / counts
+    variance = np.bincount(bins, (score - mean[bins]) ** 2, CALIBRATION_BINS) / counts
+
+    def at(scale: float) -> Array:
+        rate = np.clip(mean - scale * gap, 0, 1)
+        return np.asarray(np.sqrt(np.maximum(rate * (1 - rate) - variance, 0.0) / counts))
+
+    return at
 
 
 @cache
