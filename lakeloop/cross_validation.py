@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -30,6 +30,8 @@ _ROUNDS = {
     "GradientBoostingRegressor": "n_estimators",
 }
 """Estimators that can be fitted round by round (a warm start gives the very model that one fit gives), and the parameter that counts them."""
+_CALLING_BACK = ("LGBMClassifier", "LGBMRegressor")
+"""Estimators that call back after each round of a fit (LightGBM's)."""
 Report = Callable[[int, int | None, float], None]
 """Takes the fold (from 0), the rounds so far (None at the end of a fold), and the score of that fold alone."""
 
@@ -129,34 +131,73 @@ def cross_validate(
     """
     values = []
     for number, (fit_rows, fit_y, rows, y) in enumerate(frames):
-        value = math.nan
-        made = build()
-        for passed, estimator in fitted_in_rounds(made, fit_rows, fit_y) if rounds else [(None, made.fit(fit_rows, fit_y))]:
-            value = _value(estimator, rows, y, answer, metric, number)
-            if passed is not None:
-                report(number, passed, value)
+
+        def score(estimator: Any, fold: int = number, rows: pd.DataFrame = rows, y: np.ndarray = y) -> float:
+            return _value(estimator, rows, y, answer, metric, fold)
+
+        def told(passed: int, estimator: Any, fold: int = number, score: Callable[[Any], float] = score) -> None:
+            report(fold, passed, score(estimator))
+
+        value = score(fit_in_rounds(build(), fit_rows, fit_y, told) if rounds else build().fit(fit_rows, fit_y))
         report(number, None, value)
         values.append(value)
     return float(np.mean(values))
 
 
-def fitted_in_rounds(estimator: Any, rows: pd.DataFrame, y: np.ndarray) -> Iterator[tuple[int | None, Any]]:
-    """The estimator when it has been fitted for some rounds, for twice as many, …, and at last in full (None)."""
-    last: Any = estimator[-1] if hasattr(estimator, "steps") else None
+def fit_in_rounds(estimator: Any, rows: pd.DataFrame, y: np.ndarray, told: Callable[[int, Any], None]) -> Any:
+    """Fit an estimator, alone or at the end of a pipeline; the model is the one that its own `fit` gives.
+
+    Args:
+        estimator: unfitted.
+        rows: to fit on.
+        y: their labels.
+        told: takes the rounds so far and what has been fitted by then, after `FIRST_ROUNDS`, twice as many, …; what it raises ends the fit.
+
+    Returns:
+        The fitted estimator.
+    """
+    steps = hasattr(estimator, "steps")
+    before, last = (estimator[:-1] if steps and len(estimator) > 1 else None), (estimator[-1] if steps else estimator)
+    if type(last).__name__ in _CALLING_BACK:
+
+        def look(env: Any) -> None:
+            if _is_looked_at(env.iteration + 1, env.end_iteration):
+                told(env.iteration + 1, _SoFar(before, env.model, np.unique(y)))
+
+        last.fit(rows if before is None else before.fit_transform(rows, y), y, callbacks=[look])
+        return estimator
     counted = _ROUNDS.get(type(last).__name__)
-    total = getattr(last, counted) if counted else 0
-    if not counted or getattr(last, "early_stopping", False) or total < 2 * FIRST_ROUNDS:
-        yield None, estimator.fit(rows, y)
-        return
-    ready = estimator[:-1].fit_transform(rows, y) if len(estimator) > 1 else rows
-    last.set_params(warm_start=True)
-    rounds = FIRST_ROUNDS
-    while 2 * rounds <= total:
+    if not counted or getattr(last, "early_stopping", False):
+        return estimator.fit(rows, y)
+    ready, total = rows if before is None else before.fit_transform(rows, y), getattr(last, counted)
+    looks = [rounds for rounds in range(FIRST_ROUNDS, total + 1, FIRST_ROUNDS) if _is_looked_at(rounds, total)]
+    last.set_params(warm_start=bool(looks))
+    for rounds in looks:
         last.set_params(**{counted: rounds}).fit(ready, y)
-        yield rounds, estimator
-        rounds *= 2
+        told(rounds, estimator)
     last.set_params(**{counted: total}).fit(ready, y)
-    yield None, estimator
+    return estimator
+
+
+def _is_looked_at(rounds: int, total: int) -> bool:
+    doubled = rounds / FIRST_ROUNDS
+    return 2 * rounds <= total and doubled >= 1 and math.log2(doubled).is_integer()
+
+
+@dataclass(frozen=True)
+class _SoFar:
+    """What LightGBM has fitted in the middle of a fit, as an estimator."""
+
+    before: Any
+    booster: Any
+    classes_: np.ndarray
+
+    def predict(self, rows: pd.DataFrame) -> np.ndarray:
+        return np.asarray(self.booster.predict(rows if self.before is None else self.before.transform(rows)))
+
+    def predict_proba(self, rows: pd.DataFrame) -> np.ndarray:
+        found = self.predict(rows)
+        return found if found.ndim == 2 else np.column_stack([1 - found, found])
 
 
 def _value(estimator: Any, rows: pd.DataFrame, y: np.ndarray, answer: Answer, metric: str, fold: int) -> float:

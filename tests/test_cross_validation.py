@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakeloop.binary_metrics import roc_auc
-from lakeloop.cross_validation import Fold, check_folds, cross_validate, fitted_in_rounds, time_folds
+from lakeloop.cross_validation import Fold, check_folds, cross_validate, fit_in_rounds, time_folds
 from lakeloop.errors import DataError
 from lakeloop.pipelines import build_estimator
 from lakeloop.tasks import Answer, scores_of
@@ -73,12 +74,58 @@ def test_a_fit_in_rounds_gives_the_very_model_that_one_fit_gives(params: dict[st
     frame, y, _ = made()
     kinds = {"a": "double", "b": "double", "c": "string"}
     model = Model(pipeline="gradient_boosting", params=params, seed=3)
-    rounds = []
-    for number, estimator in fitted_in_rounds(build_estimator(model, kinds, BINARY), frame, y):
-        rounds.append(number)
-        found = scores_of(estimator, frame, BINARY)
-    assert rounds == ([50, 100, None] if params["max_iter"] > 99 else [None])
-    assert np.array_equal(found, scores_of(build_estimator(model, kinds, BINARY).fit(frame, y), frame, BINARY))
+    rounds: list[int] = []
+    found = fit_in_rounds(build_estimator(model, kinds, BINARY), frame, y, lambda number, _: rounds.append(number))
+    assert rounds == ([50, 100] if params["max_iter"] > 99 else [])
+    assert np.array_equal(scores_of(found, frame, BINARY), scores_of(build_estimator(model, kinds, BINARY).fit(frame, y), frame, BINARY))
+
+
+@pytest.mark.parametrize(
+    ("answer", "estimator"),
+    [
+        (BINARY, "LGBMClassifier"),
+        (Answer("multiclass_classification", classes=("red", "green", "blue")), "LGBMClassifier"),
+        (Answer("regression"), "LGBMRegressor"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.task,
+)
+def test_lightgbm_shows_on_the_way_what_a_fit_of_so_many_rounds_gives(answer: Answer, estimator: str) -> None:
+    frame, y, _ = made()
+    y = y + (frame["b"] > 0.7).to_numpy() * (1 - y) * 2 if answer.classes else y
+
+    def build(rounds: int) -> Any:
+        params = {"n_estimators": rounds, "num_leaves": 7, "verbose": -1, "n_jobs": 1}
+        return build_estimator(
+            Model(estimator=f"lightgbm:{estimator}", params=params), {"a": "double", "b": "double", "c": "string"}, answer
+        )
+
+    seen: dict[int, np.ndarray] = {}
+    found = fit_in_rounds(build(230), frame, y, lambda rounds, so_far: seen.update({rounds: scores_of(so_far, frame, answer)}))
+    assert list(seen) == [50, 100]
+    for rounds, scores in (*seen.items(), (230, scores_of(found, frame, answer))):
+        assert np.allclose(scores, scores_of(build(rounds).fit(frame, y), frame, answer), rtol=0, atol=1e-12), rounds
+
+
+def test_a_trial_of_lightgbm_is_pruned_in_the_middle_of_a_fold() -> None:
+    import optuna
+
+    frame, y, at = made()
+    model = Model(estimator="lightgbm:LGBMClassifier", params={"n_estimators": 400, "verbose": -1, "n_jobs": 1})
+    frames = [(frame.iloc[f.fit], y[f.fit], frame.iloc[f.score], y[f.score]) for f in time_folds(at, 2, timedelta(hours=1))]
+
+    def objective(trial: optuna.Trial) -> float:
+        def report(fold: int, rounds: int | None, value: float) -> None:
+            trial.report(value, 1000 * fold + (rounds or 999))
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        kinds = {"a": "double", "b": "double", "c": "string"}
+        return cross_validate(lambda: build_estimator(model, kinds, BINARY), frames, BINARY, "roc_auc", report)
+
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=2.0, n_warmup_steps=100))
+    study.optimize(objective, n_trials=1)
+    (trial,) = study.trials
+    assert (trial.state.name, list(trial.intermediate_values)) == ("PRUNED", [50, 100])
 
 
 def test_the_value_is_the_mean_over_folds_and_every_score_is_reported() -> None:
