@@ -26,6 +26,8 @@ _STORABLE = (
 )
 _ADD = "platform_assets.bring.describe adds it, see docs/models.md"
 FINGERPRINT_TAG, READY_TAG = "lakeloop.fingerprint", "lakeloop.ready"
+ALERT_THRESHOLD = "alert_threshold"
+"""In the feature spec of a model that flags rows: the score above which one is an alert."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ class ServableModel:
             model,
         )
         self.uri, self.fitted = uri, fitted
+
+    @property
+    def alert_above(self) -> float | None:
+        """The score above which a row is an alert; None where the model flags none."""
+        found = self.feature_spec.get(ALERT_THRESHOLD)
+        return None if found is None else float(found)
 
     @property
     def raw(self) -> Any:

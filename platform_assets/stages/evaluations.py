@@ -20,7 +20,7 @@ from lakeloop.personal import personal_columns
 from lakeloop.workflow_spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.lookup import feature_names, feature_spec, join_features
-from platform_assets.stages.models import ALERT_THRESHOLD, SEARCH, fit_rows, model_of
+from platform_assets.stages.models import SEARCH, fit_rows, model_of
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.crash_points import crash_point
 from resources.lake import WHOLE, PartitionState
@@ -309,7 +309,7 @@ def _question(
         some=some,
         labels=y,
         alert_rate=spec.anomaly.alert_rate if spec.anomaly else None,
-        threshold=model.feature_spec.get(ALERT_THRESHOLD),
+        threshold=model.alert_above,
     )
 
 

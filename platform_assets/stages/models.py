@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from lakeloop.project import Located
 
 CODE_VERSION = "1"
-ALERT_THRESHOLD = "alert_threshold"
-"""Where a model of anomalies says from which score on a row is flagged, beside its feature spec."""
 FIT_SPLITS = ("train", "validation")
 """Nothing is chosen on the validation window (a search only measures on it what it gained), so the model is fitted on it too and is not a month
 older than need be."""
@@ -85,7 +83,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
     from lakeloop.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
-    from resources.model_format import log_model, register
+    from resources.model_format import ALERT_THRESHOLD, log_model, register
     from resources.registry import Registry
 
     spec, key = located.spec, key_of("models", located)

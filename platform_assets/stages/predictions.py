@@ -28,7 +28,6 @@ from platform_assets.stages.lookup import (
     spine_rows,
     versions,
 )
-from platform_assets.stages.models import ALERT_THRESHOLD
 from resources.lake import PARTITION, WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -197,13 +196,12 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         .append_column(PARTITION, names)
     )
     if spec.anomaly is not None:
-        threshold = model.feature_spec.get(ALERT_THRESHOLD)
-        if threshold is None:
+        if model.alert_above is None:
             raise NotPublished(
                 f"the released version {model.version} of {model.name} doesn't say from which score on a row is flagged (it was fitted without "
                 f"anomaly.alert_rate); release one that does, or take the section anomaly out of {located.definition.file}"
             )
-        table = table.append_column(ALERT, pc.greater(table[PREDICTION], pa.scalar(float(threshold))))
+        table = table.append_column(ALERT, pc.greater(table[PREDICTION], pa.scalar(model.alert_above)))
     expectations = suite(spec)
     personal = personal_columns(platform.project, "predictions", located)
     verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal, where=str(key))

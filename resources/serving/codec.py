@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError, nearest
-from lakeloop.tasks import PREDICTION, Answer
+from lakeloop.tasks import ALERT, PREDICTION, Answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 10_000
 EXACT_INTEGERS = 2**53
-_DATATYPES = {"double": "FP64", "integer": "INT64", "string": "BYTES"}
+_DATATYPES = {"double": "FP64", "integer": "INT64", "string": "BYTES", "boolean": "BOOL"}
 _NUMBERS = ("FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8", "BOOL")
 
 
@@ -80,28 +80,38 @@ def decode_v2(body: Any, fields: Sequence[Field]) -> pd.DataFrame:
     return _columns(columns, fields)
 
 
-def encode_v1(scores: np.ndarray, answer: Answer, name: str, version: str) -> dict[str, Any]:
+def encode_v1(scores: np.ndarray, answer: Answer, name: str, version: str, *, alert_above: float | None = None) -> dict[str, Any]:
     """Predictions as V1 answers them: a number a row, or an object of all that is said of it."""
-    said = {column: _plain(values) for column, values in answer.values(scores).items()}
-    rows = [dict(zip(said, row, strict=True)) for row in zip(*said.values(), strict=True)] if answer.numbers else said[PREDICTION]
+    said = _said(scores, answer, alert_above)
+    rows = [dict(zip(said, row, strict=True)) for row in zip(*said.values(), strict=True)] if len(said) > 1 else said[PREDICTION]
     return {"predictions": rows, "model_name": name, "model_version": version}
 
 
-def output_types(answer: Answer) -> dict[str, str]:
+def output_types(answer: Answer, *, alert_above: float | None = None) -> dict[str, str]:
     """The outputs of a model and their V2 datatypes: one a column of a prediction."""
-    return {name: _DATATYPES[column.type] for name, column in answer.columns.items()}
+    types = {name: _DATATYPES[column.type] for name, column in answer.columns.items()}
+    return types if alert_above is None else {**types, ALERT: _DATATYPES["boolean"]}
 
 
-def encode_v2(scores: np.ndarray, answer: Answer, name: str, version: str, request_id: Any = None) -> dict[str, Any]:
+def encode_v2(
+    scores: np.ndarray, answer: Answer, name: str, version: str, request_id: Any = None, *, alert_above: float | None = None
+) -> dict[str, Any]:
     """Predictions as V2 answers them: a tensor per column of a prediction."""
-    types, said = output_types(answer), answer.values(scores)
-    outputs = [{"name": n, "shape": [len(scores)], "datatype": types[n], "data": _plain(values)} for n, values in said.items()]
+    types = output_types(answer, alert_above=alert_above)
+    said = _said(scores, answer, alert_above)
+    outputs = [{"name": n, "shape": [len(scores)], "datatype": types[n], "data": values} for n, values in said.items()]
     return {
         "model_name": name,
         "model_version": version,
         **({"id": str(request_id)} if request_id is not None else {}),
         "outputs": outputs,
     }
+
+
+def _said(scores: np.ndarray, answer: Answer, alert_above: float | None) -> dict[str, list[Any]]:
+    """What is said of each row, by column of a batch prediction."""
+    alert = {} if alert_above is None else {ALERT: scores > alert_above}
+    return {name: _plain(values) for name, values in {**answer.values(scores), **alert}.items()}
 
 
 def _columns(columns: Mapping[str, Any], fields: Sequence[Field]) -> pd.DataFrame:

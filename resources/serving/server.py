@@ -91,8 +91,8 @@ class Predictions:
         frame = decode_v1(request, model.fields) if v1 else decode_v2(request, model.fields)
         scores = await asyncio.to_thread(model.predict, frame) if len(frame) > 100 else model.predict(frame)
         if v1:
-            return encode_v1(scores, model.answer, model.name, model.version)
-        return encode_v2(scores, model.answer, model.name, model.version, request.get("id"))
+            return encode_v1(scores, model.answer, model.name, model.version, alert_above=model.alert_above)
+        return encode_v2(scores, model.answer, model.name, model.version, request.get("id"), alert_above=model.alert_above)
 
 
 async def _body(receive: Receive) -> bytes:
@@ -209,7 +209,8 @@ def _served(base: Any, name: str, model: ServableModel) -> Any:
             return [{"name": f.name, "datatype": "BYTES" if f.kind == "string" else "FP64", "shape": [-1]} for f in model.fields]
 
         async def get_output_types(self) -> list[dict[str, Any]]:
-            return [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in output_types(model.answer).items()]
+            types = output_types(model.answer, alert_above=model.alert_above)
+            return [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in types.items()]
 
     return Served()
 
