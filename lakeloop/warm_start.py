@@ -33,11 +33,11 @@ def continue_trees(champion: Any, fresh: Any, frame: pd.DataFrame, label: np.nda
     """A copy of a fitted pipeline whose last step has more trees.
 
     Args:
-        champion: preprocessing, then a fitted HistGradientBoosting; it isn't changed.
+        champion: preprocessing, then a fitted HistGradientBoosting, or one a quantile; it isn't changed.
         fresh: the same, unfitted, as the workflow asks for it now: the new trees take its parameters.
         frame: features of rows that the champion wasn't fitted on.
         label: their labels.
-        trees: how many are added, per class where there are several.
+        trees: how many are added, per class or quantile where there are several.
         limit: how many there may be then.
 
     Returns:
@@ -47,14 +47,48 @@ def continue_trees(champion: Any, fresh: Any, frame: pd.DataFrame, label: np.nda
         CannotContinue: the champion is something else, has been continued too often, or was grown in a way that doesn't go with the new rows.
     """
     import numpy as np
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.pipeline import Pipeline
 
-    kinds = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+    both = []
     for what, pipeline in (("the champion", champion), ("what the workflow asks for", fresh)):
-        if not (isinstance(pipeline, Pipeline) and len(pipeline) == 2 and type(pipeline[-1]) in kinds):
+        both.append(_boosters(pipeline))
+        if not both[-1]:
             raise CannotContinue(f"{what} isn't a preprocessing and boosted trees")
-    old, new = champion[-1], fresh[-1]
+    if len(both[0]) != len(both[1]):
+        raise CannotContinue(f"the champion has trees for {len(both[0])} quantiles, the workflow asks for {len(both[1])}")
+    asked = [(old, _params_of_more(old, new, trees=trees, limit=limit)) for old, new in zip(*both, strict=True)]
+    if len(label) < LEAST_ROWS:
+        raise CannotContinue(f"only {len(label)} rows are newer than what the champion was trained on, wanted {LEAST_ROWS}")
+    if any(hasattr(old, "classes_") and set(np.unique(label)) != set(old.classes_) for old, _ in asked):
+        raise CannotContinue("the newer rows don't have the classes that the champion knows")
+    table = champion[0].transform(frame)
+    grown = [_grown(old, table, label, params) for old, params in asked]
+    last = grown[0]
+    if champion[-1] is not asked[0][0]:
+        last = copy.copy(champion[-1])
+        last.estimators_ = grown
+    return Pipeline([champion.steps[0], (champion.steps[1][0], last)])
+
+
+def _boosters(pipeline: Any) -> list[Any]:
+    """The boosted trees that a pipeline of two steps ends in: one, or one a quantile, fitted or not; none where it ends in something else."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, VotingRegressor
+    from sklearn.multioutput import MultiOutputRegressor
+    from sklearn.pipeline import Pipeline
+
+    if not (isinstance(pipeline, Pipeline) and len(pipeline) == 2):
+        return []
+    last = pipeline[-1]
+    found = [last]
+    if isinstance(last, VotingRegressor):
+        found = [member for _, member in last.estimators]
+    elif isinstance(last, MultiOutputRegressor):
+        found = list(last.estimators_)
+    return found if all(type(each) in (HistGradientBoostingClassifier, HistGradientBoostingRegressor) for each in found) else []
+
+
+def _params_of_more(old: Any, new: Any, *, trees: int, limit: int) -> dict[str, Any]:
+    """What the new trees are grown with."""
     if type(old) is not type(new):
         raise CannotContinue(f"the champion is a {type(old).__name__}, the workflow asks for a {type(new).__name__}")
     before, now = old.get_params(), new.get_params()
@@ -63,13 +97,8 @@ def continue_trees(champion: Any, fresh: Any, frame: pd.DataFrame, label: np.nda
         raise CannotContinue(f"{', '.join(changed)} is not as in the champion")
     if old.n_iter_ + trees > limit:
         raise CannotContinue(f"the champion has {old.n_iter_} trees, and {trees} more would be over the limit of {limit}")
-    if len(label) < LEAST_ROWS:
-        raise CannotContinue(f"only {len(label)} rows are newer than what the champion was trained on, wanted {LEAST_ROWS}")
-    if hasattr(old, "classes_") and set(np.unique(label)) != set(old.classes_):
-        raise CannotContinue("the newer rows don't have the classes that the champion knows")
     more = {name: value for name, value in now.items() if name not in (*FIXED, "max_iter", "warm_start")}
-    booster = _grown(old, champion[0].transform(frame), label, {**more, "max_iter": old.n_iter_ + trees})
-    return make_pipeline(champion[0], booster)
+    return {**more, "max_iter": old.n_iter_ + trees}
 
 
 def _grown(old: Any, table: Any, label: np.ndarray, params: Mapping[str, Any]) -> Any:

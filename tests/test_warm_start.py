@@ -13,9 +13,10 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from lakeloop.errors import SpecError
-from lakeloop.pipelines import check_model
+from lakeloop.fitting import fit_model
+from lakeloop.pipelines import TRUSTED_TYPES, check_model
 from lakeloop.pipelines.gradient_boosting import estimator
-from lakeloop.tasks import Answer
+from lakeloop.tasks import Answer, scores_of
 from lakeloop.warm_start import CannotContinue, continue_trees
 from lakeloop.workflow_spec import Model
 from platform_assets.loading import read_project
@@ -23,6 +24,7 @@ from platform_assets.plan import stale_assets
 from resources.lake import TableKey
 from resources.model_format import load_model
 from resources.registry import Registry
+from resources.settings import PROJECT_ROOT
 from tests.conftest import Shop
 from tests.shop import DAYS, orders, write_orders
 from tests.test_model_contract import PIPELINE
@@ -121,11 +123,25 @@ def test_trees_of_several_classes_are_continued() -> None:
     assert nodes[1][:60] == nodes[0] and len(nodes[1]) == 69
 
 
-def test_trees_of_quantiles_are_trained_in_full() -> None:
+def test_trees_of_every_quantile_are_continued_and_other_quantiles_are_not() -> None:
+    import skops.io
+
     answer = Answer("quantile_regression", quantiles=(0.1, 0.5, 0.9))
+    model = Model(pipeline="gradient_boosting", params=PARAMS)
+    champion = fit_model(model, KINDS, answer, *rows(1), folder=PROJECT_ROOT)
     fresh = estimator(KINDS, answer, PARAMS, 0)
-    with pytest.raises(CannotContinue, match="isn't a preprocessing and boosted trees"):
-        continue_trees(fresh, fresh, *rows(1), trees=3, limit=100)
+    grown = continue_trees(champion, fresh, *rows(2), trees=3, limit=100)
+    for old, new in zip(champion[-1].estimators_, grown[-1].estimators_, strict=True):
+        nodes = [[p.nodes.tobytes() for step in each._predictors for p in step] for each in (old, new)]
+        assert nodes[1][:20] == nodes[0] and len(nodes[1]) == 23 and old.n_iter_ == 20
+    frame, _ = rows(3)
+    stored = skops.io.loads(skops.io.dumps(grown), trusted=list(TRUSTED_TYPES))
+    assert np.array_equal(scores_of(stored, frame, answer), scores_of(grown, frame, answer))
+    assert not np.array_equal(scores_of(grown, frame, answer), scores_of(champion, frame, answer))
+    for levels, wanted in (((0.5, 0.9), "trees for 3 quantiles, the workflow asks for 2"), ((0.2, 0.5, 0.9), "quantile is not as in")):
+        other = estimator(KINDS, Answer("quantile_regression", quantiles=levels), PARAMS, 0)
+        with pytest.raises(CannotContinue, match=wanted):
+            continue_trees(champion, other, *rows(2), trees=3, limit=100)
 
 
 def test_what_can_not_be_continued_says_why() -> None:
