@@ -81,7 +81,20 @@ def _with_text(frame: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-REAL: dict[Task, Any] = {"binary_classification": tumours, "regression": patients, "forecasting": temperatures}
+def digits() -> tuple[pd.DataFrame, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    data = load_digits(as_frame=True)
+    return data.data, data.target.to_numpy(dtype=float)
+
+
+REAL: dict[Task, Any] = {
+    "binary_classification": tumours,
+    "multiclass_classification": digits,
+    "regression": patients,
+    "quantile_regression": patients,
+    "forecasting": temperatures,
+}
 
 
 @pytest.mark.parametrize(("task", "name"), [(task, name) for task in REAL for name in names_for(task)])
@@ -96,7 +109,12 @@ def test_a_pipeline_knows_more_than_the_reference_on_real_data_and_is_stored_wit
 
     frame, y = REAL[task]()
     kinds: dict[str, Kind] = {column: "string" if frame[column].dtype == object else "double" for column in frame.columns}
-    border, answer = int(len(y) * 0.7), Answer(task)
+    border = int(len(y) * 0.7)
+    asked: dict[str, Any] = {
+        "multiclass_classification": {"classes": tuple(range(10))},
+        "quantile_regression": {"quantiles": (0.1, 0.5, 0.9)},
+    }
+    answer = Answer(task, **asked.get(task, {}))
     params = {"min_samples_leaf": 20} if name == "gradient_boosting" else {}
     model = build_estimator(Model(pipeline=name, params=params), kinds, answer)
     model.fit(frame[:border], y[:border])
