@@ -6,7 +6,7 @@ known time, row order) counts; if it is older than `max_age`, there is no value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from lakeloop.entity_codes import entity_codes
+from lakeloop.entity_codes import entity_codes, one_array
 from lakeloop.errors import DataError, nearest
 from lakeloop.personal import masked
 
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = np.ndarray
+Times = list[tuple[Array, Array]]
+"""Event and known time in microseconds, in blocks that the cache holds: a year's rows as one array would be copied for it."""
 One = TypeVar("One")
 Other = TypeVar("Other")
 NEVER = np.iinfo(np.int64).min
 """Stands for a null time; numpy's NaT has the same bits."""
 _ROWS_PER_THREAD = 50_000
 """Fewer rows are looked up faster than a thread starts."""
+_BLOCK = 1 << 16
+"""Rows compared at once: what is made of them stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +142,11 @@ def join_exact(
     limit = np.iinfo(np.int64).max if known_by is None else int(known_by.timestamp()) * 10**6 + known_by.microsecond
     position = _match(spine, np.full(spine.num_rows, limit, np.int64), source)
     indices = _indices(position)
-    return pa.table({output: rows[column].combine_chunks().take(indices) for column, output in columns.items()})
+    return pa.table({output: one_array(rows[column]).take(indices) for column, output in columns.items()})
 
 
-def _looked_up(rows: pa.Table, indices: pa.Array, name: str) -> pa.Array:
-    return rows[name].combine_chunks().take(indices)
+def _looked_up(rows: pa.Table, indices: pa.Array, name: str) -> pa.ChunkedArray:
+    return rows[name].take(indices)
 
 
 def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndarray:
@@ -153,94 +157,141 @@ def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndar
     left, right = entity_codes(spine, source.rows, source.keys, source.name)
     if source.event_time is None:
         return _static(left, right, source)
-    event = _micros(source.rows, source.event_time, source.name)
-    known = _micros(source.rows, source.known_at, source.name) if source.known_at and source.known_at != source.event_time else event
+    times = _times(source)
     # Almost always every row is usable; then nothing is copied.
     rows = None
-    if int(right.min()) < 0 or int(event.min()) == NEVER or int(known.min()) == NEVER:
+    if int(right.min()) < 0 or any(NEVER in (int(event.min()), int(known.min())) for event, known in times):
+        event, known = _whole(times)
         rows = np.flatnonzero((right >= 0) & (event != NEVER) & (known != NEVER))
         if not len(rows):
             return np.full(spine.num_rows, -1, np.int64)
-        right, event, known = right[rows], event[rows], known[rows]
-    # A row counts from when it has happened and is known; the first almost never comes last.
-    entity, from_ = right, known if known is event or bool((known >= event).all()) else np.maximum(event, known)
+        right, times = right[rows], _blocks(event[rows], known[rows])
 
-    order = _order((entity, from_))
-    if order is not None:
+    packed, asked, span = _packed(right, times, left, moments)
+    if not _is_sorted(packed):
+        order = np.argsort(packed, kind="stable")
         rows = order if rows is None else rows[order]
-        entity, event, known, from_ = entity[order], event[order], known[order], from_[order]
-    # What counts at t is the greatest (event, known, row) among the rows usable from t on back: a running maximum in order of `from_`.
-    best = _running_best(entity, event, known, rows)
+        event, known = _whole(times)
+        packed, times = packed[order], _blocks(event[order], known[order])
+    # What counts at t is the greatest (event, known, row) among the rows usable from t on back: a running maximum in order of that time.
+    best = _running_best(packed, span, times, rows)
 
-    starts = np.searchsorted(entity, np.arange(entity[-1] + 2))
-    matchable = (left >= 0) & (left <= entity[-1]) & (moments != NEVER)
-    code = np.where(matchable, left, 0)
-    found = _last_not_after(entity, from_, code, moments, starts)
-    matchable &= found >= starts[code]
-    chosen = np.where(matchable, found, 0)
+    starts = np.searchsorted(packed, np.arange(int(packed[-1]) // span + 1) * span)
+    chosen = _last_not_after(packed, asked)
+    matched = (left >= 0) & (left < len(starts)) & (moments != NEVER)
+    matched &= chosen >= starts[np.where(matched, left, 0)]
+    chosen[~matched] = 0
     if best is not None:
         chosen = best[chosen]
+    if rows is not None:
+        chosen = rows[chosen]
     if source.max_age is not None:
-        matchable &= is_alive(event[chosen], moments, source.max_age)
-    return np.where(matchable, chosen if rows is None else rows[chosen], -1)
+        event = _micros(source.rows.select([source.event_time]).take(chosen), source.event_time, source.name)
+        matched &= is_alive(event, moments, source.max_age)
+    chosen[~matched] = -1
+    return chosen
 
 
-def _running_best(entity: np.ndarray, event: np.ndarray, known: np.ndarray, rows: np.ndarray | None) -> np.ndarray | None:
+def _times(source: FeatureRows) -> Times:
+    """Event and known time of the rows."""
+    assert source.event_time is not None
+    names = [source.event_time, source.known_at or source.event_time]
+    batches = source.rows.select(list(dict.fromkeys(names))).to_batches(max_chunksize=_BLOCK)
+    return [
+        (_as_micros(batch[0], names[0], source.name), _as_micros(batch[-1], names[1], source.name)) for batch in batches if batch.num_rows
+    ]
+
+
+def _blocks(event: Array, known: Array) -> Times:
+    return [(event[n : n + _BLOCK], known[n : n + _BLOCK]) for n in range(0, len(event), _BLOCK)]
+
+
+def _whole(times: Times) -> tuple[Array, Array]:
+    return np.concatenate([event for event, _ in times]), np.concatenate([known for _, known in times])
+
+
+def _packed(entity: Array, times: Times, code: Array, moments: Array) -> tuple[Array, Array, int]:
+    """Entity and time of use as one number that rises with both, for the rows and for what is asked.
+
+    A row counts from when it has happened and is known. `entity` is overwritten, so that no other array of its length is needed.
+
+    Returns:
+        The rows' numbers, those asked for, and by how much the number rises from an entity to the next. A moment before all of the rows'
+        has the number just below its entity's first.
+    """
+    from_ = [known if bool((known >= event).all()) else np.maximum(event, known) for event, known in times]
+    low, high = min(int(block.min()) for block in from_), max(int(block.max()) for block in from_)
+    span = high - low + 1
+    if (max(int(entity.max()), int(code.max())) + 2) * span < np.iinfo(np.int64).max:
+        asked = np.clip(moments, low - 1, high)
+        asked -= low
+    else:
+        all_ = np.concatenate(from_)
+        ranked = np.unique(all_)
+        from_, low, span = [np.searchsorted(ranked, all_)], 0, len(ranked)
+        asked = np.searchsorted(ranked, moments, side="right") - 1
+    entity *= span
+    entity -= low
+    start = 0
+    for block in from_:
+        entity[start : start + len(block)] += block
+        start += len(block)
+    asked += code * span
+    return entity, asked, span
+
+
+def _is_sorted(values: Array) -> bool:
+    before, after = values[:-1], values[1:]
+    return all(bool((before[n : n + _BLOCK] <= after[n : n + _BLOCK]).all()) for n in range(0, len(after), _BLOCK))
+
+
+def _running_best(packed: Array, span: int, times: Times, rows: Array | None) -> Array | None:
     """Position of the greatest (event, known, row) so far, within each entity; None where that is each row itself.
 
     Inputs are sorted by entity and time of use; without `rows` a row's number is its position.
     """
-    count = len(entity)
-    doubtful = np.flatnonzero((event[1:] <= event[:-1]) & (entity[1:] == entity[:-1])) + 1
-    if len(doubtful):
-        before = doubtful - 1
-        later = (rows[doubtful] > rows[before]) if rows is not None else True
-        even = (known[doubtful] > known[before]) | ((known[doubtful] == known[before]) & later)
-        doubtful = doubtful[(event[doubtful] < event[before]) | ~even]
-    if not len(doubtful):
+    if not any(_falls(packed, span, times, rows)):
         return None
+    count, (event, known) = len(packed), _whole(times)
     rank = np.empty(count, np.int64)
-    rank[np.lexsort((np.arange(count) if rows is None else rows, known, event, entity))] = np.arange(count)
+    rank[np.lexsort((np.arange(count) if rows is None else rows, known, event, packed // span))] = np.arange(count)
     # Ranks rise with the entity, so the maximum can't reach back into the one before.
     where = np.empty(count, np.int64)
     where[rank] = np.arange(count)
     return where[np.maximum.accumulate(rank)]
 
 
-def _last_not_after(entity: np.ndarray, from_: np.ndarray, code: np.ndarray, moments: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Last position of each entity whose time is not after the moment; its start less one when there is none.
-
-    One binary search over all rows: entity and time are packed into one rising integer where they fit, else each is ranked.
-    """
-    low = min(int(from_.min()), int(moments[moments != NEVER].min(initial=np.iinfo(np.int64).max)))
-    high = int(from_.max())
-    span = high - low + 2
-    entities = int(entity[-1]) + 1
-    clipped = np.minimum(moments, high)
-    if span > 0 and entities * span < np.iinfo(np.int64).max:
-        packed = entity * span
-        packed += from_
-        packed -= low
-        asked = code * span + np.maximum(clipped - low, 0)
-        asked = np.where(clipped < low, code * span - 1, asked)
-        return _search(packed, asked)
-    times = np.unique(from_)
-    packed = entity * (len(times) + 1) + np.searchsorted(times, from_) + 1
-    asked = code * (len(times) + 1) + np.searchsorted(times, moments, side="right")
-    return _search(packed, asked)
+def _falls(packed: Array, span: int, times: Times, rows: Array | None) -> Iterator[bool]:
+    """For each block whether some row's (event, known, row) is smaller than that of the row before it, of the same entity."""
+    start, last = 0, (NEVER, NEVER)
+    for event, known in times:
+        before = np.concatenate(([last[0]], event[:-1]))
+        later = np.flatnonzero(event <= before)
+        position = start + later
+        same = packed[position] // span == packed[position - 1] // span
+        later, position = later[same], position[same]
+        if len(later):
+            even = event[later] == before[later]
+            known_before = np.concatenate(([last[1]], known[:-1]))[later]
+            row_falls = False if rows is None else rows[position] < rows[position - 1]
+            yield bool((~even | (known[later] < known_before) | ((known[later] == known_before) & row_falls)).any())
+        start, last = start + len(event), (event[-1], known[-1])
 
 
-def _search(packed: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Last position not after each value; asked in rising order, so that neighbours share what the cache holds."""
+def _last_not_after(packed: Array, asked: Array) -> Array:
+    """Last position not after each value, -1 where there is none; asked in rising order, so that neighbours share what the cache holds."""
+    found = np.empty(len(asked), np.int64)
 
-    def search(part: Array) -> Array:
-        order = np.argsort(part)
-        found = np.empty(len(part), np.int64)
-        found[order] = np.searchsorted(packed, part[order], side="right") - 1
-        return found
+    def search(part: tuple[Array, Array]) -> None:
+        asked, found = part
+        order = np.argsort(asked)
+        found[order] = np.searchsorted(packed, asked[order], side="right")
 
     # As few parts as there are cores: each walks through all of `packed` once.
-    return np.concatenate(_in_threads(search, np.array_split(asked, _cores(len(asked))), len(asked)))
+    parts = _cores(len(asked))
+    _in_threads(search, zip(np.array_split(asked, parts), np.array_split(found, parts), strict=True), len(asked))
+    found -= 1
+    return found
 
 
 def _in_threads(work: Callable[[One], Other], parts: Iterable[One], rows: int) -> list[Other]:
@@ -255,17 +306,6 @@ def _cores(rows: int) -> int:
     import pyarrow as pa
 
     return int(min(pa.cpu_count(), max(rows // _ROWS_PER_THREAD, 1)))
-
-
-def _order(columns: tuple[np.ndarray, np.ndarray]) -> np.ndarray | None:
-    """The stable order by (entity, time); None when the rows already are in it."""
-    entity, time = columns
-    if bool(np.all((entity[1:] > entity[:-1]) | ((entity[1:] == entity[:-1]) & (time[1:] >= time[:-1])))):
-        return None
-    low, span = int(time.min()), int(time.max()) - int(time.min()) + 1
-    if (int(entity.max()) + 1) * span < np.iinfo(np.int64).max:
-        return np.argsort(entity * span + (time - low), kind="stable")
-    return np.lexsort((time, entity))
 
 
 def _static(left: np.ndarray, right: np.ndarray, source: FeatureRows) -> np.ndarray:
@@ -283,10 +323,13 @@ def _static(left: np.ndarray, right: np.ndarray, source: FeatureRows) -> np.ndar
 
 def _micros(table: pa.Table, name: str, where: str) -> np.ndarray:
     """A UTC time column as int64 microseconds, `NEVER` for null."""
+    return _as_micros(one_array(table[name]), name, where)
+
+
+def _as_micros(values: pa.Array, name: str, where: str) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = table[name].combine_chunks()
     if pa.types.is_date(values.type):
         values = values.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
     if not pa.types.is_timestamp(values.type) or values.type.tz is None:

@@ -1,6 +1,26 @@
-"""Runs that ended badly under a platform, and what they leave."""
+"""Runs that are killed under a real daemon: final everywhere within seconds, with nothing left that runs, and in nobody's way."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos_endings import How, Platform, killed, platform
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[Platform]:
+    with platform(tmp_path_factory.mktemp("endings"), mlflow_uri) as found:
+        yield found
+
+
+@pytest.mark.parametrize("how", ["worker", "all"])
+def test_a_killed_run_is_final_and_its_rerun_goes_through(made: Platform, how: How) -> None:
+    found = killed(made, how)
+    assert (found.dagster, found.mlflow in ("KILLED", "FAILED")) == ("FAILURE", True), found
+    assert float("inf") not in (found.dagster_s, found.mlflow_s, found.processes_s), found
+    assert found.rerun == "SUCCESS, FINISHED" and found.versions == 1, found
 
 
 def test_runs_that_began_under_a_platform_that_is_gone_hold_no_slot() -> None:
