@@ -13,6 +13,8 @@ from lakeloop.intervals import LEVEL, Scale, interval, spread
 
 Array = np.ndarray
 CALIBRATION_BINS = 10
+LEAST_NOISE = 0.01
+"""Of the variance of the noisiest bin: no bin counts as less noisy."""
 
 
 @dataclass(frozen=True)
@@ -69,53 +71,64 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
     """The errors for which the observed sum of squared gaps would be neither too small nor too large.
 
     A sum of squares can't fall below zero, so that even a perfect model shows an error, and no interval around an estimate is right near
-    zero. So the gaps are scaled together until the observed sum lies at a quantile of what it would then be, with the bins' noise on top: of
-    0 and 1 the noise that the rates of that scale would have. Where the error is within its noise only too large a sum speaks against it, so
-    that the lower tail gets its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
+    zero. So the gaps are made larger and smaller, the noisy ones more than the others (those are the likeliest gaps for an error, given what
+    was observed), until the observed sum lies at a quantile of what it would then be, with the bins' noise on top: of 0 and 1 the noise that
+    the rates of such gaps would have. Where the error is within its noise only too large a sum speaks against it, so that the lower tail gets
+    its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
     """
     share, gap, noise = _gaps(y, score, clusters)
     observed, points = float(share @ gap**2), _normal_points(len(share))
     if not observed:
         return 0.0, 0.0
-    binomial = _binomial_spread(score, gap) if clusters is None and not np.any((y != 0) & (y != 1)) else None
-    values, vectors = np.linalg.eigh(noise)
-    drawn = points @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    binomial = _binomial_noise(y, score, points) if clusters is None and not np.any((y != 0) & (y != 1)) else None
+    values, vectors = np.linalg.eigh(np.diag(binomial(np.zeros(len(gap))).var(axis=0)) if binomial else noise)
+    drawn, along = points @ (vectors * np.sqrt(np.maximum(values, 0))).T, gap @ vectors
+    noisy = np.maximum(values / max(float(values.max()), 1e-300), LEAST_NOISE)
 
-    def sums(scale: float) -> tuple[Array, float]:
-        """What would be observed at a scale, and the share of the lower tail there."""
-        error = points * binomial(scale) if binomial else drawn
+    def gaps_at(scale: float) -> Array:
+        """The likeliest gaps if that of the noisiest bin were so many times as large."""
+        return vectors @ (along / (1 + (1 / scale - 1) * noisy)) if scale else np.zeros(len(gap))
+
+    def sums(supposed: Array) -> tuple[Array, float]:
+        """What would be observed with such gaps, and the share of the lower tail there."""
+        error = binomial(supposed) if binomial else drawn
         expected = float((error**2 @ share).mean())
-        tail = (1 - level) / 2 * min(1.0, scale**2 * observed / expected if expected else 1.0)
-        return (error + scale * gap) ** 2 @ share, tail
+        tail = (1 - level) / 2 * min(1.0, float(share @ supposed**2) / expected if expected else 1.0)
+        return (error + supposed) ** 2 @ share, tail
 
-    def scale_at(upper: bool) -> float:
+    def bound(upper: bool) -> float:
         def reaches(scale: float) -> bool:
-            found, tail = sums(scale)
+            found, tail = sums(gaps_at(scale))
             return bool(np.quantile(found, tail + level if upper else tail) >= observed)
 
         low, high = 0.0, 1.0
         if reaches(low):
             return 0.0
-        while not reaches(high):
+        while not reaches(high) and high < 2**40:
             low, high = high, high * 2
         for _ in range(20):
             middle = (low + high) / 2
             low, high = (low, middle) if reaches(middle) else (middle, high)
-        return high
+        return math.sqrt(float(share @ gaps_at(high) ** 2))
 
-    return math.sqrt(observed) * scale_at(upper=True), math.sqrt(observed) * scale_at(upper=False)
+    return bound(upper=True), bound(upper=False)
 
 
-def _binomial_spread(score: Array, gap: Array) -> Callable[[float], Array]:
-    """Standard error of each bin's gap, outcomes 0 or 1, if the rates were off from the scores by so many times the observed gaps."""
+def _binomial_noise(y: Array, score: Array, points: Array) -> Callable[[Array], Array]:
+    """Draws of what chance adds to each bin's gap, outcomes 0 or 1, if the rates were off from the scores by given gaps."""
     bins = equal_mass_bins(score)
     counts = np.maximum(np.bincount(bins, minlength=CALIBRATION_BINS), 1)
     mean = np.bincount(bins, score, CALIBRATION_BINS) / counts
-    variance = np.bincount(bins, (score - mean[bins]) ** 2, CALIBRATION_BINS) / counts
+    within = score - mean[bins]
+    variance = np.bincount(bins, within**2, CALIBRATION_BINS) / counts
+    # Within a bin the rates rise with the scores too: by as much where the scores are right, by less where they say too much.
+    slope = float(within @ y) / float(within @ within) if np.any(within) else 1.0
 
-    def at(scale: float) -> Array:
-        rate = np.clip(mean - scale * gap, 0, 1)
-        return np.asarray(np.sqrt(np.maximum(rate * (1 - rate) - variance, 0.0) / counts))
+    def at(gap: Array) -> Array:
+        rate = np.clip(mean - gap, 0, 1)
+        error = np.sqrt(np.maximum(rate * (1 - rate) + variance * (1 - 2 * slope), 0.0) / counts)
+        # Few positives are skewed: the second term of Cornish and Fisher's expansion (1938).
+        return np.asarray(points * error - (1 - 2 * rate) / (6 * counts) * (points**2 - 1))
 
     return at
 

@@ -50,16 +50,21 @@ def _rmse_influence(y: Array, score: Array) -> Array:
 
 def r2(y: Array, score: Array) -> float:
     """Share of the variance that is explained; 0 is the mean of these rows."""
+    return 1 - _unexplained(y, score)
+
+
+def _unexplained(y: Array, score: Array) -> float:
+    """Mean squared error over variance; NaN where no variance is there, or so little that no number holds the ratio."""
     variance = float(y.var()) if len(y) else 0.0
-    return float(1 - ((score - y) ** 2).mean() / variance) if variance > 0 else math.nan
+    ratio = float(((score - y) ** 2).mean()) / variance if variance else math.nan
+    return ratio if math.isfinite(ratio) else math.nan
 
 
 def _r2_influence(y: Array, score: Array) -> Array:
-    variance = float(y.var()) if len(y) else 0.0
-    if not variance:
+    ratio = _unexplained(y, score)
+    if math.isnan(ratio):
         return np.full(len(y), math.nan)
-    ratio = float(((score - y) ** 2).mean()) / variance
-    return np.asarray((ratio * (y - y.mean()) ** 2 - (score - y) ** 2) / variance)
+    return np.asarray((ratio * (y - y.mean()) ** 2 - (score - y) ** 2) / float(y.var()))
 
 
 def median_absolute_error(y: Array, score: Array) -> float:

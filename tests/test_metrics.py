@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -29,6 +29,7 @@ def test_classification_metrics_equal_scikit_learn_ties_included(pairs):
 
 
 @given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=3, max_size=60))
+@example([(0.0, 0.0), (0.0, 0.0), (1.616078450195607e-155, 1.0)])
 def test_regression_metrics_equal_scikit_learn(pairs):
     y, score = np.array(pairs).T
     found = {v.name: v.value for v in evaluate("regression", y, score)}
