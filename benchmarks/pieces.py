@@ -74,7 +74,7 @@ def joins(alternate: Alternate, tell: Tell) -> None:
     import deltalake
 
     from resources.column_encoding import writer_properties
-    from resources.lake import read_table
+    from resources.delta_tables import read_table
 
     for asked, rows in SIZES:
         spine, features = made_rows(asked, rows)

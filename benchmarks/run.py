@@ -88,7 +88,9 @@ def joins(lake: Path, environment: dict[str, str], times: int) -> tuple[float, f
     from lakeloop.spec import parse_duration
     from platform_assets.loading import read_project
     from platform_assets.stages.lookup import feature_spec
-    from resources.lake import Lake, TableKey, read_table
+    from resources.delta_tables import read_table
+    from resources.lake import Lake
+    from resources.published import TableKey
 
     project, store = read_project(), Lake(str(lake))
     spec = feature_spec(project, project.workflows[("flights", "flight_delay")])

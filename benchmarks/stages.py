@@ -70,7 +70,8 @@ def run_stage(stage: str, defs: Path) -> None:
     from platform_assets.loading import read_project
     from platform_assets.stages import evaluations, features, models, predictions, raw, releases, training_set, validated
     from platform_assets.stages.base import Platform
-    from resources.lake import WHOLE, Lake
+    from resources.lake import Lake
+    from resources.published import WHOLE
     from resources.settings import Settings
     from resources.spark import SparkResource
     from resources.tracking import Tracking

@@ -10,7 +10,7 @@ from lakeloop.project import Located, Project, feature_columns, label_view, spin
 from lakeloop.spec import DeltaTableSource, Partitions, ViewSpec
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import input_key, key_of
-from resources.lake import TableKey
+from resources.published import TableKey
 
 
 @lru_cache(maxsize=8)

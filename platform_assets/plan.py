@@ -14,7 +14,7 @@ from lakeloop.spec import DeltaTableSource, Partitions
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, studies, training_set, validated
 from platform_assets.stages.base import States, key_of
-from resources.lake import WHOLE, TableKey
+from resources.published import WHOLE, TableKey
 
 
 @dataclass(frozen=True)

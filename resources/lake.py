@@ -7,29 +7,22 @@ read is decided here and nowhere else: the newest version that has a passing ver
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import unquote, urlsplit
 
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
 from resources.column_encoding import writer_properties
 from resources.crash_points import crash_point
+from resources.delta_tables import PARTITION, open_delta, read_table, same_type
+from resources.published import WHOLE, PartitionState, Published, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
-    from pyarrow.fs import SubTreeFileSystem
 
-WHOLE = "whole"
-"""The one partition of an unpartitioned table."""
-UNDATED = "undated"
-"""Where rows stand whose event time can't be read or lies outside the partitions; only raw and quarantine have it."""
-PARTITION = "_partition"
 _COMMIT_KEY = "lakeloop"
 _COMPACT_AT = 50
 _APPEND_ATTEMPTS = 20
@@ -37,55 +30,6 @@ _APPEND_PAUSE_S = 0.02
 _FULL = ("No space left on device", "Disk quota exceeded")
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 """The table property under which Delta's log counts rows and holds no column's least and greatest value. Nothing here skips files by those."""
-
-
-@dataclass(frozen=True, order=True)
-class TableKey:
-    """`[stage, domain, name]`: asset key, path under the lake root, and name everywhere else."""
-
-    stage: str
-    domain: str
-    name: str
-
-    @property
-    def path(self) -> str:
-        return f"{self.stage}/{self.domain}/{self.name}"
-
-    def __str__(self) -> str:
-        return self.path
-
-
-@dataclass(frozen=True)
-class PartitionState:
-    """What was last published for one partition: the newest row of `reports/verdicts` for it.
-
-    `version` is the Delta version, or -1 for assets that live in MLflow; `value` is what a consumer needs beside the rows.
-    """
-
-    partition: str
-    fingerprint: str
-    version: int = -1
-    rows: int = 0
-    suite_hash: str = ""
-    value: Mapping[str, Any] = field(default_factory=dict)
-    run_id: str = ""
-    at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Published:
-    """A version of a table that has passed its checks, with the state of each of its partitions."""
-
-    key: TableKey
-    version: int
-    partitions: Mapping[str, PartitionState]
-
-    @property
-    def fingerprint(self) -> str:
-        """One fingerprint of all partitions."""
-        from lakeloop.fingerprint import fingerprint
-
-        return fingerprint({name: state.fingerprint for name, state in self.partitions.items()})
 
 
 def _verdict_schema() -> pa.Schema:
@@ -443,77 +387,3 @@ def _note(states: Sequence[PartitionState], run_id: str, before: Mapping[str, Pa
     at = max(datetime.now(UTC), last + timedelta(microseconds=1))
     same = fingerprint([(s.partition, s.fingerprint) for s in states], {name: [s.fingerprint, str(s.at)] for name, s in before.items()})
     return {"states": listed, "run_id": run_id, "at": at.isoformat(), "id": same}
-
-
-def open_delta(url: str, version: int | None = None) -> DeltaTable | None:
-    """Open a Delta table anywhere; None when there is none.
-
-    Raises:
-        ServiceUnavailable: the store doesn't answer, or doesn't let us in.
-    """
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    try:
-        return DeltaTable(url, version=version)
-    except TableNotFoundError:
-        return None
-    except OSError as error:
-        # A store's own answer may name keys and what was signed, so only the first lines go on.
-        told = " ".join(str(error).partition("<")[0].replace("\x1b[31m↳\x1b[0m", "").split())[:300]
-        raise ServiceUnavailable(
-            f"the store of {url} did not give the table (its address and credentials are AWS_* and the like): {told}"
-        ) from error
-
-
-def read_table(
-    table: DeltaTable, columns: Sequence[str] | None = None, partitions: Iterable[str] | None = None, coded: Collection[str] = ()
-) -> pa.Table:
-    """Read an open Delta table as Arrow, its times in UTC microseconds, strings as plain strings.
-
-    Args:
-        table: what to read.
-        columns: all unless named.
-        partitions: all unless named.
-        coded: columns whose strings stay the dictionaries that they are in the files, which is several times faster; keys of a join.
-    """
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-
-    schema = pa.schema(table.schema())
-    kept = [name for name in coded if name in schema.names and pa.types.is_string(_plain_type(schema.field(name).type))]
-    wanted = None if partitions is None else sorted(set(partitions))
-    dataset = table.to_pyarrow_dataset(
-        file_pruning_predicate=[(PARTITION, "in", wanted)] if wanted else None,
-        filesystem=_folder(table),
-        parquet_read_options=ds.ParquetReadOptions(dictionary_columns=kept) if kept else None,
-    )
-    if wanted is not None and not wanted:
-        return dataset.schema.empty_table()
-    rows = dataset.to_table(columns=list(columns) if columns is not None else None)
-    plain = [field if field.name in kept else field.with_type(_plain_type(field.type)) for field in rows.schema]
-    return rows.cast(pa.schema(plain)) if any(a.type != b.type for a, b in zip(plain, rows.schema, strict=True)) else rows
-
-
-def _folder(table: DeltaTable) -> SubTreeFileSystem | None:
-    """A local table's folder, read by Arrow itself: deltalake's own way goes through Python and takes up to twice as long."""
-    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-
-    parts = urlsplit(table.table_uri)
-    return SubTreeFileSystem(unquote(parts.path), LocalFileSystem()) if parts.scheme == "file" and os.name == "posix" else None
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
-
-
-def same_type(a: pa.DataType, b: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):
-        return bool((a.tz is None) == (b.tz is None))
-    return bool(_plain_type(a) == _plain_type(b))

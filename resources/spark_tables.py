@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, NotPublished
-from resources.lake import PARTITION, open_delta, read_table
+from resources.delta_tables import PARTITION, open_delta, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,7 +16,7 @@ from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets
 from platform_assets.stages.base import States
 from platform_assets.stages.registered import taken_versions
-from resources.lake import WHOLE, TableKey
+from resources.published import WHOLE, TableKey
 from resources.settings import Settings
 from sensors.hygiene import settle_sensors
 from sensors.notifications import notify_sensor

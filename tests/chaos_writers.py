@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from resources.lake import WHOLE, Lake, PartitionState, TableKey
+from resources.lake import Lake
+from resources.published import WHOLE, PartitionState, TableKey
 from tests.chaos_step import forkserver
 
 APPENDED = "reports/written"

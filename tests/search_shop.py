@@ -82,7 +82,7 @@ def study_of(shop: Shop) -> Any:
     """The study of its last search."""
     import optuna
 
-    from resources.lake import WHOLE, TableKey
+    from resources.published import WHOLE, TableKey
     from resources.settings import Settings
     from resources.study_storage import study_storage
 

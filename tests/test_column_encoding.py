@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.lake import WHOLE, Lake, PartitionState, TableKey
+from resources.lake import Lake
+from resources.published import WHOLE, PartitionState, TableKey
 
 
 def test_numbers_that_hardly_come_again_are_written_plainly_and_others_as_a_dictionary(tmp_path: Path) -> None:

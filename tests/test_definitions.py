@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.errors import SpecError
-from resources.lake import WHOLE, TableKey
+from resources.published import WHOLE, TableKey
 from tests.conftest import Shop
 from tests.test_platform import failures, fresh
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.errors import Conflict, ServiceUnavailable
-from resources.lake import Lake, PartitionState, TableKey
+from resources.lake import Lake
+from resources.published import PartitionState, TableKey
 from tests.object_store import ObjectStore
 from tests.ports import free_port
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resources.lake import TableKey
+from resources.published import TableKey
 from tests.conftest import Shop
 from tests.shop import make_shop, orders, write_orders
 
@@ -104,7 +104,7 @@ def test_older_training_sets_do_not_move_when_a_file_is_late(trailing: Shop) -> 
 
 def test_without_hashes_per_day_a_month_counts_as_a_whole(trailing: Shop) -> None:
     from platform_assets.stages.base import input_fingerprints
-    from resources.lake import PartitionState
+    from resources.published import PartitionState
 
     key = TableKey("validated", "shop", "orders")
     window = datetime(2024, 3, 29, tzinfo=UTC), datetime(2024, 5, 1, tzinfo=UTC)

@@ -16,7 +16,8 @@ from lakeloop.conform import cast_exactly
 from lakeloop.errors import DataError
 from lakeloop.personal import personal_columns, touches_personal
 from lakeloop.project import load_project
-from resources.lake import WHOLE, Lake, PartitionState, TableKey
+from resources.lake import Lake
+from resources.published import WHOLE, PartitionState, TableKey
 from tests.conftest import Shop, make
 from tests.shop import ORDERS, WORKFLOW, orders, write_orders
 from tests.stored import contents, found_in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resources.lake import TableKey
+from resources.published import TableKey
 from tests.conftest import Shop
 
 VISITS = """\

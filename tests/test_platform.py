@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resources.lake import WHOLE, TableKey
+from resources.published import WHOLE, TableKey
 from tests.conftest import Shop
 from tests.shop import DAYS, orders, write_orders
 

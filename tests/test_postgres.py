@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from lakeloop.errors import LakeloopError
 from resources import mlflow_server
 from resources.dagster_home import make_home
-from resources.lake import WHOLE, TableKey
+from resources.published import WHOLE, TableKey
 from resources.settings import SQLITE_STEPS, Settings
 from tests.conftest import Shop, make
 from tests.ports import free_port

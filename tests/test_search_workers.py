@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from resources.lake import WHOLE, TableKey
+from resources.published import WHOLE, TableKey
 from tests.conftest import Shop
 from tests.search_shop import OWN, failure, ready, study_of, with_search
 from tests.test_search import nested_runs

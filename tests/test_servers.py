@@ -80,7 +80,7 @@ def test_a_killed_run_is_final_within_seconds_and_blocks_nothing(running: subpro
 
     from lakeloop.up_runs import _launch
     from platform_assets.plan import RunAsked
-    from resources.lake import TableKey
+    from resources.published import TableKey
 
     ui = f"http://127.0.0.1:{running.ports['LAKELOOP_UI_PORT']}"  # type: ignore[attr-defined]
     monkeypatch.setenv("DAGSTER_HOME", str(running.home / "dev" / "dagster"))  # type: ignore[attr-defined]

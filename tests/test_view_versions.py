@@ -6,7 +6,7 @@ import pytest
 
 from lakeloop.errors import NotPublished
 from platform_assets.stages import view_versions
-from resources.lake import WHOLE, PartitionState, Published, TableKey
+from resources.published import WHOLE, PartitionState, Published, TableKey
 from tests.conftest import Shop
 
 HISTORY, RETURNS = TableKey("features", "shop", "history"), TableKey("releases", "shop", "returns")

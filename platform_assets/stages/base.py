@@ -14,7 +14,8 @@ from lakeloop.errors import NotPublished
 from lakeloop.partitions import overlapping, partition_window
 from lakeloop.personal import masked
 from lakeloop.spec import Column, DeltaTableSource
-from resources.lake import Lake, PartitionState, Published, TableKey
+from resources.lake import Lake
+from resources.published import PartitionState, Published, TableKey
 from resources.settings import Settings
 from resources.spark_tables import read_delta
 

@@ -30,7 +30,8 @@ from platform_assets.stages.base import (
 )
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.validated import days_of
-from resources.lake import PARTITION, WHOLE, PartitionState
+from resources.delta_tables import PARTITION
+from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import pyarrow as pa

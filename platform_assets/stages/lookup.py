@@ -19,7 +19,7 @@ from lakeloop.spec import DeltaTableSource, parse_duration, render_duration
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
 from platform_assets.stages.view_versions import at_version
-from resources.lake import Published, TableKey
+from resources.published import Published, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -217,7 +217,7 @@ def _feature_rows(platform: Platform, view: Mapping[str, Any], located: Located[
     if view["kind"] == "table" and spec.event_time:
         earlier = platform.lake.open(TableKey("superseded", view["domain"], view["name"]))
         if earlier is not None:
-            from resources.lake import read_table
+            from resources.delta_tables import read_table
 
             rows = pa.concat_tables([read_table(earlier, columns=needed, coded=view["keys"]).select(rows.column_names), rows])
     return rows
@@ -250,7 +250,7 @@ def _adopted_rows(platform: Platform, located: Located[Any], published: Publishe
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from resources.lake import open_delta, read_table
+    from resources.delta_tables import open_delta, read_table
 
     spec = located.spec
     state = next(iter(published.partitions.values()))

@@ -21,7 +21,8 @@ from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
 from platform_assets.stages.warm_start import START, Training, continue_champion, start_of
 from resources.crash_points import crash_point
-from resources.lake import WHOLE, Lake, PartitionState, TableKey
+from resources.lake import Lake
+from resources.published import WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import numpy as np

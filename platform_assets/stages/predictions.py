@@ -28,7 +28,8 @@ from platform_assets.stages.lookup import (
     spine_rows,
     versions,
 )
-from resources.lake import PARTITION, WHOLE, PartitionState
+from resources.delta_tables import PARTITION
+from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,8 @@ from lakeloop.spec import FILE, ROW, DatabaseSource, Expectation, Files, PythonF
 from lakeloop.verdicts import Verdict
 from platform_assets.stages.base import Platform, StageResult, States, key_of, preview
 from platform_assets.stages.check_rows import report_checks
-from resources.lake import PARTITION, UNDATED, WHOLE, PartitionState, TableKey
+from resources.delta_tables import PARTITION
+from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -294,7 +295,7 @@ def _not_landed(
     import polars as pl
     import pyarrow.compute as pc
 
-    from resources.lake import same_type
+    from resources.delta_tables import same_type
 
     table = platform.lake.open(key, max(s.version for s in state.values()))
     if table is None or rows.num_rows == 0:

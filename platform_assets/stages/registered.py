@@ -11,7 +11,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from resources.crash_points import crash_point
-from resources.lake import WHOLE, PartitionState
+from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.project import Located, Project

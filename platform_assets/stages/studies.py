@@ -26,7 +26,7 @@ from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.study_tables import trial_rows, write_study, write_trials
 from platform_assets.stages.training_set import LABEL, SPLIT
 from resources.crash_points import crash_point
-from resources.lake import WHOLE, PartitionState
+from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -317,7 +317,7 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: _Rows, best: Fro
     from lakeloop.search_gain import measure_gain
     from lakeloop.search_space import own_values
     from lakeloop.search_spec import Parameter
-    from platform_assets.stages.evaluations import clusters_of
+    from platform_assets.stages.evaluation_question import clusters_of
 
     spec, names = located.spec, list(job.features)
     own = own_values(

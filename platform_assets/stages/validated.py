@@ -19,7 +19,8 @@ from lakeloop.spec import DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import DAYS, Platform, StageResult, States, key_of, markdown_table, table_metadata
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.raw import SOURCE, landed_rows
-from resources.lake import PARTITION, UNDATED, WHOLE, PartitionState, TableKey
+from resources.delta_tables import PARTITION
+from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -182,7 +183,7 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     """Check an existing Delta table at its newest version and record the verdict; the table itself isn't touched."""
     from lakeloop.conform import cast_exactly, schema_of
     from lakeloop.verdicts import suite_hash
-    from resources.lake import open_delta, read_table
+    from resources.delta_tables import open_delta, read_table
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("validated", located)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.warm_start import CannotContinue
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
-from resources.lake import WHOLE
+from resources.published import WHOLE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,217 @@
+"""What an evaluation asks: the rows of the test window with every model's scores, and what is known of how they were fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakeloop.personal import personal_columns
+from lakeloop.workflow_spec import WorkflowSpec
+from platform_assets.stages.base import Platform, States, key_of
+from platform_assets.stages.lookup import feature_names, feature_spec, join_features
+from platform_assets.stages.models import fit_rows, model_of
+from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
+from resources.published import WHOLE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    from lakeloop.assessment import Question
+    from lakeloop.model_checks import Elsewhere, Overlap
+    from lakeloop.project import Located
+    from resources.model_format import ServableModel
+
+PERIODS = {"day": "datetime64[D]", "week": "datetime64[W]"}
+"""What rows may be clustered by beside a key or feature: the time that they ask at."""
+FIT_SAMPLE = 20_000
+"""Rows that were fitted on and are scored again, for the checks that compare with them."""
+REFIT_SAMPLE = 5_000
+"""Test rows that refits by seed are scored on."""
+
+
+def evaluation_question(
+    platform: Platform, located: Located[WorkflowSpec], model: ServableModel, rival: ServableModel | None, states: States
+) -> Question:
+    """Read the rows, score them with every model, and say what is to be found."""
+    import numpy as np
+
+    from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
+    from lakeloop.baselines import baseline_scores, reference_scores, seed_refits
+    from lakeloop.comparison import comparable
+    from lakeloop.fitting import evenly
+    from lakeloop.frames import feature_frame, feature_kinds
+    from lakeloop.labels import label_numbers
+    from lakeloop.metrics import metrics_of
+
+    spec = located.spec
+    model_value = states[key_of("models", located)][WHOLE].value
+    training_key = key_of("training_sets", located)
+    training, names = states[training_key][WHOLE], list(model_value["features"])
+    table = platform.lake.read((training_key, int(model_value["training_set"])))
+    kinds = feature_kinds(table.schema, names)
+    test = _only(table, "test")
+    fitted = fit_rows(platform.lake, training_key, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
+    test_frame, fit_frame = feature_frame(test, names), feature_frame(fitted, names)
+    y, fit_y = label_numbers(test[LABEL], spec.answer), label_numbers(fitted[LABEL], spec.answer)
+    naive = _slice_column(test, spec.forecast.naive, names) if spec.forecast else None
+    reference = spec.answer.kind.reference
+    scores = {
+        CANDIDATE: model.predict(test_frame),
+        reference: reference_scores(fit_y, spec.answer, test_frame, spec.evaluation.primary, naive),
+    }
+    scores[LINEAR] = baseline_scores(fit_frame, fit_y, test_frame, kinds, spec.answer)
+    compared = comparable(spec.answer, rival.answer) if rival else None
+    if rival is not None and compared is not None and compared.take is not None:
+        common, rows = _unseen_by(rival, test, spec.predict_at)
+        scores[CHAMPION] = np.full_like(scores[CANDIDATE], np.nan)
+        if rows.num_rows:
+            own = _with_features(platform, located, rows, rival, states)
+            said = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
+            scores[CHAMPION][common] = compared.take(said)
+    picked = evenly(len(fit_y), FIT_SAMPLE)
+    sample = fit_frame.iloc[picked].reset_index(drop=True)
+    fit = Rows(
+        y=fit_y[picked],
+        at=_times(fitted[spec.predict_at])[picked],
+        frame=sample,
+        scores={
+            CANDIDATE: model.predict(sample),
+            reference: reference_scores(fit_y, spec.answer, sample, spec.evaluation.primary, naive),
+        },
+        known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
+    )
+    some = evenly(len(y), REFIT_SAMPLE)
+    made = model_of(located, states[key_of("models", located)][WHOLE])
+
+    def refit(scored: pd.DataFrame) -> list[np.ndarray] | None:
+        return seed_refits(made, kinds, spec.answer, fit_frame, fit_y, scored, folder=located.folder)
+
+    unlabelled = spec.answer.kind.label == "none"
+    refits = None if unlabelled else refit(test_frame.iloc[some])
+    test_start = np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us")
+    sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
+    asked = None
+    if spec.forecast is not None:
+        series = ForecastRows.named([test[column].to_pylist() for column in spec.forecast.series])
+        asked = ForecastRows(
+            spec.forecast.ahead, test[spec.forecast.ahead].to_numpy().astype(int), _times(test[spec.forecast.target]), series
+        )
+        sliced = {spec.forecast.ahead: asked.ahead.tolist(), **({"series": series} if len(set(series)) > 1 else {}), **sliced}
+    question = Question(
+        answer=spec.answer,
+        primary=spec.evaluation.primary,
+        predict=model.predict,
+        test=Rows(y=y, at=_times(test[spec.predict_at]), frame=test_frame, scores=scores, slices=sliced),
+        fit=fit,
+        test_start=test_start,
+        overlap=_overlap(fitted, test, spec.keys),
+        champion=rival.version if rival else None,
+        champion_told=compared.told if compared else "",
+        refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
+        clusters=clusters_of(spec, test, names),
+        costs=spec.evaluation.costs,
+        hidden=personal_columns(platform.project, "training_sets", located),
+        seed=spec.model.seed,
+        forecast=asked,
+        elsewhere=_elsewhere(model_value, test_start),
+    )
+    if not unlabelled:
+        return question
+    from platform_assets.stages.anomaly_question import with_planted
+
+    same = rival is not None and set(feature_names(rival.feature_spec)) <= set(names)
+    return with_planted(
+        question,
+        kinds,
+        linear=lambda frame: baseline_scores(fit_frame, fit_y, frame, kinds, spec.answer),
+        rival=(lambda frame: rival.predict(frame)) if rival is not None and same else None,
+        refit=refit,
+        some=some,
+        labels=y,
+        alert_rate=spec.anomaly.alert_rate if spec.anomaly else None,
+        threshold=model.alert_above,
+    )
+
+
+def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> Elsewhere | None:
+    """What is known of the training of a registered model that the workflow takes."""
+    import numpy as np
+
+    from lakeloop.model_checks import Elsewhere
+
+    taken = model.get("registered")
+    if taken is None:
+        return None
+    until = taken["trained_until"]
+    moment = None if until is None else np.datetime64(datetime.fromisoformat(until).astimezone(UTC).replace(tzinfo=None), "us")
+    return Elsewhere(f"{taken['name']} version {taken['version']}", moment, test_start)
+
+
+def _only(table: pa.Table, split: str) -> pa.Table:
+    import pyarrow.compute as pc
+
+    return table.filter(pc.equal(table[SPLIT], split))
+
+
+def _times(column: pa.ChunkedArray) -> np.ndarray:
+    return column.to_numpy().astype("datetime64[us]")
+
+
+def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
+    """Which test rows have all their keys in common with a row that was fitted on."""
+    import numpy as np
+    import pandas as pd
+
+    from lakeloop.model_checks import Overlap
+
+    known, asked = (pd.util.hash_pandas_object(rows.select(keys).to_pandas(), index=False).to_numpy() for rows in (fitted, test))
+    unique = np.unique(known)
+    return Overlap(np.isin(asked, unique), len(unique) < len(known))
+
+
+def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
+    """Codes of the rows that may depend on each other, as the workflow says."""
+    from lakeloop.intervals import codes
+
+    by = spec.evaluation.cluster
+    if by is None:
+        return None
+    if by in PERIODS:
+        return codes(_times(test[spec.predict_at]).astype(PERIODS[by]))
+    return codes(test[_slice_column(test, by, names)].to_pandas().astype(str).to_numpy(dtype=str))
+
+
+def _slice_column(test: pa.Table, column: str, names: list[str]) -> str:
+    if column in test.column_names:
+        return column
+    return next(name for name in names if name.endswith(f"__{column}"))
+
+
+def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[np.ndarray, pa.Table]:
+    """The test rows after the rival's own training window: rows that neither model has seen."""
+    import numpy as np
+    import pyarrow as pa
+
+    until = rival.feature_spec.get("trained_until")
+    times = test[predict_at].to_numpy().astype("datetime64[us]")
+    mask = (
+        np.ones(test.num_rows, bool)
+        if until is None
+        else times >= np.datetime64(datetime.fromisoformat(str(until)).replace(tzinfo=None), "us")
+    )
+    return mask, test.filter(pa.array(mask))
+
+
+def _with_features(platform: Platform, located: Located[WorkflowSpec], rows: pa.Table, rival: ServableModel, states: States) -> pa.Table:
+    """The rival's own features for the rows: those of the training set where it has them all, else looked up by its spec."""
+    ours = feature_spec(platform.project, located)["views"]
+    versions = {(view["kind"], view["domain"], view["name"]): view["version"] for view in ours}
+    same = all(versions.get((view["kind"], view["domain"], view["name"])) == view["version"] for view in rival.feature_spec["views"])
+    if same and set(feature_names(rival.feature_spec)) <= set(rows.column_names):
+        return rows
+    return join_features(platform, located.domain, rows.select([*located.spec.keys, located.spec.predict_at]), rival.feature_spec, states)[
+        0
+    ]
