@@ -126,7 +126,7 @@ class Trials:
             (frame.iloc[fit], self.y[fit], frame.iloc[f.score], self.y[f.score]) for fit, f in zip(fits, self.folds, strict=True)
         ]
         self.study = job.open(settings)
-        self.number = -1
+        self.number = self.position = -1
         self.interrupt: BaseException | None = None
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
@@ -155,9 +155,11 @@ class Trials:
         if self.search.ended(found.ended, found.seconds):
             return False
         position = found.ended + len(found.running)
-        if self.search.trials is not None and position >= self.search.trials:
+        used_up = self.search.trials is not None and position >= self.search.trials
+        if used_up or (found.running and not self.parallel):  # a search of one worker is nobody else's in the meantime
             time.sleep(POLL_S)
             return True
+        self.position = position
         self.study.sampler = next_sampler(self.search, position, self.worker, self.parallel)
         try:
             with warnings.catch_warnings():
@@ -217,11 +219,18 @@ class Trials:
         return told if isinstance(error, LakeloopError) or self.job.personal else f"{type(error).__name__}: {told}"
 
     def _is_surplus(self, number: int) -> bool:
-        """Whether another worker took the last place of the budget at the same moment."""
-        if not self.parallel or self.search.trials is None:
-            return False
-        found = tally(self.study.get_trials(deepcopy=False))
-        return sum(t.number < number for t in (*found.finished, *found.failed, *found.running)) >= self.search.trials
+        """Whether another worker took the last place of the budget at the same moment, or another run this trial's place or its parameters."""
+        listed = self.study.get_trials(deepcopy=False)
+        found = tally(listed)
+        earlier = [trial for trial in found.running if trial.number < number]
+        # Two that begin a study together may both queue the first trial.
+        queued = next(trial for trial in listed if trial.number == number).system_attrs.get("fixed_params")
+        if queued and any(t.system_attrs.get("fixed_params") == queued for t in (*found.finished, *found.failed, *earlier)):
+            return True
+        if not self.parallel:
+            return found.ended + len(earlier) != self.position
+        budget = self.search.trials
+        return budget is not None and sum(t.number < number for t in (*found.finished, *found.failed)) + len(earlier) >= budget
 
     def _value(self, trial: Trial, params: Mapping[str, Any]) -> float:
         import optuna
