@@ -83,7 +83,8 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
     binomial = _binomial_noise(y, score, points) if clusters is None and not np.any((y != 0) & (y != 1)) else None
     values, vectors = np.linalg.eigh(np.diag(binomial(np.zeros(len(gap))).var(axis=0)) if binomial else noise)
     drawn, along = points @ (vectors * np.sqrt(np.maximum(values, 0))).T, gap @ vectors
-    noisy = np.maximum(values / max(float(values.max()), 1e-300), LEAST_NOISE)
+    # How noisy the directions are is known from many rows, hardly from the clusters: with them all gaps grow alike.
+    noisy = np.maximum(values / max(float(values.max()), 1e-300), LEAST_NOISE) if clusters is None else np.ones(len(values))
 
     def gaps_at(scale: float) -> Array:
         """The likeliest gaps if that of the noisiest bin were so many times as large."""
