@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 from collections.abc import Mapping
@@ -145,4 +146,14 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
         session.conf.set("spark.sql.session.timeZone", "UTC")
     except Exception as error:  # pyspark raises whatever gRPC or Java did; the address is what helps.
         raise ServiceUnavailable(f"Spark did not answer at {address}: {error}") from error
+    if not local:
+        atexit.register(_leave, session, address)
     return session
+
+
+def _leave(session: SparkSession, address: str) -> None:
+    """At a process's end: a client of a server that is gone by then would say goodbye to it for ten minutes."""
+    try:
+        _require_answer(address)
+    except ServiceUnavailable:
+        session.client.close()

@@ -15,6 +15,7 @@ import pytest
 
 from tests import jvm_spark
 from tests.conftest import Shop, make
+from tests.object_store import ObjectStore
 from tests.on_spark import QUERIES, results
 from tests.test_platform import failures
 
@@ -76,6 +77,24 @@ def test_a_jvm_without_delta_gives_every_value_and_schema_that_the_embedded_engi
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     same(expected, {path.stem: pq.read_table(path) for path in tmp_path.glob("*.parquet")})
+
+
+def test_a_jvm_that_cannot_reach_the_object_store_is_brought_the_rows(object_store_environment: ObjectStore, jvm_remote: str) -> None:
+    import deltalake
+
+    from resources.spark import SparkResource
+    from resources.spark_tables import read_delta
+
+    moment = pa.timestamp("us", tz="UTC")
+    rows = pa.table({"n": [1, 2, None], "at": pa.array([0, None, 5], moment), "name": ["a", "é", None], "_partition": ["x", "y", "y"]})
+    url = f"{object_store_environment.url}/engines/rows"
+    deltalake.write_deltalake(url, rows, partition_by=["_partition"])
+    deltalake.write_deltalake(url, rows, mode="append")
+    spark = SparkResource(remote=jvm_remote).session("tests")
+    for version, partitions, wanted in ((0, None, rows), (0, ["y"], rows[1:]), (1, ["x"], pa.concat_tables([rows[:1]] * 2))):
+        found = read_delta(spark, url, version, partitions).toArrow().select(rows.column_names)
+        assert found.schema.types == rows.schema.types
+        assert sorted(found.to_pylist(), key=str) == sorted(wanted.to_pylist(), key=str)
 
 
 def test_each_domain_and_size_has_the_address_that_the_template_gives(monkeypatch: pytest.MonkeyPatch) -> None:
