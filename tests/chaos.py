@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ DATA_STAGES = ("raw", "validated", "features", "training_sets")
 """The stages that have nothing in MLflow."""
 VOLATILE = {"ingested_at", "at", "run_id", "predicted_at", "value", "seconds", "trial", "best_trial", "lost"}
 """Columns that say when and in which run, and how often a trial of a search was begun; they may differ between two undisturbed runs as well."""
+LANDED, AFTER_THE_DATA = {"known_at", "_landed_at"}, datetime(2025, 1, 1, tzinfo=UTC)
+"""Columns that hold a landing's time where a row corrects an older one, and when those are."""
 
 
 @dataclass
@@ -87,6 +90,8 @@ def tables(project: Project) -> dict[str, Counter[str]]:
         rows = rows.select([name for name in sorted(rows.column_names) if name not in VOLATILE])
         listed = rows.to_pylist()
         for row in listed:
+            # A correction is known from its landing on; the data's own times are years ago.
+            row.update({name: "landed" for name in LANDED & row.keys() if row[name] and row[name] > AFTER_THE_DATA})
             if row.get("stage") == "deployments":
                 row.pop("fingerprint", None)  # it has the model's name in it
         # Models are named after their environment.

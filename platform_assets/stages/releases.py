@@ -92,7 +92,9 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
 
     after = version if decision.action == "promote" else champion
     # In the order of the releases, whatever the clock says meanwhile.
-    at = max(datetime.now(UTC), done.at + timedelta(microseconds=1)) if done and done.at else datetime.now(UTC)
+    at = datetime.now(UTC)
+    if done and "decided_at" in done.value:
+        at = max(at, datetime.fromisoformat(done.value["decided_at"]) + timedelta(microseconds=1))
     _write_decision(platform, located, wanted, decision, version, champion, after, at)
     crash_point("release.decided")
     if decision.action == "promote":
@@ -113,6 +115,7 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
         **cited,
         "name": name,
         "champion": after,
+        "decided_at": at.isoformat(),
         "candidate": version,
         "action": decision.action,
         "reason": decision.reason,
