@@ -181,7 +181,7 @@ class mlflow_server:
         with (self.home / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 server.server_command(self.home / "mlflow", port),
-                env=server.server_environment(self.home / "mlflow"),
+                env=server.server_environment(self.home / "mlflow", port),
                 stdout=log,
                 stderr=log,
             )

@@ -96,7 +96,11 @@ def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
         import matplotlib
 
         with matplotlib.rc_context(_STYLE):
-            return draw(*args, **kwargs)
+            picture = draw(*args, **kwargs)
+            # Laid out once, and not again in each format.
+            picture.figure.draw_without_rendering()
+            picture.figure.set_layout_engine("none")
+            return picture
 
     return drawn
 

@@ -66,7 +66,7 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
         servers.start(
             "MLflow server",
             mlflow_server.server_command(settings.home / "mlflow", settings.mlflow_port),
-            **_new(mlflow_server.server_environment(settings.home / "mlflow", settings.mlflow_db)),
+            **_new(mlflow_server.server_environment(settings.home / "mlflow", settings.mlflow_port, settings.mlflow_db)),
         )
         import dagster as dg
 

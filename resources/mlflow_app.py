@@ -21,18 +21,20 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """Run `mlflow server` with the guarded app."""
+    """Run `mlflow server` with the guarded app, in this process: MLflow would start another, which imports all of it once more."""
+    import os
     import sys
 
     import mlflow.server
+    import uvicorn
     from mlflow.cli import cli
 
-    unguarded = mlflow.server._build_uvicorn_command
+    def in_this_process(command: list[str], *, extra_env: dict[str, str], **_: Any) -> None:
+        os.environ.update(extra_env)
+        # `python -m uvicorn <options> <app>`
+        uvicorn.main([*command[3:-1], "resources.mlflow_app:app"])
 
-    def guarded(uvicorn_opts: Any, host: Any, port: Any, workers: Any, app_name: str, *rest: Any) -> Any:
-        return unguarded(uvicorn_opts, host, port, workers, "resources.mlflow_app:app", *rest)
-
-    mlflow.server._build_uvicorn_command = guarded
+    mlflow.server._exec_cmd = in_this_process
     sys.argv = ["mlflow", *sys.argv[1:]]
     cli()
 

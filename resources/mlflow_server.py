@@ -14,22 +14,28 @@ from lakeloop.errors import ServiceUnavailable
 
 
 def server_command(home: Path, port: int) -> list[str]:
-    """The command of a server that keeps everything under `home` and answers on 127.0.0.1 to loopback hosts and origins only."""
+    """The command of a server that keeps everything under `home` and answers on 127.0.0.1."""
     home.mkdir(parents=True, exist_ok=True)
-    hosts = [f"127.0.0.1:{port}", f"localhost:{port}"]
     return [
         sys.executable, "-m", "resources.mlflow_app", "server",
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--artifacts-destination", str(home / "artifacts"), "--serve-artifacts",
-        "--allowed-hosts", ",".join(hosts),
-        "--cors-allowed-origins", ",".join(f"http://{host}" for host in hosts),
     ]  # fmt: skip
 
 
-def server_environment(home: Path, database: str | None = None) -> dict[str, str]:
-    """What the server needs to know beside its command: its database, whose password a command would show; no telemetry, no jobs."""
+def server_environment(home: Path, port: int, database: str | None = None) -> dict[str, str]:
+    """What the server needs to know beside its command.
+
+    That is its database, whose password a command would show; loopback as the only hosts and origins, which MLflow reads as it is imported;
+    no telemetry, no jobs.
+    """
+    hosts = [f"127.0.0.1:{port}", f"localhost:{port}"]
     return {
         **os.environ,
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{host}" for host in hosts),
+        # By this MLflow knows on import that it is the server.
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "MLFLOW_BACKEND_STORE_URI": database or f"sqlite:///{home / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",

@@ -46,7 +46,7 @@ def server(home: Path) -> Iterator[str]:
     uri = f"http://127.0.0.1:{port}"
     with (home.parent / "mlflow.log").open("wb") as log:
         process = subprocess.Popen(
-            mlflow_server.server_command(home, port), env=mlflow_server.server_environment(home), stdout=log, stderr=log
+            mlflow_server.server_command(home, port), env=mlflow_server.server_environment(home, port), stdout=log, stderr=log
         )
     try:
         mlflow_server.wait_until_ready(uri, 90, process)

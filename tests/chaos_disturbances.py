@@ -95,7 +95,7 @@ def server(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     with (home.parent / "mlflow.log").open("ab") as log:
         process = subprocess.Popen(
             mlflow_server.server_command(home, port),
-            env=mlflow_server.server_environment(home),
+            env=mlflow_server.server_environment(home, port),
             stdout=log,
             stderr=log,
             start_new_session=True,

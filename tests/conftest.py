@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,10 @@ from hypothesis import settings
 
 from tests.object_store import ObjectStore
 from tests.ports import free_port
+
+# Tests run side by side: threads beyond the cores spin while they wait for each other (a fit of 10 s took 170 s). Read as the libraries load.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
@@ -64,7 +69,7 @@ def mlflow_uri(home: Path) -> Iterator[str]:
     with (home / "mlflow.log").open("wb") as log:
         process = subprocess.Popen(
             mlflow_server.server_command(home / "mlflow", port),
-            env=mlflow_server.server_environment(home / "mlflow"),
+            env=mlflow_server.server_environment(home / "mlflow", port),
             stdout=log,
             stderr=log,
         )
@@ -159,14 +164,25 @@ def make(root: Path, uri: str, minimum: float = 0.55) -> Shop:
     return Shop(make_shop(root, minimum=minimum), str(root / "lake"), uri)
 
 
+@pytest.fixture(scope="session")
+def filled_lake(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> str:
+    """The lake of a shop with its data and its training set."""
+    shop = make(tmp_path_factory.mktemp("filled"), mlflow_uri)
+    assert shop.materialize("raw", "validated", "features", "training_sets").success
+    return shop.lake_url
+
+
 @pytest.fixture
 def shop(tmp_path: Path, mlflow_uri: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """A fresh shop; its environment is named by the test, so that models of two tests never meet."""
+    """A fresh shop, without data unless it is marked as filled; its environment is named by the test, so that models of two tests never meet."""
     import hashlib
 
     monkeypatch.setenv("LAKELOOP_ENV", "t" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:10])
     marker = request.node.get_closest_marker("minimum")
-    return make(tmp_path, mlflow_uri, marker.args[0] if marker else 0.55)
+    made = make(tmp_path, mlflow_uri, marker.args[0] if marker else 0.55)
+    if request.node.get_closest_marker("filled"):
+        shutil.copytree(request.getfixturevalue("filled_lake"), made.lake_url)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -72,12 +72,6 @@ def with_search(shop: Shop, search: str, *, model: str = "model: {pipeline: line
     return replace(shop)
 
 
-def ready(shop: Shop) -> Shop:
-    """With its training set."""
-    assert shop.materialize("raw", "validated", "features", "training_sets").success
-    return shop
-
-
 def study_of(shop: Shop) -> Any:
     """The study of its last search."""
     import optuna

@@ -16,6 +16,8 @@ import pytest
 from tests.conftest import Shop
 from tests.test_platform import failures
 
+pytestmark = pytest.mark.filled
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -17,6 +17,8 @@ from resources.model_format import load_model, trusted_among
 from resources.published import TableKey
 from tests.conftest import Shop
 
+pytestmark = pytest.mark.filled
+
 PREDICTIONS = TableKey("predictions", "shop", "returns")
 TRAIN = """\
 import numpy as np

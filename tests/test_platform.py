@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from resources.published import WHOLE, TableKey
-from tests.conftest import Shop
+from tests.conftest import Shop, make
 from tests.shop import DAYS, orders, write_orders
 
 ORDERS, RAW = TableKey("validated", "shop", "orders"), TableKey("raw", "shop", "orders")
@@ -86,6 +87,7 @@ def test_a_value_in_a_feature_was_known_before_it_was_asked_for(shop: Shop) -> N
     assert compared > 1000
 
 
+@pytest.mark.filled
 @pytest.mark.minimum(0.999)
 def test_promotion_refused_when_a_gate_fails_in_one_run_and_after_a_retry(shop: Shop) -> None:
     from resources.registry import Registry
@@ -112,6 +114,7 @@ def test_promotion_refused_when_a_gate_fails_in_one_run_and_after_a_retry(shop: 
     assert gates == {("evaluations", "roc_auc"), ("releases", "model_is_promoted")}
 
 
+@pytest.mark.filled
 def test_a_step_without_an_mlflow_server_fails_and_registers_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from resources import tracking
 
@@ -203,6 +206,7 @@ def test_one_changed_month_rewrites_that_month_only(shop: Shop) -> None:
     assert {p for p in after if after[p].version != before[p].version} == {"2024-03"}
 
 
+@pytest.mark.filled
 def test_the_sensor_asks_once_per_cause_and_names_the_stale_months(shop: Shop) -> None:
     from platform_assets.loading import read_project
     from sensors.all import MOST_ATTEMPTS, data_request, retrain_request
@@ -236,12 +240,23 @@ def test_the_sensor_asks_once_per_cause_and_names_the_stale_months(shop: Shop) -
     assert retrain_request(project, patient, shop.lake.states(), made - timedelta(days=300)).run_key
 
 
-def test_an_mlflow_run_is_closed_and_has_what_made_the_model(shop: Shop) -> None:
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[tuple[Shop, Any]]:
+    """A shop that has been walked once, and its run; nobody changes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKELOOP_ENV", "walked")
+        shop = make(tmp_path_factory.mktemp("walked"), mlflow_uri)
+        result = shop.materialize()
+        assert result.success, failures(result)
+        yield shop, result
+
+
+def test_an_mlflow_run_is_closed_and_has_what_made_the_model(walked: tuple[Shop, Any]) -> None:
     import mlflow
 
     from resources.settings import Settings
 
-    assert shop.materialize().success
+    shop, _ = walked
     client = mlflow.MlflowClient(shop.uri)
     experiment = client.get_experiment_by_name(Settings.from_environment().mlflow_name("shop", "returns"))
     (run,) = client.search_runs([experiment.experiment_id])
@@ -254,15 +269,14 @@ def test_an_mlflow_run_is_closed_and_has_what_made_the_model(shop: Shop) -> None
     assert model.metadata["lakeloop"]["feature_spec"]["views"]
 
 
-def test_the_report_opens_on_a_click_and_hangs_on_the_model_version(shop: Shop) -> None:
+def test_the_report_opens_on_a_click_and_hangs_on_the_model_version(walked: tuple[Shop, Any]) -> None:
     import httpx
     import mlflow
 
     from resources.registry import REPORT_TAG, Registry
     from resources.settings import Settings
 
-    result = shop.materialize()
-    assert result.success, failures(result)
+    shop, result = walked
     (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key.path[0] == "evaluations"]
     url = event.materialization.metadata["report"].value
     answer = httpx.get(url)
@@ -283,10 +297,10 @@ def test_the_report_opens_on_a_click_and_hangs_on_the_model_version(shop: Shop) 
     assert [file.path for file in logged] == ["evaluation/report.html"]
 
 
-def test_model_checks_are_asset_checks_that_warn_with_their_documentation(shop: Shop) -> None:
+def test_model_checks_are_asset_checks_that_warn_with_their_documentation(walked: tuple[Shop, Any]) -> None:
     from lakeloop.check_kinds import KINDS
 
-    result = shop.materialize()
+    shop, result = walked
     found = {e.check_name: e for e in result.get_asset_check_evaluations() if e.check_name.startswith("LL")}
     assert set(found) == {kind.name for kind in KINDS.values()}
     rows = {row["check"]: row["outcome"] for row in shop.lake.open("reports/model_checks").to_pyarrow_table().to_pylist()}
@@ -302,6 +316,7 @@ def test_model_checks_are_asset_checks_that_warn_with_their_documentation(shop: 
     assert rows["LL110_unstable_under_the_seed"] == "clean"
 
 
+@pytest.mark.filled
 def test_a_second_version_is_tested_against_the_champion_and_says_what_changed(shop: Shop) -> None:
     import httpx
 
@@ -322,10 +337,10 @@ def test_a_second_version_is_tested_against_the_champion_and_says_what_changed(s
     assert "ruled out" in reason or "too few rows" in reason
 
 
-def test_paths_of_the_storage_are_not_shown_to_clients(shop: Shop, home: Path) -> None:
+def test_paths_of_the_storage_are_not_shown_to_clients(walked: tuple[Shop, Any], home: Path) -> None:
     import mlflow
 
-    assert shop.materialize().success
+    shop, _ = walked
     for run in mlflow.MlflowClient(shop.uri).search_runs([e.experiment_id for e in mlflow.MlflowClient(shop.uri).search_experiments()]):
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
         assert str(home) not in run.info.artifact_uri

@@ -76,7 +76,7 @@ def test_the_walk_with_dagster_and_mlflow_on_postgresql(
     settings = Settings.from_environment()
     port = free_port()
     uri, folder = f"http://127.0.0.1:{port}", tmp_path / "mlflow"
-    command, environment = mlflow_server.server_command(folder, port), mlflow_server.server_environment(folder, settings.mlflow_db)
+    command, environment = mlflow_server.server_command(folder, port), mlflow_server.server_environment(folder, port, settings.mlflow_db)
     assert PASSWORD not in " ".join(command) + repr(settings)
     monkeypatch.setenv("LAKELOOP_ENV", "postgres")
     with (tmp_path / "mlflow.log").open("wb") as log:

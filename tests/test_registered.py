@@ -186,6 +186,7 @@ def failure(result: Any) -> str:
     return "".join(str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure)
 
 
+@pytest.mark.filled
 def test_a_registered_model_goes_all_the_way(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     import lightgbm
     import mlflow

@@ -11,7 +11,9 @@ import pytest
 from resources.published import WHOLE, TableKey
 from resources.report_page import ARTIFACT
 from tests.conftest import Shop
-from tests.search_shop import OWN, failure, ready, study_of, with_search
+from tests.search_shop import OWN, failure, study_of, with_search
+
+pytestmark = pytest.mark.filled
 
 STUDY, MODEL = TableKey("studies", "shop", "returns"), TableKey("models", "shop", "returns")
 
@@ -65,7 +67,7 @@ def test_a_model_is_trained_with_what_the_search_found(shop: Shop) -> None:
 
 
 def test_a_larger_budget_goes_on_where_the_study_ended_and_pays_no_trial_twice(shop: Shop) -> None:
-    searching = ready(with_search(shop, "{trials: 3, folds: 2}"))
+    searching = with_search(shop, "{trials: 3, folds: 2}")
     assert searching.materialize("studies").success
     before = trials_of(searching)
     assert with_search(shop, "{trials: 5, folds: 2}").materialize("studies").success
@@ -81,7 +83,7 @@ def test_one_worker_gives_the_same_study_again_also_when_it_was_interrupted(
 ) -> None:
     model = "model: {pipeline: gradient_boosting, params: {max_iter: 30}}"
     how = "folds: 2, sampler: {TPESampler: {n_startup_trials: 3}}, space: {learning_rate: {low: 0.01, high: 0.5}, max_leaf_nodes: {low: 3, high: 20}}"
-    seven = with_search(ready(shop), f"{{trials: 7, seed: 5, {how}}}", model=model)
+    seven = with_search(shop, f"{{trials: 7, seed: 5, {how}}}", model=model)
     assert seven.materialize("studies").success
     at_once = trials_of(seven)
     monkeypatch.setenv("LAKELOOP_HOME", str(tmp_path / "other"))
@@ -96,7 +98,7 @@ def test_one_worker_gives_the_same_study_again_also_when_it_was_interrupted(
 def test_a_bad_trial_is_pruned_after_its_first_fold_and_costs_no_more(shop: Shop) -> None:
     space = "{learning_rate: {choices: [0.1, 0.000001]}, max_iter: {choices: [100]}}"
     searching = with_search(
-        ready(shop),
+        shop,
         f"{{trials: 12, folds: 3, sampler: RandomSampler, pruner: {{MedianPruner: {{n_startup_trials: 2}}}}, metric: log_loss, space: {space}}}",
         model="model: {pipeline: gradient_boosting, params: {min_samples_leaf: 5, max_leaf_nodes: 4}}",
     )
@@ -114,7 +116,7 @@ def test_a_bad_trial_is_pruned_after_its_first_fold_and_costs_no_more(shop: Shop
 
 def test_an_estimator_that_raises_in_some_trials_fails_these_and_the_search_goes_on(shop: Shop) -> None:
     space = "{C: {low: 0.1, high: 10.0, log: true}, mood: {choices: [good, raise, nan]}}"
-    searching = with_search(ready(shop), f"{{trials: 9, folds: 2, least_finished: 0.2, space: {space}}}", model=OWN)
+    searching = with_search(shop, f"{{trials: 9, folds: 2, least_finished: 0.2, space: {space}}}", model=OWN)
     assert searching.materialize("studies").success
     rows = {r["trial"]: r for r in searching.lake.open("reports/trials").to_pyarrow_table().to_pylist()}
     moods = {n: json.loads(row["params"])["mood"] for n, row in rows.items()}
@@ -133,7 +135,7 @@ def test_an_estimator_that_raises_in_some_trials_fails_these_and_the_search_goes
 
 def test_too_few_trials_left_fail_the_asset_and_the_next_run_tries_them_again(shop: Shop) -> None:
     space = "{C: {low: 0.1, high: 10.0}, mood: {choices: [raise]}}"
-    searching = with_search(ready(shop), f"{{trials: 3, folds: 2, space: {space}}}", model=OWN)
+    searching = with_search(shop, f"{{trials: 3, folds: 2, space: {space}}}", model=OWN)
     for attempt in (1, 2):
         told = failure(searching.materialize("studies"))
         assert (
@@ -148,13 +150,13 @@ def test_too_few_trials_left_fail_the_asset_and_the_next_run_tries_them_again(sh
 def test_folds_that_the_rows_cannot_fill_are_told_with_file_and_key(shop: Shop) -> None:
     workflow = shop.defs / "shop" / "returns" / "defs.yaml"
     workflow.write_text(workflow.read_text().replace("train: 60d", "train: 2d"))
-    told = failure(with_search(ready(shop), "{trials: 3, folds: 5}").materialize("studies"))
+    told = failure(with_search(shop, "{trials: 3, folds: 5}").materialize("training_sets", "studies"))
     assert "defs.yaml:" in told and "search.folds: fold " in told and "wanted fewer folds" in told
 
 
 def test_minutes_end_a_search_and_count_over_all_its_runs(shop: Shop) -> None:
     space = "{C: {low: 0.1, high: 10.0}, seconds: {choices: [0.3]}}"
-    searching = with_search(ready(shop), f"{{minutes: 0.02, folds: 2, space: {space}}}", model=OWN)
+    searching = with_search(shop, f"{{minutes: 0.02, folds: 2, space: {space}}}", model=OWN)
     assert searching.materialize("studies").success
     ran = len(trials_of(searching))
     assert 1 <= ran <= 3
@@ -167,7 +169,7 @@ def test_without_a_search_nothing_changes(shop: Shop) -> None:
     from platform_assets.loading import read_project
     from platform_assets.stages import models
 
-    states = ready(shop).lake.states()
+    states = shop.lake.states()
 
     def located() -> Any:
         return read_project(shop.defs).workflows[("shop", "returns")]

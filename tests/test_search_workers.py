@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 
 from resources.published import WHOLE, TableKey
+from tests.chaos_step import code_of, start
 from tests.conftest import Shop
-from tests.search_shop import OWN, failure, ready, study_of, with_search
+from tests.search_shop import OWN, failure, study_of, with_search
 from tests.test_search import nested_runs
+
+pytestmark = pytest.mark.filled
 
 STUDY = TableKey("studies", "shop", "returns")
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +51,7 @@ def test_a_worker_killed_in_a_trial_is_noticed_and_its_trial_run_again(shop: Sho
     space = (
         f"{{C: {{low: 0.1, high: 10.0}}, seconds: {{choices: [0.4]}}, mood: {{choices: [together]}}, folder: {{choices: ['{tmp_path}']}}}}"
     )
-    searching = with_search(ready(shop), f"{{trials: 8, folds: 2, workers: 2, space: {space}}}", model=OWN)
+    searching = with_search(shop, f"{{trials: 8, folds: 2, workers: 2, space: {space}}}", model=OWN)
     killed: list[tuple[int, int]] = []
 
     def kill() -> None:
@@ -93,7 +96,7 @@ def test_a_trial_that_kills_every_worker_is_given_up_and_the_study_ends(shop: Sh
     from resources.study import run_again, tally
     from resources.study_storage import MOST_RETRIES
 
-    searching = with_search(ready(shop), "{trials: 2, folds: 2, space: {C: {low: 0.1, high: 10.0}}}", model=OWN)
+    searching = with_search(shop, "{trials: 2, folds: 2, space: {C: {low: 0.1, high: 10.0}}}", model=OWN)
     assert searching.materialize("studies").success
     study = study_of(searching)
     study.enqueue_trial({"C": 5.0})
@@ -112,7 +115,7 @@ def test_two_workers_share_the_trials_and_read_their_rows_from_the_lake(shop: Sh
     space = (
         f"{{C: {{low: 0.1, high: 10.0}}, seconds: {{choices: [0.2]}}, mood: {{choices: [together]}}, folder: {{choices: ['{tmp_path}']}}}}"
     )
-    searching = with_search(ready(shop), f"{{trials: 12, folds: 2, workers: 2, space: {space}}}", model=OWN)
+    searching = with_search(shop, f"{{trials: 12, folds: 2, workers: 2, space: {space}}}", model=OWN)
     assert searching.materialize("studies").success
     found = ended(study_of(searching).trials)
     trials = found.finished
@@ -127,7 +130,7 @@ def test_two_steps_share_the_trials_of_a_dagster_run_and_one_that_is_killed_is_t
     import dagster as dg
 
     space = f"{{C: {{low: 0.1, high: 10.0}}, mood: {{choices: [good, kill]}}, folder: {{choices: ['{tmp_path}']}}, seconds: {{choices: [0.3]}}}}"
-    searching = with_search(ready(shop), f"{{trials: 10, folds: 2, steps: 2, sampler: RandomSampler, space: {space}}}", model=OWN)
+    searching = with_search(shop, f"{{trials: 10, folds: 2, steps: 2, sampler: RandomSampler, space: {space}}}", model=OWN)
     location, home = searching.location(tmp_path), tmp_path / "dagster"
     home.mkdir()
     (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
@@ -158,7 +161,7 @@ def test_two_steps_share_the_trials_of_a_dagster_run_and_one_that_is_killed_is_t
 
 
 def test_what_a_killed_step_left_is_run_again_by_the_next_one_and_nothing_twice(shop: Shop, tmp_path: Path) -> None:
-    searching = with_search(ready(shop), "{trials: 4, folds: 2, sampler: RandomSampler}")
+    searching = with_search(shop, "{trials: 4, folds: 2, sampler: RandomSampler}")
     for point in (
         "search.trial_drawn:kill:2",
         "search.trial_scored:kill:2",
@@ -166,11 +169,10 @@ def test_what_a_killed_step_left_is_run_again_by_the_next_one_and_nothing_twice(
         "study.searched:kill",
         "study.reported:kill",
     ):
-        code = subprocess.run(
-            [sys.executable, "-m", "tests.search_step", str(searching.defs), searching.lake_url, searching.uri],
-            cwd=ROOT, env={**searching.environment, "LAKELOOP_CRASH_AT": point}, capture_output=True, text=True, timeout=200,
-        )  # fmt: skip
-        assert code.returncode == -signal.SIGKILL and f"crash point {point.partition(':')[0]}" in code.stderr, code.stderr[-2000:]
+        log = tmp_path / f"{point}.log"
+        environment = {**searching.environment, "DAGSTER_HOME": str(tmp_path), "LAKELOOP_CRASH_AT": point}
+        code = code_of(start(searching.defs, environment, log, stages=["studies"]))
+        assert code == -signal.SIGKILL and f"crash point {point.partition(':')[0]}" in log.read_text(), log.read_text()[-2000:]
     assert searching.materialize("studies").success
     found = ended(study_of(searching).trials)
     assert (len(found.finished), len(found.running)) == (4, 0) and len(found.lost) == 2

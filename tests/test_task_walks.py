@@ -188,6 +188,7 @@ print(model.predict(frame).tolist())
 """
 
 
+@pytest.mark.filled
 def test_a_calibrated_model_says_so_in_its_report_and_loads_where_nothing_of_this_project_is(shop: Shop, tmp_path: Path) -> None:
     import os
     import subprocess

@@ -9,6 +9,8 @@ from platform_assets.stages import view_versions
 from resources.published import WHOLE, PartitionState, Published, TableKey
 from tests.conftest import Shop
 
+pytestmark = pytest.mark.filled
+
 HISTORY, RETURNS = TableKey("features", "shop", "history"), TableKey("releases", "shop", "returns")
 
 

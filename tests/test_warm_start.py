@@ -168,6 +168,7 @@ def test_what_can_not_be_continued_says_why() -> None:
             continue_trees(old, new, few, marks, trees=5, limit=100)
 
 
+@pytest.mark.filled
 @pytest.mark.minimum(0.5)
 def test_a_workflow_continues_its_champion_on_newer_rows_and_says_so(shop: Shop) -> None:
     with_model(shop, "{pipeline: gradient_boosting, params: {max_iter: 20, min_samples_leaf: 20}, warm_start: {trees: 5, limit: 29}}")

@@ -13,7 +13,7 @@ from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import MLWorkflowScaffolder
-from platform_assets.stages import deployments, evaluations, models, predictions, releases, studies, training_set
+from platform_assets.stages import deployments, evaluations, models, predictions, releases, studies, study_job, training_set
 from platform_assets.stages.base import Platform, column_schema
 
 
@@ -124,7 +124,7 @@ def _study(project: Project, located: Located[WorkflowSpec]) -> dg.AssetsDefinit
         helpers=[partial(_help, located, number) for number in range(search.steps if search.steps > 1 else 0)],
         description="The best parameters that Optuna found by time-ordered cross-validation within the training window, and what they gain.",
         kinds={"optuna"},
-        code_version=studies.CODE_VERSION,
+        code_version=study_job.CODE_VERSION,
     )
 
 

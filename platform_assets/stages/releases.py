@@ -105,6 +105,9 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
         registry.set_alias(name, CHALLENGER, version, expected=challenger)
     registry.set_tag(name, version, "lakeloop.decision", decision.action)
     registry.set_tag(name, version, f"test_{spec.evaluation.primary}", f"{evidence.value:.6f}")
+    if "registered" not in model.value:
+        # A run that failed in its release, after all that it was there for, has made the version all the same.
+        registry.finish_run_of(name, version)
     crash_point("release.tagged")
     promoted = after == version
     checks = {PROMOTED: ["passed" if promoted else "failed", decision.reason]}

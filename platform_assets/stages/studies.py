@@ -8,28 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.model_code import model_source
-from lakeloop.personal import touches_personal
 from lakeloop.search_spec import Search
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
-from platform_assets.stages.lookup import feature_names
+from platform_assets.stages.study_job import SearchRows, first_trials, job_and_trials, search_rows, too_few, training_state, what_decides
 from platform_assets.stages.study_tables import trial_rows, write_study, write_trials
-from platform_assets.stages.training_set import LABEL, SPLIT
+from platform_assets.stages.training_set import LABEL
 from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from optuna import Study
     from optuna.trial import FrozenTrial
 
@@ -39,11 +34,8 @@ if TYPE_CHECKING:
     from resources.study import Tally
     from resources.tracking import RunHandle
 
-CODE_VERSION = "1"
 SHOWN_TRIALS = 50
 """Of the trial table in Dagster, the best ones; all of them are in `reports/trials`."""
-_HOW = {"workers", "steps"}
-"""What changes how fast a study is done, and not what it is."""
 
 
 def expected(states: States, located: Located[WorkflowSpec]) -> str:
@@ -55,7 +47,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     spec = located.spec
     assert spec.search is not None
     return fingerprint(
-        _about(states, located), spec.search.trials, spec.search.minutes, spec.search.least_finished, spec.evaluation.cluster
+        what_decides(states, located), spec.search.trials, spec.search.minutes, spec.search.least_finished, spec.evaluation.cluster
     )
 
 
@@ -100,10 +92,10 @@ def search(platform: Platform, located: Located[WorkflowSpec], context: Any, *, 
     if done and done.fingerprint == wanted:
         return StageResult(wanted, fresh=True, rows=done.rows, metadata={"study": done.value["study"]})
     assert spec.search is not None
-    rows = _rows(platform, located, states)
-    job, trials = _trials(platform, located, states, rows, worker=0)
+    rows = search_rows(platform, located, states)
+    job, trials = job_and_trials(platform, located, states, rows, worker=0)
     study = trials.study
-    _first_trials(spec.search, trials)
+    first_trials(spec.search, trials)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         _run(platform, job, trials, run)
         crash_point("study.searched")
@@ -133,11 +125,11 @@ def help_search(platform: Platform, located: Located[WorkflowSpec], step: int, c
         return
     search = located.spec.search
     assert search is not None
-    job, trials = _trials(platform, located, states, _rows(platform, located, states), worker=step * search.workers)
+    job, trials = job_and_trials(platform, located, states, search_rows(platform, located, states), worker=step * search.workers)
     if step:
         _run(platform, job, trials)
         return
-    _first_trials(search, trials)
+    first_trials(search, trials)
     with platform.tracking.run(context, located.domain, located.spec.name) as run:
         _run(platform, job, trials, run)
 
@@ -156,17 +148,6 @@ def _run(platform: Platform, job: SearchJob, trials: Trials, run: RunHandle | No
         trials.wait()
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of the training set: those that are searched on, those to fit on for the gain, and those that the search never sees."""
-
-    searched: pa.Table
-    fit: pa.Table
-    unseen: pa.Table
-    until: str | None
-    where: str
-
-
 def _state(states: States, located: Located[WorkflowSpec]) -> PartitionState:
     key = key_of("studies", located)
     if WHOLE not in states.get(key, {}):
@@ -174,130 +155,12 @@ def _state(states: States, located: Located[WorkflowSpec]) -> PartitionState:
     return states[key][WHOLE]
 
 
-def _training(states: States, located: Located[WorkflowSpec]) -> PartitionState:
-    key = key_of("training_sets", located)
-    if WHOLE not in states.get(key, {}):
-        raise NotPublished(f"{key} has no published version; materialise {key} first")
-    return states[key][WHOLE]
-
-
-def _about(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:
-    """All that decides the trials of a study."""
-    from lakeloop.search_space import space_of
-
-    spec = located.spec
-    assert spec.search is not None
-    said = spec.search
-    return {
-        "code": CODE_VERSION,
-        "training set": _training(states, located).fingerprint,
-        "space": {name: values.model_dump(mode="json") for name, values in space_of(spec.model, spec.answer, said, located.folder).items()},
-        "model": fingerprint(spec.model, spec.answer.record(), model_source(spec.model, located.folder)),
-        "folds": said.folds,
-        "metric": said.metric or spec.evaluation.primary,
-        "sampler": fingerprint(said.sampler, said.seed),
-        "pruner": fingerprint(said.pruner),
-    }
-
-
-def _rows(platform: Platform, located: Located[WorkflowSpec], states: States) -> _Rows:
-    """Read the training set, and set aside what the search must not see: the validation window, or the last part of the training window."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from lakeloop.splits import Window
-    from resources.search_job import times_of
-
-    spec, training = located.spec, _training(states, located)
-    assert spec.search is not None
-    names = feature_names(training.value["feature_spec"])
-    columns = list(dict.fromkeys([*names, *spec.keys, spec.predict_at, LABEL, SPLIT]))
-    table = platform.lake.read((key_of("training_sets", located), training.version), columns=columns)
-    train = table.filter(pc.equal(table[SPLIT], "train"))
-    if "validation" in training.value["windows"]:
-        window = Window(*(datetime.fromisoformat(end) for end in training.value["windows"]["validation"]))
-        unseen = table.filter(pc.equal(table[SPLIT], "validation"))
-        return _Rows(train, train, unseen, None, f"the validation window, {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}")
-    at = times_of(train, spec.predict_at)
-    parts = spec.search.folds + 2
-    edge = at.min() + (at.max() - at.min()) * (parts - 1) // parts
-    gap = np.timedelta64(spec.split.gap // timedelta(microseconds=1), "us")
-    earlier, later = train.filter(pa.array(at < edge - gap)), train.filter(pa.array(at >= edge))
-    where = f"the last of {parts} parts of the training window, from {edge.item():%Y-%m-%d} on"
-    return _Rows(earlier, earlier, later, str(edge - gap), where)
-
-
-def _trials(platform: Platform, located: Located[WorkflowSpec], states: States, rows: _Rows, worker: int) -> tuple[SearchJob, Trials]:
-    """The job of a search, and its trials in this process."""
-    from lakeloop.cross_validation import check_folds
-    from lakeloop.metrics import metrics_of
-    from lakeloop.search_space import space_of
-    from resources.processes import cores
-    from resources.search_job import SearchJob, Trials
-
-    spec, training = located.spec, _training(states, located)
-    assert spec.search is not None
-    said, about = spec.search, _about(states, located)
-    metric = said.metric or spec.evaluation.primary
-    here = said.workers * min(said.steps, platform.settings.steps)
-    job = SearchJob(
-        study=f"{platform.settings.mlflow_name(located.domain, spec.name)}.{fingerprint(about)}",
-        direction="maximize" if metrics_of(spec.answer)[metric].greater_is_better else "minimize",
-        about=about,
-        lake=platform.lake.url,
-        table=str(key_of("training_sets", located)),
-        version=training.version,
-        features=tuple(feature_names(training.value["feature_spec"])),
-        label=LABEL,
-        time=spec.predict_at,
-        split=SPLIT,
-        until=rows.until,
-        model=spec.model.model_dump(mode="json"),
-        folder=str(located.folder.resolve()),
-        answer=spec.answer.record(),
-        search=said.model_dump(mode="json"),
-        space={name: values.model_dump(mode="json") for name, values in space_of(spec.model, spec.answer, said, located.folder).items()},
-        metric=metric,
-        gap_s=spec.split.gap.total_seconds(),
-        threads=max(1, cores() // here),
-        personal=touches_personal(platform.project, located),
-    )
-    try:
-        trials = Trials(job, rows.searched, platform.settings, worker=worker, parallel=said.workers * said.steps > 1)
-        check_folds(trials.folds, trials.y, spec.answer, metric)
-    except DataError as error:
-        raise located.definition.error(str(error), "search", "folds") from error
-    return job, trials
-
-
-def _first_trials(said: Search, trials: Trials) -> None:
-    """Queue the model's own parameters as the first trial; and what failed, if an earlier run was left with too little."""
-    from lakeloop.search_space import own_values
-    from resources.study import run_again, settle, tally
-
-    study = trials.study
-    settle(study, study.get_trials(deepcopy=False))
-    listed = study.get_trials(deepcopy=False)
-    own = own_values(trials.model, trials.answer, trials.space, Path(trials.job.folder))
-    if own:
-        study.enqueue_trial(own, skip_if_exists=True)
-    found = tally(listed)
-    if said.ended(found.ended, found.seconds) and _too_few(said, found):
-        for trial in found.failed:
-            run_again(study, trial)
-
-
-def _too_few(said: Search, found: Tally) -> bool:
-    return len(found.finished) < max(1, math.ceil(said.least_finished * found.ended))
-
-
 def _must_be_enough(located: Located[WorkflowSpec], said: Search, found: Tally, best: FrozenTrial | None) -> None:
     from collections import Counter
 
     from resources.study import reason_of
 
-    if best is not None and not _too_few(said, found):
+    if best is not None and not too_few(said, found):
         return
     reasons = Counter(reason_of(trial) for trial in found.failed).most_common(3)
     told = "; ".join(f"{count} x {reason}" for reason, count in reasons)
@@ -310,7 +173,7 @@ def _must_be_enough(located: Located[WorkflowSpec], said: Search, found: Tally, 
     )
 
 
-def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: _Rows, best: FrozenTrial) -> Gain:
+def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best: FrozenTrial) -> Gain:
     """Compare with the model's own parameters on the rows that were set aside."""
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
@@ -379,7 +242,7 @@ def _recorded(
         },
         "gain": gain.record(),
         "seconds": round(found.seconds, 1),
-        "training_set": _training(states, located).version,
+        "training_set": training_state(states, located).version,
     }  # fmt: skip
     now, done = datetime.now(UTC), states.get(key, {}).get(WHOLE)
     listed = trial_rows(located, job, found, run_id=platform.run_id, at=now)
