@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
 SAMPLE = 4096
 """Rows looked at, evenly spaced."""
+SHORT_BYTES = 32
+"""Strings up to this long, on average, cost little space without a dictionary."""
 
 
 def writer_properties(rows: pa.Table) -> WriterProperties:
-    """Numbers and times are encoded plainly where most of a sample are different.
+    """Values that hardly come again are encoded plainly.
 
-    A writer finds that out by itself only after it has built a dictionary of a megabyte, which is most of what writing costs. Strings keep
-    theirs, for the joins that read them as codes.
+    A writer finds that out by itself only after it has built a dictionary of a megabyte, which is most of what writing costs.
 
     Args:
         rows: what is to be written.
@@ -24,16 +25,19 @@ def writer_properties(rows: pa.Table) -> WriterProperties:
     from deltalake import ColumnProperties, WriterProperties
 
     plain = ColumnProperties(dictionary_enabled=False)
-    return WriterProperties(column_properties=dict.fromkeys(mostly_distinct(rows), plain))
+    return WriterProperties(column_properties=dict.fromkeys(plain_columns(rows), plain))
 
 
-def mostly_distinct(rows: pa.Table) -> list[str]:
-    """Names of the columns of numbers and times in which more than half of the sampled values are different.
+def plain_columns(rows: pa.Table) -> list[str]:
+    """Names of the columns that are better off without a dictionary.
+
+    Those are numbers and times of which more than half of a sample are different, and short strings of which nearly all are, unless they
+    stand in runs: the keys of a table that is written in their order keep a dictionary, for the joins that read them as codes.
 
     >>> import pyarrow as pa
-    >>> mostly_distinct(pa.table({"loss": [0.1, 0.2, 0.3], "count": [1, 1, 2], "name": ["a", "b", "c"]}))
-    ['loss', 'count']
-    >>> mostly_distinct(pa.table({"count": [1, 1, 1, 2]}))
+    >>> plain_columns(pa.table({"loss": [0.1, 0.2, 0.3], "count": [1, 1, 2], "name": ["a", "b", "c"], "kind": ["a", "a", "b"]}))
+    ['loss', 'count', 'name']
+    >>> plain_columns(pa.table({"count": [1, 1, 1, 2], "name": ["a", "b", "a", "b"]}))
     []
     """
     import numpy as np
@@ -43,10 +47,25 @@ def mostly_distinct(rows: pa.Table) -> list[str]:
     size = min(rows.num_rows, SAMPLE)
     if not size:
         return []
-    sample = pa.array(np.linspace(0, rows.num_rows - 1, size).astype(np.int64))
-    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_temporal)
-    return [
-        field.name
-        for field in rows.schema
-        if any(is_kind(field.type) for is_kind in kinds) and 2 * pc.count_distinct(rows[field.name].take(sample)).as_py() > size
-    ]
+    places = np.linspace(0, rows.num_rows - 1, size).astype(np.int64)
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_temporal)
+    found = []
+    for field in rows.schema:
+        sample = rows[field.name].take(pa.array(places))
+        if any(is_kind(field.type) for is_kind in numbers):
+            if 2 * pc.count_distinct(sample).as_py() > size:
+                found.append(field.name)
+        elif pa.types.is_string(kind := _values(field.type)) or pa.types.is_large_string(kind):
+            sample = sample.cast(pa.string())
+            after = rows[field.name].take(pa.array(np.minimum(places + 1, rows.num_rows - 1))).cast(pa.string())
+            in_runs = 2 * (pc.sum(pc.equal(sample, after)).as_py() or 0) > size
+            is_short = (pc.mean(pc.binary_length(sample)).as_py() or 0) <= SHORT_BYTES
+            if 10 * pc.count_distinct(sample).as_py() > 9 * size and is_short and not in_runs:
+                found.append(field.name)
+    return found
+
+
+def _values(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -179,6 +179,14 @@ def undisturbed(folder: Path, uri: str) -> Calm:
     return Calm(tables(project), registry(project), Counter(passed.read_text().split()), halfway, before)
 
 
+def project_before(folder: Path, uri: str, calm: Calm, point: str) -> Project:
+    """A new one, with its data already where the point is only passed after them."""
+    if calm.halfway is None or calm.before[point]:
+        return project_in(folder, uri)
+    shutil.copytree(calm.halfway, folder, dirs_exist_ok=True)
+    return project_of(folder, uri)
+
+
 def trial(folder: Path, uri: str, point: str, how: str, passing: int, calm: Calm) -> list[str]:
     """Crash at a passing of a point, run again, compare."""
     if calm.halfway and passing > calm.before[point]:

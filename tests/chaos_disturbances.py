@@ -22,7 +22,7 @@ from pathlib import Path
 import dagster as dg
 
 from resources import mlflow_server
-from tests.chaos import ROOT, Calm, Project, project_in, registry, run_again, tables
+from tests.chaos import ROOT, Calm, Project, project_before, project_in, registry, run_again, tables
 from tests.chaos_step import code_of
 from tests.ports import free_port
 from tests.shop import orders, write_orders
@@ -60,7 +60,7 @@ class Meet:
 
 def two_at_once(folder: Path, uri: str, calm: Calm, point: str) -> list[str]:
     """Two runs of everything that is stale, which meet at a point."""
-    project = project_in(folder, uri)
+    project = project_before(folder, uri, calm, point)
     with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
         # Made here, as `lakeloop up` does: two processes that start together fail on each other's migration.
         instance.event_log_storage.get_asset_records([])
@@ -112,7 +112,7 @@ def server(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 def server_killed(folder: Path, calm: Calm, point: str) -> list[str]:
     """An MLflow server of its own, killed at a point and started again after the run has failed."""
     home, port = folder.parent / f"{folder.name}-mlflow", free_port()
-    project = project_in(folder, f"http://127.0.0.1:{port}")
+    project = project_before(folder, f"http://127.0.0.1:{port}", calm, point)
     with server(home, port) as process:
         code = project.run(watch=Kill(process.pid, point))
         told = [] if code else ["the run succeeded without its server"]
@@ -171,7 +171,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 def disk_full(folder: Path, uri: str, calm: Calm, point: str, passing: int, *, dagster_too: bool = False) -> list[str]:
     """Lake and home, and Dagster's home or not, on a small disk that is full from a point on, until the run has failed."""
     with small_disk(folder) as disk:
-        project = project_in(disk, uri)
+        project = project_before(disk, uri, calm, point)
         if not dagster_too:
             elsewhere = folder.with_name(f"{folder.name}-dagster")
             shutil.move(disk / "dagster", elsewhere)

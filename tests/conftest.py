@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -16,9 +17,14 @@ from hypothesis import settings
 from tests.object_store import ObjectStore
 from tests.ports import free_port
 
+if TYPE_CHECKING:
+    from tests.chaos import Calm
+
 # Tests run side by side: threads beyond the cores spin while they wait for each other (a fit of 10 s took 170 s). Read as the libraries load.
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
+# A JVM that lives for a minute spends most of it on compiling what it won't run again.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
@@ -164,12 +170,40 @@ def make(root: Path, uri: str, minimum: float = 0.55) -> Shop:
     return Shop(make_shop(root, minimum=minimum), str(root / "lake"), uri)
 
 
+def made_once(paths: pytest.TempPathFactory, name: str, made: Callable[[Path], Any]) -> Any:
+    """What the first of the processes that test side by side has made in a folder; the others wait for it, and get what can be pickled."""
+    from resources.tracking import file_lock
+
+    base = paths.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with file_lock(folder.parent, name):
+        kept = folder.with_suffix(".pickle")
+        if not kept.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            kept.write_bytes(pickle.dumps(made(folder)))
+        return pickle.loads(kept.read_bytes())
+
+
 @pytest.fixture(scope="session")
 def filled_lake(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> str:
     """The lake of a shop with its data and its training set."""
-    shop = make(tmp_path_factory.mktemp("filled"), mlflow_uri)
-    assert shop.materialize("raw", "validated", "features", "training_sets").success
-    return shop.lake_url
+
+    def lake(folder: Path) -> str:
+        shop = make(folder, mlflow_uri)
+        assert shop.materialize("raw", "validated", "features", "training_sets").success
+        return shop.lake_url
+
+    return str(made_once(tmp_path_factory, "filled", lake))
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Calm:
+    """What the project of the crash tests gives when nobody disturbs it."""
+    from tests.chaos import undisturbed
+
+    found: Calm = made_once(tmp_path_factory, "calm", lambda folder: undisturbed(folder, mlflow_uri))
+    return found
 
 
 @pytest.fixture

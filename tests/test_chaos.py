@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resources.crash_points import POINTS
-from tests.chaos import Calm, trial, undisturbed
+from tests.chaos import Calm, trial
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = [
@@ -30,11 +30,6 @@ def test_every_point_is_passed_somewhere_and_no_other() -> None:
                     assert isinstance(node.args[0], ast.Constant)
                     passed.append(node.args[0].value)
     assert set(passed) == set(POINTS)
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Calm:
-    return undisturbed(tmp_path_factory.mktemp("calm"), mlflow_uri)
 
 
 @pytest.mark.parametrize(("point", "how", "passing"), SAMPLE)

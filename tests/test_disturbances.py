@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import Calm, undisturbed
+from tests.chaos import Calm
 from tests.chaos_disturbances import (
     DISK_POINTS,
     JUMPS,
@@ -19,11 +19,6 @@ from tests.chaos_disturbances import (
     two_at_once,
     undisturbed_twice,
 )
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Calm:
-    return undisturbed(tmp_path_factory.mktemp("calm"), mlflow_uri)
 
 
 @pytest.mark.parametrize("point", ["lake.before_commit", "model.logged"])

@@ -75,52 +75,6 @@ def test_no_server_stands_where_a_dotenv_would_win_over_its_environment(running:
     assert folders and ROOT not in folders
 
 
-def test_a_killed_run_is_final_within_seconds_and_blocks_nothing(running: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    import dagster as dg
-
-    from lakeloop.up_runs import _launch
-    from platform_assets.plan import RunAsked
-    from resources.published import TableKey
-
-    ui = f"http://127.0.0.1:{running.ports['LAKELOOP_UI_PORT']}"  # type: ignore[attr-defined]
-    monkeypatch.setenv("DAGSTER_HOME", str(running.home / "dev" / "dagster"))  # type: ignore[attr-defined]
-    asked = RunAsked((TableKey("raw", "flights", "weather"),))
-    with dg.DagsterInstance.get() as instance:
-
-        def worker_of(run_id: str) -> int:
-            """Process id of the run's own process, once it runs the executor."""
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                for record in instance.get_records_for_run(run_id).records:
-                    event = record.event_log_entry.dagster_event
-                    if (
-                        event
-                        and event.event_type_value == "ENGINE_EVENT"
-                        and "Executing steps using multiprocess executor" in str(event.message)
-                    ):
-                        return int(str(event.message).rpartition("pid: ")[2].rstrip(")"))
-                time.sleep(0.1)
-            raise AssertionError("the run did not start")
-
-        def status(run_id: str) -> str:
-            run = instance.get_run_by_id(run_id)
-            assert run
-            return run.status.value
-
-        first = _launch(ui, asked)
-        os.kill(worker_of(first), 9)
-        killed = time.monotonic()
-        while status(first) not in ("FAILURE", "CANCELED"):
-            assert time.monotonic() - killed < 60, status(first)
-            time.sleep(0.2)
-        second = _launch(ui, asked)
-        deadline = time.monotonic() + 180
-        while status(second) not in ("SUCCESS", "FAILURE"):
-            assert time.monotonic() < deadline, status(second)
-            time.sleep(0.2)
-        assert status(second) == "SUCCESS"
-
-
 def test_a_killed_server_is_told_in_one_line_and_takes_the_others_with_it(running: subprocess.Popen[str]) -> None:
     children = psutil.Process(running.pid).children(recursive=True)
     (daemon,) = [c for c in children if "dagster._daemon" in c.cmdline() and "resources.tether" not in c.cmdline()]
