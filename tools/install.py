@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def main() -> int:
     total = sum("==" in line for line in lock.read_text(encoding="utf-8").splitlines())
     print(f"installing {total} packages from {lock} (a few minutes the first time)", flush=True)
     started = told = time.monotonic()
-    options = ["--disable-pip-version-check", "--progress-bar", "off", "--compile", "--no-deps", "--require-hashes"]
+    options = ["--disable-pip-version-check", "--progress-bar", "off", "--no-compile", "--no-deps", "--require-hashes"]
     command = [sys.executable, "-m", "pip", "install", *options, "-r", str(lock)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -28,7 +29,7 @@ def main() -> int:
             seen += 1
             what = f"{min(seen, total)} of {total}: {words[1] if words[0] == 'Collecting' else words[3]}"
         elif line.startswith("Installing collected packages"):
-            what = "unpacking and compiling"
+            what = "unpacking"
         else:
             continue
         if sys.stdout.isatty():
@@ -37,11 +38,19 @@ def main() -> int:
             print(f"  {what}", flush=True)
             told = time.monotonic()
     code = process.wait()
+    if code == 0:
+        compile_all()
     if sys.stdout.isatty():
         print("\r\033[K", end="")
     if code == 0:
         print(f"installed after {time.monotonic() - started:.0f} s", flush=True)
     return code
+
+
+def compile_all() -> None:
+    """Compile what was installed, on all cores, where pip takes one; what isn't Python of this version is left as it is."""
+    for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        subprocess.run([sys.executable, "-m", "compileall", "-qq", "-j", "0", folder], check=False, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
