@@ -102,7 +102,7 @@ class Platform:
 
     def fit(self, number: int) -> psutil.Process:
         """The process of the fit number `number` (from 1), once it has begun."""
-        return psutil.Process(int(until(lambda: _marks(self.marks)[number - 1 : number], 120)[0]))
+        return psutil.Process(int(until(lambda: _marks(self.marks)[number - 1 : number], 240)[0]))
 
 
 def _names(stage: str, names: dict[str, str]) -> list[str]:

@@ -74,7 +74,12 @@ class Written:
 
 
 def disturbed(folder: Path, write: Write, *, writers: int, commits: int, kills: int, seed: int = 7) -> Written:
-    """Have `writers` processes make `commits` commits while `kills` SIGKILLs hit them, and count what isn't there once."""
+    """Have `writers` processes make `commits` commits while `kills` SIGKILLs hit them, and count what isn't there once.
+
+    Raises:
+        RuntimeError: writers end by themselves, again and again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     context = forkserver()
     chance, started, count = random.Random(seed), time.monotonic(), commits // writers
     url, files = str(folder / "lake"), [folder / f"acknowledged-{writer}" for writer in range(writers)]
@@ -87,13 +92,16 @@ def disturbed(folder: Path, write: Write, *, writers: int, commits: int, kills: 
     def acknowledged() -> int:
         return sum(file.read_text().count("\n") for file in files if file.exists())
 
-    running, killed = {writer: begin(writer) for writer in range(writers)}, 0
+    running, killed, failed = {writer: begin(writer) for writer in range(writers)}, 0, 0
     while running:
         time.sleep(0.005)
         for writer, process in list(running.items()):
             if process.exitcode == 0:
                 del running[writer]
             elif process.exitcode is not None:
+                failed += process.exitcode > 0
+                if failed > commits:
+                    raise RuntimeError(f"the writers ended by themselves {failed} times, with {acknowledged()} commits of {commits} made")
                 running[writer] = begin(writer)
         # The kills are spread over the commits, so that all of them happen however fast the machine is.
         alive = [process for process in running.values() if process.exitcode is None]
