@@ -258,7 +258,8 @@ def plot_importance(found: Sequence[Importance], metric: str, most: int = 20) ->
         [BLUE if not item.low <= 0 else GREY for item in shown],
         [item.feature for item in shown],
     )
-    ax.set_xlabel(f"loss of {metric} when shuffled, 95% interval")
+    # Long names leave little room beside them; the label may stand below them.
+    ax.set_xlabel(f"loss of {metric} when shuffled, 95% interval", loc="right")
     return Picture("Permutation importance", figure)
 
 
