@@ -18,6 +18,7 @@ from lakeloop.tasks import ALERT, Answer
 from lakeloop.workflow_spec import Model
 from resources.model_format import ALERT_THRESHOLD, ServableModel, load_model, log_model, register
 from resources.serving.codec import output_types
+from resources.serving.desired import Deployment, write_desired
 from resources.settings import PROJECT_ROOT
 from resources.tracking import Tracking
 from tests.test_registered import log
@@ -62,6 +63,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterato
     models = {name: load_model(f"models:/shop.{name}/{version}", mlflow_uri) for name, version in {**versions, "foreign": "1"}.items()}
     running = Endpoint(tmp_path_factory.mktemp("served"), mlflow_uri)
     try:
+        for name, model in models.items():  # all stated first: one server for all of them, instead of a swap for each
+            write_desired(running.folder, Deployment(f"shop.{name}", model.version, f"models:/shop.{name}/{model.version}", "regression"))
         for name, model in models.items():
             address = running.deploy(name, model.version)
         yield address, models
