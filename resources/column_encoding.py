@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from resources.delta_tables import plain_type
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import WriterProperties
@@ -55,7 +57,7 @@ def plain_columns(rows: pa.Table) -> list[str]:
         if any(is_kind(field.type) for is_kind in numbers):
             if 2 * pc.count_distinct(sample).as_py() > size:
                 found.append(field.name)
-        elif pa.types.is_string(kind := _values(field.type)) or pa.types.is_large_string(kind):
+        elif pa.types.is_string(plain_type(field.type)):
             sample = sample.cast(pa.string())
             after = rows[field.name].take(pa.array(np.minimum(places + 1, rows.num_rows - 1))).cast(pa.string())
             in_runs = 2 * (pc.sum(pc.equal(sample, after)).as_py() or 0) > size
@@ -63,9 +65,3 @@ def plain_columns(rows: pa.Table) -> list[str]:
             if 10 * pc.count_distinct(sample).as_py() > 9 * size and is_short and not in_runs:
                 found.append(field.name)
     return found
-
-
-def _values(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    return kind.value_type if pa.types.is_dictionary(kind) else kind

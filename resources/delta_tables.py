@@ -54,7 +54,7 @@ def read_table(
     import pyarrow.dataset as ds
 
     schema = pa.schema(table.schema())
-    kept = [name for name in coded if name in schema.names and pa.types.is_string(_plain_type(schema.field(name).type))]
+    kept = [name for name in coded if name in schema.names and pa.types.is_string(plain_type(schema.field(name).type))]
     wanted = None if partitions is None else sorted(set(partitions))
     dataset = table.to_pyarrow_dataset(
         file_pruning_predicate=[(PARTITION, "in", wanted)] if wanted else None,
@@ -64,7 +64,7 @@ def read_table(
     if wanted is not None and not wanted:
         return dataset.schema.empty_table()
     rows = dataset.to_table(columns=list(columns) if columns is not None else None)
-    plain = [field if field.name in kept else field.with_type(_plain_type(field.type)) for field in rows.schema]
+    plain = [field if field.name in kept else field.with_type(plain_type(field.type)) for field in rows.schema]
     return rows.cast(pa.schema(plain)) if any(a.type != b.type for a, b in zip(plain, rows.schema, strict=True)) else rows
 
 
@@ -76,7 +76,8 @@ def _folder(table: DeltaTable) -> SubTreeFileSystem | None:
     return SubTreeFileSystem(unquote(parts.path), LocalFileSystem(use_mmap=True)) if parts.scheme == "file" and os.name == "posix" else None
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """What a column holds, whether as a dictionary or not; every kind of text is a string."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
@@ -89,4 +90,4 @@ def same_type(a: pa.DataType, b: pa.DataType) -> bool:
 
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):
         return bool((a.tz is None) == (b.tz is None))
-    return bool(_plain_type(a) == _plain_type(b))
+    return bool(plain_type(a) == plain_type(b))

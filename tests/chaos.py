@@ -179,9 +179,9 @@ def undisturbed(folder: Path, uri: str) -> Calm:
     return Calm(tables(project), registry(project), Counter(passed.read_text().split()), halfway, before)
 
 
-def project_before(folder: Path, uri: str, calm: Calm, point: str) -> Project:
-    """A new one, with its data already where the point is only passed after them."""
-    if calm.halfway is None or calm.before[point]:
+def project_before(folder: Path, uri: str, calm: Calm, point: str, passing: int = 1) -> Project:
+    """A new one, with its data already where that passing of the point comes after them."""
+    if calm.halfway is None or passing <= calm.before[point]:
         return project_in(folder, uri)
     shutil.copytree(calm.halfway, folder, dirs_exist_ok=True)
     return project_of(folder, uri)
@@ -189,11 +189,8 @@ def project_before(folder: Path, uri: str, calm: Calm, point: str) -> Project:
 
 def trial(folder: Path, uri: str, point: str, how: str, passing: int, calm: Calm) -> list[str]:
     """Crash at a passing of a point, run again, compare."""
-    if calm.halfway and passing > calm.before[point]:
-        shutil.copytree(calm.halfway, folder, dirs_exist_ok=True)
-        project, number = project_of(folder, uri), passing - calm.before[point]
-    else:
-        project, number = project_in(folder, uri), passing
+    project = project_before(folder, uri, calm, point, passing)
+    number = passing - calm.before[point] if calm.halfway and passing > calm.before[point] else passing
     project.run(f"{point}:{how}:{number}")
     if f"crash point {point}: {how}" not in project.log():
         return ["not reached"]
