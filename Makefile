@@ -29,7 +29,7 @@ chaos: $(VENV)/.installed-dev ## crash a run at every named point in every way, 
 lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(RUN) $(BIN)/mypy
+	@$(RUN) $(BIN)/mypy -n auto
 
 lock: ## resolve the lock files again (needs uv)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements-dev.lock
@@ -45,11 +45,16 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
+INSTALL = $(RUN) $(BIN)/python tools/install.py
+ITSELF = $(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
 $(VENV)/.installed: $(VENV)/.python requirements.lock
-	@$(RUN) $(BIN)/python tools/install.py requirements.lock
-	@$(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(INSTALL) requirements.lock
+	@$(ITSELF)
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
-	@$(RUN) $(BIN)/python tools/install.py requirements-dev.lock
-	@touch $@
+# The lock of development holds the other one.
+$(VENV)/.installed-dev: $(VENV)/.python requirements.lock requirements-dev.lock
+	@$(INSTALL) requirements-dev.lock
+	@$(ITSELF)
+	@touch $(VENV)/.installed $@

@@ -41,7 +41,7 @@ def up(*, once: bool, materialize: bool) -> int:
 
 def _up(settings: Any, *, once: bool, materialize: bool) -> int:
     from resources import mlflow_server
-    from resources.servers import Servers, answers, require_free
+    from resources.servers import Servers, require_free
 
     started = time.monotonic()
     for port, what, variable in (
@@ -93,7 +93,7 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
         project = read_project()
         servers.wait(lambda: mlflow_server.is_up(settings.tracking_uri), f"MLflow at {settings.tracking_uri}")
         say(f"MLflow is up at {settings.tracking_uri}")
-        servers.wait(lambda: answers(f"{ui}/server_info"), f"the Dagster UI at {ui}")
+        servers.wait(lambda: mlflow_server.answers(f"{ui}/server_info"), f"the Dagster UI at {ui}")
         say(f"the Dagster UI is up at {ui}")
         _reconcile(settings, instance)
         seconds: dict[str, float] = {}

@@ -12,6 +12,7 @@ from platform_assets.loading import DEFS, read_project
 from resources.settings import Settings
 
 PRELOADED = [
+    "resources",  # first, as it has the collector look less often
     "platform_assets.definitions",
     "dagster._core.storage.runs.sqlite.sqlite_run_storage",
     "dagster._core.storage.event_log.sqlite.sqlite_event_log",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -61,8 +61,13 @@ def wait_until_ready(uri: str, timeout: float, process: subprocess.Popen[bytes] 
 
 def is_up(uri: str) -> bool:
     """Whether an MLflow server answers at an address now."""
+    return answers(f"{uri}/health")
+
+
+def answers(url: str) -> bool:
+    """Whether something answers at an address with 200."""
     try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException):
         return False

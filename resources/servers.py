@@ -103,15 +103,5 @@ def require_free(port: int, what: str, variable: str) -> None:
             raise LakeloopError(f"port {port}, wanted for {what}, is in use; free it or set {variable} to another") from error
 
 
-def answers(url: str) -> bool:
-    """Whether something answers at an address with 200."""
-    import httpx
-
-    try:
-        return httpx.get(url, timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 def _shown(path: Path) -> str:
     return os.path.relpath(path)

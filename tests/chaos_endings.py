@@ -129,7 +129,8 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
     import dagster as dg
 
     from resources.dagster_home import make_home
-    from resources.servers import Servers, answers
+    from resources.mlflow_server import answers
+    from resources.servers import Servers
 
     made = Platform(folder, uri, "c" + folder.name.replace("-", "").replace("_", ""))
     make_shop(folder / "project")

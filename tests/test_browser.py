@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from resources.mlflow_server import answers
 from tests.conftest import make
 from tests.ports import free_port
 from tests.shop import orders, write_orders
@@ -58,20 +58,13 @@ def _serve(location: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 90
-        while not _answers(url):
+        while not answers(f"{url}/server_info"):
             assert process.poll() is None and time.monotonic() < deadline, (folder / "ui.log").read_text()
             time.sleep(0.2)
         yield url
     finally:
         process.terminate()
         process.wait(30)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/server_info", timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture(scope="module")

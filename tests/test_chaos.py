@@ -17,7 +17,6 @@ SAMPLE = [
     ("model.registered", "kill", 1),
     ("evaluation.reported", "term", 1),
     ("release.decided", "kill", 1),
-    ("release.promoted", "kill", 1),
 ]
 
 

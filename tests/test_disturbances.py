@@ -21,14 +21,14 @@ from tests.chaos_disturbances import (
 )
 
 
-@pytest.mark.parametrize("point", ["lake.before_commit", "model.logged"])
+@pytest.mark.parametrize("point", ["model.logged"])
 def test_two_runs_of_the_same_at_once_leave_what_one_leaves(
     calm: Calm, tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str, point: str
 ) -> None:
     assert two_at_once(tmp_path_factory.mktemp("two"), mlflow_uri, calm, point) == []
 
 
-@pytest.mark.parametrize("during", ["evaluation", "release"])
+@pytest.mark.parametrize("during", ["release"])
 def test_a_server_that_is_killed_in_the_middle_is_named_and_a_rerun_mends_all(
     calm: Calm, tmp_path_factory: pytest.TempPathFactory, during: str
 ) -> None:

@@ -23,6 +23,7 @@ from resources.settings import SQLITE_STEPS, Settings
 from tests.conftest import Shop, make
 from tests.ports import free_port
 from tests.postgres import PASSWORD, server
+from tests.shared_study import search
 from tests.test_platform import failures, fresh
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,19 +143,10 @@ def test_processes_share_a_study(where: str, databases: dict[str, str], tmp_path
     )
     optuna.create_study(storage=study_storage(settings), study_name="shop.returns", direction="maximize")
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(_search, [settings] * 4))
+        list(pool.map(search, [settings] * 4))
     study = optuna.load_study(study_name="shop.returns", storage=study_storage(settings))
     assert [t.state.name for t in study.trials] == ["COMPLETE"] * 20
     assert sorted(t.number for t in study.trials) == list(range(20))
-
-
-def _search(settings: Settings) -> None:
-    import optuna
-
-    from resources.study_storage import study_storage
-
-    study = optuna.load_study(study_name="shop.returns", storage=study_storage(settings))
-    study.optimize(lambda trial: -((trial.suggest_float("x", -1, 1)) ** 2), n_trials=5)
 
 
 def _run_together(folder: Path, steps: int, database: str | None) -> str:
