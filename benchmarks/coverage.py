@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -166,6 +169,10 @@ def difference_coverage(repeats: int, seed: int = 0) -> Iterator[Coverage]:
             yield Coverage("two models", f"{name}, difference", n, False, truth, held / repeats, width / repeats)
 
 
+def _rows(rows: Callable[..., Iterator[Coverage]], *arguments: Any) -> list[Coverage]:
+    return list(rows(*arguments))
+
+
 def table(rows: list[Coverage]) -> str:
     """As Markdown."""
     lines = ["| data | metric | rows | truth | coverage | mean width |", "|---|---|--:|--:|--:|--:|"]
@@ -182,8 +189,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4_000)
     parser.add_argument("--no-write", action="store_true")
     args = parser.parse_args()
-    rows = [row for world in WORLDS for row in coverage(world, args.repeats)]
-    rows += list(difference_coverage(args.repeats))
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        worlds = [pool.submit(_rows, coverage, world, args.repeats) for world in WORLDS]
+        differences = pool.submit(_rows, difference_coverage, args.repeats)
+        rows = [row for found in [*worlds, differences] for row in found.result()]
     text = table(rows)
     print(text)
     print(f"\nwithin a point of 95%: {sum(abs(r.share - 0.95) <= 0.01 for r in rows)} of {len(rows)}")

@@ -36,7 +36,11 @@ def planted_section(question: Question, found: Assessment) -> Section:
     blocks: list[Paragraph | Figure | Table] = [
         Paragraph(words),
         Table(["planted", "rows", "ROC AUC", "what it is"], rows, ["rows", "ROC AUC"], "Each kind against all real rows."),
-        Figure(plots.plot_roc_pr(y, score), "Planted against real rows. Dashed: what a model without any knowledge would show."),
+        Figure(
+            plots.plot_roc_pr(y, score),
+            "Planted against real rows. Dashed: what a model without any knowledge would show.",
+            "roc_and_precision_recall",
+        ),
         Figure(
             plot_strangeness(y, score, marks.threshold), "What is told apart well lies apart. The outermost 0.5% are drawn at the edges."
         ),

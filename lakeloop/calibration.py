@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -68,21 +67,23 @@ def calibration_influence(y: Array, score: Array) -> Array:
 
 
 def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: float) -> tuple[float, float]:
-    """The errors for which the observed sum of squared gaps would be neither too small nor too large.
+    """The errors for which what was observed would be neither too small nor too large.
 
     A sum of squares can't fall below zero, so that even a perfect model shows an error, and no interval around an estimate is right near
     zero. So the gaps are made larger and smaller, the noisy ones more than the others (those are the likeliest gaps for an error, given what
-    was observed), until the observed sum lies at a quantile of what it would then be, with the bins' noise on top: of 0 and 1 the noise that
-    the rates of such gaps would have. Where the error is within its noise only too large a sum speaks against it, so that the lower tail gets
-    its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
+    was observed), until the observed sum of their squares lies at a quantile of what it would then be, with the bins' noise on top: of 0 and 1
+    the noise that the rates of such gaps would have. Sums are compared in standard errors as each sample would estimate them: a sample that
+    shows too small a gap in a noisy bin shows too little noise, too. Where the error is within its noise only too large a sum speaks against
+    it, so that the lower tail gets its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
     """
     share, gap, noise = _gaps(y, score, clusters)
-    observed, points = float(share @ gap**2), _normal_points(len(share))
-    if not observed:
+    if not np.any(gap):
         return 0.0, 0.0
-    binomial = _binomial_noise(y, score, points) if clusters is None and not np.any((y != 0) & (y != 1)) else None
-    values, vectors = np.linalg.eigh(np.diag(binomial(np.zeros(len(gap))).var(axis=0)) if binomial else noise)
-    drawn, along = points @ (vectors * np.sqrt(np.maximum(values, 0))).T, gap @ vectors
+    points = _normal_points(len(share))
+    binary = clusters is None and not np.any((y != 0) & (y != 1))
+    chance: _Binomial | _Normal = _Binomial.of(y, score, points) if binary else _Normal.of(noise, points)
+    values, vectors = np.linalg.eigh(chance.covariance)
+    along = gap @ vectors
     # How noisy the directions are is known from many rows, hardly from the clusters: with them all gaps grow alike.
     noisy = np.maximum(values / max(float(values.max()), 1e-300), LEAST_NOISE) if clusters is None else np.ones(len(values))
 
@@ -90,17 +91,14 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
         """The likeliest gaps if that of the noisiest bin were so many times as large."""
         return vectors @ (along / (1 + (1 / scale - 1) * noisy)) if scale else np.zeros(len(gap))
 
-    def sums(supposed: Array) -> tuple[Array, float]:
-        """What would be observed with such gaps, and the share of the lower tail there."""
-        error = binomial(supposed) if binomial else drawn
-        expected = float((error**2 @ share).mean())
-        tail = (1 - level) / 2 * min(1.0, float(share @ supposed**2) / expected if expected else 1.0)
-        return (error + supposed) ** 2 @ share, tail
-
     def bound(upper: bool) -> float:
         def reaches(scale: float) -> bool:
-            found, tail = sums(gaps_at(scale))
-            return bool(np.quantile(found, tail + level if upper else tail) >= observed)
+            supposed = gaps_at(scale)
+            error, square = chance.errors(supposed), float(share @ supposed**2)
+            expected = float((error**2 @ share).mean())
+            tail = (1 - level) / 2 * min(1.0, square / expected if expected else 1.0)
+            drawn = chance.standardised(supposed + error, share, square)
+            return bool(np.quantile(drawn, tail + level if upper else tail) >= chance.standardised(gap, share, square))
 
         low, high = 0.0, 1.0
         if reaches(low):
@@ -115,33 +113,82 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
     return bound(upper=True), bound(upper=False)
 
 
-def _binomial_noise(y: Array, score: Array, points: Array) -> Callable[[Array], Array]:
-    """Draws of what chance adds to each bin's gap, outcomes 0 or 1, if the rates were off from the scores by given gaps."""
-    bins = equal_mass_bins(score)
-    counts = np.maximum(np.bincount(bins, minlength=CALIBRATION_BINS), 1)
-    mean = np.bincount(bins, score, CALIBRATION_BINS) / counts
-    within = score - mean[bins]
-    variance = np.bincount(bins, within**2, CALIBRATION_BINS) / counts
-    # Within a bin the rates rise with the scores too: by as much where the scores are right, by less where they say too much.
-    slope = float(within @ y) / float(within @ within) if np.any(within) else 1.0
+@dataclass(frozen=True)
+class _Normal:
+    """What chance adds to the gaps, their covariance known."""
 
-    def at(gap: Array) -> Array:
-        rate = np.clip(mean - gap, 0, 1)
-        error = np.sqrt(np.maximum(rate * (1 - rate) + variance * (1 - 2 * slope), 0.0) / counts)
+    covariance: Array
+    drawn: Array
+
+    @classmethod
+    def of(cls, covariance: Array, points: Array) -> _Normal:
+        values, vectors = np.linalg.eigh(covariance)
+        return cls(covariance, points @ (vectors * np.sqrt(np.maximum(values, 0))).T)
+
+    def errors(self, supposed: Array) -> Array:
+        """Draws of what chance adds to supposed gaps."""
+        return self.drawn
+
+    def standardised(self, gaps: Array, share: Array, square: float) -> Array:
+        """By how many standard errors the sums of squared gaps, less their noise, are off from a supposed one."""
+        weighted = self.covariance * share
+        variance = 4 * np.einsum("...i,ij,...j->...", gaps * share, self.covariance, gaps * share) + 2 * np.sum(weighted * weighted.T)
+        return _ratio(gaps**2 @ share - np.trace(weighted) - square, variance)
+
+
+@dataclass(frozen=True)
+class _Binomial:
+    """What chance adds to the gaps where outcomes are 0 or 1: noise that follows from the rates."""
+
+    mean: Array
+    within: Array
+    """What the scores within a bin add to its variance."""
+    counts: Array
+    points: Array
+
+    @classmethod
+    def of(cls, y: Array, score: Array, points: Array) -> _Binomial:
+        bins = equal_mass_bins(score)
+        counts = np.maximum(np.bincount(bins, minlength=CALIBRATION_BINS), 1)
+        mean = np.bincount(bins, score, CALIBRATION_BINS) / counts
+        within = score - mean[bins]
+        # Within a bin the rates rise with the scores too: by as much where the scores are right, by less where they say too much.
+        slope = float(within @ y) / float(within @ within) if np.any(within) else 1.0
+        return cls(mean, np.bincount(bins, within**2, CALIBRATION_BINS) / counts * (1 - 2 * slope), counts, points)
+
+    @property
+    def covariance(self) -> Array:
+        """Of the gaps of a model that is right."""
+        return np.diag(self._variance(np.zeros(len(self.mean))))
+
+    def errors(self, supposed: Array) -> Array:
+        """Draws of what chance adds to supposed gaps."""
+        rate = np.clip(self.mean - supposed, 0, 1)
         # Few positives are skewed: the second term of Cornish and Fisher's expansion (1938).
-        return np.asarray(points * error - (1 - 2 * rate) / (6 * counts) * (points**2 - 1))
+        skewed = (1 - 2 * rate) / (6 * self.counts) * (self.points**2 - 1)
+        return np.asarray(self.points * np.sqrt(self._variance(supposed)) - skewed)
 
-    return at
+    def standardised(self, gaps: Array, share: Array, square: float) -> Array:
+        """By how many standard errors the sums of squared gaps, less their noise, are off from a supposed one."""
+        variance = self._variance(gaps)
+        return _ratio((gaps**2 - variance) @ share - square, (4 * gaps**2 * variance + 2 * variance**2) @ share**2)
+
+    def _variance(self, gaps: Array) -> Array:
+        rate = np.clip(self.mean - gaps, 0, 1)
+        return np.asarray(np.maximum(rate * (1 - rate) + self.within, 0.0) / self.counts)
+
+
+def _ratio(value: Array, variance: Array) -> Array:
+    return np.asarray(value / np.sqrt(np.maximum(variance, 1e-300)))
 
 
 @cache
 def _normal_points(dimensions: int) -> Array:
-    """Evenly spread normal draws (a Sobol sequence) and their mirror images, the same every time."""
+    """Evenly spread normal draws (a Sobol sequence), the same every time; with this seed their squares' sums have the right quantiles, too."""
     from scipy.special import ndtri
     from scipy.stats import qmc
 
-    drawn = ndtri(np.clip(qmc.Sobol(dimensions, seed=0).random(1024), 1e-6, 1 - 1e-6))
-    return np.vstack([drawn, -drawn])
+    return np.asarray(ndtri(np.clip(qmc.Sobol(dimensions, seed=1).random(2048), 1e-6, 1 - 1e-6)))
 
 
 def _gaps(y: Array, score: Array, clusters: Array | None = None) -> tuple[Array, Array, Array]:

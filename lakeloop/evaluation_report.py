@@ -226,6 +226,7 @@ def _headline(subject: Subject, question: Question, found: Assessment) -> Sectio
                 if CHAMPION in named
                 else "."
             ),
+            "metric_comparison",
         ),
         Table(["metric", *names], rows, names, "Value and 95% interval on the test window."),
     ]
@@ -234,6 +235,7 @@ def _headline(subject: Subject, question: Question, found: Assessment) -> Sectio
             Figure(
                 plots.plot_roc_pr(question.test.y, question.test.scores[CANDIDATE]),
                 "Dashed: what a model without any knowledge would show.",
+                "roc_and_precision_recall",
             )
         )
     if subject.gates:
@@ -293,7 +295,7 @@ def _importance(question: Question, found: Assessment) -> Section:
     if nothing:
         words += f" {nothing} of {len(found.importance)} can't be told from no importance at all."
     note = f"{REPEATS} shuffles of {found.importance_rows:,} evenly spaced test rows; the interval covers the choice of rows, by truth and by lent value."
-    picture = Figure(plots.plot_importance(found.importance, question.primary), "Grey: can't be told from nothing.")
+    picture = Figure(plots.plot_importance(found.importance, question.primary), "Grey: can't be told from nothing.", "importance")
     return Section(
         "importance", "What it leans on", [Paragraph(words), picture, Table(columns, rows, columns[1:], note, f"all {len(rows)} features")]
     )
@@ -332,6 +334,7 @@ def _slices(question: Question, found: Assessment) -> Section:
                 Figure(
                     plots.plot_slices(rows, column, question.primary),
                     f"By {column}, largest first (rows in brackets); grey: too few rows to say.",
+                    f"by_{column}",
                 )
             )
         columns = [column, "rows", question.primary, "95% interval"]

@@ -98,7 +98,7 @@ def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
         with matplotlib.rc_context(_STYLE):
             picture = draw(*args, **kwargs)
             # Laid out once, and not again in each format.
-            picture.figure.draw_without_rendering()
+            picture.figure.get_layout_engine().execute(picture.figure)
             picture.figure.set_layout_engine("none")
             return picture
 

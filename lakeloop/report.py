@@ -58,10 +58,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with what it says."""
+    """A picture with what it says; with a `name` it is shown outside the page, too."""
 
     picture: Picture
     caption: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,12 @@ class Report:
     tiles: Sequence[Tile]
     sections: Sequence[Section]
     footer: str
+
+    @property
+    def pictures(self) -> dict[str, bytes]:
+        """The named pictures as PNG."""
+        blocks = [block for section in self.sections for block in section.blocks]
+        return {block.name: block.picture.png for block in blocks if isinstance(block, Figure) and block.name}
 
 
 def render(report: Report) -> str:

@@ -30,7 +30,7 @@ def _calibration(question: Question, found: Assessment) -> Section:
     columns = ["mean predicted", "mean observed", "95% interval", "rows"]
     blocks: list[Any] = [
         Paragraph(words),
-        Figure(plots.plot_calibration(found.calibration, what), f"{capital(check.message)}."),
+        Figure(plots.plot_calibration(found.calibration, what), f"{capital(check.message)}.", "calibration" if binary else ""),
         Table(columns, rows, columns, folded="the ten bins"),
     ]
     if binary:
@@ -78,7 +78,7 @@ def _residuals(question: Question, found: Assessment) -> Section:
     answer = question.answer
     picture = plots.plot_residuals(question.test.y, answer.point(question.test.scores[CANDIDATE]))
     what = "The predicted median. " if answer.quantiles else ""
-    return Section("residuals", "Errors", [Figure(picture, f"{what}The axes leave out the outermost 0.5% at either end.")])
+    return Section("residuals", "Errors", [Figure(picture, f"{what}The axes leave out the outermost 0.5% at either end.", "residuals")])
 
 
 def _classes(question: Question, found: Assessment) -> Section:
@@ -105,6 +105,7 @@ def _classes(question: Question, found: Assessment) -> Section:
     picture = Figure(
         task_plots.plot_confusion(found.confusion, list(map(str, classes))),
         f"Of the rows of each class (a line), the share that is said to be each.{more}",
+        "confusion",
     )
     note = "Shares with 95% intervals. ROC AUC: against all others. Mean p: its probability, over all rows."
     return Section("classes", "Class by class", [Paragraph(words), picture, Table(columns, cells, columns[1:], note)])
@@ -144,7 +145,9 @@ def _coverage(question: Question, found: Assessment) -> Section:
     rows = [[number(b.predicted), share(b.coverage, b.low, b.high), number(b.width), f"{b.n:,}"] for b in found.coverage]
     blocks: list[Any] = [
         Paragraph(words),
-        Figure(task_plots.plot_coverage(found.coverage, nominal), "Each point is a tenth of the rows, by their predicted median."),
+        Figure(
+            task_plots.plot_coverage(found.coverage, nominal), "Each point is a tenth of the rows, by their predicted median.", "coverage"
+        ),
         Table(columns, rows, columns, folded="the ten bins"),
     ]
     for name in question.answer.kind.beside:

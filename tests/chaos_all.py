@@ -109,7 +109,8 @@ def writers(root: Path) -> int:
 
 def disturbances(root: Path, uri: str) -> int:
     """Two runs at once, a server that is killed, a full disk, a clock that jumps; print what differs then."""
-    calm, twice, bad = undisturbed(root / "calm-too", uri), undisturbed_twice(root / "twice", uri), 0
+    calm, bad = undisturbed(root / "calm-too", uri), 0
+    twice = undisturbed_twice(root / "twice", uri, calm)
     print("\n| disturbance | where | after a rerun |\n|---|---|---|")
     trials: list[tuple[str, str, Callable[[Path], list[str]]]] = []
     trials += [("two runs at once", p, partial(_two, uri, calm, p)) for p in MEETING_POINTS]

@@ -232,39 +232,31 @@ def set_clock(file: Path, seconds: int) -> None:
         stream.write(seconds.to_bytes(8, sys.byteorder, signed=True))
 
 
-def _run_at(project: Project, library: Path, clock: Path, jumps: dict[str, int]) -> int:
-    environment = {**project.environment, "LD_PRELOAD": str(library), "CLOCK_SHIM": str(clock)}
-    command = [sys.executable, "-m", "tests.chaos_disturbances", str(project.defs), json.dumps(jumps)]
-    with (project.folder / "log").open("ab") as log:
-        return subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=300).returncode
-
-
-def more_orders(project: Project) -> None:
+def more_orders(defs: Path) -> None:
     """Two more weeks of orders, and a correction of an old one."""
     rows = [*orders(), *orders(14, first=120)]
     rows[5] = {**rows[5], "amount_eur": 77.0}
-    write_orders(project.defs / "shop" / "orders" / "data" / "orders.csv", rows)
+    write_orders(defs / "shop" / "orders" / "data" / "orders.csv", rows)
 
 
-def undisturbed_twice(folder: Path, uri: str) -> Calm:
+def undisturbed_twice(folder: Path, uri: str, calm: Calm) -> Calm:
     """What two runs give that nobody disturbs, the second one on more data."""
-    project = project_in(folder, uri)
+    project = project_before(folder, uri, calm, "model.fitted")
     assert project.run() == 0, project.log()[-4000:]
-    more_orders(project)
+    more_orders(project.defs)
     assert project.run() == 0, project.log()[-4000:]
     return Calm(tables(project), registry(project), Counter())
 
 
 def clock_jumps(folder: Path, uri: str, calm: Calm, library: Path, jumps: dict[str, int]) -> list[str]:
-    """A clock that jumps during the first run, and is set back by five days before the second, on more data."""
+    """A clock that jumps during the first run, and is set back by five days before the second, on more data; both in one process."""
     project, clock = project_in(folder, uri), folder / "clock"
     clock.write_bytes(bytes(8))
-    codes = [_run_at(project, library, clock, jumps)]
-    more_orders(project)
-    set_clock(clock, min(0, *jumps.values()) - 5 * DAY_S)
-    codes.append(_run_at(project, library, clock, {}))
-    told = [f"the runs ended with {codes}"] * any(codes) + run_again(project, calm)
-    return told + out_of_order(project)
+    environment = {**project.environment, "LD_PRELOAD": str(library), "CLOCK_SHIM": str(clock)}
+    command = [sys.executable, "-m", "tests.chaos_disturbances", str(project.defs), json.dumps(jumps)]
+    with (project.folder / "log").open("ab") as log:
+        code = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=500).returncode
+    return [f"the runs ended with {code}"] * (code != 0) + run_again(project, calm) + out_of_order(project)
 
 
 def out_of_order(project: Project) -> list[str]:
@@ -280,12 +272,18 @@ def out_of_order(project: Project) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """One run with a clock that jumps: the folder of definitions, and the jumps as JSON."""
+    """Two runs with a clock that jumps: the folder of definitions, and the jumps of the first as JSON."""
     from resources import crash_points
     from tests.chaos_step import run_stale
 
-    crash_points.watch = Jump(Path(os.environ["CLOCK_SHIM"]), json.loads(arguments[1]))
-    return run_stale(Path(arguments[0]))
+    defs, clock, jumps = Path(arguments[0]), Path(os.environ["CLOCK_SHIM"]), json.loads(arguments[1])
+    back = min(0, *jumps.values()) - 5 * DAY_S
+    crash_points.watch = Jump(clock, jumps)
+    failed = run_stale(defs)
+    crash_points.watch = None
+    more_orders(defs)
+    set_clock(clock, back)
+    return run_stale(defs) or failed
 
 
 if __name__ == "__main__":

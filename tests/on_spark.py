@@ -1,6 +1,6 @@
 """What the shop's definitions give on some Spark, as Parquet files: views, hard queries, the feature join, predictions.
 
-A program of its own, because one process can't hold both a Connect client and a JVM:
+A program of its own, too, because one process can't hold both a Connect client and a JVM:
 `python -m tests.on_spark REMOTE DEFS LAKE MLFLOW FOLDER`.
 """
 

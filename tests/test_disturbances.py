@@ -47,11 +47,11 @@ def test_a_full_disk_is_told_and_leaves_the_tables_as_they_were(
 
 
 def test_a_clock_that_jumps_there_and_back_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str, tmp_path: Path
+    calm: Calm, tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str, tmp_path: Path
 ) -> None:
     if shutil.which("cc") is None:
         pytest.skip("no C compiler to build the library that shifts a process's clock")
-    calm = undisturbed_twice(tmp_path_factory.mktemp("calm"), mlflow_uri)
-    assert calm.registry["versions"] == ["1", "2"]
-    jumped = clock_jumps(tmp_path_factory.mktemp("clock"), mlflow_uri, calm, built_shim(tmp_path), dict(JUMPS["there and back"]))
+    twice = undisturbed_twice(tmp_path_factory.mktemp("twice"), mlflow_uri, calm)
+    assert twice.registry["versions"] == ["1", "2"]
+    jumped = clock_jumps(tmp_path_factory.mktemp("clock"), mlflow_uri, twice, built_shim(tmp_path), dict(JUMPS["there and back"]))
     assert jumped == []

@@ -64,14 +64,18 @@ def test_the_embedded_engine_joins_and_predicts_as_this_process_does(walked: Sho
     same(expected, results(None, walked.defs, walked.lake_url, walked.uri, spark_rows=0))
 
 
-@pytest.mark.parametrize("kind", ["connect server", "local"])
-def test_a_jvm_without_delta_gives_every_value_and_schema_that_the_embedded_engine_does(
-    kind: str, walked: Shop, expected: dict[str, pa.Table], request: pytest.FixtureRequest, tmp_path: Path
+def test_a_connect_server_on_a_jvm_without_delta_gives_every_value_and_schema_that_the_embedded_engine_does(
+    walked: Shop, expected: dict[str, pa.Table], jvm_remote: str
+) -> None:
+    same(expected, results(jvm_remote, walked.defs, walked.lake_url, walked.uri, spark_rows=0))
+
+
+def test_a_jvm_of_this_machine_without_delta_gives_every_value_and_schema_that_the_embedded_engine_does(
+    walked: Shop, expected: dict[str, pa.Table], tmp_path: Path
 ) -> None:
     if jvm_spark.missing():
         pytest.skip(jvm_spark.missing())
-    remote = "local[2]" if kind == "local" else request.getfixturevalue("jvm_remote")
-    command = [sys.executable, "-m", "tests.on_spark", remote, str(walked.defs), walked.lake_url, walked.uri, str(tmp_path)]
+    command = [sys.executable, "-m", "tests.on_spark", "local[2]", str(walked.defs), walked.lake_url, walked.uri, str(tmp_path)]
     # A process that has had a Connect session says so to its children, and then they can't have a JVM.
     env = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")} | {"PYSPARK_PYTHON": sys.executable}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=500)

@@ -22,7 +22,6 @@ from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
-    from lakeloop.assessment import Assessment, Question
     from lakeloop.metrics import MetricValue
     from lakeloop.project import Located
 
@@ -127,7 +126,8 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     facts = version_facts(located, training, model_state)
     previous = previous_facts(done, version)
     subject = evaluation_subject(platform, located, training, model_state, version, champion, facts, previous, gates, now)
-    page = render(evaluation_report(subject, question, found))
+    report = evaluation_report(subject, question, found)
+    page = render(report)
     shared = {
         "domain": located.domain, "workflow": spec.name, "version": version, "window": window, "at": now, "run_id": platform.run_id,
         "evaluation": wanted,
@@ -135,7 +135,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     write_tables(platform.lake, shared, primary, champion, found)
     crash_point("evaluation.reported")
 
-    pictures = _pictures(spec, question, found)
+    pictures = report.pictures
     registry = Registry(platform.settings.tracking_uri)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         run.log_metrics({f"test_{name}": value for name, value in own.items() if value == value})
@@ -204,29 +204,3 @@ def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]
             row[who] = "" if v is None else f"{v.value:.4f} [{v.low:.4f}, {v.high:.4f}]"
         rows.append(row)
     return rows
-
-
-def _pictures(spec: WorkflowSpec, question: Question, found: Assessment) -> dict[str, bytes]:
-    """The pictures that Dagster and MLflow show; the page has them all."""
-    from lakeloop import plots, task_plots
-    from lakeloop.assessment import CANDIDATE
-
-    test, primary = question.test, spec.evaluation.primary
-    drawn = {"metric_comparison": plots.plot_metric_comparison(found.values, primary)}
-    if question.planted is not None:
-        drawn["roc_and_precision_recall"] = plots.plot_roc_pr(test.y, test.scores[CANDIDATE])
-    elif spec.answer.kind.costs:
-        drawn["roc_and_precision_recall"] = plots.plot_roc_pr(test.y, test.scores[CANDIDATE])
-        drawn["calibration"] = plots.plot_calibration(found.calibration, "probability")
-    elif found.confusion is not None:
-        drawn["confusion"] = task_plots.plot_confusion(found.confusion, list(map(str, spec.answer.classes)))
-    else:
-        drawn["residuals"] = plots.plot_residuals(test.y, spec.answer.point(test.scores[CANDIDATE]))
-    if found.coverage:
-        drawn["coverage"] = task_plots.plot_coverage(found.coverage, spec.answer.quantiles[-1] - spec.answer.quantiles[0])
-    drawn["importance"] = plots.plot_importance(found.importance, primary)
-    for column in spec.evaluation.slices:
-        rows = [row for row in found.slices if row["slice_by"] == column]
-        if rows:
-            drawn[f"by_{column}"] = plots.plot_slices(rows, column, primary)
-    return {title: picture.png for title, picture in drawn.items()}
