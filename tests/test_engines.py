@@ -101,6 +101,20 @@ def test_a_jvm_that_cannot_reach_the_object_store_is_brought_the_rows(object_sto
         assert sorted(found.to_pylist(), key=str) == sorted(wanted.to_pylist(), key=str)
 
 
+def test_a_message_may_be_larger_than_what_a_client_takes_by_itself() -> None:
+    from resources.spark import SparkResource
+
+    size = 130 * 2**20
+    (row,) = (
+        SparkResource()
+        .session("tests")
+        .sql(f"SELECT length(long) AS counted, long FROM (SELECT repeat('x', {size}) AS long)")
+        .toArrow()
+        .to_pylist()
+    )
+    assert row["counted"] == len(row["long"]) == size
+
+
 def test_each_domain_and_size_has_the_address_that_the_template_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     from lakeloop.errors import LakeloopError, ServiceUnavailable
     from resources.spark import EmbeddedEngine, SparkResource
