@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+ROWS_AT_ONCE = 500_000
+"""That are read from text to their types together."""
+
 
 @dataclass(frozen=True)
 class Conformed:
@@ -129,29 +132,36 @@ def conform(landed: pa.Table, spec: TableSpec, *, bulk_until: datetime | None = 
         SpecError: a rule can't be evaluated.
     """
     import polars as pl
+    import pyarrow as pa
 
-    frame = frame_of(landed)
-    if "_current" not in frame.columns:
-        frame = frame.with_columns(pl.lit(True).alias("_current"))
-    typed, rule, reason = _typed(frame, spec)
-    typed = _with_rules(typed, spec, rule, reason)
-    current = typed.filter("_current")
-    bad = current.filter(pl.col("_rule").is_not_null())
-    good = typed.filter(pl.col("_rule").is_null())
-
-    names = list(spec.columns)
-    history = _versions(good, names, spec.keys)
+    parts, quarantined, count = [], [], 0
+    # Rows are read a part at a time, and each step's go as soon as the next has its own: a large batch is gigabytes as text.
+    for start in range(0, max(landed.num_rows, 1), ROWS_AT_ONCE):
+        frame = frame_of(landed.slice(start, ROWS_AT_ONCE))
+        if "_current" not in frame.columns:
+            frame = frame.with_columns(pl.lit(True).alias("_current"))
+        typed = _with_rules(*_typed(frame, spec), spec)
+        count += int(typed["_current"].sum())
+        quarantined.append(_quarantine(typed.filter(pl.col("_current") & pl.col("_rule").is_not_null()), frame, spec))
+        parts.append(typed.filter(pl.col("_rule").is_null()).drop("_rule", "_reason", "_position", "_file", "_landing", strict=False))
+        del frame, typed
+    del landed
+    good = pl.concat(parts)
+    del parts
+    good = good.sort(["_landed_order", "_row"])
+    readable = int(good["_current"].sum())
+    history = _versions(good, list(spec.columns), spec.keys)
+    del good
+    columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live"]
+    superseded = _known(history.filter(~pl.col("_kept")), spec, bulk_until).select(columns)
     latest = history.filter(pl.col("_kept"))
-    earlier = history.filter(~pl.col("_kept"))
-    columns = [*names, *(["known_at"] if spec.event_time else []), "ingested_at", "_live"]
-    valid = _known(latest, spec, bulk_until).sort(["_landed_order", "_row"]).select(columns)
-    superseded = _known(earlier, spec, bulk_until).select(columns)
-    duplicates = good.filter("_current").height - valid.height
+    del history
+    latest = _known(latest, spec, bulk_until).sort(["_landed_order", "_row"]).select(columns)
     return Conformed(
-        valid=_arrow(valid, spec),
-        quarantined=_quarantine(bad, frame, spec),
-        duplicates=duplicates,
-        landed=current.height,
+        valid=_arrow(latest, spec),
+        quarantined=pa.concat_tables(quarantined),
+        duplicates=readable - latest.height,
+        landed=count,
         superseded=_arrow(superseded, spec),
     )
 
@@ -219,7 +229,7 @@ def _typed(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, pl.Expr,
     return typed, pl.coalesce(rules), pl.concat_str(reasons, separator="; ", ignore_nulls=True)
 
 
-def _with_rules(typed: pl.DataFrame, spec: TableSpec, rule: pl.Expr, reason: pl.Expr) -> pl.DataFrame:
+def _with_rules(typed: pl.DataFrame, rule: pl.Expr, reason: pl.Expr, spec: TableSpec) -> pl.DataFrame:
     import polars as pl
 
     rules, reasons = [rule], [reason]
@@ -233,14 +243,14 @@ def _with_rules(typed: pl.DataFrame, spec: TableSpec, rule: pl.Expr, reason: pl.
         rules.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(name)))
         reasons.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(f"wanted {condition}")))
     joined = pl.concat_str([pl.when(r != "").then(r) for r in reasons], separator="; ", ignore_nulls=True)
-    return typed.with_columns(pl.coalesce(rules).alias("_rule"), joined.alias("_reason"))
+    told = typed.with_columns(pl.coalesce(rules).alias("_rule"), joined.alias("_reason"))
+    return told.drop([name for name in told.columns if name.startswith(("_p_", "_r_"))])
 
 
-def _versions(good: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
+def _versions(ordered: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
     """One row per key and streak of equal content, with the streak's first `ingested_at`; `_kept` marks the row that stays."""
     import polars as pl
 
-    ordered = good.sort(["_landed_order", "_row"])
     if ordered["_landed_order"].n_unique() <= 1:
         kept = ordered.unique(keys, keep="last", maintain_order=True)
         return kept.with_columns(pl.col("_current").alias("_kept"), pl.lit(False).alias("_corrects"))

@@ -165,6 +165,7 @@ def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_f
 
 def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame:
     """The columns that a suite needs, as pandas; integers and booleans with nulls stay what they are."""
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -189,9 +190,9 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
     if len(plain) < len(names):
         frame = frame[names]
     if table_wide:
-        # Their names are judged, not their values, so they cost nothing but a shared column of nulls.
-        empty = pd.Series([None] * table.num_rows, dtype=object)
-        frame = pd.concat([frame, pd.DataFrame({n: empty for n in table.column_names if n not in names}, index=frame.index)], axis=1)
+        # Their names are judged, not their values: a byte a row.
+        others = [name for name in table.column_names if name not in names]
+        frame = pd.concat([frame, pd.DataFrame(np.zeros((table.num_rows, len(others)), bool), columns=others, index=frame.index)], axis=1)
         frame = frame[table.column_names]
     if not len(frame.columns):
         frame = pd.DataFrame(index=range(table.num_rows))

@@ -129,6 +129,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         result = _run_function(platform, states, located, refs, start, end)
     personal = personal_columns(platform.project, "features", located)
     rows, outside = _shape(result, spec, stale, str(key), personal)
+    del result
 
     expectations = suite(spec)
     judged = rows.drop_columns([PARTITION])
@@ -249,7 +250,10 @@ def _shape(result: pa.Table, spec: ViewSpec, partitions: Sequence[str], where: s
         return rows.append_column(PARTITION, pa.repeat(WHOLE, rows.num_rows)), 0
     names = pc.strftime(rows[spec.event_time], FORMATS[spec.partitions.grain])
     inside = pc.is_in(names, value_set=pa.array(list(partitions), pa.string()))
-    shaped = rows.append_column(PARTITION, names).filter(inside)
+    shaped = rows.append_column(PARTITION, names)
+    if pc.all(inside).as_py():
+        return shaped, 0
+    shaped = shaped.filter(inside)
     low = partition_window(partitions[0], spec.partitions.grain)[0]
     outside = int(pc.sum(pc.and_(pc.invert(inside), pc.greater_equal(rows[spec.event_time], pa.scalar(low, moment)))).as_py() or 0)
     return shaped, outside

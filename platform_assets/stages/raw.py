@@ -179,7 +179,9 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         read += rows.num_rows
         before, landing = current.get(label, {}), f"{order:06d}"
         entries: dict[str, list[Any]] = dict(before) if onward else {}
-        for partition, entry, part in _split(rows, spec, now, {} if adds else before, landing):
+        parts = _split(rows, spec, now, {} if adds else before, landing)
+        del rows  # the parts are copies
+        for partition, entry, part in parts:
             if adds:
                 old = entries.get(partition)
                 entry = [old[0], fingerprint(old[1], entry[1]), old[2] + entry[2]] if old else [f"{landing}{ONWARD}", *entry[1:]]
@@ -250,18 +252,20 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
 
 def landed_rows(platform: Platform, key: TableKey, state: Mapping[str, PartitionState], partitions: list[str]) -> pa.Table:
     """Rows of some partitions with all their landings, marked by which landing is the current one for its file."""
+    import numpy as np
     import pyarrow as pa
 
     rows = platform.lake.read((key, max(s.version for s in state.values())), partitions=partitions)
     current = state[SOURCE].value["current"]
     live = {(label, partition): str(entry[0]) for label, parts in current.items() for partition, entry in parts.items()}
     # A landing has one file, so that landing and partition decide; looked up once per distinct pair, not per row.
-    pairs = rows.group_by(["_file", PARTITION, "_landing"]).aggregate([])
+    names = ["_file", PARTITION, "_landing"]
+    pairs = rows.group_by(names).aggregate([])
     flag = [_counts(live.get((file, partition)), landing) for file, partition, landing in zip(*pairs.to_pydict().values(), strict=True)]
-    marked = rows.append_column("_position", pa.array(range(rows.num_rows), pa.int64())).join(
-        pairs.append_column("_current", pa.array(flag, pa.bool_())), keys=["_file", PARTITION, "_landing"]
-    )
-    return marked.sort_by("_position").drop_columns(["_position"])
+    # Only what decides goes through the join: it copies what it is given.
+    places = rows.select(names).append_column("_position", pa.array(np.arange(rows.num_rows)))
+    marked = places.join(pairs.append_column("_current", pa.array(flag, pa.bool_())), keys=names).sort_by("_position")
+    return rows.append_column("_current", marked["_current"])
 
 
 def _columns(batch: pa.Table | None, spec: TableSpec, value: Mapping[str, Any]) -> tuple[list[str], list[str]]:

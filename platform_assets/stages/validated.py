@@ -85,8 +85,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     from lakeloop.verdicts import check_names, suite_hash
     from resources.quality import quarantine_mask, run_suite
 
-    landed = landed_rows(platform, raw_key, raw, stale)
-    conformed = conform(landed, spec, bulk_until=datetime.fromisoformat(raw[SOURCE].value["first"]))
+    conformed = conform(landed_rows(platform, raw_key, raw, stale), spec, bulk_until=datetime.fromisoformat(raw[SOURCE].value["first"]))
     expectations = suite(spec)
     names = check_names(expectations)
     personal = personal_of_table(spec)
