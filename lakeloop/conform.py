@@ -136,8 +136,9 @@ def conform(landed: pa.Table, spec: TableSpec, *, bulk_until: datetime | None = 
 
     parts, quarantined, count = [], [], 0
     # Rows are read a part at a time, and each step's go as soon as the next has its own: a large batch is gigabytes as text.
-    for start in range(0, max(landed.num_rows, 1), ROWS_AT_ONCE):
-        frame = frame_of(landed.slice(start, ROWS_AT_ONCE))
+    at_once = max(landed.num_rows, 1) if any(map(_looks_across_rows, spec.rules.values())) else ROWS_AT_ONCE
+    for start in range(0, max(landed.num_rows, 1), at_once):
+        frame = frame_of(landed.slice(start, at_once))
         if "_current" not in frame.columns:
             frame = frame.with_columns(pl.lit(True).alias("_current"))
         typed = _with_rules(*_typed(frame, spec), spec)
@@ -245,6 +246,17 @@ def _with_rules(typed: pl.DataFrame, rule: pl.Expr, reason: pl.Expr, spec: Table
     joined = pl.concat_str([pl.when(r != "").then(r) for r in reasons], separator="; ", ignore_nulls=True)
     told = typed.with_columns(pl.coalesce(rules).alias("_rule"), joined.alias("_reason"))
     return told.drop([name for name in told.columns if name.startswith(("_p_", "_r_"))])
+
+
+def _looks_across_rows(condition: str) -> bool:
+    """Whether a rule compares a row with others (an aggregate, a window), so that it must see all of them together."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        return sqlglot.parse_one(condition).find(exp.AggFunc, exp.Window) is not None
+    except sqlglot.errors.SqlglotError:
+        return True
 
 
 def _versions(ordered: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:

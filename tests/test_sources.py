@@ -131,6 +131,18 @@ def test_daylight_saving_is_never_guessed(local: str, utc: datetime | None):
     assert found.quarantined.num_rows == (0 if utc else 1)
 
 
+@pytest.mark.parametrize("rule", ["value > 0", "value <= 2 * avg(value)"])
+def test_rows_read_a_part_at_a_time_are_judged_as_they_are_together(rule: str, monkeypatch: pytest.MonkeyPatch):
+    rows = landed(value=["1", "x", "2", "-3", "50", "1", "4"])
+    asked = spec(value=Column(type="integer")).model_copy(update={"rules": {"rule": rule}})
+    together = conform(rows, asked)
+    monkeypatch.setattr("lakeloop.conform.ROWS_AT_ONCE", 2)
+    found = conform(rows, asked)
+    assert found.valid.equals(together.valid) and found.quarantined.equals(together.quarantined)
+    assert (found.landed, found.duplicates) == (together.landed, together.duplicates)
+    assert {row["rule"] for row in found.quarantined.to_pylist()} == {"type:value", "rule"}
+
+
 def test_a_personal_value_never_shows_in_quarantine():
     found = conform(
         landed(email=["ann@example.com"], value=["x"]), spec(email=Column(type="string", personal=True), value=Column(type="integer"))
