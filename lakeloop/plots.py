@@ -1,6 +1,6 @@
 """Pictures of an evaluation and a training set: one function a picture, colour-blind safe (Okabe and Ito 2008).
 
-A `Picture` is a PNG for Dagster and MLflow, or an SVG for the report, where its colours follow the page's theme.
+A `Picture` is an SVG: a file for Dagster and MLflow, or an element of the report, where its colours follow the page's theme.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
@@ -57,26 +57,28 @@ class Picture:
     title: str
     figure: Any
 
+    @cached_property
+    def drawn(self) -> str:
+        """The SVG element, without a background."""
+        with _rc({**_STYLE, "svg.hashsalt": self.title}):
+            # By itself: `savefig` would draw all of it once more to lay it out.
+            self.figure.get_layout_engine().execute(self.figure)
+            self.figure.set_layout_engine("none")
+            text = as_svg(self.figure, dpi=150, transparent=True)
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+        return re.sub(r'<g id="[A-Za-z][\w.]*_\d+">', "<g>", text)
+
     @property
-    def png(self) -> bytes:
-        """At 100 dots an inch, on white."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=100, facecolor="white")
-        return buffer.getvalue()
+    def file(self) -> str:
+        """As a file of its own, on white."""
+        start, end, rest = self.drawn.partition(">")
+        return f'{start}{end}<rect width="100%" height="100%" fill="white"/>{rest}'
 
     def svg(self, prefix: str) -> str:
-        """As an SVG element without a background, to stand in a page; `prefix` keeps its ids apart from those of others."""
-        import matplotlib
+        """As an element of a page; `prefix` keeps its ids apart from those of others."""
         from markupsafe import escape
 
-        buffer = io.StringIO()
-        with matplotlib.rc_context({**_STYLE, "svg.hashsalt": prefix}):
-            self.figure.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None})
-        text = buffer.getvalue()
-        text = text[text.index("<svg") :]
-        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-        text = re.sub(r'<g id="[A-Za-z][\w.]*_\d+">', "<g>", text)
-        text = re.sub(r'(id="|url\(#|xlink:href="#)(?=[\w.])', rf"\g<1>{prefix}-", text)
+        text = re.sub(r'(id="|url\(#|xlink:href="#)(?=[\w.])', rf"\g<1>{prefix}-", self.drawn)
         for colour, themed in THEMED.items():
             text = text.replace(colour, themed)
         return re.sub(
@@ -88,21 +90,28 @@ class Picture:
         )
 
 
+def as_svg(figure: Any, **options: Any) -> str:
+    """A figure's SVG element, the same whenever it is drawn."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, **options)
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+
+
 def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
     """Draw in our style."""
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
-        import matplotlib
-
-        with matplotlib.rc_context(_STYLE):
-            picture = draw(*args, **kwargs)
-            # Laid out once, and not again in each format.
-            picture.figure.get_layout_engine().execute(picture.figure)
-            picture.figure.set_layout_engine("none")
-            return picture
+        with _rc(_STYLE):
+            return draw(*args, **kwargs)
 
     return drawn
+
+
+def _rc(settings: Mapping[Any, Any]) -> Any:
+    import matplotlib
+
+    return matplotlib.rc_context(dict(settings))
 
 
 def canvas(columns: int = 1, height: float = 3.2, width: float = 6.4, rows: int = 1) -> tuple[Any, Any]:

@@ -95,10 +95,10 @@ class Report:
     footer: str
 
     @property
-    def pictures(self) -> dict[str, bytes]:
-        """The named pictures as PNG."""
+    def pictures(self) -> dict[str, str]:
+        """The named pictures as SVG files."""
         blocks = [block for section in self.sections for block in section.blocks]
-        return {block.name: block.picture.png for block in blocks if isinstance(block, Figure) and block.name}
+        return {block.name: block.picture.file for block in blocks if isinstance(block, Figure) and block.name}
 
 
 def render(report: Report) -> str:

@@ -1,10 +1,11 @@
-"""Optuna's own pictures of a study, as PNG: its history, what the best trials have in common, and which parameters matter."""
+"""Optuna's own pictures of a study, as SVG: its history, what the best trials have in common, and which parameters matter."""
 
 from __future__ import annotations
 
-import io
 import warnings
 from typing import TYPE_CHECKING, Any
+
+from lakeloop.plots import as_svg
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -13,7 +14,7 @@ LEAST_COMPLETE = 4
 """Complete trials without which nothing can be said of what matters."""
 
 
-def study_pictures(study: Study, metric: str, seed: int) -> dict[str, bytes]:
+def study_pictures(study: Study, metric: str, seed: int) -> dict[str, str]:
     """History, parallel coordinates and importances; the last two only where there are trials enough.
 
     Args:
@@ -29,15 +30,18 @@ def study_pictures(study: Study, metric: str, seed: int) -> dict[str, bytes]:
 
     matplotlib.use("agg")
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
-    pictures: dict[str, bytes] = {}
-    with warnings.catch_warnings(), matplotlib.rc_context({"text.parse_math": False}):  # Optuna sets the style of all figures
+    pictures: dict[str, str] = {}
+    with (
+        warnings.catch_warnings(),
+        matplotlib.rc_context({"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": metric}),
+    ):  # Optuna sets the style of all figures
         warnings.simplefilter("ignore")
-        pictures["history"] = _png(pyplot, drawn.plot_optimization_history(study, target_name=metric))
+        pictures["history"] = _svg(pyplot, drawn.plot_optimization_history(study, target_name=metric))
         varied = _varied(complete)
         if len(complete) >= LEAST_COMPLETE and varied:
-            pictures["parallel coordinates"] = _png(pyplot, drawn.plot_parallel_coordinate(study, target_name=metric))
+            pictures["parallel coordinates"] = _svg(pyplot, drawn.plot_parallel_coordinate(study, target_name=metric))
             judge = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-            pictures["importances"] = _png(pyplot, drawn.plot_param_importances(study, evaluator=judge, params=varied, target_name=metric))
+            pictures["importances"] = _svg(pyplot, drawn.plot_param_importances(study, evaluator=judge, params=varied, target_name=metric))
     return pictures
 
 
@@ -47,10 +51,9 @@ def _varied(complete: list[Any]) -> list[str]:
     return sorted(name for name in names if len({repr(trial.params[name]) for trial in complete}) > 1)
 
 
-def _png(pyplot: Any, axes: Any) -> bytes:
+def _svg(pyplot: Any, axes: Any) -> str:
     figure = axes.figure
     figure.set_size_inches(9, 4.5)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=90, bbox_inches="tight")
+    text = as_svg(figure, bbox_inches="tight")
     pyplot.close(figure)
-    return stream.getvalue()
+    return text

@@ -10,7 +10,6 @@ import fcntl
 import os
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -66,13 +65,6 @@ class RunHandle:
 
         now = int(time.time() * 1000)
         self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()])
-
-    def log_image(self, png: bytes, path: str) -> None:
-        """Log a PNG under a path of the run's artifacts."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, Path(path).name)
-            file.write_bytes(png)
-            self.client.log_artifact(self.run_id, str(file), str(Path(path).parent))
 
     def log_text(self, text: str, path: str) -> None:
         """Log a text file."""

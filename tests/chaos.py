@@ -116,13 +116,12 @@ def registry(project: Project) -> dict[str, Any]:
     }
 
 
-def differences(project: Project, calm: Calm) -> list[str]:
-    """What a project that was disturbed and run again differs in from one that wasn't; nothing is what is hoped for."""
-    wanted, found = calm.tables, tables(project)
+def differences(found: Mapping[str, Counter[str]], have: Mapping[str, Any], calm: Calm) -> list[str]:
+    """What the tables and the registry of a disturbed project differ in from one that wasn't; nothing is what is hoped for."""
+    wanted = calm.tables
     told = [f"{path}: {sum((wanted.get(path, Counter()) - found.get(path, Counter())).values())} rows lost, "
             f"{sum((found.get(path, Counter()) - wanted.get(path, Counter())).values())} too many"
             for path in sorted(wanted.keys() | found.keys()) if wanted.get(path) != found.get(path)]  # fmt: skip
-    have = registry(project)
     return told + [f"{what}: wanted {calm.registry[what]}, found {have[what]}" for what in have if calm.registry[what] != have[what]]
 
 
@@ -200,4 +199,4 @@ def trial(folder: Path, uri: str, point: str, how: str, passing: int, calm: Calm
 def run_again(project: Project, calm: Calm) -> list[str]:
     """Run what is stale after a disturbance, and compare."""
     code = project.run()
-    return [f"the second run ended with {code}"] if code else differences(project, calm)
+    return [f"the second run ended with {code}"] if code else differences(tables(project), registry(project), calm)

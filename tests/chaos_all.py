@@ -117,7 +117,7 @@ def disturbances(root: Path, uri: str) -> int:
     trials += [(f"MLflow killed during {what}", p, partial(_server, calm, p)) for what, p in SERVER_POINTS.items()]
     trials += [("full disk", p, partial(_disk, uri, calm, p, n, False)) for p, n in DISK_POINTS.items()]
     trials += [("full disk, Dagster's too", p, partial(_disk, uri, calm, p, n, True)) for p, n in DISK_POINTS.items()]
-    trials += [(f"clock jumps {what}", ", ".join(jumps), partial(_clock, uri, twice, jumps)) for what, jumps in JUMPS.items()]
+    trials += [(f"clock jumps {what}", ", ".join(jumps), partial(_clock, uri, calm, twice, jumps)) for what, jumps in JUMPS.items()]
     for number, (what, where, disturb) in enumerate(trials):
         try:
             told = disturb(root / f"d{number}")
@@ -143,8 +143,8 @@ def _disk(uri: str, calm: Calm, point: str, passing: int, dagster_too: bool, fol
     return disk_full(folder, uri, calm, point, passing, dagster_too=dagster_too)
 
 
-def _clock(uri: str, calm: Calm, jumps: dict[str, int], folder: Path) -> list[str]:
-    return clock_jumps(folder, uri, calm, built_shim(folder.parent), jumps)
+def _clock(uri: str, calm: Calm, twice: Calm, jumps: dict[str, int], folder: Path) -> list[str]:
+    return clock_jumps(folder, uri, calm, built_shim(folder.parent), jumps, twice)
 
 
 def endings(root: Path, uri: str) -> int:

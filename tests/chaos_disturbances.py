@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 import dagster as dg
 
 from resources import mlflow_server
-from tests.chaos import ROOT, Calm, Project, project_before, project_in, registry, run_again, tables
+from tests.chaos import ROOT, Calm, Project, differences, project_before, project_in, project_of, registry, run_again, tables
 from tests.chaos_step import code_of
 from tests.ports import free_port
 from tests.shop import orders, write_orders
@@ -192,6 +193,8 @@ def disk_full(folder: Path, uri: str, calm: Calm, point: str, passing: int, *, d
 
 # The clock
 
+FIRST = "first.pickle"
+"""What stood after the first of two runs."""
 SHIM = Path(__file__).with_name("clock_shim.c")
 DAY_S = 86400
 JUMPS = {
@@ -248,15 +251,21 @@ def undisturbed_twice(folder: Path, uri: str, calm: Calm) -> Calm:
     return Calm(tables(project), registry(project), Counter())
 
 
-def clock_jumps(folder: Path, uri: str, calm: Calm, library: Path, jumps: dict[str, int]) -> list[str]:
-    """A clock that jumps during the first run, and is set back by five days before the second, on more data; both in one process."""
+def clock_jumps(folder: Path, uri: str, calm: Calm, library: Path, jumps: dict[str, int], twice: Calm | None = None) -> list[str]:
+    """A clock that jumps during the first run, and is set back by five days before the second, on more data; both in one process.
+
+    What stands after the second is compared where it is known what two calm runs give.
+    """
     project, clock = project_in(folder, uri), folder / "clock"
     clock.write_bytes(bytes(8))
     environment = {**project.environment, "LD_PRELOAD": str(library), "CLOCK_SHIM": str(clock)}
     command = [sys.executable, "-m", "tests.chaos_disturbances", str(project.defs), json.dumps(jumps)]
     with (project.folder / "log").open("ab") as log:
         code = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=500).returncode
-    return [f"the runs ended with {code}"] * (code != 0) + run_again(project, calm) + out_of_order(project)
+    if code:
+        return [f"the runs ended with {code}: {project.log()[-2000:]}"]
+    told = differences(*pickle.loads(project.folder.joinpath(FIRST).read_bytes()), calm)
+    return told + (run_again(project, twice) if twice else []) + out_of_order(project)
 
 
 def out_of_order(project: Project) -> list[str]:
@@ -273,17 +282,23 @@ def out_of_order(project: Project) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Two runs with a clock that jumps: the folder of definitions, and the jumps of the first as JSON."""
+    import skops.io  # noqa: F401  as the processes of steps do
+
+    import resources.dagster_sqlite  # noqa: F401
     from resources import crash_points
     from tests.chaos_step import run_stale
 
     defs, clock, jumps = Path(arguments[0]), Path(os.environ["CLOCK_SHIM"]), json.loads(arguments[1])
     back = min(0, *jumps.values()) - 5 * DAY_S
     crash_points.watch = Jump(clock, jumps)
-    failed = run_stale(defs)
+    project = project_of(defs.parents[2], os.environ["LAKELOOP_MLFLOW"])
+    if run_stale(defs):
+        return 1
+    project.folder.joinpath(FIRST).write_bytes(pickle.dumps((tables(project), registry(project))))
     crash_points.watch = None
     more_orders(defs)
     set_clock(clock, back)
-    return run_stale(defs) or failed
+    return run_stale(defs)
 
 
 if __name__ == "__main__":

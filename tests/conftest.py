@@ -26,6 +26,11 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # A JVM that lives for a minute spends most of it on compiling what it won't run again.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process that runs steps, prepared as those are
+    import skops.io  # noqa: F401
+
+    import resources.dagster_sqlite  # noqa: F401
+
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
 

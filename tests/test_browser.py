@@ -109,6 +109,6 @@ def test_an_evaluation_shows_its_plots_even_after_a_run_that_found_it_fresh(page
     page.goto("/assets/evaluations/shop/returns?view=overview")
     page.get_by_text("plots", exact=True).first.scroll_into_view_if_needed()
     page.get_by_text(SHOW).last.click()
-    picture = page.locator("img[src^='data:image/png']").first
+    picture = page.locator("img[src^='data:image/svg+xml']").first
     picture.wait_for()
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 500

@@ -157,7 +157,9 @@ def test_two_steps_share_the_trials_of_a_dagster_run_and_one_that_is_killed_is_t
     assert all(run.info.status != "RUNNING" for run in nested_runs(searching))
     (event,) = [e for e in events if e.event_type_value == "ASSET_MATERIALIZATION"]
     shown = event.event_specific_data.materialization.metadata
-    assert {"best_parameters", "gain", "trials", "plots", "fingerprint"} <= set(shown) and shown["plots"].value.count("data:image/png") == 3
+    assert {"best_parameters", "gain", "trials", "plots", "fingerprint"} <= set(shown) and shown["plots"].value.count(
+        "data:image/svg+xml"
+    ) == 3
 
 
 def test_what_a_killed_step_left_is_run_again_by_the_next_one_and_nothing_twice(shop: Shop, tmp_path: Path) -> None:

@@ -250,10 +250,12 @@ def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")[:80]
 
 
-def figures(pictures: Mapping[str, bytes]) -> dg.MarkdownMetadataValue:
-    """PNG pictures by title as one piece of metadata, which Dagster's UI shows as pictures."""
+def figures(pictures: Mapping[str, str]) -> dg.MarkdownMetadataValue:
+    """SVG pictures by title as one piece of metadata, which Dagster's UI shows as pictures."""
     import base64
 
     return dg.MetadataValue.md(
-        "\n\n".join(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})" for title, png in pictures.items())
+        "\n\n".join(
+            f"![{title}](data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()})" for title, picture in pictures.items()
+        )
     )

@@ -139,8 +139,8 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     registry = Registry(platform.settings.tracking_uri)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         run.log_metrics({f"test_{name}": value for name, value in own.items() if value == value})
-        for title, png in pictures.items():
-            run.log_image(png, f"evaluation/{title}.png")
+        for title, picture in pictures.items():
+            run.log_text(picture, f"evaluation/{title}.svg")
         run.log_text(markdown_table(_metric_rows(found.values)), "evaluation/metrics.md")
         run.log_text(page, ARTIFACT)
         url = report_url(platform.settings.tracking_uri, run.run_id)

@@ -106,8 +106,8 @@ def search(platform: Platform, located: Located[WorkflowSpec], context: Any, *, 
         gain = _gain(located, job, rows, best)
         pictures = _pictures(study, job)
         run.log_metrics({f"search_{job.metric}": float(best.value or 0.0), f"search_gain_{job.metric}": gain.difference})
-        for title, png in pictures.items():
-            run.log_image(png, f"search/{title.replace(' ', '_')}.png")
+        for title, picture in pictures.items():
+            run.log_text(picture, f"search/{title.replace(' ', '_')}.svg")
     return _recorded(platform, located, states, wanted, job, study, found, best, gain, pictures)
 
 
@@ -204,7 +204,7 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
         raise located.definition.error(f"what was found can't be scored on {rows.where}: {error}", "search") from error
 
 
-def _pictures(study: Study, job: SearchJob) -> dict[str, bytes]:
+def _pictures(study: Study, job: SearchJob) -> dict[str, str]:
     from lakeloop.search_plots import study_pictures
 
     return study_pictures(study, job.metric, int(job.search["seed"]))
@@ -220,7 +220,7 @@ def _recorded(
     found: Tally,
     best: FrozenTrial,
     gain: Gain,
-    pictures: Mapping[str, bytes],
+    pictures: Mapping[str, str],
 ) -> StageResult:
     """List the study as the workflow's, with rows of what was tried and found."""
     from lakeloop.search_space import own_values

@@ -138,7 +138,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         ),
         "rows_without_label": counted.get("unlabelled", 0),
         "inputs": dg.MetadataValue.json(versions),
-        "plots": figures({"rows over time by split": plot_rows_over_time(at, split).png}),
+        "plots": figures({"rows over time by split": plot_rows_over_time(at, split).file}),
     }
     good = verdict.passed and balanced
     report_checks(platform, key, verdict, [WHOLE], wanted, done={WHOLE: done} if done else {}, published=good)

@@ -134,7 +134,9 @@ def main() -> None:
     # KServe parses the command line when it is imported.
     sys.argv = [sys.argv[0], "--enable_docs_url", "False"]
     threading.Thread(target=_follow_parent, daemon=True).start()
-    # While MLflow's server starts too, this is the time to import; its client would look again only after seconds.
+    # While MLflow's server starts too, this is the time to import; its client would look again only after seconds. What reads the models
+    # comes first: see `PRELOADED`.
+    import skops.io  # noqa: F401
     from kserve import Model, ModelServer
     from kserve.model_server import app as kserve_app
     from kserve.protocol.rest.server import RESTServer
