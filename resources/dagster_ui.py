@@ -6,6 +6,7 @@ from typing import Any
 
 from dagster_webserver import cli
 
+import resources.dagster_sqlite  # noqa: F401
 from resources.web_guard import HostAndOriginGuard
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from resources import mlflow_server
 from resources.crash_points import POINTS
 from tests.chaos import Calm, trial, undisturbed
 from tests.chaos_disturbances import (
@@ -31,29 +28,12 @@ from tests.chaos_disturbances import (
 )
 from tests.chaos_endings import How, killed, platform
 from tests.chaos_writers import append, disturbed, publish
-from tests.ports import free_port
+from tests.mlflow_server import server
 
 WAYS = ("kill", "term", "raise")
 AT_ONCE = 2
 FINAL_S = 15.0
 """Within which a killed run is to be final in Dagster and in MLflow."""
-
-
-@contextmanager
-def server(home: Path) -> Iterator[str]:
-    """A real MLflow server; its address."""
-    port = free_port()
-    uri = f"http://127.0.0.1:{port}"
-    with (home.parent / "mlflow.log").open("wb") as log:
-        process = subprocess.Popen(
-            mlflow_server.server_command(home, port), env=mlflow_server.server_environment(home, port), stdout=log, stderr=log
-        )
-    try:
-        mlflow_server.wait_until_ready(uri, 90, process)
-        yield uri
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def points(root: Path, uri: str) -> int:
@@ -170,7 +150,7 @@ def main(chosen: Sequence[str]) -> int:
     """Try everything, or the parts that are named; 1 if anything differs."""
     started, bad = time.monotonic(), 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as name, server(Path(name, "mlflow")) as uri:
+    with tempfile.TemporaryDirectory() as name, server(Path(name, "mlflow")) as (uri, _):
         root = Path(name)
         parts: dict[str, Callable[[], int]] = {
             "points": lambda: points(root, uri),

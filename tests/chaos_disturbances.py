@@ -22,9 +22,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from resources import mlflow_server
 from tests.chaos import ROOT, Calm, Project, differences, project_before, project_in, project_of, registry, run_again, tables
 from tests.chaos_step import code_of
+from tests.mlflow_server import server
 from tests.ports import free_port
 from tests.shop import orders, write_orders
 
@@ -90,36 +90,16 @@ class Kill:
                 pass
 
 
-@contextmanager
-def server(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A real MLflow server in a process group of its own."""
-    with (home.parent / "mlflow.log").open("ab") as log:
-        process = subprocess.Popen(
-            mlflow_server.server_command(home, port),
-            env=mlflow_server.server_environment(home, port),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        mlflow_server.wait_until_ready(f"http://127.0.0.1:{port}", 120, process)
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
 def server_killed(folder: Path, calm: Calm, point: str) -> list[str]:
     """An MLflow server of its own, killed at a point and started again after the run has failed."""
     home, port = folder.parent / f"{folder.name}-mlflow", free_port()
     project = project_before(folder, f"http://127.0.0.1:{port}", calm, point)
-    with server(home, port) as process:
+    with server(home, port) as (_, process):
         code = project.run(watch=Kill(process.pid, point))
         told = [] if code else ["the run succeeded without its server"]
         if f"the MLflow server at {project.uri}" not in project.log():
             told.append("no step said the server's address")
-    with server(home, port):
+    with server(home, port) as _:
         return told + run_again(project, calm)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -70,28 +71,40 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
-def mlflow_uri(home: Path) -> Iterator[str]:
-    """A real MLflow server."""
-    from resources import mlflow_server
+_shared = pytest.StashKey[tuple[str, ExitStack]]()
 
-    port = free_port()
-    uri = f"http://127.0.0.1:{port}"
-    with (home / "mlflow.log").open("wb") as log:
-        process = subprocess.Popen(
-            mlflow_server.server_command(home / "mlflow", port),
-            env=mlflow_server.server_environment(home / "mlflow", port),
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        mlflow_server.wait_until_ready(uri, 90, process)
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """One MLflow server for all processes that test side by side, started by the one that started them."""
+    from tests.mlflow_server import server
+
+    if _shared not in node.config.stash:
+        stack = ExitStack()
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        node.config.stash[_shared] = stack.enter_context(server(folder / "mlflow", wait=False))[0], stack
+    node.workerinput["mlflow_uri"] = node.config.stash[_shared][0]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop it."""
+    if _shared in config.stash:
+        config.stash[_shared][1].close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a real MLflow server."""
+    from resources.mlflow_server import wait_until_ready
+    from tests.mlflow_server import server
+
+    with ExitStack() as stack:
+        shared = getattr(request.config, "workerinput", {}).get("mlflow_uri")
+        uri = shared or stack.enter_context(server(home / "mlflow"))[0]
+        wait_until_ready(uri, 120)
         os.environ["LAKELOOP_MLFLOW"] = uri
         yield uri
-    finally:
-        os.environ.pop("LAKELOOP_MLFLOW", None)
-        process.terminate()
-        process.wait(30)
+        del os.environ["LAKELOOP_MLFLOW"]
 
 
 @dataclass(frozen=True)

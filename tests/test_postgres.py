@@ -16,13 +16,13 @@ import pytest
 import sqlalchemy as sa
 
 from lakeloop.errors import LakeloopError
-from resources import mlflow_server
 from resources.dagster_home import make_home
 from resources.published import WHOLE, TableKey
 from resources.settings import SQLITE_STEPS, Settings
 from tests.conftest import Shop, make
-from tests.ports import free_port
-from tests.postgres import PASSWORD, server
+from tests.mlflow_server import server
+from tests.postgres import PASSWORD
+from tests.postgres import server as postgres
 from tests.shared_study import search
 from tests.test_platform import failures, fresh
 
@@ -59,7 +59,7 @@ defs = dg.Definitions([step(n) for n in range(STEPS)], executor=dg.multiprocess_
 @pytest.fixture(scope="module")
 def databases() -> Iterator[dict[str, str]]:
     """One database each, by the variable that names it, in the environment."""
-    with server() as url, pytest.MonkeyPatch.context() as patch:
+    with postgres() as url, pytest.MonkeyPatch.context() as patch:
         admin = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
         found = {}
         with admin.connect() as connection:
@@ -75,15 +75,9 @@ def test_the_walk_with_dagster_and_mlflow_on_postgresql(
     databases: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     settings = Settings.from_environment()
-    port = free_port()
-    uri, folder = f"http://127.0.0.1:{port}", tmp_path / "mlflow"
-    command, environment = mlflow_server.server_command(folder, port), mlflow_server.server_environment(folder, port, settings.mlflow_db)
-    assert PASSWORD not in " ".join(command) + repr(settings)
     monkeypatch.setenv("LAKELOOP_ENV", "postgres")
-    with (tmp_path / "mlflow.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        mlflow_server.wait_until_ready(uri, 120, process)
+    with server(tmp_path / "mlflow", database=settings.mlflow_db) as (uri, process):
+        assert PASSWORD not in " ".join(map(str, process.args)) + repr(settings)
         shop = make(tmp_path, uri)
         dagster_home = make_home(tmp_path / "dagster", settings.dagster_db)
         with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
@@ -92,9 +86,6 @@ def test_the_walk_with_dagster_and_mlflow_on_postgresql(
             second = shop.materialize(instance=instance)
             assert second.success and fresh(second) == {True}
             assert len(instance.get_runs()) == 2
-    finally:
-        process.terminate()
-        process.wait(30)
     assert shop.lake.states()[TableKey("releases", "shop", "returns")][WHOLE].value["champion"] == "1"
     for name, table in (("DAGSTER", "event_logs"), ("MLFLOW", "model_versions")):
         engine = sa.create_engine(databases[f"LAKELOOP_{name}_DB"], poolclass=sa.NullPool)
