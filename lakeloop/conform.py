@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -113,11 +113,11 @@ def parse_column(rows: pa.Table, name: str, column: Column) -> pa.Array:
     return parsed.to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
 
 
-def conform(landed: pa.Table, spec: TableSpec, *, bulk_until: datetime | None = None) -> Conformed:
+def conform(landed: Iterable[pa.Table], spec: TableSpec, *, bulk_until: datetime | None = None) -> Conformed:
     """Type, check by row rules, and deduplicate what landed.
 
     Args:
-        landed: the source's columns, and `_landing`, `_landed_order` (greater landed later), `_row`, `_file`, `ingested_at`, `_current`
+        landed: one table or more, of the source's columns and `_landing`, `_landed_order` (greater landed later), `_row`, `_file`, `ingested_at`, `_current`
             (whether the row's landing is the current one of its file; the others only tell when a row was first known and corrected).
         spec: the table.
         bulk_until: when the table was first landed. Rows that landed then, and whose event time is before it, were loaded as history: they
@@ -135,10 +135,8 @@ def conform(landed: pa.Table, spec: TableSpec, *, bulk_until: datetime | None = 
     import pyarrow as pa
 
     parts, quarantined, count = [], [], 0
-    # Rows are read a part at a time, and each step's go as soon as the next has its own: a large batch is gigabytes as text.
-    at_once = max(landed.num_rows, 1) if any(map(_looks_across_rows, spec.rules.values())) else ROWS_AT_ONCE
-    for start in range(0, max(landed.num_rows, 1), at_once):
-        frame = frame_of(landed.slice(start, at_once))
+    # Rows are read a part at a time: a large batch is gigabytes as text.
+    for frame in map(frame_of, _parts(landed, together=any(map(_looks_across_rows, spec.rules.values())))):
         if "_current" not in frame.columns:
             frame = frame.with_columns(pl.lit(True).alias("_current"))
         typed = _with_rules(*_typed(frame, spec), spec)
@@ -146,24 +144,17 @@ def conform(landed: pa.Table, spec: TableSpec, *, bulk_until: datetime | None = 
         quarantined.append(_quarantine(typed.filter(pl.col("_current") & pl.col("_rule").is_not_null()), frame, spec))
         parts.append(typed.filter(pl.col("_rule").is_null()).drop("_rule", "_reason", "_position", "_file", "_landing", strict=False))
         del frame, typed
-    del landed
     good = pl.concat(parts)
     del parts
-    good = good.sort(["_landed_order", "_row"])
     readable = int(good["_current"].sum())
     history = _versions(good, list(spec.columns), spec.keys)
-    del good
-    columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live"]
-    superseded = _known(history.filter(~pl.col("_kept")), spec, bulk_until).select(columns)
-    latest = history.filter(pl.col("_kept"))
-    del history
-    latest = _known(latest, spec, bulk_until).sort(["_landed_order", "_row"]).select(columns)
+    latest = _chosen(good, history.filter("_kept").sort(["_landed_order", "_row"]), spec, bulk_until)
     return Conformed(
-        valid=_arrow(latest, spec),
+        valid=latest,
         quarantined=pa.concat_tables(quarantined),
-        duplicates=readable - latest.height,
+        duplicates=readable - latest.num_rows,
         landed=count,
-        superseded=_arrow(superseded, spec),
+        superseded=_chosen(good, history.filter(~pl.col("_kept")), spec, bulk_until),
     )
 
 
@@ -259,16 +250,31 @@ def _looks_across_rows(condition: str) -> bool:
         return True
 
 
-def _versions(ordered: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
-    """One row per key and streak of equal content, with the streak's first `ingested_at`; `_kept` marks the row that stays."""
+def _parts(landed: Iterable[pa.Table], *, together: bool) -> Iterator[pa.Table]:
+    """Tables of at most `ROWS_AT_ONCE` rows, or all in one; an empty one stays, for its columns."""
+    import pyarrow as pa
+
+    for table in [pa.concat_tables(landed)] if together else landed:
+        at_once = max(table.num_rows, 1) if together else ROWS_AT_ONCE
+        for start in range(0, max(table.num_rows, 1), at_once):
+            yield table.slice(start, at_once)
+
+
+def _versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
+    """One row per key and streak of equal content, with the streak's first `ingested_at`; `_kept` marks the row that stays.
+
+    Rows are told by their position `_at`, so that only what decides is sorted and grouped, which copies it.
+    """
     import polars as pl
 
+    deciding = [*keys, "_landed_order", "_row", "ingested_at", "_current"]
+    ordered = rows.select(pl.int_range(pl.len()).alias("_at"), *deciding).sort(["_landed_order", "_row"])
     if ordered["_landed_order"].n_unique() <= 1:
         kept = ordered.unique(keys, keep="last", maintain_order=True)
         return kept.with_columns(pl.col("_current").alias("_kept"), pl.lit(False).alias("_corrects"))
     last = ordered.unique([*keys, "_landed_order"], keep="last", maintain_order=True)
-    content = pl.struct([c for c in names if c not in keys] or keys)
-    last = last.with_columns(content.hash(seed=0).alias("_content"))
+    content = rows.select(pl.struct([c for c in names if c not in keys] or keys).hash(seed=0)).to_series()
+    last = last.with_columns(content.gather(last["_at"]).alias("_content"))
     last = last.with_columns((pl.col("_content") != pl.col("_content").shift(1).over(keys)).fill_null(True).alias("_new"))
     last = last.with_columns(pl.col("_new").cum_sum().over(keys).alias("_streak"))
     last = last.with_columns(
@@ -283,6 +289,13 @@ def _versions(ordered: pl.DataFrame, names: list[str], keys: list[str]) -> pl.Da
     rest = last.filter(~pl.col("_kept")).unique([*keys, "_streak"], keep="last", maintain_order=True)
     rest = rest.join(kept.select(*keys, "_streak"), on=[*keys, "_streak"], how="anti", nulls_equal=True)
     return pl.concat([rest, kept])
+
+
+def _chosen(rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pa.Table:
+    """Rows by their positions in a history, as that says of them."""
+    columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live"]
+    taken = rows.select(list(spec.columns))[history["_at"]]
+    return _arrow(_known(taken.with_columns(history["ingested_at"], history["_corrects"]), spec, first).select(columns), spec)
 
 
 def _known(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pl.DataFrame:
@@ -341,7 +354,11 @@ def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
         "ingested_at": moment,
         "_live": pa.bool_(),
     }
-    return rows.to_arrow().cast(pa.schema([pa.field(name, types[name]) for name in rows.columns]))
+    fields, columns, series = [pa.field(name, types[name]) for name in rows.columns], [], rows.get_columns()
+    del rows
+    for field in fields:  # one column after the other, as text is copied
+        columns.append(series.pop(0).to_frame().to_arrow().column(0).cast(field.type))
+    return pa.table(columns, schema=pa.schema(fields))
 
 
 def _cannot_hold(found: pa.DataType, wanted: pa.DataType) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from lakeloop.errors import DataError
@@ -54,6 +54,23 @@ def overlapping(keys: Iterable[str], grain: str, start: datetime, end: datetime)
         if low < end and start < high:
             found.append(key)
     return found
+
+
+def in_batches(rows: Mapping[str, int], most: int) -> list[list[str]]:
+    """Partitions in their order, in batches of at most so many rows; one that has more is a batch by itself.
+
+    >>> in_batches({"2013-01": 5, "2013-02": 3, "2013-03": 9, "2013-04": 1}, 8)
+    [['2013-01', '2013-02'], ['2013-03'], ['2013-04']]
+    """
+    batches: list[list[str]] = []
+    together = 0
+    for name, count in rows.items():
+        if not batches or together + count > most:
+            batches.append([])
+            together = 0
+        batches[-1].append(name)
+        together += count
+    return batches
 
 
 def _next(moment: datetime, grain: str) -> datetime:

@@ -35,7 +35,7 @@ PRELOADED = [
     "deltalake",
     "pyarrow.compute",
     "pandas",
-    "pysail.spark",
+    "resources.sail",
     "sqlglot.optimizer.qualify",
     "mlflow.sklearn",
     "dagster_mlflow",

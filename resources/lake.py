@@ -27,6 +27,8 @@ _COMMIT_KEY = "lakeloop"
 _COMPACT_AT = 50
 _APPEND_ATTEMPTS = 20
 _APPEND_PAUSE_S = 0.02
+_ROWS_AT_ONCE = 65_536
+"""That a writer is given."""
 _FULL = ("No space left on device", "Disk quota exceeded")
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 """The table property under which Delta's log counts rows and holds no column's least and greatest value. Nothing here skips files by those."""
@@ -251,7 +253,8 @@ class Lake:
         else:
             options |= self._replacement(key, table, rows, partitions, mode)
         try:
-            deltalake.write_deltalake(self.path(key) if table is None else table, rows, **options)
+            # As a stream: a table is copied whole before it is written.
+            deltalake.write_deltalake(self.path(key) if table is None else table, rows.to_reader(_ROWS_AT_ONCE), **options)
         except (deltalake.exceptions.DeltaError, OSError) as error:
             self._must_be_outrun(key, table, error)
             raise Conflict(f"{key}: another writer committed while version {before + 1} was written; nothing was changed") from error

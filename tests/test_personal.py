@@ -19,6 +19,7 @@ from lakeloop.project import load_project
 from resources.lake import Lake
 from resources.published import WHOLE, PartitionState, TableKey
 from tests.conftest import Shop, make
+from tests.mlflow_server import server
 from tests.shop import ORDERS, WORKFLOW, orders, write_orders
 from tests.stored import contents, found_in
 
@@ -136,6 +137,14 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def mlflow_uri(home: Path) -> Iterator[str]:
+    """A server whose store holds what was stored here, and nothing else."""
+    with server(home / "mlflow") as (uri, _), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKELOOP_MLFLOW", uri)
+        yield uri
 
 
 def search(shop: Shop, home: Path, values: list[str | float], captured: dict[str, str]) -> list[tuple[str, str | float]]:

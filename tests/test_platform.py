@@ -206,6 +206,25 @@ def test_one_changed_month_rewrites_that_month_only(shop: Shop) -> None:
     assert {p for p in after if after[p].version != before[p].version} == {"2024-03"}
 
 
+def test_a_backfill_that_is_computed_in_several_goes_gives_what_one_go_does(
+    shop: Shop, filled_lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from platform_assets.stages import features
+    from resources.lake import Lake
+
+    goes, run_sql = [], features.run_sql
+    monkeypatch.setattr(features, "run_sql", lambda *args, **window: goes.append(window) or run_sql(*args, **window))
+    monkeypatch.setattr(features, "ROWS_AT_ONCE", 500)
+    monkeypatch.setattr("lakeloop.conform.ROWS_AT_ONCE", 500)
+    assert shop.materialize("raw", "validated", "features").success
+    # 310, 290, 310 and 290 orders a month, two months whose views have one partition each, and a view without partitions.
+    assert len(goes) == 2 * 4 + 1
+    for name in ("history", "outcomes", "basket"):
+        table = TableKey("features", "shop", name)
+        found, wanted = (lake.read(lake.current(table)).to_pylist() for lake in (shop.lake, Lake(filled_lake)))
+        assert sorted(map(str, found)) == sorted(map(str, wanted))
+
+
 @pytest.mark.filled
 def test_the_sensor_asks_once_per_cause_and_names_the_stale_months(shop: Shop) -> None:
     from platform_assets.loading import read_project

@@ -104,7 +104,7 @@ def landed(**values: list) -> pa.Table:
     ],
 )  # fmt: skip
 def test_a_value_is_held_exactly_or_set_aside(kind: str, text: str, wanted: object):
-    found = conform(landed(value=[text]), spec(value=Column(type=kind)))
+    found = conform([landed(value=[text])], spec(value=Column(type=kind)))
     assert found.landed == found.valid.num_rows + found.quarantined.num_rows + found.duplicates == 1
     if wanted is None:
         (row,) = found.quarantined.to_pylist()
@@ -126,7 +126,7 @@ def test_a_value_is_held_exactly_or_set_aside(kind: str, text: str, wanted: obje
 )
 def test_daylight_saving_is_never_guessed(local: str, utc: datetime | None):
     column = Column(type="timestamp", format="%Y-%m-%d %H:%M", timezone="America/New_York")
-    found = conform(landed(at=[local]), spec(at=column))
+    found = conform([landed(at=[local])], spec(at=column))
     assert found.valid["at"].to_pylist() == ([utc] if utc else [])
     assert found.quarantined.num_rows == (0 if utc else 1)
 
@@ -135,9 +135,9 @@ def test_daylight_saving_is_never_guessed(local: str, utc: datetime | None):
 def test_rows_read_a_part_at_a_time_are_judged_as_they_are_together(rule: str, monkeypatch: pytest.MonkeyPatch):
     rows = landed(value=["1", "x", "2", "-3", "50", "1", "4"])
     asked = spec(value=Column(type="integer")).model_copy(update={"rules": {"rule": rule}})
-    together = conform(rows, asked)
+    together = conform([rows], asked)
     monkeypatch.setattr("lakeloop.conform.ROWS_AT_ONCE", 2)
-    found = conform(rows, asked)
+    found = conform([rows], asked)
     assert found.valid.equals(together.valid) and found.quarantined.equals(together.quarantined)
     assert (found.landed, found.duplicates) == (together.landed, together.duplicates)
     assert {row["rule"] for row in found.quarantined.to_pylist()} == {"type:value", "rule"}
@@ -145,7 +145,7 @@ def test_rows_read_a_part_at_a_time_are_judged_as_they_are_together(rule: str, m
 
 def test_a_personal_value_never_shows_in_quarantine():
     found = conform(
-        landed(email=["ann@example.com"], value=["x"]), spec(email=Column(type="string", personal=True), value=Column(type="integer"))
+        [landed(email=["ann@example.com"], value=["x"])], spec(email=Column(type="string", personal=True), value=Column(type="integer"))
     )
     assert "ann@example.com" not in str(found.quarantined.to_pylist())
 

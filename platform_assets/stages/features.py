@@ -11,7 +11,7 @@ import dagster as dg
 from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.history import LANDED, latest_landing, merge_history
-from lakeloop.partitions import FORMATS, partition_window
+from lakeloop.partitions import FORMATS, in_batches, partition_window
 from lakeloop.personal import personal_columns
 from lakeloop.python_code import load, source_of
 from lakeloop.spec import Expectation, TableSpec, ViewSpec
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 CODE_VERSION = "1"
 KNOWN_AT = "known_at"
+ROWS_AT_ONCE = 1_000_000
+"""Input rows that are computed together; a longer backfill is computed in several goes, and judged and published as one."""
+DAYS_OF_A_MONTH = 30
 
 
 def suite(spec: ViewSpec) -> list[Expectation]:
@@ -82,7 +85,7 @@ def expected(project: Project, states: States, located: Located[ViewSpec], parti
     """
     from lakeloop.project import upstream
 
-    start, end = _reach(located.spec, partition)
+    start, end = _reach(located.spec, [partition])
     inputs = {}
     for ref in upstream(project, located):
         spec = (project.tables if ref.kind == "table" else project.views)[(ref.domain, ref.name)].spec
@@ -98,6 +101,8 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         NotPublished: an input has no published version.
         DataError: the query's result lacks a column, or holds one that can't become its declared type.
     """
+    import pyarrow as pa
+
     from lakeloop.project import upstream
     from lakeloop.verdicts import check_names, suite_hash
     from resources.quality import run_suite
@@ -122,18 +127,17 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         return StageResult(overall, rows=0, checks=checks, refused=told)
 
     refs = upstream(platform.project, located)
-    start, end = _reach(spec, stale[0])[0], _reach(spec, stale[-1])[1]
-    if spec.sql:
-        result = run_sql(platform, states, located.domain, (located.folder / spec.sql).read_text(), refs, start=start, end=end)
-    else:
-        result = _run_function(platform, states, located, refs, start, end)
     personal = personal_columns(platform.project, "features", located)
-    rows, outside = _shape(result, spec, stale, str(key), personal)
-    del result
+    batches = in_batches(_input_rows(states, refs, stale), ROWS_AT_ONCE)
+    parts, outside = [], 0
+    for batch in batches:
+        part, beyond = _shape(_result(platform, states, located, refs, batch), spec, batch, stale, str(key), personal)
+        parts.append(part)
+        outside += beyond
+    rows = pa.concat_tables(parts)
 
     expectations = suite(spec)
-    judged = rows.drop_columns([PARTITION])
-    verdict = run_suite(judged, expectations, keys=spec.keys, personal=personal, where=str(key))
+    verdict = run_suite(rows.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal, where=str(key))
     checks = {r.name: [r.outcome, r.message] for r in verdict.results}
     assert list(checks) == check_names(expectations)
     checks[view_versions.VERSION_CHECK] = ["passed", ""]
@@ -149,20 +153,24 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
 
     changed = {"added": rows.num_rows, "corrected": 0, "retracted": 0}
     if spec.event_time:
-        days, corrected_at = _landings(platform, states, refs, start, end)
-        kept = [name for name in stale if name in done and done[name].value.get("definition") == defined]
-        old = platform.lake.read((key, max(s.version for s in done.values())), partitions=kept) if kept else None
-        merged = merge_history(
-            old,
-            rows,
-            keys=spec.keys,
-            event_time=spec.event_time,
-            columns=list(spec.columns),
-            landings=latest_landing(days, spec.lookback),
-            corrected_at=corrected_at,
-        )
-        rows = merged.rows
-        changed = {"added": merged.added, "corrected": merged.corrected, "retracted": merged.retracted}
+        days, corrected_at = _landings(platform, states, refs, *_reach(spec, stale))
+        landings = latest_landing(days, spec.lookback)
+        changed = dict.fromkeys(changed, 0)
+        del rows
+        for batch in batches:
+            kept = [name for name in batch if name in done and done[name].value.get("definition") == defined]
+            merged = merge_history(
+                platform.lake.read((key, max(s.version for s in done.values())), partitions=kept) if kept else None,
+                parts.pop(0),
+                keys=spec.keys,
+                event_time=spec.event_time,
+                columns=list(spec.columns),
+                landings=landings,
+                corrected_at=corrected_at,
+            )
+            parts.append(merged.rows)
+            changed = {what: count + getattr(merged, what) for what, count in changed.items()}
+        rows = pa.concat_tables(parts)
     hashed = suite_hash(expectations)
     sizes = {row[PARTITION]: row["count_all"] for row in rows.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()}
     earlier = {name: bool(done[name].value.get("changed")) for name in stale if name in done}
@@ -193,12 +201,34 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     return StageResult(overall, rows=total, verdict=verdict, checks=checks, metadata=metadata)
 
 
-def _reach(spec: ViewSpec, partition: str) -> tuple[datetime | None, datetime | None]:
-    """The window of input event times that a partition of the view may read; no bounds for an unpartitioned view."""
-    if spec.partitions is None or partition == WHOLE:
+def _reach(spec: ViewSpec, partitions: Sequence[str]) -> tuple[datetime | None, datetime | None]:
+    """The window of input event times that partitions of the view, in order, may read; no bounds for an unpartitioned view."""
+    if spec.partitions is None or WHOLE in partitions:
         return None, None
-    start, end = partition_window(partition, spec.partitions.grain)
-    return start - spec.lookback, end
+    grain = spec.partitions.grain
+    return partition_window(partitions[0], grain)[0] - spec.lookback, partition_window(partitions[-1], grain)[1]
+
+
+def _input_rows(states: States, refs: Sequence[TableRef], partitions: Sequence[str]) -> dict[str, int]:
+    """About how many input rows stand in the time of each partition; inputs without partitions, which are read as a whole, don't count."""
+
+    def within(partition: str, name: str, rows: int) -> int:
+        if name.startswith(partition):
+            return rows
+        return rows // DAYS_OF_A_MONTH if partition.startswith(name) else 0
+
+    inputs = [states[input_key(ref)].items() for ref in refs]
+    return {partition: sum(within(partition, name, state.rows) for named in inputs for name, state in named) for partition in partitions}
+
+
+def _result(
+    platform: Platform, states: States, located: Located[ViewSpec], refs: Sequence[TableRef], partitions: Sequence[str]
+) -> pa.Table:
+    """What the view's query or function gives for partitions."""
+    start, end = _reach(located.spec, partitions)
+    if located.spec.sql:
+        return run_sql(platform, states, located.domain, (located.folder / located.spec.sql).read_text(), refs, start=start, end=end)
+    return _run_function(platform, states, located, refs, start, end)
 
 
 def _run_function(
@@ -213,11 +243,13 @@ def _run_function(
     return result.toArrow()
 
 
-def _shape(result: pa.Table, spec: ViewSpec, partitions: Sequence[str], where: str, personal: Collection[str]) -> tuple[pa.Table, int]:
-    """Declared columns in declared types, `known_at`, `_partition`; only rows of the partitions asked for.
+def _shape(
+    result: pa.Table, spec: ViewSpec, partitions: Sequence[str], asked: Sequence[str], where: str, personal: Collection[str]
+) -> tuple[pa.Table, int]:
+    """Declared columns in declared types, `known_at`, `_partition`; only rows of some of the partitions that are asked for.
 
     Returns:
-        The rows, and how many of the result lay outside the partitions.
+        The rows, and how many of the result lay outside all that are asked for.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -254,8 +286,9 @@ def _shape(result: pa.Table, spec: ViewSpec, partitions: Sequence[str], where: s
     if pc.all(inside).as_py():
         return shaped, 0
     shaped = shaped.filter(inside)
-    low = partition_window(partitions[0], spec.partitions.grain)[0]
-    outside = int(pc.sum(pc.and_(pc.invert(inside), pc.greater_equal(rows[spec.event_time], pa.scalar(low, moment)))).as_py() or 0)
+    low = partition_window(asked[0], spec.partitions.grain)[0]
+    beyond = pc.invert(pc.is_in(names, value_set=pa.array(list(asked), pa.string())))
+    outside = int(pc.sum(pc.and_(beyond, pc.greater_equal(rows[spec.event_time], pa.scalar(low, moment)))).as_py() or 0)
     return shaped, outside
 
 

@@ -109,23 +109,24 @@ def join_features(platform: Platform, domain: str, spine: pa.Table, spec: Featur
         return join_spine(spark, spine, spark_lookups(platform, spark, spec, states), at=spec["predict_at"]), versions(
             platform, spec, states
         )
-    lookups = []
-    for view in spec["views"]:
-        located, published = _found(platform, view, states)
-        event_time = located.spec.event_time
-        lookups.append(
-            FeatureRows(
-                name=f"{view['domain']}.{view['name']}",
-                rows=_feature_rows(platform, view, located, published),
-                keys=tuple(view["keys"]),
-                columns=view["columns"],
-                event_time=event_time,
-                known_at="known_at" if event_time else None,
-                max_age=_max_age(view),
-                personal=_personal_of(platform.project, view),
-            )
-        )
+    # One view's rows after the other: together they are several times the result.
+    lookups = (_lookup(platform, view, states) for view in spec["views"])
     return point_in_time_join(spine, lookups, at=spec["predict_at"]), versions(platform, spec, states)
+
+
+def _lookup(platform: Platform, view: Mapping[str, Any], states: States) -> FeatureRows:
+    located, published = _found(platform, view, states)
+    event_time = located.spec.event_time
+    return FeatureRows(
+        name=f"{view['domain']}.{view['name']}",
+        rows=_feature_rows(platform, view, located, published),
+        keys=tuple(view["keys"]),
+        columns=view["columns"],
+        event_time=event_time,
+        known_at="known_at" if event_time else None,
+        max_age=_max_age(view),
+        personal=_personal_of(platform.project, view),
+    )
 
 
 def runs_on_spark(platform: Platform, spec: FeatureSpec, states: States, rows: int) -> bool:

@@ -7,7 +7,7 @@ travel in the same commit as the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import content_hash, fingerprint
-from lakeloop.partitions import FORMATS, partition_keys
+from lakeloop.partitions import FORMATS, in_batches, partition_keys
 from lakeloop.personal import hidden_landed, hidden_sources
 from lakeloop.spec import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
 from lakeloop.verdicts import Verdict
@@ -250,14 +250,22 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     )
 
 
-def landed_rows(platform: Platform, key: TableKey, state: Mapping[str, PartitionState], partitions: list[str]) -> pa.Table:
-    """Rows of some partitions with all their landings, marked by which landing is the current one for its file."""
+def landed_rows(platform: Platform, key: TableKey, state: Mapping[str, PartitionState], partitions: Sequence[str]) -> Iterator[pa.Table]:
+    """Rows of some partitions with all their landings, marked by which landing is the current one for its file; a part at a time."""
+    from lakeloop.conform import ROWS_AT_ONCE
+
+    current = state[SOURCE].value["current"]
+    live = {(label, partition): str(entry[0]) for label, parts in current.items() for partition, entry in parts.items()}
+    version = max(s.version for s in state.values())
+    sizes = {name: state[name].rows if name in state else 0 for name in partitions}
+    for together in in_batches(sizes, ROWS_AT_ONCE):
+        yield _marked(platform.lake.read((key, version), partitions=together), live)
+
+
+def _marked(rows: pa.Table, live: Mapping[tuple[str, str], str]) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    rows = platform.lake.read((key, max(s.version for s in state.values())), partitions=partitions)
-    current = state[SOURCE].value["current"]
-    live = {(label, partition): str(entry[0]) for label, parts in current.items() for partition, entry in parts.items()}
     # A landing has one file, so that landing and partition decide; looked up once per distinct pair, not per row.
     names = ["_file", PARTITION, "_landing"]
     pairs = rows.group_by(names).aggregate([])
