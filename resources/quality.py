@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -14,14 +13,13 @@ from lakeloop.personal import MASK, masked, message_of
 from lakeloop.spec import Expectation
 from lakeloop.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
 from lakeloop.workflow_spec import Gate
+from resources.memory import give_back
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
 
-LARGE = 100_000
-"""Rows whose memory is worth a collection."""
 _NULLS_ARE_JUDGED = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
 
 
@@ -53,6 +51,7 @@ def run_suite(
     names = check_names(expectations)
     aside = quarantined or {}
     judged = [(name, e) for name, e in zip(names, expectations, strict=True) if name not in aside]
+    give_back(table.num_rows)
     frame = _frame(table, [e for _, e in judged])
     raw = _validate(frame, [e for _, e in judged], "BASIC")
     found: dict[str, ExpectationResult] = {}
@@ -66,10 +65,9 @@ def run_suite(
     for name, expectation in zip(names, expectations, strict=True):
         if name in aside:
             found[name] = _by_share(name, expectation, *aside[name])
-    if table.num_rows > LARGE:
-        # The library's objects hold each other, and the frame with them, until the collector comes by.
-        del frame, raw
-        gc.collect()
+    # The library's objects hold each other, and the frame with them, until the collector comes by.
+    del frame, raw
+    give_back(table.num_rows)
     results = tuple(found[name] for name in names)
     return Verdict(passed=not any(result.blocks for result in results), results=results)
 

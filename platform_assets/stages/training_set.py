@@ -120,6 +120,8 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
     counts = np.asarray(pc.is_valid(table[LABEL])) if spec.answer.kind.label != "none" else np.ones(table.num_rows, bool)
     split, windows = assign_split(at, counts, spec.split)
     table = table.append_column(SPLIT, pa.array(split, pa.string()))
+    picture = plot_rows_over_time(at, split).file
+    del split, joined, label, known, at
 
     expectations = suite(platform.project, located)
     personal = personal_columns(platform.project, "training_sets", located)
@@ -138,7 +140,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         ),
         "rows_without_label": counted.get("unlabelled", 0),
         "inputs": dg.MetadataValue.json(versions),
-        "plots": figures({"rows over time by split": plot_rows_over_time(at, split).file}),
+        "plots": figures({"rows over time by split": picture}),
     }
     good = verdict.passed and balanced
     report_checks(platform, key, verdict, [WHOLE], wanted, done={WHOLE: done} if done else {}, published=good)
