@@ -11,6 +11,7 @@ from lakeloop.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.compute as pc
     from deltalake import DeltaTable
     from pyarrow.fs import SubTreeFileSystem
 
@@ -40,7 +41,11 @@ def open_delta(url: str, version: int | None = None) -> DeltaTable | None:
 
 
 def read_table(
-    table: DeltaTable, columns: Sequence[str] | None = None, partitions: Iterable[str] | None = None, coded: Collection[str] = ()
+    table: DeltaTable,
+    columns: Sequence[str] | None = None,
+    partitions: Iterable[str] | None = None,
+    coded: Collection[str] = (),
+    where: pc.Expression | None = None,
 ) -> pa.Table:
     """Read an open Delta table as Arrow, its times in UTC microseconds, strings as plain strings.
 
@@ -49,6 +54,7 @@ def read_table(
         columns: all unless named.
         partitions: all unless named.
         coded: columns whose strings stay the dictionaries that they are in the files, which is several times faster; keys of a join.
+        where: only rows of which this holds; the others take no memory.
     """
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -63,7 +69,7 @@ def read_table(
     )
     if wanted is not None and not wanted:
         return dataset.schema.empty_table()
-    rows = dataset.to_table(columns=list(columns) if columns is not None else None)
+    rows = dataset.to_table(columns=list(columns) if columns is not None else None, filter=where)
     plain = [field if field.name in kept else field.with_type(plain_type(field.type)) for field in rows.schema]
     return rows.cast(pa.schema(plain)) if any(a.type != b.type for a, b in zip(plain, rows.schema, strict=True)) else rows
 

@@ -21,6 +21,7 @@ from resources.published import WHOLE, PartitionState, Published, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.compute as pc
     from deltalake import DeltaTable
 
 _COMMIT_KEY = "lakeloop"
@@ -121,13 +122,14 @@ class Lake:
         columns: Sequence[str] | None = None,
         partitions: Iterable[str] | None = None,
         coded: Collection[str] = (),
+        where: pc.Expression | None = None,
     ) -> pa.Table:
-        """Read a pinned version, all of it or some partitions; see `read_table`."""
+        """Read a pinned version, all of it or some partitions or rows; see `read_table`."""
         key, version = (published.key, published.version) if isinstance(published, Published) else published
         table = self.open(key, version)
         if table is None:
             raise NotPublished(f"no Delta table at {self.path(key)}")
-        return read_table(table, columns, partitions, coded)
+        return read_table(table, columns, partitions, coded, where)
 
     # Writing
 

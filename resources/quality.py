@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+_NAMES_ONLY = ("expect_table_column", "expect_column_to_exist")
+"""How the types of expectations begin that look at no value."""
+_TELL_APART = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique", "expect_column_values_to_not_be_null")
 _NULLS_ARE_JUDGED = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
 
 
@@ -174,7 +177,7 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
     import pandas as pd
     import pyarrow as pa
 
-    table_wide = any(e.type.startswith(("expect_table_column", "expect_column_to_exist")) for e in expectations)
+    table_wide = any(e.type.startswith(_NAMES_ONLY) for e in expectations)
     wanted: set[str] = set()
     for expectation in expectations:
         kwargs = expectation.kwargs
@@ -187,6 +190,10 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
         return mapper.get(kind)
 
     with_nulls = table.select(names)
+    for name in _only_told_apart(names, expectations):
+        if pa.types.is_string(table.schema.field(name).type):
+            codes = [chunk.indices for chunk in table[name].dictionary_encode().chunks]
+            with_nulls = with_nulls.set_column(names.index(name), name, pa.chunked_array(codes, pa.int32()))
     plain = [name for name in names if with_nulls[name].null_count == 0]
     frame = with_nulls.select(plain).to_pandas()
     for name in names:
@@ -202,6 +209,14 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
     if not len(frame.columns):
         frame = pd.DataFrame(index=range(table.num_rows))
     return frame
+
+
+def _only_told_apart(names: Sequence[str], expectations: Sequence[Expectation]) -> list[str]:
+    """Columns of which it only matters which values are equal or null: a number for each value does, at a tenth of the memory of its text."""
+    if any("row_condition" in e.kwargs for e in expectations):
+        return []
+    judged = {name for e in expectations if e.type not in _TELL_APART and not e.type.startswith(_NAMES_ONLY) for name in _columns(e)}
+    return [name for name in names if name not in judged]
 
 
 def _result(name: str, expectation: Expectation, result: Any, personal: Collection[str]) -> ExpectationResult:

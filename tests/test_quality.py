@@ -63,6 +63,19 @@ def test_personal_values_are_masked_in_examples():
     assert list(verdict.results[0].unexpected_examples) == [{"k": "a", "n": "***"}]
 
 
+@pytest.mark.parametrize("condition", [{}, {"row_condition": 'col("shop") == "b"', "condition_parser": "great_expectations"}])
+def test_keys_that_are_only_told_apart_are_judged_as_their_text_is(condition: dict):
+    table = pa.table({"shop": ["a", "b", None, "b", "c", "b"], "name": ["x", "x", "x", "y", "x", "x"]})
+    suite = [
+        Expectation(type="expect_compound_columns_to_be_unique", kwargs={"column_list": ["shop", "name"], **condition}),
+        Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": "shop", "mostly": 0.5}),
+        Expectation(type="expect_column_values_to_be_in_set", kwargs={"column": "name", "value_set": ["x", "y"]}),
+    ]
+    twice, there, named = run_suite(table, suite, where="t", keys=["shop", "name"]).results
+    assert (twice.outcome, there.outcome, named.outcome) == ("failed", "passed", "passed")
+    assert twice.unexpected_count == 2 and list(twice.unexpected_examples) == [{"shop": "b", "name": "x"}] * 2
+
+
 def test_the_quarantine_mask_is_the_librarys_own_judgement():
     assert quarantine_mask(pa.table({"n": [0, 1, None, 4]}), BETWEEN).tolist() == [True, False, False, True]
 

@@ -37,32 +37,39 @@ def evaluation_question(
 ) -> Question:
     """Read the rows, score them with every model, and say what is to be found."""
     import numpy as np
+    import pyarrow.compute as pc
 
     from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
-    from lakeloop.baselines import baseline_scores, reference_scores, seed_refits
+    from lakeloop.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
     from lakeloop.comparison import comparable
     from lakeloop.fitting import evenly
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
     from lakeloop.metrics import metrics_of
+    from resources.memory import give_back
 
     spec = located.spec
     model_value = states[key_of("models", located)][WHOLE].value
     training_key = key_of("training_sets", located)
     training, names = states[training_key][WHOLE], list(model_value["features"])
-    table = platform.lake.read((training_key, int(model_value["training_set"])))
-    kinds = feature_kinds(table.schema, names)
-    test = _only(table, "test")
+    test = platform.lake.read((training_key, int(model_value["training_set"])), where=pc.field(SPLIT) == "test")
+    kinds = feature_kinds(test.schema, names)
     fitted = fit_rows(platform.lake, training_key, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
-    test_frame, fit_frame = feature_frame(test, names), feature_frame(fitted, names)
+    test_frame = feature_frame(test, names)
     y, fit_y = label_numbers(test[LABEL], spec.answer), label_numbers(fitted[LABEL], spec.answer)
+
+    # Of the features of what was fitted on only samples are needed.
+    for_linear, picked, for_refits = (evenly(len(fit_y), most) for most in (BASELINE_ROWS, FIT_SAMPLE, REFIT_ROWS))
+    linear_frame, sample, refit_frame = (feature_frame(fitted.take(places), names) for places in (for_linear, picked, for_refits))
+    fitted = fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
+    give_back(len(fit_y))
     naive = _slice_column(test, spec.forecast.naive, names) if spec.forecast else None
     reference = spec.answer.kind.reference
     scores = {
         CANDIDATE: model.predict(test_frame),
         reference: reference_scores(fit_y, spec.answer, test_frame, spec.evaluation.primary, naive),
     }
-    scores[LINEAR] = baseline_scores(fit_frame, fit_y, test_frame, kinds, spec.answer)
+    scores[LINEAR] = baseline_scores(linear_frame, fit_y[for_linear], test_frame, kinds, spec.answer)
     compared = comparable(spec.answer, rival.answer) if rival else None
     if rival is not None and compared is not None and compared.take is not None:
         common, rows = _unseen_by(rival, test, spec.predict_at)
@@ -71,8 +78,6 @@ def evaluation_question(
             own = _with_features(platform, located, rows, rival, states)
             said = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
             scores[CHAMPION][common] = compared.take(said)
-    picked = evenly(len(fit_y), FIT_SAMPLE)
-    sample = fit_frame.iloc[picked].reset_index(drop=True)
     fit = Rows(
         y=fit_y[picked],
         at=_times(fitted[spec.predict_at])[picked],
@@ -87,7 +92,7 @@ def evaluation_question(
     made = model_of(located, states[key_of("models", located)][WHOLE])
 
     def refit(scored: pd.DataFrame) -> list[np.ndarray] | None:
-        return seed_refits(made, kinds, spec.answer, fit_frame, fit_y, scored, folder=located.folder)
+        return seed_refits(made, kinds, spec.answer, refit_frame, fit_y[for_refits], scored, folder=located.folder)
 
     unlabelled = spec.answer.kind.label == "none"
     refits = None if unlabelled else refit(test_frame.iloc[some])
@@ -126,7 +131,7 @@ def evaluation_question(
     return with_planted(
         question,
         kinds,
-        linear=lambda frame: baseline_scores(fit_frame, fit_y, frame, kinds, spec.answer),
+        linear=lambda frame: baseline_scores(linear_frame, fit_y[for_linear], frame, kinds, spec.answer),
         rival=(lambda frame: rival.predict(frame)) if rival is not None and same else None,
         refit=refit,
         some=some,
@@ -148,12 +153,6 @@ def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> Elsewhere
     until = taken["trained_until"]
     moment = None if until is None else np.datetime64(datetime.fromisoformat(until).astimezone(UTC).replace(tzinfo=None), "us")
     return Elsewhere(f"{taken['name']} version {taken['version']}", moment, test_start)
-
-
-def _only(table: pa.Table, split: str) -> pa.Table:
-    import pyarrow.compute as pc
-
-    return table.filter(pc.equal(table[SPLIT], split))
 
 
 def _times(column: pa.ChunkedArray) -> np.ndarray:

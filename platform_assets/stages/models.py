@@ -84,6 +84,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
     from lakeloop.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
+    from resources.memory import give_back
     from resources.model_format import ALERT_THRESHOLD, log_model, register
     from resources.registry import Registry
 
@@ -110,6 +111,8 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
     kinds = feature_kinds(table.schema, names)
     frame, label = feature_frame(table, names), label_numbers(table[LABEL], spec.answer)
+    del table
+    give_back(len(frame))
     absent = _absent_classes(located, label)
     if absent:
         platform.log.warning(f"{training_key}: no row to fit on is of {absent}, so the model will never say it")
@@ -235,11 +238,10 @@ def _recorded(
 
 def fit_rows(lake: Lake, key: TableKey, training: PartitionState, names: list[str]) -> pa.Table:
     """The rows of a training set that a model is fitted on, with some of its columns, the label and the split."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = lake.read((key, training.version), columns=list(dict.fromkeys([*names, LABEL, SPLIT])))
-    return table.filter(pc.is_in(table[SPLIT], value_set=pa.array(FIT_SPLITS)))
+    where = pc.field(SPLIT).isin(FIT_SPLITS)
+    return lake.read((key, training.version), columns=list(dict.fromkeys([*names, LABEL, SPLIT])), where=where)
 
 
 def _absent_classes(located: Located[WorkflowSpec], label: np.ndarray) -> str:
