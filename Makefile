@@ -18,7 +18,7 @@ check: $(VENV)/.installed ## check every definition file
 	@$(RUN) $(BIN)/python -m lakeloop.cli check
 
 test: $(VENV)/.installed-dev ## pass the tests
-	@$(RUN) $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	@$(RUN) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.installed-dev ## measure the claims of speed, each against its yardstick
 	@$(RUN) $(BIN)/python -m benchmarks.run

@@ -40,15 +40,10 @@ _LONGEST_FIRST = (
     "test_search", "test_serving",
 )  # fmt: skip
 """Files that take minutes are begun first, so that no worker is left with one at the end; their order only matters to the clock."""
-_TOGETHER = {"test_asof": "test_engines", "test_disturbances": "test_chaos"}
-"""Files that share what takes long to start: a JVM, a process to fork from."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long files first, each whole and in its own order; a process takes whole files."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(item.path.stem, item.path.stem)))
+    """Put the long files first, each whole and in its own order."""
     items.sort(key=lambda item: _LONGEST_FIRST.index(item.path.stem) if item.path.stem in _LONGEST_FIRST else len(_LONGEST_FIRST))
 
 
