@@ -46,7 +46,7 @@ def server() -> Iterator[str]:
             shutil.chown(path, user)
     port = free_port()
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(home)}
-    options = ["-D", str(data), "-U", "lakeloop", "--auth=scram-sha-256", f"--pwfile={home / 'password'}", "--no-sync", "--encoding=UTF8"]
+    options = ["-D", str(data), "-U", "lakeloop", "--auth=md5", f"--pwfile={home / 'password'}", "--no-sync", "--encoding=UTF8"]
     subprocess.run([folder / "initdb", *options], cwd=home, env=environment, check=True, capture_output=True, **identity)
     settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={home}", "fsync=off", "max_connections=100"]
     with (home / "log").open("wb") as log:

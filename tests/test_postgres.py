@@ -34,6 +34,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from platform_assets.definitions import PRELOADED
+
 STEPS, MEETING = int(os.environ["LAKELOOP_STEPS"]), Path(os.environ["MEETING"])
 
 
@@ -52,7 +54,8 @@ def step(number):
     return body
 
 
-defs = dg.Definitions([step(n) for n in range(STEPS)], executor=dg.multiprocess_executor.configured({"max_concurrent": STEPS, "start_method": {"forkserver": {}}}))
+AT_ONCE = {"max_concurrent": STEPS, "start_method": {"forkserver": {"preload_modules": [name for name in PRELOADED if name.startswith("dagster.")] + ["dagster_postgres"]}}}
+defs = dg.Definitions([step(n) for n in range(STEPS)], executor=dg.multiprocess_executor.configured(AT_ONCE))
 """
 
 

@@ -188,11 +188,10 @@ def test_a_swap_under_load_drops_no_request(endpoint: Endpoint, versions: list[s
     stop, seen, problems = threading.Event(), [], []
 
     def ask(fresh: bool) -> None:
-        with httpx.Client(timeout=20) as client:
+        with httpx.Client(timeout=20, headers={"connection": "close"} if fresh else {}) as client:
             while not stop.is_set():
                 try:
-                    send = httpx if fresh else client
-                    answer = send.post(f"{address}/v1/models/shop.prices:predict", json={"instances": [{"amount": 1.0, "country": "de"}]})
+                    answer = client.post(f"{address}/v1/models/shop.prices:predict", json={"instances": [{"amount": 1.0, "country": "de"}]})
                     (seen if answer.status_code == 200 else problems).append(answer.json())
                 except httpx.HTTPError as error:
                     problems.append(repr(error))
