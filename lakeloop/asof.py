@@ -6,11 +6,12 @@ known time, row order) counts; if it is older than `max_age`, there is no value.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -297,10 +298,15 @@ def _last_not_after(packed: Array, asked: Array) -> Array:
 
 def _in_threads(work: Callable[[One], Other], parts: Iterable[One], rows: int) -> list[Other]:
     """Work on each part, on all cores where there is enough of it; NumPy's and Arrow's loops run side by side."""
-    if _cores(rows) == 1:
-        return [work(part) for part in parts]
-    with ThreadPoolExecutor(_cores(rows)) as threads:
-        return list(threads.map(work, parts))
+    return [work(part) for part in parts] if _cores(rows) == 1 else list(_threads(os.getpid()).map(work, parts))
+
+
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """A process's threads, always the same ones: what a thread has freed the C library keeps for it, so that new ones cost new memory."""
+    import pyarrow as pa
+
+    return ThreadPoolExecutor(pa.cpu_count(), thread_name_prefix="join")
 
 
 def _cores(rows: int) -> int:

@@ -55,11 +55,14 @@ def feature_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
     for name, kind in feature_kinds(table.schema, columns).items():
         values = table[name]
         if kind == "string":
-            data[name] = pd.Series(values.to_numpy(), dtype=object)
+            # One object for each value that there is; `to_numpy` makes one for each row.
+            data[name] = pd.Series(values.to_pandas(), dtype=object)
             continue
         if pa.types.is_boolean(values.type):
             values = values.cast(pa.int8())
         if pa.types.is_int64(values.type) and values.length() and (pc.max(pc.abs(values)).as_py() or 0) > EXACT_INTEGERS:
             raise DataError(f"feature {name} has integers beyond 2**53, which a double can't tell apart")
-        data[name] = pd.Series(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype="float64")
-    return pd.DataFrame(data, columns=list(columns))
+        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        data[name] = pd.Series(numbers if numbers.flags.writeable else numbers.copy(), dtype="float64")
+    # The columns as they are: together in one block they would be copied twice.
+    return pd.DataFrame(data, columns=list(columns), copy=False)

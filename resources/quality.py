@@ -184,7 +184,10 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
         wanted |= {str(kwargs[key]) for key in ("column", "column_A", "column_B") if key in kwargs}
         wanted |= {str(name) for name in kwargs.get("column_list") or ()}
     names = [name for name in table.column_names if name in wanted]
-    mapper = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.int8(): pd.Int8Dtype(), pa.bool_(): pd.BooleanDtype()}
+    mapper = {
+        pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.int16(): pd.Int16Dtype(), pa.int8(): pd.Int8Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }  # fmt: skip
 
     def nullable(kind: pa.DataType) -> Any:
         return mapper.get(kind)
@@ -192,8 +195,10 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
     with_nulls = table.select(names)
     for name in _only_told_apart(names, expectations):
         if pa.types.is_string(table.schema.field(name).type):
-            codes = [chunk.indices for chunk in table[name].dictionary_encode().chunks]
-            with_nulls = with_nulls.set_column(names.index(name), name, pa.chunked_array(codes, pa.int32()))
+            encoded = table[name].dictionary_encode()
+            few = encoded.num_chunks == 0 or len(encoded.chunk(0).dictionary) < 2**15
+            codes = pa.chunked_array([chunk.indices for chunk in encoded.chunks], pa.int32())
+            with_nulls = with_nulls.set_column(names.index(name), name, codes.cast(pa.int16()) if few else codes)
     plain = [name for name in names if with_nulls[name].null_count == 0]
     frame = with_nulls.select(plain).to_pandas()
     for name in names:

@@ -70,27 +70,6 @@ class RunHandle:
         """Log a text file."""
         self.client.log_text(self.run_id, text, path)
 
-    @contextmanager
-    def autolog(self) -> Iterator[None]:
-        """Autolog what scikit-learn fits; off again afterwards.
-
-        Without its models (ours is logged once, with a signature), and without its pictures of how well a classifier knows the rows that it was
-        fitted on: the evaluation has them for rows that it has not seen, and they took a third of a small model's training.
-        """
-        import mlflow.sklearn
-        from mlflow.sklearn import utils
-
-        pictures = utils._get_classifier_artifacts
-        utils._get_classifier_artifacts = lambda *_: []
-        mlflow.sklearn.autolog(
-            log_models=False, log_datasets=False, log_model_signatures=False, log_post_training_metrics=False, silent=True
-        )
-        try:
-            yield
-        finally:
-            mlflow.sklearn.autolog(disable=True, silent=True)
-            utils._get_classifier_artifacts = pictures
-
 
 @dataclass(frozen=True)
 class Reconciled:

@@ -84,6 +84,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
     from lakeloop.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
+    from resources.autologging import autologged
     from resources.memory import give_back
     from resources.model_format import ALERT_THRESHOLD, log_model, register
     from resources.registry import Registry
@@ -121,7 +122,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     personal = personal_columns(platform.project, "training_sets", located)
     with platform.tracking.run(context, located.domain, spec.name) as run:
         started = time.perf_counter()
-        with run.autolog():
+        with autologged():
             estimator, training_was = (
                 None,
                 Training("", None, min(len(label), most_rows(spec.model, spec.answer, located.folder) or len(label))),
