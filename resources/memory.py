@@ -8,10 +8,15 @@ from contextlib import suppress
 
 LARGE = 100_000
 """Rows whose memory is worth the tenths of a second that it takes."""
+_M_MMAP_THRESHOLD, _MAPPED_FROM = -3, 4 * 2**20
 
 
 def give_back(rows: int) -> None:
-    """Collect, and have the allocators of pyarrow and of the C library let go, if so many rows were worked on."""
+    """Collect, and have the allocators of pyarrow and of the C library let go, if so many rows were worked on.
+
+    From then on the C library gives arrays of 4 MiB and more back as they are freed. By itself it raises that size to 32 MiB as it meets such
+    arrays, and keeps smaller ones with the thread that had them.
+    """
     if rows < LARGE:
         return
     import pyarrow as pa
@@ -19,4 +24,6 @@ def give_back(rows: int) -> None:
     gc.collect()
     pa.default_memory_pool().release_unused()
     with suppress(AttributeError, OSError):  # the GNU C library's own
-        ctypes.CDLL(None).malloc_trim(0)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
+        library.malloc_trim(0)

@@ -100,6 +100,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
     from lakeloop.plots import plot_rows_over_time
     from lakeloop.splits import assign_split
     from lakeloop.verdicts import suite_hash
+    from resources.memory import give_back
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("training_sets", located)
@@ -111,6 +112,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         return StageResult(wanted, fresh=True, rows=done.rows, checks=done.value.get("checks", {}))
 
     spine = spine_rows(platform, located, states)
+    give_back(spine.num_rows)
     lookups = feature_spec(platform.project, located)
     joined, versions = join_features(platform, located.domain, spine, lookups, states)
     label, known = _labels(platform, located, spine, versions, states)
