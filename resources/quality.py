@@ -54,7 +54,7 @@ def run_suite(
     names = check_names(expectations)
     aside = quarantined or {}
     judged = [(name, e) for name, e in zip(names, expectations, strict=True) if name not in aside]
-    give_back(table.num_rows)
+    give_back(table.nbytes)
     frame = _frame(table, [e for _, e in judged])
     raw = _validate(frame, [e for _, e in judged], "BASIC")
     found: dict[str, ExpectationResult] = {}
@@ -70,7 +70,7 @@ def run_suite(
             found[name] = _by_share(name, expectation, *aside[name])
     # The library's objects hold each other, and the frame with them, until the collector comes by.
     del frame, raw
-    give_back(table.num_rows)
+    give_back(table.nbytes)
     results = tuple(found[name] for name in names)
     return Verdict(passed=not any(result.blocks for result in results), results=results)
 

@@ -61,8 +61,8 @@ def evaluation_question(
     # Of the features of what was fitted on only samples are needed.
     for_linear, picked, for_refits = (evenly(len(fit_y), most) for most in (BASELINE_ROWS, FIT_SAMPLE, REFIT_ROWS))
     linear_frame, sample, refit_frame = (feature_frame(fitted.take(places), names) for places in (for_linear, picked, for_refits))
-    fitted = fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
-    give_back(len(fit_y))
+    size, fitted = fitted.nbytes, fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
+    give_back(size)
     naive = _slice_column(test, spec.forecast.naive, names) if spec.forecast else None
     reference = spec.answer.kind.reference
     scores = {

@@ -112,8 +112,9 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
     kinds = feature_kinds(table.schema, names)
     frame, label = feature_frame(table, names), label_numbers(table[LABEL], spec.answer)
+    size = table.nbytes
     del table
-    give_back(len(frame))
+    give_back(size)
     absent = _absent_classes(located, label)
     if absent:
         platform.log.warning(f"{training_key}: no row to fit on is of {absent}, so the model will never say it")

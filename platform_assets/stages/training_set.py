@@ -112,7 +112,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
         return StageResult(wanted, fresh=True, rows=done.rows, checks=done.value.get("checks", {}))
 
     spine = spine_rows(platform, located, states)
-    give_back(spine.num_rows)
+    give_back(spine.nbytes)
     lookups = feature_spec(platform.project, located)
     joined, versions = join_features(platform, located.domain, spine, lookups, states)
     label, known = _labels(platform, located, spine, versions, states)
