@@ -16,7 +16,8 @@ def autologged() -> Iterator[None]:
 
     Without its models (ours is logged once, with a signature), and without its pictures of how well a classifier knows the rows that it was
     fitted on: the evaluation has them for rows that it has not seen, and they took a third of a small model's training. Its training metrics
-    are of at most `MOST_ROWS` evenly spaced rows: MLflow copies all that it measures on, and predicts it three times.
+    are of at most `MOST_ROWS` evenly spaced rows, and the metric `training_metrics_rows` says of how many: MLflow copies all that it measures
+    on, and predicts it three times.
     """
     import mlflow.sklearn
     from mlflow.sklearn import utils
@@ -35,12 +36,16 @@ def autologged() -> Iterator[None]:
 
 
 def _fewer(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """What `fit` was given, with so many rows of all that has one for each row of the first."""
+    """What `fit` was given, with so many rows of all that has one for each row of the first; how many is logged."""
+    import mlflow
+
     count = _rows(next(iter([*args, *kwargs.values()]), None))
-    step = -(-count // MOST_ROWS)
+    step = max(1, -(-count // MOST_ROWS))
+    if count:
+        mlflow.log_metric("training_metrics_rows", -(-count // step))
 
     def picked(values: Any) -> Any:
-        if step <= 1 or _rows(values) != count:
+        if step == 1 or _rows(values) != count:
             return values
         return values.iloc[::step] if hasattr(values, "iloc") else values[::step]
 

@@ -41,5 +41,6 @@ def test_training_metrics_are_of_evenly_spaced_rows(mlflow_uri: str, monkeypatch
     assert logged.metrics["training_score"] == pytest.approx(
         fitted.score(made["frame"][::4] if kind == "frame" else numbers[::4], answers[::4], weight[::4])
     )
+    assert logged.metrics["training_metrics_rows"] == 50
     assert fitted.coef_ == pytest.approx(LinearRegression(fit_intercept=False).fit(numbers, answers, weight).coef_)
     assert again.fit_intercept and mlflow.active_run() is None

@@ -18,6 +18,9 @@ def work(queue, folder):
 
     # Built by the fork server: nothing is read again.
     built = definitions.ready is not None and definitions.defs() is definitions.ready
+    from dagster._core.definitions.assets.job import asset_job
+    asset_job.build_asset_job = None
+    definitions.ready.get_repository_def().get_implicit_global_asset_job_def()
     import dagster as dg
     with dg.DagsterInstance.local_temp(folder):
         pass
