@@ -25,7 +25,9 @@ def _step(number: int) -> dg.OpDefinition:
         lambda config: (
             {"in_process": {}}
             if "in_process" in config
-            else {"multiprocess": {"max_concurrent": 1, "start_method": {"forkserver": {"preload_modules": [*PRELOADED, "benchmarks.steps"]}}}}
+            else {
+                "multiprocess": {"max_concurrent": 1, "start_method": {"forkserver": {"preload_modules": [*PRELOADED, "benchmarks.steps"]}}}
+            }
         ),
         config_schema=dg.Permissive(),
     )
