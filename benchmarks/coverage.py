@@ -11,16 +11,15 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.page import DOCS, write_between
 from lakeloop.metrics import METRICS, measure, paired_difference
 from lakeloop.spec import Task
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "intervals.md"
-BEGIN, END = "<!-- coverage: written by `python -m benchmarks.coverage` -->", "<!-- end of coverage -->"
+PAGE = DOCS / "intervals.md"
 TRUTH_ROWS = 4_000_000
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
 
@@ -197,10 +196,8 @@ def main() -> None:
     print(text)
     print(f"\nwithin a point of 95%: {sum(abs(r.share - 0.95) <= 0.01 for r in rows)} of {len(rows)}")
     if not args.no_write:
-        page = PAGE.read_text()
-        head, rest = page.split(BEGIN)
         note = f"{args.repeats:,} draws a row; chance alone moves a share by {1.96 * math.sqrt(0.95 * 0.05 / args.repeats):.2%} either way."
-        PAGE.write_text(f"{head}{BEGIN}\n{note}\n\n{text}\n{END}{rest.split(END)[1]}")
+        write_between(PAGE, "coverage", f"{note}\n\n{text}")
 
 
 if __name__ == "__main__":

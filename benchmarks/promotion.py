@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.coverage import PAGE, TRUTH_ROWS
+from benchmarks.page import write_between
 from lakeloop.decisions import ERROR_RATE, Evidence, should_promote
 from lakeloop.metrics import METRICS, paired_difference
 from lakeloop.spec import Task
 from lakeloop.workflow_spec import Gate
 
-BEGIN, END = "<!-- promotion: written by `python -m benchmarks.promotion` -->", "<!-- end of promotion -->"
 ROWS = (500, 2_000)
 DAYS = 60
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
@@ -115,8 +115,7 @@ def main() -> None:
     ]
     for name, metric, allowed, shares in rates(args.repeats):
         lines.append(f"| {name} | `{metric}` | {allowed} | {' | '.join(f'{share:.1%}' for share in shares)} |")
-    head, rest = PAGE.read_text().split(BEGIN)
-    PAGE.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.split(END)[1]}")
+    write_between(PAGE, "promotion", "\n".join(lines))
 
 
 if __name__ == "__main__":

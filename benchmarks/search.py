@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.page import Tell, show
+
 if TYPE_CHECKING:
     from platform_assets.stages.base import Platform
 
 ROWS, TRIALS, FOLDS = 60_000, 40, 2
-SPACE = {
+SPACE: dict[str, dict[str, Any]] = {
     "learning_rate": {"low": 0.02, "high": 0.3, "log": True},
     "max_iter": {"low": 90, "high": 130},
     "max_leaf_nodes": {"low": 25, "high": 40},
@@ -29,14 +31,13 @@ SPACE = {
     "l2_regularization": {"low": 0.001, "high": 100.0, "log": True},
 }
 """Trials of about a second on one thread."""
-Tell = Callable[[str, float, float, float, str], None]
 
 
 def search(tell: Tell, environment: Mapping[str, str], rounds: int = 3) -> None:
     """Both figures, each the median of some rounds in turns.
 
     Args:
-        tell: takes name, ours, theirs, limit and words.
+        tell: gets what was found.
         environment: names an MLflow server.
         rounds: how often.
     """
@@ -63,8 +64,8 @@ def search(tell: Tell, environment: Mapping[str, str], rounds: int = 3) -> None:
         "search, whole step",
         middle["step"],
         middle["bare"],
-        float("inf"),
-        "with data, plots and the gain's two fits; no limit, for the eye",
+        None,
+        "with data, plots and the gain's two fits",
     )
     tell(
         "search, two workers",
@@ -113,11 +114,13 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.pipelines import build_estimator
     from lakeloop.workflow_spec import Model
-    from platform_assets.stages import studies
+    from platform_assets.stages.lookup import feature_names
+    from platform_assets.stages.study_job import search_rows, training_state
 
     platform, located = made(home, 1)
-    rows = studies._rows(platform, located, platform.lake.states()).searched
-    names = studies.feature_names(studies._training(platform.lake.states(), located).value["feature_spec"])
+    states = platform.lake.states()
+    rows = search_rows(platform, located, states).searched
+    names = feature_names(training_state(states, located).value["feature_spec"])
     frame, y, kinds = feature_frame(rows, names), rows["label"].to_numpy(), feature_kinds(rows.schema, names)
     folds = time_folds(rows[located.spec.predict_at].to_numpy(), FOLDS, located.spec.split.gap)
 
@@ -203,11 +206,8 @@ def main() -> None:
     """Print both figures."""
     from benchmarks.run import mlflow_server
 
-    def tell(name: str, ours: float, theirs: float, limit: float, what: str) -> None:
-        print(f"{name:<22} {ours:7.2f} s against {theirs:7.2f} s: {ours / theirs:5.2f} (limit {limit})  {what}", flush=True)
-
     with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder) / "server") as environment:
-        search(tell, environment, int(os.environ.get("ROUNDS", "3")))
+        search(show, environment, int(os.environ.get("ROUNDS", "3")))
 
 
 if __name__ == "__main__":

