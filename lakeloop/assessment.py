@@ -75,9 +75,17 @@ class ForecastRows:
     series: Sequence[str]
 
     @staticmethod
-    def named(columns: Sequence[Sequence[Any]]) -> list[str]:
-        """One name from the columns that name a series."""
-        return [" · ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
+    def named(columns: Sequence[Sequence[Any]], *, hidden: bool = False) -> list[str]:
+        """One name from the columns that name a series; a number in the order of the rows where their values are personal.
+
+        >>> ForecastRows.named([["b", "a", "b"], [1, 1, 1]])
+        ['b · 1', 'a · 1', 'b · 1']
+        >>> ForecastRows.named([["b", "a", "b"], [1, 1, 1]], hidden=True)
+        ['series 1', 'series 2', 'series 1']
+        """
+        names = [" · ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
+        numbers = {name: f"series {number}" for number, name in enumerate(dict.fromkeys(names), 1)}
+        return [numbers[name] for name in names] if hidden else names
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,16 @@ class SpecErrors(SpecError):
 
 
 class DataError(LakeloopError):
-    """Data that can't be taken as it is; nothing was written."""
+    """Data that can't be taken as it is; nothing was written.
+
+    Args:
+        message: what was wanted, what was found, and where, without a value of a personal column.
+        told: what a library or a database said of it, which may show any value; it is left out where personal columns are at hand.
+    """
+
+    def __init__(self, message: str, *, told: object = "") -> None:
+        self.message, self.told = message, str(told)
+        super().__init__(": ".join(part for part in (message, self.told) if part))
 
 
 class QualityError(LakeloopError):

@@ -151,7 +151,7 @@ def check_raw(found: np.ndarray, rows: int, answer: Answer, what: str, fitted: S
     try:
         values = found.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{what} gave values of type {found.dtype}, wanted numbers: {error}") from error
+        raise DataError(f"{what} gave values of type {found.dtype}, wanted numbers", told=error) from error
     bad = ~np.isfinite(values)
     if bad.any():
         raise DataError(f"{what} gave {int(bad.sum())} values of {values.size} that are missing or infinite")

@@ -122,7 +122,7 @@ def told(error: Exception, what: str, path: Path | None) -> LakeloopError:
             line = trace.tb_lineno
         trace = trace.tb_next
     where = f" ({path.name} line {line})" if path is not None and line else ""
-    return DataError(f"{what}: {type(error).__name__}: {str(error).strip()[:500]}{where}")
+    return DataError(f"{what}: {type(error).__name__}{where}", told=str(error).strip()[:500])
 
 
 def check_code(model: Model, task: Task, folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
-from lakeloop.spec import TableSpec, ViewSpec
+from lakeloop.spec import DatabaseSource, TableSpec, ViewSpec
 from lakeloop.tasks import ALERT
 from lakeloop.workflow_spec import WorkflowSpec
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lakeloop.project import Located, Project
 
 MASK = "***"
-_KEPT_BACK = "its message is kept back, for it may hold values of personal columns"
+KEPT_BACK = "its message is kept back, for it may hold values of personal columns"
 _WHY = "a model keeps values of what it is made from (categories, medians, thresholds)"
 
 
@@ -43,7 +43,7 @@ def message_of(error: BaseException, hide: bool) -> str:
     'a ValueError; its message is kept back, for it may hold values of personal columns'
     """
     if hide:
-        return f"a {type(error).__name__}; {_KEPT_BACK}"
+        return f"a {type(error).__name__}; {KEPT_BACK}"
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
@@ -136,13 +136,25 @@ def check_personal(project: Project) -> list[SpecError]:
     errors: list[SpecError] = []
     if not _any(project):
         return errors
-    checks: list[Iterator[SpecError]] = [_check_view(project, view) for view in project.views.values()]
+    checks: list[Iterator[SpecError]] = [_check_table(table) for table in project.tables.values()]
+    checks += [_check_view(project, view) for view in project.views.values()]
     for check in [*checks, *(_check_workflow(project, workflow) for workflow in project.workflows.values())]:
         try:
             errors += list(check)
         except SpecError:
             continue
     return errors
+
+
+def _check_table(table: Located[TableSpec]) -> Iterator[SpecError]:
+    spec, at = table.spec, table.definition
+    if isinstance(spec.source, DatabaseSource) and spec.source.cursor and hidden_landed(spec, [spec.source.cursor]) >= {spec.source.cursor}:
+        yield at.error(
+            f"{spec.source.cursor} is personal, or undeclared beside personal columns: its greatest value is the position, which is shown; "
+            "declare it as a column that isn't, or read all of the table",
+            "source",
+            "cursor",
+        )
 
 
 def _check_view(project: Project, view: Located[ViewSpec]) -> Iterator[SpecError]:

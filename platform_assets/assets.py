@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.errors import Conflict, LakeloopError, ServiceUnavailable
+from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.model_code import model_source
-from lakeloop.personal import message_of, touches_personal, where_raised
+from lakeloop.personal import KEPT_BACK, message_of, touches_personal, where_raised
 from lakeloop.spec import Expectation, Partitions, ViewSpec
 from lakeloop.verdicts import GOOD_OUTCOMES, check_names
 from lakeloop.workflow_spec import WorkflowSpec
@@ -170,14 +170,16 @@ def _help(told: Callable[[Platform, int], Any], project: Project, helper: Help, 
 def _values_kept_back(project: Project, located: Located[Any], key: TableKey) -> Iterator[None]:
     """Let no message of a library out of a step that has personal values at hand: Dagster would store it.
 
-    Our own errors mask what they show, but they may have been caused by a library's. This is the boundary of the step, where every
-    exception ends.
+    Our own errors mask what they show, but they may have been caused by a library's, or pass on what it told. This is the boundary of the
+    step, where every exception ends.
     """
     if not touches_personal(project, located):
         yield
         return
     try:
         yield
+    except DataError as error:
+        raise (DataError(error.message, told=KEPT_BACK) if error.told else error) from None
     except LakeloopError as error:
         raise error from None
     except Exception as error:

@@ -185,7 +185,7 @@ class DatabaseReader:
         except (OperationalError, InterfaceError) as error:
             raise ServiceUnavailable(f"{self.label}: {self._where()} does not answer: {self._clean(error)}") from None
         except DBAPIError as error:
-            raise DataError(f"{self.label}: {self._where()}: {self._clean(error)}") from None
+            raise DataError(f"{self.label}: {self._where()} refused the query", told=self._clean(error)) from None
 
     def _run(self, connection: Connection, sql: str, values: Mapping[str, Any]) -> Result[Any]:
         import sqlalchemy as sa
@@ -194,7 +194,7 @@ class DatabaseReader:
         try:
             return connection.execution_options(stream_results=True, max_row_buffer=CHUNK_ROWS).execute(sa.text(self._escaped(sql)), values)
         except ProgrammingError as error:
-            raise DataError(f"{self.label}: {self._where()}: {self._clean(error)}{self._hint()}") from None
+            raise DataError(f"{self.label}: {self._where()} refused the query", told=f"{self._clean(error)}{self._hint()}") from None
 
     def _hint(self) -> str:
         import sqlalchemy as sa
@@ -240,7 +240,7 @@ class DatabaseReader:
         try:
             rows = pa.concat_tables(batches, promote_options="default")
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-            raise DataError(f"{self.label}: a column has values of several types; cast it in a query: {error}") from error
+            raise DataError(f"{self.label}: a column has values of several types; cast it in a query", told=error) from error
         for index, field in enumerate(fields):
             if pa.types.is_null(rows.schema.field(index).type):
                 rows = rows.set_column(index, field.name, pa.nulls(rows.num_rows, pa.string()))
@@ -265,7 +265,7 @@ class DatabaseReader:
         try:
             return adbc.read(self._engine.url, text, fields, connect_s=CONNECT_S, enough=enough)
         except DataError as error:
-            raise DataError(f"{self.label}: {error}") from None
+            raise DataError(f"{self.label}: {error.message}", told=error.told) from None
 
     def _escaped(self, sql: str) -> str:
         """A colon in the query is no parameter of ours."""
@@ -348,7 +348,7 @@ def _array(values: list[Any], field: pa.Field, where: str) -> pa.Array:
     try:
         return pa.array(values) if pa.types.is_null(kind) else pa.array(values, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise DataError(f"{where}: column {field.name}: a value is no {kind}; cast it in a query: {error}") from None
+        raise DataError(f"{where}: column {field.name}: a value is no {kind}; cast it in a query", told=error) from None
 
 
 def _plain(value: Any, *, text: bool) -> Any:

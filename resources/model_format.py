@@ -28,6 +28,8 @@ _ADD = "platform_assets.bring.describe adds it, see docs/models.md"
 FINGERPRINT_TAG, READY_TAG = "lakeloop.fingerprint", "lakeloop.ready"
 ALERT_THRESHOLD = "alert_threshold"
 """In the feature spec of a model that flags rows: the score above which one is an alert."""
+PERSONAL = "personal"
+"""In the feature spec of a model with personal inputs: which they are."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class ServableModel:
         """The score above which a row is an alert; None where the model flags none."""
         found = self.feature_spec.get(ALERT_THRESHOLD)
         return None if found is None else float(found)
+
+    @property
+    def holds_personal(self) -> bool:
+        """Whether an input is personal, so that no message about a row may be stored."""
+        return bool(self.feature_spec.get(PERSONAL))
 
     @property
     def raw(self) -> Any:

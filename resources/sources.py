@@ -85,7 +85,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column]) -> p
         try:
             parts.append(_READERS[kind](data, spec, where))
         except pa.ArrowInvalid as error:
-            raise DataError(f"{where}: {error}") from error
+            raise DataError(f"{where} can't be read as {kind}", told=error) from error
     rows = pa.concat_tables(parts, promote_options="default")
     if rows.num_rows == 0:
         raise DataError(f"{file.label}: wanted at least one row, found none")
@@ -245,7 +245,7 @@ def _read_jsonl(data: bytes, spec: Files, where: str) -> pa.Table:
                 json.loads(line or b"{}")
             except json.JSONDecodeError as problem:
                 raise DataError(f"{where}: line {number} is no JSON: {problem.msg} at column {problem.colno}") from error
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(f"{where}: its lines don't make one table", told=error) from error
     for index, column in enumerate(rows.schema):
         if pa.types.is_timestamp(column.type):
             import json

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +286,23 @@ def test_an_exception_of_a_users_function_is_told_by_kind_and_place_only(
     assert search(personal_shop, home, planted(people()), printed()) == []
 
 
+def test_what_a_database_says_of_a_value_is_kept_back(
+    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, printed: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.execute("CREATE TABLE orders (order_id, email)")
+        connection.executemany("INSERT INTO orders VALUES (?, ?)", [("1", 7), ("2", people()[5]["email"])])
+        connection.commit()
+    monkeypatch.setenv("SHOP_DATABASE", f"sqlite:///{tmp_path / 'shop.db'}")
+    path = personal_shop.defs / "shop" / "orders" / "defs.yaml"
+    path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {database: SHOP_DATABASE, table: orders}"))
+    result = personal_shop.materialize("raw", instance=instance)
+    assert not result.success
+    assert "orders: column email: a value is no" in messages(result)
+    assert "its message is kept back" in messages(result)
+    assert search(personal_shop, home, planted(people()), printed()) == []
+
+
 def test_without_personal_columns_messages_and_statistics_stay(shop: Shop) -> None:
     assert shop.materialize("raw", "validated").success
     log = (Path(shop.lake_url) / "validated/shop/orders/_delta_log/00000000000000000000.json").read_text()
@@ -352,6 +371,8 @@ def test_what_is_computed_from_a_personal_column_is_personal_unless_its_view_say
         (("returns", "primary: roc_auc", "primary: roc_auc, slices: [customer]"), ["evaluation.slices.0", "customer is personal"]),
         (("orders", "returned: {type: boolean", "returned: {type: boolean, personal: true"), ["label", "outcomes.returned is personal"]),
         (("orders", "ordered_at: {type: timestamp", "ordered_at: {type: timestamp, personal: true"), ["event_time", "can't be personal"]),
+        (("orders", "{files: data/*.csv}", "{database: URL, table: orders, cursor: customer}"), ["source.cursor", "customer is personal"]),
+        (("orders", "{files: data/*.csv}", "{database: URL, table: orders, cursor: changed_at}"), ["source.cursor", "or undeclared"]),
     ],
 )
 def test_a_definition_that_would_let_personal_values_out_is_refused(tmp_path: Path, change: tuple[str, str, str], told: list[str]) -> None:

@@ -97,10 +97,12 @@ def evaluation_question(
     unlabelled = spec.answer.kind.label == "none"
     refits = None if unlabelled else refit(test_frame.iloc[some])
     test_start = np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us")
+    personal = personal_columns(platform.project, "training_sets", located)
     sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
     asked = None
     if spec.forecast is not None:
-        series = ForecastRows.named([test[column].to_pylist() for column in spec.forecast.series])
+        hidden = bool(personal & set(spec.forecast.series))
+        series = ForecastRows.named([test[column].to_pylist() for column in spec.forecast.series], hidden=hidden)
         asked = ForecastRows(
             spec.forecast.ahead, test[spec.forecast.ahead].to_numpy().astype(int), _times(test[spec.forecast.target]), series
         )
@@ -118,7 +120,7 @@ def evaluation_question(
         refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
         clusters=clusters_of(spec, test, names),
         costs=spec.evaluation.costs,
-        hidden=personal_columns(platform.project, "training_sets", located),
+        hidden=personal,
         seed=spec.model.seed,
         forecast=asked,
         elsewhere=_elsewhere(model_value, test_start),

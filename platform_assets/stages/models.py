@@ -86,7 +86,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     from lakeloop.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
     from resources.autologging import autologged
     from resources.memory import give_back
-    from resources.model_format import ALERT_THRESHOLD, log_model, register
+    from resources.model_format import ALERT_THRESHOLD, PERSONAL, log_model, register
     from resources.registry import Registry
 
     spec, key = located.spec, key_of("models", located)
@@ -152,6 +152,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
             feature_spec={
                 **lookups,
                 **alert,
+                **({PERSONAL: hidden} if (hidden := sorted(personal & set(names))) else {}),
                 "trained_until": training.value["windows"][FIT_SPLITS[-1] if FIT_SPLITS[-1] in training.value["windows"] else "train"][1],
             },
             fingerprint=wanted,

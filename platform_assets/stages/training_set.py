@@ -178,7 +178,8 @@ def _labels(
         return pa.chunked_array([pa.nulls(spine.num_rows, pa.float64())]), spine[spec.predict_at]
     label_published = platform.lake.current(key, states)
     versions[str(label_published.key)] = label_published.version
-    view = platform.project.views[(label_published.key.domain, label_published.key.name)].spec
+    label_view = platform.project.views[(label_published.key.domain, label_published.key.name)]
+    view, personal = label_view.spec, personal_columns(platform.project, "features", label_view)
     times = ["known_at"] if view.event_time else []
     label_rows = platform.lake.read(label_published, columns=list(dict.fromkeys([*view.keys, spec.label.column, *times])))
     labels = join_exact(
@@ -187,12 +188,10 @@ def _labels(
         on=view.keys,
         columns={spec.label.column: LABEL, **({"known_at": LABEL_KNOWN_AT} if times else {})},
         known_at="known_at" if times else None,
-        personal=personal_columns(
-            platform.project, "features", platform.project.views[(label_published.key.domain, label_published.key.name)]
-        ),
+        personal=personal,
     )
     try:
-        label = label_values(labels[LABEL], spec.answer, personal=bool(view.columns[spec.label.column].personal))
+        label = label_values(labels[LABEL], spec.answer, personal=spec.label.column in personal)
     except DataError as error:
         declared = ("label", "classes") if spec.label.classes else ("label", "column")
         raise located.definition.error(f"{spec.label.view}.{spec.label.column}: {error}", *declared) from error

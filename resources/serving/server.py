@@ -25,6 +25,7 @@ from urllib.parse import unquote
 import orjson
 
 from lakeloop.errors import ServiceUnavailable
+from lakeloop.personal import message_of
 from resources.mlflow_server import wait_until_ready
 from resources.model_format import ServableModel, load_model
 from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2, output_types
@@ -69,7 +70,9 @@ class Predictions:
             await answer(send, error.status, {"error": error.message, "field": error.field}, close)
         except Exception as error:  # the process boundary: a model's failure is told by id, not by traceback
             ticket = uuid.uuid4().hex[:12]
-            print(f"prediction failed [{ticket}]: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            hide = (v1 or v2)[1] in self.models and self.models[(v1 or v2)[1]].holds_personal
+            told = message_of(error, hide=True) if hide else f"{type(error).__name__}: {error}"
+            print(f"prediction failed [{ticket}]: {told}", file=sys.stderr, flush=True)
             await answer(send, 500, {"error": f"the model failed on this request; see the server's log for {ticket}"}, close)
 
     async def _predict(self, path: str, v1: Any, v2: Any, receive: Receive) -> Any:
