@@ -1,6 +1,7 @@
 """The supervisor: owns the listening socket and one server process, restarts it when it dies, swaps it without dropping a request.
 
-A new set of versions gets a new process on the same socket; only when that has loaded everything is the old one told to drain.
+A new set of versions gets a new process on the same socket; only when that has loaded everything is the old one told to drain. What
+fails is tried again, later each time; meanwhile the last version that served stands in (`next_to_serve`, `blamed`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ from resources.serving.desired import Deployment, read_desired, write_json
 
 POLL_S = 0.25
 START_TIMEOUT_S = 120.0
-MOST_BACKOFF_S = 30.0
+FIRST_BACKOFF_S, MOST_BACKOFF_S = 0.5, 30.0
+"""Between starts when the server itself ends; nothing may be served meanwhile, so they follow soon."""
+FIRST_RETRY_S, MOST_RETRY_S = 5.0, 300.0
+"""Between two tries of a deployment that fails: soon, for an outage that passes; then seldom, since a try costs a start (5 s of a core)."""
 KEPT_BACK = re.compile(r"(AWS|AZURE|GOOGLE|GCS)_.*|LAKELOOP_(NOTIFY|\w+_DB)")
 """Variables that a model server isn't given: it loads models from MLflow's server, and needs no key of the lake, no password of a database."""
 
@@ -34,7 +39,9 @@ class Child:
     process: subprocess.Popen[bytes]
     serves: dict[str, Deployment]
     report: Path
-    started: float = field(default_factory=time.monotonic)
+    started: float
+    retries: bool
+    """Whether something that has failed is among them."""
 
     def said(self) -> dict[str, Any] | None:
         """What it reported, once it has."""
@@ -43,6 +50,85 @@ class Child:
         except (OSError, ValueError):
             return None
         return dict(found)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a deployment isn't served, and when it is tried again.
+
+    `named` tells that a server said so of this one; otherwise it was among the suspects of a start that failed.
+    """
+
+    why: str
+    named: bool
+    attempts: int
+    again_at: float
+
+
+Serving = Mapping[str, Deployment]
+"""Deployments by model name."""
+
+
+def wait_s(attempts: int, first: float, most: float) -> float:
+    """Seconds to wait after so many attempts: the double each time, up to a bound."""
+    return min(most, first * 2.0 ** min(max(attempts - 1, 0), 30))  # the exponent is bounded too: a float overflows at 1024
+
+
+def next_to_serve(
+    desired: Serving, *, serving: Serving | None, good: Serving, failed: Mapping[Deployment, Failure], now: float
+) -> dict[str, Deployment]:
+    """What should serve now, as far as is known.
+
+    A failed deployment is replaced by the last good one of its name until its next try is due. While nothing serves nothing failed is tried:
+    first comes what can be served. A failure that was never named is tried without another of its kind and after everything else, so
+    that one model that takes its server down doesn't keep the others out.
+
+    Args:
+        desired: what is wanted.
+        serving: what serves, None when nothing does.
+        good: the last of each name that served.
+        failed: what has failed.
+        now: on the clock of `Failure.again_at`.
+    """
+
+    def chosen(tried: Collection[Deployment]) -> dict[str, Deployment]:
+        found = {}
+        for name, wanted in desired.items():
+            for deployment in (wanted, good.get(name)):
+                if deployment and (deployment not in failed or deployment in tried):
+                    found[name] = deployment
+                    break
+        return found
+
+    if serving is None:
+        return chosen(())
+    due = sorted((d for d, failure in failed.items() if failure.again_at <= now), key=lambda d: failed[d].again_at)
+    together = chosen([d for d in due if failed[d].named])
+    if together != serving:
+        return together
+    alone = (chosen([d]) for d in due if not failed[d].named)
+    return next((found for found in alone if found != serving), together)
+
+
+def blamed(
+    tried: Serving, problems: Mapping[str, str], otherwise: str, *, serving: Serving | None, good: Serving
+) -> dict[Deployment, tuple[str, bool]]:
+    """The deployments that a failed start speaks against: why, and whether the server named them.
+
+    What serves is never blamed: that it can't be loaded a second time (MLflow is away) is no reason to stop serving it. When nothing that
+    is new was named, all that is new is suspected, and when nothing is new, nothing is.
+
+    Args:
+        tried: what the process should have served.
+        problems: reported by it, by model name; empty when it reported nothing.
+        otherwise: what is known when it reported nothing.
+        serving: what serves, None when nothing does.
+        good: the last of each name that served.
+    """
+    named = {tried[name]: (why, True) for name, why in problems.items() if serving is None or serving.get(name) != tried[name]}
+    known = good if serving is None else serving
+    why = "; ".join(f"{name}, which serves, could not be loaded again: {said}" for name, said in problems.items()) or otherwise
+    return named or {deployment: (why, False) for name, deployment in tried.items() if known.get(name) != deployment}
 
 
 class Supervisor:
@@ -64,7 +150,9 @@ class Supervisor:
         self.serving: Child | None = None
         self.starting: Child | None = None
         self.draining: list[Child] = []
-        self.failed: dict[str, tuple[Deployment, str]] = {}
+        self.desired: dict[str, Deployment] = {}
+        self.good: dict[str, Deployment] = {}
+        self.failed: dict[Deployment, Failure] = {}
         self.generation = 0
         self.crashes = 0
         self.not_before = 0.0
@@ -83,34 +171,32 @@ class Supervisor:
 
     def step(self) -> None:
         """Look once at everything, and do what is due."""
+        now = time.monotonic()
         self.draining = [child for child in self.draining if child.process.poll() is None]
         if self.serving and self.serving.process.poll() is not None:
-            lived = time.monotonic() - self.serving.started
-            self.crashes = 0 if lived > 60 else self.crashes + 1
-            self.not_before = time.monotonic() + min(MOST_BACKOFF_S, 0.5 * 2 ** max(self.crashes - 1, 0)) if self.crashes > 1 else 0.0
+            self.crashes = 0 if now - self.serving.started > 60 else self.crashes + 1
+            self.not_before = now + wait_s(self.crashes, FIRST_BACKOFF_S, MOST_BACKOFF_S) if self.crashes > 1 else 0.0
             print(f"the model server ended with exit code {self.serving.process.returncode}; starting another", flush=True)
             self.serving = None
         if self.starting:
-            self._look_at_starting(self.starting)
-        if not self.starting and time.monotonic() >= self.not_before:
-            wanted = self._effective(read_desired(self.folder))
-            if self.serving is None or wanted != self.serving.serves:
-                self.starting = self._spawn(wanted)
-        self._write_status()
+            self._look_at_starting(self.starting, now)
+        desired, before = read_desired(self.folder), self.desired
+        self.desired = desired
+        self.failed = {d: failure for d, failure in self.failed.items() if desired.get(d.name) == before.get(d.name)}
+        serves = self.serving.serves if self.serving else None
+        # While a process starts, what was due when it was started is: it isn't given up because something else falls due.
+        asked_at = self.starting.started if self.starting else now
+        wanted = next_to_serve(desired, serving=serves, good=self.good, failed=self.failed, now=asked_at)
+        if self.starting and self.starting.retries and wanted != self.starting.serves:
+            # A second try may take all of START_TIMEOUT_S; a new version, or the end of what serves, doesn't wait for it.
+            self.starting.process.terminate()
+            self.draining.append(self.starting)
+            self.starting = None
+        if not self.starting and now >= self.not_before and wanted != serves:
+            self.starting = self._spawn(wanted, now)
+        self._write_status(now)
 
-    def _effective(self, desired: dict[str, Deployment]) -> dict[str, Deployment]:
-        """What can serve: a version that failed to load leaves the one before it in place."""
-        wanted = {}
-        for name, deployment in desired.items():
-            if name in self.failed and self.failed[name][0] == deployment:
-                if self.serving and name in self.serving.serves:
-                    wanted[name] = self.serving.serves[name]
-            else:
-                self.failed.pop(name, None)
-                wanted[name] = deployment
-        return wanted
-
-    def _spawn(self, wanted: dict[str, Deployment]) -> Child:
+    def _spawn(self, wanted: dict[str, Deployment], now: float) -> Child:
         self.generation += 1
         state = self.folder / "children" / f"{self.generation}.json"
         report = self.folder / "children" / f"{self.generation}.report.json"
@@ -127,38 +213,56 @@ class Supervisor:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor], env=environment)
         finally:
             os.close(descriptor)
-        return Child(process, wanted, report)
+        return Child(process, wanted, report, started=now, retries=any(d in self.failed for d in wanted.values()))
 
-    def _look_at_starting(self, child: Child) -> None:
+    def _look_at_starting(self, child: Child, now: float) -> None:
         said, ended = child.said(), child.process.poll() is not None
         if said and said["ready"] and not ended:
             if self.serving:
                 self.serving.process.send_signal(signal.SIGUSR1)
                 self.draining.append(self.serving)
             self.serving, self.starting = child, None
-        elif ended or time.monotonic() - child.started > START_TIMEOUT_S:
-            if not ended:
-                child.process.kill()
-            problems = (said or {}).get("problems") or dict.fromkeys(child.serves, "the server ended while it started")
-            if said is None and self.serving is None:
-                # Nothing is known to be wrong with the models: try again, later each time.
-                self.crashes += 1
-                self.not_before = time.monotonic() + min(MOST_BACKOFF_S, 0.5 * 2**self.crashes)
-            else:
-                for name, why in problems.items():
-                    self.failed[name] = (child.serves[name], why)
-                    print(f"{name} version {child.serves[name].version} can't be served: {why}", flush=True)
+            self.good |= child.serves
+            self.failed = {d: failure for d, failure in self.failed.items() if child.serves.get(d.name) != d}
+        elif ended or now - child.started > START_TIMEOUT_S:
             self.starting = None
+            if ended:
+                otherwise = f"its server ended with exit code {child.process.returncode} while it started"
+            else:
+                otherwise = f"its server was not ready after {START_TIMEOUT_S:g} s"
+                child.process.kill()
+                self.draining.append(child)
+            self._note(child, (said or {}).get("problems", {}), otherwise, now)
 
-    def _write_status(self) -> None:
+    def _note(self, child: Child, problems: dict[str, str], otherwise: str, now: float) -> None:
+        """Remember what a failed start speaks against, and when to try again."""
+        serves = self.serving.serves if self.serving else None
+        found = blamed(child.serves, problems, otherwise, serving=serves, good=self.good)
+        for deployment, (why, named) in found.items():
+            attempts = self.failed[deployment].attempts + 1 if deployment in self.failed else 1
+            # What has served before fails for something outside it, and is missed.
+            most = MOST_BACKOFF_S if self.good.get(deployment.name) == deployment else MOST_RETRY_S
+            wait = wait_s(attempts, FIRST_RETRY_S, most)
+            self.failed[deployment] = Failure(why, named, attempts, now + wait)
+            print(f"{deployment.name} version {deployment.version} can't be served: {why}; tried again in {wait:g} s", flush=True)
+        if not found:
+            self.crashes += 1
+            wait = wait_s(self.crashes, FIRST_BACKOFF_S, MOST_BACKOFF_S)
+            self.not_before = now + wait
+            told = "; ".join(f"{name}: {why}" for name, why in problems.items()) or otherwise
+            print(f"a model server could not be started: {told}; tried again in {wait:g} s", flush=True)
+
+    def _write_status(self, now: float) -> None:
         models: dict[str, dict[str, Any]] = {}
         for name, deployment in (self.serving.serves if self.serving else {}).items():
             models[name] = {"version": deployment.version, "state": "ready", "message": ""}
+        for name, deployment in self.desired.items():
+            if failure := self.failed.get(deployment):
+                entry = models.setdefault(name, {"version": deployment.version, "state": "failed"})
+                again = f"attempt {failure.attempts}, the next in {max(failure.again_at - now, 0):.0f} s"
+                entry |= {"failed_version": deployment.version, "message": f"{failure.why} ({again})"}
         for name, deployment in (self.starting.serves if self.starting else {}).items():
             models.setdefault(name, {"version": deployment.version, "state": "loading", "message": ""})
-        for name, (deployment, why) in self.failed.items():
-            entry = models.setdefault(name, {"version": deployment.version, "state": "failed"})
-            entry |= {"failed_version": deployment.version, "message": why}
         pid = self.serving.process.pid if self.serving else None
         write_json(self.folder / "status.json", {"at": time.time(), "pid": os.getpid(), "address": self.address, "models": models})
         write_json(self.folder / "children" / "current.json", {"pid": pid, "generation": self.generation})

@@ -1,0 +1,89 @@
+"""What the supervisor does about deployments that fail: the decisions. With real model servers they are in `test_serving`."""
+
+from __future__ import annotations
+
+from resources.serving.desired import Deployment
+from resources.serving.supervisor import FIRST_RETRY_S, MOST_RETRY_S, Failure, blamed, next_to_serve, wait_s
+
+
+def of(*names: str) -> dict[str, Deployment]:
+    """Deployments such as `a:1`, by name."""
+    made = [Deployment(name, version, f"models:/{name}/{version}", "regression") for name, version in (n.split(":") for n in names)]
+    return {deployment.name: deployment for deployment in made}
+
+
+def failures(named: bool = True, **again_at: float) -> dict[Deployment, Failure]:
+    """Failures such as `a2=5.0`: a:2 is tried again at 5."""
+    return {of(f"{key[0]}:{key[1:]}")[key[0]]: Failure("broken", named, 1, at) for key, at in again_at.items()}
+
+
+A2, B1 = of("a:2")["a"], of("b:1")["b"]
+OLD, NEW = of("a:1", "b:1"), of("a:2", "b:1")
+
+
+def test_a_failed_deployment_is_replaced_by_the_last_good_one_until_it_is_due() -> None:
+    failed = failures(a2=5.0)
+    assert next_to_serve(NEW, serving=OLD, good=OLD, failed={}, now=0.0) == NEW
+    assert next_to_serve(NEW, serving=OLD, good=OLD, failed=failed, now=4.9) == OLD
+    assert next_to_serve(NEW, serving=OLD, good=OLD, failed=failed, now=5.0) == NEW
+    assert next_to_serve(NEW, serving=of("b:1"), good=of("b:1"), failed=failed, now=0.0) == of("b:1")
+
+
+def test_when_nothing_serves_the_last_good_set_comes_first_whatever_is_due() -> None:
+    assert next_to_serve(NEW, serving=None, good=OLD, failed=failures(a2=5.0), now=9.0) == OLD
+    assert next_to_serve(NEW, serving=None, good=OLD, failed=failures(a2=5.0, a1=5.0), now=9.0) == of("b:1")
+    assert next_to_serve(NEW, serving=of("b:1"), good=OLD, failed=failures(a2=99.0, a1=5.0), now=9.0) == OLD
+
+
+def test_another_wanted_version_is_tried_at_once_and_a_model_that_is_no_longer_wanted_is_not() -> None:
+    assert next_to_serve(of("a:3", "b:1"), serving=OLD, good=OLD, failed=failures(a2=5.0), now=0.0) == of("a:3", "b:1")
+    assert next_to_serve(of("b:1"), serving=OLD, good=OLD, failed=failures(a2=5.0), now=9.0) == of("b:1")
+
+
+def test_suspects_are_tried_one_by_one_and_after_everything_else_and_named_ones_together() -> None:
+    both = of("a:2", "b:2")
+    named, suspects = failures(a2=5.0, b2=4.0), failures(named=False, a2=5.0, b2=4.0)
+    assert next_to_serve(both, serving=OLD, good=OLD, failed=named, now=9.0) == both
+    assert next_to_serve(both, serving=OLD, good=OLD, failed=suspects, now=9.0) == of("a:1", "b:2")
+    assert next_to_serve(both | of("c:1"), serving=OLD, good=OLD, failed=suspects, now=9.0) == OLD | of("c:1")
+
+
+def test_a_start_without_a_report_speaks_against_what_differs_from_what_serves_only() -> None:
+    assert blamed(NEW, {}, "it hung", serving=OLD, good=OLD) == {A2: ("it hung", False)}
+    assert blamed(NEW, {}, "it hung", serving=None, good=OLD) == {A2: ("it hung", False)}
+    assert blamed(OLD, {}, "it hung", serving=None, good=OLD) == {}
+    assert blamed(NEW, {}, "it hung", serving=None, good={}) == {A2: ("it hung", False), B1: ("it hung", False)}
+
+
+def test_a_report_speaks_against_those_it_names_but_never_against_what_serves() -> None:
+    away = {"a": "MLflow is away", "b": "MLflow is away"}
+    assert blamed(NEW, {"a": "broken"}, "", serving=OLD, good=OLD) == {A2: ("broken", True)}
+    assert blamed(NEW, away, "", serving=OLD, good=OLD) == {A2: ("MLflow is away", True)}
+    assert blamed(NEW, away, "", serving=None, good=OLD) == {A2: ("MLflow is away", True), B1: ("MLflow is away", True)}
+    [(deployment, (why, named))] = blamed(NEW, {"b": "MLflow is away"}, "", serving=OLD, good=OLD).items()
+    assert (deployment, why, named) == (A2, "b, which serves, could not be loaded again: MLflow is away", False)
+
+
+def test_waits_double_up_to_a_bound_even_after_thousands_of_attempts() -> None:
+    waits = [wait_s(attempts, FIRST_RETRY_S, MOST_RETRY_S) for attempts in (1, 2, 3, 4, 7, 8, 100_000)]
+    assert waits == [5, 10, 20, 40, 300, 300, 300]
+
+
+def test_one_model_that_takes_its_server_down_keeps_no_other_out() -> None:
+    """Each start with b:1 ends without a report, and nothing has ever served."""
+    wanted, bad = of("a:1", "b:1", "c:1", "d:1"), B1
+    serving, failed, starts = None, {}, []
+    for now in range(0, 200, 5):
+        trying = next_to_serve(wanted, serving=serving, good=serving or {}, failed=failed, now=now)
+        if trying == serving:
+            continue
+        starts.append(trying)
+        if bad in trying.values():
+            for deployment, (why, named) in blamed(trying, {}, "it ended", serving=serving, good=serving or {}).items():
+                attempts = failed[deployment].attempts + 1 if deployment in failed else 1
+                failed[deployment] = Failure(why, named, attempts, now + wait_s(attempts, FIRST_RETRY_S, MOST_RETRY_S))
+        else:
+            serving, failed = trying, {d: f for d, f in failed.items() if d not in trying.values()}
+    assert serving == of("a:1", "c:1", "d:1")
+    assert set(failed) == {bad}
+    assert 2 <= sum(bad in trying.values() for trying in starts) == failed[bad].attempts <= 7
