@@ -66,19 +66,23 @@ def check(defs: Path | None = None) -> int:
 
 
 def plan() -> int:
-    """Print each stale asset with its stale partitions."""
+    """Print each stale asset with its stale partitions, and each table whose database can't be asked whether it is."""
     from platform_assets.loading import read_project
-    from platform_assets.plan import stale_assets
+    from platform_assets.plan import stale_assets, unasked
     from platform_assets.stages.registered import taken_versions
     from resources.lake import Lake
     from resources.settings import Settings
 
     project, settings = read_project(), Settings.from_environment()
     taken = taken_versions(project, settings.tracking_uri)
-    stale = stale_assets(project, Lake(settings.lake_url).states(), taken=taken)
+    states = Lake(settings.lake_url).states()
+    silent = unasked(project, states)
+    stale = stale_assets(project, states, taken=taken, silent=silent)
     for key, partitions in stale.items():
         print(f"{key}  {partitions[0]} to {partitions[-1]}" if len(partitions) > 1 else f"{key}  {partitions[0]}")
-    print(f"{len(stale)} stale" if stale else "everything is fresh")
+    for key, why in silent.items():
+        print(f"{key}: can't be asked, taken as it was: {why}")
+    print(f"{len(stale)} stale" if stale else f"everything {'else ' if silent else ''}is fresh")
     return 0
 
 

@@ -1,11 +1,13 @@
 """What people are told of runs: one message per cause, and again only after it was well in between. Decisions alone; nothing is sent here.
 
 A subject (an asset, a check, a workflow's candidate) is in trouble for a cause. The first time a cause is seen it makes a message; while
-the subject stays in trouble for that cause, by a retry, a sensor or a schedule, it makes none; a success of the subject ends it.
+the subject stays in trouble for that cause, by a retry, a sensor or a schedule, it makes none; a success of the subject ends it. Assets
+that fail for one cause in one run are one message, and each of them gets well by itself.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -14,8 +16,34 @@ from lakeloop.fingerprint import fingerprint
 
 LONGEST_REASON = 700
 """Characters of a reason: what a chat shows without folding. The whole stands behind the link."""
+MOST_NAMED = 10
+"""Assets that a message names; more are counted."""
 Troubles = Mapping[str, str]
 """Subject -> the cause that it is known to be in trouble for."""
+_TIME = r"(?:\d+(?:\.\d+)?\s?(?:ns|us|µs|ms|secs?|seconds?|s|min|minutes?|hours?|h)\b\s?)+|\d+:\d\d:\d\d(?:\.\d+)?"
+_VOLATILE = [
+    (re.compile(pattern), kept)
+    for pattern, kept in (
+        (r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])", "<id>"),
+        # A letter is wanted, so that a decimal of 32 digits stays one.
+        (r"(?<![0-9A-Za-z])(?=\d*[a-f])[0-9a-f]{32}(?![0-9A-Za-z])", "<id>"),
+        (r"\bat 0x[0-9A-Fa-f]+", "at <address>"),
+        # As Python's `tempfile` and `mktemp` call theirs.
+        (r"(?<=/)tmp(?:[a-z0-9_]{8}|\.[A-Za-z0-9]{10})(?![A-Za-z0-9_])", "<temporary>"),
+        (r"(?<=/proc/)\d+", "<pid>"),
+        (r"(?i)\b(pid|process id)\s*[:=#(]?\s*\d+", r"\1 <pid>"),
+        # "can't process 3 rows" has a count.
+        (r"(?i)((?:\bby|\() ?process) \d+", r"\1 <pid>"),
+        (r"(?i)\b(process) \d+(?= (?:waits|exited|ended|died|was|is|has)\b)", r"\1 <pid>"),
+        (rf"\b(after|in|for|within|took|waited) (?:{_TIME})", r"\1 <duration> "),
+        (r"""((?:127\.0\.0\.1|localhost|\[?::1\]?)["')]*(?: \(\S+\))?(?::|,? port[ =]))\d+""", r"\1<port>"),
+    )
+]
+"""What differs from one time to the next though the cause is the same. Other numbers (partitions, versions, counts) tell causes apart."""
+_GONE = re.compile(r"(?:went away|did not answer)\b.*", re.DOTALL)
+"""Behind it stands what was asked for when a server was gone, or for how long: each step's own, and no part of why."""
+_ASKED_FOR = re.compile(r"^[^\s:]+: (?=[^:].* does not answer\b)")
+"""The table that was asked for when its database was gone, which every table of it has its own of (`DatabaseReader`)."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +107,20 @@ class Notice:
         return {**self.covers, self.subject: self.cause}
 
     @property
+    def subjects(self) -> list[str]:
+        """Whom it is about: every subject that is in trouble for its cause."""
+        return [subject for subject, cause in self.known.items() if cause == self.cause]
+
+    @property
     def text(self) -> str:
         """Body and links."""
         return "\n".join([self.body, "", *(f"{what}: {url}" for what, url in self.links.items())])
 
 
 def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list[Notice]:
-    """Every trouble that a run shows, told or not before; one per cause, so that a failed check and the failure that it leads to are one.
+    """Every trouble that a run shows, told or not before, one per cause.
+
+    All assets that the absence of a server has stopped are one, and so are a failed check and the failure that it leads to.
 
     Args:
         run: ended.
@@ -93,11 +128,12 @@ def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list
         environment: stands in the title.
         warnings: whether checks that block nothing count.
     """
-    found = [_of_failure(run, failure) for failure in run.failures]
+    found = _of_failures(run)
     if run.status == "FAILURE" and not run.failures:
         told = run.reason or "its process ended without saying why"
         what = "See its log; when the cause is mended, start it again."
-        found.append(_notice(run, f"run:{run.asked_by}", fingerprint(told), f"run {run.run_id[:8]} failed", told, what))
+        cause = fingerprint(steady_reason(told))
+        found.append(_notice(run, f"run:{run.asked_by}", cause, f"run {run.run_id[:8]} failed", told, what))
     if run.status == "CANCELED":
         reason = run.reason or "Somebody, or the end of the platform, stopped it."
         what = "Start it again if it was not meant to stop."
@@ -111,8 +147,12 @@ def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list
 
 
 def untold(found: Sequence[Notice], troubles: Troubles) -> list[Notice]:
-    """Those that nobody has been told: another cause than the subject is known to be in trouble for."""
-    return [notice for notice in found if troubles.get(notice.subject) != notice.cause]
+    """Those that nobody has been told: none of the subjects that they are about is known to be in trouble for that cause.
+
+    A cause that is known of one of its assets and has now reached another is no news; what it has reached is `Notice.known`, to be kept
+    though nothing is sent.
+    """
+    return [notice for notice in found if all(troubles.get(subject) != notice.cause for subject in notice.subjects)]
 
 
 def after(run: EndedRun, troubles: Troubles) -> dict[str, str]:
@@ -123,10 +163,40 @@ def after(run: EndedRun, troubles: Troubles) -> dict[str, str]:
     return {subject: cause for subject, cause in troubles.items() if subject not in well}
 
 
-def _of_failure(run: EndedRun, failure: StepFailure) -> Notice:
-    what = "Mend what it says, then materialise it again; what was published before still stands."
-    found = _notice(run, failure.asset, fingerprint(failure.reason), f"{failure.asset} failed", failure.reason, what, asset=failure.asset)
-    return replace(found, covers=_signs([check for check in run.checks if check.blocking and not check.passed], {failure.asset}))
+def steady_reason(reason: str) -> str:
+    """A reason without what differs from one time to the next though the cause is the same; for comparing, not for reading.
+
+    >>> steady_reason("run 0b5f1c9e-3d7a-4f0e-9a68-1f2e3d4c5b6a of partition 2024-03 was killed after 12.3 s (pid 4711)")
+    'run <id> of partition 2024-03 was killed after <duration> (pid <pid>)'
+    """
+    text = _GONE.sub("is gone", _ASKED_FOR.sub("", reason))
+    for pattern, kept in _VOLATILE:
+        text = pattern.sub(kept, text)
+    return " ".join(text.split())
+
+
+def _of_failures(run: EndedRun) -> list[Notice]:
+    """One per cause. An asset of several steps may fail for several reasons, which are its cause together: it is known for one at a time."""
+    reasons: dict[str, dict[str, str]] = {}
+    for failure in run.failures:
+        reasons.setdefault(failure.asset, {}).setdefault(steady_reason(failure.reason), failure.reason)
+    reached: dict[str, list[str]] = {}
+    for asset, told in reasons.items():
+        reached.setdefault(fingerprint(*sorted(told)), []).append(asset)
+    return [_of_cause(run, cause, assets, "\n".join(reasons[assets[0]].values())) for cause, assets in reached.items()]
+
+
+def _of_cause(run: EndedRun, cause: str, assets: Sequence[str], reason: str) -> Notice:
+    first, *others = assets
+    if others:
+        title = f"{len(assets)} assets failed for one cause"
+        more = f" and {len(assets) - MOST_NAMED} more" if len(assets) > MOST_NAMED else ""
+        what = f"Failed: {', '.join(assets[:MOST_NAMED])}{more}.\nMend what it says, then materialise them again; "
+    else:
+        title, what = f"{first} failed", "Mend what it says, then materialise it again; "
+    found = _notice(run, first, cause, title, reason, f"{what}what was published before still stands.", asset=first)
+    signs = _signs([check for check in run.checks if check.blocking and not check.passed], assets)
+    return replace(found, covers={**dict.fromkeys(others, cause), **signs})
 
 
 def _signs(checks: Sequence[CheckOutcome], assets: Collection[str]) -> dict[str, str]:
@@ -135,7 +205,7 @@ def _signs(checks: Sequence[CheckOutcome], assets: Collection[str]) -> dict[str,
 
 
 def _cause(check: CheckOutcome) -> str:
-    """A blocking check fails again for other data; a warning that goes on is one trouble, whatever its numbers."""
+    """A blocking check fails again for other data, ids in it included; a warning that goes on is one trouble, whatever its numbers."""
     return fingerprint(check.reason) if check.blocking else "failing"
 
 

@@ -84,7 +84,7 @@ def _follow(servers: Servers, instance: Any, run_id: str, say: Callable[[str], N
             event = record.event_log_entry.dagster_event
             if event is None:
                 continue
-            kind, step = event.event_type_value, str(event.step_key or "").replace("__", "/")
+            kind, step = event.event_type_value, str(event.step_key or "").partition(".")[0].replace("__", "/")
             if kind == "STEP_SUCCESS":
                 seconds[step] = event.event_specific_data.duration_ms / 1000
                 say(f"  {step:<46} {seconds[step]:6.1f} s")

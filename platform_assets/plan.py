@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lakeloop.errors import DataError, NotPublished
+from lakeloop.errors import DataError, NotPublished, ServiceUnavailable
 from lakeloop.partitions import partition_keys
 from lakeloop.project import Located, Project
-from lakeloop.spec import DeltaTableSource, Partitions
+from lakeloop.spec import DatabaseSource, DeltaTableSource, Partitions
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, studies, training_set, validated
 from platform_assets.stages.base import States, key_of
@@ -36,18 +36,43 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
+def unasked(project: Project, states: States, domain: str | None = None) -> dict[TableKey, str]:
+    """Tables that have landed and whose database can't be asked now what is new, with what it says; of a domain, or of all.
+
+    Whether they are stale nobody knows. A step of theirs would only fail, so they are taken as they were until the database can be asked.
+    """
+    found: dict[TableKey, str] = {}
+    for table in project.tables.values():
+        key = key_of("raw", table)
+        mine = domain in (None, table.domain) and raw.SOURCE in states.get(key, {})
+        if mine and isinstance(table.spec.source, DatabaseSource):
+            try:
+                raw.digests(table)
+            except (DataError, ServiceUnavailable) as error:
+                found[key] = " ".join(str(error).split())
+    return found
+
+
 def stale_assets(
-    project: Project, states: States, *, now: datetime | None = None, taken: Mapping[tuple[str, str], str] | None = None
+    project: Project,
+    states: States,
+    *,
+    now: datetime | None = None,
+    taken: Mapping[tuple[str, str], str] | None = None,
+    silent: Collection[TableKey] = (),
 ) -> dict[TableKey, list[str]]:
     """Every asset that materialising would change, with its stale partitions (`whole` for an unpartitioned one).
 
     What follows from a stale asset is stale too, partition by partition only for the asset itself. A source that is a function, or an
     adopted table, is known to have changed only when it is materialised, so it isn't listed once it has been published. So is a registered
-    model's newest version or alias, unless `taken` has it by workflow, as `registered.taken_versions` looks it up.
+    model's newest version or alias, unless `taken` has it by workflow, as `registered.taken_versions` looks it up. Tables in `silent`, as
+    `unasked` finds them, are taken as they were, and their database isn't asked again.
     """
     moment = now or datetime.now(UTC)
     found: dict[TableKey, list[str]] = {}
     for key, reads in dependencies(project).items():
+        if key in silent:
+            continue
         if key.stage in ("predictions", "deployments") and _has_no_champion(project, states, key, found):
             continue
         partitions = partitions_of(project, key)

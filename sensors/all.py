@@ -9,11 +9,13 @@ from typing import Any
 
 import dagster as dg
 
+from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
+from lakeloop.notices import MOST_NAMED, steady_reason
 from lakeloop.project import Located, Project
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.graph import reads_of
-from platform_assets.plan import range_tags, runs_for, stale_assets
+from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
 from platform_assets.stages.base import States
 from platform_assets.stages.registered import taken_versions
 from resources.published import WHOLE, TableKey
@@ -65,28 +67,47 @@ def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], do
 
 
 def data_request(
-    project: Project, states: States, attempts: int = 0, now: datetime | None = None, domain: str | None = None
+    project: Project,
+    states: States,
+    attempts: int = 0,
+    now: datetime | None = None,
+    domain: str | None = None,
+    silent: Mapping[TableKey, str] | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
     """What to ask for when sources have changed: the stale tables and views (of a domain, or of all), for the partitions that are touched.
 
-    A pure function of definitions, source files and lake states; `attempts` counts the failed runs of the same cause.
+    A pure function of definitions, sources and lake states; `attempts` counts the failed runs of the same cause. `silent` are the tables
+    whose database can't be asked, with what it says; they are looked up when not given.
     """
     if not states:
         return dg.SkipReason("the lake is empty; materialise the assets once, later changes are followed by themselves")
-    everything = stale_assets(project, states, now=now).items()
+    silent = unasked(project, states, domain) if silent is None else silent
+    everything = stale_assets(project, states, now=now, silent=silent).items()
     stale = {key: parts for key, parts in everything if key.stage in DATA_STAGES and domain in (None, key.domain)}
+    if not stale and silent:
+        named = [f"{key} can't be asked, taken as it was: {why}" for key, why in silent.items()]
+        more = [f"{len(named) - MOST_NAMED} more can't be asked"] if len(named) > MOST_NAMED else []
+        return dg.SkipReason("; ".join([*named[:MOST_NAMED], *more, "everything else is fresh"]))
     if not stale:
         return dg.SkipReason("every source file has landed and every table and view is fresh")
     return _request(project, stale, cause_of(project, states, stale), attempts)
 
 
 def cause_of(project: Project, states: States, stale: dict[TableKey, list[str]]) -> str:
-    """A hash of what is stale, and of the sources' contents that made it so."""
-    from platform_assets.stages import raw
-
-    sources = {str(k): raw.digests(project.tables[(k.domain, k.name)]) or {} for k in stale if k.stage == "raw"}
+    """A hash of what is stale, and of the sources' contents that made it so; of what a source that can't be read says, in place of them."""
+    sources = {str(k): _contents(project.tables[(k.domain, k.name)]) for k in stale if k.stage == "raw"}
     versions = {str(key): {p: s.fingerprint for p, s in states.get(key, {}).items()} for key in stale}
     return fingerprint({str(key): parts for key, parts in stale.items()}, sources, versions)
+
+
+def _contents(table: Located[Any]) -> Mapping[str, str]:
+    from platform_assets.stages import raw
+
+    try:
+        return raw.digests(table) or {}
+    except (DataError, ServiceUnavailable) as error:
+        # The run that is asked for fails for that table alone, is told to people, and does the others.
+        return {"unreadable": steady_reason(str(error))}
 
 
 def retrain_request(
@@ -170,7 +191,10 @@ def _data_sensor(project: Project, domain: str | None, selection: dg.AssetSelect
     )
     def new_data(context):  # type: ignore[no-untyped-def]
         states = context.resources.lake.lake.states()
-        return _with_attempts(context.instance, lambda attempts: data_request(project, states, attempts, domain=domain))
+        silent = unasked(project, states, domain)
+        for key, why in silent.items():
+            context.log.warning(f"{key}: can't be asked, taken as it was: {why}")
+        return _with_attempts(context.instance, lambda attempts: data_request(project, states, attempts, domain=domain, silent=silent))
 
     return new_data
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
+from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, notices, untold
 
@@ -27,6 +28,10 @@ _ENDINGS = {
     dg.DagsterEventType.RUN_FAILURE: "FAILURE",
     dg.DagsterEventType.RUN_CANCELED: "CANCELED",
 }
+
+
+_OURS = {ServiceUnavailable.__name__, Conflict.__name__}
+"""Errors of ours that reach Dagster as they are, because they are tried again."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +111,18 @@ def tell(
     for ending in endings:
         run = run_of(ending)
         troubles = after(run, troubles)
-        for notice in untold(judge(run), troubles):
-            if time.monotonic() > deadline:
-                return {"after": position, "troubles": troubles}, f"channel {channel.name}: {sent} sent, more at the next tick"
-            if not channel.send(notice.title, notice.text):
-                return {
-                    "after": position,
-                    "troubles": troubles,
-                }, f"channel {channel.name} did not take a message; tried again at the next tick"
+        for notice in judge(run):
+            if untold([notice], troubles):
+                if time.monotonic() > deadline:
+                    return {"after": position, "troubles": troubles}, f"channel {channel.name}: {sent} sent, more at the next tick"
+                if not channel.send(notice.title, notice.text):
+                    return {
+                        "after": position,
+                        "troubles": troubles,
+                    }, f"channel {channel.name} did not take a message; tried again at the next tick"
+                sent += 1
+            # Also of one that isn't sent: its cause may have reached another asset, which is well again only by its own success.
             troubles |= notice.known
-            sent += 1
         position = ending.position
     return {"after": position, "troubles": troubles}, f"channel {channel.name}: {sent} sent, {len(endings)} runs read"
 
@@ -154,16 +161,16 @@ def ended_run(instance: dg.DagsterInstance, lake: Any, ending: Ending, tracking_
     run = instance.get_run_by_id(ending.run_id)
     kinds = {
         dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION,
-        dg.DagsterEventType.RUN_FAILURE,
+        dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     }  # fmt: skip
     events = [e.event_log_entry.dagster_event for e in instance.get_records_for_run(ending.run_id, of_type=kinds).records]
 
     def mine(asset: str) -> bool:
         return domain is None or asset.split("/")[1:2] == [domain]
 
-    failures = [
-        StepFailure(str(e.step_key).replace("__", "/"), _reason(e)) for e in events if e.event_type == dg.DagsterEventType.STEP_FAILURE
-    ]
+    planned = [e for e in events if e.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED and e.asset_key]
+    assets = {_op_of(e.step_key): e.asset_key.to_user_string() for e in planned}
+    failures = [StepFailure(_asset_of(e.step_key, assets), _reason(e)) for e in events if e.event_type == dg.DagsterEventType.STEP_FAILURE]
     checks = [e.event_specific_data for e in events if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION]
     outcomes = [
         CheckOutcome(
@@ -186,16 +193,30 @@ def ended_run(instance: dg.DagsterInstance, lake: Any, ending: Ending, tracking_
     )
 
 
+def _op_of(step_key: Any) -> str:
+    """The op of a step, or the graph that it is a step of, as where an asset is spread over steps (`<asset>.<its step>`)."""
+    return str(step_key).partition(".")[0]
+
+
+def _asset_of(step_key: Any, assets: Mapping[str, str]) -> str:
+    """The asset that a step belongs to: what the run was to make with that op, as domains and names may hold `__` themselves."""
+    op = _op_of(step_key)
+    return assets.get(op) or "/".join(op.split("__", 2))
+
+
 def _reason(event: Any) -> str:
-    """The message of what made a step fail; ours without the class before it."""
+    """The message of what made a step fail; ours without the class before it, and without the library's error beneath it."""
     data = event.event_specific_data
     described = data.user_failure_data.description if data.user_failure_data else None
     if described:
         return str(described)
     error = data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and error.cls_name not in _OURS:
         error = error.cause
-    return (error.message.strip() if error is not None else "") or "no reason given"
+    if error is None:
+        return "no reason given"
+    text = error.message.strip()
+    return (text.partition(": ")[2] if error.cls_name in _OURS else text) or "no reason given"
 
 
 def _refusals(lake: Any, run_id: str, tracking_uri: str) -> list[Refusal]:

@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 
 from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, notices, untold
+from resources.published import TableKey
 from resources.settings import Settings
 from tests.conftest import Shop, free_port
 from tests.shop import orders, write_orders
@@ -214,6 +215,94 @@ def test_a_channel_that_is_new_is_not_told_of_the_history(
     sensor = Sensor(shop, instance)
     sensor.tick()
     assert mailbox.messages == []
+
+
+def test_a_database_that_is_down_is_one_message_of_all_its_tables_and_each_gets_well_by_itself(
+    tmp_path: Path, instance: dg.DagsterInstance, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlalchemy as sa
+
+    from platform_assets import assets
+    from tests.test_unasked import define
+
+    monkeypatch.setenv("LAKELOOP_NOTIFY", mailbox.url)
+    monkeypatch.setattr(assets, "RETRIES", dg.RetryPolicy(max_retries=0))
+    file, names = tmp_path / "shop.db", ("clients", "orders", "staff__old")
+    monkeypatch.setenv("SHOP_DB", f"sqlite:///{file}")
+    shop = Shop(tmp_path / "platform_assets" / "defs", str(tmp_path / "lake"), "http://127.0.0.1:9")
+    keys = [TableKey("raw", "the__shop", name) for name in names]
+    for key in keys:
+        define(shop.defs, key, f"{{database: SHOP_DB, table: {key.name}}}")
+    sensor = Sensor(shop, instance)
+
+    def run(*chosen: TableKey) -> bool:
+        asset_keys = [dg.AssetKey([key.stage, key.domain, key.name]) for key in chosen]
+        return bool(shop.run(asset_keys, {}, instance).success)
+
+    file.mkdir()  # which no database can be
+    assert not run(*keys)
+    sensor.tick()
+    (message,) = mailbox.messages
+    assert message["title"] == f"[{env()}] 3 assets failed for one cause"
+    assert message["message"].count("unable to open database file") == 1 and "Error: " not in message["message"]
+    assert all(str(key) in message["message"] for key in keys)
+
+    file.rmdir()
+    with sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool).begin() as connection:
+        for name in names:
+            connection.exec_driver_sql(f"CREATE TABLE {name} AS SELECT 1 AS id")
+    assert run(keys[0], keys[2])
+    sensor.tick()
+    (place,) = json.loads(sensor.cursor).values()
+    assert list(place["troubles"]) == ["raw/the__shop/orders"]
+
+
+def test_a_step_of_a_spread_asset_is_its_assets_trouble_until_it_is_made(
+    shop: Shop, instance: dg.DagsterInstance, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from platform_assets.spread import spread_asset
+
+    monkeypatch.setenv("LAKELOOP_NOTIFY", mailbox.url)
+    sensor, key, broken = Sensor(shop, instance), dg.AssetKey(["studies", "shop", "returns__b"]), [True]
+
+    def helper(context: Any) -> None:
+        if broken:
+            raise dg.Failure("no trial converged", allow_retries=False)
+
+    asset = spread_asset(
+        {"key": key}, [], lambda context: iter([dg.MaterializeResult()]), [helper, helper], set(), dg.RetryPolicy(max_retries=0)
+    )
+
+    def run() -> bool:
+        return bool(dg.materialize([asset], instance=instance, raise_on_error=False).success)
+
+    for _ in range(2):
+        assert not run()
+        sensor.tick()
+    (message,) = mailbox.messages
+    assert message["title"] == f"[{env()}] studies/shop/returns__b failed"
+    assert f"Asset: {Settings.from_environment().ui_url}/assets/studies/shop/returns__b" in message["message"]
+    broken.clear()
+    assert run()
+    sensor.tick()
+    assert [place["troubles"] for place in json.loads(sensor.cursor).values()] == [{}]
+
+
+@pytest.mark.parametrize(
+    ("step", "asset"),
+    [
+        ("raw__shop__orders", "raw/shop/orders"),
+        ("raw__shop__orders__old", "raw/shop/orders__old"),
+        ("studies__shop__w.studies__shop__w__1", "studies/shop/w"),
+        ("studies__shop__w.studies__shop__w__found", "studies/shop/w"),
+        ("raw__the__shop__orders", "raw/the__shop/orders"),
+        ("an_op", "an_op"),
+    ],
+)
+def test_the_asset_of_a_step_is_found_where_names_hold_underscores(step: str, asset: str) -> None:
+    from sensors.notifications import _asset_of
+
+    assert _asset_of(step, {"raw__the__shop__orders": "raw/the__shop/orders"}) == asset
 
 
 def judged(run: EndedRun, *, warnings: bool = False) -> list[str]:
