@@ -18,11 +18,12 @@ from resources.column_encoding import writer_properties
 from resources.crash_points import crash_point
 from resources.delta_tables import PARTITION, open_delta, read_table, same_type
 from resources.published import WHOLE, PartitionState, Published, TableKey
+from resources.sources import as_landed, stacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.compute as pc
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, PostCommitHookProperties
 
 _COMMIT_KEY = "lakeloop"
 _COMPACT_AT = 50
@@ -244,9 +245,12 @@ class Lake:
         split = list(partitions) != [WHOLE]
         if split and PARTITION not in rows.column_names:
             raise DataError(f"{key}: a batch for partitions {', '.join(partitions)} needs the column {PARTITION}")
+        if table is not None and mode == "append":
+            rows = as_landed(rows, _types(table))
         options: dict[str, Any] = {
             "partition_by": [PARTITION] if split else None,
             "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
+            "post_commithook_properties": _keeps_versions(),
             "writer_properties": writer_properties(rows),
         }
         if table is None:
@@ -254,6 +258,8 @@ class Lake:
             options |= {"mode": "error", "configuration": None if statistics else _NO_STATISTICS}
         else:
             options |= self._replacement(key, table, rows, partitions, mode)
+            if mode == "append" and options["mode"] == "overwrite":
+                rows = stacked([read_table(table), rows])
         try:
             # As a stream: a table is copied whole before it is written.
             deltalake.write_deltalake(self.path(key) if table is None else table, rows.to_reader(_ROWS_AT_ONCE), **options)
@@ -269,15 +275,17 @@ class Lake:
 
         if _NO_STATISTICS.items() <= table.metadata().configuration.items():
             return table
-        note = {"states": [], "run_id": "", "at": datetime.now(UTC).isoformat()}
+        note, before = {"states": [], "run_id": "", "at": datetime.now(UTC).isoformat()}, table.version()
         try:
-            table.alter.set_table_properties(
-                _NO_STATISTICS, commit_properties=deltalake.CommitProperties(custom_metadata={_COMMIT_KEY: json.dumps(note)})
-            )
+            # Without retries, as for rows: a commit that was made after another's would hide that the states read before it are old.
+            committed = deltalake.CommitProperties(custom_metadata={_COMMIT_KEY: json.dumps(note)}, max_commit_retries=0)
+            table.alter.set_table_properties(_NO_STATISTICS, commit_properties=committed, post_commithook_properties=_keeps_versions())
         except deltalake.exceptions.CommitFailedError as error:
             raise Conflict(f"{key}: another writer committed while its properties were set; nothing was changed") from error
         found = self.open(key)
         assert found is not None
+        if found.version() != before + 1:
+            raise Conflict(f"{key}: another writer committed after its properties were set; nothing was changed")
         return found
 
     def _must_be_outrun(self, key: TableKey | str, table: DeltaTable | None, error: Exception) -> None:
@@ -295,14 +303,22 @@ class Lake:
     def _replacement(self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str) -> dict[str, Any]:
         import pyarrow as pa
 
-        old = {f.name: f.type for f in pa.schema(table.schema())}
+        old = _types(table)
         new = {f.name: f.type for f in rows.schema}
         changed = {name for name in old.keys() & new.keys() if not same_type(old[name], new[name])}
         fits = not changed and old.keys() <= new.keys()
         if mode == "append":
-            if changed:
-                name = sorted(changed)[0]
-                raise DataError(f"{key}: column {name} has landed as {old[name]} before and comes as {new[name]} now; nothing was written")
+            # A column that has had no value yet (Delta's void) takes any type.
+            void = {name for name in changed if pa.types.is_null(old[name])}
+            if changed - void:
+                name = sorted(changed - void)[0]
+                raise DataError(
+                    f"{key}: column {name} has landed as {old[name]} before and comes as {new[name]} now; nothing was written. Cast it to "
+                    f"{old[name]} in the query or where the file is made, or land it under another name"
+                )
+            if any(pa.types.is_decimal(new[name]) for name in void):
+                # delta-rs (1.6) adds decimals to a void column and leaves it void, which can't be read; so all rows are written anew.
+                return {"mode": "overwrite", "schema_mode": "overwrite"}
             return {"mode": "append", "schema_mode": "merge"}
         if list(partitions) == [WHOLE]:
             return {"mode": "overwrite", "schema_mode": "overwrite"}
@@ -373,6 +389,19 @@ class Lake:
         once = f"verdict:{key}:{'' if version is None else version}:{note.get('id', '')}"
         if rows:
             self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()), once=once)
+
+
+def _keeps_versions() -> PostCommitHookProperties:
+    """Old versions are cited (by training sets, releases, kept views), so their log stays; delta-rs would drop it after a month."""
+    import deltalake
+
+    return deltalake.PostCommitHookProperties(cleanup_expired_logs=False)
+
+
+def _types(table: DeltaTable) -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {field.name: field.type for field in pa.schema(table.schema())}
 
 
 def _newest(states: Mapping[str, PartitionState]) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -103,3 +104,47 @@ def test_a_store_that_is_gone_or_shut_is_told_by_its_url_without_the_key(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ServiceUnavailable, match="the store of s3://lake/a/reports/verdicts"):
         Lake("s3://lake/a").states()
+
+
+@pytest.mark.parametrize("mode", ["append", "partitions"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_writer_that_comes_between_while_statistics_are_switched_off_is_a_conflict(tmp_path: Path, mode: Any, when: str) -> None:
+    def batch(number: int) -> pa.Table:
+        return pa.table({"a": [number], "_partition": ["p"]})
+
+    lake = Lake(str(tmp_path))
+    lake.publish(KEY, batch(1), [PartitionState("p", "first", rows=1)], mode=mode)
+    states = lake.states()[KEY]
+
+    class Outrun(Lake):
+        def _without_statistics(self, key: TableKey, table: Any) -> Any:
+            if when == "after":
+                table = super()._without_statistics(key, table)
+            other = Lake(str(tmp_path))
+            other.publish(key, batch(2), [PartitionState("p", "second", rows=1)], mode=mode, after=other.states()[key])
+            return super()._without_statistics(key, table) if when == "before" else table
+
+    with pytest.raises(Conflict):
+        Outrun(str(tmp_path)).publish(KEY, batch(3), [PartitionState("p", "third", rows=1)], mode=mode, after=states, statistics=False)
+    lake.settle(KEY)
+    assert lake.current(KEY).partitions["p"].fingerprint == "second"
+    assert 3 not in lake.read(lake.current(KEY))["a"].to_pylist()
+
+
+def test_a_version_stays_readable_when_its_log_is_older_than_a_month(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+
+    def commit(number: int) -> None:
+        lake._commit(KEY, pa.table({"a": [number], "_partition": ["p"]}), ["p"], "append", {})
+
+    commit(0)
+    table = lake.open(KEY)
+    assert table is not None
+    table.alter.set_table_properties({"delta.checkpointInterval": "5"})
+    for number in range(1, 10):
+        commit(number)
+    for entry in (tmp_path / KEY.path / "_delta_log").iterdir():
+        os.utime(entry, (time.time() - 40 * 86_400,) * 2)
+    for number in range(10, 20):
+        commit(number)
+    assert sorted(lake.read((KEY, 7))["a"].to_pylist()) == list(range(7))
