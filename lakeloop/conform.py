@@ -26,11 +26,13 @@ class Conformed:
     """A batch after conforming; `landed` = rows of `valid` + rows of `quarantined` + `duplicates`, always.
 
     Attributes:
-        valid: declared columns in their declared types, `known_at` (with an event time), `ingested_at`, `_live`.
-        quarantined: `rule`, `reason`, `raw` (the landed row as JSON, personal values masked), `event_time`, `_file`, `_row`, `ingested_at`.
+        valid: declared columns in their declared types, `known_at` (with an event time), `ingested_at`, `_live`, `_partition`.
+        quarantined: `rule`, `reason`, `raw` (the landed row as JSON, personal values masked), `event_time`, `_file`, `_row`, `ingested_at`,
+            `_partition`.
         duplicates: rows dropped because another row of the same key landed later.
         landed: rows of the current landings.
-        superseded: earlier versions of corrected or vanished rows, columns as `valid`.
+        superseded: earlier versions of corrected or vanished rows, columns as `valid`; and where a row has vanished, or has another event
+            time since, a row of its keys and former time alone, known from then on.
     """
 
     valid: pa.Table
@@ -113,15 +115,25 @@ def parse_column(rows: pa.Table, name: str, column: Column) -> pa.Array:
     return parsed.to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
 
 
-def conform(landed: Iterable[pa.Table], spec: TableSpec, *, bulk_until: datetime | None = None) -> Conformed:
+def conform(
+    landed: Iterable[pa.Table],
+    spec: TableSpec,
+    *,
+    bulk_until: datetime | None = None,
+    vanished: Mapping[tuple[str, str], datetime] | None = None,
+    last: datetime | None = None,
+) -> Conformed:
     """Type, check by row rules, and deduplicate what landed.
 
     Args:
         landed: one table or more, of the source's columns and `_landing`, `_landed_order` (greater landed later), `_row`, `_file`, `ingested_at`, `_current`
-            (whether the row's landing is the current one of its file; the others only tell when a row was first known and corrected).
+            (whether the row's landing is the current one of its file; the others only tell when a row was first known and corrected),
+            `_partition` (where it landed, and stays: its time alone may name a partition that came into being later).
         spec: the table.
         bulk_until: when the table was first landed. Rows that landed then, and whose event time is before it, were loaded as history: they
             count as known at their event time plus delay. The spec's own `bulk_loaded_until` comes first, and means rows of any landing.
+        vanished: when a file lost all its rows of a partition, by `_file` and `_partition`.
+        last: when anything landed last; a row is gone from then on where nothing else tells when it vanished.
 
     Returns:
         The batch. Numbers may be written with spaces around them and integers with zero decimals (`9.0`); text stays as it is. A local
@@ -139,22 +151,25 @@ def conform(landed: Iterable[pa.Table], spec: TableSpec, *, bulk_until: datetime
     for frame in map(frame_of, _parts(landed, together=any(map(_looks_across_rows, spec.rules.values())))):
         if "_current" not in frame.columns:
             frame = frame.with_columns(pl.lit(True).alias("_current"))
+        if "_partition" not in frame.columns:
+            frame = frame.with_columns(pl.lit("whole").alias("_partition"))
         typed = _with_rules(*_typed(frame, spec), spec)
         count += int(typed["_current"].sum())
         quarantined.append(_quarantine(typed.filter(pl.col("_current") & pl.col("_rule").is_not_null()), frame, spec))
-        parts.append(typed.filter(pl.col("_rule").is_null()).drop("_rule", "_reason", "_position", "_file", "_landing", strict=False))
+        parts.append(typed.filter(pl.col("_rule").is_null()).drop("_rule", "_reason", "_position", "_landing", strict=False))
         del frame, typed
     good = pl.concat(parts)
     del parts
     readable = int(good["_current"].sum())
     history = _versions(good, list(spec.columns), spec.keys)
     latest = _chosen(good, history.filter("_kept").sort(["_landed_order", "_row"]), spec, bulk_until)
+    superseded = [_chosen(good, history.filter(~pl.col("_kept")), spec, bulk_until), *_closings(good, history, spec, vanished or {}, last)]
     return Conformed(
         valid=latest,
         quarantined=pa.concat_tables(quarantined),
         duplicates=readable - latest.num_rows,
         landed=count,
-        superseded=_chosen(good, history.filter(~pl.col("_kept")), spec, bulk_until),
+        superseded=pa.concat_tables(superseded),
     )
 
 
@@ -174,7 +189,7 @@ def set_aside(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, sp
     rows = pa.table(
         [
             pa.repeat(rule, bad.num_rows), pa.repeat(reason, bad.num_rows), pa.array(raw, pa.string()), times,
-            nulls.cast(pa.string()), nulls.cast(pa.int64()), bad["ingested_at"],
+            nulls.cast(pa.string()), nulls.cast(pa.int64()), bad["ingested_at"], bad["_partition"],
         ],
         schema=quarantine_schema(),
     )  # fmt: skip
@@ -195,6 +210,7 @@ def quarantine_schema() -> pa.Schema:
             ("_file", pa.string()),
             ("_row", pa.int64()),
             ("ingested_at", moment),
+            ("_partition", pa.string()),
         ]
     )
 
@@ -216,7 +232,7 @@ def _typed(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, pl.Expr,
             absent = ~bad & pl.col(name).is_null()
             rules.append(pl.when(absent).then(pl.lit(f"{kind}:{name}")))
             reasons.append(pl.when(absent).then(pl.lit(f"{name}: wanted a value, found null")))
-    system = [c for c in ("_landing", "_landed_order", "_row", "_file", "ingested_at", "_current") if c in frame.columns]
+    system = [c for c in ("_landing", "_landed_order", "_row", "_file", "ingested_at", "_current", "_partition") if c in frame.columns]
     typed = frame.select(*expressions, *system, pl.int_range(pl.len()).alias("_position"))
     return typed, pl.coalesce(rules), pl.concat_str(reasons, separator="; ", ignore_nulls=True)
 
@@ -291,10 +307,49 @@ def _versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataF
     return pl.concat([rest, kept])
 
 
+def _closings(
+    rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, vanished: Mapping[tuple[str, str], datetime], last: datetime | None
+) -> list[pa.Table]:
+    """Where a history ends: for what vanished or moved to another event time its keys and former time, known from then on; at most one table."""
+    import polars as pl
+
+    replaced = history.filter(~pl.col("_kept"))
+    if not replaced.height:
+        return []
+    moment, at = pl.Datetime("us", "UTC"), spec.event_time
+    touched = history.join(replaced.select(spec.keys).unique(), on=spec.keys, how="semi", nulls_equal=True)
+    touched = touched.with_columns((rows[at] if at else pl.repeat(0, rows.height, eager=True)).gather(touched["_at"]).alias("_time"))
+    touched = touched.sort(["ingested_at", "_landed_order", "_row"]).with_columns(
+        pl.col("_time").shift(-1).over(spec.keys).alias("_next_time"),
+        pl.col("ingested_at").shift(-1).over(spec.keys).alias("_since"),
+        pl.col("_kept").any().over(spec.keys).alias("_stays"),
+    )
+    moved = touched.filter(pl.col("_since").is_not_null() & (pl.col("_time") != pl.col("_next_time")))
+    gone = touched.filter(pl.col("_since").is_null() & ~pl.col("_stays"))
+    if gone.height:
+        places = rows.select("_file", "_partition") if "_file" in rows.columns else rows.select(pl.lit("").alias("_file"), "_partition")
+        current = places.with_columns(rows["ingested_at"], rows["_current"]).filter("_current")
+        landings = {(f, p): when for f, p, when in current.group_by("_file", "_partition").agg(pl.col("ingested_at").max()).iter_rows()}
+        fallback = last.astimezone(UTC) if last else rows["ingested_at"].max()
+        ends = [landings.get(place) or vanished.get(place) or fallback for place in places[gone["_at"]].iter_rows()]
+        gone = gone.with_columns(pl.Series("_since", ends, dtype=moment))
+    ended = pl.concat([moved, gone])
+    if not ended.height:
+        return []
+    names = [*spec.columns, *(["known_at"] if at else []), "ingested_at", "_live", "_partition"]
+    taken = rows.select([*spec.columns, "_partition"])[ended["_at"]].with_columns(
+        *[pl.lit(None, dtype=rows.schema[name]).alias(name) for name in spec.columns if name not in (*spec.keys, at)],
+        ended["_since"].alias("ingested_at"),
+        pl.lit(True).alias("_live"),
+        *([ended["_since"].alias("known_at")] if at else []),
+    )
+    return [_arrow(taken.select(names), spec)]
+
+
 def _chosen(rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pa.Table:
     """Rows by their positions in a history, as that says of them."""
-    columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live"]
-    taken = rows.select(list(spec.columns))[history["_at"]]
+    columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live", "_partition"]
+    taken = rows.select([*spec.columns, "_partition"])[history["_at"]]
     return _arrow(_known(taken.with_columns(history["ingested_at"], history["_corrects"]), spec, first).select(columns), spec)
 
 
@@ -340,6 +395,7 @@ def _quarantine(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.T
         [
             bad["_rule"].to_arrow().cast(pa.string()), bad["_reason"].to_arrow().cast(pa.string()), pa.array(raw, pa.string()), times,
             bad["_file"].to_arrow().cast(pa.string()), bad["_row"].to_arrow().cast(pa.int64()), bad["ingested_at"].to_arrow().cast(moment),
+            bad["_partition"].to_arrow().cast(pa.string()),
         ],
         schema=quarantine_schema(),
     )  # fmt: skip
@@ -353,6 +409,7 @@ def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
         "known_at": moment,
         "ingested_at": moment,
         "_live": pa.bool_(),
+        "_partition": pa.string(),
     }
     fields, columns, series = [pa.field(name, types[name]) for name in rows.columns], [], rows.get_columns()
     del rows

@@ -70,7 +70,7 @@ def merge_history(
 
     Returns:
         The rows of the partitions afterwards: unchanged ones as they were, changed ones in both versions (the new one known later), and
-        for a row that disappeared a row of nulls known from the newest landing on. Row order is by keys, event time, known_at.
+        for a row that disappeared a row of nulls known from the newest landing of its day on. Row order is by keys, event time, known_at.
     """
     import polars as pl
 
@@ -102,15 +102,20 @@ def merge_history(
     first = joined.filter(pl.col("_seen").is_null()).select(order)
     changed = joined.filter(pl.col("_seen").is_not_null() & ~same)
     late = pl.lit(_utc(corrected_at) if corrected_at else None, dtype=moment)
+    # Never at the moment of what it replaces: which of the two counts would be chance.
+    after = pl.duration(microseconds=1)
     changed = changed.with_columns(
-        pl.max_horizontal("known_at", "_old_known_at", late).alias("known_at"), pl.max_horizontal(LANDED, late).alias(LANDED)
+        pl.max_horizontal("known_at", pl.col("_old_known_at") + after, late).alias("known_at"),
+        pl.max_horizontal(LANDED, late).alias(LANDED),
     ).select(order)
     gone = latest.filter(~pl.col(RETRACTED)).join(fresh.select(identity), on=identity, how="anti", nulls_equal=True)
     newest = max([_utc(landed) for landed in landings.values()] + ([_utc(corrected_at)] if corrected_at else []), default=None)
+    gone = gone.with_columns(pl.col(event_time).dt.date().alias("_day")).join(floors, on="_day", how="left")
+    since = pl.coalesce(pl.max_horizontal("_floor", late), pl.lit(newest, dtype=moment))
     gone = gone.with_columns(
         *[pl.lit(None, dtype=gone.schema[c]).alias(c) for c in columns],
-        pl.max_horizontal("known_at", pl.lit(newest, dtype=moment)).alias("known_at"),
-        pl.lit(newest, dtype=moment).alias(LANDED),
+        pl.max_horizontal(pl.col("known_at") + after, since).alias("known_at"),
+        since.alias(LANDED),
         pl.lit(True).alias(RETRACTED),
     ).select(order)
     rows = pl.concat([before.select(order), first, changed, gone], how="vertical").sort([*identity, "known_at"], maintain_order=True)

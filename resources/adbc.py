@@ -49,7 +49,7 @@ def read(url: URL, sql: str, fields: list[pa.Field], *, connect_s: int, enough: 
     Args:
         url: with user and password.
         sql: without parameters.
-        fields: the columns as they are wanted; of type null where the values decide.
+        fields: the columns as they are wanted; of type null where the values decide, which it stays without any.
         connect_s: seconds to wait for the server.
         enough: no more rows than these.
 
@@ -103,7 +103,7 @@ def _kinds(rows: pa.Table, fields: list[pa.Field]) -> list[pa.Field]:
 
     found = []
     for values, have, field in zip(rows.columns, rows.schema, fields, strict=True):
-        decided = pa.string() if values.null_count == len(values) else _storage(have.type)
+        decided = pa.null() if values.null_count == len(values) else _storage(have.type)
         found.append(field.with_type(decided) if pa.types.is_null(field.type) else field)
     return found
 
@@ -119,7 +119,7 @@ def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 
     plain = values.cast(_storage(values.type))
     if pa.types.is_null(field.type):
-        return plain if plain.null_count < len(plain) else pa.chunked_array([pa.nulls(len(plain), pa.string())])
+        return plain if plain.null_count < len(plain) else pa.chunked_array([pa.nulls(len(plain))])
     if pa.types.is_string(plain.type) and (pa.types.is_decimal(field.type) or field.metadata):
         for theirs, ours in (("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")):
             plain = pc.if_else(pc.equal(plain, theirs), ours, plain)

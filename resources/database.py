@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import DataError, ServiceUnavailable, nearest
 from lakeloop.spec import DatabaseSource, render_duration
 from resources import adbc
+from resources.sources import nulls_as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,10 +76,11 @@ class DatabaseReader:
         """Read what is new since a position, its overlap included; everything without one, or without a cursor.
 
         Returns:
-            The rows (none is possible with a position), and the position after them: the greatest cursor, or a hash of all rows.
+            The rows (none is possible with a position), and the position after them: the greatest cursor, or a hash of all rows. A column
+            without any value is of type null where the database doesn't say its type.
 
         Raises:
-            DataError: table, column or query are wrong, the cursor fits no position, or a first read has no rows.
+            DataError: table, column or query are wrong, the cursor fits no position or has no value, or a first read has no rows.
             ServiceUnavailable: the database doesn't answer.
         """
         from lakeloop.fingerprint import content_hash
@@ -98,12 +100,12 @@ class DatabaseReader:
         return rows, self._position(rows, since) if self.appends else content_hash(rows)
 
     def head(self, count: int) -> pa.Table:
-        """The first rows, in whole chunks, `count` or a few more if there are so many; errors as for `read`."""
+        """The first rows, in whole chunks, `count` or a few more if there are so many; text where no type is known; errors as for `read`."""
         with self._connection() as connection:
             rows = self._arrow(connection, f"SELECT * FROM {self._what(connection)}", {}, enough=count)
         if rows.num_rows == 0:
             raise DataError(f"{self.label}: wanted at least one row, found none")
-        return rows
+        return nulls_as_text(rows)
 
     def since(self, position: str) -> Any:
         """The cursor from which a read after a position begins, as an Arrow scalar; None for a position of no cursor."""
@@ -236,14 +238,11 @@ class DatabaseReader:
             if enough is not None and sum(batch.num_rows for batch in batches) >= enough:
                 break
         if not batches:
-            return pa.schema([field.with_type(field.type if field.type != pa.null() else pa.string()) for field in fields]).empty_table()
+            return pa.schema(fields).empty_table()
         try:
             rows = pa.concat_tables(batches, promote_options="default")
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
             raise DataError(f"{self.label}: a column has values of several types; cast it in a query", told=error) from error
-        for index, field in enumerate(fields):
-            if pa.types.is_null(rows.schema.field(index).type):
-                rows = rows.set_column(index, field.name, pa.nulls(rows.num_rows, pa.string()))
         return rows.replace_schema_metadata(None).cast(
             pa.schema([found.with_metadata(field.metadata or {}) for found, field in zip(rows.schema, fields, strict=True)])
         )
@@ -299,6 +298,11 @@ class DatabaseReader:
 
         newest = pc.max(rows[str(self.spec.cursor)]).as_py()
         if newest is None:
+            if rows.num_rows and (since is None or _cursor(since) is None):
+                raise DataError(
+                    f"{self.label}: cursor: {self.spec.cursor} has no value in any row, so there is no position to read on from; "
+                    "wanted a column that grows, or no cursor"
+                )
             return since or json.dumps({})
         kinds = {datetime: "time", date: "date", int: "number", str: "text", Decimal: "decimal"}
         kind = kinds.get(type(newest))

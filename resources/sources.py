@@ -8,11 +8,12 @@ import importlib.util
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError, nearest
 from lakeloop.spec import FILE, ROW, Column, Files
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 _COMPRESSIONS = (".gz", ".zip", ".zst")
+_ZST_BYTES = 1 << 20
+"""Given to a decompressor at a time: what it leaves behind the end of a frame is copied."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,17 @@ def resolve_files(spec: Files, base: Path) -> list[SourceFile]:
     return [SourceFile(path, label, _digest(path)) for path, label in find_paths(spec, base)]
 
 
-def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column]) -> pa.Table:
+def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, integers: Collection[str] = ()) -> pa.Table:
     """Read one file as it is: CSV as text, Parquet and JSON lines in their own types, plus `_row`.
+
+    A column without any value is of type null, unless the file says its type. JSON has one type of number, so integers that are only read
+    as a declared double are one from the start.
+
+    Args:
+        file: what to read.
+        spec: the source that it is of.
+        columns: the declared ones.
+        integers: columns of JSON that have landed as integers, and stay so.
 
     Raises:
         DataError: the file is broken, empty, wrongly encoded, or lacks a column that a declared one is read from; the message names the
@@ -86,14 +98,68 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column]) -> p
             parts.append(_READERS[kind](data, spec, where))
         except pa.ArrowInvalid as error:
             raise DataError(f"{where} can't be read as {kind}", told=error) from error
-    rows = pa.concat_tables(parts, promote_options="default")
+    rows = stacked(parts, f"{file.label}: ")
     if rows.num_rows == 0:
         raise DataError(f"{file.label}: wanted at least one row, found none")
+    if kind == "jsonl":
+        for name in _declared_doubles(columns) - set(integers):
+            place = rows.schema.get_field_index(name)
+            if place >= 0 and pa.types.is_int64(rows.schema.field(place).type):
+                rows = rows.set_column(place, name, as_doubles(rows.column(place)))
     needed = dict.fromkeys(part for name, column in columns.items() for part in (column.source or [name]) if part not in (FILE, ROW))
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
         raise DataError(f"{file.label}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
     return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
+
+
+def stacked(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
+    """Tables one below the other; a column without a type takes that of the others, and integers are doubles where others are.
+
+    Raises:
+        DataError: a column is of two types, or of integers that no double holds exactly beside doubles.
+    """
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {}
+    for field in (field for table in tables for field in table.schema if not pa.types.is_null(field.type)):
+        known = types.setdefault(field.name, field.type)
+        if {known, field.type} == {pa.int64(), pa.float64()}:
+            types[field.name] = pa.float64()
+    fitted = [as_landed(table, types) for table in tables]
+    for field in (field for table in fitted for field in table.schema if not pa.types.is_null(field.type)):
+        if field.type != types[field.name]:
+            raise DataError(
+                f"{where}column {field.name} is {types[field.name]} in one file and {field.type} in another; nothing was written"
+            )
+    return pa.concat_tables(fitted, promote_options="default")
+
+
+def as_landed(rows: pa.Table, landed: Mapping[str, pa.DataType]) -> pa.Table:
+    """Rows with integers as doubles where a column has landed so and each is exactly one; everything else as it is."""
+    import pyarrow as pa
+
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_int64(field.type) and landed.get(field.name) == pa.float64():
+            rows = rows.set_column(index, field.name, as_doubles(rows.column(index)))
+    return rows
+
+
+def as_doubles(integers: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Integers as doubles if each of them is exactly one; else as they are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(integers).as_py().values()
+    exact = all(value is None or abs(value) <= EXACT_INTEGERS for value in ends)
+    return integers.cast(pa.float64()) if exact else integers
+
+
+def nulls_as_text(rows: pa.Table) -> pa.Table:
+    """Rows with the columns of type null, which hold no value, as text."""
+    import pyarrow as pa
+
+    return rows.cast(pa.schema([f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in rows.schema], rows.schema.metadata))
 
 
 def call_function(reference: str, base: Path) -> pa.Table:
@@ -104,7 +170,7 @@ def call_function(reference: str, base: Path) -> pa.Table:
         base: the definition's folder.
 
     Raises:
-        DataError: there is no such function, or it returns something else, or no rows.
+        DataError: there is no such function, or it returns something else, or no rows, or times finer than a microsecond.
     """
     import pyarrow as pa
 
@@ -122,7 +188,8 @@ def call_function(reference: str, base: Path) -> pa.Table:
     plain = pa.schema(
         [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_string_view(f.type) else f for f in result.schema]
     )
-    return result.cast(plain).append_column(ROW, pa.array(range(1, result.num_rows + 1), pa.int64()))
+    rows = _in_microseconds(result.cast(plain), f"source {reference}")
+    return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
 
 
 def format_of(file: SourceFile, spec: Files) -> str:
@@ -164,15 +231,26 @@ def decompressed(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, by
             with gzip.open(file.path) as stream:
                 return [(None, stream.read())]
         if compression == ".zst":
-            data = file.path.read_bytes()
-            decompressor = zstandard.ZstdDecompressor().decompressobj()
-            content = decompressor.decompress(data)
-            if not decompressor.eof:
-                raise EOFError("the stream ends early")
-            return [(None, content)]
+            return [(None, _every_frame(file.path.read_bytes()))]
     except (EOFError, OSError, zipfile.BadZipFile, zlib.error, zstandard.ZstdError) as error:
         raise DataError(f"{file.label}: the {compression} file is truncated or broken: {error}") from error
     return [(None, file.path.read_bytes())]
+
+
+def _every_frame(data: bytes) -> bytes:
+    """What a zst file holds: one frame or several, as `pzstd` and appending write them."""
+    import zstandard
+
+    parts, at, view = [], 0, memoryview(data)
+    while at < len(data) or not at:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        while not frame.eof:
+            if at >= len(data):
+                raise EOFError("the stream ends early")
+            piece = view[at : at + _ZST_BYTES]
+            parts.append(frame.decompress(piece))
+            at += len(piece) - len(frame.unused_data)
+    return b"".join(parts)
 
 
 def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
@@ -190,7 +268,14 @@ def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
     if not data.strip():
         raise DataError(f"{where}: wanted a header line, found an empty file")
     delimiter = "\t" if where.endswith(".tsv") and spec.delimiter == "," else spec.delimiter
-    header = next(csv.reader(io.StringIO(data[: data.find(b"\n") + 1 or len(data)].decode()), delimiter=delimiter))
+    if b"\n" not in data and b"\r" in data:
+        raise DataError(f"{where}: wanted lines that end with LF or CR LF, found CR alone; save it with other line ends")
+    try:
+        # A quoted name may go over several lines, and empty lines may stand before the header.
+        lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline=""), delimiter=delimiter)
+        header = next((line for line in lines if line), [])
+    except csv.Error as error:
+        raise DataError(f"{where}: wanted a header line, found what can't be read as one", told=error) from error
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(f"{where}: the header names {twice[0]!r} more than once")
@@ -201,7 +286,7 @@ def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
         return "error"
 
     try:
-        return pc.read_csv(
+        rows = pc.read_csv(
             io.BytesIO(data),
             read_options=pc.ReadOptions(use_threads=False, block_size=1 << 24),
             parse_options=pc.ParseOptions(delimiter=delimiter, invalid_row_handler=refuse, newlines_in_values=b'"' in data),
@@ -220,6 +305,10 @@ def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
                 f"{where}: row {row.number or '?'}: wanted {row.expected_columns} fields, found {row.actual_columns}"
             ) from error
         raise
+    guessed = [field.name for field in rows.schema if not pa.types.is_string(field.type)]
+    if guessed:
+        raise DataError(f"{where}: the header can be read in two ways; wanted the name {guessed[0]!r} quoted as a whole, or without quotes")
+    return rows
 
 
 def _read_jsonl(data: bytes, spec: Files, where: str) -> pa.Table:
@@ -263,7 +352,52 @@ def _read_parquet(data: bytes, spec: Files, where: str) -> pa.Table:
     plain = pa.schema(
         [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_dictionary(f.type) else f for f in rows.schema]
     )
-    return rows.cast(plain).replace_schema_metadata(None)
+    return _in_microseconds(rows.cast(plain).replace_schema_metadata(None), where)
+
+
+def _in_microseconds(rows: pa.Table, where: str) -> pa.Table:
+    """Rows with times of nanoseconds in microseconds, which is what Delta holds.
+
+    Raises:
+        DataError: a time has digits behind the microsecond; Delta's writer would cut them without a word.
+    """
+    import pyarrow as pa
+
+    for index, field in enumerate(rows.schema):
+        kind = _coarser(field.type)
+        if kind == field.type:
+            continue
+        try:
+            rows = rows.set_column(index, field.with_type(kind), rows.column(index).cast(kind))
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"{where}: column {field.name}: wanted times in microseconds, found finer ones; round them at the source, or make them "
+                "integers or text",
+                told=error,
+            ) from error
+    return rows
+
+
+def _coarser(kind: pa.DataType) -> pa.DataType:
+    """A type with microseconds in place of nanoseconds, inside lists and structures too."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_coarser(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_coarser(field.type)) for field in kind])
+    return kind
+
+
+def _declared_doubles(columns: Mapping[str, Column]) -> set[str]:
+    """The delivered columns that declared doubles are read from, and nothing else."""
+    kinds: dict[str, set[str]] = {}
+    for name, column in columns.items():
+        for part in column.source or [name]:
+            kinds.setdefault(part, set()).add(column.type)
+    return {part for part, found in kinds.items() if found == {"double"}}
 
 
 _READERS = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}

@@ -115,3 +115,97 @@ def test_without_hashes_per_day_a_month_counts_as_a_whole(trailing: Shop) -> Non
     reached = {"2024-03": PartitionState("2024-03", "y", value={"days": {"2024-03-28": "a", "2024-03-29": "changed"}})}
     prints = [input_fingerprints({key: states}, key, "month", *window)["2024-03"] for states in (split, other, reached)]
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_row_that_vanishes_is_unknown_from_then_on_and_known_before(trailing: Shop) -> None:
+    rows, before = orders(), spent(trailing)
+    training = TableKey("training_sets", "shop", "returns")
+    read = ["order_id", "history__spent_3d_eur"]
+    older = {row["order_id"]: row for row in trailing.lake.read(trailing.lake.current(training), columns=read).to_pylist()}
+    victim = max(rows, key=lambda row: (row["ordered_at"] < "2024-04-20", row["ordered_at"]))
+    write_orders(trailing.data, [row for row in rows if row is not victim])
+    started = datetime.now(UTC)
+    assert trailing.materialize("raw", "validated", "features", "training_sets").success
+    place = (victim["customer"], datetime.fromisoformat(victim["ordered_at"]).replace(tzinfo=UTC))
+    versions = sorted(
+        (row for row in trailing.lake.read(trailing.lake.current(HISTORY)).to_pylist() if (row["customer"], row["ordered_at"]) == place),
+        key=lambda row: row["known_at"],
+    )
+    assert [row["spent_3d_eur"] for row in versions] == [before[place], None]
+    assert versions[0]["known_at"] < started <= versions[1]["known_at"]
+    # What was known at the time of each order hasn't changed; only the order that is gone has no row of its own.
+    newer = {row["order_id"]: row for row in trailing.lake.read(trailing.lake.current(training), columns=read).to_pylist()}
+    assert newer == {order: row for order, row in older.items() if order != victim["order_id"]}
+    # In the table itself, when it is used as a feature, too.
+    key = TableKey("superseded", "shop", "orders")
+    table = trailing.lake.open(key)
+    assert table is not None
+    ended = [row for row in table.to_pyarrow_table().to_pylist() if row["order_id"] == victim["order_id"]]
+    assert sorted((row["amount_eur"] is None, row["known_at"] >= started) for row in ended) == [(False, False), (True, True)]
+
+
+def test_a_row_keeps_its_partition_when_its_month_begins(tmp_path: Path) -> None:
+    from datetime import datetime
+
+    from platform_assets.definitions import read_project
+    from platform_assets.stages import raw, validated
+    from platform_assets.stages.base import Platform
+    from resources.settings import Settings
+
+    defs = make_shop(tmp_path)
+    path = defs / "shop" / "orders" / "defs.yaml"
+    path.write_text(
+        path.read_text()
+        .replace("  bulk_loaded_until: 2024-06-01\n", "")
+        .replace("  partitions: {start: 2024-01-01, end: 2024-06-01}\n", "  partitions: {start: 2024-01-01}\n")
+    )
+    shop = Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9")
+    located = read_project(defs).tables[("shop", "orders")]
+    platform = Platform(Settings.from_environment(), read_project(defs), shop.lake, None, None, "run")  # type: ignore[arg-type]
+    shop.data.unlink()
+
+    def day(now: datetime, months: list[str], *times: str) -> dict[str, str]:
+        made = [{**orders()[0], "order_id": at, "ordered_at": at} for at in times]
+        write_orders(shop.data.with_name(f"{now:%Y-%m-%d}.csv"), made)
+        raw.land(platform, located, now=now)
+        assert not validated.validate(platform, located, months).refused
+        rows = shop.lake.read(shop.lake.current(TableKey("validated", "shop", "orders"))).to_pylist()
+        return {row["order_id"]: row["_partition"] for row in rows}
+
+    may, booked = "2024-05-10 10:00:00", "2024-06-05 10:00:00"
+    assert day(datetime(2024, 5, 20, tzinfo=UTC), ["2024-05"], may, booked) == {may: "2024-05", booked: "undated"}
+    june, later = "2024-06-08 10:00:00", "2024-07-05 10:00:00"
+    found = {may: "2024-05", booked: "undated", june: "2024-06", later: "undated"}
+    assert day(datetime(2024, 6, 10, tzinfo=UTC), ["2024-05", "2024-06"], june, later) == found
+    more = "2024-06-11 10:00:00"
+    assert day(datetime(2024, 6, 12, tzinfo=UTC), ["2024-05", "2024-06"], more) == {**found, more: "2024-06"}
+
+
+def test_when_a_whole_month_vanishes_is_told_by_its_landing_and_stays_told(tmp_path: Path) -> None:
+    from platform_assets.definitions import read_project
+    from platform_assets.stages import raw, validated
+    from platform_assets.stages.base import Platform
+    from resources.settings import Settings
+
+    defs = make_shop(tmp_path)
+    shop = Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9")
+    located = read_project(defs).tables[("shop", "orders")]
+    platform = Platform(Settings.from_environment(), read_project(defs), shop.lake, None, None, "run")  # type: ignore[arg-type]
+
+    def ended(day: int, name: str, rows: list[dict[str, object]]) -> set[datetime]:
+        write_orders(shop.data.with_name(name), rows)
+        raw.land(platform, located, now=datetime(2024, 6, day, tzinfo=UTC))
+        assert not validated.validate(platform, located, ["2024-01", "2024-02"]).refused
+        table = shop.lake.open(TableKey("superseded", "shop", "orders"))
+        found = table.to_pyarrow_table().to_pylist() if table is not None else []
+        return {row["known_at"] for row in found if row["amount_eur"] is None}
+
+    january = [row for row in orders() if str(row["ordered_at"]) < "2024-02"]
+    february = [row for row in orders() if "2024-02" < str(row["ordered_at"]) < "2024-03"]
+    write_orders(shop.data.with_name("other.csv"), [{**february[0], "order_id": "other"}])
+    assert ended(1, shop.data.name, january + february) == set()
+    assert ended(2, shop.data.name, january) == {datetime(2024, 6, 2, tzinfo=UTC)}
+    # The month is computed anew for a third file, and what vanished did so when it did.
+    assert ended(3, "more.csv", [{**february[0], "order_id": "another"}]) == {datetime(2024, 6, 2, tzinfo=UTC)}
+    # What is back is there again.
+    assert ended(4, shop.data.name, january + february) == set()

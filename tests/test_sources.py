@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ import zstandard
 from lakeloop.conform import cast_exactly, conform
 from lakeloop.errors import DataError
 from lakeloop.spec import Column, Files, TableSpec
-from resources.sources import find_paths, read_file, resolve_files
+from resources.sources import call_function, find_paths, read_file, resolve_files
 
 CSV = b"id,amount\na,1.5\nb,\n"
 COLUMNS = {"id": Column(type="string"), "amount": Column(type="double")}
@@ -66,6 +66,74 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path, ending: str):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=f"data.{ending}"):
         read(tmp_path, f"data.{ending}")
+
+
+def test_every_frame_of_a_zst_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    frames = [zstandard.compress(b"id,amount\n"), *(zstandard.compress(f"r{number},1.5\n".encode()) for number in range(50))]
+    path = tmp_path / "data.csv.zst"
+    for at_once in (1 << 20, 7):
+        monkeypatch.setattr("resources.sources._ZST_BYTES", at_once)
+        path.write_bytes(b"".join(frames))
+        assert read(tmp_path, path.name)["id"].to_pylist() == [f"r{number}" for number in range(50)]
+        for cut in (b"".join(frames)[:-3], b"".join(frames) + b"junk", b""):
+            path.write_bytes(cut)
+            with pytest.raises(DataError, match=r"data\.csv\.zst.*truncated or broken"):
+                read(tmp_path, path.name)
+
+
+@pytest.mark.parametrize("header", ['id,"amount\nin EUR",zip', 'id,"amount\r\nin EUR",zip', "\n\nid,amount,zip", 'id,"amount ""net""",zip'])
+def test_every_column_of_csv_is_text_however_its_header_is_written(tmp_path: Path, header: str):
+    (tmp_path / "data.csv").write_bytes(f"{header}\n1,2.50,00501\n".encode())
+    spec = Files(files=["data.csv"])
+    rows = read_file(resolve_files(spec, tmp_path)[0], spec, {})
+    assert rows.drop_columns(["_row"]).to_pylist() == [dict(zip(rows.column_names, ["1", "2.50", "00501"], strict=False))]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [(b"id,amount\ra,1\r", "LF or CR LF, found CR alone"), (b'id,"' + b"x" * 200_000 + b'"\na,1\n', "wanted a header line")],
+)
+def test_csv_that_cannot_be_told_apart_is_refused_by_name(tmp_path: Path, data: bytes, told: str):
+    (tmp_path / "data.csv").write_bytes(data)
+    with pytest.raises(DataError, match=f"data.csv: .*{told}"):
+        read(tmp_path, "data.csv")
+
+
+FINE = pa.array([1_700_000_000_000_000_000, None, 1_700_000_000_000_001_500], pa.timestamp("ns", "UTC"))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_time_finer_than_a_microsecond_is_refused_and_others_are_microseconds(tmp_path: Path, nested: bool):
+    def write(times: pa.Array) -> None:
+        values = pa.StructArray.from_arrays([times], ["inside"]) if nested else times
+        pq.write_table(pa.table({"id": ["a"] * len(times), "amount": [1.5] * len(times), "at": values}), tmp_path / "data.parquet")
+
+    write(FINE.slice(0, 2))
+    kind = read(tmp_path, "data.parquet").schema.field("at").type
+    assert (kind.field(0).type if nested else kind) == pa.timestamp("us", "UTC")
+    write(FINE)
+    with pytest.raises(DataError, match=r"data\.parquet: column at: wanted times in microseconds") as refused:
+        read(tmp_path, "data.parquet")
+    assert "1500" not in refused.value.message and refused.value.told
+
+
+def test_a_time_of_a_function_is_in_microseconds_or_refused(tmp_path: Path):
+    code = "import pandas\n\ndef rows():\n    return pandas.DataFrame({'at': pandas.to_datetime(['2024-03-01 10:00:00.DIGITS'])})\n"
+    (tmp_path / "whole.py").write_text(code.replace("DIGITS", "123456"))
+    (tmp_path / "fine.py").write_text(code.replace("DIGITS", "123456789"))
+    (found,) = call_function("whole.py:rows", tmp_path)["at"].to_pylist()
+    assert found - datetime(2024, 3, 1, 10) == timedelta(microseconds=123456)
+    with pytest.raises(DataError, match=r"source fine\.py:rows: column at: wanted times in microseconds"):
+        call_function("fine.py:rows", tmp_path)
+
+
+def test_json_numbers_are_doubles_where_they_are_declared_so_and_each_is_one(tmp_path: Path):
+    (tmp_path / "data.jsonl").write_text('{"id": "a", "amount": 2, "count": 3}\n{"id": "b", "amount": null, "count": 4}\n')
+    rows = read(tmp_path, "data.jsonl")
+    assert rows["amount"].to_pylist() == [2.0, None] and rows.schema.field("amount").type == pa.float64()
+    assert rows.schema.field("count").type == pa.int64()
+    (tmp_path / "data.jsonl").write_text(json.dumps({"id": "a", "amount": 2**53 + 1}))
+    assert read(tmp_path, "data.jsonl")["amount"].to_pylist() == [2**53 + 1]
 
 
 def test_a_pattern_that_matches_nothing_is_told(tmp_path: Path):

@@ -30,8 +30,8 @@ from platform_assets.stages.base import (
 )
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.validated import days_of
-from resources.delta_tables import PARTITION
-from resources.published import WHOLE, PartitionState
+from resources.delta_tables import PARTITION, read_table
+from resources.published import WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,11 +61,22 @@ def definition(located: Located[ViewSpec]) -> str:
     return fingerprint("features", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), text)
 
 
-def meaning(located: Located[ViewSpec]) -> str:
+def meaning(project: Project, located: Located[ViewSpec]) -> str:
     """The fingerprint of what the values mean, which a release cites: the query without its layout and remarks, keys, times and types.
 
-    Expectations, partitions and descriptions may change without a new version.
+    Where views are read, what those mean is a second part. Expectations, partitions and descriptions may change without a new version, and so
+    may the definitions of lake tables.
     """
+    from lakeloop.project import upstream
+
+    views = {ref: project.views[(ref.domain, ref.name)] for ref in upstream(project, located) if ref.kind == "view"}
+    if not views:
+        return _own_meaning(located)
+    read = {str(input_key(ref)): meaning(project, view) for ref, view in views.items()}
+    return f"{_own_meaning(located)}{view_versions.UPSTREAM}{fingerprint('upstream', read)}"
+
+
+def _own_meaning(located: Located[ViewSpec]) -> str:
     from lakeloop.sql import DIALECT, parse_query
 
     spec = located.spec
@@ -119,9 +130,11 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         return StageResult(overall, fresh=True, rows=sum(done[n].rows for n in partitions), checks=newest.value.get("checks", {}))
 
     defined = definition(located)
-    cited = view_versions.citations(states, key, spec.version, meaning(located))
+    means = meaning(platform.project, located)
+    cited = view_versions.citations(states, key, spec.version, means)
     if cited:
-        told = view_versions.refusal(key, spec, cited)
+        reads = [f"{ref.domain}.{ref.name}" for ref in upstream(platform.project, located) if ref.kind == "view"]
+        told = view_versions.refusal(key, spec, cited, reads)
         unjudged = {name: ["could_not_run", "not computed"] for name in check_names(suite(spec))}
         checks = {**unjudged, view_versions.VERSION_CHECK: ["failed", told]}
         return StageResult(overall, rows=0, checks=checks, refused=told)
@@ -177,7 +190,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     value = {
         "definition": defined,
         "checks": checks,
-        view_versions.MEANING: meaning(located),
+        view_versions.MEANING: means,
         view_versions.VERSION: spec.version,
         view_versions.KEPT: view_versions.kept(done, spec.version),
     }
@@ -327,6 +340,10 @@ def _landings(
             continue
         columns = [*([spec.event_time] if spec.event_time else []), landed, *(["_live"] if ref.kind == "table" else [])]
         rows = platform.lake.read(published, columns=columns, partitions=parts)
+        # What vanished or moved has its end in `superseded`.
+        aside = platform.lake.open(TableKey("superseded", ref.domain, ref.name)) if ref.kind == "table" else None
+        if aside is not None:
+            rows = pa.concat_tables([rows, read_table(aside, columns=columns, partitions=parts).select(columns).cast(rows.schema)])
         rows = rows.filter(pc.field("_live")) if ref.kind == "table" else rows.filter(pc.is_valid(pc.field(landed)))
         if not rows.num_rows:
             continue

@@ -7,7 +7,7 @@ travel in the same commit as the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         DataError: a file can't be read as declared; the table stays as it was.
     """
     from resources.quality import run_suite
-    from resources.sources import call_function, read_file, resolve_files
+    from resources.sources import call_function, read_file, resolve_files, stacked
 
     key, spec = key_of("raw", located), located.spec
     platform.lake.settle(key)
@@ -146,7 +146,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         rows, position = reader.read(since)
         if since is not None:
             onward = True
-            rows = _not_landed(platform, key, state, rows, str(spec.source.cursor), reader.since(since))
+            rows = _not_landed(platform, key, state, rows, spec, reader.since(since))
         deliveries = {reader.label: (position, _numbered(rows))}
     elif isinstance(spec.source, PythonFunction):
         rows = call_function(spec.source.function, located.folder)
@@ -168,6 +168,9 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
 
     current: dict[str, dict[str, list[Any]]] = {label: dict(parts) for label, parts in value["current"].items()}
     order, landed, read = int(value["next"]), [], 0
+    vanished: dict[str, dict[str, str]] = {label: dict(parts) for label, parts in value.get("vanished", {}).items()}
+    empty = set(value.get("empty", ()) if same_reading else ())
+    integers = _landed_integers(platform, key, state) if isinstance(spec.source, Files) else frozenset()
     # What lands later is known later, though the clock was set back in between.
     last = value.get("last", value.get("first"))
     at = max(now, datetime.fromisoformat(last) + timedelta(microseconds=1)) if last else now
@@ -175,8 +178,9 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         if same_reading and value["files"].get(label) == digest and not onward:
             continue
         columns = dict(spec.columns.items())
-        rows = delivery if not hasattr(delivery, "path") else read_file(delivery, spec.source, columns)  # type: ignore[arg-type]
+        rows = delivery if not hasattr(delivery, "path") else read_file(delivery, spec.source, columns, integers=integers)  # type: ignore[arg-type]
         read += rows.num_rows
+        empty |= set(_without_type(rows)) & set(source_columns(spec))
         before, landing = current.get(label, {}), f"{order:06d}"
         entries: dict[str, list[Any]] = dict(before) if onward else {}
         parts = _split(rows, spec, now, {} if adds else before, landing)
@@ -189,9 +193,12 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
             if part is not None:
                 landed.append(_stamp(part, label, landing, order, partition, at))
         current[label] = entries
+        # A file that has no row of a partition any more lands none there; when that was is told beside.
+        vanished[label] = {**vanished.get(label, {}), **dict.fromkeys(before.keys() - entries.keys(), at.isoformat())}
+        vanished[label] = {partition: when for partition, when in vanished[label].items() if partition not in entries}
         order += 1
 
-    batch = _concat(landed) if landed else None
+    batch = stacked(landed) if landed else None
     suite = expectations(spec)
     verdict = run_suite(batch, suite, where=str(key)) if batch is not None else Verdict(passed=True, results=())
     checks = {r.name: [r.outcome, r.message] for r in verdict.results} or dict(value.get("checks", {}))
@@ -209,6 +216,8 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         "how": how,
         "columns": columns,
         "new_columns": new,
+        "empty": sorted(empty),
+        "vanished": {label: parts for label, parts in vanished.items() if parts},
         **({"probe": probe} if probe is not None else {}),
         "partitions": how_split,
         # Cut anew, the rows stand in other partitions than their earlier landings: what is there is history again.
@@ -223,7 +232,9 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
             published.append(PartitionState(partition, print_, rows=sum(entry[2] for entry in entries.values())))
     if batch is not None:
         statistics = not hidden_sources(spec)
-        platform.lake.publish(key, batch, published, mode="append", run_id=platform.run_id, after=state, statistics=statistics)
+        # A column that has no value has no type; written, it would be void for ever. It is there once it has one.
+        typed = batch.drop_columns(_without_type(batch))
+        platform.lake.publish(key, typed, published, mode="append", run_id=platform.run_id, after=state, statistics=statistics)
     else:
         version = max((s.version for s in state.values()), default=-1)
         platform.lake.record(
@@ -251,15 +262,49 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
 
 
 def landed_rows(platform: Platform, key: TableKey, state: Mapping[str, PartitionState], partitions: Sequence[str]) -> Iterator[pa.Table]:
-    """Rows of some partitions with all their landings, marked by which landing is the current one for its file; a part at a time."""
+    """Rows of some partitions with all their landings, marked by which landing is the current one for its file; a part at a time.
+
+    Declared columns that were delivered without any value yet are nulls of text.
+    """
     from lakeloop.conform import ROWS_AT_ONCE
 
-    current = state[SOURCE].value["current"]
-    live = {(label, partition): str(entry[0]) for label, parts in current.items() for partition, entry in parts.items()}
+    live, empty = _live(state), state[SOURCE].value.get("empty", ())
     version = max(s.version for s in state.values())
     sizes = {name: state[name].rows if name in state else 0 for name in partitions}
     for together in in_batches(sizes, ROWS_AT_ONCE):
-        yield _marked(platform.lake.read((key, version), partitions=together), live)
+        yield _with_empty(_marked(platform.lake.read((key, version), partitions=together), live), empty)
+
+
+def _live(state: Mapping[str, PartitionState]) -> dict[tuple[str, str], str]:
+    """The current landing of each file and partition."""
+    current = state[SOURCE].value["current"]
+    return {(label, partition): str(entry[0]) for label, parts in current.items() for partition, entry in parts.items()}
+
+
+def _with_empty(rows: pa.Table, names: Iterable[str]) -> pa.Table:
+    import pyarrow as pa
+
+    for name in names:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
+    return rows
+
+
+def _without_type(rows: pa.Table) -> list[str]:
+    """The columns that have no value, and so no type."""
+    import pyarrow as pa
+
+    return [field.name for field in rows.schema if pa.types.is_null(field.type)]
+
+
+def _landed_integers(platform: Platform, key: TableKey, state: Mapping[str, PartitionState]) -> frozenset[str]:
+    """The columns that have landed as integers."""
+    import pyarrow as pa
+
+    table = platform.lake.open(key, max(s.version for s in state.values())) if state else None
+    return (
+        frozenset(field.name for field in pa.schema(table.schema()) if pa.types.is_int64(field.type)) if table is not None else frozenset()
+    )
 
 
 def _marked(rows: pa.Table, live: Mapping[tuple[str, str], str]) -> pa.Table:
@@ -301,27 +346,49 @@ def _numbered(rows: pa.Table) -> pa.Table:
 
 
 def _not_landed(
-    platform: Platform, key: TableKey, state: Mapping[str, PartitionState], rows: pa.Table, cursor: str, since: Any
+    platform: Platform, key: TableKey, state: Mapping[str, PartitionState], rows: pa.Table, spec: TableSpec, since: Any
 ) -> pa.Table:
-    """Rows of a read with overlap that haven't landed as they are."""
+    """Rows of a read with overlap that haven't landed as they are, or have changed since and are back.
+
+    A row whose key comes once is compared with the newest that has landed under its key; where a key comes several times, or there is none
+    in the rows, with all of them. A null equals a column that isn't there.
+    """
     import polars as pl
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     from resources.delta_tables import same_type
+    from resources.sources import as_landed
 
     table = platform.lake.open(key, max(s.version for s in state.values()))
-    if table is None or rows.num_rows == 0:
+    if table is None or rows.num_rows == 0 or since is None:
         return rows
+    assert isinstance(spec.source, DatabaseSource)
+    cursor = str(spec.source.cursor)
     dataset = table.to_pyarrow_dataset()
-    names = [name for name in rows.column_names if name in dataset.schema.names]
-    changed = [name for name in names if not same_type(dataset.schema.field(name).type, rows.schema.field(name).type)]
-    if len(names) < rows.num_columns or changed or since is None:
-        return rows  # a row that has a new column has never landed so; a changed type is refused by name when it is written
-    there = pc.field(cursor) >= since.cast(dataset.schema.field(cursor).type)
-    landed = dataset.to_table(columns=names, filter=there | pc.field(cursor).is_null())
-    ours = pl.from_arrow(rows.cast(landed.schema.remove_metadata()))
-    new = ours.with_row_index("_index").join(pl.from_arrow(landed), on=names, how="anti", nulls_equal=True)  # type: ignore[union-attr]
-    return rows.take(new.sort("_index")["_index"].to_arrow())
+    types = {field.name: field.type for field in dataset.schema if not pa.types.is_null(field.type)}
+    ours = as_landed(rows.drop_columns([name for name in _without_type(rows) if name not in types]), types)
+    known = [field for field in ours.schema if field.name in types]
+    if cursor not in types or any(not pa.types.is_null(f.type) and not same_type(types[f.name], f.type) for f in known):
+        return rows  # a changed type is refused by name when it is written
+    ours = ours.cast(pa.schema([field.with_type(types.get(field.name, field.type)).remove_metadata() for field in ours.schema]))
+
+    asked = (pc.field(cursor) >= since.cast(types[cursor])) | pc.field(cursor).is_null()
+    placed = ["_file", "_landing", "_landed_order", ROW, PARTITION]
+    landed = _marked(dataset.to_table(columns=[*(field.name for field in known), *placed], filter=asked), _live(state))
+    landed = landed.filter(landed["_current"])
+    for field in (field for field in ours.schema if field.name not in types):
+        landed = landed.append_column(field.name, pa.nulls(landed.num_rows, field.type))
+
+    wanted, found = pl.from_arrow(ours), pl.from_arrow(landed)
+    assert isinstance(wanted, pl.DataFrame) and isinstance(found, pl.DataFrame)
+    keys = list(dict.fromkeys(part for name in spec.keys for part in (spec.columns[name].source or [name])))
+    wanted, compared = wanted.with_row_index("_index"), [(pl.lit(True), found)]
+    if set(keys) <= set(ours.column_names):
+        once = pl.len().over(keys) == 1
+        compared = [(once, found.sort("_landed_order", ROW).unique(keys, keep="last")), (~once, found)]
+    new = [wanted.filter(part).join(there, on=ours.column_names, how="anti", nulls_equal=True)["_index"] for part, there in compared]
+    return rows.take(pl.concat(new).sort().to_arrow())
 
 
 def _split(
@@ -335,9 +402,12 @@ def _split(
         names: pa.Array = pa.repeat(WHOLE, rows.num_rows)
     else:
         from lakeloop.conform import parse_column
+        from resources.sources import nulls_as_text
 
         assert spec.event_time
-        times = parse_column(rows, spec.event_time, spec.columns[spec.event_time])
+        column = spec.columns[spec.event_time]
+        parts = list(dict.fromkeys(column.source or [spec.event_time]))
+        times = parse_column(nulls_as_text(rows.select(parts)), spec.event_time, column)
         names = pc.strftime(times, FORMATS[spec.partitions.grain])
         allowed = pa.array(partition_keys(spec.partitions, now))
         names = pc.if_else(pc.fill_null(pc.is_in(names, value_set=allowed), False), names, UNDATED)
@@ -364,19 +434,6 @@ def _stamp(rows: pa.Table, label: str, landing: str, order: int, partition: str,
         .append_column("ingested_at", pa.repeat(pa.scalar(now, pa.timestamp("us", tz="UTC")), count))
         .append_column(PARTITION, pa.repeat(partition, count))
     )
-
-
-def _concat(tables: list[pa.Table]) -> pa.Table:
-    import pyarrow as pa
-
-    types: dict[str, pa.DataType] = {}
-    for table in tables:
-        for column in table.schema:
-            if types.setdefault(column.name, column.type) not in (column.type, pa.null()) and column.type != pa.null():
-                raise DataError(
-                    f"column {column.name} is {types[column.name]} in one file and {column.type} in another; nothing was written"
-                )
-    return pa.concat_tables(tables, promote_options="default")
 
 
 def _masked(rows: pa.Table, spec: TableSpec) -> pa.Table:

@@ -13,7 +13,6 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import day_prints, fingerprint
-from lakeloop.partitions import FORMATS
 from lakeloop.personal import masked, personal_of_table
 from lakeloop.spec import DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import DAYS, Platform, StageResult, States, key_of, markdown_table, table_metadata
@@ -85,7 +84,16 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     from lakeloop.verdicts import check_names, suite_hash
     from resources.quality import quarantine_mask, run_suite
 
-    conformed = conform(landed_rows(platform, raw_key, raw, stale), spec, bulk_until=datetime.fromisoformat(raw[SOURCE].value["first"]))
+    source = raw[SOURCE].value
+    conformed = conform(
+        landed_rows(platform, raw_key, raw, stale),
+        spec,
+        bulk_until=datetime.fromisoformat(source["first"]),
+        vanished={
+            (label, name): datetime.fromisoformat(at) for label, gone in source.get("vanished", {}).items() for name, at in gone.items()
+        },
+        last=datetime.fromisoformat(source.get("last", source["first"])),
+    )
     expectations = suite(spec)
     names = check_names(expectations)
     personal = personal_of_table(spec)
@@ -112,7 +120,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         found = f"{twice[0]} keys stand in another partition too, such as {twice[1]}" if twice[0] else ""
         checks[UNIQUE_KEYS] = ["failed" if twice[0] else "passed", found]
     metadata: dict[str, Any] = {
-        **table_metadata(conformed.valid, personal, uri=platform.lake.path(key)),
+        **table_metadata(conformed.valid.drop_columns([PARTITION]), personal, uri=platform.lake.path(key)),
         **{f"rows_{what}": count for what, count in counts.items()},
         "partitions_written": stale,
         "raw_version": max(s.version for s in raw.values()),
@@ -123,10 +131,11 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     if not good:
         return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
 
-    split = _partition_column(spec, conformed.valid, "", stale)
+    # Rows stay in the partition that they landed in: a time may name one that came into being later, whose next batch wouldn't hold them.
+    split = conformed.valid
     hashed = suite_hash(expectations)
     sizes = _sizes(split, stale)
-    live = _live_rows(conformed.valid)
+    live = _live_rows(conformed.valid) + _live_rows(conformed.superseded)
     new_states = [
         PartitionState(
             name,
@@ -138,10 +147,10 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         for name in stale
     ]
     beside: dict[TableKey, pa.Table] = {
-        TableKey("quarantine", key.domain, key.name): _partition_column(spec, conformed.quarantined, "event_time", stale),
+        TableKey("quarantine", key.domain, key.name): conformed.quarantined,
     }
     if conformed.superseded.num_rows or platform.lake.open(TableKey("superseded", key.domain, key.name)) is not None:
-        beside[TableKey("superseded", key.domain, key.name)] = _partition_column(spec, conformed.superseded, "", stale)
+        beside[TableKey("superseded", key.domain, key.name)] = conformed.superseded
     published = platform.lake.publish(key, split, new_states, run_id=platform.run_id, after=done, beside=beside, statistics=not personal)
     metadata["delta_version"] = published.version
     rows = sum(published.partitions[name].rows for name in asked)
@@ -217,22 +226,6 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
         after={WHOLE: state} if state else {},
     )
     return StageResult(wanted, rows=rows.num_rows, verdict=verdict, checks=checks, metadata=metadata)
-
-
-def _partition_column(spec: TableSpec, rows: pa.Table, time_column: str, stale: Sequence[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if spec.partitions is None:
-        names: pa.Array = pa.repeat(WHOLE, rows.num_rows)
-    else:
-        assert spec.event_time
-        names = pc.strftime(rows[time_column or spec.event_time], FORMATS[spec.partitions.grain])
-        known = pc.fill_null(pc.is_in(names, value_set=pa.array([name for name in stale if name != UNDATED], pa.string())), False)
-        names = pc.if_else(known, names, UNDATED)
-    if isinstance(names, pa.ChunkedArray):
-        names = names.combine_chunks()
-    return rows.append_column(PARTITION, names)
 
 
 def _sizes(rows: pa.Table, stale: Sequence[str]) -> dict[str, int]:
