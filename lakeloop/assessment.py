@@ -111,6 +111,7 @@ class Question:
         elsewhere: that the model was trained elsewhere; then `fit` are rows that it could have been fitted on.
         planted: which of the test rows are planted, where there is no label.
         beside: metrics of the candidate that were measured on other rows.
+        fit_times: when each of all rows that were fitted on was asked, and when its label was known; None where `fit` has them all.
     """
 
     answer: Answer
@@ -131,6 +132,7 @@ class Question:
     elsewhere: checks.Elsewhere | None = None
     planted: PlantedRows | None = None
     beside: Sequence[MetricValue] = ()
+    fit_times: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,7 @@ def _checks(
     half = (own[primary].high - own[primary].low) / 2
     training = [
         checks.check_overfit(answer, primary, train, own[primary], fit_constant, test_constant),
-        checks.check_time_overlap(fit.at, fit.known_at, q.test_start),
+        checks.check_time_overlap(*(q.fit_times or (fit.at, fit.known_at)), q.test_start),
         checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters),
     ]
     return [

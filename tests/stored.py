@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import gzip
 import io
+import re
 import sqlite3
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+
+_EMBEDDED = re.compile(rb";base64,([A-Za-z0-9+/=]{40,})")
+"""Pictures within pages and metadata."""
 
 
 def contents(root: Path, leave_out: Iterable[str] = ()) -> Iterator[tuple[str, bytes]]:
-    """(place, bytes) of every file, unpacked: gzip, zip (skops models), Parquet as rows, SQLite as rows, zlib in their blobs.
+    """(place, bytes) of every file, unpacked: gzip, zip (skops models), Parquet and SQLite as rows, zlib in blobs, base64.
 
     Args:
         root: a folder.
@@ -27,7 +33,7 @@ def contents(root: Path, leave_out: Iterable[str] = ()) -> Iterator[tuple[str, b
 
 
 def found_in(places: Iterable[tuple[str, bytes]], values: Iterable[str | float]) -> list[tuple[str, str | float]]:
-    """Where planted values stand; a number in any usual form: as text, as a double, as an integer of eight bytes."""
+    """Where planted values stand; a number in any usual form: as text (whole, or rounded to six digits), as a double, as an integer."""
     wanted = [(value, form) for value in values for form in _forms(value)]
     return [(place, value) for place, data in places for value, form in wanted if form in data]
 
@@ -36,12 +42,16 @@ def _forms(value: str | float) -> list[bytes]:
     if isinstance(value, str):
         return [value.encode()]
     doubles = [struct.pack("<d", value), struct.pack(">d", value)]
-    whole = [struct.pack("<q", int(value)), str(int(value)).encode()] if float(value).is_integer() else [str(value).encode()]
-    return doubles + whole
+    texts = [str(int(value))] if float(value).is_integer() else [str(value), f"{value:.6g}", f"{value:,.0f}", f"{value:,.2f}"]
+    whole = [struct.pack("<q", int(value))] if float(value).is_integer() else []
+    return doubles + whole + [text.encode() for text in texts]
 
 
 def _opened(place: str, data: bytes, path: Path | None = None) -> Iterator[tuple[str, bytes]]:
     yield place, data
+    for number, drawn in enumerate(_EMBEDDED.findall(data)):
+        with suppress(binascii.Error):
+            yield f"{place}!embedded {number}", base64.b64decode(drawn, validate=True)
     if data[:2] == b"\x1f\x8b":
         yield from _opened(f"{place}!gz", gzip.decompress(data))
     elif data[:4] == b"PK\x03\x04":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -179,6 +180,9 @@ def test_the_search_opens_what_things_are_stored_in(tmp_path: Path) -> None:
 
     row = "PLANTED"
     (tmp_path / "plain.log").write_text(f"a {row}")
+    (tmp_path / "page.html").write_text(
+        f'<img src="data:image/svg+xml;base64,{base64.b64encode(f"{row * 6} 987,654.06".encode()).decode()}">'
+    )
     (tmp_path / "a.gz").write_bytes(gzip.compress(row.encode()))
     with zipfile.ZipFile(tmp_path / "model.skops", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("schema.json", row * 3)
@@ -188,8 +192,11 @@ def test_the_search_opens_what_things_are_stored_in(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE t (a TEXT, b BLOB)")
         connection.execute("INSERT INTO t VALUES (?, ?)", ("x", zlib.compress(row.encode())))
     connection.close()
-    found = found_in(contents(tmp_path), [row, 987.0625])
-    assert {place.partition("!")[0] for place, value in found if value == row} == {"plain.log", "a.gz", "model.skops", "a.parquet", "a.db"}
+    found = found_in(contents(tmp_path), [row, 987.0625, 987_654.0625])
+    assert {place for place, value in found if value == 987_654.0625} == {"page.html!embedded 0"}
+    assert {place.partition("!")[0] for place, value in found if value == row} == {
+        "plain.log", "page.html", "a.gz", "model.skops", "a.parquet", "a.db",
+    }  # fmt: skip
     assert ("model.skops!array.npy", 987.0625) in found
 
 
@@ -286,14 +293,20 @@ def test_an_exception_of_a_users_function_is_told_by_kind_and_place_only(
     assert search(personal_shop, home, planted(people()), printed()) == []
 
 
+@pytest.fixture
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a source may stand whose values are searched for."""
+    return tmp_path_factory.mktemp("elsewhere")
+
+
 def test_what_a_database_says_of_a_value_is_kept_back(
-    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, printed: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    personal_shop: Shop, home: Path, instance: dg.DagsterInstance, printed: Printed, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
-        connection.execute("CREATE TABLE orders (order_id, email)")
-        connection.executemany("INSERT INTO orders VALUES (?, ?)", [("1", 7), ("2", people()[5]["email"])])
+    with closing(sqlite3.connect(elsewhere / "shop.db")) as connection:
+        connection.execute("CREATE TABLE orders (ordered_at, email)")
+        connection.executemany("INSERT INTO orders VALUES (?, ?)", [("2024-01-01", 7), ("2024-01-02", people()[5]["email"])])
         connection.commit()
-    monkeypatch.setenv("SHOP_DATABASE", f"sqlite:///{tmp_path / 'shop.db'}")
+    monkeypatch.setenv("SHOP_DATABASE", f"sqlite:///{elsewhere / 'shop.db'}")
     path = personal_shop.defs / "shop" / "orders" / "defs.yaml"
     path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {database: SHOP_DATABASE, table: orders}"))
     result = personal_shop.materialize("raw", instance=instance)

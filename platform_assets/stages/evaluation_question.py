@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.personal import personal_columns
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
-from platform_assets.stages.lookup import feature_names, feature_spec, join_features
+from platform_assets.stages.lookup import feature_names, join_features, same_lookups, utc_moment, warn_of_standing
 from platform_assets.stages.models import fit_rows, model_of
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.published import WHOLE
@@ -52,6 +51,7 @@ def evaluation_question(
     model_value = states[key_of("models", located)][WHOLE].value
     training_key = key_of("training_sets", located)
     training, names = states[training_key][WHOLE], list(model_value["features"])
+    lookups = training.value["feature_spec"]
     test = platform.lake.read((training_key, int(model_value["training_set"])), where=pc.field(SPLIT) == "test")
     kinds = feature_kinds(test.schema, names)
     fitted = fit_rows(platform.lake, training_key, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
@@ -75,18 +75,19 @@ def evaluation_question(
         common, rows = _unseen_by(rival, test, spec.predict_at)
         scores[CHAMPION] = np.full_like(scores[CANDIDATE], np.nan)
         if rows.num_rows:
-            own = _with_features(platform, located, rows, rival, states)
+            own = _with_features(platform, located, rows, rival, states, lookups)
             said = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
             scores[CHAMPION][common] = compared.take(said)
+    fit_times = _times(fitted[spec.predict_at]), _times(fitted[LABEL_KNOWN_AT])
     fit = Rows(
         y=fit_y[picked],
-        at=_times(fitted[spec.predict_at])[picked],
+        at=fit_times[0][picked],
         frame=sample,
         scores={
             CANDIDATE: model.predict(sample),
             reference: reference_scores(fit_y, spec.answer, sample, spec.evaluation.primary, naive),
         },
-        known_at=_times(fitted[LABEL_KNOWN_AT])[picked],
+        known_at=fit_times[1][picked],
     )
     some = evenly(len(y), REFIT_SAMPLE)
     made = model_of(located, states[key_of("models", located)][WHOLE])
@@ -96,7 +97,7 @@ def evaluation_question(
 
     unlabelled = spec.answer.kind.label == "none"
     refits = None if unlabelled else refit(test_frame.iloc[some])
-    test_start = np.datetime64(datetime.fromisoformat(training.value["windows"]["test"][0]).replace(tzinfo=None), "us")
+    test_start = utc_moment(training.value["windows"]["test"][0])
     personal = personal_columns(platform.project, "training_sets", located)
     sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
     asked = None
@@ -124,12 +125,13 @@ def evaluation_question(
         seed=spec.model.seed,
         forecast=asked,
         elsewhere=_elsewhere(model_value, test_start),
+        fit_times=fit_times,
     )
     if not unlabelled:
         return question
     from platform_assets.stages.anomaly_question import with_planted
 
-    same = rival is not None and set(feature_names(rival.feature_spec)) <= set(names)
+    same = rival is not None and set(feature_names(rival.feature_spec)) <= set(names) and same_lookups(rival.feature_spec, lookups)
     return with_planted(
         question,
         kinds,
@@ -145,16 +147,13 @@ def evaluation_question(
 
 def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> Elsewhere | None:
     """What is known of the training of a registered model that the workflow takes."""
-    import numpy as np
-
     from lakeloop.model_checks import Elsewhere
 
     taken = model.get("registered")
     if taken is None:
         return None
     until = taken["trained_until"]
-    moment = None if until is None else np.datetime64(datetime.fromisoformat(until).astimezone(UTC).replace(tzinfo=None), "us")
-    return Elsewhere(f"{taken['name']} version {taken['version']}", moment, test_start)
+    return Elsewhere(f"{taken['name']} version {taken['version']}", None if until is None else utc_moment(until), test_start)
 
 
 def _times(column: pa.ChunkedArray) -> np.ndarray:
@@ -198,21 +197,16 @@ def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[n
 
     until = rival.feature_spec.get("trained_until")
     times = test[predict_at].to_numpy().astype("datetime64[us]")
-    mask = (
-        np.ones(test.num_rows, bool)
-        if until is None
-        else times >= np.datetime64(datetime.fromisoformat(str(until)).replace(tzinfo=None), "us")
-    )
+    mask = np.ones(test.num_rows, bool) if until is None else times >= utc_moment(str(until))
     return mask, test.filter(pa.array(mask))
 
 
-def _with_features(platform: Platform, located: Located[WorkflowSpec], rows: pa.Table, rival: ServableModel, states: States) -> pa.Table:
-    """The rival's own features for the rows: those of the training set where it has them all, else looked up by its spec."""
-    ours = feature_spec(platform.project, located)["views"]
-    versions = {(view["kind"], view["domain"], view["name"]): view["version"] for view in ours}
-    same = all(versions.get((view["kind"], view["domain"], view["name"])) == view["version"] for view in rival.feature_spec["views"])
-    if same and set(feature_names(rival.feature_spec)) <= set(rows.column_names):
+def _with_features(
+    platform: Platform, located: Located[WorkflowSpec], rows: pa.Table, rival: ServableModel, states: States, lookups: Mapping[str, Any]
+) -> pa.Table:
+    """The rival's own features for the rows: those of the training set where its `lookups` give them, else looked up by the rival's spec."""
+    spec = dict(rival.feature_spec)
+    if same_lookups(spec, lookups) and set(feature_names(spec)) <= set(rows.column_names):
         return rows
-    return join_features(platform, located.domain, rows.select([*located.spec.keys, located.spec.predict_at]), rival.feature_spec, states)[
-        0
-    ]
+    warn_of_standing(platform, spec, states, f"champion {rival.version} of {rival.name}")
+    return join_features(platform, located.domain, rows.select([*located.spec.keys, located.spec.predict_at]), spec, states)[0]

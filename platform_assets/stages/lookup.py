@@ -7,7 +7,7 @@ the model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.asof import FeatureRows, point_in_time_join
@@ -18,10 +18,11 @@ from lakeloop.personal import personal_columns
 from lakeloop.spec import DeltaTableSource, parse_duration, render_duration
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
-from platform_assets.stages.view_versions import at_version
+from platform_assets.stages.view_versions import at_version, kept_at
 from resources.published import Published, TableKey
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
@@ -59,6 +60,32 @@ def feature_spec(project: Project, located: Located[WorkflowSpec]) -> FeatureSpe
 def feature_names(spec: FeatureSpec) -> list[str]:
     """The model's input columns, in order."""
     return [output for view in spec["views"] for output in view["columns"].values()]
+
+
+def same_lookups(spec: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether all that one spec looks up is looked up by the other too: under the same name, from the same column, by the same rule."""
+    own, others = _lookups(spec), _lookups(other)
+    return all(others.get(output) == rule for output, rule in own.items())
+
+
+def _lookups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        output: {**{name: value for name, value in view.items() if name != "columns"}, "column": column}
+        for view in spec["views"]
+        for column, output in view["columns"].items()
+    }
+
+
+def utc_moment(text: str) -> np.datetime64:
+    """A time that a feature spec says (`trained_until`) as `datetime64[us]`, UTC; one without an offset is UTC.
+
+    >>> str(utc_moment("2024-03-01T01:00:00+02:00"))
+    '2024-02-29T23:00:00.000000'
+    """
+    import numpy as np
+
+    moment = datetime.fromisoformat(text)
+    return np.datetime64((moment if moment.tzinfo is None else moment.astimezone(UTC)).replace(tzinfo=None), "us")
 
 
 def spine_rows(platform: Platform, located: Located[WorkflowSpec], states: States) -> pa.Table:
@@ -168,9 +195,48 @@ def lookup_fingerprints(states: States, spec: FeatureSpec) -> dict[str, str]:
     """The fingerprint of every table that a feature spec reads, as published now."""
     found = {}
     for view in spec["views"]:
-        key = TableKey("validated" if view["kind"] == "table" else "features", view["domain"], view["name"])
-        found[str(key)] = published_fingerprint(states, key)
+        found[str(_view_key(view))] = published_fingerprint(states, _view_key(view))
     return found
+
+
+def own_fingerprints(states: States, spec: FeatureSpec) -> dict[str, str]:
+    """The same for a model that stays on its versions: of a view that stands still at an older version, what comes after that doesn't count."""
+    found = lookup_fingerprints(states, spec)
+    for view in spec["views"]:
+        place = kept_at(states.get(_view_key(view), {}), view)
+        if place is not None:
+            found[str(_view_key(view))] = fingerprint("kept", view["version"], place)
+    return found
+
+
+def standing_still(platform: Platform, spec: FeatureSpec, states: States) -> dict[str, dict[str, Any]]:
+    """The views that a feature spec reads at an older version, by table path: which version, where it stands, and since when it has no new rows."""
+    found = {}
+    for view in spec["views"]:
+        key = _view_key(view)
+        place = kept_at(states.get(key, {}), view)
+        if place is not None:
+            found[str(key)] = {"version": view["version"], "delta_version": place, "since": _published_at(platform, key, place)}
+    return found
+
+
+def warn_of_standing(platform: Platform, spec: FeatureSpec, states: States, who: str) -> dict[str, dict[str, Any]]:
+    """Log a warning for each view that stands still for a model; gives them, as `standing_still` does."""
+    found = standing_still(platform, spec, states)
+    for path, still in found.items():
+        platform.log.warning(
+            f"{who} reads {path} at version {still['version']}, which gets no new rows since {still['since'] or 'a newer version was computed'} "
+            f"(Delta version {still['delta_version']}): its features are stale or missing for newer rows until a model of the newer version is released"
+        )
+    return found
+
+
+def _published_at(platform: Platform, key: TableKey, version: int) -> str | None:
+    """When a Delta version was committed; None where the table's log doesn't go back so far."""
+    table = platform.lake.open(key)
+    commits = table.history() if table is not None else []
+    moments = [commit["timestamp"] for commit in commits if commit.get("version") == version and "timestamp" in commit]
+    return datetime.fromtimestamp(moments[0] / 1000, UTC).isoformat(timespec="seconds") if moments else None
 
 
 def published_fingerprint(states: States, key: TableKey) -> str:

@@ -21,13 +21,15 @@ from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (
     feature_names,
     join_features,
-    lookup_fingerprints,
+    own_fingerprints,
     runs_on_spark,
     spark_lookups,
     spine_fingerprint,
     spine_rows,
     versions,
+    warn_of_standing,
 )
+from platform_assets.stages.view_versions import FEATURES
 from resources.delta_tables import PARTITION
 from resources.published import WHOLE, PartitionState
 
@@ -108,7 +110,10 @@ def _flag(anomaly: Anomaly) -> str:
 
 
 def expected(project: Project, states: States, located: Located[WorkflowSpec], partition: str) -> str:
-    """The fingerprint of one partition: the released model, spine and features.
+    """The fingerprint of one partition: the released model, spine and what the model looks up.
+
+    That is in the release's state, because a workflow whose new model was refused may not name it any more; a state from before it was
+    has the workflow's definition instead, which gives the same while both look up the same.
 
     Raises:
         NotPublished: nothing has been decided yet.
@@ -124,7 +129,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec], p
         partition,
         released.value["champion"],
         spine_fingerprint(project, located, states),
-        lookup_fingerprints(states, feature_spec(project, located)),
+        own_fingerprints(states, released.value.get(FEATURES) or feature_spec(project, located)),
         [e.model_dump(mode="json") for e in suite(located.spec)],
     )
 
@@ -183,6 +188,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         moment = pa.scalar(datetime.fromisoformat(since), pa.timestamp("us", tz="UTC"))
         chosen = pc.and_(chosen, pc.greater_equal(spine[spec.predict_at], moment))
     rows, names = spine.filter(chosen), pc.filter(names, chosen)
+    still = warn_of_standing(platform, dict(model.feature_spec), states, f"version {model.version} of {model.name}")
     scores, read = score_rows(platform, located.domain, rows, model, states)
     scores = compared.take(scores)
     count = rows.num_rows
@@ -218,6 +224,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         "inputs": dg.MetadataValue.json(read),
         "partitions_written": stale,
         "predicted_since": since or "the beginning",
+        **({"views_standing_still": dg.MetadataValue.json(still)} if still else {}),
     }
     good = verdict.passed and balanced
     report_checks(platform, key, verdict, stale, overall, done=done, published=good)

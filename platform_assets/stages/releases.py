@@ -112,8 +112,14 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
     promoted = after == version
     checks = {PROMOTED: ["passed" if promoted else "failed", decision.reason]}
     training = states.get(key_of("training_sets", located), {}).get(WHOLE)
-    cites = training.value.get("cites", {}) if training and training.version == model.value["training_set"] else {}
-    cited = after_promotion(done.value if done else None, promoted=decision.action == "promote", cites=cites, champion=champion)
+    made_of = training.value if training and training.version == model.value["training_set"] else {}
+    cited = after_promotion(
+        done.value if done else None,
+        promoted=decision.action == "promote",
+        cites=made_of.get("cites", {}),
+        champion=champion,
+        features=made_of.get("feature_spec"),
+    )
     value = {
         **cited,
         "name": name,

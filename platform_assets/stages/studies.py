@@ -201,7 +201,8 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
             clusters=clusters_of(spec, rows.unseen, names),
         )
     except DataError as error:
-        raise located.definition.error(f"what was found can't be scored on {rows.where}: {error}", "search") from error
+        told = located.definition.error(f"what was found can't be scored on {rows.where}: {error.message}", "search")
+        raise DataError(str(told), told=error.told) from error
 
 
 def _pictures(study: Study, job: SearchJob) -> dict[str, str]:

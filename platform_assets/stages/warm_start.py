@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.warm_start import CannotContinue
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
+from platform_assets.stages.lookup import utc_moment
 from resources.published import WHOLE
 
 if TYPE_CHECKING:
@@ -96,8 +96,6 @@ def continue_champion(
         at: when each was asked, `datetime64[us]`, UTC.
         in_full: rows that a training in full takes.
     """
-    import numpy as np
-
     from resources.model_format import load_model
 
     warm = located.spec.model.warm_start
@@ -113,7 +111,7 @@ def continue_champion(
         until = model.feature_spec.get("trained_until")
         if until is None:
             raise CannotContinue(f"it isn't known until when champion {champion} was trained")
-        newer = at >= np.datetime64(datetime.fromisoformat(str(until)).replace(tzinfo=None), "us")
+        newer = at >= utc_moment(str(until))
         rows = frame[newer].reset_index(drop=True)
         grown = pipeline.continued(model.raw, fresh(), rows, label[newer], trees=warm.trees, limit=warm.limit)
     except CannotContinue as reason:
