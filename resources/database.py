@@ -185,6 +185,8 @@ class DatabaseReader:
                 yield connection
         # Without their cause: a driver's error holds the URL it was given.
         except (OperationalError, InterfaceError) as error:
+            if str(error.orig).startswith("no such "):  # SQLite's for a table or column, which another try won't bring
+                raise DataError(f"{self.label}: {self._where()} refused the query", told=self._clean(error)) from None
             raise ServiceUnavailable(f"{self.label}: {self._where()} does not answer: {self._clean(error)}") from None
         except DBAPIError as error:
             raise DataError(f"{self.label}: {self._where()} refused the query", told=self._clean(error)) from None
