@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.conform import parse_column, schema_of
 from lakeloop.errors import DataError
 from lakeloop.spec import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
-from resources.sources import SourceFile, call_function, decompressed, format_of, read_file, resolve_files
+from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, read_file, resolve_files, stacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +74,7 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
         found = DatabaseReader(source, folder).head(ENOUGH_ROWS)
         return Peeked(found, 1, found.num_rows >= ENOUGH_ROWS, False)
     if isinstance(source, PythonFunction):
-        return Peeked(call_function(source.function, folder), 1, False, False)
+        return Peeked(nulls_as_text(call_function(source.function, folder)), 1, False, False)
     if isinstance(source, DeltaTableSource):
         return _peek_delta(source, folder)
     files = resolve_files(source, folder)
@@ -84,9 +84,8 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
         parts.append(rows.append_column(FILE, pa.repeat(file.label, rows.num_rows)))
         if sum(part.num_rows for part in parts) >= ENOUGH_ROWS:
             break
-    return Peeked(
-        pa.concat_tables(parts, promote_options="default"), len(files), len(parts) < len(files), format_of(files[0], source) == "csv"
-    )
+    rows = nulls_as_text(stacked(parts))
+    return Peeked(rows, len(files), len(parts) < len(files), format_of(files[0], source) == "csv")
 
 
 def typed_rows(table: TableSpec, peeked: Peeked) -> pa.Table:

@@ -257,3 +257,14 @@ def test_files_of_one_landing_are_fitted_to_each_other_or_refused_with_both_type
         stacked([empty, text, whole])
     with pytest.raises(DataError, match="column x is double in one file and int64 in another"):
         stacked([part, pa.table({"x": [2**53 + 1]})])
+
+
+def test_a_column_without_any_value_is_looked_at_as_text(tmp_path: Path) -> None:
+    from lakeloop.spec import Files
+    from resources.peek import peek
+
+    for number, note in enumerate((None, None, "late")):
+        (tmp_path / f"{number}.jsonl").write_text(json.dumps({"id": number, "note": note, "never": None}))
+    rows = peek(Files(files=["*.jsonl"]), tmp_path).rows
+    assert (rows["note"].to_pylist(), rows["never"].to_pylist()) == ([None, None, "late"], [None] * 3)
+    assert rows.schema.field("never").type == pa.string()
