@@ -117,7 +117,7 @@ def test_a_train_function_that_raises_fails_the_step_with_key_and_line(shop: Sho
     result = shop.materialize("raw", "validated", "features", "training_sets", "models")
     failed = [event for event in result.all_events if event.is_step_failure]
     told = str(failed[0].step_failure_data.error.cause or failed[0].step_failure_data.error)
-    assert "model.train: train.py:fit raised while it was fitted: KeyError: 'at' (train.py line 20)" in told
+    assert "model.train: train.py:fit raised while it was fitted: KeyError (train.py line 20): 'at'" in told
 
 
 def test_a_type_that_nobody_trusts_is_named_with_the_line_that_trusts_it() -> None:
