@@ -232,7 +232,9 @@ def _typed(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, pl.Expr,
             absent = ~bad & pl.col(name).is_null()
             rules.append(pl.when(absent).then(pl.lit(f"{kind}:{name}")))
             reasons.append(pl.when(absent).then(pl.lit(f"{name}: wanted a value, found null")))
-    system = [c for c in ("_landing", "_landed_order", "_row", "_file", "ingested_at", "_current", "_partition") if c in frame.columns]
+    system: list[str | pl.Expr] = [c for c in ("_landing", "_landed_order", "_row", "ingested_at", "_current") if c in frame.columns]
+    # A few names in millions of rows.
+    system += [pl.col(c).cast(pl.Categorical) for c in ("_file", "_partition") if c in frame.columns]
     typed = frame.select(*expressions, *system, pl.int_range(pl.len()).alias("_position"))
     return typed, pl.coalesce(rules), pl.concat_str(reasons, separator="; ", ignore_nulls=True)
 
