@@ -238,3 +238,26 @@ def test_a_database_that_is_down_before_its_first_landing_is_one_cause_whatever_
         assert isinstance(request, dg.RunRequest)
         keys.append(request.run_key)
     assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize("personal", [True, False])
+def test_what_a_database_says_is_left_out_where_a_column_is_personal(
+    sources: Sources, personal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lakeloop.errors import DataError
+    from platform_assets.plan import unasked
+    from platform_assets.stages import raw
+
+    assert sources.shop.materialize().success
+    definition = sources.shop.defs / "shop" / "staff" / "defs.yaml"
+    said = definition.read_text().replace("description: Which.", f"personal: {str(personal).lower()}, description: Which.")
+    definition.write_text(said)
+    project, states = sources.project, sources.shop.lake.states()
+
+    def refused(table: Any) -> dict[str, str]:
+        raise DataError("staff: refused the query", told="no integer: ann@x.org")
+
+    monkeypatch.setattr(raw, "digests", refused)
+    assert unasked(project, states)[STAFF] == (
+        "staff: refused the query" if personal else "staff: refused the query: no integer: ann@x.org"
+    )
