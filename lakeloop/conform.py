@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lakeloop.column_parsing import EXACT_INTEGERS, frame_of, parsed_column
-from lakeloop.errors import DataError, SpecError
-from lakeloop.personal import MASK, hidden_landed, hidden_sources, masked, message_of, personal_of_table
-from lakeloop.spec import Column, ColumnType, TableSpec
+from lakeloop.arrow_types import arrow_type
+from lakeloop.column_parsing import frame_of, parsed_column
+from lakeloop.errors import SpecError
+from lakeloop.personal import hidden_landed, hidden_sources, masked, message_of, personal_of_table
+from lakeloop.row_history import chosen, closings, versions
+from lakeloop.spec import Column, TableSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,68 +42,6 @@ class Conformed:
     duplicates: int
     landed: int
     superseded: pa.Table
-
-
-def arrow_type(kind: ColumnType) -> pa.DataType:
-    """The Arrow type of a declared column; times are UTC microseconds."""
-    import pyarrow as pa
-
-    return {
-        "string": pa.string(),
-        "integer": pa.int64(),
-        "double": pa.float64(),
-        "boolean": pa.bool_(),
-        "date": pa.date32(),
-        "timestamp": pa.timestamp("us", tz="UTC"),
-    }[kind]
-
-
-def schema_of(columns: Mapping[str, Column]) -> pa.Schema:
-    """The Arrow schema of declared columns."""
-    import pyarrow as pa
-
-    return pa.schema([pa.field(name, arrow_type(column.type)) for name, column in columns.items()])
-
-
-def cast_exactly(table: pa.Table, schema: pa.Schema, where: str, personal: Collection[str] = ()) -> pa.Table:
-    """Cast a table to a schema without changing a value.
-
-    Raises:
-        DataError: a value would change; the message names the column, the type, the first such value (of a personal column: masked) and
-            its row.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    columns = []
-    for field in schema:
-        values = table[field.name]
-        if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
-            values = values.cast(pa.string())
-        if values.type == field.type:
-            columns.append(values)
-            continue
-        strange = _cannot_hold(values.type, field.type)
-        if strange:
-            raise DataError(f"{where}: column {field.name}: wanted {field.type}, found {values.type}{strange}")
-        try:
-            cast = values.cast(field.type, safe=True)
-        except pa.ArrowInvalid:
-            cast = values.cast(field.type, safe=False)
-        back = cast.cast(values.type, safe=False)
-        changed = pc.fill_null(pc.not_equal(values, back), False)
-        if pa.types.is_floating(values.type):
-            changed = pc.and_(changed, pc.invert(pc.is_nan(pc.fill_null(values, 0.0))))
-            if pa.types.is_integer(field.type):
-                changed = pc.or_(changed, pc.fill_null(pc.is_nan(values), False))
-        if pa.types.is_integer(values.type) and pa.types.is_floating(field.type):
-            changed = pc.or_(changed, pc.fill_null(pc.greater(pc.abs(values.cast(pa.int64())), EXACT_INTEGERS), False))
-        if pc.any(changed).as_py():
-            row = pc.index(changed, True).as_py()
-            shown = MASK if field.name in personal else repr(values[row].as_py())
-            raise DataError(f"{where}: column {field.name}: {shown} (row {row}) would change as {field.type}; nothing was written")
-        columns.append(cast)
-    return pa.table(columns, schema=schema)
 
 
 def parse_column(rows: pa.Table, name: str, column: Column) -> pa.Array:
@@ -161,9 +101,9 @@ def conform(
     good = pl.concat(parts)
     del parts
     readable = int(good["_current"].sum())
-    history = _versions(good, list(spec.columns), spec.keys)
-    latest = _chosen(good, history.filter("_kept").sort(["_landed_order", "_row"]), spec, bulk_until)
-    superseded = [_chosen(good, history.filter(~pl.col("_kept")), spec, bulk_until), *_closings(good, history, spec, vanished or {}, last)]
+    history = versions(good, list(spec.columns), spec.keys)
+    latest = chosen(good, history.filter("_kept").sort(["_landed_order", "_row"]), spec, bulk_until)
+    superseded = [chosen(good, history.filter(~pl.col("_kept")), spec, bulk_until), *closings(good, history, spec, vanished or {}, last)]
     return Conformed(
         valid=latest,
         quarantined=pa.concat_tables(quarantined),
@@ -278,108 +218,6 @@ def _parts(landed: Iterable[pa.Table], *, together: bool) -> Iterator[pa.Table]:
             yield table.slice(start, at_once)
 
 
-def _versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
-    """One row per key and streak of equal content, with the streak's first `ingested_at`; `_kept` marks the row that stays.
-
-    Rows are told by their position `_at`, so that only what decides is sorted and grouped, which copies it.
-    """
-    import polars as pl
-
-    deciding = [*keys, "_landed_order", "_row", "ingested_at", "_current"]
-    ordered = rows.select(pl.int_range(pl.len()).alias("_at"), *deciding).sort(["_landed_order", "_row"])
-    if ordered["_landed_order"].n_unique() <= 1:
-        kept = ordered.unique(keys, keep="last", maintain_order=True)
-        return kept.with_columns(pl.col("_current").alias("_kept"), pl.lit(False).alias("_corrects"))
-    last = ordered.unique([*keys, "_landed_order"], keep="last", maintain_order=True)
-    content = rows.select(pl.struct([c for c in names if c not in keys] or keys).hash(seed=0)).to_series()
-    last = last.with_columns(content.gather(last["_at"]).alias("_content"))
-    last = last.with_columns((pl.col("_content") != pl.col("_content").shift(1).over(keys)).fill_null(True).alias("_new"))
-    last = last.with_columns(pl.col("_new").cum_sum().over(keys).alias("_streak"))
-    last = last.with_columns(
-        pl.col("ingested_at").min().over([*keys, "_streak"]).alias("ingested_at"),
-        (pl.col("_streak") > 1).alias("_corrects"),
-        # The row that stays is the last one among the current landings; a key that only older landings have has vanished.
-        (pl.col("_current") & (pl.col("_landed_order") == pl.col("_landed_order").filter(pl.col("_current")).max().over(keys))).alias(
-            "_kept"
-        ),
-    )
-    kept = last.filter("_kept")
-    rest = last.filter(~pl.col("_kept")).unique([*keys, "_streak"], keep="last", maintain_order=True)
-    rest = rest.join(kept.select(*keys, "_streak"), on=[*keys, "_streak"], how="anti", nulls_equal=True)
-    return pl.concat([rest, kept])
-
-
-def _closings(
-    rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, vanished: Mapping[tuple[str, str], datetime], last: datetime | None
-) -> list[pa.Table]:
-    """Where a history ends: for what vanished or moved to another event time its keys and former time, known from then on; at most one table."""
-    import polars as pl
-
-    replaced = history.filter(~pl.col("_kept"))
-    if not replaced.height:
-        return []
-    moment, at = pl.Datetime("us", "UTC"), spec.event_time
-    touched = history.join(replaced.select(spec.keys).unique(), on=spec.keys, how="semi", nulls_equal=True)
-    touched = touched.with_columns((rows[at] if at else pl.repeat(0, rows.height, eager=True)).gather(touched["_at"]).alias("_time"))
-    touched = touched.sort(["ingested_at", "_landed_order", "_row"]).with_columns(
-        pl.col("_time").shift(-1).over(spec.keys).alias("_next_time"),
-        pl.col("ingested_at").shift(-1).over(spec.keys).alias("_since"),
-        pl.col("_kept").any().over(spec.keys).alias("_stays"),
-    )
-    moved = touched.filter(pl.col("_since").is_not_null() & (pl.col("_time") != pl.col("_next_time")))
-    gone = touched.filter(pl.col("_since").is_null() & ~pl.col("_stays"))
-    if gone.height:
-        places = rows.select("_file", "_partition") if "_file" in rows.columns else rows.select(pl.lit("").alias("_file"), "_partition")
-        current = places.with_columns(rows["ingested_at"], rows["_current"]).filter("_current")
-        landings = {(f, p): when for f, p, when in current.group_by("_file", "_partition").agg(pl.col("ingested_at").max()).iter_rows()}
-        fallback = last.astimezone(UTC) if last else rows["ingested_at"].max()
-        ends = [landings.get(place) or vanished.get(place) or fallback for place in places[gone["_at"]].iter_rows()]
-        gone = gone.with_columns(pl.Series("_since", ends, dtype=moment))
-    ended = pl.concat([moved, gone])
-    if not ended.height:
-        return []
-    names = [*spec.columns, *(["known_at"] if at else []), "ingested_at", "_live", "_partition"]
-    taken = rows.select([*spec.columns, "_partition"])[ended["_at"]].with_columns(
-        *[pl.lit(None, dtype=rows.schema[name]).alias(name) for name in spec.columns if name not in (*spec.keys, at)],
-        ended["_since"].alias("ingested_at"),
-        pl.lit(True).alias("_live"),
-        *([ended["_since"].alias("known_at")] if at else []),
-    )
-    return [_arrow(taken.select(names), spec)]
-
-
-def _chosen(rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pa.Table:
-    """Rows by their positions in a history, as that says of them."""
-    columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live", "_partition"]
-    taken = rows.select([*spec.columns, "_partition"])[history["_at"]]
-    return _arrow(_known(taken.with_columns(history["ingested_at"], history["_corrects"]), spec, first).select(columns), spec)
-
-
-def _known(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pl.DataFrame:
-    import polars as pl
-
-    if not spec.event_time:
-        return rows.with_columns(pl.col("_corrects").alias("_live"))
-    moment = pl.Datetime("us", "UTC")
-    at = (
-        pl.col(spec.event_time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        if spec.columns[spec.event_time].type == "date"
-        else pl.col(spec.event_time)
-    )
-    if spec.bulk_loaded_until is not None:
-        late = at >= pl.lit(spec.bulk_loaded_until.astimezone(UTC), dtype=moment)
-    elif first is not None:
-        landed = pl.lit(first.astimezone(UTC), dtype=moment)
-        late = (at >= landed) | (pl.col("ingested_at") > landed)
-    else:
-        late = pl.lit(True)
-    live = pl.col("_corrects") | late
-    due = at + spec.known_delay
-    return rows.with_columns(
-        live.alias("_live"), pl.when(live).then(pl.max_horizontal(due, pl.col("ingested_at"))).otherwise(due).cast(moment).alias("known_at")
-    )
-
-
 def _quarantine(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.Table:
     import json
 
@@ -401,38 +239,3 @@ def _quarantine(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.T
         ],
         schema=quarantine_schema(),
     )  # fmt: skip
-
-
-def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
-    import pyarrow as pa
-
-    moment = pa.timestamp("us", tz="UTC")
-    types = {name: arrow_type(column.type) for name, column in spec.columns.items()} | {
-        "known_at": moment,
-        "ingested_at": moment,
-        "_live": pa.bool_(),
-        "_partition": pa.string(),
-    }
-    fields, columns, series = [pa.field(name, types[name]) for name in rows.columns], [], rows.get_columns()
-    del rows
-    for field in fields:  # one column after the other, as text is copied
-        columns.append(series.pop(0).to_frame().to_arrow().column(0).cast(field.type))
-    return pa.table(columns, schema=pa.schema(fields))
-
-
-def _cannot_hold(found: pa.DataType, wanted: pa.DataType) -> str:
-    """Why a cast between two kinds of value makes no sense; empty where it may be tried."""
-    import pyarrow as pa
-
-    number = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
-    if pa.types.is_null(found):
-        return ""
-    if pa.types.is_timestamp(wanted):
-        if not pa.types.is_timestamp(found):
-            return "" if pa.types.is_date(found) else ", which is no time"
-        return "" if found.tz else ", which has no time zone"
-    if any(test(wanted) for test in number):
-        return "" if any(test(found) for test in number) else ", which is no number"
-    if pa.types.is_string(wanted):
-        return ", which is no text"
-    return ""

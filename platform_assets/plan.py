@@ -15,6 +15,7 @@ from lakeloop.spec import DatabaseSource, DeltaTableSource, Partitions
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, studies, training_set, validated
 from platform_assets.stages.base import States, key_of
+from platform_assets.stages.landings import SOURCE
 from resources.published import WHOLE, TableKey
 
 
@@ -45,7 +46,7 @@ def unasked(project: Project, states: States, domain: str | None = None) -> dict
     found: dict[TableKey, str] = {}
     for table in project.tables.values():
         key = key_of("raw", table)
-        mine = domain in (None, table.domain) and raw.SOURCE in states.get(key, {})
+        mine = domain in (None, table.domain) and SOURCE in states.get(key, {})
         if mine and isinstance(table.spec.source, DatabaseSource):
             try:
                 raw.digests(table)
@@ -146,7 +147,7 @@ def _expected(project: Project, states: States, key: TableKey, partition: str, t
 
 def _source(table: Located[Any], states: States) -> list[str]:
     try:
-        return [] if raw.is_fresh(table, states.get(key_of("raw", table), {}).get(raw.SOURCE)) else [WHOLE]
+        return [] if raw.is_fresh(table, states.get(key_of("raw", table), {}).get(SOURCE)) else [WHOLE]
     except DataError:
         return [WHOLE]
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.conform import parse_column, schema_of
+from lakeloop.arrow_types import schema_of
+from lakeloop.conform import parse_column
 from lakeloop.errors import DataError
 from lakeloop.spec import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, read_file, resolve_files, stacked

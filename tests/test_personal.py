@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakeloop.conform import cast_exactly
+from lakeloop.arrow_types import cast_exactly
 from lakeloop.errors import DataError
 from lakeloop.personal import personal_columns, touches_personal
 from lakeloop.project import load_project

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from lakeloop.conform import cast_exactly, conform
+from lakeloop.arrow_types import cast_exactly
+from lakeloop.conform import conform
 from lakeloop.errors import DataError
 from lakeloop.spec import Column, Files, TableSpec
 from resources.sources import call_function, find_paths, read_file, resolve_files

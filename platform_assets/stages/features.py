@@ -267,7 +267,7 @@ def _shape(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.conform import arrow_type, cast_exactly
+    from lakeloop.arrow_types import arrow_type, cast_exactly
 
     wanted = [*spec.keys, *([spec.event_time] if spec.event_time else []), *([spec.known_at] if spec.known_at else []), *spec.columns]
     wanted = list(dict.fromkeys(wanted))

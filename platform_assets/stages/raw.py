@@ -7,7 +7,7 @@ travel in the same commit as the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,15 @@ import dagster as dg
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import content_hash, fingerprint
-from lakeloop.partitions import FORMATS, in_batches, partition_keys
+from lakeloop.partitions import FORMATS, partition_keys
 from lakeloop.personal import hidden_landed, hidden_sources
 from lakeloop.spec import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
 from lakeloop.verdicts import Verdict
 from platform_assets.stages.base import Platform, StageResult, States, key_of, preview
 from platform_assets.stages.check_rows import report_checks
+from platform_assets.stages.landings import ONWARD, SOURCE, landed_integers, not_landed, without_type
 from resources.delta_tables import PARTITION
-from resources.published import UNDATED, WHOLE, PartitionState, TableKey
+from resources.published import UNDATED, WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,12 +33,8 @@ if TYPE_CHECKING:
     from resources.sources import SourceFile
 
 CODE_VERSION = "1"
-SOURCE = "source"
-"""The state that says which files have landed; its value holds the current landing of each file and partition."""
 NEW_COLUMNS = "no_new_columns"
 """The check that a source brings no column that is new; a warning, because what is read stays as it was."""
-ONWARD = "+"
-"""Behind a landing: it and all that follow are current, as a source that is read on from a position adds to what it gave before."""
 
 
 def source_columns(spec: TableSpec) -> list[str]:
@@ -146,7 +143,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         rows, position = reader.read(since)
         if since is not None:
             onward = True
-            rows = _not_landed(platform, key, state, rows, spec, reader.since(since))
+            rows = not_landed(platform, key, state, rows, spec, reader.since(since))
         deliveries = {reader.label: (position, _numbered(rows))}
     elif isinstance(spec.source, PythonFunction):
         rows = call_function(spec.source.function, located.folder)
@@ -170,7 +167,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     order, landed, read = int(value["next"]), [], 0
     vanished: dict[str, dict[str, str]] = {label: dict(parts) for label, parts in value.get("vanished", {}).items()}
     empty = set(value.get("empty", ()) if same_reading else ())
-    integers = _landed_integers(platform, key, state) if isinstance(spec.source, Files) else frozenset()
+    integers = landed_integers(platform, key, state) if isinstance(spec.source, Files) else frozenset()
     # What lands later is known later, though the clock was set back in between.
     last = value.get("last", value.get("first"))
     at = max(now, datetime.fromisoformat(last) + timedelta(microseconds=1)) if last else now
@@ -180,7 +177,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         columns = dict(spec.columns.items())
         rows = delivery if not hasattr(delivery, "path") else read_file(delivery, spec.source, columns, integers=integers)  # type: ignore[arg-type]
         read += rows.num_rows
-        empty |= set(_without_type(rows)) & set(source_columns(spec))
+        empty |= set(without_type(rows)) & set(source_columns(spec))
         before, landing = current.get(label, {}), f"{order:06d}"
         entries: dict[str, list[Any]] = dict(before) if onward else {}
         parts = _split(rows, spec, now, {} if adds else before, landing)
@@ -233,7 +230,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     if batch is not None:
         statistics = not hidden_sources(spec)
         # A column that has no value has no type; written, it would be void for ever. It is there once it has one.
-        typed = batch.drop_columns(_without_type(batch))
+        typed = batch.drop_columns(without_type(batch))
         platform.lake.publish(key, typed, published, mode="append", run_id=platform.run_id, after=state, statistics=statistics)
     else:
         version = max((s.version for s in state.values()), default=-1)
@@ -261,66 +258,6 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
     )
 
 
-def landed_rows(platform: Platform, key: TableKey, state: Mapping[str, PartitionState], partitions: Sequence[str]) -> Iterator[pa.Table]:
-    """Rows of some partitions with all their landings, marked by which landing is the current one for its file; a part at a time.
-
-    Declared columns that were delivered without any value yet are nulls of text.
-    """
-    from lakeloop.conform import ROWS_AT_ONCE
-
-    live, empty = _live(state), state[SOURCE].value.get("empty", ())
-    version = max(s.version for s in state.values())
-    sizes = {name: state[name].rows if name in state else 0 for name in partitions}
-    for together in in_batches(sizes, ROWS_AT_ONCE):
-        yield _with_empty(_marked(platform.lake.read((key, version), partitions=together), live), empty)
-
-
-def _live(state: Mapping[str, PartitionState]) -> dict[tuple[str, str], str]:
-    """The current landing of each file and partition."""
-    current = state[SOURCE].value["current"]
-    return {(label, partition): str(entry[0]) for label, parts in current.items() for partition, entry in parts.items()}
-
-
-def _with_empty(rows: pa.Table, names: Iterable[str]) -> pa.Table:
-    import pyarrow as pa
-
-    for name in names:
-        if name not in rows.column_names:
-            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
-    return rows
-
-
-def _without_type(rows: pa.Table) -> list[str]:
-    """The columns that have no value, and so no type."""
-    import pyarrow as pa
-
-    return [field.name for field in rows.schema if pa.types.is_null(field.type)]
-
-
-def _landed_integers(platform: Platform, key: TableKey, state: Mapping[str, PartitionState]) -> frozenset[str]:
-    """The columns that have landed as integers."""
-    import pyarrow as pa
-
-    table = platform.lake.open(key, max(s.version for s in state.values())) if state else None
-    return (
-        frozenset(field.name for field in pa.schema(table.schema()) if pa.types.is_int64(field.type)) if table is not None else frozenset()
-    )
-
-
-def _marked(rows: pa.Table, live: Mapping[tuple[str, str], str]) -> pa.Table:
-    import numpy as np
-    import pyarrow as pa
-
-    # A landing has one file, so that landing and partition decide; looked up once per distinct pair, not per row.
-    names = ["_file", PARTITION, "_landing"]
-    pairs = rows.group_by(names).aggregate([])
-    flag = [_counts(live.get((file, partition)), landing) for file, partition, landing in zip(*pairs.to_pydict().values(), strict=True)]
-    # Only what decides goes through the join: it copies what it is given.
-    places = rows.select(names).append_column("_position", pa.array(np.arange(rows.num_rows)))
-    marked = places.join(pairs.append_column("_current", pa.array(flag, pa.bool_())), keys=names).sort_by("_position")
-    return rows.append_column("_current", marked["_current"])
-
-
 def _columns(batch: pa.Table | None, spec: TableSpec, value: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The columns that a source began with, and those that it has brought since and nobody has declared.
 
@@ -332,63 +269,10 @@ def _columns(batch: pa.Table | None, spec: TableSpec, value: Mapping[str, Any]) 
     return began, list(dict.fromkeys([*value.get("new_columns", []), *(name for name in delivered if name not in expected_ones)]))
 
 
-def _counts(current: str | None, landing: str) -> bool:
-    """Whether a landing is among the current ones of its file and partition."""
-    if current is None:
-        return False
-    return landing >= current.removesuffix(ONWARD) if current.endswith(ONWARD) else landing == current
-
-
 def _numbered(rows: pa.Table) -> pa.Table:
     import pyarrow as pa
 
     return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
-
-
-def _not_landed(
-    platform: Platform, key: TableKey, state: Mapping[str, PartitionState], rows: pa.Table, spec: TableSpec, since: Any
-) -> pa.Table:
-    """Rows of a read with overlap that haven't landed as they are, or have changed since and are back.
-
-    A row whose key comes once is compared with the newest that has landed under its key; where a key comes several times, or there is none
-    in the rows, with all of them. A null equals a column that isn't there.
-    """
-    import polars as pl
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from resources.delta_tables import same_type
-    from resources.sources import as_landed
-
-    table = platform.lake.open(key, max(s.version for s in state.values()))
-    if table is None or rows.num_rows == 0 or since is None:
-        return rows
-    assert isinstance(spec.source, DatabaseSource)
-    cursor = str(spec.source.cursor)
-    dataset = table.to_pyarrow_dataset()
-    types = {field.name: field.type for field in dataset.schema if not pa.types.is_null(field.type)}
-    ours = as_landed(rows.drop_columns([name for name in _without_type(rows) if name not in types]), types)
-    known = [field for field in ours.schema if field.name in types]
-    if cursor not in types or any(not pa.types.is_null(f.type) and not same_type(types[f.name], f.type) for f in known):
-        return rows  # a changed type is refused by name when it is written
-    ours = ours.cast(pa.schema([field.with_type(types.get(field.name, field.type)).remove_metadata() for field in ours.schema]))
-
-    asked = (pc.field(cursor) >= since.cast(types[cursor])) | pc.field(cursor).is_null()
-    placed = ["_file", "_landing", "_landed_order", ROW, PARTITION]
-    landed = _marked(dataset.to_table(columns=[*(field.name for field in known), *placed], filter=asked), _live(state))
-    landed = landed.filter(landed["_current"])
-    for field in (field for field in ours.schema if field.name not in types):
-        landed = landed.append_column(field.name, pa.nulls(landed.num_rows, field.type))
-
-    wanted, found = pl.from_arrow(ours), pl.from_arrow(landed)
-    assert isinstance(wanted, pl.DataFrame) and isinstance(found, pl.DataFrame)
-    keys = list(dict.fromkeys(part for name in spec.keys for part in (spec.columns[name].source or [name])))
-    wanted, compared = wanted.with_row_index("_index"), [(pl.lit(True), found)]
-    if set(keys) <= set(ours.column_names):
-        once = pl.len().over(keys) == 1
-        compared = [(once, found.sort("_landed_order", ROW).unique(keys, keep="last")), (~once, found)]
-    new = [wanted.filter(part).join(there, on=ours.column_names, how="anti", nulls_equal=True)["_index"] for part, there in compared]
-    return rows.take(pl.concat(new).sort().to_arrow())
 
 
 def _split(

@@ -17,7 +17,7 @@ from lakeloop.personal import masked, personal_of_table
 from lakeloop.spec import DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import DAYS, Platform, StageResult, States, key_of, markdown_table, table_metadata
 from platform_assets.stages.check_rows import report_checks
-from platform_assets.stages.raw import SOURCE, landed_rows
+from platform_assets.stages.landings import SOURCE, landed_rows
 from resources.delta_tables import PARTITION
 from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 
@@ -189,7 +189,7 @@ def _keys_elsewhere(
 
 def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     """Check an existing Delta table at its newest version and record the verdict; the table itself isn't touched."""
-    from lakeloop.conform import cast_exactly, schema_of
+    from lakeloop.arrow_types import cast_exactly, schema_of
     from lakeloop.verdicts import suite_hash
     from resources.delta_tables import open_delta, read_table
     from resources.quality import run_suite

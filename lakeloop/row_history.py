@@ -1,0 +1,133 @@
+"""How rows of one key came to be what they are: their versions as they landed, which one stays, and since when each was known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lakeloop.arrow_types import arrow_type
+from lakeloop.spec import TableSpec
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+
+def versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
+    """One row per key and streak of equal content, with the streak's first `ingested_at`; `_kept` marks the row that stays.
+
+    Rows are told by their position `_at`, so that only what decides is sorted and grouped, which copies it.
+    """
+    import polars as pl
+
+    deciding = [*keys, "_landed_order", "_row", "ingested_at", "_current"]
+    ordered = rows.select(pl.int_range(pl.len()).alias("_at"), *deciding).sort(["_landed_order", "_row"])
+    if ordered["_landed_order"].n_unique() <= 1:
+        kept = ordered.unique(keys, keep="last", maintain_order=True)
+        return kept.with_columns(pl.col("_current").alias("_kept"), pl.lit(False).alias("_corrects"))
+    last = ordered.unique([*keys, "_landed_order"], keep="last", maintain_order=True)
+    content = rows.select(pl.struct([c for c in names if c not in keys] or keys).hash(seed=0)).to_series()
+    last = last.with_columns(content.gather(last["_at"]).alias("_content"))
+    last = last.with_columns((pl.col("_content") != pl.col("_content").shift(1).over(keys)).fill_null(True).alias("_new"))
+    last = last.with_columns(pl.col("_new").cum_sum().over(keys).alias("_streak"))
+    last = last.with_columns(
+        pl.col("ingested_at").min().over([*keys, "_streak"]).alias("ingested_at"),
+        (pl.col("_streak") > 1).alias("_corrects"),
+        # The row that stays is the last one among the current landings; a key that only older landings have has vanished.
+        (pl.col("_current") & (pl.col("_landed_order") == pl.col("_landed_order").filter(pl.col("_current")).max().over(keys))).alias(
+            "_kept"
+        ),
+    )
+    kept = last.filter("_kept")
+    rest = last.filter(~pl.col("_kept")).unique([*keys, "_streak"], keep="last", maintain_order=True)
+    rest = rest.join(kept.select(*keys, "_streak"), on=[*keys, "_streak"], how="anti", nulls_equal=True)
+    return pl.concat([rest, kept])
+
+
+def closings(
+    rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, vanished: Mapping[tuple[str, str], datetime], last: datetime | None
+) -> list[pa.Table]:
+    """Where a history ends: for what vanished or moved to another event time its keys and former time, known from then on; at most one table."""
+    import polars as pl
+
+    replaced = history.filter(~pl.col("_kept"))
+    if not replaced.height:
+        return []
+    moment, at = pl.Datetime("us", "UTC"), spec.event_time
+    touched = history.join(replaced.select(spec.keys).unique(), on=spec.keys, how="semi", nulls_equal=True)
+    touched = touched.with_columns((rows[at] if at else pl.repeat(0, rows.height, eager=True)).gather(touched["_at"]).alias("_time"))
+    touched = touched.sort(["ingested_at", "_landed_order", "_row"]).with_columns(
+        pl.col("_time").shift(-1).over(spec.keys).alias("_next_time"),
+        pl.col("ingested_at").shift(-1).over(spec.keys).alias("_since"),
+        pl.col("_kept").any().over(spec.keys).alias("_stays"),
+    )
+    moved = touched.filter(pl.col("_since").is_not_null() & (pl.col("_time") != pl.col("_next_time")))
+    gone = touched.filter(pl.col("_since").is_null() & ~pl.col("_stays"))
+    if gone.height:
+        places = rows.select("_file", "_partition") if "_file" in rows.columns else rows.select(pl.lit("").alias("_file"), "_partition")
+        current = places.with_columns(rows["ingested_at"], rows["_current"]).filter("_current")
+        landings = {(f, p): when for f, p, when in current.group_by("_file", "_partition").agg(pl.col("ingested_at").max()).iter_rows()}
+        fallback = last.astimezone(UTC) if last else rows["ingested_at"].max()
+        ends = [landings.get(place) or vanished.get(place) or fallback for place in places[gone["_at"]].iter_rows()]
+        gone = gone.with_columns(pl.Series("_since", ends, dtype=moment))
+    ended = pl.concat([moved, gone])
+    if not ended.height:
+        return []
+    names = [*spec.columns, *(["known_at"] if at else []), "ingested_at", "_live", "_partition"]
+    taken = rows.select([*spec.columns, "_partition"])[ended["_at"]].with_columns(
+        *[pl.lit(None, dtype=rows.schema[name]).alias(name) for name in spec.columns if name not in (*spec.keys, at)],
+        ended["_since"].alias("ingested_at"),
+        pl.lit(True).alias("_live"),
+        *([ended["_since"].alias("known_at")] if at else []),
+    )
+    return [_arrow(taken.select(names), spec)]
+
+
+def chosen(rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pa.Table:
+    """Rows by their positions in a history, as that says of them."""
+    columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live", "_partition"]
+    taken = rows.select([*spec.columns, "_partition"])[history["_at"]]
+    return _arrow(_known(taken.with_columns(history["ingested_at"], history["_corrects"]), spec, first).select(columns), spec)
+
+
+def _known(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pl.DataFrame:
+    import polars as pl
+
+    if not spec.event_time:
+        return rows.with_columns(pl.col("_corrects").alias("_live"))
+    moment = pl.Datetime("us", "UTC")
+    at = (
+        pl.col(spec.event_time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        if spec.columns[spec.event_time].type == "date"
+        else pl.col(spec.event_time)
+    )
+    if spec.bulk_loaded_until is not None:
+        late = at >= pl.lit(spec.bulk_loaded_until.astimezone(UTC), dtype=moment)
+    elif first is not None:
+        landed = pl.lit(first.astimezone(UTC), dtype=moment)
+        late = (at >= landed) | (pl.col("ingested_at") > landed)
+    else:
+        late = pl.lit(True)
+    live = pl.col("_corrects") | late
+    due = at + spec.known_delay
+    return rows.with_columns(
+        live.alias("_live"), pl.when(live).then(pl.max_horizontal(due, pl.col("ingested_at"))).otherwise(due).cast(moment).alias("known_at")
+    )
+
+
+def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
+    import pyarrow as pa
+
+    moment = pa.timestamp("us", tz="UTC")
+    types = {name: arrow_type(column.type) for name, column in spec.columns.items()} | {
+        "known_at": moment,
+        "ingested_at": moment,
+        "_live": pa.bool_(),
+        "_partition": pa.string(),
+    }
+    fields, columns, series = [pa.field(name, types[name]) for name in rows.columns], [], rows.get_columns()
+    del rows
+    for field in fields:  # one column after the other, as text is copied
+        columns.append(series.pop(0).to_frame().to_arrow().column(0).cast(field.type))
+    return pa.table(columns, schema=pa.schema(fields))
