@@ -18,9 +18,12 @@ import numpy as np
 from benchmarks.page import DOCS, write_between
 from lakeloop.metrics import METRICS, measure, paired_difference
 from lakeloop.spec import Task
+from lakeloop.thresholds import at_threshold
+from lakeloop.workflow_spec import Costs
 
 PAGE = DOCS / "intervals.md"
 TRUTH_ROWS = 4_000_000
+THRESHOLD, COSTS = 0.3, Costs(false_positive=1, false_negative=3)
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
 
 
@@ -123,7 +126,17 @@ def truths(world: World) -> dict[str, float]:
     rng, metrics = np.random.default_rng(2**31), METRICS[world.task]
     parts = [world.draw(rng, 12_000) for _ in range(TRUTH_ROWS // 12_000)]
     y, score = (np.concatenate([part[index] for part in parts]) for index in (0, 1))
-    return {name: metric.value(y, score) for name, metric in metrics.items()}
+    found = {name: metric.value(y, score) for name, metric in metrics.items()}
+    return found | {name: value for name, (value, _, _) in thresholds(world, y, score, None).items()}
+
+
+def thresholds(world: World, y: np.ndarray, score: np.ndarray, clusters: np.ndarray | None) -> dict[str, tuple[float, float, float]]:
+    """What a threshold does and costs, with the intervals; nothing where scores are no probabilities of two classes."""
+    if world.task != "binary_classification":
+        return {}
+    row = at_threshold(y, score, THRESHOLD, COSTS, clusters)
+    values = {name: [getattr(row, f"{name}{end}") for end in ("", "_low", "_high")] for name in ("precision", "recall", "cost")}
+    return {f"{name} at {THRESHOLD:g}": (value, low, high) for name, (value, low, high) in values.items()}
 
 
 def coverage(world: World, repeats: int, seed: int = 0) -> Iterator[Coverage]:
@@ -138,10 +151,12 @@ def coverage(world: World, repeats: int, seed: int = 0) -> Iterator[Coverage]:
         width = dict.fromkeys(truth, 0.0)
         for _ in range(repeats):
             y, score, clusters = world.draw(rng, n)
-            for name, metric in METRICS[world.task].items():
-                found = measure(metric, y, score, clusters=clusters)
-                held[name] += found.low <= truth[name] <= found.high
-                width[name] += found.high - found.low if math.isfinite(found.high) else 0.0
+            found = {name: measure(metric, y, score, clusters=clusters) for name, metric in METRICS[world.task].items()}
+            ends = {name: (value.low, value.high) for name, value in found.items()}
+            ends |= {name: (low, high) for name, (_, low, high) in thresholds(world, y, score, clusters).items()}
+            for name, (low, high) in ends.items():
+                held[name] += low <= truth[name] <= high
+                width[name] += high - low if math.isfinite(high) else 0.0
         for name in truth:
             yield Coverage(world.name, name, n, clusters is not None, truth[name], held[name] / repeats, width[name] / repeats)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakeloop.intervals import Spread, interval, spread
+from lakeloop.intervals import Spread, interval, share_of, spread
 from lakeloop.metrics import METRICS, MetricValue, measure
 
 Array = np.ndarray
@@ -53,7 +53,7 @@ def beside(
     """
     found = []
     if planted.threshold is not None:
-        found.append(_share(FLAGGED, score > planted.threshold, clusters))
+        found.append(MetricValue(FLAGGED, *share_of(score > planted.threshold, clusters=clusters), len(score)))
     if refits is not None and len(refits) > 1:
         found.append(top_overlap(refits, planted.alert_rate or TOP_SHARE, None if clusters is None else clusters[some]))
     known = np.isfinite(labels)
@@ -84,11 +84,6 @@ def top_overlap(refits: Sequence[Array], rate: float, clusters: Array | None = N
     influence = (shared - value * possible) / possible.mean()
     varies = spread(influence, None if clusters is None else clusters[rows]) if rows.sum() > 1 else Spread(math.nan, 0.0, 0.0, 0)
     return MetricValue(STEADY, value, *interval(value, varies, "share", int(rows.sum())), top)
-
-
-def _share(name: str, rows: Array, clusters: Array | None) -> MetricValue:
-    value = float(rows.mean())
-    return MetricValue(name, value, *interval(value, spread(rows - value, clusters), "share", len(rows)), len(rows))
 
 
 def found_by_kind(y: Array, score: Array, kinds: Array) -> Mapping[str, float]:

@@ -227,7 +227,7 @@ def assess(question: Question) -> Assessment:
         searched=len(shown),
         importance=importance,
         calibration=_calibration(answer, y, score, clusters),
-        thresholds=threshold_curve(y, score, q.costs) if answer.kind.costs else [],
+        thresholds=threshold_curve(y, score, q.costs, clusters) if answer.kind.costs else [],
         over_time=[row for name in (primary, *answer.kind.beside) for row in _over_time(answer, name, test, clusters)],
         checks=_checks(q, own, differences, train, weak, len(shown)),
         importance_rows=len(shuffled),

@@ -9,7 +9,7 @@ import numpy as np
 from lakeloop.binary_metrics import roc_auc
 from lakeloop.calibration import CalibrationBin, calibration_curve
 from lakeloop.class_metrics import one_hot
-from lakeloop.intervals import LEVEL, interval, spread
+from lakeloop.intervals import share_of
 from lakeloop.tasks import Answer
 
 Array = np.ndarray
@@ -47,7 +47,7 @@ def class_rows(answer: Answer, y: Array, score: Array, clusters: Array | None = 
     said, found = score.argmax(axis=1), []
     for place, name in enumerate(answer.classes):
         own, claimed = y == place, said == place
-        precision, recall = _share(own, claimed, clusters), _share(claimed, own, clusters)
+        precision, recall = share_of(own, claimed, clusters), share_of(claimed, own, clusters)
         area = roc_auc(own.astype(float), score[:, place])
         found.append(
             ClassRow(
@@ -71,13 +71,3 @@ def class_calibration(answer: Answer, y: Array, score: Array, clusters: Array | 
         for place, name in enumerate(answer.numbers)
         for found in calibration_curve(truth[:, place], score[:, place], clusters=clusters, output=name)
     ]
-
-
-def _share(hit: Array, among: Array, clusters: Array | None) -> tuple[float, float, float]:
-    count = int(among.sum())
-    if not count:
-        return (np.nan,) * 3
-    inside = hit[among].astype(float)
-    share = float(inside.mean())
-    found = spread(inside - share, None if clusters is None else clusters[among])
-    return (share, *interval(share, found, "share", count, LEVEL))

@@ -391,7 +391,8 @@ def _changes(subject: Subject) -> Section:
     if not subject.changes:
         return Section("changes", title, [Paragraph("Nothing that is recorded: data, features, parameters and windows are the same.")])
     rows = [[change.what, change.before, change.after] for change in subject.changes]
-    return Section("changes", title, [Table(["what", f"version {subject.previous}", f"version {subject.version}"], rows)])
+    note = "Scores are of each version's own test window; where windows differ, only both models on the same rows can be compared."
+    return Section("changes", title, [Table(["what", f"version {subject.previous}", f"version {subject.version}"], rows, caption=note)])
 
 
 def _method(subject: Subject, question: Question, found: Assessment) -> Section:

@@ -51,7 +51,8 @@ def spread(influence: Array, clusters: Array | None = None, degrees: float | Non
     centred = sums - sums.mean()
     deviation = math.sqrt(float((centred**2).sum()) / (groups - 1))
     standard = centred / deviation if deviation > 0 else centred
-    skew, kurtosis = float((standard**3).mean()), float((standard**4).mean())
+    square = standard * standard
+    skew, kurtosis = float((square * standard).mean()), float((square * square).mean())
     # The variance of an estimated variance is (kurtosis - 1) / n of its square; a chi-square's with these degrees of freedom is the same.
     known = max(2 * groups / max(kurtosis - 1, 1e-9), _LEAST_DEGREES)
     freedom = min(known, groups - 1, math.inf if degrees is None else degrees)
@@ -74,6 +75,23 @@ def interval(value: float, found: Spread, scale: Scale, n: int, level: float = L
         low, high = interval(value**2, Spread(2 * value * found.error, found.degrees, found.skew, found.groups), "plain", n, level)
         return math.sqrt(max(low, 0.0)), math.sqrt(high)
     return value - found.error * _unskew(t, found.skew), value - found.error * _unskew(-t, found.skew)
+
+
+def share_of(hit: Array, among: Array | None = None, clusters: Array | None = None, level: float = LEVEL) -> tuple[float, float, float]:
+    """The share of some rows that something is true of, with its interval; NaN of no rows.
+
+    Args:
+        hit: of each row, whether it is true (or 0 and 1).
+        among: which rows count, all without it.
+        clusters: as for `spread`.
+        level: of the interval.
+    """
+    inside = (hit if among is None else hit[among]).astype(float)
+    if not len(inside):
+        return (math.nan,) * 3
+    share = float(inside.mean())
+    found = spread(inside - share, clusters if clusters is None or among is None else clusters[among])
+    return (share, *interval(share, found, "share", len(inside), level))
 
 
 def one_sided_p(difference: float, found_error: float, degrees: float, margin: float = 0.0) -> float:

@@ -295,10 +295,8 @@ def check_seed(primary: str, values: Sequence[float] | None, half_width: float) 
     if not (math.isfinite(half_width) and half_width > 0):
         return CheckResult("LL110", "not_applicable", f"{primary} has no interval on these rows")
     deviation = float(np.std(values, ddof=1))
-    message = (
-        f"{primary} of {len(values)} refits by seed has a standard deviation of {deviation:.2g}, beside an interval of ±{half_width:.2g} "
-        "for the choice of rows"
-    )
+    varied = f"has a standard deviation of {deviation:.2g}" if deviation else "is the same to the last digit"
+    message = f"{primary} of {len(values)} refits by seed {varied}, beside an interval of ±{half_width:.2g} for the choice of rows"
     return CheckResult("LL110", "found" if deviation > MOST_SEED_SHARE * half_width else "clean", message, {"deviation": deviation})
 
 

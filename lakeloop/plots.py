@@ -300,10 +300,15 @@ def plot_thresholds(rows: Sequence[ThresholdRow], best: ThresholdRow | None) -> 
     at = [row.threshold for row in rows]
     for name, colour in (("precision", BLUE), ("recall", ORANGE), ("flagged", GREEN)):
         left.plot(at, [getattr(row, name) for row in rows], color=colour, label=name)
+        if name != "flagged":
+            low, high = (np.array([getattr(row, f"{name}_{end}") for row in rows], float) for end in ("low", "high"))
+            left.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
     left.set(xlabel="threshold", ylabel="share", ylim=(0, 1.02))
     left.legend(frameon=False, fontsize=9)
     if priced:
         axes[1].plot(at, [row.cost for row in rows], color=BLUE)
+        low, high = (np.array([getattr(row, f"cost_{end}") for row in rows], float) for end in ("low", "high"))
+        axes[1].fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
         if best is not None:
             axes[1].plot([best.threshold], [best.cost], "o", color=ORANGE, label=f"least at {best.threshold:g}")
             axes[1].legend(frameon=False, fontsize=9)

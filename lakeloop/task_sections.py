@@ -11,7 +11,7 @@ import numpy as np
 from lakeloop import plots, task_plots
 from lakeloop.assessment import CANDIDATE, Assessment, Question
 from lakeloop.report import Cell, Figure, Paragraph, Section, Table
-from lakeloop.thresholds import cheapest
+from lakeloop.thresholds import ThresholdRow, cheapest
 from lakeloop.wording import capital, number, share
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -49,7 +49,7 @@ def _thresholds(question: Question, found: Assessment) -> Section:
     if costs is not None and best is not None:
         words += (
             f" A false alarm costs {costs.false_positive:g} and a miss {costs.false_negative:g}: the threshold {best.threshold:g} costs least, "
-            f"{best.cost:.4g} per row. Flagging nothing costs {costs.false_negative * float(np.mean(question.test.y)):.4g}, flagging everything "
+            f"{_cost(best)} per row. Flagging nothing costs {costs.false_negative * float(np.mean(question.test.y)):.4g}, flagging everything "
             f"{costs.false_positive * float(1 - np.mean(question.test.y)):.4g}."
         )
     else:
@@ -60,18 +60,26 @@ def _thresholds(question: Question, found: Assessment) -> Section:
         [
             Cell(f"{row.threshold:g}", "good" if row is best else ""), f"{row.flagged:.1%}",
             share(row.precision, row.precision_low, row.precision_high), share(row.recall, row.recall_low, row.recall_high),
-            *([f"{row.cost:.4g}"] if row.cost is not None else [f"{row.false_positives:,}", f"{row.false_negatives:,}"]),
+            *([_cost(row)] if row.cost is not None else [f"{row.false_positives:,}", f"{row.false_negatives:,}"]),
         ]
         for row in found.thresholds
         if row.threshold in wanted
     ]  # fmt: skip
-    note = "Shares with 95% intervals over rows taken as independent."
+    note = "With 95% intervals."
     if best:
         note += " The cheapest threshold was found on these very rows, so its cost is a little too good."
-    picture = Figure(plots.plot_thresholds(found.thresholds, best), "What each threshold flags, and how right it is.")
+    picture = Figure(
+        plots.plot_thresholds(found.thresholds, best), "What each threshold flags, and how right it is; shaded: 95% intervals."
+    )
     return Section(
         "thresholds", "Thresholds and costs" if costs else "Thresholds", [Paragraph(words), picture, Table(columns, rows, columns, note)]
     )
+
+
+def _cost(row: ThresholdRow) -> str:
+    if row.cost_low is None or row.cost_high is None or not math.isfinite(row.cost_low):
+        return f"{row.cost:.4g}"
+    return f"{row.cost:.4g} [{row.cost_low:.4g}, {row.cost_high:.4g}]"
 
 
 def _residuals(question: Question, found: Assessment) -> Section:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from lakeloop.intervals import LEVEL, Spread, interval
+from lakeloop.intervals import interval, share_of, spread
 from lakeloop.workflow_spec import Costs
 
 POINTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
+Array = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,32 @@ class ThresholdRow:
     false_positives: int
     false_negatives: int
     cost: float | None
+    cost_low: float | None = None
+    cost_high: float | None = None
 
 
-def threshold_curve(y: np.ndarray, score: np.ndarray, costs: Costs | None = None) -> list[ThresholdRow]:
-    """One row per threshold from 0.01 to 0.99, shares with Wilson intervals over rows taken as independent."""
-    n, positives = len(y), float(y.sum())
-    order = np.argsort(score)
-    below = np.searchsorted(score[order], POINTS, "left")
-    hits_below = np.concatenate([[0.0], np.cumsum(y[order])])[below]
-    rows = []
-    for point, under, missed in zip(POINTS, below, hits_below, strict=True):
-        flagged, hits = n - int(under), positives - float(missed)
-        wrong = flagged - hits
-        cost = None if costs is None else (costs.false_positive * wrong + costs.false_negative * float(missed)) / max(n, 1)
-        precision, recall = _share(hits, flagged), _share(hits, positives)
-        rows.append(ThresholdRow(float(point), flagged / max(n, 1), *precision, *recall, int(wrong), int(missed), cost))
-    return rows
+def threshold_curve(y: Array, score: Array, costs: Costs | None = None, clusters: Array | None = None) -> list[ThresholdRow]:
+    """One row per threshold from 0.01 to 0.99, with 95% intervals over rows, or over the clusters that they come in."""
+    return [at_threshold(y, score, float(point), costs, clusters) for point in POINTS]
+
+
+def at_threshold(y: Array, score: Array, threshold: float, costs: Costs | None = None, clusters: Array | None = None) -> ThresholdRow:
+    """What one threshold does.
+
+    Args:
+        y: 0 or 1 of each row.
+        score: its probability.
+        threshold: rows of at least this score are flagged.
+        costs: of a false alarm and of a miss, in any one unit.
+        clusters: code of the group that each row belongs to; rows of one group may depend on each other.
+    """
+    positive, flagged = y > 0, score >= threshold
+    wrong, missed = flagged & ~positive, positive & ~flagged
+    cost = None if costs is None else _mean(costs.false_positive * wrong + costs.false_negative * missed, clusters)
+    return ThresholdRow(
+        threshold, float(flagged.mean()) if len(y) else 0.0,
+        *share_of(positive, flagged, clusters), *share_of(flagged, positive, clusters), int(wrong.sum()), int(missed.sum()), *(cost or (None,)),
+    )  # fmt: skip
 
 
 def cheapest(rows: list[ThresholdRow]) -> ThresholdRow | None:
@@ -51,9 +63,9 @@ def cheapest(rows: list[ThresholdRow]) -> ThresholdRow | None:
     return min(priced, key=lambda row: (row.cost or 0.0, row.threshold)) if priced else None
 
 
-def _share(part: float, whole: float) -> tuple[float, float, float]:
-    if whole <= 0:
-        return float("nan"), float("nan"), float("nan")
-    share = part / whole
-    error = (share * (1 - share) / whole) ** 0.5
-    return (share, *interval(share, Spread(error, max(whole - 1, 1), 0.0, int(whole)), "share", int(whole), LEVEL))
+def _mean(values: Array, clusters: Array | None) -> tuple[float, float, float]:
+    if not len(values):
+        return 0.0, math.nan, math.nan
+    mean = float(values.mean())
+    low, high = interval(mean, spread(values - mean, clusters), "plain", len(values))
+    return mean, low, high

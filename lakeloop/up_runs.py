@@ -31,15 +31,17 @@ def materialize_stale(
     servers: Servers, project: Any, settings: Any, instance: Any, ui: str, say: Callable[[str], None]
 ) -> tuple[bool, dict[str, float]]:
     """Launch what is stale, one run after another, and tell their progress; returns whether all succeeded, and seconds by asset."""
-    from platform_assets.plan import runs_for, stale_assets
+    from platform_assets.plan import runs_for, stale_assets, unasked
     from platform_assets.stages.registered import taken_versions
     from resources.lake import Lake
 
-    requests = runs_for(
-        project, stale_assets(project, Lake(settings.lake_url).states(), taken=taken_versions(project, settings.tracking_uri))
-    )
+    states = Lake(settings.lake_url).states()
+    silent = unasked(project, states)
+    for key, why in silent.items():
+        say(f"{key}: can't be asked, taken as it was: {why}")
+    requests = runs_for(project, stale_assets(project, states, taken=taken_versions(project, settings.tracking_uri), silent=silent))
     if not requests:
-        say("everything is fresh, nothing to compute")
+        say(f"everything {'else ' if silent else ''}is fresh, nothing to compute")
     seconds: dict[str, float] = {}
     for request in requests:
         run_id = _launch(ui, request)

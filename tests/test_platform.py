@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -350,6 +351,8 @@ def test_a_second_version_is_tested_against_the_champion_and_says_what_changed(s
     rows = {r["model"]: r for r in shop.lake.open("reports/comparisons").to_pyarrow_table().to_pylist() if r["version"] == "2"}
     page = httpx.get(judged["report"]).text
     assert "Against champion 1" in page and "model: C" in page
+    scores = [judged["previous"]["facts"]["score"]["roc_auc"], judged["facts"]["score"]["roc_auc"]]
+    assert re.search(r"score: roc_auc.{,200}?" + ".{,200}?".join(map(re.escape, scores)), page, re.DOTALL)
     assert rows["champion:1"]["difference"] == judged["comparison"]["difference"]
     reason = shop.lake.states()[key("releases")][WHOLE].value["reason"]
     assert "from champion 1 on the same 200 rows: a loss of 0.05 or more is ruled out (p" in reason

@@ -208,6 +208,18 @@ def test_thresholds_count_as_by_hand_and_the_cheapest_follows_the_costs() -> Non
     assert cheapest(threshold_curve(y, score)) is None
 
 
+def test_days_that_are_bad_as_a_whole_make_the_intervals_of_a_threshold_wider() -> None:
+    rng, day = np.random.default_rng(0), np.arange(6000) // 100
+    score = rng.uniform(0.1, 0.9, 6000)
+    y = (rng.random(6000) < np.clip(score + rng.normal(0, 0.3, 60)[day], 0, 1)).astype(float)
+    costs = Costs(false_positive=1, false_negative=3)
+    alone, daily = (threshold_curve(y, score, costs, clusters)[49] for clusters in (None, day))
+    for name in ("precision", "recall", "cost"):
+        at, low, high = (getattr(daily, name + end) for end in ("", "_low", "_high"))
+        assert low < at < high and at == getattr(alone, name)
+        assert high - low > 1.5 * (getattr(alone, f"{name}_high") - getattr(alone, f"{name}_low"))
+
+
 # Checks: three outcomes each
 
 

@@ -121,6 +121,18 @@ def plan(sources: Sources, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
+def up(sources: Sources) -> list[str]:
+    """What `lakeloop up` says once its servers stand, where there is nothing to launch."""
+    from lakeloop.up_runs import materialize_stale
+    from resources.settings import Settings
+
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKELOOP_LAKE", sources.shop.lake_url)
+        assert materialize_stale(None, sources.project, Settings.from_environment(), None, "", said.append) == (True, {})  # type: ignore[arg-type]
+    return said
+
+
 def test_a_database_that_is_down_is_named_and_asked_once_a_tick_and_a_plan(
     sources: Sources, asked: Counter[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +157,13 @@ def test_a_database_that_is_down_is_named_and_asked_once_a_tick_and_a_plan(
     assert plan(sources, capsys) == [
         *(f"{key}: can't be asked, taken as it was: {why}" for key, why in silent.items()),
         "everything else is fresh",
+    ]
+    assert asked == {"orders": 1, "staff": 1}
+
+    asked.clear()
+    assert up(sources) == [
+        *(f"{key}: can't be asked, taken as it was: {why}" for key, why in silent.items()),
+        "everything else is fresh, nothing to compute",
     ]
     assert asked == {"orders": 1, "staff": 1}
 

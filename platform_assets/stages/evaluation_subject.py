@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lakeloop.project import Located
 
 CHAMPION_GATE = "champion"
+SCORE = "score"
+"""Among the facts of a version: what it scored on its own test window."""
 
 
 def evaluation_subject(

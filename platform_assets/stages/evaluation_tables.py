@@ -36,6 +36,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "reports/thresholds": {
         "threshold": _NUMBER, "flagged": _NUMBER, "precision": _NUMBER, "precision_low": _NUMBER, "precision_high": _NUMBER, "recall": _NUMBER,
         "recall_low": _NUMBER, "recall_high": _NUMBER, "false_positives": _COUNT, "false_negatives": _COUNT, "cost": _NUMBER,
+        "cost_low": _NUMBER, "cost_high": _NUMBER,
     },
     "reports/classes": {
         "class": _TEXT, "n": _COUNT, "predicted": _COUNT, "precision": _NUMBER, "precision_low": _NUMBER, "precision_high": _NUMBER,

@@ -17,7 +17,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.workflow_spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.evaluation_question import evaluation_question
-from platform_assets.stages.evaluation_subject import CHAMPION_GATE, evaluation_subject, previous_facts, version_facts
+from platform_assets.stages.evaluation_subject import CHAMPION_GATE, SCORE, evaluation_subject, previous_facts, version_facts
 from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
@@ -82,6 +82,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     from lakeloop.evaluation_report import evaluation_report
     from lakeloop.metrics import metrics_of
     from lakeloop.report import render
+    from lakeloop.wording import figures as score_of
     from platform_assets.stages.evaluation_tables import write_tables
     from resources.model_format import load_model
     from resources.quality import gate_suite
@@ -123,7 +124,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
     now = datetime.now(UTC)
     window = "/".join(training.value["windows"]["test"])
-    facts = version_facts(located, training, model_state)
+    facts = {SCORE: {value.name: score_of(value) for value in found.values[CANDIDATE]}, **version_facts(located, training, model_state)}
     previous = previous_facts(done, version)
     subject = evaluation_subject(platform, located, training, model_state, version, champion, facts, previous, gates, now)
     report = evaluation_report(subject, question, found)
