@@ -27,6 +27,19 @@ class CheckKind:
         """Its place on the documentation page, such as `docs/checks.md#ll101-overfit`."""
         return f"docs/checks.md#{self.code.lower()}-{self.title.lower().replace(' ', '-')}"
 
+    @property
+    def text(self) -> str:
+        """What its documentation says of it, as Markdown."""
+        always = self.not_applicable_when == "never"
+        lines = [
+            self.meaning,
+            "",
+            f"* **Found** when {self.found_when}.",
+            "* It always applies." if always else f"* **Not applicable** when {self.not_applicable_when}.",
+            f"* **What to do.** {self.what_to_do}",
+        ]
+        return "\n".join(lines)
+
 
 def _listed(*kinds: CheckKind) -> dict[str, CheckKind]:
     return {kind.code: kind for kind in kinds}
@@ -140,16 +153,7 @@ def documentation() -> str:
         *[f"| [{kind.code}](#{kind.anchor.split('#')[1]}) | `{kind.name}` |" for kind in KINDS.values()],
     ]
     for kind in KINDS.values():
-        lines += [
-            "",
-            f"## {kind.code} {kind.title}",
-            "",
-            kind.meaning,
-            "",
-            f"* **Found** when {kind.found_when}.",
-            f"* **Not applicable** when {kind.not_applicable_when}." if kind.not_applicable_when != "never" else "* It always applies.",
-            f"* **What to do.** {kind.what_to_do}",
-        ]
+        lines += ["", f"## {kind.code} {kind.title}", "", kind.text]
     return "\n".join(lines) + "\n"
 
 

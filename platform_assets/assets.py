@@ -42,7 +42,7 @@ Help = Callable[[Platform], None]
 
 @dataclass(frozen=True)
 class Check:
-    """One asset check of a stage: its name, whether it stops what follows, what it says, and where its documentation is."""
+    """One asset check of a stage: its name, whether it stops what follows, what it says, and its documentation as Markdown."""
 
     name: str
     blocking: bool
@@ -270,7 +270,7 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], part
         outcome, message = ([*list(result.checks.get(check.name, ("could_not_run", "no result"))), ""])[:2]
         metadata: dict[str, Any] = {"outcome": outcome}
         if check.documentation:
-            metadata["documentation"] = check.documentation
+            metadata["documentation"] = dg.MetadataValue.md(check.documentation)
         if message:
             metadata["message"] = str(message)
         if result.fresh:

@@ -60,7 +60,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                     Check(name, False, f"gate on {name}: {gate.model_dump(exclude_none=True)}")
                     for name, gate in evaluations.metric_gates(spec).items()
                 ]
-                + [Check(kind.name, False, f"{kind.meaning} See {kind.anchor}", kind.anchor) for kind in KINDS.values()],
+                + [Check(kind.name, False, f"{kind.meaning} See {kind.anchor}", kind.text) for kind in KINDS.values()],
                 description="How good the model version is on later time that it wasn't trained on, beside champion and baselines; the page `report` tells it all.",
                 kinds={"mlflow", "greatexpectations"},
                 code_version=evaluations.CODE_VERSION,
