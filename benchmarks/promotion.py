@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.coverage import PAGE, TRUTH_ROWS
 from benchmarks.page import write_between
-from lakeloop.baselines import constant_scores
+from lakeloop.baselines import constant_scores, guessed_scores
 from lakeloop.decisions import ERROR_RATE, Evidence, should_promote
 from lakeloop.fitting import fit_model
 from lakeloop.metrics import METRICS, paired_difference
@@ -39,13 +39,13 @@ ANSWERS: Mapping[Task, Answer] = {
 JUDGED: Mapping[Task, tuple[str, ...]] = {
     "binary_classification": ("roc_auc", "average_precision", "log_loss"),
     "multiclass_classification": ("log_loss", "macro_f1"),
-    "regression": ("rmse", "mae"),
+    "regression": ("rmse", "mae", "median_absolute_error"),
     "quantile_regression": ("pinball_loss",),
 }
 TRAINED: tuple[Task, ...] = ("binary_classification", "multiclass_classification", "regression")
 """Tasks for which models are trained; trees for each of several quantiles would take hours."""
 FEATURES = [f"feature_{number}" for number in range(5)]
-Pipelines = tuple[str, str]
+Pipelines = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,10 @@ class Case:
         name: as the table says it.
         noise: of the challenger's answers; the champion's is `CHAMPION_NOISE`.
         edge: the gate allows just what is lost.
-        trained: pipelines of challenger and champion, trained on labels that were shuffled; nothing is trained without.
+        trained: pipelines of challenger and champion (None: there is no champion), trained on labels that were shuffled; nothing is
+            trained without.
+        knows: whether what is said has to do with the truth.
+        alone: there is no champion.
         days: rows of one day share what no model knows.
     """
 
@@ -64,13 +67,19 @@ class Case:
     noise: float = CHAMPION_NOISE
     edge: bool = False
     trained: Pipelines | None = None
+    knows: bool = True
+    alone: bool = False
     days: bool = False
 
 
 CASES = (
     Case("trained on shuffled labels, trees against trees", trained=("gradient_boosting", "gradient_boosting")),
     Case("trained on shuffled labels, linear against trees", trained=("linear", "gradient_boosting")),
-    Case("trained on shuffled labels, by day", trained=("linear", "gradient_boosting"), days=True),
+    Case("trained on shuffled labels, trees against linear", trained=("gradient_boosting", "linear")),
+    Case("trained on shuffled labels, trees, no champion", trained=("gradient_boosting", None)),
+    Case("knows nothing, nor does the champion", knows=False),
+    Case("knows nothing, by day", knows=False, days=True),
+    Case("knows nothing, no champion", knows=False, alone=True),
     Case("as good as the champion"),
     Case("as good as the champion, by day", days=True),
     Case("worse by just what is allowed", noise=1.0, edge=True),
@@ -80,11 +89,11 @@ CASES = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """Rows that both models answer: truth, the challenger's scores, the champion's, what a constant says, and the cluster of each row."""
+    """Rows that both models answer: the truth, what each says (the champion if there is one), labels to fit on, and the cluster of each row."""
 
     y: np.ndarray
     challenger: np.ndarray
-    champion: np.ndarray
+    champion: np.ndarray | None
     fit_y: np.ndarray
     clusters: np.ndarray | None
 
@@ -96,8 +105,9 @@ def draw(rng: np.random.Generator, n: int, task: Task, case: Case) -> Drawn:
     z = rng.normal(0, 1, (n, 3) if task == "multiclass_classification" else n)
     day = np.arange(n) * DAYS // n if case.days else None
     y = _labels(rng, z, task, day)
-    challenger, champion = (_scores(z + rng.normal(0, noise, z.shape), task) for noise in (case.noise, CHAMPION_NOISE))
-    return Drawn(y, challenger, champion, y, day)
+    seen = z if case.knows else rng.normal(0, 1, z.shape)
+    challenger, champion = (_scores(seen + rng.normal(0, noise, z.shape), task) for noise in (case.noise, CHAMPION_NOISE))
+    return Drawn(y, challenger, None if case.alone else champion, y, day)
 
 
 def _labels(rng: np.random.Generator, z: np.ndarray, task: Task, day: np.ndarray | None) -> np.ndarray:
@@ -138,29 +148,37 @@ def _trained(rng: np.random.Generator, n: int, task: Task, case: Case, pipelines
 
     test, y, day = rows(n)
     scores, labels = [], []
-    for pipeline in pipelines:
+    for pipeline in filter(None, pipelines):
         frame, fit_y, _ = rows(FIT_ROWS)
         labels.append(fit_y)
         scores.append(scores_of(fit_model(Model(pipeline=pipeline), kinds, answer, frame, fit_y, folder=Path()), test, answer))  # type: ignore[arg-type]
-    return Drawn(y, scores[0], scores[1], labels[0], day)
+    return Drawn(y, scores[0], scores[1] if len(scores) > 1 else None, labels[0], day)
 
 
 def promoted(task: Task, metric: str, drawn: Drawn, max_drop: float) -> bool:
     """What the platform decides on these rows."""
     answer = ANSWERS[task]
-    constant = constant_scores(drawn.fit_y, answer, len(drawn.y), metric)
+    reference = constant_scores(drawn.fit_y, answer, len(drawn.y), metric)
+    if METRICS[task][metric].guessed:
+        reference = guessed_scores(reference)
+
+    def difference(other: np.ndarray) -> Mapping[str, float]:
+        return paired_difference(answer, metric, drawn.y, drawn.challenger, other, clusters=drawn.clusters).record()
+
+    champion = None if drawn.champion is None else "1"
     evidence = Evidence(
-        version="2", primary=metric, value=METRICS[task][metric].value(drawn.y, drawn.challenger), gates={}, champion="1",
-        comparison=paired_difference(answer, metric, drawn.y, drawn.challenger, drawn.champion, clusters=drawn.clusters).record(),
-        skill=paired_difference(answer, metric, drawn.y, drawn.challenger, constant, clusters=drawn.clusters).record(),
+        version="2", primary=metric, value=METRICS[task][metric].value(drawn.y, drawn.challenger), gates={}, champion=champion,
+        comparison=None if drawn.champion is None else difference(drawn.champion), skill=difference(reference),
     )  # fmt: skip
-    return should_promote(candidate="2", champion="1", evidence=evidence, gates={"champion": Gate(max_drop=max_drop)}).action == "promote"
+    gates = {"champion": Gate(max_drop=max_drop)}
+    return should_promote(candidate="2", champion=champion, evidence=evidence, gates=gates).action == "promote"
 
 
 def true_loss(task: Task, metric: str, case: Case) -> float:
     """How much worse the challenger is, by so many rows that what is left to chance doesn't matter."""
     drawn = draw(np.random.default_rng(2**31), TRUTH_ROWS, task, case)
     value = METRICS[task][metric].value
+    assert drawn.champion is not None
     return (value(drawn.y, drawn.champion) - value(drawn.y, drawn.challenger)) * (1 if METRICS[task][metric].greater_is_better else -1)
 
 

@@ -9,12 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeloop import model_checks as checks
+from lakeloop.baselines import guessed_scores
 from lakeloop.calibration import CalibrationBin, calibration_curve
 from lakeloop.class_findings import ClassRow, class_calibration, class_rows, confusion
 from lakeloop.fitting import evenly
 from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
 from lakeloop.intervals import codes
-from lakeloop.metrics import Difference, MetricValue, by_slice, evaluate, measure, metrics_of, paired_difference, relative, row_loss
+from lakeloop.metrics import (
+    LEAST_SLICE_ROWS,
+    Difference,
+    MetricValue,
+    by_slice,
+    evaluate,
+    measure,
+    metrics_of,
+    paired_difference,
+    reference_words,
+    relative,
+    row_loss,
+)
 from lakeloop.quantile_findings import CoverageBin, coverage_bins, reliability
 from lakeloop.tasks import Answer
 from lakeloop.thresholds import ThresholdRow, threshold_curve
@@ -102,6 +115,7 @@ class Question:
         overlap: of entities, of the test rows with all rows that were fitted on.
         champion: its version, if there is one.
         champion_told: in which way it answers something else than is asked now, a sentence; see `lakeloop.comparison`.
+        champion_known: whether it is known until when the champion's training rows go.
         refits: the primary metric of refits that differ in the seed; None where the model takes none.
         clusters: code per test row of rows that may depend on each other.
         costs: of wrong decisions.
@@ -123,6 +137,7 @@ class Question:
     overlap: checks.Overlap
     champion: str | None = None
     champion_told: str = ""
+    champion_known: bool = True
     refits: Sequence[float] | None = None
     clusters: Array | None = None
     costs: Costs | None = None
@@ -188,15 +203,21 @@ def assess(question: Question) -> Assessment:
     score, reference = test.scores[CANDIDATE], test.scores[answer.kind.reference]
     values: dict[str, list[MetricValue]] = {}
     differences: dict[str, Difference] = {}
+    # Rows that the candidate may have been trained on decide nothing.
+    until = q.elsewhere.until if q.elsewhere else None
+    unseen = np.ones(len(y), bool) if until is None else test.at >= until
     for who, other in test.scores.items():
         known = np.isfinite(other) if other.ndim == 1 else np.isfinite(other).all(axis=1)
-        if who == CHAMPION and known.sum() < LEAST_COMMON_ROWS:
+        if who == CHAMPION and (known & unseen).sum() < LEAST_COMMON_ROWS:
             continue
         some = None if clusters is None else clusters[known]
         values[who] = evaluate(answer, y[known], other[known], clusters=some)
         values[who] += relative(answer, y[known], other[known], reference[known], clusters=some)
         if who != CANDIDATE:
-            differences[who] = paired_difference(answer, primary, y[known], score[known], other[known], clusters=some)
+            told = known & unseen
+            held = _reference(answer, primary, other) if who == answer.kind.reference else other
+            some = None if clusters is None else clusters[told]
+            differences[who] = paired_difference(answer, primary, y[told], score[told], held[told], clusters=some)
     values[CANDIDATE] += q.beside
     own = {value.name: value for value in values[CANDIDATE]}
     metric = metrics_of(answer)[primary]
@@ -255,8 +276,9 @@ def _checks(
 ) -> list[checks.CheckResult]:
     answer, primary, test, fit = q.answer, q.primary, q.test, q.fit
     metric, score = metrics_of(answer)[primary], q.test.scores[CANDIDATE]
-    test_constant = metric.value(test.y, test.scores[answer.kind.reference])
-    fit_constant = metric.value(fit.y, fit.scores[answer.kind.reference])
+    test_constant, fit_constant = (
+        metric.value(rows.y, _reference(answer, primary, rows.scores[answer.kind.reference])) for rows in (test, fit)
+    )
     columns = list(fit.frame.columns)
     # What was planted says nothing of a feature that knows too much.
     alone = (
@@ -275,7 +297,7 @@ def _checks(
     return [
         *(checks.check_elsewhere(q.elsewhere) if q.elsewhere else training),
         checks.check_leakage(answer, alone),
-        checks.check_baseline(primary, differences[answer.kind.reference], differences.get(LINEAR), answer.kind.reference_words),
+        checks.check_baseline(primary, differences[answer.kind.reference], differences.get(LINEAR), reference_words(answer, primary)),
         checks.check_champion(primary, q.champion, differences.get(CHAMPION)),
         checks.check_weak_slices(weak, searched),
         checks.check_calibration(answer, test.y, score, q.clusters),
@@ -284,17 +306,24 @@ def _checks(
     ]
 
 
+def _reference(answer: Answer, primary: str, constant: Array) -> Array:
+    """What knows nothing, as it does best by a metric."""
+    return guessed_scores(constant) if metrics_of(answer)[primary].guessed else constant
+
+
 def _in_order(column: str, rows: list[dict[str, Any]], forecast: ForecastRows | None) -> list[dict[str, Any]]:
     """Slices largest first, but for how far ahead a forecast is."""
     return sorted(rows, key=lambda row: int(row["slice"])) if forecast is not None and column == forecast.column else rows
 
 
 def _over_time(answer: Answer, name: str, test: Rows, clusters: Array | None) -> list[dict[str, Any]]:
-    """A metric per week (Monday to Sunday), or per day of a short window."""
+    """A metric per week (Monday to Sunday) or per day of a short window, per longer periods where these have too few rows."""
     days = test.at.astype("datetime64[D]")
     span = (days.max() - days.min()).astype(int) + 1 if len(days) else 0
-    if span >= DAYS_IN_WEEKS:
-        # numpy's weeks begin on Thursdays, the day of 1970-01-01.
-        days = (days + np.timedelta64(3, "D")).astype("datetime64[W]").astype("datetime64[D]") - np.timedelta64(3, "D")
-    rows = by_slice(answer, test.y, test.scores[CANDIDATE], [str(day) for day in days], name, clusters=clusters)
+    # numpy's weeks begin on Thursdays, the day of 1970-01-01.
+    weeks = (days + np.timedelta64(3, "D")).astype("datetime64[W]").astype("datetime64[D]") - np.timedelta64(3, "D")
+    months, quarters, years = (days.astype(f"datetime64[{unit}]").astype("datetime64[D]") for unit in ("M", "3M", "Y"))
+    grains = [*([] if span >= DAYS_IN_WEEKS else [days]), weeks, months, quarters, years]
+    period = next((grain for grain in grains if len(days) >= LEAST_SLICE_ROWS * len(np.unique(grain))), years)
+    rows = by_slice(answer, test.y, test.scores[CANDIDATE], [str(day) for day in period], name, clusters=clusters)
     return sorted(({"period": row.pop("slice"), **row} for row in rows), key=lambda row: str(row["period"]))

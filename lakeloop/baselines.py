@@ -44,8 +44,28 @@ def constant_scores(y_fit: np.ndarray, answer: Answer, count: int, metric: str) 
         return np.tile(np.quantile(y_fit, answer.quantiles), (count, 1))
     if answer.kind.label == "none":
         return np.zeros(count)
+    if metric == "median_absolute_error":
+        return np.full(count, _middle_of_half(y_fit))
     best = np.mean if answer.kind.shares or metric in answer.kind.mean_is_best else np.median
     return np.full(count, float(best(y_fit)))
+
+
+def guessed_scores(constant: np.ndarray) -> np.ndarray:
+    """Of rows that all have the shares of the classes: one class each, as often as its share and in no order; the same every time."""
+    import numpy as np
+
+    count, classes = constant.shape
+    places = np.searchsorted(constant[0].cumsum(), (np.arange(count) + 0.5) / max(count, 1)).clip(0, classes - 1)
+    return np.eye(classes)[np.random.default_rng(0).permutation(places)]
+
+
+def _middle_of_half(values: np.ndarray) -> float:
+    """The middle of the shortest interval that holds half of the values: no constant is nearer to half of them."""
+    import numpy as np
+
+    ordered, half = np.sort(values), len(values) // 2 + 1
+    start = int(np.argmin(ordered[half - 1 :] - ordered[: len(ordered) - half + 1]))
+    return float((ordered[start] + ordered[start + half - 1]) / 2)
 
 
 def baseline_scores(frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, kinds: Mapping[str, Kind], answer: Answer) -> np.ndarray:

@@ -76,6 +76,8 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
     shows too small a gap in a noisy bin shows too little noise, too. Where the error is within its noise only too large a sum speaks against
     it, so that the lower tail gets its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
     """
+    if clusters is not None and len(np.unique(clusters)) < 2:
+        return math.nan, math.nan
     share, gap, noise = _gaps(y, score, clusters)
     if not np.any(gap):
         return 0.0, 0.0
@@ -207,7 +209,7 @@ def _gaps(y: Array, score: Array, clusters: Array | None = None) -> tuple[Array,
 
 
 def equal_mass_bins(score: Array, bins: int = CALIBRATION_BINS) -> Array:
-    """The bin of each row when rows are sorted by score and cut into bins of equal numbers."""
-    found = np.empty(len(score), int)
-    found[np.argsort(score, kind="stable")] = np.arange(len(score)) * bins // max(len(score), 1)
-    return found
+    """The bin of each row when rows are sorted by score and cut into bins of equal numbers; rows of one score share the bin of their middle."""
+    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts + 1) / 2
+    return np.asarray(middle * bins // max(len(score), 1), int)[place]

@@ -115,7 +115,7 @@ def _class_degrees(y: Array) -> float:
 CLASS_METRICS = by_name(
     mean_metric(log_loss, False),
     mean_metric(accuracy, True, "share"),
-    value_metric(macro_f1, True, _macro_f1_influence, scale="logit", degrees=_class_degrees),
+    value_metric(macro_f1, True, _macro_f1_influence, scale="logit", degrees=_class_degrees, guessed=True),
     value_metric(balanced_accuracy, True, _balanced_accuracy_influence, scale="logit", degrees=_class_degrees),
     value_metric(roc_auc, True, _roc_auc_influence, scale="logit", degrees=_class_degrees),
     mean_metric(brier, False),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lakeloop.wording import number, signed
 from lakeloop.workflow_spec import Gate
 
 CHAMPION_GATE = "champion"
@@ -91,12 +92,12 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
         if not knows <= rate:
             return Decision(
                 "refuse",
-                f"{evidence.primary} differs by {evidence.skill['difference']:+.4f} (positive is better) from {evidence.reference}: that it knows more is "
+                f"{evidence.primary} differs by {signed(evidence.skill['difference'])} (positive is better) from {evidence.reference}: that it knows more is "
                 f"not shown (p {knows:.3f}, wanted at most {rate:g})",
                 facts,
             )
     if champion is None:
-        return Decision("promote", f"it passes its gates ({evidence.primary} {evidence.value:.4f}) and there is no champion", facts)
+        return Decision("promote", f"it passes its gates ({evidence.primary} {number(evidence.value)}) and there is no champion", facts)
     if evidence.champion != champion:
         return Decision(
             "refuse",
@@ -104,9 +105,9 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
             facts,
         )
     if bound is None or bound.max_drop is None or bound.severity != "blocking":
-        return Decision("promote", f"it passes its gates ({evidence.primary} {evidence.value:.4f})", facts)
+        return Decision("promote", f"it passes its gates ({evidence.primary} {number(evidence.value)})", facts)
     if evidence.incomparable:
-        told = f"it passes its gates ({evidence.primary} {evidence.value:.4f}); champion {champion} isn't compared with it: {evidence.incomparable}"
+        told = f"it passes its gates ({evidence.primary} {number(evidence.value)}); champion {champion} isn't compared with it: {evidence.incomparable}"
         return Decision("promote", told, facts)
     if evidence.comparison is None:
         return Decision("refuse", f"too few rows that neither it nor the champion {champion} was trained on to compare them", facts)
@@ -114,7 +115,7 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
     facts["p_worse_than_champion"] = p
     difference, rows = evidence.comparison["difference"], int(evidence.comparison["rows"])
     shown = (
-        f"{evidence.primary} differs by {difference:+.4f} (positive is better, standard error {evidence.comparison['error']:.4f}) from champion "
+        f"{evidence.primary} differs by {signed(difference)} (positive is better, standard error {number(evidence.comparison['error'])}) from champion "
         f"{champion} on the same {rows} rows"
     )
     loss = f"a loss of {bound.max_drop:g} or more" if bound.max_drop else "being no better"

@@ -12,7 +12,7 @@ from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, OR
 from lakeloop.changes import Change
 from lakeloop.check_kinds import KINDS
 from lakeloop.importance import REPEATS
-from lakeloop.metrics import MetricValue, metrics_of
+from lakeloop.metrics import MetricValue, metrics_of, reference_words
 from lakeloop.model_checks import CheckResult, Elsewhere
 from lakeloop.report import Cell, Figure, Paragraph, Report, Section, Table, Tile, Tone
 from lakeloop.search_gain import gain_section
@@ -47,7 +47,7 @@ class Subject:
         features: name -> description.
         pipeline: what the model is, with its parameters.
         cluster: what may depend on each other, as the workflow says; None for rows.
-        gates: per gate (outcome, message, wanted, found).
+        gates: per gate (outcome, message, wanted, found, severity).
         champion: version that it is held against.
         margin: loss against it that is allowed; None without a champion gate.
         error_rate: of that gate.
@@ -75,7 +75,7 @@ class Subject:
     features: Mapping[str, str]
     pipeline: str
     cluster: str | None
-    gates: Mapping[str, tuple[str, str, str, str]]
+    gates: Mapping[str, tuple[str, str, str, str, str]]
     champion: str | None
     margin: float | None
     error_rate: float
@@ -118,7 +118,8 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
 def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     primary = found.own[question.primary]
     suspicious = [c for c in found.checks if c.outcome == "found"]
-    failed = [name for name, gate in subject.gates.items() if gate[0] != "passed"]
+    failed = [name for name, gate in subject.gates.items() if gate[0] != "passed" and gate[4] == "blocking"]
+    warned = [name for name, gate in subject.gates.items() if gate[0] != "passed" and gate[4] != "blocking"]
     kind = question.answer.kind
     constant = found.differences[kind.reference]
     seen = question.elsewhere is not None and question.elsewhere.may_have_seen
@@ -126,14 +127,18 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     planted = f", {int(question.test.y.sum()):,} of them planted" if question.planted is not None else ""
     parts = [
         f"On {primary.n:,} rows of {rows}{planted}, {primary.name.replace('_', ' ')} is {figures(primary)}"
-        f" ({sign(constant.difference)} against {kind.reference_words}, positive is better)."
+        f" ({sign(constant.difference)} against {reference_words(question.answer, question.primary)}, positive is better)."
     ]
     if seen and question.elsewhere is not None:
         parts.append(f"{question.elsewhere.sentence}.")
     if failed:
         parts.append(f"It fails {listed(failed, 'gate')}.")
-    elif subject.gates:
-        parts.append("It passes its gates." if len(subject.gates) > 1 else "It passes its gate.")
+    elif len(subject.gates) > len(warned):
+        parts.append("It passes its gates." if len(subject.gates) - len(warned) > 1 else "It passes its gate.")
+    if warned:
+        parts.append(
+            f"It doesn't meet {listed(warned, 'gate')}, which {'warns' if len(warned) == 1 else 'warn'} and {'stops' if len(warned) == 1 else 'stop'} nothing."
+        )
     parts.append(
         f"{len(suspicious)} of {len(found.checks)} model checks found something." if suspicious else "No model check found anything."
     )
@@ -148,7 +153,7 @@ def _tiles(subject: Subject, question: Question, found: Assessment, best: Thresh
         d = found.differences[CHAMPION]
         tone: Tone = "good" if d.low > 0 else "bad" if d.high < 0 else ""
         tiles.append(Tile(f"against champion {subject.champion}", sign(d.difference), f"95%: {sign(d.low)} to {sign(d.high)}", tone))
-    elif LINEAR in found.differences:
+    elif LINEAR in found.differences and found.differences[LINEAR].error:
         d = found.differences[LINEAR]
         tiles.append(Tile("against a linear model", sign(d.difference), f"95%: {sign(d.low)} to {sign(d.high)}"))
     if subject.gates:
@@ -223,7 +228,7 @@ def _headline(subject: Subject, question: Question, found: Assessment) -> Sectio
             "All on the same rows"
             + (
                 f", but for the champion's, which are the {named[CHAMPION][question.primary].n:,} that it wasn't trained on."
-                if CHAMPION in named
+                if CHAMPION in named and question.champion_known
                 else "."
             ),
             "metric_comparison",
@@ -243,13 +248,19 @@ def _headline(subject: Subject, question: Question, found: Assessment) -> Sectio
             Table(
                 ["gate", "wanted", "found", "outcome"],
                 [
-                    [name, wanted, seen, Cell(outcome, "good" if outcome == "passed" else "bad")]
-                    for name, (outcome, _, wanted, seen) in subject.gates.items()
+                    [name, wanted, seen, _gate_outcome(outcome, severity)]
+                    for name, (outcome, _, wanted, seen, severity) in subject.gates.items()
                 ],
                 ["wanted", "found"],
             )
         )
     return Section("headline", "How good it is", blocks)
+
+
+def _gate_outcome(outcome: str, severity: str) -> Cell:
+    if outcome == "passed":
+        return Cell(outcome, "good")
+    return Cell(outcome, "bad") if severity == "blocking" else Cell(f"{outcome}, a warning", "quiet")
 
 
 def _champion(subject: Subject, question: Question, found: Assessment) -> Section:
@@ -263,13 +274,14 @@ def _champion(subject: Subject, question: Question, found: Assessment) -> Sectio
             f"Against champion {subject.champion}",
             [Paragraph("Too few rows of the test window are later than what the champion was trained on. They can't be compared.")],
         )
-    seen = question.elsewhere is not None and question.elsewhere.may_have_seen
+    known = question.champion_known and (question.elsewhere is None or question.elsewhere.until is not None)
     blocks: list[Any] = [
         Paragraph(
-            f"On {d.rows:,} rows{'' if seen else ' that neither was trained on'}, {question.primary} differs by {sign(d.difference)} "
+            f"On {d.rows:,} rows{' that neither was trained on' if known else ''}, {question.primary} differs by {sign(d.difference)} "
             f"[{sign(d.low)}, {sign(d.high)}] (positive is better), paired row by row."
         ),
         *([Paragraph(f"Mind that {question.champion_told}.")] if question.champion_told else []),
+        *([] if question.champion_known else [Paragraph("It isn't known on what the champion was trained: it may have seen these rows.")]),
     ]
     if subject.margin is not None:
         p = d.p_not_worse(subject.margin)

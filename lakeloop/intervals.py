@@ -64,7 +64,7 @@ def interval(value: float, found: Spread, scale: Scale, n: int, level: float = L
     if not (math.isfinite(value) and math.isfinite(found.error)) or found.degrees < 1:
         return math.nan, math.nan
     if scale == "share":  # whose error follows from its value
-        return _wilson(value, found.error, n, student(1 - (1 - level) / 2, found.groups - 1))
+        return _wilson(value, found.error, found.groups, student(1 - (1 - level) / 2, found.groups - 1))
     t = student(1 - (1 - level) / 2, found.degrees)
     if found.error == 0:
         return value, value
@@ -124,9 +124,9 @@ def _unskew(t: float, a: float) -> float:
     return float(3 / a * (np.cbrt(1 + a * (t - a / 6)) - 1))
 
 
-def _wilson(share: float, error: float, n: int, t: float) -> tuple[float, float]:
-    """Wilson's score interval on the number of independent rows that would have this standard error."""
-    size = share * (1 - share) / error**2 if error > 0 else n
+def _wilson(share: float, error: float, groups: int, t: float) -> tuple[float, float]:
+    """Wilson's score interval on the number of independent rows that would have this standard error; where all rows agree, on the groups."""
+    size = share * (1 - share) / error**2 if error > 0 else groups
     middle = (share + t**2 / (2 * size)) / (1 + t**2 / size)
     half = t / (1 + t**2 / size) * math.sqrt(share * (1 - share) / size + t**2 / (4 * size**2))
     return max(middle - half, 0.0), min(middle + half, 1.0)

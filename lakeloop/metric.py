@@ -29,6 +29,7 @@ class Metric:
         bounds: an interval of its own, from truth, score, clusters and level.
         rows: its value per row, where it is the mean of those.
         decides: whether a model can be chosen by it; not where more of it isn't better, or nothing is the best.
+        guessed: what knows nothing does best by guessing the classes as often as they come, not by saying the same of every row.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Metric:
     bounds: Callable[[Array, Array, Array | None, float], tuple[float, float]] | None = None
     rows: Callable[[Array, Array], Array] | None = None
     decides: bool = True
+    guessed: bool = False
 
     def spread(self, y: Array, score: Array, clusters: Array | None = None) -> Spread:
         """How the metric varies on such rows."""

@@ -123,6 +123,11 @@ def metrics_of(what: Task | Answer) -> Mapping[str, Metric]:
     return METRICS[answer.task]
 
 
+def reference_words(what: Task | Answer, primary: str) -> str:
+    """In a sentence, what a model must know more than by a metric."""
+    return "guesses as frequent as the classes" if metrics_of(what)[primary].guessed else answer_of(what).kind.reference_words
+
+
 def row_loss(what: Task | Answer, y: Array, score: Array) -> Array:
     """What a slice is judged by: the task's loss, per row."""
     rows = metrics_of(what)[answer_of(what).kind.loss].rows

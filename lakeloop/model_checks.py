@@ -16,11 +16,12 @@ from lakeloop.calibration import calibration_bounds, calibration_error
 from lakeloop.check_kinds import KINDS, CheckKind
 from lakeloop.class_metrics import one_hot
 from lakeloop.intervals import one_sided_p
-from lakeloop.metrics import METRICS, Difference, MetricValue, measure, metrics_of
+from lakeloop.metrics import METRICS, Difference, MetricValue, measure, metrics_of, reference_words
 from lakeloop.quantile_findings import reliability
 from lakeloop.spec import Task, render_duration
 from lakeloop.tasks import Answer, answer_of
 from lakeloop.weak_slices import WeakSlice
+from lakeloop.wording import number, signed
 
 Array = np.ndarray
 Outcome = Literal["found", "clean", "not_applicable"]
@@ -33,6 +34,10 @@ MOST_CALIBRATION_ERROR = 0.02
 MOST_REGRESSION_GAP = 0.1
 """The same for a regression, in standard deviations of the label."""
 LEAST_CALIBRATED_ROWS = 100
+LEAST_TOLD = 10
+"""Test rows, of a classification those of the rarest class, without which no feature can be said to tell them apart."""
+CUTS = (0.001, 0.002, 0.005, 0.01, *np.linspace(0, 1, 51)[1:-1], 0.99, 0.995, 0.998, 0.999)
+"""Quantiles of a feature between which the mean of the label is taken: fiftieths, and finer ones where tails are long."""
 LEAST_WEAKNESS = 1.2
 """Loss in a slice over loss elsewhere; a confirmed but smaller difference is no reason to act."""
 CONSTANT_SHARE = 0.99
@@ -108,16 +113,17 @@ def check_overfit(
     """LL101: the advantage over a constant on training rows, and how much of it is left on test rows."""
     sign = 1.0 if metrics_of(what)[primary].greater_is_better else -1.0
     known, left = sign * (train.value - constant_train), sign * (test.value - constant_test)
+    words = reference_words(what, primary)
     if not (math.isfinite(known) and math.isfinite(left)) or known <= 0:
-        return CheckResult(
-            "LL101", "not_applicable", f"the model is no better than {answer_of(what).kind.reference_words} on its own training rows"
-        )
+        return CheckResult("LL101", "not_applicable", f"the model is no better than {words} on its own training rows")
     # Half the width of an interval is about two standard errors.
     error = math.hypot(test.high - test.low, MOST_SKILL_LOST * (train.high - train.low)) / 4
+    if not math.isfinite(error):
+        return CheckResult("LL101", "not_applicable", f"{primary} has no interval on these rows")
     lost = one_sided_p((1 - MOST_SKILL_LOST) * known - left, error, 1e9) <= ERROR_RATE
     message = (
-        f"{primary} is {train.value:.4f} on training rows and {test.value:.4f} on test rows: "
-        f"{left / known:.0%} of the advantage over {answer_of(what).kind.reference_words} is left"
+        f"{primary} is {number(train.value)} on training rows and {number(test.value)} on test rows: "
+        f"{left / known:.0%} of the advantage over {words} is left"
     )
     return CheckResult("LL101", "found" if lost else "clean", message, {"train": train.value, "test": test.value, "left": left / known})
 
@@ -162,7 +168,9 @@ def check_entity_overlap(
         )
     sign = 1.0 if metric.greater_is_better else -1.0
     better = one_sided_p(sign * (a.value - b.value), math.hypot(a.high - a.low, b.high - b.low) / 4, 1e9) <= ERROR_RATE
-    message = f"{primary} is {a.value:.4f} on the {count:,} rows of known entities and {b.value:.4f} on the {n - count:,} of new ones"
+    message = (
+        f"{primary} is {number(a.value)} on the {count:,} rows of known entities and {number(b.value)} on the {n - count:,} of new ones"
+    )
     return CheckResult("LL103", "found" if better else "clean", message, {"known": a.value, "new": b.value, "rows": count})
 
 
@@ -191,26 +199,28 @@ def check_baseline(primary: str, constant: Difference, linear: Difference | None
     """LL105: no better than a constant, or worse than a linear model on the same features."""
     p = constant.p_not_worse()
     if not p <= ERROR_RATE:
-        message = f"{primary} differs by {constant.difference:+.4f} from {words}: that it is better is not shown (p {p:.3f})"
+        message = f"{primary} differs by {signed(constant.difference)} from {words}: that it is better is not shown (p {p:.3f})"
         return CheckResult("LL105", "found", message, {"p": p})
     if linear is not None and linear.p_worse() <= ERROR_RATE:
-        message = f"a linear model on the same features is better: {primary} differs by {linear.difference:+.4f} (p {linear.p_worse():.3g})"
+        message = (
+            f"a linear model on the same features is better: {primary} differs by {signed(linear.difference)} (p {linear.p_worse():.3g})"
+        )
         return CheckResult("LL105", "found", message, {"p": linear.p_worse()})
-    beside = f", and by {linear.difference:+.4f} from a linear model" if linear is not None else ""
-    return CheckResult("LL105", "clean", f"{primary} differs by {constant.difference:+.4f} from {words}{beside} (positive is better)")
+    beside = f", and by {signed(linear.difference)} from a linear model" if linear is not None and linear.error else ""
+    return CheckResult("LL105", "clean", f"{primary} differs by {signed(constant.difference)} from {words}{beside} (positive is better)")
 
 
 def check_champion(primary: str, champion: str | None, comparison: Difference | None) -> CheckResult:
     """LL106: significantly worse than the champion on the same rows."""
     if champion is None:
         return CheckResult("LL106", "not_applicable", "there is no champion")
-    if comparison is None or comparison.degrees < 1:
+    if comparison is None or not comparison.degrees >= 1 or not math.isfinite(comparison.error):
         return CheckResult("LL106", "not_applicable", f"too few rows that champion {champion} wasn't trained on")
     p = comparison.p_worse()
     sees = 2.49 * comparison.error  # z of 5% one-sided plus z of 80% power
     message = (
-        f"{primary} differs by {comparison.difference:+.4f} from champion {champion} on the same {comparison.rows:,} rows (p of being no worse "
-        f"{p:.3g}; a loss of {sees:.4f} would be seen four times in five)"
+        f"{primary} differs by {signed(comparison.difference)} from champion {champion} on the same {comparison.rows:,} rows (p of being no worse "
+        f"{p:.3g}; a loss of {number(sees)} would be seen four times in five)"
     )
     return CheckResult("LL106", "found" if p <= ERROR_RATE else "clean", message, {"p": p, "seen_at_80_percent": sees})
 
@@ -240,6 +250,8 @@ def check_calibration(what: Task | Answer, y: Array, score: Array, clusters: Arr
         return CheckResult("LL108", "not_applicable", f"{len(y)} rows say too little of it")
     value, (low, high) = calibration_error(y, score) / unit, calibration_bounds(y, score, clusters, 0.95)
     low, high = low / unit, high / unit
+    if not math.isfinite(low):
+        return _too_dependent()
     measured = "probability" if shares else "standard deviations of the label"
     message = f"predicted and observed differ by {value:.3f} [{low:.3f}, {high:.3f}] over ten bins, in {measured}; {limit:g} is tolerated"
     return CheckResult("LL108", "found" if low > limit else "clean", message, {"value": value, "low": low, "high": high})
@@ -252,6 +264,8 @@ def _check_classes(answer: Answer, y: Array, score: Array, clusters: Array | Non
     for place, name in enumerate(map(str, answer.classes)):
         low, high = calibration_bounds(truth[:, place], score[:, place], clusters, level)
         seen[name] = (calibration_error(truth[:, place], score[:, place]), low, high)
+    if not all(math.isfinite(low) for _, low, _ in seen.values()):
+        return _too_dependent()
     off = [name for name, (_, low, _) in seen.items() if low > MOST_CALIBRATION_ERROR]
     worst = off or [max(seen, key=lambda name: seen[name][0])]
     shown = "; ".join(f"{name} by {seen[name][0]:.3f} [{seen[name][1]:.3f}, {seen[name][2]:.3f}]" for name in worst[:3])
@@ -264,6 +278,8 @@ def _check_classes(answer: Answer, y: Array, score: Array, clusters: Array | Non
 def _check_quantiles(answer: Answer, y: Array, score: Array, clusters: Array | None) -> CheckResult:
     """Quantile by quantile, the error rate shared among them (Bonferroni)."""
     rows = reliability(answer, y, score, clusters, 1 - ERROR_RATE / len(answer.quantiles))
+    if not all(math.isfinite(row.low) for row in rows):
+        return _too_dependent()
     off = [row for row in rows if not row.low - MOST_CALIBRATION_ERROR <= row.predicted <= row.high + MOST_CALIBRATION_ERROR]
     shown = "; ".join(
         f"{row.observed:.1%} [{row.low:.1%}, {row.high:.1%}] of values are below the quantile {row.predicted:g}" for row in off or rows
@@ -272,11 +288,16 @@ def _check_quantiles(answer: Answer, y: Array, score: Array, clusters: Array | N
     return CheckResult("LL108", "found" if off else "clean", message, {row.output: row.observed for row in rows})
 
 
+def _too_dependent() -> CheckResult:
+    return CheckResult("LL108", "not_applicable", "all rows may depend on each other, so that nothing says how far chance goes")
+
+
 def check_constant(score: Array) -> CheckResult:
     """LL109: one and the same prediction for (nearly) every row."""
     if not len(score):
         return CheckResult("LL109", "not_applicable", "there are no rows")
-    _, counts = np.unique(np.round(score, 9), return_counts=True, axis=0)
+    largest = float(np.abs(score).max())
+    _, counts = np.unique(np.round(score / largest, 9) if largest else score, return_counts=True, axis=0)
     share = float(counts.max()) / len(score)
     message = f"the most frequent prediction is that of {share:.1%} of the rows; there are {len(counts):,} different ones"
     return CheckResult("LL109", "found" if share >= CONSTANT_SHARE else "clean", message, {"share": share})
@@ -291,8 +312,8 @@ def check_seed(primary: str, values: Sequence[float] | None, half_width: float) 
         half_width: of the metric's interval on the same rows.
     """
     if values is None:
-        return CheckResult("LL110", "not_applicable", "no part of the model takes a seed, or it was trained elsewhere")
-    if not (math.isfinite(half_width) and half_width > 0):
+        return CheckResult("LL110", "not_applicable", "no part of the model takes a seed, or it was trained elsewhere, or on one class")
+    if not np.isfinite(values).all() or not (math.isfinite(half_width) and half_width > 0):
         return CheckResult("LL110", "not_applicable", f"{primary} has no interval on these rows")
     deviation = float(np.std(values, ddof=1))
     varied = f"has a standard deviation of {deviation:.2g}" if deviation else "is the same to the last digit"
@@ -303,11 +324,31 @@ def check_seed(primary: str, values: Sequence[float] | None, half_width: float) 
 def single_feature_scores(
     what: Task | Answer, fit: Mapping[str, Array], fit_y: Array, test: Mapping[str, Array], y: Array
 ) -> dict[str, float]:
-    """How well each feature predicts by itself: means of the label per category or per fiftieth, learnt on `fit`, judged on `test`."""
+    """How well each feature predicts by itself: means of the label per category or per fiftieth, learnt on `fit`, judged on `test`.
+
+    Of a number also a straight line, whichever says more. NaN where the test rows are too few to say.
+    """
     answer = answer_of(what)
-    metric = METRICS["regression" if answer.kind.label == "number" else answer.task][answer.kind.alone[0]]
+    number_label = answer.kind.label == "number"
+    fewest = len(y) if number_label else int(np.unique(y, return_counts=True)[1].min(initial=len(y)))
+    if fewest < LEAST_TOLD:
+        return dict.fromkeys(fit, math.nan)
+    metric = METRICS["regression" if number_label else answer.task][answer.kind.alone[0]]
     told = one_hot(fit_y, len(answer.classes)) if answer.classes else fit_y
-    return {feature: metric.value(y, _means(fit[feature], told, test[feature])) for feature in fit}
+    found = {feature: metric.value(y, _means(fit[feature], told, test[feature])) for feature in fit}
+    if number_label:
+        lines = {feature: metric.value(y, _line(fit[feature], fit_y, test[feature])) for feature in fit if fit[feature].dtype != object}
+        found |= {feature: max(value, found[feature]) for feature, value in lines.items() if math.isfinite(value)}
+    return found
+
+
+def _line(fit: Array, y: Array, test: Array) -> Array:
+    """A straight line through the rows to fit on, where a feature isn't known its mean."""
+    known = np.isfinite(fit)
+    if known.sum() < 2 or not np.ptp(fit[known]):
+        return np.full(len(test), y.mean())
+    slope, intercept = np.polyfit(fit[known], y[known], 1)
+    return np.asarray(np.where(np.isfinite(test), intercept + slope * test, y.mean()))
 
 
 def _means(fit: Array, y: Array, test: Array) -> Array:
@@ -315,8 +356,9 @@ def _means(fit: Array, y: Array, test: Array) -> Array:
 
     a, b = pd.Series(fit), pd.Series(test)
     if a.dtype != object:
-        cuts = np.unique(np.nanquantile(a, np.linspace(0, 1, 51)[1:-1])) if a.notna().any() else np.array([])
-        a, b = (pd.Series(np.where(s.isna(), -1, np.searchsorted(cuts, s, "right"))) for s in (a, b))
+        cuts = np.unique(np.nanquantile(a, CUTS)) if a.notna().any() else np.array([])
+        # A value that is a cut stands by itself: of a flag that is rare all cuts are 0.
+        a, b = (pd.Series(np.where(s.isna(), -1, np.searchsorted(cuts, s, "left") + np.searchsorted(cuts, s, "right"))) for s in (a, b))
     a, b = a.where(a.notna(), "(missing)"), b.where(b.notna(), "(missing)")
     # Keys of one type, so that a number never meets "(missing)".
     kinds, place = np.unique(a.astype(str), return_inverse=True)

@@ -274,7 +274,7 @@ def plot_importance(found: Sequence[Importance], metric: str, most: int = 20) ->
 
 @styled
 def plot_over_time(rows: Sequence[Mapping[str, Any]], metric: str, overall: float) -> Picture:
-    """A metric per week or day with 95% intervals, and over all."""
+    """A metric per period with 95% intervals, and over all."""
     figure, ax = canvas(height=2.8)
     places = np.array([np.datetime64(str(row["period"])) for row in rows])
     value = np.array([row["value"] for row in rows], float)
@@ -283,7 +283,8 @@ def plot_over_time(rows: Sequence[Mapping[str, Any]], metric: str, overall: floa
     ax.errorbar(places, value, yerr=np.nan_to_num(spread.clip(0)), fmt="o-", markersize=5, capsize=3, color=BLUE)
     half = np.nanmedian(spread) if np.isfinite(spread).any() else 0.0
     if half:  # one period with hardly any rows would press the others flat
-        ax.set_ylim(np.nanmin(value) - 4 * half, np.nanmax(value) + 4 * half)
+        bottom = np.nanmin(value) - 4 * half
+        ax.set_ylim(max(bottom, 0.0) if np.nanmin(value) >= 0 else bottom, np.nanmax(value) + 4 * half)
     ax.xaxis.set_major_locator(_dates().AutoDateLocator(maxticks=8))
     ax.xaxis.set_major_formatter(_dates().ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.set_ylabel(metric)
@@ -304,14 +305,14 @@ def plot_thresholds(rows: Sequence[ThresholdRow], best: ThresholdRow | None) -> 
             low, high = (np.array([getattr(row, f"{name}_{end}") for row in rows], float) for end in ("low", "high"))
             left.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
     left.set(xlabel="threshold", ylabel="share", ylim=(0, 1.02))
-    left.legend(frameon=False, fontsize=9)
+    left.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncol=3, borderaxespad=0.2)
     if priced:
         axes[1].plot(at, [row.cost for row in rows], color=BLUE)
         low, high = (np.array([getattr(row, f"cost_{end}") for row in rows], float) for end in ("low", "high"))
         axes[1].fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
         if best is not None:
             axes[1].plot([best.threshold], [best.cost], "o", color=ORANGE, label=f"least at {best.threshold:g}")
-            axes[1].legend(frameon=False, fontsize=9)
+            axes[1].legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
         axes[1].set(xlabel="threshold", ylabel="cost per row", ylim=(0, None))
     return Picture("What a threshold does", figure)
 

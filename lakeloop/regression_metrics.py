@@ -87,6 +87,8 @@ def _median_bounds(y: Array, score: Array, clusters: Array | None, level: float)
     if len(error) < 2:
         return math.nan, math.nan
     found = spread((error <= np.median(error)) - 0.5, clusters)
+    if not math.isfinite(found.error):
+        return math.nan, math.nan
     half = student(1 - (1 - level) / 2, max(found.degrees, 1.0)) * found.error
     low, high = np.quantile(error, [max(0.5 - half, 0), min(0.5 + half, 1)], method="linear")
     return float(low), float(high)

@@ -11,7 +11,7 @@ import numpy as np
 from lakeloop import plots, task_plots
 from lakeloop.assessment import CANDIDATE, Assessment, Question
 from lakeloop.report import Cell, Figure, Paragraph, Section, Table
-from lakeloop.thresholds import ThresholdRow, cheapest
+from lakeloop.thresholds import POINTS, ThresholdRow, cheapest
 from lakeloop.wording import capital, number, share
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -52,9 +52,12 @@ def _thresholds(question: Question, found: Assessment) -> Section:
             f"{_cost(best)} per row. Flagging nothing costs {costs.false_negative * float(np.mean(question.test.y)):.4g}, flagging everything "
             f"{costs.false_positive * float(1 - np.mean(question.test.y)):.4g}."
         )
+        if costs.false_negative * float(np.mean(question.test.y)) < (best.cost or 0.0):
+            words += " At these costs nothing that the model says is worth a false alarm."
     else:
         words += " Say under `evaluation: {costs: {false_positive: …, false_negative: …}}` what mistakes cost, and the cheapest is shown."
-    wanted = {*SHOWN_THRESHOLDS, *([best.threshold] if best else [])}
+    beyond = [row.threshold for row in found.thresholds if not POINTS[0] <= row.threshold <= POINTS[-1]]
+    wanted = {*SHOWN_THRESHOLDS, *beyond[:: max(len(beyond) // len(SHOWN_THRESHOLDS), 1)], *([best.threshold] if best else [])}
     columns = ["threshold", "flagged", "precision", "recall", *(["cost per row"] if costs else ["false alarms", "misses"])]
     rows: list[list[str | Cell]] = [
         [

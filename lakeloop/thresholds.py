@@ -11,6 +11,8 @@ from lakeloop.intervals import interval, share_of, spread
 from lakeloop.workflow_spec import Costs
 
 POINTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
+_BEYOND = (*np.linspace(0, 1, 201), 0.999, 0.9995, 0.9999)
+"""Quantiles of the scores that are thresholds too where they lie below or above all points: of what is rare all scores do."""
 Array = np.ndarray
 
 
@@ -34,8 +36,11 @@ class ThresholdRow:
 
 
 def threshold_curve(y: Array, score: Array, costs: Costs | None = None, clusters: Array | None = None) -> list[ThresholdRow]:
-    """One row per threshold from 0.01 to 0.99, with 95% intervals over rows, or over the clusters that they come in."""
-    return [at_threshold(y, score, float(point), costs, clusters) for point in POINTS]
+    """One row per threshold, with 95% intervals over rows, or over the clusters that they come in.
+
+    Thresholds go from 0.01 to 0.99; where scores lie beyond, their quantiles are thresholds, too.
+    """
+    return [at_threshold(y, score, float(point), costs, clusters) for point in _points(score)]
 
 
 def at_threshold(y: Array, score: Array, threshold: float, costs: Costs | None = None, clusters: Array | None = None) -> ThresholdRow:
@@ -61,6 +66,13 @@ def cheapest(rows: list[ThresholdRow]) -> ThresholdRow | None:
     """The threshold that costs least; None without costs."""
     priced = [row for row in rows if row.cost is not None]
     return min(priced, key=lambda row: (row.cost or 0.0, row.threshold)) if priced else None
+
+
+def _points(score: Array) -> Array:
+    if not len(score):
+        return POINTS
+    quantiles = np.quantile(score, _BEYOND, method="lower")
+    return np.unique([*quantiles[(quantiles < POINTS[0]) | (quantiles > POINTS[-1])], *POINTS])
 
 
 def _mean(values: Array, clusters: Array | None) -> tuple[float, float, float]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from lakeloop.metrics import MetricValue
+if TYPE_CHECKING:
+    from lakeloop.metrics import MetricValue
 
 
 def figures(value: MetricValue) -> str:
@@ -16,9 +18,11 @@ def figures(value: MetricValue) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits after the point, or four in all for large numbers."""
+    """Four digits after the point, four in all for large numbers, three in all for small ones."""
     if not math.isfinite(value):
         return "–"
+    if 0 < abs(value) < 0.001:
+        return f"{value:.3g}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
@@ -29,9 +33,16 @@ def sign(value: float) -> str:
     return ("+" if value >= 0 else "−") + number(abs(value))
 
 
+def signed(value: float) -> str:
+    """A number with its sign, in plain characters."""
+    return f"+{number(value)}" if value >= 0 else number(value)
+
+
 def share(value: float, low: float, high: float) -> str:
     """A share and its interval."""
-    return f"{value:.1%} [{low:.1%}, {high:.1%}]" if math.isfinite(value) else "–"
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.1%} [{low:.1%}, {high:.1%}]" if math.isfinite(low) and math.isfinite(high) else f"{value:.1%}"
 
 
 def p_value(value: float) -> str:

@@ -359,6 +359,26 @@ def test_a_second_version_is_tested_against_the_champion_and_says_what_changed(s
     assert "from champion 1 on the same 200 rows: a loss of 0.05 or more is ruled out (p" in reason
 
 
+def test_a_release_waits_for_the_evaluation_that_answers_the_gates_as_they_are_now(shop: Shop) -> None:
+    assert shop.materialize("raw", "validated", "features", "training_sets", "models", "evaluations").success
+    path = shop.defs / "shop" / "returns" / "defs.yaml"
+    path.write_text(path.read_text().replace("champion: {max_drop: 0.05}", "champion: {max_drop: 0.5}"))
+    result = shop.materialize("releases")
+    assert not result.success
+    assert "asks other metrics or gates than evaluations/shop/returns has answered; materialise it first" in failures(result)
+    assert shop.materialize("evaluations", "releases").success
+
+
+def test_keys_are_the_same_where_another_of_their_column_is_null() -> None:
+    import pyarrow as pa
+
+    from platform_assets.stages.evaluation_question import _overlap
+
+    fitted, test = pa.table({"id": pa.array([1, 2, 3])}), pa.table({"id": pa.array([1, None, 3, 4])})
+    found = _overlap(fitted, test, ["id"])
+    assert found.seen.tolist() == [True, False, True, False] and not found.repeats
+
+
 def test_paths_of_the_storage_are_not_shown_to_clients(walked: tuple[Shop, Any], home: Path) -> None:
     import mlflow
 

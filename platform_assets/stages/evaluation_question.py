@@ -118,6 +118,7 @@ def evaluation_question(
         overlap=_overlap(fitted, test, spec.keys),
         champion=rival.version if rival else None,
         champion_told=compared.told if compared else "",
+        champion_known=rival is None or rival.feature_spec.get("trained_until") is not None,
         refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
         clusters=clusters_of(spec, test, names),
         costs=spec.evaluation.costs,
@@ -164,10 +165,17 @@ def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
     """Which test rows have all their keys in common with a row that was fitted on."""
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
     from lakeloop.model_checks import Overlap
 
-    known, asked = (pd.util.hash_pandas_object(rows.select(keys).to_pandas(), index=False).to_numpy() for rows in (fitted, test))
+    # As text, so that a key is the same where another one of its column is null (pandas would make numbers of it).
+    known, asked = (
+        pd.util.hash_pandas_object(
+            rows.select(keys).cast(pa.schema([(name, pa.string()) for name in keys])).to_pandas(), index=False
+        ).to_numpy()
+        for rows in (fitted, test)
+    )
     unique = np.unique(known)
     return Overlap(np.isin(asked, unique), len(unique) < len(known))
 

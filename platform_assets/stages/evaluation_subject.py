@@ -31,7 +31,7 @@ def evaluation_subject(
     champion: str | None,
     facts: Mapping[str, Any],
     previous: Mapping[str, Any] | None,
-    gates: Mapping[str, tuple[str, str, str, str]],
+    gates: Mapping[str, tuple[str, str, str, str, str]],
     now: datetime,
 ) -> Subject:
     """What the page tells beside what was found."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lakeloop.metrics import MetricValue
     from lakeloop.project import Located
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 
 def metric_gates(spec: WorkflowSpec) -> dict[str, Gate]:
@@ -69,6 +69,11 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     )
 
 
+def asked(spec: WorkflowSpec) -> str:
+    """The fingerprint of what is asked of every model: metrics, clusters, costs, gates."""
+    return fingerprint("asked", spec.evaluation, spec.gates)
+
+
 def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
     """Score the test window with the model, the champion and two baselines; judge the gates; write the report and its rows.
 
@@ -82,7 +87,8 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     from lakeloop.evaluation_report import evaluation_report
     from lakeloop.metrics import metrics_of
     from lakeloop.report import render
-    from lakeloop.wording import figures as score_of
+    from lakeloop.wording import figures as interval_of
+    from lakeloop.wording import number
     from platform_assets.stages.evaluation_tables import write_tables
     from resources.model_format import load_model
     from resources.quality import gate_suite
@@ -120,11 +126,11 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     own = {value.name: value.value for value in found.values[CANDIDATE]}
     gate_results = gate_suite(own, metric_gates(spec))
     checks: dict[str, Any] = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in gate_results}
-    gates = {r.name: (r.outcome, r.message, r.wanted, f"{own.get(r.name, float('nan')):.4f}") for r in gate_results}
+    gates = {r.name: (r.outcome, r.message, r.wanted, number(own.get(r.name, float("nan"))), r.severity) for r in gate_results}
     checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
     now = datetime.now(UTC)
     window = "/".join(training.value["windows"]["test"])
-    facts = {SCORE: {value.name: score_of(value) for value in found.values[CANDIDATE]}, **version_facts(located, training, model_state)}
+    facts = {SCORE: {value.name: interval_of(value) for value in found.values[CANDIDATE]}, **version_facts(located, training, model_state)}
     previous = previous_facts(done, version)
     subject = evaluation_subject(platform, located, training, model_state, version, champion, facts, previous, gates, now)
     report = evaluation_report(subject, question, found)
@@ -163,6 +169,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         "checks": checks,
         "rows": len(question.test.y),
         "window": window,
+        "asked": asked(spec),
         "greater_is_better": metrics_of(spec.answer)[primary].greater_is_better,
         "report": url,
         "facts": facts,
@@ -194,6 +201,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
 
 def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:
     from lakeloop.assessment import ORDER
+    from lakeloop.wording import figures as interval_of
 
     order = [who for who in ORDER if who in values]
     named = {who: {v.name: v for v in values[who]} for who in order}
@@ -202,6 +210,6 @@ def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]
         row: dict[str, Any] = {"metric": metric}
         for who in order:
             v = named[who].get(metric)
-            row[who] = "" if v is None else f"{v.value:.4f} [{v.low:.4f}, {v.high:.4f}]"
+            row[who] = "" if v is None else interval_of(v)
         rows.append(row)
     return rows

@@ -11,8 +11,10 @@ import dagster as dg
 from lakeloop.decisions import Decision, Evidence, should_promote
 from lakeloop.errors import Conflict, NotPublished
 from lakeloop.fingerprint import fingerprint
+from lakeloop.metrics import reference_words
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
+from platform_assets.stages.evaluations import asked
 from platform_assets.stages.view_versions import after_promotion
 from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
@@ -68,6 +70,10 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
         raise NotPublished(
             f"{key_of('evaluations', located)} is of version {evaluation.value['version']}, not of the model that stands now; materialise it first"
         )
+    if evaluation.value.get("asked", asked(spec)) != asked(spec):
+        raise NotPublished(
+            f"{located.definition.file} asks other metrics or gates than {key_of('evaluations', located)} has answered; materialise it first"
+        )
 
     name, version = model.value["name"], model.value["version"]
     platform.tracking.wait()
@@ -85,7 +91,7 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
         facts["champion"],
         facts["comparison"],
         facts.get("skill"),
-        spec.answer.kind.reference_words,
+        reference_words(spec.answer, spec.evaluation.primary),
         facts.get("incomparable", ""),
     )
     decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
