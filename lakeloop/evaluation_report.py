@@ -55,6 +55,7 @@ class Subject:
         changes: since then.
         made_at: UTC.
         query: where the numbers are, as SQL.
+        static: `predict_at` is no time, but a shuffled order of the rows.
         search: what the search found that its parameters come from, see `lakeloop.search_gain.gain_section`.
     """
 
@@ -84,6 +85,7 @@ class Subject:
     made_at: str
     query: str
     search: Mapping[str, Any] | None = None
+    static: bool = False
 
 
 def evaluation_report(subject: Subject, question: Question, found: Assessment) -> Report:
@@ -98,7 +100,7 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
         *([_champion(subject, question, found)] if subject.champion else []),
         *(SECTIONS[name](question, found) for name in question.answer.kind.sections),
         _importance(question, found),
-        _over_time(question, found, primary),
+        *([] if subject.static else [_over_time(question, found, primary)]),
         *([_slices(question, found)] if _sliced(question, found) else []),
         _weak(question, found),
         _checks(found),
@@ -123,7 +125,8 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     kind = question.answer.kind
     constant = found.differences[kind.reference]
     seen = question.elsewhere is not None and question.elsewhere.may_have_seen
-    rows = "the test window" if seen else "later time that it wasn't trained on"
+    unseen = "a test window that it wasn't trained on" if subject.static else "later time that it wasn't trained on"
+    rows = "the test window" if seen else unseen
     planted = f", {int(question.test.y.sum()):,} of them planted" if question.planted is not None else ""
     parts = [
         f"On {primary.n:,} rows of {rows}{planted}, {primary.name.replace('_', ' ')} is {figures(primary)}"
@@ -197,6 +200,14 @@ def _data(subject: Subject, elsewhere: Elsewhere | None, *, learnt: bool) -> Sec
         for name, ends in sorted(subject.windows.items(), key=lambda item: item[1])
     ]
     rows = "labelled rows" if learnt else "rows"
+    columns = ["window", "from (UTC)", "to (UTC)", rows]
+    if subject.static:
+        columns, windows = ["window", rows], [[name, count] for name, _, _, count in windows]
+    how = (
+        "The windows are shares of the rows, drawn by a hash of their keys; nothing is known of their time."
+        if subject.static
+        else f"The windows are walked back from the newest {'label that is known' if learnt else 'row'}."
+    )
     inputs = [[table, str(version)] for table, version in sorted(subject.inputs.items())]
     features = [[name, text] for name, text in subject.features.items()]
     return Section(
@@ -206,9 +217,9 @@ def _data(subject: Subject, elsewhere: Elsewhere | None, *, learnt: bool) -> Sec
             Paragraph(
                 (f"{elsewhere.sentence}. It is held against" if elsewhere else f"Fitted on {subject.fitted_rows:,} rows of")
                 + f" version {subject.training_set} of the training set, with {len(features)} features, each "
-                f"as it was known at {subject.predict_at}. The windows are walked back from the newest {'label that is known' if learnt else 'row'}."
+                f"as it was known at {subject.predict_at}. {how}"
             ),
-            Table(["window", "from (UTC)", "to (UTC)", rows], windows, [rows]),
+            Table(columns, windows, [rows]),
             Table(["read from", "Delta version"], inputs, ["Delta version"], folded=f"{len(inputs)} tables that were read"),
             Table(["feature", "what it is"], features, folded=f"{len(features)} features"),
         ],
@@ -418,7 +429,7 @@ def _method(subject: Subject, question: Question, found: Assessment) -> Section:
     sentence = (
         f"{assumed}: the intervals say how the figures would vary from one such window to the next, and nothing of a world that changes."
     )
-    if not subject.cluster and math.isfinite(ratio):
+    if not subject.cluster and not subject.static and math.isfinite(ratio):
         sentence += (
             f" Were days what is independent, the interval of {question.primary} would be {ratio:.1f} times as wide "
             f"({number(days.low)} to {number(days.high)}); say `evaluation: {{cluster: day}}` for that."

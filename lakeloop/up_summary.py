@@ -46,7 +46,7 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
         state = "is released" if released.value["champion"] == facts["version"] else f"is not released ({released.value['reason']})"
         print(
             f"{workflow.spec.name} version {facts['version']} {state}: {primary} {facts['metrics'][primary]:.3f} [{low:.3f}, {high:.3f}] "
-            f"on {facts['rows']:,} later rows ({others}).",
+            f"on {facts['rows']:,} {'held-back' if facts.get('static') else 'later'} rows ({others}).",
             flush=True,
         )
 

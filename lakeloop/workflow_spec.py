@@ -204,13 +204,15 @@ class Evaluation(Spec):
     """What the report measures: the metric that decides, and the columns by which errors are sliced.
 
     `cluster` says which rows may depend on each other: `day` or `week` (of `predict_at`), or a key or feature; rows are taken as independent
-    without it. `costs` are those of a binary classification.
+    without it. `costs` are those of a binary classification. `static` says that `predict_at` is no time but a fixed, shuffled order, as it is
+    drafted for a table without times: nothing is told over time.
     """
 
     primary: str
     slices: list[str] = Field(default_factory=list)
     cluster: str | None = None
     costs: Costs | None = None
+    static: bool = False
 
 
 class Gate(Spec):

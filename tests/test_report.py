@@ -473,6 +473,13 @@ def test_a_page_says_which_rows_a_champion_may_have_seen_and_which_gates_only_wa
     assert "It passes its gate. It doesn&#39;t meet the gate roc_auc, which warns and stops nothing." in page
 
 
+def test_a_page_about_rows_without_a_time_tells_nothing_of_time() -> None:
+    asked = question(Answer(BINARY))
+    page = render(evaluation_report(subject(static=True, cluster=None), asked, assess(asked)))
+    assert "Error over time" not in page and "later time" not in page and "2024-03-01" not in page
+    assert "of a test window that it wasn&#39;t trained on" in page and "nothing is known of their time" in page
+
+
 def test_what_knows_nothing_is_the_best_of_its_kind_by_each_metric() -> None:
     rng = np.random.default_rng(0)
     y, answer = rng.choice(3, 20_000, p=[0.6, 0.3, 0.1]).astype(float), Answer("multiclass_classification", classes=("a", "b", "c"))

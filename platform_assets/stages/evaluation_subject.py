@@ -71,6 +71,7 @@ def evaluation_subject(
         features={name: described.get(name, "") for name in model.value["features"]},
         pipeline=f"{named}{f' ({params})' if params else ''}{trained}{_probabilities(spec)}",
         cluster=spec.evaluation.cluster,
+        static=spec.evaluation.static,
         gates=gates,
         champion=champion,
         margin=bound.max_drop if bound else None,

@@ -170,6 +170,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
         "rows": len(question.test.y),
         "window": window,
         "asked": asked(spec),
+        "static": spec.evaluation.static,
         "greater_is_better": metrics_of(spec.answer)[primary].greater_is_better,
         "report": url,
         "facts": facts,
