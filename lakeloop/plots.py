@@ -284,7 +284,8 @@ def plot_over_time(rows: Sequence[Mapping[str, Any]], metric: str, overall: floa
     half = np.nanmedian(spread) if np.isfinite(spread).any() else 0.0
     if half:  # one period with hardly any rows would press the others flat
         bottom = np.nanmin(value) - 4 * half
-        ax.set_ylim(max(bottom, 0.0) if np.nanmin(value) >= 0 else bottom, np.nanmax(value) + 4 * half)
+        top, highest = np.nanmax(value) + 4 * half, np.nanmax(value + spread[1])
+        ax.set_ylim(max(bottom, -0.02) if np.nanmin(value) >= 0 else bottom, min(top, 1.02) if highest <= 1 else top)
     ax.xaxis.set_major_locator(_dates().AutoDateLocator(maxticks=8))
     ax.xaxis.set_major_formatter(_dates().ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.set_ylabel(metric)
@@ -305,7 +306,9 @@ def plot_thresholds(rows: Sequence[ThresholdRow], best: ThresholdRow | None) -> 
             low, high = (np.array([getattr(row, f"{name}_{end}") for row in rows], float) for end in ("low", "high"))
             left.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
     left.set(xlabel="threshold", ylabel="share", ylim=(0, 1.02))
-    left.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncol=3, borderaxespad=0.2)
+    left.legend(
+        frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.05, 1), ncol=3, borderaxespad=0.2, handlelength=1, columnspacing=1
+    )
     if priced:
         axes[1].plot(at, [row.cost for row in rows], color=BLUE)
         low, high = (np.array([getattr(row, f"cost_{end}") for row in rows], float) for end in ("low", "high"))

@@ -111,9 +111,15 @@ def render(report: Report) -> str:
     )
     environment.globals["svg"] = lambda picture, prefix: Markup(picture.svg(prefix))
     environment.filters["prose"] = _prose
+    environment.filters["figure"] = _figure
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.filters["cell"] = lambda cell: cell if isinstance(cell, Cell) else Cell(cell)
     return environment.get_template(TEMPLATE).render(report=report)
+
+
+def _figure(text: str) -> Markup:
+    """A figure that breaks before its interval only, where a table is narrow."""
+    return _prose(text.replace(" ", "\N{NO-BREAK SPACE}").replace("\N{NO-BREAK SPACE}[", " ["))
 
 
 def _prose(text: str) -> Markup:
