@@ -284,15 +284,7 @@ class _Plan:
             *([line(2, f"{self.name}_history", "*")] if self.history else []),
             line(1, "model", *self._model()),
             line(1, "split", self.split, self.split_why),
-            line(
-                1,
-                "evaluation",
-                {
-                    "primary": TASKS[self.what.task].primary,
-                    **({"slices": slices} if slices else {}),
-                    **({} if self.when else {"static": True}),
-                },
-            ),
+            line(1, "evaluation", {"primary": TASKS[self.what.task].primary, **({"slices": slices} if slices else {})}),
             "  gates:",
             *self._gates(),
         ]
