@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import SpecError
 
 if TYPE_CHECKING:
-    from sqlglot import exp
+    from sqlglot import Token, exp
+    from sqlglot.optimizer.scope import Scope
 
 DIALECT = "spark"
 
@@ -46,7 +47,6 @@ def parse_query(text: str, file: str) -> Query:
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
-    from sqlglot.optimizer.scope import traverse_scope
 
     try:
         statements = [s for s in sqlglot.parse(text, read=DIALECT) if s is not None]
@@ -63,14 +63,17 @@ def parse_query(text: str, file: str) -> Query:
         raise SpecError(f"wanted a SELECT or WITH query, found {tree.key.upper()}", file=file, line=1)
     found: dict[tuple[str, ...], int] = {}
     try:
-        scopes = traverse_scope(tree)
+        tables = _tables(tree)  # type: ignore[arg-type]
     except SqlglotError as error:
         raise SpecError(f"can't make sense of the query: {str(error).splitlines()[0]}", file=file, line=1) from error
-    for scope in scopes:
-        for source in scope.sources.values():
-            if isinstance(source, exp.Table) and source.name:
-                parts = tuple(part.name for part in source.parts)
-                found.setdefault(parts, _line_of(text, parts))
+    for parts, table in tables:
+        found.setdefault(parts, _line_of(text, parts))
+        if table.args.get("version"):
+            raise SpecError(
+                f"wanted {'.'.join(parts)} as it is, found a {table.args['version'].sql(DIALECT)}: a query reads what is published now",
+                file=file,
+                line=_line_of(text, parts),
+            )
     return Query(
         tree,  # type: ignore[arg-type]
         text,
@@ -80,43 +83,108 @@ def parse_query(text: str, file: str) -> Query:
 
 
 def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
-    """The query over other table names, in Spark's dialect; columns keep the old name as their qualifier through an alias.
+    """The query's own text over other table names; columns keep the old name as their qualifier through an alias.
 
-    Averages in a query that makes decimals are taken of doubles, see `_average_doubles`.
+    Everything else stays as it was written, for SQL that sqlglot writes again may compute something else (it makes `percentile_cont` approximate).
+    Only what the embedded engine has differently is changed too, see `_averages` and `_logarithms`.
 
-    >>> rewrite_tables(parse_query("SELECT t.a FROM d.t", "x.sql"), {("d", "t"): "d__t"})
-    'SELECT t.a FROM d__t AS t'
+    >>> rewrite_tables(parse_query("SELECT t.a  FROM d.t", "x.sql"), {("d", "t"): "d__t"})
+    'SELECT t.a  FROM d__t AS t'
     """
-    from sqlglot import exp
-    from sqlglot.optimizer.scope import traverse_scope
+    import sqlglot
 
-    tree = query.tree.copy()
-    for scope in traverse_scope(tree):
-        for source in scope.sources.values():
-            if not isinstance(source, exp.Table):
-                continue
-            parts = tuple(part.name for part in source.parts)
-            if parts in names:
-                alias = source.alias or parts[-1]
-                source.replace(exp.alias_(exp.to_table(names[parts]), alias, table=True))
-    _average_doubles(tree)
-    return tree.sql(dialect=DIALECT)
+    tokens = sqlglot.tokenize(query.text, read=DIALECT)
+    edits = [*_renamings(query, names, tokens), *_averages(query, tokens), *_logarithms(tokens)]
+    text, done = [], 0
+    for start, end, new in sorted(edits):
+        text += [query.text[done:start], new]
+        done = end
+    return "".join([*text, query.text[done:]])
 
 
-def _average_doubles(tree: exp.Expression) -> None:
-    """Take averages of doubles: of a decimal average the embedded engine cuts the last digit off where the JVM's rounds it.
+Edit = tuple[int, int, str]
+"""From, to (exclusive), and what stands there instead."""
+
+
+def _renamings(query: Query, names: Mapping[tuple[str, ...], str], tokens: Sequence[Token]) -> Iterator[Edit]:
+    """New names of tables, and an alias behind each that had none: behind a sample, as Spark wants it, and none before a PIVOT."""
+    from sqlglot import TokenType
+
+    ends = {token.end: place for place, token in enumerate(tokens)}
+    for parts, table in _tables(query.tree):
+        if parts not in names:
+            continue
+        first, last = table.parts[0].meta["start"], table.parts[-1].meta["end"]
+        yield first, last + 1, names[parts]
+        place = ends[last]
+        if table.args.get("sample") and tokens[place + 1].token_type == TokenType.TABLE_SAMPLE:
+            place = _closing(tokens, place + 2)
+            if [token.text.upper() for token in tokens[place + 1 : place + 3]] == ["REPEATABLE", "("]:
+                place = _closing(tokens, place + 2)
+        if not table.alias and not table.args.get("pivots"):
+            yield tokens[place].end + 1, tokens[place].end + 1, f" AS {table.parts[-1].sql(DIALECT)}"
+
+
+def _averages(query: Query, tokens: Sequence[Token]) -> Iterator[Edit]:
+    """Averages are taken of doubles: of a decimal average the embedded engine cuts the last digit off where the JVM's rounds it.
 
     No column of a lake is a decimal, so a query without a decimal in its text has none; its averages stay as they are.
     """
-    from sqlglot import exp
+    from sqlglot import TokenType, exp
 
-    cast = any(kind.this == exp.DataType.Type.DECIMAL for kind in tree.find_all(exp.DataType))
-    if not cast and all(number.is_string or "." not in number.this for number in tree.find_all(exp.Literal)):
+    cast = any(kind.this == exp.DataType.Type.DECIMAL for kind in query.tree.find_all(exp.DataType))
+    if not cast and all(number.is_string or "." not in number.this for number in query.tree.find_all(exp.Literal)):
         return
-    for average in list(tree.find_all(exp.Avg)):
-        values = average.this.expressions if isinstance(average.this, exp.Distinct) else [average.this]
-        for value in values:
-            value.replace(exp.cast(value.copy(), exp.DataType.Type.DOUBLE))
+    for first, last in _calls(tokens, "avg", "mean"):
+        if tokens[first + 1].token_type in (TokenType.DISTINCT, TokenType.ALL):
+            first += 1
+        yield tokens[first].end + 1, tokens[first].end + 1, " CAST("
+        yield tokens[last].start, tokens[last].start, " AS DOUBLE)"
+
+
+def _logarithms(tokens: Sequence[Token]) -> Iterator[Edit]:
+    """`log(x)` as `ln(x)`: the embedded engine only knows the one with a base."""
+    from sqlglot import TokenType
+
+    for first, last in _calls(tokens, "log"):
+        depth, commas = 0, 0
+        for token in tokens[first + 1 : last]:
+            depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
+            commas += depth == 0 and token.token_type == TokenType.COMMA
+        if not commas:
+            yield tokens[first - 1].start, tokens[first - 1].end + 1, "ln"
+
+
+def _calls(tokens: Sequence[Token], *functions: str) -> Iterator[tuple[int, int]]:
+    """Where the arguments of calls of some functions stand: the places of their parentheses."""
+    from sqlglot import TokenType
+
+    for place, token in enumerate(tokens[:-1]):
+        named = token.token_type == TokenType.VAR and token.text.lower() in functions
+        if named and tokens[place + 1].token_type == TokenType.L_PAREN:
+            yield place + 1, _closing(tokens, place + 1)
+
+
+def _closing(tokens: Sequence[Token], opening: int) -> int:
+    """The place of the parenthesis that closes the one at a place."""
+    from sqlglot import TokenType
+
+    depth = 0
+    for place in range(opening, len(tokens)):
+        depth += (tokens[place].token_type == TokenType.L_PAREN) - (tokens[place].token_type == TokenType.R_PAREN)
+        if depth == 0:
+            return place
+    raise AssertionError("the query was parsed, so its parentheses are in pairs")
+
+
+def _tables(tree: exp.Expression) -> list[tuple[tuple[str, ...], exp.Table]]:
+    """The tables that a query names with the parts of their names, each place once; common table expressions are none."""
+    from sqlglot import exp
+    from sqlglot.optimizer.scope import traverse_scope
+
+    sources = (source for scope in traverse_scope(tree) for source in scope.sources.values())
+    tables = {id(source): source for source in sources if isinstance(source, exp.Table) and source.name}
+    return [(tuple(part.name for part in table.parts), table) for table in tables.values()]
 
 
 def output_columns(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> list[str]:
@@ -184,8 +252,11 @@ def _qualified(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]
     for table in tree.find_all(exp.Table):
         parts = tuple(part.name for part in table.parts)
         if parts in flat:
-            alias = table.alias or parts[-1]
-            table.replace(exp.alias_(exp.to_table(flat[parts]), alias, table=True))
+            if not table.alias:
+                table.set("alias", exp.TableAlias(this=table.parts[-1]))
+            table.set("this", exp.to_identifier(flat[parts]))
+            table.set("db", None)
+            table.set("catalog", None)
     schema: dict[str, object] = {flat[parts]: dict(columns) for parts, columns in schemas.items()}
     try:
         qualified = qualify(tree, schema=schema, dialect=DIALECT, quote_identifiers=False, identify=False, validate_qualify_columns=True)

@@ -1,0 +1,111 @@
+"""A query over other table names is the same query, and its columns come from where their values do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from lakeloop.errors import SpecError
+from lakeloop.sql import column_sources, output_columns, parse_query, rewrite_tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SCHEMAS = {
+    ("shop", "orders"): {"order_id": "bigint", "customer": "string", "amount": "double", "tags": "array<string>"},
+    ("shop", "people"): {"customer": "string", "email": "string", "name": "string"},
+}
+NAMES = {parts: "__".join(parts) for parts in SCHEMAS}
+
+
+def rewritten(text: str) -> str:
+    return rewrite_tables(parse_query(text, "x.sql"), NAMES)
+
+
+def sources(text: str) -> dict[str, list[str]]:
+    query = parse_query(text, "x.sql")
+    found = column_sources(query, {table.parts: SCHEMAS[table.parts] for table in query.tables})
+    return {column: [f"{'.'.join(table)}.{name}" for table, name in pairs] for column, pairs in found.items()}
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    """A session of the embedded engine that has the tables under their new names."""
+    from resources.spark import SparkResource
+
+    session = SparkResource().session("test_sql")
+    orders = {
+        "order_id": [1, 2, 3, 4],
+        "customer": ["a", "a", "b", "c"],
+        "amount": [1.0, 2.5, 10.0, 7.0],
+        "tags": [["x", "y"], ["x"], [], None],
+    }
+    people = {"customer": ["a", "b"], "email": ["a@x", "b@x"], "name": ["A", "B"]}
+    session.createDataFrame(pa.table(orders)).createOrReplaceTempView("shop__orders")
+    session.createDataFrame(pa.table(people)).createOrReplaceTempView("shop__people")
+    yield session
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "SELECT o.order_id FROM shop.orders o JOIN (shop.people p JOIN shop.orders q ON p.customer = q.customer) ON o.customer = p.customer",
+            "SELECT o.order_id FROM shop__orders o JOIN (shop__people p JOIN shop__orders q ON p.customer = q.customer) ON o.customer = p.customer",
+        ),
+        (
+            "SELECT orders.order_id FROM shop.orders TABLESAMPLE (10 PERCENT) REPEATABLE (3) WHERE true",
+            "SELECT orders.order_id FROM shop__orders TABLESAMPLE (10 PERCENT) REPEATABLE (3) AS orders WHERE true",
+        ),
+        ("SELECT b FROM shop.people AS t(a, b, c)", "SELECT b FROM shop__people AS t(a, b, c)"),
+        (
+            "SELECT * FROM shop.orders PIVOT (sum(amount) FOR (customer) IN ('a'))",
+            "SELECT * FROM shop__orders PIVOT (sum(amount) FOR (customer) IN ('a'))",
+        ),
+        ("SELECT 'é', x -- shop.orders\nFROM `shop`.`orders`;", "SELECT 'é', x -- shop.orders\nFROM shop__orders AS `orders`;"),
+        ("WITH orders AS (SELECT * FROM shop.orders) SELECT * FROM orders", "WITH orders AS (SELECT * FROM shop__orders AS orders) SELECT * FROM orders"),
+        ("SELECT log10(amount) FROM shop.orders o", "SELECT log10(amount) FROM shop__orders o"),
+        ("SELECT log(amount + 1), log(2, amount) FROM shop.orders o", "SELECT ln(amount + 1), log(2, amount) FROM shop__orders o"),
+        ("SELECT avg(DISTINCT amount * 1.5) FROM shop.orders o", "SELECT avg(DISTINCT CAST( amount * 1.5 AS DOUBLE)) FROM shop__orders o"),
+    ],
+)  # fmt: skip
+def test_only_the_names_of_tables_change_in_the_text(text: str, wanted: str) -> None:
+    assert rewritten(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "SELECT o.order_id AS v FROM shop.orders o JOIN (shop.people p JOIN shop.orders q ON p.customer = q.customer AND q.amount > 2) "
+            "ON o.customer = p.customer",
+            [1, 2, 3],
+        ),
+        ("SELECT orders.order_id AS v FROM shop.orders TABLESAMPLE (0 PERCENT)", []),
+        ("SELECT b AS v FROM shop.people AS t(a, b, c)", ["a@x", "b@x"]),
+        ("SELECT a AS v FROM (SELECT customer, amount FROM shop.orders) PIVOT (sum(amount) FOR (customer) IN ('a'))", [3.5]),
+        ("SELECT v FROM shop.people UNPIVOT (v FOR k IN (email, name))", ["A", "B", "a@x", "b@x"]),
+        ("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY amount) AS v FROM shop.orders", [4.75]),
+        ("SELECT to_char(order_id, '999') AS v FROM shop.orders WHERE order_id = 1", ["  1"]),
+        ("SELECT log10(amount) AS v FROM shop.orders WHERE order_id = 3", [1.0]),
+        ("SELECT log(amount) AS v FROM shop.orders WHERE order_id = 1", [0.0]),
+    ],
+)  # fmt: skip
+def test_the_embedded_engine_computes_what_was_written(spark: SparkSession, text: str, wanted: list[object]) -> None:
+    assert sorted(spark.sql(rewritten(text)).toArrow()["v"].to_pylist()) == wanted
+
+
+@pytest.mark.parametrize("clause", ["VERSION AS OF 3", "TIMESTAMP AS OF '2024-01-01'"])
+def test_an_earlier_version_of_a_table_is_refused_with_its_line(clause: str) -> None:
+    with pytest.raises(SpecError, match=r"x.sql:2: wanted shop.orders as it is, found a (VERSION|TIMESTAMP) AS OF"):
+        parse_query(f"SELECT order_id\nFROM shop.orders {clause}", "x.sql")
+
+
+def test_columns_of_nested_joins_and_pivots_are_known() -> None:
+    joined = "SELECT o.order_id, p.email FROM (shop.orders o JOIN shop.people p ON o.customer = p.customer)"
+    assert sources(joined) == {"order_id": ["shop.orders.order_id"], "email": ["shop.people.email"]}
+    pivoted = parse_query("SELECT * FROM shop.orders PIVOT (sum(amount) FOR (customer) IN ('a', 'b'))", "x.sql")
+    assert output_columns(pivoted, {("shop", "orders"): SCHEMAS[("shop", "orders")]}) == ["order_id", "tags", "a", "b"]
