@@ -207,7 +207,8 @@ def column_sources(
 
     Followed through common table expressions, subqueries, `*`, unions and joins. A column counts where its value goes into the
     expression, conditions of a CASE included. What only chooses, groups or orders rows doesn't: WHERE, JOIN ON, GROUP BY, and a window's
-    PARTITION BY and ORDER BY. So a constant and `count(*)` come from no column.
+    PARTITION BY and ORDER BY. So a constant and `count(*)` come from no column. Where it can't be told which column it is, all count: those
+    of a table whose columns the query names anew (`AS t(a, b)`), or of every table.
 
     Args:
         query: a parsed query.
@@ -231,13 +232,41 @@ def column_sources(
     for window in tree.find_all(exp.Window):
         window.set("partition_by", None)
         window.set("order", None)
+    for lateral in tree.find_all(exp.Lateral):
+        if isinstance(lateral.this, exp.Subquery):
+            for select, name in zip(lateral.this.selects, lateral.alias_column_names, strict=False):
+                select.set("alias", exp.to_identifier(name))
+    scope = build_scope(tree)
+    assert scope is not None, "a query has a scope"
+    _see_around(scope)
     named = {"__".join(parts): parts for parts in schemas}
+    every = {(parts, name) for parts, columns in schemas.items() for name in columns}
     found = {}
-    nodes = lineage(None, tree, schema, dialect=DIALECT, scope=build_scope(tree), trim_selects=False, copy=False)
+    nodes = lineage(None, tree, schema, dialect=DIALECT, scope=scope, trim_selects=False, copy=False)
     for column, node in nodes.items():
-        leaves = [n for n in node.walk() if isinstance(n.expression, exp.Table) and n.expression.name in named]
-        found[column] = tuple(sorted({(named[leaf.expression.name], leaf.name.rpartition(".")[2]) for leaf in leaves}))
+        pairs: set[tuple[tuple[str, ...], str]] = set()
+        for leaf in node.walk():
+            table = leaf.expression
+            if isinstance(table, exp.Placeholder):
+                pairs |= every
+            elif isinstance(table, exp.Table) and table.name in named:
+                parts = named[table.name]
+                pairs |= {(parts, name) for name in (schemas[parts] if table.alias_column_names else [leaf.name.rpartition(".")[2]])}
+        found[column] = tuple(sorted(pairs))
     return found
+
+
+def _see_around(scope: Scope) -> None:
+    """Let subqueries see the tables around them, as SQL does, and a LATERAL subquery be what its query gives."""
+    from sqlglot.optimizer.scope import Scope
+
+    for name, source in scope.sources.items():
+        if isinstance(source, Scope) and source.is_udtf and source.subquery_scopes:
+            scope.sources[name] = source.subquery_scopes[0]
+    for inner in (*scope.subquery_scopes, *scope.udtf_scopes, *scope.set_operation_scopes):
+        inner.sources = {**scope.sources, **inner.sources}
+    for inner in (*scope.cte_scopes, *scope.set_operation_scopes, *scope.table_scopes, *scope.subquery_scopes):
+        _see_around(inner)
 
 
 def _qualified(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> tuple[exp.Expression, dict[str, object]]:

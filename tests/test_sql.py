@@ -109,3 +109,27 @@ def test_columns_of_nested_joins_and_pivots_are_known() -> None:
     assert sources(joined) == {"order_id": ["shop.orders.order_id"], "email": ["shop.people.email"]}
     pivoted = parse_query("SELECT * FROM shop.orders PIVOT (sum(amount) FOR (customer) IN ('a', 'b'))", "x.sql")
     assert output_columns(pivoted, {("shop", "orders"): SCHEMAS[("shop", "orders")]}) == ["order_id", "tags", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("SELECT l.c FROM shop.orders o, LATERAL (SELECT max(p.email) AS c FROM shop.people p WHERE p.customer = o.customer) l", ["shop.people.email"]),
+        ("SELECT l.c FROM shop.orders o, LATERAL (SELECT max(p.email) FROM shop.people p WHERE p.customer = o.customer) l(c)", ["shop.people.email"]),
+        ("SELECT l.c FROM shop.people o, LATERAL (SELECT upper(o.email) AS c) l", ["shop.people.email"]),
+        ("SELECT m.c FROM shop.people o, LATERAL (SELECT o.email AS b) l, LATERAL (SELECT upper(l.b) AS c) m", ["shop.people.email"]),
+        ("SELECT (SELECT max(o.email) FROM shop.orders x) AS c FROM shop.people o", ["shop.people.email"]),
+        ("SELECT x.c FROM shop.orders LATERAL VIEW explode(tags) x AS c", ["shop.orders.tags"]),
+        # What the table's columns are called anew is told by their order, which a view need not have: all of them count.
+        ("SELECT b AS c FROM shop.people AS t(a, b, d)", ["shop.people.customer", "shop.people.email", "shop.people.name"]),
+    ],
+)  # fmt: skip
+def test_a_column_of_a_subquery_comes_from_the_columns_that_it_is_computed_from(text: str, wanted: list[str]) -> None:
+    assert sources(text) == {"c": wanted}
+
+
+def test_where_the_origin_of_a_column_is_unknown_every_column_counts() -> None:
+    text = (
+        "WITH RECURSIVE r AS (SELECT customer, email FROM shop.people UNION ALL SELECT email, customer FROM r) SELECT customer AS c FROM r"
+    )
+    assert sources(text) == {"c": ["shop.people.customer", "shop.people.email", "shop.people.name"]}
