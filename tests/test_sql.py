@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 
 from lakeloop.errors import SpecError
+from lakeloop.project import load_project
 from lakeloop.sql import column_sources, output_columns, parse_query, rewrite_tables
+from resources.published import TableKey
+from tests.conftest import make
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -18,6 +22,7 @@ SCHEMAS = {
     ("shop", "orders"): {"order_id": "bigint", "customer": "string", "amount": "double", "tags": "array<string>"},
     ("shop", "people"): {"customer": "string", "email": "string", "name": "string"},
 }
+STANDS = {"validated": "orders", "features": "basket", "training_sets": "returns"}
 NAMES = {parts: "__".join(parts) for parts in SCHEMAS}
 
 
@@ -133,3 +138,14 @@ def test_where_the_origin_of_a_column_is_unknown_every_column_counts() -> None:
         "WITH RECURSIVE r AS (SELECT customer, email FROM shop.people UNION ALL SELECT email, customer FROM r) SELECT customer AS c FROM r"
     )
     assert sources(text) == {"c": ["shop.people.customer", "shop.people.email", "shop.people.name"]}
+
+
+def test_a_table_without_its_domain_and_columns_in_capitals_run_as_they_are_checked(tmp_path: Path) -> None:
+    shop = make(tmp_path, "http://127.0.0.1:9")
+    (shop.defs / "shop" / "basket" / "view.sql").write_text("SELECT ORDER_ID, Items, orders.AMOUNT_EUR FROM orders")
+    (shop.defs / "shop" / "returns" / "spine.sql").write_text("SELECT Order_Id, customer, ordered_at AS PREDICT_AT FROM orders")
+    assert load_project(shop.defs)[1] == []
+    assert shop.materialize("raw", "validated", "features", "training_sets").success
+    rows = {stage: shop.lake.read(shop.lake.current(TableKey(stage, "shop", name))) for stage, name in STANDS.items()}
+    assert rows["features"].num_rows == rows["validated"].num_rows > 0
+    assert rows["training_sets"]["basket__items"].null_count == 0

@@ -177,15 +177,17 @@ def run_sql(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> pa.Table:
-    """Run a domain's query over published inputs and bring the result back as Arrow."""
+    """Run a domain's query over published inputs and bring the result back as Arrow, its columns in lower case as every declared name is."""
     from lakeloop.sql import parse_query, rewrite_tables
 
     query = parse_query(sql, "query")
-    names = {(ref.domain, ref.name): f"{ref.domain}__{ref.name}" for ref in refs}
+    found = {table.parts: platform.project.find(domain, ".".join(table.parts)) for table in query.tables}
+    names = {parts: f"{ref.domain}__{ref.name}" for parts, ref in found.items() if ref}
     spark = spark_for(platform, states, domain, refs)
     for ref in refs:
-        spark_input(platform, spark, states, ref, start=start, end=end).createOrReplaceTempView(names[(ref.domain, ref.name)])
-    return spark.sql(rewrite_tables(query, names)).toArrow()
+        spark_input(platform, spark, states, ref, start=start, end=end).createOrReplaceTempView(f"{ref.domain}__{ref.name}")
+    result = spark.sql(rewrite_tables(query, names)).toArrow()
+    return result.rename_columns([name.lower() for name in result.column_names])
 
 
 def table_metadata(rows: pa.Table, personal: Collection[str], *, uri: str = "", version: int | None = None) -> dict[str, Any]:
