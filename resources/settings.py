@@ -40,7 +40,7 @@ class Settings:
     home: Path
     lake_url: str
     tracking_uri: str
-    spark_remote: str | None
+    spark_remote: str | None = field(repr=False)
     spark_rows: int
     ui_url: str
     notify: tuple[str, ...] = field(repr=False)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dagster_pyspark import LazyPySparkResource
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
 from resources.settings import Settings
@@ -67,7 +68,7 @@ class RemoteEngine:
         template: may have `{domain}` and `{size}`, so that each team has its own: `sc://{domain}-{size}.spark:15002`.
     """
 
-    template: str
+    template: str = field(repr=False)
 
     def open_session(self, domain: str, size: Size) -> str:
         """Fill the template in.
@@ -77,10 +78,11 @@ class RemoteEngine:
         """
         try:
             return self.template.format(domain=domain, size=size)
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError):
+            # Without the cause: what stands between braces may be part of a token.
             raise LakeloopError(
-                f"LAKELOOP_SPARK: wanted an address such as sc://{{domain}}-{{size}}.spark:15002 or local[2], found {self.template!r}"
-            ) from error
+                f"LAKELOOP_SPARK: wanted an address such as sc://{{domain}}-{{size}}.spark:15002 or local[2], found {_shown(self.template)!r}"
+            ) from None
 
 
 class SparkResource(LazyPySparkResource):
@@ -91,7 +93,7 @@ class SparkResource(LazyPySparkResource):
     """
 
     spark_config: dict[str, Any] = {}
-    remote: str | None = None
+    remote: str | None = Field(default=None, repr=False)
     _sessions: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
@@ -117,15 +119,35 @@ class SparkResource(LazyPySparkResource):
         return self.session("default")
 
 
+def _shown(address: str) -> str:
+    """An address without its parameters, which may hold a token, and without a user.
+
+    >>> _shown("sc://me:secret@host/;token=secret")
+    'sc://host:15002'
+    """
+    scheme, found, rest = address.partition(";")[0].partition("://")
+    host = rest.partition("/")[0].rpartition("@")[2]
+    port = "" if re.search(r":[^\]:]+$", host) else f":{CONNECT_PORT}"
+    return f"{scheme}://{host}{port}" if found else scheme
+
+
+def _said(error: Exception, address: str) -> str:
+    """What an error says, without the parameters of an address."""
+    text = str(error).replace(address, _shown(address))
+    for parameter in address.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if value and name not in ("use_ssl", "user_id", "user_agent", "session_id"):
+            text = text.replace(value, "…").replace(unquote(value), "…")
+    return text
+
+
 def _require_answer(address: str) -> None:
     """Knock once: a Connect client would try for ten minutes at an address where nobody is."""
-    found = urlsplit(address)
     try:
+        found = urlsplit(address)
         socket.create_connection((found.hostname or "", found.port or CONNECT_PORT), timeout=PATIENCE_S).close()
     except (OSError, ValueError) as error:
-        raise ServiceUnavailable(
-            f"Spark did not answer at {found.scheme}://{found.hostname}:{found.port or CONNECT_PORT}: {error}"
-        ) from error
+        raise ServiceUnavailable(f"Spark did not answer at {_shown(address)}: {_said(error, address)}") from None
 
 
 def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
@@ -135,18 +157,18 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
     if local:
         # A process that used Spark Connect marks its environment, and those that it starts would wait for a remote too.
         os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
-        builder: Any = SparkSession.builder.master(address)
     else:
         _require_answer(address)
-        builder = _connect_builder(address)
-    for name, value in {"spark.sql.session.timeZone": "UTC", **(_JVM_HERE if local else {}), **config}.items():
-        builder = builder.config(name, value)
     try:
+        builder: Any = SparkSession.builder.master(address) if local else _connect_builder(address)
+        for name, value in {"spark.sql.session.timeZone": "UTC", **(_JVM_HERE if local else {}), **config}.items():
+            builder = builder.config(name, value)
         # `getOrCreate` would give the first session again for another address.
         session = builder.getOrCreate() if local else builder.create()
         session.conf.set("spark.sql.session.timeZone", "UTC")
     except Exception as error:  # pyspark raises whatever gRPC or Java did; the address is what helps.
-        raise ServiceUnavailable(f"Spark did not answer at {address}: {error}") from error
+        # Without the cause, which may say the address with its token.
+        raise ServiceUnavailable(f"Spark did not answer at {_shown(address)}: {_said(error, address)}") from None
     if not local:
         atexit.register(_leave, session, address)
     return session

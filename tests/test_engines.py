@@ -6,8 +6,11 @@ import math
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -129,3 +132,52 @@ def test_each_domain_and_size_has_the_address_that_the_template_gives(monkeypatc
     remote = f"sc://127.0.0.1:{free_port()}"
     with pytest.raises(ServiceUnavailable, match=f"Spark did not answer at {remote}"):
         SparkResource(remote=remote).session("flights")
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """The address of a Connect server that says the token it was given and refuses it."""
+    import grpc
+
+    class Refusing(grpc.GenericRpcHandler):
+        def service(self, details: Any) -> Any:
+            told = dict(details.invocation_metadata).get("x-key", "nothing")
+            return grpc.unary_unary_rpc_method_handler(lambda _, call: call.abort(grpc.StatusCode.UNAUTHENTICATED, f"{told} has expired"))
+
+    server = grpc.server(ThreadPoolExecutor(2), [Refusing()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "sc://{host}/;user_id=me;x-key=SECRET",
+        "sc://{host}/;token=SECRET;broken",
+        "sc://127.0.0.1:1/;token=SECRET",
+        "sc://me:SECRET@h:p",
+    ],
+)
+def test_a_token_in_an_address_is_not_told(refusing: str, address: str) -> None:
+    from lakeloop.errors import LakeloopError, ServiceUnavailable
+    from resources.settings import Settings
+    from resources.spark import RemoteEngine, SparkResource
+
+    address = address.format(host=refusing)
+    spark = SparkResource(remote=address)
+    with pytest.raises(ServiceUnavailable) as told:
+        spark.session("flights")
+    with pytest.raises(LakeloopError, match="wanted an address such as") as unfilled:
+        RemoteEngine("sc://{team}.spark/;token=SECRET").open_session("flights", "small")
+    settings = Settings.from_environment({"LAKELOOP_SPARK": address})
+    everything = [
+        *traceback.format_exception(told.value),
+        str(unfilled.value),
+        repr(settings),
+        repr(spark),
+        repr(spark.engine),
+    ]
+    assert "SECRET" not in "".join(everything)
+    assert str(told.value).startswith(f"Spark did not answer at sc://{refusing if refusing in address else ''}")
