@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,20 @@ attributes:
     since_year: {{type: integer, source: since, description: First year.}}
   expectations:
     - expect_column_values_to_be_between: {{column: since_year, min_value: 1990, max_value: 2030}}
+"""
+PRICES = """\
+type: platform_assets.components.LakeTable
+attributes:
+  name: prices
+  description: What a customer pays from a day on, kept by another system.
+  source: {{delta: {where}}}
+  keys: [customer]
+  event_time: day
+  known_delay: 1d
+  columns:
+    customer: {{type: string, nullable: false, description: Customer.}}
+    day: {{type: date, nullable: false, description: From when.}}
+    price: {{type: double, description: Price.}}
 """
 
 
@@ -151,11 +166,17 @@ def test_an_adopted_table_is_checked_and_used_in_place(shop: Shop, tmp_path: Pat
     assert shop.lake.open(key) is None
     assert fresh(run(shop, key)) == {True}
 
+    dated = str(tmp_path / "dated")
+    days = pa.array([date(2023, 1, 1)] * 40, pa.date32())
+    deltalake.write_deltalake(dated, pa.table({"customer": [f"c{i}" for i in range(40)], "day": days, "price": [1.5] * 40}))
+    write(shop, "prices", "defs.yaml", PRICES.format(where=dated))
     workflow = shop.defs / "shop" / "returns" / "defs.yaml"
-    workflow.write_text(workflow.read_text().replace("    basket: [items", "    customers: [since_year]\n    basket: [items"))
+    features = "    customers: [since_year]\n    prices: [price]\n    basket: [items"
+    workflow.write_text(workflow.read_text().replace("    basket: [items", features))
     assert shop.materialize("raw", "validated", "features", "training_sets").success
     training = shop.lake.read(shop.lake.current(TableKey("training_sets", "shop", "returns")))
     assert set(training["customers__since_year"].to_pylist()) == {2001}
+    assert set(training["prices__price"].to_pylist()) == {1.5}
 
 
 def test_an_estimator_by_import_path_is_trained_released_and_scored(shop: Shop) -> None:

@@ -163,7 +163,9 @@ def adopted_frame(
         if start and end:
             frame = frame.where((F.col(spec.event_time) >= F.lit(start)) & (F.col(spec.event_time) < F.lit(end)))
         seconds = int(spec.known_delay.total_seconds())
-        frame = frame.withColumn("known_at", F.col(spec.event_time) + F.make_dt_interval(F.lit(0), F.lit(0), F.lit(0), F.lit(seconds)))
+        frame = frame.withColumn(
+            "known_at", F.col(spec.event_time).cast("timestamp") + F.make_dt_interval(F.lit(0), F.lit(0), F.lit(0), F.lit(seconds))
+        )
     return frame
 
 

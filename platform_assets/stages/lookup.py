@@ -328,7 +328,8 @@ def _adopted_rows(platform: Platform, located: Located[Any], published: Publishe
     declared = [name for name in needed if name != "known_at"]
     rows = read_table(table, columns=[(spec.columns[name].source or [name])[0] for name in declared]).rename_columns(declared)
     if "known_at" in needed:
-        rows = rows.append_column("known_at", pc.add(rows[spec.event_time], pa.scalar(spec.known_delay, pa.duration("us"))))
+        event = rows[spec.event_time].cast(pa.timestamp("us", tz="UTC"))
+        rows = rows.append_column("known_at", pc.add(event, pa.scalar(spec.known_delay, pa.duration("us"))))
     return rows
 
 
