@@ -33,7 +33,7 @@ def entity_codes(spine: pa.Table, rows: pa.Table, keys: Sequence[str], where: st
         For each row of the spine and of `rows` a code from 0; -1 for a null key, or one that only the spine has.
 
     Raises:
-        DataError: a key's type differs between the two, or is a floating-point number.
+        DataError: a key's type differs between the two, or is a floating-point or decimal number.
     """
     left = right = None
     for key in keys:
@@ -133,7 +133,7 @@ def _keys(table: pa.Table, name: str) -> pa.Array:
 
     values = one_array(table[name])
     wanted = _plain_type(values.type)
-    if pa.types.is_floating(wanted):
+    if pa.types.is_floating(wanted) or pa.types.is_decimal(wanted):
         raise DataError(f"the key {name!r} is {wanted}: wanted a string, an integer, a date or a timestamp")
     if pa.types.is_dictionary(values.type):
         return pa.DictionaryArray.from_arrays(values.indices, values.dictionary.cast(wanted))

@@ -100,11 +100,14 @@ def _add_static(spine: DataFrame, source: SparkFeatureRows) -> DataFrame:
 def _add_timed(spine: DataFrame, source: SparkFeatureRows, at: str) -> DataFrame:
     import pyspark.sql.functions as F
     from pyspark.sql import Window
+    from pyspark.sql.types import IntegralType, LongType
 
     event = _moment(source.rows, str(source.event_time), source.name)
     known = _moment(source.rows, source.known_at or str(source.event_time), source.name)
     asked = _moment(spine, at, "the spine")
     types = {field.name: field.dataType for field in spine.schema}
+    # A key of the rows may be an integer that the spine's type can't hold.
+    wide = {key: LongType() if isinstance(types[key], IntegralType) else types[key] for key in source.keys}
     usable = source.rows.where(_all_present(source.keys) & event.isNotNull() & known.isNotNull())
     # Of the rows that have come into use by then the greatest (event, known, order) counts; values stand after what decides.
     found = F.struct(
@@ -114,14 +117,14 @@ def _add_timed(spine: DataFrame, source: SparkFeatureRows, at: str) -> DataFrame
         *[F.col(c).alias(f"value_{n}") for n, c in enumerate(source.columns)],
     )
     right = usable.select(
-        *[F.col(key).cast(types[key]).alias(key) for key in source.keys],
+        *[F.col(key).cast(wide[key]).alias(key) for key in source.keys],
         F.greatest(event, known).alias("_time"),
         F.lit(0).alias("_asks"),
         found.alias("_found"),
         *[F.lit(None).cast(types[name]).alias(name) for name in spine.columns if name not in source.keys],
     )
     left = spine.select(
-        *source.keys,
+        *[F.col(key).cast(wide[key]).alias(key) for key in source.keys],
         asked.alias("_time"),
         F.lit(1).alias("_asks"),
         F.lit(None).cast(right.schema["_found"].dataType).alias("_found"),
@@ -134,7 +137,8 @@ def _add_timed(spine: DataFrame, source: SparkFeatureRows, at: str) -> DataFrame
         microseconds = source.max_age // timedelta(microseconds=1)
         alive = alive & (F.unix_micros(F.col("_time")) - F.unix_micros(F.col("_best.event")) <= F.lit(microseconds))
     return both.select(
-        *spine.columns, *[F.when(alive, F.col(f"_best.value_{n}")).alias(output) for n, output in enumerate(source.columns.values())]
+        *[F.col(name).cast(types[name]).alias(name) if name in wide else name for name in spine.columns],
+        *[F.when(alive, F.col(f"_best.value_{n}")).alias(output) for n, output in enumerate(source.columns.values())],
     )
 
 

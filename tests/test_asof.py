@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -171,6 +172,22 @@ def test_other_time_zones_and_units_mean_the_same_moments(engine: Join) -> None:
     local = rows.set_column(rows.schema.get_field_index("event"), "event", rows["event"].cast(pa.timestamp("ms", tz="America/New_York")))
     source = FeatureRows("f", local, ("k",), {"value": "v"}, "event", "known")
     assert engine(ask(0, 1), [source], at="at")["v"].to_pylist() == [None, 1.0]
+
+
+@pytest.mark.parametrize("event", ["event", None])
+def test_an_integer_key_finds_its_equal_whatever_the_widths(engine: Join, event: str | None) -> None:
+    spine = pa.table({"k": pa.array([1, 2, None], pa.int32()), "at": ask(1, 1, 1)["at"]})
+    rows = pa.table({"k": pa.array([2**32 + 1, 2], pa.int64()), "value": [1.0, 2.0], "event": ask(0, 0)["at"]})
+    found = engine(spine, [FeatureRows("f", rows, ("k",), {"value": "v"}, event)], at="at")
+    assert found["v"].to_pylist() == [None, 2.0, None]
+    assert found["k"].type == pa.int32()
+
+
+def test_a_decimal_key_is_refused(engine: Join) -> None:
+    key = pa.array([Decimal("1.50")], pa.decimal128(5, 2))
+    rows = pa.table({"k": key, "value": [1.0], "event": ask(0)["at"]})
+    with pytest.raises(DataError, match=r"the key 'k' is decimal.*: wanted a string, an integer, a date or a timestamp"):
+        engine(pa.table({"k": key, "at": ask(1)["at"]}), [FeatureRows("f", rows, ("k",), {"value": "v"}, "event")], at="at")
 
 
 @pytest.mark.parametrize(
