@@ -42,18 +42,37 @@ def partition_window(key: str, grain: str) -> tuple[datetime, datetime]:
     return start, _next(start, grain)
 
 
+def is_partition(spec: Partitions, key: str) -> bool:
+    """Whether a table with these partitions has, or will have, one of that name.
+
+    >>> from datetime import date
+    >>> months = Partitions(start=date(2013, 11, 1), end=date(2014, 2, 1))
+    >>> [is_partition(months, key) for key in ("2013-10", "2013-11", "2014-02", "2013-11-05")]
+    [False, True, False, False]
+    """
+    if not is_of_grain(key, spec.grain):
+        return False
+    day = partition_window(key, spec.grain)[0].date()
+    return spec.start <= day and (spec.end is None or day < spec.end)
+
+
+def is_of_grain(key: str, grain: str) -> bool:
+    """Whether a partition's name is that of a month or of a day, as wanted."""
+    try:
+        partition_window(key, grain)
+    except DataError:
+        return False
+    return True
+
+
 def overlapping(keys: Iterable[str], grain: str, start: datetime, end: datetime) -> list[str]:
     """Those of `keys` that share an instant with [start, end); keys that are no partitions of the grain always count."""
-    found = []
-    for key in keys:
-        try:
-            low, high = partition_window(key, grain)
-        except DataError:
-            found.append(key)
-            continue
-        if low < end and start < high:
-            found.append(key)
-    return found
+
+    def counts(key: str) -> bool:
+        low, high = partition_window(key, grain)
+        return low < end and start < high
+
+    return [key for key in keys if not is_of_grain(key, grain) or counts(key)]
 
 
 def in_batches(rows: Mapping[str, int], most: int) -> list[list[str]]:

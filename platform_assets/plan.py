@@ -16,7 +16,7 @@ from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, studies, training_set, validated
 from platform_assets.stages.base import States, key_of
 from platform_assets.stages.landings import SOURCE
-from resources.published import WHOLE, TableKey
+from resources.published import WHOLE, TableKey, retired
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ def _stale(project: Project, states: States, key: TableKey, names: list[str], ta
     if key.stage == "raw":
         return _source(project.tables[(key.domain, key.name)], states)
     done = states.get(key, {})
+    if key.stage in ("validated", "features", "predictions") and retired(partitions_of(project, key), done):
+        return names
     try:
         return [name for name in names if name not in done or done[name].fingerprint != _expected(project, states, key, name, taken)]
     except (NotPublished, DataError):

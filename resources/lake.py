@@ -17,7 +17,7 @@ from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailabl
 from resources.column_encoding import writer_properties
 from resources.crash_points import crash_point
 from resources.delta_tables import PARTITION, open_delta, read_table, same_type
-from resources.published import WHOLE, PartitionState, Published, TableKey
+from resources.published import RETIRED, WHOLE, PartitionState, Published, TableKey
 from resources.sources import as_landed, stacked
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Lake:
         return open_delta(self.path(key), version)
 
     def states(self) -> dict[TableKey, dict[str, PartitionState]]:
-        """The last published state of every partition of every table, read from `reports/verdicts`."""
+        """The last published state of every partition of every table, read from `reports/verdicts`; without retired ones."""
         table = self.open(VERDICTS)
         found: dict[TableKey, dict[str, PartitionState]] = {}
         if table is None:
@@ -104,7 +104,9 @@ class Lake:
                 run_id=row["run_id"],
                 at=row["at"],
             )
-        return found
+        return {
+            key: {name: state for name, state in partitions.items() if not state.value.get(RETIRED)} for key, partitions in found.items()
+        }
 
     def current(self, key: TableKey, states: Mapping[TableKey, Mapping[str, PartitionState]] | None = None) -> Published:
         """The newest version of a table that has a passing verdict.
@@ -144,6 +146,7 @@ class Lake:
         run_id: str = "",
         after: Mapping[str, PartitionState] | None = None,
         beside: Mapping[TableKey, pa.Table] | None = None,
+        retire: Sequence[str] = (),
         statistics: bool = True,
     ) -> Published:
         """Commit a batch that has passed its checks, then list its verdict.
@@ -156,6 +159,7 @@ class Lake:
             run_id: Dagster's run.
             after: the states of the table that the batch was made from; a publication since then is a Conflict.
             beside: tables written before this one and with the same partitions replaced (quarantine, superseded rows).
+            retire: published partitions that the table has no more; the commit removes their rows, and their states end with it.
             statistics: whether Delta's log may hold the least and greatest values of columns; not for personal ones.
 
         Raises:
@@ -167,17 +171,23 @@ class Lake:
         partitions = [state.partition for state in states]
         crash_point("lake.before_beside")
         for other, other_rows in (beside or {}).items():
-            self._commit(other, other_rows, partitions, "partitions", {}, statistics)
-        note = _note(states, run_id, standing)
+            self._commit(other, other_rows, partitions, "partitions", {}, statistics, retire=retire)
+        note = _note([*states, *_retirements(retire)], run_id, standing)
         crash_point("lake.before_commit")
-        version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)}, statistics, head)
+        version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)}, statistics, head, retire)
         crash_point("lake.after_commit")
         self._record(key, note, version)
         crash_point("lake.after_verdict")
         return self.current(key)
 
     def record(
-        self, key: TableKey, states: Sequence[PartitionState], *, run_id: str = "", after: Mapping[str, PartitionState] | None = None
+        self,
+        key: TableKey,
+        states: Sequence[PartitionState],
+        *,
+        run_id: str = "",
+        after: Mapping[str, PartitionState] | None = None,
+        retire: Sequence[str] = (),
     ) -> None:
         """List a verdict for something that isn't a table of ours: an adopted table's version, a model, a release.
 
@@ -185,7 +195,7 @@ class Lake:
         """
         crash_point("lake.before_record")
         standing = self.states().get(key, {}) if after is None else after
-        self._record(key, _note(states, run_id, standing))
+        self._record(key, _note([*states, *_retirements(retire)], run_id, standing))
 
     def append(self, path: str, rows: pa.Table, *, partition_by: Sequence[str] = (), once: str = "") -> None:
         """Append rows to a report table; with `once`, at most one append under that id ever lands, retries included."""
@@ -231,6 +241,7 @@ class Lake:
         metadata: Mapping[str, str],
         statistics: bool = True,
         head: int | None = None,
+        retire: Sequence[str] = (),
     ) -> int:
         """Commit to a table, whose newest version must be `head` if that is given."""
         import deltalake
@@ -257,7 +268,7 @@ class Lake:
             # A table that another writer makes meanwhile must not get our rows beside theirs, which `append` would do.
             options |= {"mode": "error", "configuration": None if statistics else _NO_STATISTICS}
         else:
-            options |= self._replacement(key, table, rows, partitions, mode)
+            options |= self._replacement(key, table, rows, partitions, mode, retire)
             if mode == "append" and options["mode"] == "overwrite":
                 rows = stacked([read_table(table), rows])
         try:
@@ -300,7 +311,9 @@ class Lake:
         if not made_meanwhile and not isinstance(error, CommitFailedError):
             raise error
 
-    def _replacement(self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str) -> dict[str, Any]:
+    def _replacement(
+        self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str, retire: Sequence[str]
+    ) -> dict[str, Any]:
         import pyarrow as pa
 
         old = _types(table)
@@ -322,14 +335,15 @@ class Lake:
             return {"mode": "append", "schema_mode": "merge"}
         if list(partitions) == [WHOLE]:
             return {"mode": "overwrite", "schema_mode": "overwrite"}
-        present = set(table.to_pyarrow_table(columns=[PARTITION])[PARTITION].unique().to_pylist()) if not fits else set()
-        if not fits and present <= set(partitions):
-            return {"mode": "overwrite", "schema_mode": "overwrite"}
-        if not fits:
-            raise DataError(
-                f"{key}: its columns have changed; wanted all partitions in one run, {', '.join(sorted(present - set(partitions)))} missing"
-            )
-        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in partitions)
+        replaced = [*partitions, *retire]
+        if retire or not fits:
+            # Nothing of what stands is kept: only so can a table get other columns, or Delta partitions where it had none.
+            kept = set(table.to_pyarrow_table(columns=[PARTITION])[PARTITION].unique().to_pylist()) - set(replaced)
+            if not kept:
+                return {"mode": "overwrite", "schema_mode": "overwrite"}
+            if not fits:
+                raise DataError(f"{key}: its columns have changed; wanted all partitions in one run, {', '.join(sorted(kept))} missing")
+        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in replaced)
         extra = {"schema_mode": "merge"} if new.keys() > old.keys() else {}
         return {"mode": "overwrite", "predicate": f"{PARTITION} IN ({listed})", **extra}
 
@@ -406,6 +420,10 @@ def _types(table: DeltaTable) -> dict[str, pa.DataType]:
 
 def _newest(states: Mapping[str, PartitionState]) -> int:
     return max((state.version for state in states.values()), default=-1)
+
+
+def _retirements(partitions: Sequence[str]) -> list[PartitionState]:
+    return [PartitionState(name, "", value={RETIRED: True}) for name in partitions]
 
 
 def _note(states: Sequence[PartitionState], run_id: str, before: Mapping[str, PartitionState]) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from lakeloop.partitions import is_partition
+from lakeloop.spec import Partitions
 
 WHOLE = "whole"
 """The one partition of an unpartitioned table."""
 UNDATED = "undated"
 """Where rows stand whose event time can't be read or lies outside the partitions; only raw and quarantine have it."""
+RETIRED = "retired"
+"""In the value of the last state of a partition that a table has no more: its rows went with that commit."""
 
 
 @dataclass(frozen=True, order=True)
@@ -60,3 +65,10 @@ class Published:
         from lakeloop.fingerprint import fingerprint
 
         return fingerprint({name: state.fingerprint for name, state in self.partitions.items()})
+
+
+def retired(spec: Partitions | None, published: Iterable[str]) -> list[str]:
+    """Those of the published partitions that a table defined with `spec` doesn't have any more: of another grain, or outside start and end."""
+    if spec is None:
+        return sorted(name for name in published if name != WHOLE)
+    return sorted(name for name in published if name != UNDATED and not is_partition(spec, name))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.errors import Conflict, ServiceUnavailable
+from resources import crash_points
 from resources.lake import Lake
 from resources.published import PartitionState, TableKey
 from tests.object_store import ObjectStore
@@ -148,3 +149,47 @@ def test_a_version_stays_readable_when_its_log_is_older_than_a_month(tmp_path: P
     for number in range(10, 20):
         commit(number)
     assert sorted(lake.read((KEY, 7))["a"].to_pylist()) == list(range(7))
+
+
+def test_retired_partitions_go_with_the_commit_of_those_in_their_place(url: str) -> None:
+    lake = Lake(url)
+
+    def publish(*names: str, retire: tuple[str, ...] = ()) -> None:
+        rows = pa.table({"n": list(range(len(names))), "_partition": list(names)})
+        states = [PartitionState(name, f"of {name}", rows=1) for name in names]
+        lake.publish(KEY, rows, states, beside={TableKey("quarantine", "shop", "orders"): rows}, retire=retire)
+
+    def standing() -> list[str]:
+        current = lake.current(KEY)
+        rows = sorted(lake.read(current)["_partition"].to_pylist())
+        assert rows == sorted(current.partitions)
+        assert sorted(lake.open("quarantine/shop/orders").to_pyarrow_table()["_partition"].to_pylist()) == rows
+        return rows
+
+    publish("whole")
+    publish("2024-01", "2024-02", retire=("whole",))
+    assert standing() == ["2024-01", "2024-02"]
+    publish("2024-03", retire=("2024-01",))
+    assert standing() == ["2024-02", "2024-03"]
+    publish("2024-02-01", "2024-03-01", retire=("2024-02", "2024-03"))
+    assert standing() == ["2024-02-01", "2024-03-01"]
+    publish("whole", retire=("2024-02-01", "2024-03-01"))
+    assert standing() == ["whole"]
+
+
+def test_a_crash_before_the_verdict_retires_partitions_when_it_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    lake.publish(KEY, pa.table({"n": [1], "_partition": ["2024-01"]}), [PartitionState("2024-01", "month", rows=1)])
+    with monkeypatch.context() as patch, pytest.raises(crash_points.Crash):
+        patch.setattr(crash_points, "watch", _crash_after_commit)
+        day = pa.table({"n": [1], "_partition": ["2024-01-01"]})
+        lake.publish(KEY, day, [PartitionState("2024-01-01", "day", rows=1)], retire=["2024-01"])
+    assert list(lake.current(KEY).partitions) == ["2024-01"] and lake.read(lake.current(KEY)).num_rows == 1
+    lake.settle(KEY)
+    assert list(lake.current(KEY).partitions) == ["2024-01-01"]
+    assert lake.read(lake.current(KEY))["_partition"].to_pylist() == ["2024-01-01"]
+
+
+def _crash_after_commit(point: str) -> None:
+    if point == "lake.after_commit":
+        raise crash_points.Crash(point)

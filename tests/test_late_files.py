@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lakeloop.spec import Partitions
 from resources.published import TableKey
 from tests.conftest import Shop
 from tests.shop import make_shop, orders, write_orders
@@ -108,12 +109,13 @@ def test_without_hashes_per_day_a_month_counts_as_a_whole(trailing: Shop) -> Non
 
     key = TableKey("validated", "shop", "orders")
     window = datetime(2024, 3, 29, tzinfo=UTC), datetime(2024, 5, 1, tzinfo=UTC)
+    months = Partitions(start=date(2024, 1, 1), end=date(2024, 6, 1))
     plain: dict[str, Any] = {name: PartitionState(name, name) for name in ("2024-03", "2024-04", "undated")}
-    assert input_fingerprints({key: plain}, key, "month", *window) == {name: name for name in plain}
+    assert input_fingerprints({key: plain}, key, months, *window) == {name: name for name in plain}
     split = {"2024-03": PartitionState("2024-03", "x", value={"days": {"2024-03-28": "a", "2024-03-29": "b"}})}
     other = {"2024-03": PartitionState("2024-03", "y", value={"days": {"2024-03-28": "changed", "2024-03-29": "b"}})}
     reached = {"2024-03": PartitionState("2024-03", "y", value={"days": {"2024-03-28": "a", "2024-03-29": "changed"}})}
-    prints = [input_fingerprints({key: states}, key, "month", *window)["2024-03"] for states in (split, other, reached)]
+    prints = [input_fingerprints({key: states}, key, months, *window)["2024-03"] for states in (split, other, reached)]
     assert prints[0] == prints[1] != prints[2]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from platform_assets.assets import asset_key
 from resources.published import TableKey
 from tests.conftest import Shop
 
@@ -70,3 +72,65 @@ def test_a_project_with_one_kind_of_partitions_takes_one_run(shop: Shop) -> None
     stale = stale_assets(project, {})
     (run,) = runs_for(project, stale)
     assert run.assets == tuple(stale)
+
+
+def test_changed_partitions_are_replaced_in_one_run_and_no_row_is_doubled(shop: Shop) -> None:
+    from platform_assets.loading import read_project
+    from platform_assets.plan import range_tags, stale_assets
+    from resources.published import WHOLE
+
+    # Keys with the event time in them: nothing else would notice a row that stands in a month and in a day.
+    months = "partitions: {start: 2024-01-01, end: 2024-06-01}"
+    change(shop.defs, "orders", "keys: [order_id]", "keys: [order_id, ordered_at]")
+    change(shop.defs, "outcomes", f"  {months}\n", "")
+    assert shop.materialize("raw", "validated", "features").success
+    tables = {
+        name: TableKey("validated" if name == "orders" else "features", "shop", name)
+        for name in ("orders", "history", "outcomes", "basket")
+    }
+
+    def rows() -> dict[str, int]:
+        return {name: shop.lake.read(shop.lake.current(key)).num_rows for name, key in tables.items()}
+
+    before = rows()
+    days = "partitions: {grain: day, start: 2024-01-01, end: 2024-05-01}"
+    for name in ("orders", "history"):
+        change(shop.defs, name, months, days)
+    change(shop.defs, "outcomes", "  columns:", f"  {days}\n  columns:")
+
+    keys = [asset_key(TableKey(stage, "shop", "orders")) for stage in ("raw", "validated")]
+    part = shop.run(keys, range_tags("2024-01-01", "2024-01-31"))
+    told = [
+        event.event_specific_data.user_failure_data.description for event in part.all_events if event.event_type_value == "STEP_FAILURE"
+    ]
+    assert len(told) == 1 and "all partitions 2024-01-01…2024-04-30 in one run, found 2024-01-01…2024-01-31" in told[0]
+    assert rows() == before
+
+    assert all(shop.run([asset_key(key) for key in run.assets], run.tags).success for run in data_runs(shop))
+    assert rows() == before
+    assert sorted(shop.lake.states()[tables["history"]])[::119] == ["2024-01-01", "2024-04-29"]
+    assert WHOLE not in shop.lake.states()[tables["outcomes"]]
+    assert not data_runs(shop)
+
+    # A start that has moved on takes the days before it along, whichever partition is made first.
+    change(shop.defs, "outcomes", days, days.replace("2024-01-01", "2024-04-10"))
+    assert stale_assets(read_project(shop.defs), shop.lake.states())[tables["outcomes"]][0] == "2024-04-10"
+    assert shop.run([asset_key(tables["outcomes"])], range_tags("2024-04-12", "2024-04-12")).success
+    assert min(shop.lake.states()[tables["outcomes"]]) == "2024-04-10"
+    assert min(shop.lake.read(shop.lake.current(tables["outcomes"]))["_partition"].to_pylist()) == "2024-04-10"
+
+
+def data_runs(shop: Shop) -> list[Any]:
+    """The runs that what is stale of tables and views takes."""
+    from platform_assets.loading import read_project
+    from platform_assets.plan import runs_for, stale_assets
+
+    project = read_project(shop.defs)
+    stale = stale_assets(project, shop.lake.states())
+    return runs_for(project, {key: names for key, names in stale.items() if key.stage in ("raw", "validated", "features")})
+
+
+def change(defs: Path, name: str, old: str, new: str) -> None:
+    path = defs / "shop" / name / "defs.yaml"
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.errors import NotPublished
-from lakeloop.partitions import overlapping, partition_window
+from lakeloop.errors import DataError, NotPublished
+from lakeloop.partitions import is_of_grain, overlapping, partition_keys, partition_window
 from lakeloop.personal import masked
-from lakeloop.spec import Column, DeltaTableSource
+from lakeloop.spec import Column, DeltaTableSource, Partitions
 from resources.lake import Lake
-from resources.published import PartitionState, Published, TableKey
+from resources.published import PartitionState, Published, TableKey, retired
 from resources.settings import Settings
 from resources.spark_tables import read_delta
 
@@ -90,22 +90,66 @@ def input_key(ref: TableRef) -> TableKey:
     return TableKey("validated" if ref.kind == "table" else "features", ref.domain, ref.name)
 
 
-def input_fingerprints(states: States, key: TableKey, grain: str | None, start: datetime | None, end: datetime | None) -> dict[str, str]:
+def input_fingerprints(
+    states: States, key: TableKey, spec: Partitions | None, start: datetime | None, end: datetime | None
+) -> dict[str, str]:
     """Fingerprints of the published partitions of an input that overlap a window; all of them without a window.
 
     Of a month that lies partly in the window only the days within it count.
 
     Raises:
-        NotPublished: nothing of the input has passed its checks.
+        NotPublished: nothing of the input has passed its checks, or it isn't published by the partitions that it is defined with now.
+    """
+    partitions = standing(states, key, spec)
+    names: Iterable[str] = sorted(partitions)
+    if spec and start and end:
+        names = overlapping(names, spec.grain, start, end)
+        return {name: _within(partitions[name], spec.grain, start, end) for name in names}
+    return {name: partitions[name].fingerprint for name in names}
+
+
+def to_retire(key: TableKey, spec: Partitions | None, done: Mapping[str, PartitionState], asked: Sequence[str]) -> list[str]:
+    """The published partitions that a table has no more since its definition was changed, to be removed by the next publication.
+
+    Where only the start or the end has moved, any run may do that. Otherwise a row may stand in an old and in a new partition, so that all new
+    ones have to come in one run: with fewer, rows would be doubled or missing.
+
+    Raises:
+        DataError: not all of them are asked for.
+    """
+    old = retired(spec, done)
+    if spec is None or all(is_of_grain(name, spec.grain) for name in old):
+        return old
+    now = datetime.now(UTC)
+    # The one that isn't over yet may come later: in Dagster's UI it can't be chosen.
+    wanted = [name for name in partition_keys(spec, now) if partition_window(name, spec.grain)[1] <= now]
+    missing = [name for name in wanted if name not in asked]
+    if missing:
+        raise DataError(
+            f"{key}: its partitions were changed, and {_span(old)} of before still stand{'s' if len(old) == 1 else ''}; wanted all partitions "
+            f"{_span(wanted)} in one run, found {_span(asked)}; nothing was changed. Materialise {key} with all its partitions as one run: "
+            f"`lakeloop up` does, and so does the sensor new_data; in Dagster's UI choose All"
+        )
+    return old
+
+
+def _span(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]}…{names[-1]}"
+
+
+def standing(states: States, key: TableKey, spec: Partitions | None) -> Mapping[str, PartitionState]:
+    """The published partitions of an input.
+
+    Raises:
+        NotPublished: nothing of it has passed its checks, or it isn't published by the partitions that it is defined with now.
     """
     partitions = states.get(key)
     if not partitions:
         raise NotPublished(f"{key} has no published version (no passing verdict); materialise {key} first")
-    names: Iterable[str] = sorted(partitions)
-    if grain and start and end:
-        names = overlapping(names, grain, start, end)
-        return {name: _within(partitions[name], grain, start, end) for name in names}
-    return {name: partitions[name].fingerprint for name in names}
+    old = retired(spec, partitions)
+    if old:
+        raise NotPublished(f"{key}: its partitions were changed, and {_span(old)} of before still stand; materialise all of {key} first")
+    return partitions
 
 
 def spark_for(platform: Platform, states: States, domain: str, refs: Sequence[TableRef]) -> SparkSession:
@@ -140,6 +184,7 @@ def spark_input(
     spec = located.spec
     if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
         return adopted_frame(spark, located, published, start, end)
+    standing(states, key, spec.partitions)
     wanted = overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
     frame = read_delta(spark, platform.lake.path(key), published.version, wanted)
     if ref.kind == "view" and any(state.value.get("changed") for state in published.partitions.values()):

@@ -14,7 +14,7 @@ from lakeloop.history import LANDED, latest_landing, merge_history
 from lakeloop.partitions import FORMATS, in_batches, partition_window
 from lakeloop.personal import personal_columns
 from lakeloop.python_code import load, source_of
-from lakeloop.spec import Expectation, TableSpec, ViewSpec
+from lakeloop.spec import DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages import view_versions
 from platform_assets.stages.base import (
     Platform,
@@ -27,6 +27,7 @@ from platform_assets.stages.base import (
     spark_for,
     spark_input,
     table_metadata,
+    to_retire,
 )
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.validated import days_of
@@ -94,14 +95,14 @@ def expected(project: Project, states: States, located: Located[ViewSpec], parti
     Raises:
         NotPublished: an input has no published version.
     """
-    from lakeloop.project import upstream
+    from lakeloop.project import spec_of, upstream
 
     start, end = _reach(located.spec, [partition])
     inputs = {}
     for ref in upstream(project, located):
-        spec = (project.tables if ref.kind == "table" else project.views)[(ref.domain, ref.name)].spec
-        grain = spec.partitions.grain if spec.partitions else None
-        inputs[str(input_key(ref))] = input_fingerprints(states, input_key(ref), grain, start, end)
+        spec = spec_of(project, ref)
+        adopted = isinstance(spec, TableSpec) and isinstance(spec.source, DeltaTableSource)
+        inputs[str(input_key(ref))] = input_fingerprints(states, input_key(ref), None if adopted else spec.partitions, start, end)
     return fingerprint(definition(located), partition, inputs)
 
 
@@ -123,7 +124,8 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     states = platform.lake.states() if states is None else states
     done = states.get(key, {})
     wanted = {name: expected(platform.project, states, located, name) for name in partitions}
-    stale = sorted(name for name in partitions if name not in done or done[name].fingerprint != wanted[name])
+    gone = to_retire(key, spec.partitions, done, partitions)
+    stale = sorted(name for name in partitions if gone or name not in done or done[name].fingerprint != wanted[name])
     overall = fingerprint(wanted)
     if not stale:
         newest = max((done[name] for name in partitions), key=lambda s: s.version)
@@ -157,6 +159,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     metadata: dict[str, Any] = {
         **table_metadata(rows, personal, uri=platform.lake.path(key)),
         "partitions_written": stale,
+        **({"partitions_retired": gone} if gone else {}),
         "inputs": dg.MetadataValue.json({str(input_key(ref)): platform.lake.current(input_key(ref), states).version for ref in refs}),
         "rows_outside_partitions": outside,
     }
@@ -208,7 +211,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         )
         for name in stale
     ]
-    published = platform.lake.publish(key, rows, new_states, run_id=platform.run_id, after=done, statistics=not personal)
+    published = platform.lake.publish(key, rows, new_states, run_id=platform.run_id, after=done, retire=gone, statistics=not personal)
     total = sum(published.partitions[name].rows for name in partitions)
     metadata |= {"delta_version": published.version, "dagster/row_count": total, **{f"rows_{k}": v for k, v in changed.items()}}
     return StageResult(overall, rows=total, verdict=verdict, checks=checks, metadata=metadata)

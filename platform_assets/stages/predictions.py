@@ -16,7 +16,7 @@ from lakeloop.personal import personal_columns
 from lakeloop.spec import Column, Expectation
 from lakeloop.tasks import ALERT, PREDICTION, Answer
 from lakeloop.workflow_spec import Anomaly, WorkflowSpec
-from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata
+from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata, to_retire
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (
     feature_names,
@@ -156,7 +156,8 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     wanted = {name: expected(platform.project, states, located, name) for name in partitions}
     overall = fingerprint(wanted)
     done = states.get(key, {})
-    stale = [name for name in partitions if name not in done or done[name].fingerprint != wanted[name]]
+    gone = to_retire(key, spec.partitions, done, partitions)
+    stale = [name for name in partitions if gone or name not in done or done[name].fingerprint != wanted[name]]
     if not stale:
         newest = max((done[name] for name in partitions), key=lambda s: s.version)
         return StageResult(overall, fresh=True, rows=sum(done[n].rows for n in partitions), checks=newest.value.get("checks", {}))
@@ -223,6 +224,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         "model_version": model.version,
         "inputs": dg.MetadataValue.json(read),
         "partitions_written": stale,
+        **({"partitions_retired": gone} if gone else {}),
         "predicted_since": since or "the beginning",
         **({"views_standing_still": dg.MetadataValue.json(still)} if still else {}),
     }
@@ -236,7 +238,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         PartitionState(n, wanted[n], rows=sizes.get(n, 0), suite_hash=hashed, value={"checks": checks, "model_version": model.version})
         for n in stale
     ]
-    published = platform.lake.publish(key, table, new, run_id=platform.run_id, after=done, statistics=not personal)
+    published = platform.lake.publish(key, table, new, run_id=platform.run_id, after=done, retire=gone, statistics=not personal)
     total = sum(published.partitions[name].rows for name in partitions)
     return StageResult(
         overall,

@@ -15,7 +15,7 @@ from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import day_prints, fingerprint
 from lakeloop.personal import masked, personal_of_table
 from lakeloop.spec import DeltaTableSource, Expectation, TableSpec, ViewSpec
-from platform_assets.stages.base import DAYS, Platform, StageResult, States, key_of, markdown_table, table_metadata
+from platform_assets.stages.base import DAYS, Platform, StageResult, States, key_of, markdown_table, table_metadata, to_retire
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import SOURCE, landed_rows
 from resources.delta_tables import PARTITION
@@ -74,7 +74,8 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     done = states.get(key, {})
     asked = list(partitions) + ([UNDATED] if spec.partitions and UNDATED in raw else [])
     wanted = {name: expected(spec, raw, name) for name in asked}
-    stale = [name for name in asked if name not in done or done[name].fingerprint != wanted[name]]
+    gone = to_retire(key, spec.partitions, done, partitions)
+    stale = [name for name in asked if gone or name not in done or done[name].fingerprint != wanted[name]]
     overall = fingerprint({name: wanted[name] for name in partitions})
     if not stale:
         newest = max((done[name] for name in asked), key=lambda s: s.version)
@@ -115,7 +116,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     balanced = counts["landed"] == counts["validated"] + counts["quarantined"] + counts["duplicates"]
     checks = {r.name: [r.outcome, r.message] for r in verdict.results}
     checks[ACCOUNTING] = ["passed" if balanced else "failed", ", ".join(f"{n} {what}" for what, n in counts.items())]
-    twice = _keys_elsewhere(platform, spec, key, done, stale, conformed.valid)
+    twice = _keys_elsewhere(platform, spec, key, done, [*stale, *gone], conformed.valid)
     if keys_may_repeat(spec):
         found = f"{twice[0]} keys stand in another partition too, such as {twice[1]}" if twice[0] else ""
         checks[UNIQUE_KEYS] = ["failed" if twice[0] else "passed", found]
@@ -123,6 +124,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         **table_metadata(conformed.valid.drop_columns([PARTITION]), personal, uri=platform.lake.path(key)),
         **{f"rows_{what}": count for what, count in counts.items()},
         "partitions_written": stale,
+        **({"partitions_retired": gone} if gone else {}),
         "raw_version": max(s.version for s in raw.values()),
         "quarantine": dg.MetadataValue.md(markdown_table(_reasons(conformed))),
     }
@@ -151,7 +153,9 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     }
     if conformed.superseded.num_rows or platform.lake.open(TableKey("superseded", key.domain, key.name)) is not None:
         beside[TableKey("superseded", key.domain, key.name)] = conformed.superseded
-    published = platform.lake.publish(key, split, new_states, run_id=platform.run_id, after=done, beside=beside, statistics=not personal)
+    published = platform.lake.publish(
+        key, split, new_states, run_id=platform.run_id, after=done, beside=beside, retire=gone, statistics=not personal
+    )
     metadata["delta_version"] = published.version
     rows = sum(published.partitions[name].rows for name in asked)
     return StageResult(overall, rows=rows, verdict=verdict, checks=checks, metadata={**metadata, "dagster/row_count": rows})
@@ -172,10 +176,10 @@ def keys_may_repeat(spec: TableSpec) -> bool:
 
 
 def _keys_elsewhere(
-    platform: Platform, spec: TableSpec, key: TableKey, done: Mapping[str, PartitionState], stale: Sequence[str], rows: pa.Table
+    platform: Platform, spec: TableSpec, key: TableKey, done: Mapping[str, PartitionState], replaced: Sequence[str], rows: pa.Table
 ) -> tuple[int, str]:
-    """How many keys of a batch stand, as published, in partitions that aren't rewritten now; and the first of them."""
-    others = [name for name in done if name not in stale]
+    """How many keys of a batch stand, as published, in partitions that stay as they are; and the first of them."""
+    others = [name for name in done if name not in replaced]
     if not others or not keys_may_repeat(spec):
         return 0, ""
     standing = platform.lake.read((key, max(state.version for state in done.values())), columns=spec.keys, partitions=others)
@@ -205,8 +209,9 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     wanted = fingerprint(
         "adopted", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), str(table.metadata().id), version
     )
-    state = platform.lake.states().get(key, {}).get(WHOLE)
-    if state and state.fingerprint == wanted:
+    done = platform.lake.states().get(key, {})
+    state, gone = done.get(WHOLE), to_retire(key, None, done, [WHOLE])
+    if state and state.fingerprint == wanted and not gone:
         return StageResult(wanted, fresh=True, rows=state.rows, checks=state.value.get("checks", {}))
     sources = [(col.source or [name])[0] for name, col in spec.columns.items()]
     rows = read_table(table, columns=sources).rename_columns(list(spec.columns))
@@ -216,14 +221,15 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     checks[ACCOUNTING] = ["passed", f"{rows.num_rows} rows in place, none copied"]
     metadata = table_metadata(rows, personal, uri=spec.source.delta, version=version)
-    report_checks(platform, key, verdict, [WHOLE], wanted, done={WHOLE: state} if state else {}, published=verdict.passed)
+    report_checks(platform, key, verdict, [WHOLE], wanted, done=done, published=verdict.passed)
     if not verdict.passed:
         return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
     platform.lake.record(
         key,
         [PartitionState(WHOLE, wanted, version, rows.num_rows, suite_hash(expectations), {"url": url, "checks": checks})],
         run_id=platform.run_id,
-        after={WHOLE: state} if state else {},
+        after=done,
+        retire=gone,
     )
     return StageResult(wanted, rows=rows.num_rows, verdict=verdict, checks=checks, metadata=metadata)
 
