@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lakeloop.errors import SpecError, SpecErrors
-from lakeloop.project import Located, Project, load_project
+from lakeloop.project import Located, Project, load_project, parsed
 from lakeloop.python_code import load_file
+from lakeloop.spec import ViewSpec
+from lakeloop.workflow_spec import WorkflowSpec
 from resources.settings import PROJECT_ROOT
 
 DEFS = PROJECT_ROOT / "platform_assets" / "defs"
@@ -67,14 +71,56 @@ def read_project(defs: Path = DEFS, domain: str | None = None) -> Project:
 
     Args:
         defs: the folder of definitions.
-        domain: only errors of this domain count; a broken file elsewhere stops only its own.
+        domain: only errors of this domain count. What is broken elsewhere, and what reads it, is left out with a warning.
 
     Raises:
         SpecErrors: with every error found, one a line.
     """
+    from lakeloop.project_checks import check
+
     project, errors = load_definitions(defs)
-    counted = [error for error in errors if domain is None or Path(error.file).parts[2:3] == (domain,)]
-    if counted:
-        elsewhere = f"({len(errors) - len(counted)} more in other domains: lakeloop check)" if len(counted) < len(errors) else ""
-        raise SpecErrors(counted, f"{len(counted)} errors in the definitions:", elsewhere)
+    while errors:
+        project, left_out = _without(project, {_place(e.file) for e in errors if domain and _place(e.file)[:1] not in ((), (domain,))})
+        counted = [error for error in errors if _place(error.file) not in left_out]
+        if counted:
+            elsewhere = f"({len(errors) - len(counted)} more in other domains: lakeloop check)" if len(counted) < len(errors) else ""
+            raise SpecErrors(counted, f"{len(counted)} errors in the definitions:", elsewhere)
+        named = ", ".join(sorted("/".join(place) for place in left_out))
+        logging.getLogger("lakeloop").warning(f"left out, as they are broken or read what is: {named}; see lakeloop check")
+        # Circles, for one, are only looked for where nothing else is wrong.
+        errors = check(project)
     return project
+
+
+def _place(file: str) -> tuple[str, ...]:
+    """The folder of a definition, as its domain and name."""
+    return Path(file).parts[2:4]
+
+
+def _without(project: Project, broken: set[tuple[str, ...]]) -> tuple[Project, set[tuple[str, ...]]]:
+    """A project without what stands in some folders, and without what reads that; and the folders of all that is left out."""
+    gone, ids = set(broken), set(broken)
+    waiting = list(project.all())
+    while found := [located for located in waiting if _place(located.definition.file) in gone or _named(located) & ids]:
+        gone |= {_place(located.definition.file) for located in found}
+        ids |= {located.id for located in found}
+        waiting = [located for located in waiting if located not in found]
+    kept = {id(located) for located in waiting}
+    shelves = (
+        {key: value for key, value in shelf.items() if id(value) in kept} for shelf in (project.tables, project.views, project.workflows)
+    )
+    return Project(*shelves, files=project.files), gone
+
+
+def _named(located: Located[Any]) -> set[tuple[str, ...]]:
+    """The tables and views that a definition names, there or not, by domain and name; none where its query can't be read."""
+    spec = located.spec
+    names: list[str] = []
+    if isinstance(spec, WorkflowSpec):
+        names = [*spec.features, *([spec.label.view] if spec.label else [])]
+    elif isinstance(spec, ViewSpec):
+        names = list(spec.inputs)
+    query = spec.spine if isinstance(spec, WorkflowSpec) else spec.sql if isinstance(spec, ViewSpec) else None
+    with suppress(SpecError):
+        names += [".".join(table.parts) for table in parsed(located, query).tables] if query else []
+    return {tuple([located.domain, *name.split(".")][-2:]) for name in names}

@@ -214,6 +214,36 @@ def test_a_broken_file_stops_only_its_own_domain(shop: Shop) -> None:
     assert {key.path[1] for key in found} == {"shop"} and len(found) == 10
 
 
+@pytest.mark.parametrize(
+    "sql", ["SELECT k, 1 AS v FROM nothing", "SELEC k", None, "SELECT k, v FROM bad"], ids=["no such table", "syntax", "no file", "circle"]
+)
+def test_a_broken_view_stops_only_what_reads_it(shop: Shop, sql: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    from platform_assets.definitions import build_defs
+
+    view = "type: platform_assets.components.FeatureView\nattributes:\n  name: {}\n  description: x\n  sql: view.sql\n  keys: [k]\n"
+    files = {
+        "bakery/bad": sql,
+        "bakery/cake": "SELECT k, v FROM bad",
+        "shop/party": "SELECT k, v FROM bakery.cake",
+        "bakery/good": "SELECT order_id AS k, items AS v FROM shop.orders",
+    }
+    for place, query in files.items():
+        folder = shop.defs / place
+        folder.mkdir(parents=True)
+        (folder / "defs.yaml").write_text(view.format(folder.name) + "  columns: {v: {type: integer, description: x}}\n")
+        if query:
+            (folder / "view.sql").write_text(query + "\n")
+    found = build_defs(defs=shop.defs, domain="shop").resolve_asset_graph().get_all_asset_keys()
+    assert {key.path[1] for key in found} == {"shop"} and "party" not in {key.path[2] for key in found}
+    assert "left out, as they are broken or read what is: bakery/bad, bakery/cake, shop/party" in caplog.text
+    with pytest.raises(SpecError, match="bakery/bad"):
+        build_defs(defs=shop.defs, domain="bakery")
+    # What is wrong in the domain itself is told beside that.
+    (shop.defs / "shop" / "history" / "view.sql").write_text("SELECT customer FROM shop.ordres\n")
+    with pytest.raises(SpecError, match=r"shop/history/view.sql:1.*orders"):
+        build_defs(defs=shop.defs, domain="shop")
+
+
 def test_a_code_location_per_domain_is_loaded_by_name() -> None:
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "platform_assets.definitions", "-a", "location_flights"]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=120)
