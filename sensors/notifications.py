@@ -42,7 +42,6 @@ class Ending:
     run_id: str
     status: Any
     message: str
-    at: float
 
 
 def notify_sensor(domain: str | None = None) -> Any:
@@ -142,18 +141,16 @@ def endings_after(instance: dg.DagsterInstance, position: int) -> list[Ending]:
 def first_position(instance: dg.DagsterInstance, now: float) -> int:
     """Where a new channel begins: after the last run that ended too long ago to be news."""
     old = 0
-    for kind, status in _ENDINGS.items():
-        for record in instance.fetch_run_status_changes(kind, limit=RUNS_A_TICK, ascending=False).records:
-            ending = _ending(record, status)
-            if ending.at < now - FIRST_LOOK_S:
-                old = max(old, ending.position)
-                break
+    for kind in _ENDINGS:
+        before = dg.RunStatusChangeRecordsFilter(kind, before_timestamp=now - FIRST_LOOK_S)
+        for record in instance.fetch_run_status_changes(before, limit=1, ascending=False).records:
+            old = max(old, record.storage_id)
     return old
 
 
 def _ending(record: Any, status: str) -> Ending:
     event = record.event_log_entry.dagster_event
-    return Ending(record.storage_id, record.run_id, status, str((event.message if event else "") or ""), record.timestamp)
+    return Ending(record.storage_id, record.run_id, status, str((event.message if event else "") or ""))
 
 
 def ended_run(instance: dg.DagsterInstance, lake: Any, ending: Ending, tracking_uri: str, domain: str | None) -> EndedRun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -201,6 +202,28 @@ def test_a_canceled_run_and_a_run_that_died_without_a_word_are_told(
     sensor.tick()
     assert mailbox.titles == [f"[{env()}] run {canceled.run_id[:8]} was canceled", f"[{env()}] run {died.run_id[:8]} failed"]
     assert "the platform was stopped" in mailbox.messages[0]["message"] and "worker is gone" in mailbox.messages[1]["message"]
+
+
+def test_a_new_channel_begins_an_hour_back_however_many_runs_have_ended_since(instance: dg.DagsterInstance) -> None:
+    from sensors.notifications import FIRST_LOOK_S, RUNS_A_TICK, endings_after, first_position
+
+    @dg.job
+    def fails() -> None:
+        pass
+
+    def end(count: int) -> list[str]:
+        runs = [instance.create_run_for_job(fails, status=dg.DagsterRunStatus.STARTED) for _ in range(count)]
+        for run in runs:
+            instance.report_run_failed(run)
+        return [run.run_id for run in runs]
+
+    end(2)
+    time.sleep(0.05)
+    hour_ago = time.time()
+    recent = end(RUNS_A_TICK + 1)
+    found = endings_after(instance, first_position(instance, hour_ago + FIRST_LOOK_S))
+    assert [ending.run_id for ending in found] == recent[:RUNS_A_TICK]
+    assert first_position(instance, hour_ago - 60 + FIRST_LOOK_S) == 0
 
 
 def test_a_channel_that_is_new_is_not_told_of_the_history(
