@@ -36,6 +36,8 @@ _VOLATILE = [
         (r"(?i)((?:\bby|\() ?process) \d+", r"\1 <pid>"),
         (r"(?i)\b(process) \d+(?= (?:waits|exited|ended|died|was|is|has)\b)", r"\1 <pid>"),
         (rf"\b(after|in|for|within|took|waited) (?:{_TIME})", r"\1 <duration> "),
+        # A store that is gone is so for each table of it (`open_delta`).
+        (r"\b(the store \S+ did not give) \S+", r"\1 <table>"),
         (r"""((?:127\.0\.0\.1|localhost|\[?::1\]?)["')]*(?: \(\S+\))?(?::|,? port[ =]))\d+""", r"\1<port>"),
     )
 ]

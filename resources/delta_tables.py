@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -34,9 +35,14 @@ def open_delta(url: str, version: int | None = None) -> DeltaTable | None:
         return None
     except OSError as error:
         # A store's own answer may name keys and what was signed, so only the first lines go on.
-        told = " ".join(str(error).partition("<")[0].replace("\x1b[31m↳\x1b[0m", "").split())[:300]
+        told = " ".join(str(error).partition("<")[0].replace("\x1b[31m↳\x1b[0m", "").split())
+        parts = urlsplit(url)
+        if not parts.netloc:
+            raise ServiceUnavailable(f"the folder did not give {url}: {told[:300]}") from error
+        # What was asked of the store differs from table to table, and why it was not given doesn't.
+        told = re.sub(r"(https?://[^/\s]+)/\S*", r"\1/…", told).replace(parts.path.strip("/") or "/", "…")[:300]
         raise ServiceUnavailable(
-            f"the store of {url} did not give the table (its address and credentials are AWS_* and the like): {told}"
+            f"the store {parts.scheme}://{parts.netloc} did not give {url} (its address and credentials are AWS_* and the like): {told}"
         ) from error
 
 
