@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError
-from lakeloop.up_runs import UP_TAG, materialize_stale
+from lakeloop.up_runs import STOPPED_TAG, UP_TAG, materialize_stale
 from lakeloop.up_summary import print_endpoint, print_summary
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ def _settle_runs(instance: Any, why: str) -> None:
     for run in instance.get_runs(dg.RunsFilter(statuses=[*begun, *waiting])):
         # A run of Dagster's own commands has no server, and may be alive.
         if UP_TAG in run.tags or (run.status in begun and GRPC_INFO_TAG in run.tags):
+            if run.status != dg.DagsterRunStatus.CANCELING:
+                instance.add_run_tags(run.run_id, {STOPPED_TAG: "true"})
             instance.report_run_canceled(run, message=why)
 
 

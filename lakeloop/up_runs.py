@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from platform_assets.plan import RunAsked
     from resources.servers import Servers
 
+STOPPED_TAG = "lakeloop/stopped"
+"""Of a run that nobody canceled: the platform ended while it ran."""
 UP_TAG = "lakeloop/up"
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) {

@@ -13,6 +13,7 @@ from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import MOST_NAMED, steady_reason
 from lakeloop.project import Located, Project
+from lakeloop.up_runs import STOPPED_TAG
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
@@ -148,9 +149,9 @@ def scheduled_request(project: Project, located: Located[WorkflowSpec], what: st
     from lakeloop.partitions import partition_keys
 
     names = partition_keys(partitions, at)
-    return dg.RunRequest(
-        run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys), tags=range_tags(names[0], names[-1]) if names else {}
-    )
+    if at.date() < partitions.start or not names:
+        return dg.SkipReason(f"the data of {located.spec.name} begin on {partitions.start}; there are none before {at:%Y-%m-%d %H:%M}")
+    return dg.RunRequest(run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys), tags=range_tags(names[0], names[-1]))
 
 
 def _request(project: Project, stale: dict[TableKey, list[str]], cause: str, attempts: int) -> dg.RunRequest | dg.SkipReason:
@@ -171,13 +172,28 @@ def _attempts(instance: dg.DagsterInstance, cause: str) -> int:
 
 
 def _with_attempts(instance: dg.DagsterInstance, ask: Any) -> Any:
-    """Ask once to learn the cause, then again with the number of its failed runs."""
+    """Ask once to learn the cause, then again with the number of its failed runs.
+
+    Who cancels a run means it, so that its cause is dropped; one that only the end of the platform has stopped is asked for again.
+    """
     found = ask(0)
     if isinstance(found, dg.SkipReason):
         return found
     if instance.get_runs_count(dg.RunsFilter(statuses=_OPEN)):
         return dg.SkipReason("a run is in progress; what is still stale after it will be asked for")
-    return ask(_attempts(instance, found.tags[CAUSE_TAG]))
+    cause = found.tags[CAUSE_TAG]
+    canceled = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.CANCELED], tags={CAUSE_TAG: cause}))
+    stopped = [run for run in canceled if STOPPED_TAG in run.tags]
+    meant = [run for run in canceled if STOPPED_TAG not in run.tags]
+    if meant:
+        return dg.SkipReason(
+            f"run {meant[0].run_id[:8]} for this cause was canceled ({cause}), so it isn't asked for again until data change; materialise by "
+            f"hand what it should have made"
+        )
+    asked = ask(_attempts(instance, cause))
+    if isinstance(asked, dg.RunRequest) and stopped:
+        return asked.with_replaced_attrs(run_key=f"{asked.run_key}-{len(stopped)}")
+    return asked
 
 
 def _data_sensor(project: Project, domain: str | None, selection: dg.AssetSelection) -> dg.SensorDefinition:
@@ -186,7 +202,7 @@ def _data_sensor(project: Project, domain: str | None, selection: dg.AssetSelect
         asset_selection=selection,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for the tables and views that new or changed source files make stale, once per cause.",
+        description="Asks for the tables and views that new or changed source files make stale, once per cause, and not again once that run was canceled.",
         required_resource_keys={"lake"},
     )
     def new_data(context):  # type: ignore[no-untyped-def]
@@ -205,7 +221,7 @@ def _retrain_sensor(project: Project, located: Located[WorkflowSpec], selection:
         asset_selection=selection,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Retrains {located.spec.name} when its data are newer than its model, and its cooldown is over.",
+        description=f"Retrains {located.spec.name} when its data are newer than its model, and its cooldown is over; not again for data whose run was canceled.",
         required_resource_keys={"lake"},
     )
     def retrain(context):  # type: ignore[no-untyped-def]

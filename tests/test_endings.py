@@ -28,7 +28,7 @@ def test_runs_that_began_under_a_platform_that_is_gone_hold_no_slot() -> None:
     from dagster._core.test_utils import create_run_for_test
 
     from lakeloop.up import _settle_runs
-    from lakeloop.up_runs import UP_TAG
+    from lakeloop.up_runs import STOPPED_TAG, UP_TAG
 
     server, statuses = {GRPC_INFO_TAG: "{}"}, dg.DagsterRunStatus
     with dg.DagsterInstance.ephemeral() as instance:
@@ -42,6 +42,7 @@ def test_runs_that_began_under_a_platform_that_is_gone_hold_no_slot() -> None:
             )
         }
         _settle_runs(instance, "stopped")
+        assert STOPPED_TAG in instance.get_run_by_id(made["of a sensor"]).tags, "nobody canceled it"
         found = {what: instance.get_run_by_id(run_id).status for what, run_id in made.items()}
     assert found == {
         "of a sensor": statuses.CANCELED,

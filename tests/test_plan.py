@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import dagster as dg
 
 from platform_assets.assets import asset_key
 from resources.published import TableKey
@@ -134,3 +137,48 @@ def change(defs: Path, name: str, old: str, new: str) -> None:
     path = defs / "shop" / name / "defs.yaml"
     assert path.read_text().count(old) == 1
     path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_cause_whose_run_was_canceled_is_dropped_and_one_that_the_platform_stopped_is_asked_for_again() -> None:
+    from lakeloop.up_runs import STOPPED_TAG
+    from sensors.all import CAUSE_TAG, _with_attempts
+
+    def ask(attempts: int) -> dg.RunRequest:
+        return dg.RunRequest(run_key=f"cause-{attempts}", tags={CAUSE_TAG: "cause"})
+
+    @dg.job
+    def made() -> None:
+        pass
+
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def end(status: dg.DagsterRunStatus, **tags: str) -> None:
+            instance.create_run_for_job(made, status=status, tags={CAUSE_TAG: "cause", **tags})
+
+        end(dg.DagsterRunStatus.FAILURE)
+        assert _with_attempts(instance, ask).run_key == "cause-1"
+        end(dg.DagsterRunStatus.CANCELED, **{STOPPED_TAG: "true"})
+        assert _with_attempts(instance, ask).run_key == "cause-1-1"
+        end(dg.DagsterRunStatus.CANCELED)
+        skipped = _with_attempts(instance, ask)
+        assert "was canceled (cause), so it isn't asked for again until data change" in skipped.skip_message
+
+
+def test_a_schedule_asks_for_nothing_on_days_that_the_data_do_not_have(shop: Shop) -> None:
+    from platform_assets.loading import read_project
+    from sensors.all import scheduled_request
+
+    project = read_project(shop.defs)
+    workflow, keys = project.workflows[("shop", "returns")], [dg.AssetKey(["predictions", "shop", "returns"])]
+
+    def asked(day: str) -> Any:
+        return scheduled_request(project, workflow, "batch", keys, datetime.fromisoformat(day).replace(tzinfo=UTC))
+
+    assert asked("2024-03-05").tags["dagster/asset_partition_range_end"] == "2024-05"
+    assert "begin on 2024-01-01; there are none before 2023-12-31 00:00" in asked("2023-12-31").skip_message
+    assert "end before 2024-06-01; 2024-06-01 is no day" in asked("2024-06-01").skip_message
+    change(shop.defs, "returns", ", end: 2024-06-01}", "}")
+    project = read_project(shop.defs)
+    workflow = project.workflows[("shop", "returns")]
+    assert "there are none before 2024-01-01 00:00" in asked("2024-01-01").skip_message
+    assert asked("2024-03-05").tags["dagster/asset_partition_range_end"] == "2024-03"
