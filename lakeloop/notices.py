@@ -1,7 +1,7 @@
 """What people are told of runs: one message per cause, and again only after it was well in between. Decisions alone; nothing is sent here.
 
-A subject (an asset, a check, a workflow's candidate) is in trouble for a cause. The first time a cause is seen it makes a message; while
-the subject stays in trouble for that cause, by a retry, a sensor or a schedule, it makes none; a success of the subject ends it. Assets
+A subject (an asset, a check, a workflow's candidate) is in trouble for a cause. The first time a cause is seen it makes a message; until
+the subject is well, it makes none again, by a retry, a sensor or a schedule, whatever other causes come in between. Assets
 that fail for one cause in one run are one message, and each of them gets well by itself.
 """
 
@@ -18,8 +18,10 @@ LONGEST_REASON = 700
 """Characters of a reason: what a chat shows without folding. The whole stands behind the link."""
 MOST_NAMED = 10
 """Assets that a message names; more are counted."""
-Troubles = Mapping[str, str]
-"""Subject -> the cause that it is known to be in trouble for."""
+MOST_KNOWN = 20
+"""Causes that are kept of a subject that isn't well, the newest: a candidate has another one with each version, and a cursor has to end."""
+Troubles = Mapping[str, Sequence[str]]
+"""Subject -> the causes that it is known to have been in trouble for since it was well."""
 _TIME = r"(?:\d+(?:\.\d+)?\s?(?:ns|us|µs|ms|secs?|seconds?|s|min|minutes?|hours?|h)\b\s?)+|\d+:\d\d:\d\d(?:\.\d+)?"
 _VOLATILE = [
     (re.compile(pattern), kept)
@@ -151,18 +153,27 @@ def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list
 def untold(found: Sequence[Notice], troubles: Troubles) -> list[Notice]:
     """Those that nobody has been told: none of the subjects that they are about is known to be in trouble for that cause.
 
-    A cause that is known of one of its assets and has now reached another is no news; what it has reached is `Notice.known`, to be kept
-    though nothing is sent.
+    A cause that is known of one of its assets and has now reached another is no news; what it has reached is kept by `known_after` though
+    nothing is sent.
     """
-    return [notice for notice in found if all(troubles.get(subject) != notice.cause for subject in notice.subjects)]
+    return [notice for notice in found if all(notice.cause not in troubles.get(subject, ()) for subject in notice.subjects)]
 
 
-def after(run: EndedRun, troubles: Troubles) -> dict[str, str]:
+def known_after(notice: Notice, troubles: Troubles) -> dict[str, list[str]]:
+    """The troubles that are known once a notice is: those before it, and its own."""
+    found = {subject: list(causes) for subject, causes in troubles.items()}
+    for subject, cause in notice.known.items():
+        before = [other for other in found.get(subject, []) if other != cause]
+        found[subject] = [*before, cause][-MOST_KNOWN:]
+    return found
+
+
+def after(run: EndedRun, troubles: Troubles) -> dict[str, list[str]]:
     """The troubles that a run has not ended: a materialised asset and a passed check are well again, and their workflow's run with them."""
     well = {*run.succeeded, *(f"{check.asset}#{check.check}" for check in run.checks if check.passed)}
     if run.status == "SUCCESS":
         well.add(f"run:{run.asked_by}")
-    return {subject: cause for subject, cause in troubles.items() if subject not in well}
+    return {subject: list(causes) for subject, causes in troubles.items() if subject not in well}
 
 
 def steady_reason(reason: str) -> str:

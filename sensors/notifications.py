@@ -16,7 +16,7 @@ import dagster as dg
 
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
-from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, notices, untold
+from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, known_after, notices, untold
 
 FIRST_LOOK_S = 3600.0
 """A channel that is new is told of the last hour's runs, and not of the history."""
@@ -106,7 +106,9 @@ def tell(
         Where it has got to, and what to say of it. After a message that wasn't taken it stays before that run, and keeps which of the
         run's messages were.
     """
-    position, troubles, sent = place["after"], dict(place["troubles"]), 0
+    # A cursor of before kept one cause of each.
+    troubles = {subject: [causes] if isinstance(causes, str) else causes for subject, causes in place["troubles"].items()}
+    position, sent = place["after"], 0
     for ending in endings:
         run = run_of(ending)
         troubles = after(run, troubles)
@@ -121,7 +123,7 @@ def tell(
                     }, f"channel {channel.name} did not take a message; tried again at the next tick"
                 sent += 1
             # Also of one that isn't sent: its cause may have reached another asset, which is well again only by its own success.
-            troubles |= notice.known
+            troubles = known_after(notice, troubles)
         position = ending.position
     return {"after": position, "troubles": troubles}, f"channel {channel.name}: {sent} sent, {len(endings)} runs read"
 

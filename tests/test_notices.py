@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from lakeloop.notices import MOST_NAMED, CheckOutcome, EndedRun, Notice, StepFailure, after, notices, steady_reason, untold
+from lakeloop.notices import (
+    MOST_KNOWN,
+    MOST_NAMED,
+    CheckOutcome,
+    EndedRun,
+    Notice,
+    StepFailure,
+    after,
+    known_after,
+    notices,
+    steady_reason,
+    untold,
+)
 
 RUN = EndedRun("0123456789", "FAILURE", asked_by="everything")
 DOWN = "the MLflow server at http://mlflow.example:5000 did not answer within 10 s"
@@ -22,12 +34,12 @@ def failing(*assets: str, reason: str = DOWN, **options: Any) -> EndedRun:
     return replace(RUN, failures=[StepFailure(asset, reason) for asset in assets], **options)
 
 
-def tell(troubles: dict[str, str], run: EndedRun) -> tuple[list[str], dict[str, str]]:
+def tell(troubles: dict[str, list[str]], run: EndedRun) -> tuple[list[str], dict[str, list[str]]]:
     """What a channel is told of a run, and what it knows then; as the sensor does it."""
     troubles, told = after(run, troubles), []
     for notice in judged(run):
         told += [found.title.removeprefix("[dev] ") for found in untold([notice], troubles)]
-        troubles |= notice.known
+        troubles = known_after(notice, troubles)
     return told, troubles
 
 
@@ -83,6 +95,26 @@ def test_one_cause_is_told_once_and_again_when_all_were_well() -> None:
     assert tell(known, failing("models/d/b"))[0] == ["models/d/b failed"]
 
 
+def test_reasons_that_take_turns_are_told_once_each_until_the_asset_is_well() -> None:
+    told: list[str] = []
+    known: dict[str, list[str]] = {}
+    for reason in ("disk full", "no memory", "disk full", "no memory"):
+        found, known = tell(known, failing("models/d/a", reason=reason))
+        told += found
+    assert told == ["models/d/a failed"] * 2
+    _, known = tell(known, EndedRun("1", "SUCCESS", succeeded=["models/d/a"]))
+    assert tell(known, failing("models/d/a", reason="disk full"))[0] == ["models/d/a failed"]
+
+
+def test_of_a_subject_that_is_never_well_the_newest_causes_are_kept() -> None:
+    known: dict[str, list[str]] = {}
+    for number in range(MOST_KNOWN + 5):
+        found, known = tell(known, failing("models/d/a", reason=f"version {number}"))
+        assert found == ["models/d/a failed"]
+    assert len(known["models/d/a"]) == MOST_KNOWN
+    assert tell(known, failing("models/d/a", reason=f"version {MOST_KNOWN}"))[0] == []
+
+
 def test_each_asset_gets_well_by_itself() -> None:
     _, known = tell({}, failing("models/d/a", "models/d/b"))
     _, known = tell(known, EndedRun("1", "SUCCESS", succeeded=["models/d/a"]))
@@ -120,7 +152,7 @@ def test_several_steps_of_an_asset_are_one_trouble_in_whatever_order_they_failed
     assert notice.title == "[dev] studies/d/w failed"
     assert notice.body.startswith(f"killed\n{DOWN}\n")
     _, known = tell({}, replace(RUN, failures=steps))
-    assert known == {"studies/d/w": notice.cause}
+    assert known == {"studies/d/w": [notice.cause]}
     for order in permutations(steps):
         assert tell(known, replace(RUN, failures=order)) == ([], known)
     assert judged(failing("studies/d/w", "studies/d/w", "models/d/a"))[0].title == "[dev] 2 assets failed for one cause"

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, notices, untold
+from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, known_after, notices, untold
 from resources.published import TableKey
 from resources.settings import Settings
 from tests.conftest import Shop, free_port
@@ -352,7 +352,7 @@ def test_one_cause_makes_one_notice_whatever_its_signs() -> None:
 def test_a_trouble_is_told_again_for_another_reason_or_after_a_success() -> None:
     failing = replace(RUN, failures=[StepFailure("raw/d/t", "no file")])
     (told,) = notices(failing, ui="http://ui", environment="dev", warnings=False)
-    known = {told.subject: told.cause}
+    known = known_after(told, {})
     assert untold([told], known) == []
     (other,) = notices(replace(RUN, failures=[StepFailure("raw/d/t", "no column")]), ui="http://ui", environment="dev", warnings=False)
     assert untold([other], known) == [other]
@@ -367,8 +367,10 @@ def test_the_gates_of_a_refused_model_are_known_with_the_refusal() -> None:
     (told,) = notices(run, ui="http://ui", environment="dev", warnings=True)
     again = notices(replace(run, refusals=[]), ui="http://ui", environment="dev", warnings=True)
     assert [notice.subject for notice in again] == ["evaluations/d/w#roc_auc"]
-    assert untold(again, told.known) == []
-    assert untold(notices(replace(run, refusals=[Refusal("d", "w", "5", "too low")]), ui="", environment="dev", warnings=True), told.known)
+    assert untold(again, known_after(told, {})) == []
+    assert untold(
+        notices(replace(run, refusals=[Refusal("d", "w", "5", "too low")]), ui="", environment="dev", warnings=True), known_after(told, {})
+    )
 
 
 def test_a_long_reason_is_cut_for_a_chat() -> None:
