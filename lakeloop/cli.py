@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("plan", help="list the assets that are stale, computing nothing")
     starting = commands.add_parser("up", help="bring the platform up, materialise what is stale, stay until Ctrl-C")
     starting.add_argument("--once", action="store_true", help="stop when everything is materialised")
-    starting.add_argument("--no-materialize", action="store_true", help="only bring the servers up")
+    starting.add_argument("--no-materialize", action="store_true", help="materialise nothing at the start; sensors and schedules still do")
     asking = commands.add_parser("lineage", help="name the raw columns that a column came from, or what comes from it")
     asking.add_argument("column", help="stage.domain.name.column, such as predictions.flights.flight_delay.prediction")
     asking.add_argument("--downstream", action="store_true", help="what comes from the column, instead of what it comes from")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError
 from lakeloop.up_runs import STOPPED_TAG, UP_TAG, materialize_stale
-from lakeloop.up_summary import print_endpoint, print_summary
+from lakeloop.up_summary import print_automation, print_endpoint, print_summary
 
 if TYPE_CHECKING:
     from resources.servers import Servers
@@ -107,6 +107,8 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
             flush=True,
         )
         print_endpoint(project, settings)
+        if not once:
+            print_automation(ui)
         if once:
             return 0 if good else 1
         print("Ctrl-C stops everything.", flush=True)

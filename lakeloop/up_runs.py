@@ -68,7 +68,7 @@ def _launch(ui: str, request: RunAsked) -> str:
         "runConfigData": {},
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
     }
-    answer = _post(f"{ui}/graphql", {"query": _LAUNCH, "variables": {"params": params}})
+    answer = post(f"{ui}/graphql", {"query": _LAUNCH, "variables": {"params": params}})
     launched = (answer.get("data") or {}).get("launchPipelineExecution") or {}
     if "run" not in launched:
         raise LakeloopError(f"Dagster did not launch the run: {launched.get('message') or answer}")
@@ -108,7 +108,12 @@ def _follow(servers: Servers, instance: Any, run_id: str, say: Callable[[str], N
         time.sleep(0.3)
 
 
-def _post(url: str, content: dict[str, Any]) -> dict[str, Any]:
+def post(url: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Ask Dagster something.
+
+    Raises:
+        ServiceUnavailable: it doesn't answer.
+    """
     import httpx
 
     try:

@@ -7,6 +7,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lakeloop.up_runs import post
+
+_AUTOMATION = """
+query {
+  repositoriesOrError {
+    ... on RepositoryConnection {
+      nodes { sensors { name sensorState { status } } schedules { name scheduleState { status } } }
+    }
+  }
+}"""
+_ONLY_WATCH = ("notify", "settle_")
+"""Sensors that ask for no run."""
+
 
 def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> None:
     """One line an asset: rows, seconds, checks passed; then the score of each released model in a sentence."""
@@ -49,6 +62,20 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
             f"on {facts['rows']:,} {'held-back' if facts.get('static') else 'later'} rows ({others}).",
             flush=True,
         )
+
+
+def print_automation(ui: str) -> None:
+    """Say what materialises by itself from now on, and where to stop it; as Dagster knows it, by name, if it was stopped there before."""
+    answer = post(f"{ui}/graphql", {"query": _AUTOMATION})
+    repositories = ((answer.get("data") or {}).get("repositoriesOrError") or {}).get("nodes") or []
+    found = [each for repository in repositories for each in [*repository["sensors"], *repository["schedules"]]]
+    acting = sorted(
+        each["name"]
+        for each in found
+        if each.get("sensorState", each.get("scheduleState"))["status"] == "RUNNING" and not each["name"].startswith(_ONLY_WATCH)
+    )
+    told = f"{', '.join(acting)}; stop them at {ui}/automation" if acting else f"nothing; start sensors and schedules at {ui}/automation"
+    print(f"materialises by itself when data change or time comes: {told}", flush=True)
 
 
 def print_endpoint(project: Any, settings: Any) -> None:

@@ -88,7 +88,9 @@ def test_a_killed_server_is_told_in_one_line_and_takes_the_others_with_it(runnin
 
 def test_ctrl_c_stops_every_process(tmp_path: Path) -> None:
     process = start(tmp_path, "--no-materialize")
-    wait_for(process, "Ctrl-C stops everything")
+    (told,) = [line for line in wait_for(process, "Ctrl-C stops everything") if line.startswith("materialises by itself")]
+    assert "batch_flights_flight_delay_schedule, new_data, " in told and "notify" not in told
+    assert f"stop them at http://127.0.0.1:{process.ports['LAKELOOP_UI_PORT']}/automation" in told  # type: ignore[attr-defined]
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) > 6
     process.send_signal(2)
