@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def spec_errors(error: ValidationError, model: type[BaseModel], definition: Defi
             # A validator of the whole spec names the key that it means.
             path, message = (*path, key), rest
         if item["type"] == "extra_forbidden":
-            message = f"unknown key {str(path[-1])!r}; {nearest(str(path[-1]), _fields_at(model, path[:-1]))}"
+            message = _unknown_key(model, definition, path)
         elif item["type"] == "missing":
             message = f"wanted the key {str(path[-1])!r}, it is missing"
         elif item["type"] == "literal_error":
@@ -180,8 +181,32 @@ def _written(definition: Definition, path: tuple[Any, ...]) -> set[Any]:
     return found
 
 
+def _unknown_key(model: type[BaseModel], definition: Definition, path: tuple[Any, ...]) -> str:
+    """What to say of a key that isn't allowed; where there is a choice of kinds, of the kind that the keys beside it say."""
+    key = str(path[-1])
+    value: Any = definition.attributes
+    beside: set[Any] = set()
+    with suppress(LookupError, TypeError):  # what a definition in Python or a short form doesn't hold like that
+        for part in path[:-1]:
+            value = value[part]
+        beside = set(value)
+    kinds = [kind for kind in _kinds_at(model, path[:-1]) if "properties" in kind]
+    meant = [kind for kind in kinds if set(kind.get("required", ())) <= beside] or kinds
+    told = f"unknown key {key!r}"
+    if len(meant) < len(kinds) and meant[0].get("required"):
+        told += f" beside {', '.join(meant[0]['required'])}"
+        others = [required for kind in kinds if key in kind["properties"] for required in kind.get("required", ())]
+        told += f" (it goes with {', '.join(others)})" if others else ""
+    return f"{told}; {nearest(key, [name for kind in meant for name in kind['properties']])}"
+
+
 def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """The keys that are allowed at a path, found by walking the JSON schema."""
+    """The keys that are allowed at a path, of every kind that can stand there."""
+    return sorted({name for kind in _kinds_at(model, path) for name in kind.get("properties", {})})
+
+
+def _kinds_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """The schemas of what can stand at a path, found by walking the JSON schema."""
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
 
@@ -202,7 +227,7 @@ def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
             elif isinstance(found.get("items"), dict):
                 step.append(found["items"])
         nodes = step
-    return sorted({name for node in nodes for hit in resolve(node) for name in hit.get("properties", {})})
+    return [hit for node in nodes for hit in resolve(node)]
 
 
 def _short(value: Any) -> str:
