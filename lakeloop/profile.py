@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.column_names import identifies, lake_name, personal_by_name
 from lakeloop.column_types import declare, is_number_text, null_words, without
@@ -24,6 +24,8 @@ MOST_VALUES = 20
 """More distinct texts than this are no list of categories that a person would check."""
 LONGEST_KEY = 64
 """Longer texts are prose."""
+RowNumbers = Literal["in_file", "in_answer", "none"]
+"""What the landing's row number counts: the rows of a file, those that a database answers with, or nothing that stays."""
 _NOT_EVENTS = re.compile(r"birth|dob|expir|valid|due|until|updated|modified|ingested|deleted|end")
 _EVENT_WORDS = {
     "at",
@@ -106,6 +108,7 @@ def profile_table(
     keys: Sequence[str] = (),
     event_time: str | None = None,
     files: int = 1,
+    numbered: RowNumbers = "in_file",
 ) -> TableProfile:
     """Profile landed rows.
 
@@ -116,9 +119,11 @@ def profile_table(
         keys: instead of a proposal, as named in the lake or as landed.
         event_time: instead of a proposal.
         files: how many files the rows come from; a row number tells rows of one file apart.
+        numbered: what a row's number counts; it can be no key where rows are added to those of earlier reads.
 
     Raises:
-        DataError: no column can be declared, or a key or event time that was asked for isn't there or doesn't hold.
+        DataError: no column can be declared, a key or event time that was asked for isn't there or doesn't hold, or rows are added, and
+            nothing in them can be the key.
     """
     import polars as pl
 
@@ -147,7 +152,7 @@ def profile_table(
     if not found:
         raise DataError(f"no column of {len(names)} can be declared: {'; '.join(f'{n}: {why}' for n, why in left_out.items())}")
     wanted_time, time_reason = _event_time(found, event_time)
-    wanted_keys, key_reason, row_columns = _keys(found, typed, rows.num_rows, wanted_time, keys, files)
+    wanted_keys, key_reason, row_columns = _keys(found, typed, rows.num_rows, wanted_time, keys, files, numbered)
     return TableProfile(
         rows=rows.num_rows,
         columns=(*row_columns, *found),
@@ -213,7 +218,13 @@ def _event_time(columns: Sequence[ColumnProfile], asked: str | None) -> tuple[st
 
 
 def _keys(
-    columns: Sequence[ColumnProfile], typed: dict[str, Any], count: int, event_time: str | None, asked: Sequence[str], files: int
+    columns: Sequence[ColumnProfile],
+    typed: dict[str, Any],
+    count: int,
+    event_time: str | None,
+    asked: Sequence[str],
+    files: int,
+    numbered: RowNumbers,
 ) -> tuple[tuple[str, ...], str, tuple[ColumnProfile, ...]]:
     """The key, why, and the columns that have to be added for it."""
     import polars as pl
@@ -255,15 +266,32 @@ def _keys(
             if frame.select([c.name for c in group]).n_unique() == count:
                 chosen = [c.name for c in columns if c in group]
                 return tuple(chosen), f"unique {'together ' if size > 1 else ''}in all {count:,} rows", ()
-    name = lake_name("row_number", [c.name for c in columns])
+    if numbered == "none":
+        raise DataError(
+            f"key: no column of {', '.join(c.name for c in columns)}, and no few of them together, are unique in all {count:,} rows, and with a "
+            "cursor a row has no number that stays; name the columns that identify a row with --keys, or leave the cursor out"
+        )
+    return _row_number([c.name for c in columns], count, files, numbered)
+
+
+def _row_number(
+    taken: Sequence[str], count: int, files: int, numbered: RowNumbers
+) -> tuple[tuple[str, ...], str, tuple[ColumnProfile, ...]]:
+    """The number of the row as the key, where nothing else can be."""
+    name = lake_name("row_number", taken)
     source = [ROW] if files == 1 else [FILE, ROW]
     kind: ColumnType = "integer" if files == 1 else "string"
+    where, holds = (
+        ("its file", "That holds while rows are only added at the end")
+        if numbered == "in_file"
+        else ("the answer", "A database promises no order, so a row may have another number the next time, unless a query orders them")
+    )
     added = ColumnProfile(
-        name, "", Column(type=kind, nullable=False, source=source, description="Number of the row in its file."), 0, count
+        name, "", Column(type=kind, nullable=False, source=source, description=f"Number of the row in {where}."), 0, count
     )
     reason = (
-        "no column and no few columns together are unique, so a row is known by its number in its file. "
-        "That holds while rows are only added at the end; name a better key if there is one"
+        f"no column and no few columns together are unique, so a row is known by its number in {where}. "
+        f"{holds}; name a better key if there is one"
     )
     return (name,), reason, (added,)
 

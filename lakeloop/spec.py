@@ -261,6 +261,11 @@ class TableSpec(Described):
         for key in self.keys:
             if key not in self.columns:
                 raise ValueError(f"keys: no column {key!r}; {nearest(key, self.columns)}")
+            if isinstance(self.source, DatabaseSource) and self.source.cursor and ROW in (self.columns[key].source or ()):
+                raise ValueError(
+                    f"keys: {key} is read from {ROW}, and with a cursor every read counts from 1 again, so later rows would take the place of "
+                    "earlier ones; wanted columns that identify a row, or no cursor"
+                )
         if self.event_time is not None:
             if self.event_time not in self.columns:
                 raise ValueError(f"event_time: no column {self.event_time!r}; {nearest(self.event_time, self.columns)}")

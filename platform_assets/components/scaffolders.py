@@ -18,7 +18,7 @@ from lakeloop.errors import LakeloopError, SpecError
 from lakeloop.spec import NAME, Spec
 
 if TYPE_CHECKING:
-    from lakeloop.profile import TableProfile
+    from lakeloop.profile import RowNumbers, TableProfile
 
 S = TypeVar("S", bound=Spec)
 
@@ -205,9 +205,10 @@ def draft_table_file(params: LakeTableParams, folder: Path, project: Path) -> tu
         source = written_source(str(params.source), folder, project)
         spec = _valid(DeltaTableSource if "delta" in source else Files, source)
     seen = peek(spec, folder)
+    numbered: RowNumbers = "in_file" if params.database is None else "none" if params.cursor else "in_answer"
     profile = profile_table(
-        seen.rows, text=seen.text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files
-    )
+        seen.rows, text=seen.text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, numbered=numbered,
+    )  # fmt: skip
     today = datetime.now(UTC).date()
     shown = str(params.table or params.query) if params.database else str(next(iter(source.values())))
     text = draft_table(

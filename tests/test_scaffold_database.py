@@ -1,0 +1,68 @@
+"""Tables drafted from a database that says little of its types and nothing of an order of its rows, on a real SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from pydantic import ValidationError
+
+from lakeloop.spec import TableSpec
+from tests.test_scaffold import definition, problems, project, scaffold  # noqa: F401 (a fixture)
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """A database of sensor readings, whose URL the environment holds."""
+    file = tmp_path / "readings.db"
+    monkeypatch.setenv("LAB_DB", f"sqlite:///{file}")
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE readings (id INTEGER, at TEXT, glucose REAL)")
+    rows = [(i, f"2024-03-{1 + i // 24:02d} {i % 24:02d}:05:00", 90.5 + i % 40) for i in range(120)]
+    connection.executemany("INSERT INTO readings VALUES (?, ?, ?)", rows)
+    connection.execute("CREATE TABLE doses (at INTEGER, units REAL)")
+    connection.executemany("INSERT INTO doses VALUES (?, ?)", [(i // 3, float(i % 2)) for i in range(90)])
+    connection.commit()
+    yield connection
+    connection.close()
+
+
+def draft(root: Path, name: str = "readings", **params: Any) -> str:
+    """Scaffold a table from the database; its definition."""
+    source = {} if "query" in params else {"table": name}
+    scaffold(root, "LakeTable", f"lab/{name}", database="LAB_DB", **source, **params)
+    assert problems(root) == []
+    return definition(root, f"lab/{name}/defs.yaml")
+
+
+@pytest.mark.usefixtures("database")
+def test_a_row_number_is_no_key_of_a_table_that_is_read_onward(project: Path) -> None:  # noqa: F811
+    assert "keys: [row_number]" in draft(project, "doses")
+    with pytest.raises(click.ClickException, match=r"with a cursor a row has no number that stays; name the columns .* with --keys"):
+        scaffold(project, "LakeTable", "lab/onward", database="LAB_DB", table="doses", cursor="at")
+    assert not (project / "platform_assets" / "defs" / "lab" / "onward").exists()
+
+
+@pytest.mark.usefixtures("database")
+def test_the_number_of_a_row_of_a_database_is_said_to_have_no_order(project: Path) -> None:  # noqa: F811
+    text = draft(project, "doses")
+    assert "A database promises no order" in text.replace("\n  # ", " ") and "file" not in text.partition("columns:")[0]
+    assert "Number of the row in the answer." in text
+
+
+def test_a_definition_with_a_cursor_and_a_row_number_as_key_is_refused() -> None:
+    wanted: dict[str, Any] = {
+        "name": "doses",
+        "description": "Doses.",
+        "source": {"database": "LAB_DB", "table": "doses", "cursor": "at"},
+        "keys": ["day", "number"],
+        "columns": {"day": {"type": "string"}, "number": {"type": "integer", "source": "_row"}},
+    }
+    with pytest.raises(ValidationError, match="keys: number is read from _row, and with a cursor every read counts from 1 again"):
+        TableSpec.model_validate(wanted)
+    del wanted["source"]["cursor"]
+    assert TableSpec.model_validate(wanted).keys == ["day", "number"]
