@@ -77,17 +77,19 @@ def lake_name(source: str, taken: Iterable[str] = ()) -> str:
 
 
 def unit_of(source: str) -> str | None:
-    """The unit that a name states, in brackets or as its last word.
+    """The unit that a name states, in brackets or as its last word; capitals without a separator are initials.
 
-    >>> [unit_of(text) for text in ("Culmen Length (mm)", "price_eur", "distanceKm", "species", "min")]
-    ['mm', 'EUR', 'km', None, None]
+    >>> [unit_of(text) for text in ("Culmen Length (mm)", "price_eur", "distanceKm", "species", "min", "PriceMM")]
+    ['mm', 'EUR', 'km', None, None, None]
     """
     bracket = re.search(r"[(\[]\s*([^)\]]{1,12}?)\s*[)\]]\s*$", source)
     if bracket:
         inside = re.sub(r"^o/oo$", "‰", bracket[1])
         return UNITS.get(inside.lower(), inside)
     words = words_of(source)
-    return UNITS.get(words[-1]) if len(words) > 1 else None
+    if len(words) < 2 or re.search(r"[a-z0-9][A-Z]+\W*$", source):
+        return None
+    return UNITS.get(words[-1])
 
 
 def words_of(source: str) -> list[str]:

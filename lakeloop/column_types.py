@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lakeloop.column_names import identifies, unit_of, words_of
+from lakeloop.column_names import identifies, lake_name, unit_of, words_of
+from lakeloop.column_times import SAMPLE, declare_time, holds, zoned
 from lakeloop.conform import parse_column
 from lakeloop.spec import Column
 
@@ -17,12 +18,20 @@ NULL_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", 
 """How files write that there is no value; taken so only where a column of numbers or times is one but for them."""
 UNMISTAKABLE_NULLS = ("?", "\\N", "NULL", "N/A", "#N/A", "NaN")
 """Those that are no value in a column of text either; NA and None may be a country or an answer."""
-SAMPLE = 2_000
-"""Values looked at for patterns of personal data."""
 PERSONAL_SHARE = 0.8
 """Of the values in a column that must look personal."""
-_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%m/%d/%y", "%d-%m-%Y", "%Y%m%d", "%b %d %Y", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d-%b-%Y")  # fmt: skip
-_TIMES = (None, "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d/%b/%Y:%H:%M:%S %z")  # fmt: skip
+_POINT, _COMMA = r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", r"(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
+_NO_COMMAS, _NO_POINTS = "replace({0}, ',', '')", "replace(replace({0}, '.', ''), ',', '.')"
+_WRITTEN = (
+    ("numbers with commas between thousands (or decimal commas?)", r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?", f"CAST({_NO_COMMAS} AS DOUBLE)"),
+    ("numbers with a decimal comma", rf"[+-]?{_COMMA}", f"CAST({_NO_POINTS} AS DOUBLE)"),
+    ("percentages", rf"[+-]?{_POINT}\s*%", f"CAST(replace({_NO_COMMAS}, '%', '') AS DOUBLE)"),
+    ("percentages with a decimal comma", rf"[+-]?{_COMMA}\s*%", f"CAST(replace({_NO_POINTS}, '%', '') AS DOUBLE)"),
+    ("amounts of money", rf"[+-]?([$€£¥]\s*{_POINT}|{_POINT}\s*[$€£¥])", "CAST(regexp_replace({0}, '[^0-9.+-]', '') AS DOUBLE)"),
+    ("amounts of money with a decimal comma", rf"[+-]?([$€£¥]\s*{_COMMA}|{_COMMA}\s*[$€£¥])",
+     "CAST(replace(regexp_replace({0}, '[^0-9,+-]', ''), ',', '.') AS DOUBLE)"),
+)  # fmt: skip
+"""What texts that are numbers to a person look like, and SQL that reads them."""
 _LOOKS = {
     "e-mail addresses": r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$",
     "bank accounts (IBAN)": r"^[A-Z]{2}\d{2}[ ]?([A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{1,4}$",
@@ -53,10 +62,10 @@ def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str) 
     if pa.types.is_date(kind):
         return Column(type="date"), ""
     if pa.types.is_timestamp(kind):
-        return _zoned(None, timezone) if kind.tz is None else (Column(type="timestamp"), "")
+        return zoned(None, None, timezone) if kind.tz is None else (Column(type="timestamp"), "")
     if text and pa.types.is_string(kind):
         return _parse(values, source, unit, timezone)
-    return _text(values, source)
+    return _timed(values, source, timezone) if pa.types.is_string(kind) or pa.types.is_large_string(kind) else _text(values, source)
 
 
 def _float(values: pa.ChunkedArray, unit: str | None) -> tuple[Column, str]:
@@ -69,53 +78,46 @@ def _float(values: pa.ChunkedArray, unit: str | None) -> tuple[Column, str]:
     return number, ""
 
 
-def _zoned(form: str | None, timezone: str) -> tuple[Column, str]:
-    return Column(type="timestamp", format=form, timezone=timezone), f"the data name no time zone: {timezone} is assumed, set the place's"
-
-
 def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str) -> tuple[Column, str]:
     """The narrowest type that holds every value of a column of text as it is."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     distinct = pc.unique(values).drop_null()
     some = [str(v).strip() for v in distinct.slice(0, SAMPLE).to_pylist()]
-
-    def holds(column: Column) -> bool:
-        table = pa.table({"v": distinct})
-        return all(parse_column(part, "v", column).null_count == 0 for part in (table.slice(0, SAMPLE), table) if part.num_rows)
-
-    if all(v.lower() in ("true", "false") for v in some) and holds(Column(type="boolean")):
+    if all(v.lower() in ("true", "false") for v in some) and holds(distinct, Column(type="boolean")):
         return Column(type="boolean"), ""
     digits = all(re.match(r"[+-]?[\d.]", v) for v in some)
-    if digits and any(re.match(r"[+-]?0\d", v) for v in some):
+    if digits and any(re.fullmatch(r"[+-]?0\d+(\.\d*)?([eE][+-]?\d+)?", v) for v in some):
         return _text(values, source, "leading zeros: digits that are no number")
     if digits and identifies(source) and all(re.fullmatch(r"\d+", v) for v in some):
         return _text(values, source, "an identifier by its name: nobody adds it up")
     if digits and all(re.fullmatch(r"[+-]?\d+", v) for v in some) and not all(re.fullmatch(r"(19|20)\d{6}", v) for v in some):
-        if holds(Column(type="integer")):
+        if holds(distinct, Column(type="integer")):
             return Column(type="integer", unit=unit), ""
         return _text(values, source, "whole numbers too large to be held exactly stay text")
-    if digits and holds(Column(type="double")) and not all(re.fullmatch(r"\d{8}", v) for v in some):
+    if digits and holds(distinct, Column(type="double")) and not all(re.fullmatch(r"\d{8}", v) for v in some):
         return Column(type="double", unit=unit), ""
-    if any(re.search(r"\d", v) for v in some):
-        days = [day for day in _DATES if holds(_date(day))]
-        if days:
-            twin = "day and month could be the other way round: no value tells" if {"%d/%m/%Y", "%m/%d/%Y"} <= set(days) else ""
-            return _date(days[0]), twin
-        for form in _TIMES:
-            if (form is None or "%z" in form) and holds(Column(type="timestamp", format=form)):
-                return Column(type="timestamp", format=form), ""
-            if (form is None or "%z" not in form) and holds(Column(type="timestamp", format=form, timezone="UTC")):
-                column, note = _zoned(form, timezone)
-                return column, note if holds(
-                    column
-                ) else f"some times are ambiguous or don't exist in {timezone}: those rows go to quarantine"
-    return _text(values, source)
+    column, note = declare_time(distinct, timezone, digits=True)
+    return (column, note) if column else _text(values, source, note or _written_number(some, lake_name(source)))
 
 
-def _date(form: str) -> Column:
-    return Column(type="date", format=None if form == "%Y-%m-%d" else form)
+def _timed(values: pa.ChunkedArray, source: str, timezone: str) -> tuple[Column, str]:
+    """A text of a source that has types: a date or a time where it reads as one, as JSON and SQLite have no type for them."""
+    import pyarrow.compute as pc
+
+    column, note = declare_time(pc.unique(values).drop_null(), timezone, digits=False)
+    return (column, note) if column else _text(values, source, note)
+
+
+def _written_number(some: Sequence[str], name: str) -> str:
+    """How texts are numbers for a person, and what makes them numbers in a view; empty where they aren't."""
+    for what, pattern, value in _WRITTEN:
+        if any(re.search(r"[,%$€£¥]", v) for v in some) and all(re.fullmatch(pattern, v) for v in some):
+            return f"{what}, which no type reads, so it stays text; in a view: {value.format(name)}"
+    if {v.lower() for v in some} in ({"yes", "no"}, {"y", "n"}):
+        yes = next(v for v in some if v.lower().startswith("y"))
+        return f"yes and no stay text; in a view, {name} = '{yes}' is a boolean"
+    return ""
 
 
 def _text(values: pa.ChunkedArray, source: str, note: str = "") -> tuple[Column, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.column_names import identifies, lake_name, personal_by_name
+from lakeloop.column_times import UNDECIDED
 from lakeloop.column_types import declare, is_number_text, null_words, without
 from lakeloop.conform import parse_column
 from lakeloop.errors import DataError, nearest
@@ -195,6 +196,11 @@ def _event_time(columns: Sequence[ColumnProfile], asked: str | None) -> tuple[st
         chosen = next((c for c in columns if asked in (c.name, c.source)), None)
         if chosen is None:
             raise DataError(f"event time: no column {asked!r}; {nearest(asked, [c.name for c in columns])}")
+        if chosen.column.type == "string" and not chosen.column.personal:
+            raise DataError(
+                f"event time: wanted a timestamp or date, {chosen.name} is a string: {chosen.note or 'its texts are of no format that is known here'}"
+                f". Draft without --event-time, give the column its type and format:, and add event_time: {chosen.name}"
+            )
         if chosen not in times:
             raise DataError(f"event time: wanted a timestamp or date, {chosen.name} is a {chosen.column.type}")
         return chosen.name, "as asked for"
@@ -205,7 +211,8 @@ def _event_time(columns: Sequence[ColumnProfile], asked: str | None) -> tuple[st
             if not times
             else f"{', '.join(c.name for c in times)}: missing in some rows, or no time at which a row happens"
         )
-        return None, f"{why}; the table is static"
+        unread = "".join(f". {c.name}: {c.note}, and event_time: {c.name}" for c in columns if c.note.startswith(UNDECIDED))
+        return None, f"{why}; the table is static{unread}"
 
     def worth(c: ColumnProfile) -> tuple[bool, bool, float]:
         begins = c.low.timestamp() if c.column.type == "timestamp" else float(c.low.toordinal() * 86400)

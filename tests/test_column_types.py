@@ -1,0 +1,98 @@
+"""Columns of text: dates and times by their format, what can't be decided, and numbers as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lakeloop.column_names import unit_of
+from lakeloop.conform import parse_column
+from lakeloop.errors import DataError
+from lakeloop.profile import ColumnProfile, profile_table
+
+
+def seen(*values: str, name: str = "v", text: bool = True, **options: Any) -> ColumnProfile:
+    return profile_table(pa.table({name: values}), text=text, **options).columns[-1]
+
+
+@pytest.mark.parametrize(
+    ("values", "form", "first"),
+    [
+        (("01.02.1946", "03.04.1947"), "%d.%m.%Y", date(1946, 2, 1)),
+        (("01/15/2020", "02/03/2020"), "%m/%d/%Y", date(2020, 1, 15)),
+        (("01/02/2020", "15/02/2020"), "%d/%m/%Y", date(2020, 2, 1)),
+        (("01-12-2020", "01-13-2020"), "%m-%d-%Y", date(2020, 1, 12)),
+        (("05 Jan 2020", "06 Feb 2020"), "%d %b %Y", date(2020, 1, 5)),
+        (("05 January 2020", "06 May 2020"), "%d %B %Y", date(2020, 1, 5)),
+        (("01/15/20", "02/03/20"), "%m/%d/%y", date(2020, 1, 15)),
+        (("01/15/2020 10:00", "01/16/2020 11:30"), "%m/%d/%Y %H:%M", datetime(2020, 1, 15, 10, tzinfo=UTC)),
+        (("04/01/2010 09:51 AM", "04/13/2010 09:51 PM"), "%m/%d/%Y %I:%M %p", datetime(2010, 4, 1, 9, 51, tzinfo=UTC)),
+        (("01.02.2020 10:00:05", "03.02.2020 10:00:05"), "%d.%m.%Y %H:%M:%S", datetime(2020, 2, 1, 10, 0, 5, tzinfo=UTC)),
+    ],
+)
+def test_dates_that_begin_with_a_zero_are_dates(values: tuple[str, ...], form: str, first: date) -> None:
+    column = seen(*values).column
+    assert (column.type, column.format) == ("timestamp" if isinstance(first, datetime) else "date", form)
+    assert parse_column(pa.table({"v": values}), "v", column)[0].as_py() == first
+
+
+@pytest.mark.parametrize("values", [("007", "012"), ("00.5", "01.5"), ("01e5", "02e5"), ("+01", "3")])
+def test_digits_with_leading_zeros_stay_text(values: tuple[str, ...]) -> None:
+    found = seen(*values)
+    assert found.column.type == "string" and found.note.startswith("leading zeros")
+
+
+@pytest.mark.parametrize(
+    ("values", "ways"),
+    [
+        (("01/02/2020", "3/4/2021"), ("%d/%m/%Y", "%m/%d/%Y")),
+        (("01-02-2020", "03-04-2021"), ("%d-%m-%Y", "%m-%d-%Y")),
+        (("01/02/20", "03/04/21"), ("%d/%m/%y", "%m/%d/%y")),
+        (("01/02/2020 10:00", "03/04/2021 11:00"), ("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M")),
+    ],
+)
+def test_where_no_value_tells_day_from_month_both_ways_are_named_and_none_is_taken(values: tuple[str, ...], ways: tuple[str, str]) -> None:
+    found = profile_table(pa.table({"day": values}), text=True)
+    column = found.column("day")
+    assert column.column.type == "string" and column.note.startswith("day or month first? No value tells")
+    assert all(f"format: '{way}'" in column.note for way in ways)
+    assert found.event_time is None and column.note in found.time_reason
+    with pytest.raises(DataError, match=re.escape(ways[0]) + ".*Draft without --event-time, give the column its type and format:"):
+        profile_table(pa.table({"day": values}), text=True, event_time="day")
+
+
+def test_text_of_a_source_that_has_types_is_a_time_where_it_reads_as_one_and_never_a_number() -> None:
+    assert seen("2024-01-31 10:00:00", "2024-02-01 10:00:00.5", text=False).column.type == "timestamp"
+    assert seen("2024-01-31", "2024-02-01", text=False).column.type == "date"
+    for values in (("1", "2"), ("20240131", "20240201"), ("true", "false"), ("2024-01-31", "soon")):
+        assert seen(*values, text=False).column.type == "string"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (("700,0", "1,25"), "numbers with a decimal comma"),
+        (("1.700,0", "1,25"), "numbers with a decimal comma"),
+        (("1,234", "900"), "commas between thousands (or decimal commas?)"),
+        (("12 %", "7.5%"), "percentages"),
+        (("$1,200.50", "$7"), "amounts of money"),
+        (("1.200,50 €", "7 €"), "amounts of money with a decimal comma"),
+        (("Yes", "No", "Yes"), "v = 'Yes' is a boolean"),
+    ],
+)
+def test_numbers_as_people_write_them_are_pointed_out(values: tuple[str, ...], told: str) -> None:
+    found = seen(*values)
+    assert found.column.type == "string" and told in found.note and "in a view" in found.note
+
+
+def test_words_with_commas_are_no_numbers() -> None:
+    assert seen("a, b", "12,c").note == ""
+
+
+@pytest.mark.parametrize("name", ["PriceMM", "DiscMM", "SpecialMM", "PriceCH"])
+def test_capitals_at_the_end_of_a_name_are_initials(name: str) -> None:
+    assert unit_of(name) is None
