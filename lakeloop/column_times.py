@@ -23,6 +23,8 @@ _DAYS = (
 )  # fmt: skip
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S%.f")
 _TIMES = (*(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS), "%d/%b/%Y:%H:%M:%S %z")
+_BEGINS = re.compile(r"\d{1,4}[-/. ]|\d{8}|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
+"""How each of these formats begins; what doesn't is tried with none of them."""
 
 
 def holds(distinct: pa.Array, column: Column) -> bool:
@@ -43,7 +45,7 @@ def declare_time(distinct: pa.Array, timezone: str, *, digits: bool) -> tuple[Co
         digits: whether eight digits may be a date.
     """
     some = [str(value).strip() for value in distinct.slice(0, SAMPLE).to_pylist()]
-    if not any(re.search(r"\d", value) for value in some):
+    if not all(_BEGINS.match(value) for value in some):
         return None, ""
     years = all(re.search(r"\d{4}", value) for value in some)
 

@@ -66,3 +66,12 @@ def test_a_definition_with_a_cursor_and_a_row_number_as_key_is_refused() -> None
         TableSpec.model_validate(wanted)
     del wanted["source"]["cursor"]
     assert TableSpec.model_validate(wanted).keys == ["day", "number"]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_time_that_sqlite_holds_as_text_is_the_event_time(project: Path) -> None:  # noqa: F811
+    text = draft(project)
+    assert "at: {type: timestamp" in text and "event_time: at" in text
+    scaffold(project, "MLWorkflow", "lab/level", table="readings", label="glucose")
+    assert problems(project) == []
+    assert "hour(at)" in definition(project, "lab/level_inputs/view.sql")
