@@ -9,7 +9,7 @@ import numpy as np
 from lakeloop.draft_sql import select, sql_name
 from lakeloop.draft_workflow import _EPOCH, LEAST_ROWS, STATIC_DAYS, WorkflowDraft, _Plan
 from lakeloop.errors import DataError, nearest
-from lakeloop.label_profile import LabelProfile, profile_features, profile_label
+from lakeloop.label_profile import LabelProfile, profile_features, profile_label, why_none
 from lakeloop.spec import Column, TableSpec
 from lakeloop.yaml_text import comment, line
 
@@ -68,7 +68,7 @@ def draft_anomaly(
     features = profile_features(rows, table.columns, nothing, without={*table.keys, *([when] if when else [])}, labelled_by=label or "")
     plan = _AnomalyPlan(table, rows, f"{table_domain}.{table.name}", name, label or "", when, nothing, features, pipeline)
     if not plan.taken and not plan.calendar:
-        raise DataError(f"no column of {table.name} can be an input: {'; '.join(f'{f.name}: {f.note}' for f in features)}")
+        raise DataError(f"no column of {table.name} can be an input: {why_none(table, features, when, label)}")
     files = {f"{name}_inputs/view.sql": plan.inputs_sql(), f"{name}_inputs/defs.yaml": plan.inputs_yaml()}
     if judged is not None:
         plan.judged = plan.what = judged

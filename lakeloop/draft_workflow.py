@@ -20,6 +20,7 @@ from lakeloop.label_profile import (
     moments_of,
     profile_features,
     profile_label,
+    why_none,
 )
 from lakeloop.pipelines import check_model
 from lakeloop.spec import Column, TableSpec, render_duration
@@ -97,7 +98,7 @@ def draft_workflow(
         check_model(Model(pipeline=pipeline), what.task)
     plan = _Plan(table, rows, f"{table_domain}.{table.name}", name, label, when, what, features, pipeline)
     if not plan.taken and not plan.calendar:
-        raise DataError(f"no column of {table.name} can be an input: {'; '.join(f'{f.name}: {f.note}' for f in features)}")
+        raise DataError(f"no column of {table.name} can be an input: {why_none(table, features, when, label)}")
     files = {
         f"{name}_inputs/view.sql": plan.inputs_sql(),
         f"{name}_inputs/defs.yaml": plan.inputs_yaml(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -12,7 +13,7 @@ import numpy as np
 from lakeloop.column_names import lake_name
 from lakeloop.draft_sql import sql_name
 from lakeloop.errors import DataError, nearest
-from lakeloop.spec import Column, Task
+from lakeloop.spec import Column, TableSpec, Task
 from lakeloop.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ MOST_CLASSES = 30
 """A text with more values than this is asked about one value at a time, unless the task is given."""
 MOST_OWN_SHARE = 0.5
 """A text with more distinct values than this share of the rows tells rows apart and nothing else."""
+COUNTING_ROWS = 20
+"""In fewer rows a measure may grow by 1 from row to row."""
+COUNTING_SHARE = 0.95
+"""Of the steps from row to row that must be 1 where an integer counts the rows: some rows were dropped from a file since."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ def profile_features(
             continue
         declared = column.model_copy(update={"source": None, "format": None, "timezone": None, "nullable": True})
         distinct = len(rows[name].drop_null().unique())
-        why_not = _unfit(column, distinct, len(rows))
+        why_not = _unfit(column, distinct, len(rows)) or (_row_count(rows[name], column) if column.type == "integer" else "")
         if why_not:
             found.append(Feature(name, declared, False, why_not))
             continue
@@ -219,6 +224,27 @@ def _unfit(column: Column, distinct: int, count: int) -> str:
     if column.type == "string" and count >= 40 and distinct > MOST_OWN_SHARE * count:
         return f"{distinct:,} different texts in {count:,} rows tell rows apart and nothing else"
     return ""
+
+
+def _row_count(values: pa.ChunkedArray, column: Column) -> str:
+    """Why an integer is only the number of its row: on the order of a file a model learns what won't be there again."""
+    if any(re.fullmatch(r"__index_level_\d+__", part) for part in column.source or ()):
+        return "pandas wrote it: the index of the rows, not what a row says of itself"
+    if values.null_count or len(values) < COUNTING_ROWS:
+        return ""
+    steps = np.diff(np.asarray(values.to_numpy()))
+    counting = max(float(np.mean(steps == 1)), float(np.mean(steps == -1)))
+    if counting >= COUNTING_SHARE and (bool((steps > 0).all()) or bool((steps < 0).all())):
+        return "it counts the rows, in the order in which they stand: put it in if it is more than a number of the row"
+    return ""
+
+
+def why_none(table: TableSpec, features: Sequence[Feature], when: str | None, label: str | None) -> str:
+    """Of every column of a table, why it is no input."""
+    told = {**dict.fromkeys(table.keys, "a key"), **({when: "the time at which it is asked"} if when else {})}
+    told |= {label: "the label"} if label else {}
+    told |= {f.name: f.note for f in features}
+    return "; ".join(f"{name}: {told[name]}" for name in table.columns if name in told)
 
 
 def association(values: pa.ChunkedArray, label: np.ndarray, *, numbers: bool) -> float:

@@ -253,9 +253,9 @@ def _keys(
     ]
     singles = [c for c in usable if c.distinct == count and c.column.type in ("string", "integer")]
     if count > 1 and singles:
-        best = max(singles, key=lambda c: (identifies(c.source) or c.source == "", -list(columns).index(c)))
+        best = max(singles, key=lambda c: (identifies(c.source) or _names_rows(c), -list(columns).index(c)))
         # A measure that happens to differ in every row of a small table is no key.
-        if identifies(best.source) or best.source == "" or best.column.type == "string" or list(columns).index(best) == 0:
+        if identifies(best.source) or _names_rows(best) or best.column.type == "string" or list(columns).index(best) == 0:
             return (best.name,), f"unique in all {count:,} rows", ()
     pool = [c for c in usable if c.column.type in ("string", "date", "timestamp") or identifies(c.source) or c.name == event_time]
     pool = sorted(pool, key=lambda c: (c.name != event_time, not identifies(c.source), -c.distinct))[:8]
@@ -301,6 +301,11 @@ def _row_number(
         f"{holds}; name a better key if there is one"
     )
     return (name,), reason, (added,)
+
+
+def _names_rows(column: ColumnProfile) -> bool:
+    """Whether R or pandas wrote it: a header without a name stands over their row names, and Parquet keeps an index under a name of its own."""
+    return column.source == "" or re.fullmatch(r"__index_level_\d+__", column.source) is not None
 
 
 def _short(values: Any) -> bool:
