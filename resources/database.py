@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ NUMBER_TEXT = {b"lakeloop": b"number"}
 """Field metadata of a number that lands as text, because no Arrow type holds every value of it."""
 _POSTGRES = {16: "bool", 20: "int", 21: "int", 23: "int", 26: "int", 700: "float", 701: "float", 1700: "numeric", 1082: "date", 1114: "timestamp", 1184: "timestamptz", 17: "bytes"}  # fmt: skip
 """PostgreSQL's type numbers (pg_type.dat); every other type lands as its text."""
+_TIME_TEXT = re.compile(r"(\d{4}-\d\d-\d\d)(?:([ T])(\d\d:\d\d)(:\d\d)?(?:\.\d+)?(?:Z|\+00:00)?)?")
+"""Texts in whose order times follow each other, as SQLite keeps them."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,6 @@ class DatabaseReader:
                 # Rows without a cursor are asked for every time: they would never be found again.
                 where, values = f" WHERE {cursor} >= :since OR {cursor} IS NULL", {"since": start}
             rows = self._arrow(connection, f"SELECT * FROM {self._what(connection)}{where}", values)
-        if self.spec.cursor is not None and self.spec.cursor not in rows.column_names:
-            raise DataError(f"{self.label}: cursor: no column {self.spec.cursor!r}; {nearest(self.spec.cursor, rows.column_names)}")
         if rows.num_rows == 0 and since is None:
             raise DataError(f"{self.label}: wanted at least one row, found none")
         return rows, self._position(rows, since) if self.appends else content_hash(rows)
@@ -105,6 +106,8 @@ class DatabaseReader:
             rows = self._arrow(connection, f"SELECT * FROM {self._what(connection)}", {}, enough=count)
         if rows.num_rows == 0:
             raise DataError(f"{self.label}: wanted at least one row, found none")
+        if self.appends:
+            self._position(rows, None)
         return nulls_as_text(rows)
 
     def since(self, position: str) -> Any:
@@ -298,6 +301,8 @@ class DatabaseReader:
     def _position(self, rows: pa.Table, since: str | None) -> str:
         import pyarrow.compute as pc
 
+        if self.spec.cursor not in rows.column_names:
+            raise DataError(f"{self.label}: cursor: no column {self.spec.cursor!r}; {nearest(str(self.spec.cursor), rows.column_names)}")
         newest = pc.max(rows[str(self.spec.cursor)]).as_py()
         if newest is None:
             if rows.num_rows and (since is None or _cursor(since) is None):
@@ -324,15 +329,16 @@ class DatabaseReader:
         last, overlap = _cursor(position), self.spec.overlap
         if last is None or not overlap:
             return last
+        if isinstance(last, str) and isinstance(overlap, timedelta) and (earlier := _earlier(last, overlap)):
+            return earlier
         if isinstance(last, date):  # a datetime is one, too
             if isinstance(overlap, int):
                 raise DataError(f"{self.label}: overlap: wanted a duration such as 1h for a cursor of times, found {overlap}")
             return last - (overlap if isinstance(last, datetime) else timedelta(days=-(-overlap // timedelta(days=1))))
         if isinstance(last, str) or isinstance(overlap, timedelta):
             shown = render_duration(overlap) if isinstance(overlap, timedelta) else overlap
-            raise DataError(
-                f"{self.label}: overlap: {shown} can't be taken off a cursor of {'texts' if isinstance(last, str) else 'numbers'}"
-            )
+            found = "texts that are no times as 2024-01-31 10:00:00 is" if isinstance(last, str) else "numbers"
+            raise DataError(f"{self.label}: overlap: {shown} can't be taken off a cursor of {found}")
         return last - overlap
 
 
@@ -341,6 +347,24 @@ def _cursor(position: str) -> Any:
     written = json.loads(position)
     read = {"time": datetime.fromisoformat, "date": date.fromisoformat, "number": int, "text": str, "decimal": Decimal}
     return next((read[kind](value) for kind, value in written.items()), None)  # type: ignore[operator]
+
+
+def _earlier(last: str, overlap: timedelta) -> str | None:
+    """A time held as text, an overlap before it; None for other texts.
+
+    To the second at most: in the order of texts it then comes before every time that is later, with a fraction or `Z` behind it or not.
+    """
+    written = _TIME_TEXT.fullmatch(last)
+    if written is None:
+        return None
+    day, between, minutes, seconds = written.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{minutes or '00:00'}{seconds or ''}")
+    except ValueError:  # there is no such day
+        return None
+    if minutes is None:
+        return (moment - timedelta(days=-(-overlap // timedelta(days=1)))).date().isoformat()
+    return (moment - overlap).isoformat(sep=between, timespec="seconds" if seconds else "minutes")
 
 
 def _array(values: list[Any], field: pa.Field, where: str) -> pa.Array:

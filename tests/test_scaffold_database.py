@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,10 @@ import click
 import pytest
 from pydantic import ValidationError
 
-from lakeloop.spec import TableSpec
+from lakeloop.spec import DatabaseSource, TableSpec
+from resources.database import DatabaseReader
+from resources.published import TableKey
+from tests.conftest import Shop
 from tests.test_scaffold import definition, problems, project, scaffold  # noqa: F401 (a fixture)
 
 
@@ -75,3 +79,48 @@ def test_a_time_that_sqlite_holds_as_text_is_the_event_time(project: Path) -> No
     scaffold(project, "MLWorkflow", "lab/level", table="readings", label="glucose")
     assert problems(project) == []
     assert "hour(at)" in definition(project, "lab/level_inputs/view.sql")
+
+
+@pytest.mark.parametrize(
+    ("last", "overlap", "start"),
+    [
+        ("2024-03-01 00:30:00", "1h", "2024-02-29 23:30:00"),
+        ("2024-03-01T00:30:00.250Z", "1h", "2024-02-29T23:30:00"),
+        ("2024-03-01 00:30", "90s", "2024-03-01 00:28"),
+        ("2024-03-01", "1h", "2024-02-29"),
+    ],
+)
+def test_an_overlap_is_taken_off_a_time_that_is_held_as_text(last: str, overlap: str, start: str) -> None:
+    source = DatabaseSource.model_validate({"database": "LAB_DB", "table": "readings", "cursor": "at", "overlap": overlap})
+    assert DatabaseReader(source, Path()).since(json.dumps({"text": last})).as_py() == start
+
+
+def test_a_text_cursor_with_an_overlap_reads_on_and_lands_what_came_late(
+    project: Path,  # noqa: F811
+    database: sqlite3.Connection,
+    tmp_path: Path,
+) -> None:
+    draft(project, keys=["id"], cursor="at", overlap="1h")
+    shop = Shop(project / "platform_assets" / "defs", str(tmp_path / "lake"), "http://127.0.0.1:9")
+    assert shop.materialize().success
+    late = ("2024-03-05 22:50:00", "2024-03-05 23:30:00", "2024-03-01 00:00:00")
+    database.executemany("INSERT INTO readings VALUES (?, ?, 100)", [(200 + n, at) for n, at in enumerate(late)])
+    database.commit()
+    assert shop.materialize().success
+    landed = shop.lake.read(shop.lake.current(TableKey("validated", "lab", "readings")))["id"].to_pylist()
+    # An hour before 23:05 is 22:05: the first two are read, the third is too old.
+    assert {200, 201} <= set(landed) and 202 not in landed and len(landed) == 122
+
+
+@pytest.mark.parametrize("column", ["glucose", "name"])
+def test_an_overlap_that_no_value_allows_is_refused_when_the_table_is_drafted(
+    project: Path,  # noqa: F811
+    database: sqlite3.Connection,
+    column: str,
+) -> None:
+    database.execute("ALTER TABLE readings ADD COLUMN name TEXT")
+    database.execute("UPDATE readings SET name = 'n' || id, glucose = id")
+    database.commit()
+    told = "texts that are no times" if column == "name" else "numbers|wanted a time, a number or a text"
+    with pytest.raises(click.ClickException, match=told):
+        scaffold(project, "LakeTable", "lab/onward", database="LAB_DB", table="readings", cursor=column, overlap="1h")
