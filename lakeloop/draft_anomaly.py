@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -98,7 +98,6 @@ class _AnomalyPlan(_Plan):
 
     def workflow_yaml(self) -> str:
         asked = f"asked at {self.when}" if self.when else "static: the order of the rows is a shuffled one, not time"
-        slices = [f.name for f in self.taken if f.few_values][:2]
         label: list[str] = [
             comment(1, "label: {view: …, column: …} of rows that somebody has looked at would judge the model; it learns from none.")
         ]
@@ -108,7 +107,7 @@ class _AnomalyPlan(_Plan):
                     1, "label", {"view": f"{self.name}_outcomes", "column": self.judged.column[0]}, "only judges: nothing is learnt from it"
                 )
             ]
-        evaluation: dict[str, Any] = {"primary": "roc_auc", **({"slices": slices} if slices else {})}
+        planted = "of anomalies that are planted among the rows of the test window"
         lines = [
             comment(0, f"Drafted from {self.source}: rows that are unlike the others."),
             "type: platform_assets.components.MLWorkflow",
@@ -124,7 +123,7 @@ class _AnomalyPlan(_Plan):
             line(1, "model", {"pipeline": self.pipeline or PIPELINE}),
             line(1, "anomaly", {"alert_rate": ALERT_RATE}, "so many ordinary rows may be flagged: as many as somebody can look at"),
             line(1, "split", self.split, "windows of all rows, labelled or not"),
-            line(1, "evaluation", evaluation, "of anomalies that are planted among the rows of the test window"),
+            line(1, "evaluation", self._evaluation("roc_auc"), "; ".join(filter(None, (planted, self.cluster_why)))),
             "  gates:",
             line(2, "roc_auc", {"min": 0.6}, "a coin has 0.5: raise it to what the model must be worth"),
             line(2, "champion", {"max_drop": 0.02}),

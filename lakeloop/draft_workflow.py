@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lakeloop.draft_cluster import day_cluster
 from lakeloop.draft_sql import select, sql_name
 from lakeloop.errors import DataError, nearest
 from lakeloop.label_profile import (
@@ -139,6 +140,7 @@ class _Plan:
         self.delay, self.known_at, self.known_why = (
             known_after(rows, table.columns, when, what.values) if when else (timedelta(0), None, "")
         )
+        self.cluster, self.cluster_why = dict[str, str](), ""
         self.split, self.split_why = self._split()
         self.history = (
             bool(self.entity) and what.column[1].type != "string" and len(rows) >= 2 * len(rows.group_by(self.entity).aggregate([]))
@@ -267,7 +269,6 @@ class _Plan:
             if self.when
             else "static: the order of the rows is a shuffled one, not time, so nothing is said of how it ages"
         )
-        slices = [f.name for f in self.taken if f.few_values][:2]
         classes = {"classes": list(self.what.classes)} if self.what.classes else {}
         lines = [
             comment(0, f"Drafted from {self.source}, label {self.label}: {self.what.reason}."),
@@ -285,7 +286,7 @@ class _Plan:
             *([line(2, f"{self.name}_history", "*")] if self.history else []),
             line(1, "model", *self._model()),
             line(1, "split", self.split, self.split_why),
-            line(1, "evaluation", {"primary": TASKS[self.what.task].primary, **({"slices": slices} if slices else {})}),
+            line(1, "evaluation", self._evaluation(TASKS[self.what.task].primary), self.cluster_why),
             "  gates:",
             *self._gates(),
         ]
@@ -293,6 +294,10 @@ class _Plan:
             lines.append(line(1, "partitions", self._partitions()))
         lines += [line(1, "batch", {}), line(1, "online", {}), line(1, "retrain", {"causes": ["data"], "cooldown": "1d"})]
         return "\n".join(lines) + "\n"
+
+    def _evaluation(self, primary: str) -> dict[str, Any]:
+        slices = [f.name for f in self.taken if f.few_values][:2]
+        return {"primary": primary, **self.cluster, **({"slices": slices} if slices else {})}
 
     def _question(self) -> str:
         words = " ".join(self.label.split("_"))
@@ -417,6 +422,7 @@ class _Plan:
         split = {"train": f"{train}{letter}", "test": f"{test}{letter}", **({"gap": f"{gap}{letter}"} if gap else {})}
         begin, last = newest - np.timedelta64((test + gap) * unit, "s"), newest - np.timedelta64(test * unit, "s")
         fitted, judged = int((moments <= begin).sum()), int((moments > last).sum())
+        self.cluster, self.cluster_why = day_cluster(moments[moments > last])
         if TASKS[self.kind].label != "number":
             labels, at = self.what.values[known], moments_of(self.rows, self.when)[known]
             for where, mask in (("test", at > last), ("training", at <= begin)):

@@ -80,3 +80,18 @@ def test_where_no_column_can_be_an_input_each_is_named_with_its_reason() -> None
     with pytest.raises(DataError) as told:
         drafted(rows, "kind", keys=["no_id"])
     assert str(told.value).startswith("no column of things can be an input: no_id: a key; kind: the label; note: 90 different texts")
+
+
+@pytest.mark.parametrize(("minutes", "days", "drafted_as"), [(30, 200, "cluster: day"), (30, 60, None), (1440, 400, None)])
+def test_intervals_follow_the_days_where_a_day_has_many_rows_and_the_test_window_many_days(
+    minutes: int, days: int, drafted_as: str | None
+) -> None:
+    count = days * 1440 // minutes
+    at = np.datetime64("2024-01-01T00:07:00", "us") + np.arange(count) * np.timedelta64(minutes, "m")
+    rng = np.random.default_rng(5)
+    level = rng.normal(size=count).round(3)
+    rows = pa.table({"at": pa.array(at, pa.timestamp("us", tz="UTC")), "level": level, "size": rng.normal(size=count).round(2)})
+    text = drafted(rows, "level").files["guess/defs.yaml"].replace("\n  # ", " ")
+    assert ("cluster: day}" in text) == (drafted_as is not None)
+    assert ("48 rows a day on" in text) == (minutes == 30)
+    assert ("too narrow; more days and cluster: day" in text) == (days == 60)
