@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError, nearest
 from lakeloop.spec import FILE, ROW, Column, Files
+from resources.json_rows import read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,11 +29,16 @@ _ZST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a source: where it is, what it is called in messages and in the lake, and the hash of its bytes."""
+    """A file of a source: where it is, what it is called in the lake, and the hash of its bytes."""
 
     path: Path
     label: str
     digest: str
+
+    @property
+    def shown(self) -> str:
+        """What it is called in messages: its label, or the whole path where that is absolute."""
+        return str(self.path) if str(self.path) == f"{self.path.anchor}{self.label}" else self.label
 
 
 def find_paths(spec: Files, base: Path) -> list[tuple[Path, str]]:
@@ -73,7 +79,7 @@ def resolve_files(spec: Files, base: Path) -> list[SourceFile]:
 
 
 def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, integers: Collection[str] = ()) -> pa.Table:
-    """Read one file as it is: CSV as text, Parquet and JSON lines in their own types, plus `_row`.
+    """Read one file as it is: CSV as text, Parquet and JSON (lines, or an array of objects) in their own types, plus `_row`.
 
     A column without any value is of type null, unless the file says its type. JSON has one type of number, so integers that are only read
     as a declared double are one from the start.
@@ -93,14 +99,14 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
     kind = format_of(file, spec)
     parts = []
     for name, data in decompressed(file, spec):
-        where = file.label if name is None else f"{file.label}!{name}"
+        where = file.shown if name is None else f"{file.shown}!{name}"
         try:
             parts.append(_READERS[kind](data, spec, where))
         except pa.ArrowInvalid as error:
             raise DataError(f"{where} can't be read as {kind}", told=error) from error
-    rows = stacked(parts, f"{file.label}: ")
+    rows = stacked(parts, f"{file.shown}: ")
     if rows.num_rows == 0:
-        raise DataError(f"{file.label}: wanted at least one row, found none")
+        raise DataError(f"{file.shown}: wanted at least one row, found none")
     if kind == "jsonl":
         for name in _declared_doubles(columns) - set(integers):
             place = rows.schema.get_field_index(name)
@@ -109,7 +115,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
     needed = dict.fromkeys(part for name, column in columns.items() for part in (column.source or [name]) if part not in (FILE, ROW))
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
-        raise DataError(f"{file.label}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
+        raise DataError(f"{file.shown}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
     return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
 
 
@@ -211,7 +217,7 @@ def _kind(file: SourceFile, spec: Files) -> tuple[str, str | None]:
     compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else None
     kind = spec.format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
     if kind is None:
-        raise DataError(f"{file.label}: can't tell its format from its name; say format: csv, parquet or jsonl")
+        raise DataError(f"{file.shown}: can't tell its format from its name; say format: csv, parquet or jsonl")
     return kind, compression
 
 
@@ -225,7 +231,7 @@ def decompressed(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, by
             with zipfile.ZipFile(file.path) as archive:
                 names = sorted(n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX"))
                 if not names:
-                    raise DataError(f"{file.label}: the zip file is empty")
+                    raise DataError(f"{file.shown}: the zip file is empty")
                 return [(name if len(names) > 1 else None, archive.read(name)) for name in names]
         if compression == ".gz":
             with gzip.open(file.path) as stream:
@@ -233,7 +239,7 @@ def decompressed(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, by
         if compression == ".zst":
             return [(None, _every_frame(file.path.read_bytes()))]
     except (EOFError, OSError, zipfile.BadZipFile, zlib.error, zstandard.ZstdError) as error:
-        raise DataError(f"{file.label}: the {compression} file is truncated or broken: {error}") from error
+        raise DataError(f"{file.shown}: the {compression} file is truncated or broken: {error}") from error
     return [(None, file.path.read_bytes())]
 
 
@@ -311,39 +317,6 @@ def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
     return rows
 
 
-def _read_jsonl(data: bytes, spec: Files, where: str) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.json as pj
-
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where}: wanted UTF-8, found byte {data[error.start]:#04x} on line {data.count(bytes([10]), 0, error.start) + 1}"
-        ) from error
-    if not data.strip():
-        raise DataError(f"{where}: wanted at least one row, found an empty file")
-    try:
-        # Times stay text: guessing them is the declared columns' business.
-        rows = pj.read_json(io.BytesIO(data), read_options=pj.ReadOptions(use_threads=False, block_size=max(1 << 20, len(data) + 1)))
-    except pa.ArrowInvalid as error:
-        import json
-
-        for number, line in enumerate(data.splitlines(), 1):
-            try:
-                json.loads(line or b"{}")
-            except json.JSONDecodeError as problem:
-                raise DataError(f"{where}: line {number} is no JSON: {problem.msg} at column {problem.colno}") from error
-        raise DataError(f"{where}: its lines don't make one table", told=error) from error
-    for index, column in enumerate(rows.schema):
-        if pa.types.is_timestamp(column.type):
-            import json
-
-            texts = [json.loads(line).get(column.name) for line in data.splitlines() if line.strip()]
-            rows = rows.set_column(index, column.name, pa.array(texts, pa.string()))
-    return rows
-
-
 def _read_parquet(data: bytes, spec: Files, where: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -400,4 +373,4 @@ def _declared_doubles(columns: Mapping[str, Column]) -> set[str]:
     return {part for part, found in kinds.items() if found == {"double"}}
 
 
-_READERS = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}
+_READERS = {"csv": _read_csv, "jsonl": read_json, "parquet": _read_parquet}

@@ -128,6 +128,25 @@ def test_a_time_of_a_function_is_in_microseconds_or_refused(tmp_path: Path):
         call_function("fine.py:rows", tmp_path)
 
 
+def test_an_array_of_objects_reads_as_its_objects_a_line_each(tmp_path: Path):
+    items = [{"id": "ä", "amount": 2**53 + 1, "at": "2024-01-31T10:00:00"}, {"id": "b", "amount": None, "at": "2024-02-01T10:00:00"}]
+    (tmp_path / "data.json").write_text("\n" + json.dumps(items, indent=2))
+    (tmp_path / "data.jsonl").write_text("\n".join(json.dumps(item) for item in items))
+    assert read(tmp_path, "data.json") == read(tmp_path, "data.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("[]", "an empty array"), ('[{"id": 1}, 2]', "an array whose item 2 is none"), ("[{]", "an array that is no JSON: .* on line 1")],
+)
+def test_an_array_that_is_no_table_is_told_with_the_whole_path(tmp_path: Path, text: str, found: str):
+    (tmp_path / "data.json").write_text(text)
+    with pytest.raises(DataError, match=f"^{tmp_path}/data.json: wanted one object a line or one array of objects, found {found}"):
+        read(tmp_path, str(tmp_path / "data.json"))
+    with pytest.raises(DataError, match=r"^data\.json: "):
+        read(tmp_path, "data.json")
+
+
 def test_json_numbers_are_doubles_where_they_are_declared_so_and_each_is_one(tmp_path: Path):
     (tmp_path / "data.jsonl").write_text('{"id": "a", "amount": 2, "count": 3}\n{"id": "b", "amount": null, "count": 4}\n')
     rows = read(tmp_path, "data.jsonl")
