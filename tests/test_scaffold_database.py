@@ -124,3 +124,23 @@ def test_an_overlap_that_no_value_allows_is_refused_when_the_table_is_drafted(
     told = "texts that are no times" if column == "name" else "numbers|wanted a time, a number or a text"
     with pytest.raises(click.ClickException, match=told):
         scaffold(project, "LakeTable", "lab/onward", database="LAB_DB", table="readings", cursor=column, overlap="1h")
+
+
+@pytest.mark.usefixtures("database")
+def test_a_query_is_sql_or_a_file_and_stands_beside_the_definition(
+    project: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sql = "SELECT id, at, glucose * 18 AS level FROM readings"
+    assert "query: query.sql" in draft(project, "by_text", query=sql)
+    assert definition(project, "lab/by_text/query.sql") == sql + "\n"
+    (tmp_path / "levels.sql").write_text(f"-- in other units\n{sql}\n")
+    assert "query: levels.sql" in draft(project, "by_file", query="levels.sql")
+    beside = project / "platform_assets" / "defs" / "lab" / "beside" / "own.sql"
+    beside.parent.mkdir()
+    beside.write_text(sql)
+    assert "query: own.sql" in draft(project, "beside", query="own.sql")
+    with pytest.raises(click.ClickException, match=rf"wanted SQL \(SELECT …\) or a file of it, found no file 'no.sql' in {tmp_path}"):
+        scaffold(project, "LakeTable", "lab/nothing", database="LAB_DB", query="no.sql")

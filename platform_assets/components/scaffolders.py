@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -79,7 +81,7 @@ class LakeTableParams(BaseModel):
     source: str | None = Field(None, description="a file, a folder, a pattern, package:<package>/<path>, or a Delta table (folder or URL)")
     database: str | None = Field(None, description="the environment variable that holds the URL of a SQL database, with table or query")
     table: str | None = Field(None, description="a table of the database, or <schema>.<table>")
-    query: str | None = Field(None, description="a file with a query, beside the definition")
+    query: str | None = Field(None, description="a query: SQL, or a file of it, which is copied beside the definition")
     cursor: str | None = Field(None, description="a column of the database's table that only grows; only what is new is read then")
     overlap: str | None = Field(None, description="how far before the cursor to read again, such as 1h, or a number for a number")
     keys: list[str] = Field(default_factory=list, description="the columns that identify a row, instead of a proposal")
@@ -125,8 +127,8 @@ class LakeTableScaffolder(dg.Scaffolder[LakeTableParams]):
             if request.params.source is None and request.params.database is None:
                 _write(defs, {f"{domain}/{name}/defs.yaml": _TABLE.format(name=name)})
                 return
-            text, told = draft_table_file(request.params, request.target_path, request.project_root or defs.parent.parent)
-            _write(defs, {f"{domain}/{name}/defs.yaml": text})
+            files, told = draft_table_files(request.params, request.target_path, request.project_root or defs.parent.parent)
+            _write(defs, {f"{domain}/{name}/{file}": text for file, text in files.items()})
             _tell(told)
             click.echo(f"Next: dg scaffold defs platform_assets.components.MLWorkflow {domain}/NAME --table {name} --label COLUMN")
 
@@ -188,29 +190,34 @@ def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:
     return params.model_copy(update=found)
 
 
-def draft_table_file(params: LakeTableParams, folder: Path, project: Path) -> tuple[str, list[str]]:
-    """The definition of a table from its source, and what to tell of it."""
+def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> tuple[dict[str, str], list[str]]:
+    """The definition of a table from its source, a query's file beside it, by name; and what to tell of it."""
     from lakeloop.draft_table import draft_table
     from lakeloop.profile import profile_table
     from lakeloop.spec import DatabaseSource, DeltaTableSource, Files
     from resources.peek import peek, written_source
 
     spec: DatabaseSource | DeltaTableSource | Files
+    query = _query(params.query, folder) if params.query else {}
     if params.database is not None:
         source = {name: getattr(params, name) for name in ("database", "table", "query", "cursor", "overlap") if getattr(params, name)}
+        source.update(query=next(iter(query))) if query else None
         source["overlap"] = int(source["overlap"]) if source.get("overlap", "").isdigit() else source.get("overlap", 0)
         source = {name: value for name, value in source.items() if value}
         spec = _valid(DatabaseSource, source)
     else:
         source = written_source(str(params.source), folder, project)
         spec = _valid(DeltaTableSource if "delta" in source else Files, source)
-    seen = peek(spec, folder)
+    with TemporaryDirectory() as beside:
+        for file, sql in query.items():
+            Path(beside, file).write_text(sql, encoding="utf-8")
+        seen = peek(spec, Path(beside) if query else folder)
     numbered: RowNumbers = "in_file" if params.database is None else "none" if params.cursor else "in_answer"
     profile = profile_table(
         seen.rows, text=seen.text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, numbered=numbered,
     )  # fmt: skip
     today = datetime.now(UTC).date()
-    shown = str(params.table or params.query) if params.database else str(next(iter(source.values())))
+    shown = str(source.get("table") or source.get("query") or next(iter(source.values())))
     text = draft_table(
         profile,
         name=folder.name,
@@ -228,7 +235,23 @@ def draft_table_file(params: LakeTableParams, folder: Path, project: Path) -> tu
         *([f"suspected to be personal, and masked from now on: {', '.join(personal)}"] if personal else []),
         *[f"left out: {name}: {why}" for name, why in profile.left_out.items()],
     ]
-    return text, told
+    there = {file for file, sql in query.items() if (folder / file).is_file() and (folder / file).read_text(encoding="utf-8") == sql}
+    return {"defs.yaml": text, **{file: sql for file, sql in query.items() if file not in there}}, told
+
+
+def _query(given: str, folder: Path) -> dict[str, str]:
+    """The text of a query by the name of its file beside the definition.
+
+    Raises:
+        SpecError: it is neither SQL nor a file in the working directory or beside the definition.
+    """
+    if re.match(r"(\s|--[^\n]*\n|/\*.*?\*/)*(select|with|values)\s", given, re.IGNORECASE | re.DOTALL):
+        return {"query.sql": given.strip() + "\n"}
+    # os.path's question is answered for a text that is too long for a name, too.
+    path = next((path for path in (folder / given, Path(given).expanduser()) if os.path.isfile(path)), None)  # noqa: PTH113
+    if path is None:
+        raise SpecError(f"query: wanted SQL (SELECT …) or a file of it, found no file {given!r} in {Path.cwd()} or beside the definition")
+    return {path.name: path.read_text(encoding="utf-8")}
 
 
 def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name: str) -> tuple[Mapping[str, str], list[str]]:
