@@ -105,8 +105,15 @@ def _timed(values: pa.ChunkedArray, source: str, timezone: str) -> tuple[Column,
     """A text of a source that has types: a date or a time where it reads as one, as JSON and SQLite have no type for them."""
     import pyarrow.compute as pc
 
-    column, note = declare_time(pc.unique(values).drop_null(), timezone, digits=False)
-    return (column, note) if column else _text(values, source, note)
+    distinct = pc.unique(values).drop_null()
+    column, note = declare_time(distinct, timezone, digits=False)
+    if column:
+        return column, note
+    some = [str(v).strip() for v in distinct.slice(0, SAMPLE).to_pylist()]
+    plain = not identifies(source) and all(re.fullmatch(r"[+-]?(0|[1-9]\d*)(\.\d+)?", v) for v in some)
+    if plain and holds(distinct, Column(type="double")):
+        note = "numbers held as text: type: double would read them"
+    return _text(values, source, note or _written_number(some, lake_name(source)))
 
 
 def _written_number(some: Sequence[str], name: str) -> str:

@@ -89,6 +89,13 @@ def test_numbers_as_people_write_them_are_pointed_out(values: tuple[str, ...], t
     assert found.column.type == "string" and told in found.note and "in a view" in found.note
 
 
+def test_numbers_that_a_source_with_types_holds_as_text_are_pointed_out() -> None:
+    assert seen("22.59", "0", "-3", text=False).note == "numbers held as text: type: double would read them"
+    assert seen("Yes", "No", text=False).note.endswith("is a boolean")
+    for values, name in ((("007", "8"), "v"), (("7", "8"), "order_id")):
+        assert seen(*values, text=False, name=name).note == ""
+
+
 def test_words_with_commas_are_no_numbers() -> None:
     assert seen("a, b", "12,c").note == ""
 
