@@ -43,8 +43,16 @@ _LOOKS = {
 }  # fmt: skip
 
 
-def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str) -> tuple[Column | None, str]:
-    """A declaration and a note on it; or None and why there can't be one."""
+def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, times: bool = True) -> tuple[Column | None, str]:
+    """A declaration and a note on it; or None and why there can't be one.
+
+    Args:
+        values: of the column.
+        source: its name as landed.
+        text: the source knows no types, so that they are found by parsing.
+        timezone: of times that name none.
+        times: whether text of a source that has types may be declared as a time.
+    """
     import pyarrow as pa
 
     kind = values.type
@@ -65,7 +73,8 @@ def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str) 
         return zoned(None, None, timezone) if kind.tz is None else (Column(type="timestamp"), "")
     if text and pa.types.is_string(kind):
         return _parse(values, source, unit, timezone)
-    return _timed(values, source, timezone) if pa.types.is_string(kind) or pa.types.is_large_string(kind) else _text(values, source)
+    held = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return _timed(values, source, timezone) if times and held else _text(values, source)
 
 
 def _float(values: pa.ChunkedArray, unit: str | None) -> tuple[Column, str]:

@@ -25,8 +25,12 @@ MOST_VALUES = 20
 """More distinct texts than this are no list of categories that a person would check."""
 LONGEST_KEY = 64
 """Longer texts are prose."""
-RowNumbers = Literal["in_file", "in_answer", "none"]
-"""What the landing's row number counts: the rows of a file, those that a database answers with, or nothing that stays."""
+Origin = Literal["files", "answer", "onward", "adopted"]
+"""Where rows come from: files, all that a database answers, what is new there since the last time, or a Delta table that stays as it is."""
+_UNNUMBERED = {
+    "onward": "with a cursor a row has no number that stays; name the columns that identify a row with --keys, or leave the cursor out",
+    "adopted": "an adopted Delta table has no numbers of its rows; name the columns that identify a row with --keys",
+}
 _NOT_EVENTS = re.compile(r"birth|dob|expir|valid|due|until|updated|modified|ingested|deleted|end")
 _EVENT_WORDS = {
     "at",
@@ -109,7 +113,7 @@ def profile_table(
     keys: Sequence[str] = (),
     event_time: str | None = None,
     files: int = 1,
-    numbered: RowNumbers = "in_file",
+    origin: Origin = "files",
 ) -> TableProfile:
     """Profile landed rows.
 
@@ -120,11 +124,11 @@ def profile_table(
         keys: instead of a proposal, as named in the lake or as landed.
         event_time: instead of a proposal.
         files: how many files the rows come from; a row number tells rows of one file apart.
-        numbered: what a row's number counts; it can be no key where rows are added to those of earlier reads.
+        origin: of the rows. It says whether the landing's number of a row can be its key, and whether text can be declared as a time.
 
     Raises:
-        DataError: no column can be declared, a key or event time that was asked for isn't there or doesn't hold, or rows are added, and
-            nothing in them can be the key.
+        DataError: no column can be declared, a key or event time that was asked for isn't there or doesn't hold, or rows have no
+            number of their own, and nothing in them can be the key.
     """
     import polars as pl
 
@@ -139,7 +143,7 @@ def profile_table(
     typed: dict[str, pl.Series] = {}
     for source in names:
         values = rows[source]
-        column, note = declare(values, source, text=text or is_number_text(rows, source), timezone=timezone)
+        column, note = declare(values, source, text=text or is_number_text(rows, source), timezone=timezone, times=origin != "adopted")
         if column is None:
             left_out[source] = note
             continue
@@ -153,7 +157,7 @@ def profile_table(
     if not found:
         raise DataError(f"no column of {len(names)} can be declared: {'; '.join(f'{n}: {why}' for n, why in left_out.items())}")
     wanted_time, time_reason = _event_time(found, event_time)
-    wanted_keys, key_reason, row_columns = _keys(found, typed, rows.num_rows, wanted_time, keys, files, numbered)
+    wanted_keys, key_reason, row_columns = _keys(found, typed, rows.num_rows, wanted_time, keys, files, origin)
     return TableProfile(
         rows=rows.num_rows,
         columns=(*row_columns, *found),
@@ -231,7 +235,7 @@ def _keys(
     event_time: str | None,
     asked: Sequence[str],
     files: int,
-    numbered: RowNumbers,
+    origin: Origin,
 ) -> tuple[tuple[str, ...], str, tuple[ColumnProfile, ...]]:
     """The key, why, and the columns that have to be added for it."""
     import polars as pl
@@ -273,24 +277,22 @@ def _keys(
             if frame.select([c.name for c in group]).n_unique() == count:
                 chosen = [c.name for c in columns if c in group]
                 return tuple(chosen), f"unique {'together ' if size > 1 else ''}in all {count:,} rows", ()
-    if numbered == "none":
+    if origin in _UNNUMBERED:
         raise DataError(
-            f"key: no column of {', '.join(c.name for c in columns)}, and no few of them together, are unique in all {count:,} rows, and with a "
-            "cursor a row has no number that stays; name the columns that identify a row with --keys, or leave the cursor out"
+            f"key: no column of {', '.join(c.name for c in columns)}, and no few of them together, are unique in all {count:,} rows, and "
+            f"{_UNNUMBERED[origin]}"
         )
-    return _row_number([c.name for c in columns], count, files, numbered)
+    return _row_number([c.name for c in columns], count, files, origin)
 
 
-def _row_number(
-    taken: Sequence[str], count: int, files: int, numbered: RowNumbers
-) -> tuple[tuple[str, ...], str, tuple[ColumnProfile, ...]]:
+def _row_number(taken: Sequence[str], count: int, files: int, origin: Origin) -> tuple[tuple[str, ...], str, tuple[ColumnProfile, ...]]:
     """The number of the row as the key, where nothing else can be."""
     name = lake_name("row_number", taken)
     source = [ROW] if files == 1 else [FILE, ROW]
     kind: ColumnType = "integer" if files == 1 else "string"
     where, holds = (
         ("its file", "That holds while rows are only added at the end")
-        if numbered == "in_file"
+        if origin == "files"
         else ("the answer", "A database promises no order, so a row may have another number the next time, unless a query orders them")
     )
     added = ColumnProfile(

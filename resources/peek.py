@@ -14,7 +14,7 @@ from lakeloop.arrow_types import schema_of
 from lakeloop.conform import parse_column
 from lakeloop.errors import DataError
 from lakeloop.spec import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
-from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, read_file, resolve_files, stacked
+from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files, stacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,7 +72,7 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
     if isinstance(source, DatabaseSource):
         from resources.database import DatabaseReader
 
-        found = DatabaseReader(source, folder).head(ENOUGH_ROWS)
+        found = numbered(DatabaseReader(source, folder).head(ENOUGH_ROWS))
         return Peeked(found, 1, found.num_rows >= ENOUGH_ROWS, False)
     if isinstance(source, PythonFunction):
         return Peeked(nulls_as_text(call_function(source.function, folder)), 1, False, False)

@@ -116,7 +116,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
         raise DataError(f"{file.shown}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
-    return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
+    return numbered(rows)
 
 
 def stacked(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
@@ -161,6 +161,13 @@ def as_doubles(integers: pa.ChunkedArray) -> pa.ChunkedArray:
     return integers.cast(pa.float64()) if exact else integers
 
 
+def numbered(rows: pa.Table) -> pa.Table:
+    """Rows with the number of each, from 1."""
+    import pyarrow as pa
+
+    return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
+
+
 def nulls_as_text(rows: pa.Table) -> pa.Table:
     """Rows with the columns of type null, which hold no value, as text."""
     import pyarrow as pa
@@ -195,7 +202,7 @@ def call_function(reference: str, base: Path) -> pa.Table:
         [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_string_view(f.type) else f for f in result.schema]
     )
     rows = _in_microseconds(result.cast(plain), f"source {reference}")
-    return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
+    return numbered(rows)
 
 
 def format_of(file: SourceFile, spec: Files) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import deltalake
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
@@ -56,6 +58,18 @@ def test_the_number_of_a_row_of_a_database_is_said_to_have_no_order(project: Pat
     text = draft(project, "doses")
     assert "A database promises no order" in text.replace("\n  # ", " ") and "file" not in text.partition("columns:")[0]
     assert "Number of the row in the answer." in text
+    scaffold(project, "MLWorkflow", "lab/amount", table="doses", label="units", task="regression")
+    assert problems(project) == []
+    assert "row_number" in definition(project, "lab/amount/spine.sql")
+
+
+def test_an_adopted_delta_table_keeps_its_types_and_wants_a_key(project: Path) -> None:  # noqa: F811
+    days = [f"2024-03-{1 + n % 28:02d}" for n in range(60)]
+    deltalake.write_deltalake(str(project / "delta"), pa.table({"day": days, "size": [1.5, 2.5] * 30}))
+    with pytest.raises(click.ClickException, match="an adopted Delta table has no numbers of its rows; name the columns .* with --keys"):
+        scaffold(project, "LakeTable", "lab/days", source=str(project / "delta"))
+    scaffold(project, "LakeTable", "lab/days", source=str(project / "delta"), keys=["day"])
+    assert "day: {type: string" in definition(project, "lab/days/defs.yaml")
 
 
 def test_a_definition_with_a_cursor_and_a_row_number_as_key_is_refused() -> None:

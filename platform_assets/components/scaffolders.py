@@ -20,7 +20,7 @@ from lakeloop.errors import LakeloopError, SpecError
 from lakeloop.spec import NAME, Spec
 
 if TYPE_CHECKING:
-    from lakeloop.profile import RowNumbers, TableProfile
+    from lakeloop.profile import Origin, TableProfile
 
 S = TypeVar("S", bound=Spec)
 
@@ -212,9 +212,11 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         for file, sql in query.items():
             Path(beside, file).write_text(sql, encoding="utf-8")
         seen = peek(spec, Path(beside) if query else folder)
-    numbered: RowNumbers = "in_file" if params.database is None else "none" if params.cursor else "in_answer"
+    origin: Origin = "adopted" if isinstance(spec, DeltaTableSource) else "files"
+    if params.database is not None:
+        origin = "onward" if params.cursor else "answer"
     profile = profile_table(
-        seen.rows, text=seen.text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, numbered=numbered,
+        seen.rows, text=seen.text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, origin=origin,
     )  # fmt: skip
     today = datetime.now(UTC).date()
     shown = str(source.get("table") or source.get("query") or next(iter(source.values())))

@@ -122,7 +122,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         DataError: a file can't be read as declared; the table stays as it was.
     """
     from resources.quality import run_suite
-    from resources.sources import call_function, read_file, resolve_files, stacked
+    from resources.sources import call_function, numbered, read_file, resolve_files, stacked
 
     key, spec = key_of("raw", located), located.spec
     platform.lake.settle(key)
@@ -144,7 +144,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
         if since is not None:
             onward = True
             rows = not_landed(platform, key, state, rows, spec, reader.since(since))
-        deliveries = {reader.label: (position, _numbered(rows))}
+        deliveries = {reader.label: (position, numbered(rows))}
     elif isinstance(spec.source, PythonFunction):
         rows = call_function(spec.source.function, located.folder)
         name = spec.source.function
@@ -267,12 +267,6 @@ def _columns(batch: pa.Table | None, spec: TableSpec, value: Mapping[str, Any]) 
     began = list(value.get("columns") or delivered)
     expected_ones = {*began, *source_columns(spec)}
     return began, list(dict.fromkeys([*value.get("new_columns", []), *(name for name in delivered if name not in expected_ones)]))
-
-
-def _numbered(rows: pa.Table) -> pa.Table:
-    import pyarrow as pa
-
-    return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
 
 
 def _split(
