@@ -297,7 +297,7 @@ class _Plan:
 
     def _evaluation(self, primary: str) -> dict[str, Any]:
         slices = [f.name for f in self.taken if f.few_values][:2]
-        return {"primary": primary, **self.cluster, **({"slices": slices} if slices else {})}
+        return {"primary": primary, **self.cluster, **({"slices": slices} if slices else {}), **({} if self.when else {"static": True})}
 
     def _question(self) -> str:
         words = " ".join(self.label.split("_"))

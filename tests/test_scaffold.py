@@ -348,6 +348,7 @@ def test_from_a_file_without_times_and_without_a_key_to_a_released_model(
     result = shop.materialize()
     assert result.success, [e.event_specific_data.error for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
     states = shop.lake.states()
+    assert states[TableKey("evaluations", "x", "guess")][WHOLE].value["static"]
     key = TableKey("releases", "x", "guess")
     assert states[key][WHOLE].value["champion"] == "1", states[key][WHOLE].value["reason"]
     rows = states[TableKey("training_sets", "x", "guess")][WHOLE].value["rows"]
