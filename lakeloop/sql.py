@@ -102,6 +102,19 @@ def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
     return "".join([*text, query.text[done:]])
 
 
+def words(text: str) -> str:
+    """A query without comments, spaces and letter case outside of strings: what it asks, not how it is laid out.
+
+    >>> words("SELECT 'It' AS a /* so */ FROM D.t;") == words("select 'It'  as A from d.t")
+    True
+    """
+    import sqlglot
+    from sqlglot import TokenType
+
+    tokens = [token for token in sqlglot.tokenize(text, read=DIALECT) if token.token_type != TokenType.SEMICOLON]
+    return " ".join(repr(token.text) if token.token_type == TokenType.STRING else token.text.lower() for token in tokens)
+
+
 Edit = tuple[int, int, str]
 """From, to (exclusive), and what stands there instead."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from lakeloop.errors import SpecError
 from lakeloop.project import load_project
-from lakeloop.sql import column_sources, output_columns, parse_query, rewrite_tables
+from lakeloop.sql import column_sources, output_columns, parse_query, rewrite_tables, words
 from resources.published import TableKey
 from tests.conftest import make
 
@@ -101,6 +101,11 @@ def test_only_the_names_of_tables_change_in_the_text(text: str, wanted: str) -> 
 )  # fmt: skip
 def test_the_embedded_engine_computes_what_was_written(spark: SparkSession, text: str, wanted: list[object]) -> None:
     assert sorted(spark.sql(rewritten(text)).toArrow()["v"].to_pylist()) == wanted
+
+
+def test_functions_that_compute_something_else_are_other_words() -> None:
+    exact, near = "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x) FROM d.t", "SELECT percentile_approx(x, 0.5) FROM d.t"
+    assert words(exact) != words(near) and words(exact) == words(exact.replace(" ", "  ").lower() + " -- the median")
 
 
 @pytest.mark.parametrize("clause", ["VERSION AS OF 3", "TIMESTAMP AS OF '2024-01-01'"])

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from lakeloop.project import Located, Project, TableRef
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 KNOWN_AT = "known_at"
 ROWS_AT_ONCE = 1_000_000
 """Input rows that are computed together; a longer backfill is computed in several goes, and judged and published as one."""
@@ -78,11 +78,11 @@ def meaning(project: Project, located: Located[ViewSpec]) -> str:
 
 
 def _own_meaning(located: Located[ViewSpec]) -> str:
-    from lakeloop.sql import DIALECT, parse_query
+    from lakeloop.sql import words
 
     spec = located.spec
     if spec.sql:
-        text = parse_query((located.folder / spec.sql).read_text(), spec.sql).tree.sql(DIALECT, comments=False)
+        text = words((located.folder / spec.sql).read_text())
     else:
         text = source_of(str(spec.function), located.folder)
     named = spec.model_dump(mode="json", include={"keys", "event_time", "known_at", "delay", "lookback", "inputs"})
