@@ -51,7 +51,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
         "Overfit",
         "The model knows its training rows much better than rows that it hasn't seen.",
         "the advantage over a constant on the test rows is less than half of that on the training rows, chance set aside (one-sided, 5%)",
-        "the model is no better than a constant on its own training rows",
+        "the model is no better than a constant on its own training rows, or there is no interval on the test rows",
         "Take fewer or larger leaves, more regularisation, fewer features or more rows. If only the newest weeks are worse, the world "
         "changed: see the error over time.",
     ),
@@ -77,7 +77,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
         "Leakage by a feature",
         "One feature tells the label by itself, which most often means that it was written after the fact.",
         "one feature alone reaches a ROC AUC of 0.95 (of several classes: each against the rest, on average), or an R² of 0.9, on the test rows",
-        "there is no feature that can be scored, or no label that one could tell",
+        "there is no feature that can be scored, no label that one could tell, or a class with fewer than 10 test rows",
         "Look at how the feature comes to be, and when: give its view a `delay` or `known_at`, or leave it out.",
     ),
     CheckKind(
@@ -92,7 +92,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
     CheckKind(
         "LL106",
         "Worse than champion",
-        "The released model is better on the very same rows, which neither was trained on.",
+        "The released model is better on the very same rows, which neither is known to be trained on.",
         "the paired difference of the primary metric is below zero (one-sided, 5%). The gate `champion` asks for more: that a loss of `max_drop` "
         "or more is ruled out",
         "there is no champion, or too few rows that it wasn't trained on",
@@ -115,7 +115,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
         "over ten bins of equal mass they differ by more than 0.02 (probability) or 0.1 standard deviations (value), chance set aside: the "
         "lower end of the interval is beyond it. Of several classes each is judged by itself, of quantiles the share of values below each, which may "
         "be off by 0.02; the 5% are shared among them",
-        "there are fewer than 100 rows, or the score is no probability and no value",
+        "there are fewer than 100 rows, all rows are of one cluster, or the score is no probability and no value",
         "Say `model: {calibrate: true}` for probabilities, or train on newer rows: a base rate that moved with the season shows here first.",
     ),
     CheckKind(
@@ -131,7 +131,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
         "Unstable under the seed",
         "The seed decides as much as the data, so that a better score may be luck.",
         "the primary metric of refits on the same sample, by seed alone, has a standard deviation above half of its interval's half-width",
-        "no part of the model takes a seed",
+        "no part of the model takes a seed, or the metric has no interval on the test rows",
         "Use more trees or rows, average over seeds, or compare versions by several seeds.",
     ),
 )
