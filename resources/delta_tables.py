@@ -52,6 +52,7 @@ def read_table(
     partitions: Iterable[str] | None = None,
     coded: Collection[str] = (),
     where: pc.Expression | None = None,
+    order: Sequence[str] = (),
 ) -> pa.Table:
     """Read an open Delta table as Arrow, its times in UTC microseconds, strings as plain strings.
 
@@ -61,8 +62,10 @@ def read_table(
         partitions: all unless named.
         coded: columns whose strings stay the dictionaries that they are in the files, which is several times faster; keys of a join.
         where: only rows of which this holds; the others take no memory.
+        order: columns to sort the rows by. A Delta table has no order: who writes it does so on several threads, and rows come as they ended.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     schema = pa.schema(table.schema())
@@ -75,9 +78,36 @@ def read_table(
     )
     if wanted is not None and not wanted:
         return dataset.schema.empty_table()
-    rows = dataset.to_table(columns=list(columns) if columns is not None else None, filter=where)
+    rows = dataset.to_table(columns=list(dict.fromkeys([*columns, *order])) if columns is not None else None, filter=where)
     plain = [field if field.name in kept else field.with_type(plain_type(field.type)) for field in rows.schema]
-    return rows.cast(pa.schema(plain)) if any(a.type != b.type for a, b in zip(plain, rows.schema, strict=True)) else rows
+    if any(a.type != b.type for a, b in zip(plain, rows.schema, strict=True)):
+        rows = rows.cast(pa.schema(plain))
+    if order and not _in_order(rows, order):
+        places = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in order])
+        schema, taken = rows.schema, rows.columns
+        del rows
+        # A column after the other, so that one of them is all that stands twice.
+        taken = [taken.pop(0).take(places) for _ in schema]
+        rows = pa.table(taken, schema=schema)
+    return rows if columns is None else rows.select(list(columns))
+
+
+def _in_order(rows: pa.Table, by: Sequence[str]) -> bool:
+    """Whether rows are sorted by some columns already; not if there is a null among what decides."""
+    import pyarrow.compute as pc
+
+    tied = None
+    for name in by:
+        before, after = rows[name].slice(0, max(rows.num_rows - 1, 0)), rows[name].slice(1)
+        falls, same = pc.greater(before, after), pc.equal(before, after)
+        if tied is not None:
+            falls, same = pc.and_(tied, falls), pc.and_(tied, same)
+        if pc.any(pc.fill_null(falls, True)).as_py():
+            return False
+        tied = same
+        if not pc.any(pc.fill_null(tied, True)).as_py():
+            break
+    return True
 
 
 def _folder(table: DeltaTable) -> SubTreeFileSystem | None:

@@ -126,13 +126,14 @@ class Lake:
         partitions: Iterable[str] | None = None,
         coded: Collection[str] = (),
         where: pc.Expression | None = None,
+        order: Sequence[str] = (),
     ) -> pa.Table:
         """Read a pinned version, all of it or some partitions or rows; see `read_table`."""
         key, version = (published.key, published.version) if isinstance(published, Published) else published
         table = self.open(key, version)
         if table is None:
             raise NotPublished(f"no Delta table at {self.path(key)}")
-        return read_table(table, columns, partitions, coded, where)
+        return read_table(table, columns, partitions, coded, where, order)
 
     # Writing
 

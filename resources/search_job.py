@@ -45,6 +45,7 @@ class SearchJob:
         table: of the training set, and its Delta `version`.
         features: the model's inputs, in order.
         label: its column; likewise `time` and `split`.
+        keys: the columns that rows are in the order of, within the same time.
         until: rows before it are searched on; of the training window all without it.
         model: as written in the workflow, and the `folder` of its definition.
         answer: what is answered.
@@ -65,6 +66,7 @@ class SearchJob:
     features: tuple[str, ...]
     label: str
     time: str
+    keys: tuple[str, ...]
     split: str
     until: str | None
     model: Mapping[str, Any]
@@ -79,13 +81,13 @@ class SearchJob:
 
     def to_json(self) -> str:
         """As a line of text."""
-        return json.dumps({**asdict(self), "features": list(self.features)})
+        return json.dumps({**asdict(self), "features": list(self.features), "keys": list(self.keys)})
 
     @classmethod
     def from_json(cls, text: str) -> SearchJob:
         """From a line of text."""
         stored = json.loads(text)
-        return cls(**{**stored, "features": tuple(stored["features"])})
+        return cls(**{**stored, "features": tuple(stored["features"]), "keys": tuple(stored["keys"])})
 
     def open(self, settings: Settings) -> Study:
         """Its study."""

@@ -25,7 +25,7 @@ def main() -> None:
         line += part
     threading.Thread(target=_leave_with_starter, daemon=True).start()
     job = SearchJob.from_json(line.decode())
-    rows = Lake(job.lake).read((job.table, job.version), columns=columns_of(job))
+    rows = Lake(job.lake).read((job.table, job.version), columns=columns_of(job), order=[job.time, *job.keys])
     Trials(job, searched_rows(rows, job), Settings.from_environment(), worker=int(sys.argv[1]), parallel=True).run()
 
 

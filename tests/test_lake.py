@@ -10,14 +10,16 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.notices import steady_reason
 from resources import crash_points
 from resources.lake import Lake
-from resources.published import PartitionState, TableKey
+from resources.published import WHOLE, PartitionState, TableKey
 from tests.object_store import ObjectStore
 from tests.ports import free_port
 
@@ -197,3 +199,17 @@ def test_a_crash_before_the_verdict_retires_partitions_when_it_is_settled(tmp_pa
 def _crash_after_commit(point: str) -> None:
     if point == "lake.after_commit":
         raise crash_points.Crash(point)
+
+
+def test_rows_are_read_in_the_order_that_is_asked_for_whatever_the_order_in_the_files(tmp_path: Path) -> None:
+    rng, lake, key = np.random.default_rng(0), Lake(str(tmp_path)), TableKey("training_sets", "shop", "returns")
+    rows = pa.table(
+        {"at": np.arange(5000) // 7, "id": [f"o{n:05d}" for n in range(5000)], "x": np.arange(5000.0), "split": ["a", "b"] * 2500}
+    )
+    lake.publish(key, rows.take(pa.array(rng.permutation(5000))), [PartitionState(WHOLE, "f", rows=5000)])
+    read = lake.current(key)
+    assert lake.read(read)["x"].to_pylist() != rows["x"].to_pylist()
+    assert lake.read(read, order=["at", "id"]).select(rows.column_names).equals(rows)
+    some = lake.read(read, columns=["x"], where=pc.field("split") == "b", order=["at", "id"])
+    assert some.column_names == ["x"] and some["x"].to_pylist() == rows["x"].to_pylist()[1::2]
+    assert lake.read(read, columns=["x"], order=["split", "x"])["x"].to_pylist()[:3] == [0.0, 2.0, 4.0]

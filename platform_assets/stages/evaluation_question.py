@@ -52,9 +52,11 @@ def evaluation_question(
     training_key = key_of("training_sets", located)
     training, names = states[training_key][WHOLE], list(model_value["features"])
     lookups = training.value["feature_spec"]
-    test = platform.lake.read((training_key, int(model_value["training_set"])), where=pc.field(SPLIT) == "test")
+    test = platform.lake.read(
+        (training_key, int(model_value["training_set"])), where=pc.field(SPLIT) == "test", order=[spec.predict_at, *spec.keys]
+    )
     kinds = feature_kinds(test.schema, names)
-    fitted = fit_rows(platform.lake, training_key, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
+    fitted = fit_rows(platform.lake, located, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
     test_frame = feature_frame(test, names)
     y, fit_y = label_numbers(test[LABEL], spec.answer), label_numbers(fitted[LABEL], spec.answer)
 

@@ -22,7 +22,7 @@ from platform_assets.stages.training_set import LABEL, SPLIT
 from platform_assets.stages.warm_start import START, Training, continue_champion, start_of
 from resources.crash_points import crash_point
 from resources.lake import Lake
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +108,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     training = states[training_key][WHOLE]
     lookups = training.value["feature_spec"]
     names = feature_names(lookups)
-    table = fit_rows(platform.lake, training_key, training, [*names, spec.predict_at])
+    table = fit_rows(platform.lake, located, training, [*names, spec.predict_at])
     at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
     kinds = feature_kinds(table.schema, names)
     frame, label = feature_frame(table, names), label_numbers(table[LABEL], spec.answer)
@@ -194,7 +194,7 @@ def _adopted(
     names = feature_names(training.value["feature_spec"])
     name = platform.settings.mlflow_name(located.domain, located.spec.name)
     run_id, tags = registry.finish_run_of(name, version), registry.tags_of(name, version)
-    rows = int(tags["rows_fitted"]) if "rows_fitted" in tags else fit_rows(platform.lake, training_key, training, names[:1]).num_rows
+    rows = int(tags["rows_fitted"]) if "rows_fitted" in tags else fit_rows(platform.lake, located, training, names[:1]).num_rows
     how = Training(tags.get("lakeloop.training", ""), tags.get("continued_from"), rows)
     more = {"adopted": "a step that died had registered it"}
     return _recorded(platform, located, states, wanted, champion, version, run_id, training, how, more)
@@ -239,12 +239,19 @@ def _recorded(
     )
 
 
-def fit_rows(lake: Lake, key: TableKey, training: PartitionState, names: list[str]) -> pa.Table:
-    """The rows of a training set that a model is fitted on, with some of its columns, the label and the split."""
+def fit_rows(lake: Lake, located: Located[WorkflowSpec], training: PartitionState, names: list[str]) -> pa.Table:
+    """The rows of a training set that a model is fitted on, with some of its columns, the label and the split; in order of time and keys.
+
+    An order makes a training repeatable: samples are evenly spaced, and trees draw rows by their place.
+    """
     import pyarrow.compute as pc
 
-    where = pc.field(SPLIT).isin(FIT_SPLITS)
-    return lake.read((key, training.version), columns=list(dict.fromkeys([*names, LABEL, SPLIT])), where=where)
+    return lake.read(
+        (key_of("training_sets", located), training.version),
+        columns=list(dict.fromkeys([*names, LABEL, SPLIT])),
+        where=pc.field(SPLIT).isin(FIT_SPLITS),
+        order=[located.spec.predict_at, *located.spec.keys],
+    )
 
 
 def _absent_classes(located: Located[WorkflowSpec], label: np.ndarray) -> str:

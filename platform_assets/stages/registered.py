@@ -95,7 +95,8 @@ def take(platform: Platform, located: Located[WorkflowSpec], context: Any, *, st
 
     training = states[training_key][WHOLE]
     wants = contract(platform.project, located)
-    rows = platform.lake.read((training_key, training.version), columns=list(wants.kinds)).slice(0, TRIED_ROWS)
+    order = [located.spec.predict_at, *located.spec.keys]
+    rows = platform.lake.read((training_key, training.version), columns=list(wants.kinds), order=order).slice(0, TRIED_ROWS)
     uri = f"models:/{spec.model.registered}/{taken}"
     with platform.tracking.run(context, located.domain, spec.name) as run:
         model = check_brought(uri, platform.settings.tracking_uri, wants, feature_frame(rows, list(wants.kinds)))

@@ -88,7 +88,7 @@ def search_rows(platform: Platform, located: Located[WorkflowSpec], states: Stat
     assert spec.search is not None
     names = feature_names(training.value["feature_spec"])
     columns = list(dict.fromkeys([*names, *spec.keys, spec.predict_at, LABEL, SPLIT]))
-    table = platform.lake.read((key_of("training_sets", located), training.version), columns=columns)
+    table = platform.lake.read((key_of("training_sets", located), training.version), columns=columns, order=[spec.predict_at, *spec.keys])
     train = table.filter(pc.equal(table[SPLIT], "train"))
     if "validation" in training.value["windows"]:
         window = Window(*(datetime.fromisoformat(end) for end in training.value["windows"]["validation"]))
@@ -132,6 +132,7 @@ def job_and_trials(
         features=tuple(feature_names(training.value["feature_spec"])),
         label=LABEL,
         time=spec.predict_at,
+        keys=tuple(spec.keys),
         split=SPLIT,
         until=rows.until,
         model=spec.model.model_dump(mode="json"),
