@@ -10,20 +10,22 @@ import json
 import random
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
 from resources.column_encoding import writer_properties
 from resources.crash_points import crash_point
-from resources.delta_tables import PARTITION, open_delta, read_table, same_type
-from resources.published import RETIRED, WHOLE, PartitionState, Published, TableKey
+from resources.delta_tables import PARTITION, open_delta, read_table
+from resources.delta_writes import NO_STATISTICS, keeps_versions, replacement, types_of
+from resources.published import WHOLE, PartitionState, Published, TableKey
 from resources.sources import as_landed, stacked
+from resources.verdict_rows import VERDICTS, newest, note_of, rows_of, states_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.compute as pc
-    from deltalake import DeltaTable, PostCommitHookProperties
+    from deltalake import DeltaTable
 
 _COMMIT_KEY = "lakeloop"
 _COMPACT_AT = 50
@@ -32,26 +34,6 @@ _APPEND_PAUSE_S = 0.02
 _ROWS_AT_ONCE = 65_536
 """That a writer is given."""
 _FULL = ("No space left on device", "Disk quota exceeded")
-_NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
-"""The table property under which Delta's log counts rows and holds no column's least and greatest value. Nothing here skips files by those."""
-
-
-def _verdict_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    text = ("stage", "domain", "name", "partition", "fingerprint", "suite_hash", "value", "run_id")
-    return pa.schema(
-        [pa.field(name, pa.string(), nullable=False) for name in text]
-        + [
-            pa.field("version", pa.int64(), nullable=False),
-            pa.field("rows", pa.int64(), nullable=False),
-            pa.field("passed", pa.bool_(), nullable=False),
-            pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
-        ]
-    )
-
-
-VERDICTS = "reports/verdicts"
 
 
 class Lake:
@@ -84,29 +66,7 @@ class Lake:
     def states(self) -> dict[TableKey, dict[str, PartitionState]]:
         """The last published state of every partition of every table, read from `reports/verdicts`; without retired ones."""
         table = self.open(VERDICTS)
-        found: dict[TableKey, dict[str, PartitionState]] = {}
-        if table is None:
-            return found
-        import pyarrow.compute as pc
-
-        rows = table.to_pyarrow_table()
-        rows = rows.filter(pc.field("passed"))
-        order = pc.sort_indices(rows, sort_keys=[("at", "ascending"), ("version", "ascending")])
-        for row in rows.take(order).to_pylist():
-            key = TableKey(row["stage"], row["domain"], row["name"])
-            found.setdefault(key, {})[row["partition"]] = PartitionState(
-                partition=row["partition"],
-                fingerprint=row["fingerprint"],
-                version=row["version"],
-                rows=row["rows"],
-                suite_hash=row["suite_hash"],
-                value=json.loads(row["value"]),
-                run_id=row["run_id"],
-                at=row["at"],
-            )
-        return {
-            key: {name: state for name, state in partitions.items() if not state.value.get(RETIRED)} for key, partitions in found.items()
-        }
+        return {} if table is None else states_of(table.to_pyarrow_table())
 
     def current(self, key: TableKey, states: Mapping[TableKey, Mapping[str, PartitionState]] | None = None) -> Published:
         """The newest version of a table that has a passing verdict.
@@ -167,13 +127,13 @@ class Lake:
             Conflict: another commit came between, or the table holds a commit that isn't ours.
         """
         head, standing = self._settle(key)
-        if after is not None and _newest(after) != _newest(standing):
-            raise Conflict(f"{key}: another run published version {_newest(standing)} meanwhile; nothing was changed")
+        if after is not None and newest(after) != newest(standing):
+            raise Conflict(f"{key}: another run published version {newest(standing)} meanwhile; nothing was changed")
         partitions = [state.partition for state in states]
         crash_point("lake.before_beside")
         for other, other_rows in (beside or {}).items():
             self._commit(other, other_rows, partitions, "partitions", {}, statistics, retire=retire)
-        note = _note([*states, *_retirements(retire)], run_id, standing)
+        note = note_of(states, run_id, standing, retire)
         crash_point("lake.before_commit")
         version = self._commit(key, rows, partitions, mode, {_COMMIT_KEY: json.dumps(note)}, statistics, head, retire)
         crash_point("lake.after_commit")
@@ -196,7 +156,7 @@ class Lake:
         """
         crash_point("lake.before_record")
         standing = self.states().get(key, {}) if after is None else after
-        self._record(key, _note([*states, *_retirements(retire)], run_id, standing))
+        self._record(key, note_of(states, run_id, standing, retire))
 
     def append(self, path: str, rows: pa.Table, *, partition_by: Sequence[str] = (), once: str = "") -> None:
         """Append rows to a report table; with `once`, at most one append under that id ever lands, retries included."""
@@ -258,18 +218,18 @@ class Lake:
         if split and PARTITION not in rows.column_names:
             raise DataError(f"{key}: a batch for partitions {', '.join(partitions)} needs the column {PARTITION}")
         if table is not None and mode == "append":
-            rows = as_landed(rows, _types(table))
+            rows = as_landed(rows, types_of(table))
         options: dict[str, Any] = {
             "partition_by": [PARTITION] if split else None,
             "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
-            "post_commithook_properties": _keeps_versions(),
+            "post_commithook_properties": keeps_versions(),
             "writer_properties": writer_properties(rows),
         }
         if table is None:
             # A table that another writer makes meanwhile must not get our rows beside theirs, which `append` would do.
-            options |= {"mode": "error", "configuration": None if statistics else _NO_STATISTICS}
+            options |= {"mode": "error", "configuration": None if statistics else NO_STATISTICS}
         else:
-            options |= self._replacement(key, table, rows, partitions, mode, retire)
+            options |= replacement(key, table, rows, partitions, mode, retire)
             if mode == "append" and options["mode"] == "overwrite":
                 rows = stacked([read_table(table), rows])
         try:
@@ -285,13 +245,13 @@ class Lake:
         """Keep the log of a table that stands already free of column values from now on; a commit of ours that publishes nothing."""
         import deltalake
 
-        if _NO_STATISTICS.items() <= table.metadata().configuration.items():
+        if NO_STATISTICS.items() <= table.metadata().configuration.items():
             return table
         note, before = {"states": [], "run_id": "", "at": datetime.now(UTC).isoformat()}, table.version()
         try:
             # Without retries, as for rows: a commit that was made after another's would hide that the states read before it are old.
             committed = deltalake.CommitProperties(custom_metadata={_COMMIT_KEY: json.dumps(note)}, max_commit_retries=0)
-            table.alter.set_table_properties(_NO_STATISTICS, commit_properties=committed, post_commithook_properties=_keeps_versions())
+            table.alter.set_table_properties(NO_STATISTICS, commit_properties=committed, post_commithook_properties=keeps_versions())
         except deltalake.exceptions.CommitFailedError as error:
             raise Conflict(f"{key}: another writer committed while its properties were set; nothing was changed") from error
         found = self.open(key)
@@ -312,42 +272,6 @@ class Lake:
         if not made_meanwhile and not isinstance(error, CommitFailedError):
             raise error
 
-    def _replacement(
-        self, key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str, retire: Sequence[str]
-    ) -> dict[str, Any]:
-        import pyarrow as pa
-
-        old = _types(table)
-        new = {f.name: f.type for f in rows.schema}
-        changed = {name for name in old.keys() & new.keys() if not same_type(old[name], new[name])}
-        fits = not changed and old.keys() <= new.keys()
-        if mode == "append":
-            # A column that has had no value yet (Delta's void) takes any type.
-            void = {name for name in changed if pa.types.is_null(old[name])}
-            if changed - void:
-                name = sorted(changed - void)[0]
-                raise DataError(
-                    f"{key}: column {name} has landed as {old[name]} before and comes as {new[name]} now; nothing was written. Cast it to "
-                    f"{old[name]} in the query or where the file is made, or land it under another name"
-                )
-            if any(pa.types.is_decimal(new[name]) for name in void):
-                # delta-rs (1.6) adds decimals to a void column and leaves it void, which can't be read; so all rows are written anew.
-                return {"mode": "overwrite", "schema_mode": "overwrite"}
-            return {"mode": "append", "schema_mode": "merge"}
-        if list(partitions) == [WHOLE]:
-            return {"mode": "overwrite", "schema_mode": "overwrite"}
-        replaced = [*partitions, *retire]
-        if retire or not fits:
-            # Nothing of what stands is kept: only so can a table get other columns, or Delta partitions where it had none.
-            kept = set(table.to_pyarrow_table(columns=[PARTITION])[PARTITION].unique().to_pylist()) - set(replaced)
-            if not kept:
-                return {"mode": "overwrite", "schema_mode": "overwrite"}
-            if not fits:
-                raise DataError(f"{key}: its columns have changed; wanted all partitions in one run, {', '.join(sorted(kept))} missing")
-        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in replaced)
-        extra = {"schema_mode": "merge"} if new.keys() > old.keys() else {}
-        return {"mode": "overwrite", "predicate": f"{PARTITION} IN ({listed})", **extra}
-
     def _settle(self, key: TableKey) -> tuple[int, dict[str, PartitionState]]:
         """Finish what a crash left between commit and verdict, and refuse a head that isn't ours.
 
@@ -359,19 +283,19 @@ class Lake:
             return -1, {}
         head = table.version()
         states = self.states().get(key, {})
-        if _newest(states) >= head:
-            return max(head, _newest(states)), states
+        if newest(states) >= head:
+            return max(head, newest(states)), states
         # The history is that of the newest version, whichever is open: if one came between, look again.
         commit = table.history(1)[0]
-        newest = self.open(key)
-        if newest is None or newest.version() != head:
+        again = self.open(key)
+        if again is None or again.version() != head:
             return self._settle(key)
         if _COMMIT_KEY in commit:
             self._record(key, json.loads(commit[_COMMIT_KEY]), head)
             return head, self.states().get(key, {})
         raise Conflict(
             f"{key}: version {head} was not written by Lakeloop ({commit.get('operation', 'unknown operation')}); "
-            f"wanted version {_newest(states)}; restore it, or adopt the table with source: {{delta: …}}"
+            f"wanted version {newest(states)}; restore it, or adopt the table with source: {{delta: …}}"
         )
 
     def settle(self, key: TableKey) -> None:
@@ -380,63 +304,8 @@ class Lake:
 
     def _record(self, key: TableKey, note: Mapping[str, Any], version: int | None = None) -> None:
         """List the verdicts of a note, all of them at a version that has been committed, or each at its own."""
-        import pyarrow as pa
-
-        moment = datetime.fromisoformat(note["at"])
-        rows = [
-            {
-                "stage": key.stage,
-                "domain": key.domain,
-                "name": key.name,
-                "partition": s["partition"],
-                "fingerprint": s["fingerprint"],
-                "suite_hash": s["suite_hash"],
-                "value": json.dumps(s["value"], sort_keys=True),
-                "run_id": note["run_id"],
-                "version": s["version"] if version is None else version,
-                "rows": s["rows"],
-                "passed": True,
-                "at": moment,
-            }
-            for s in note["states"]
-        ]
+        rows = rows_of(key, note, version)
         # The writer of a commit and whoever settles it list it once, and so do two runs that found the same at once.
         once = f"verdict:{key}:{'' if version is None else version}:{note.get('id', '')}"
-        if rows:
-            self.append(VERDICTS, pa.Table.from_pylist(rows, schema=_verdict_schema()), once=once)
-
-
-def _keeps_versions() -> PostCommitHookProperties:
-    """Old versions are cited (by training sets, releases, kept views), so their log stays; delta-rs would drop it after a month."""
-    import deltalake
-
-    return deltalake.PostCommitHookProperties(cleanup_expired_logs=False)
-
-
-def _types(table: DeltaTable) -> dict[str, pa.DataType]:
-    import pyarrow as pa
-
-    return {field.name: field.type for field in pa.schema(table.schema())}
-
-
-def _newest(states: Mapping[str, PartitionState]) -> int:
-    return max((state.version for state in states.values()), default=-1)
-
-
-def _retirements(partitions: Sequence[str]) -> list[PartitionState]:
-    return [PartitionState(name, "", value={RETIRED: True}) for name in partitions]
-
-
-def _note(states: Sequence[PartitionState], run_id: str, before: Mapping[str, PartitionState]) -> dict[str, Any]:
-    """What a commit says of itself, as JSON can hold it.
-
-    Its time is after those of the states before it, whatever the clock says meanwhile: by it states are put in order.
-    """
-    from lakeloop.fingerprint import fingerprint
-
-    names = ("partition", "fingerprint", "version", "rows", "suite_hash")
-    listed = [{**{name: getattr(state, name) for name in names}, "value": dict(state.value)} for state in states]
-    last = max((state.at for state in before.values() if state.at is not None), default=datetime.min.replace(tzinfo=UTC))
-    at = max(datetime.now(UTC), last + timedelta(microseconds=1))
-    same = fingerprint([(s.partition, s.fingerprint) for s in states], {name: [s.fingerprint, str(s.at)] for name, s in before.items()})
-    return {"states": listed, "run_id": run_id, "at": at.isoformat(), "id": same}
+        if rows.num_rows:
+            self.append(VERDICTS, rows, once=once)

@@ -21,11 +21,12 @@ from lakeloop.calibration import calibration_bounds, calibration_error
 from lakeloop.changes import what_changed
 from lakeloop.check_kinds import KINDS, documentation
 from lakeloop.decisions import Evidence, should_promote
-from lakeloop.evaluation_report import Subject, evaluation_report
+from lakeloop.evaluation_report import evaluation_report
 from lakeloop.importance import permutation_importance
 from lakeloop.intervals import codes, share_of
 from lakeloop.metrics import METRICS, MetricValue, evaluate, measure, paired_difference
 from lakeloop.report import render
+from lakeloop.report_subject import Subject
 from lakeloop.tasks import Answer
 from lakeloop.thresholds import cheapest, threshold_curve
 from lakeloop.weak_slices import find_weak_slices

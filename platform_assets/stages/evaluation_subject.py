@@ -14,8 +14,8 @@ from platform_assets.stages.models import SEARCH, model_of
 from resources.published import PartitionState
 
 if TYPE_CHECKING:
-    from lakeloop.evaluation_report import Subject
     from lakeloop.project import Located
+    from lakeloop.report_subject import Subject
 
 CHAMPION_GATE = "champion"
 SCORE = "score"
@@ -36,8 +36,8 @@ def evaluation_subject(
 ) -> Subject:
     """What the page tells beside what was found."""
     from lakeloop.changes import what_changed
-    from lakeloop.evaluation_report import Subject
     from lakeloop.project import feature_columns, label_view
+    from lakeloop.report_subject import Subject
 
     spec = located.spec
     bound = spec.gates.get(CHAMPION_GATE)
