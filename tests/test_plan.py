@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from platform_assets.assets import asset_key
 from resources.published import TableKey
@@ -121,6 +122,40 @@ def test_changed_partitions_are_replaced_in_one_run_and_no_row_is_doubled(shop: 
     assert shop.run([asset_key(tables["outcomes"])], range_tags("2024-04-12", "2024-04-12")).success
     assert min(shop.lake.states()[tables["outcomes"]]) == "2024-04-10"
     assert min(shop.lake.read(shop.lake.current(tables["outcomes"]))["_partition"].to_pylist()) == "2024-04-10"
+
+
+@pytest.mark.filled
+def test_changed_partitions_of_predictions_leave_one_prediction_for_each_row(shop: Shop) -> None:
+    from platform_assets.loading import read_project
+    from platform_assets.plan import runs_for, stale_assets
+    from resources.published import WHOLE
+
+    key = TableKey("predictions", "shop", "returns")
+
+    def predicted() -> tuple[list[str], list[tuple[str, float]]]:
+        found = shop.lake.read(shop.lake.current(key), ["order_id", "prediction"]).to_pylist()
+        return sorted(shop.lake.states()[key]), sorted((row["order_id"], row["prediction"]) for row in found)
+
+    def again() -> None:
+        stale = stale_assets(read_project(shop.defs), shop.lake.states())
+        (asked,) = runs_for(read_project(shop.defs), {key: stale[key]})
+        assert shop.run([asset_key(key)], asked.tags).success
+        assert key not in stale_assets(read_project(shop.defs), shop.lake.states())
+
+    assert shop.materialize("models", "evaluations", "releases", "predictions").success
+    names, before = predicted()
+    assert names == [f"2024-0{month}" for month in range(1, 6)] and len(before) > 100
+    months, days = (
+        "  partitions: {start: 2024-01-01, end: 2024-06-01}\n",
+        "  partitions: {grain: day, start: 2024-01-01, end: 2024-06-01}\n",
+    )
+    change(shop.defs, "returns", months, "")
+    again()
+    assert predicted() == ([WHOLE], before)
+    change(shop.defs, "returns", "  batch:", f"{days}  batch:")
+    again()
+    names, after = predicted()
+    assert names[0] == "2024-01-01" and WHOLE not in names and after == before
 
 
 def data_runs(shop: Shop) -> list[Any]:
