@@ -25,7 +25,7 @@ pickle and load wherever scikit-learn is. Parameters are those of the estimator;
 
 def documentation() -> str:
     """The page."""
-    parts = [_HEAD, "## Which for which task\n", "| task | pipelines | decided by |\n|---|---|---|"]
+    parts = [_HEAD, "## Which for which task\n", "| task | pipelines | a draft is decided by |\n|---|---|---|"]
     parts += [f"| `{task}` | {', '.join(_link(name) for name in names_for(task))} | `{kind.primary}` |" for task, kind in TASKS.items()]
     return "\n".join(parts) + "\n" + "".join(_page(name) for name in names())
 

@@ -38,7 +38,7 @@ class TaskKind:
     Attributes:
         label: what its label is.
         asks: the method of an estimator that gives the scores; the first of these that it has (a vote's `transform` has every member's say).
-        primary: the metric that decides unless the workflow names another.
+        primary: the metric that a drafted workflow is decided by.
         mean_is_best: metrics by which the mean of the labels is the best constant; by the others the median is. Of shares it is always the mean.
         loss: the metric whose value per row judges slices (it must have `Metric.rows`).
         loss_words: what that is, in a sentence.

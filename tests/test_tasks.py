@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from lakeloop.comparison import comparable
 from lakeloop.decisions import Evidence, should_promote
 from lakeloop.errors import DataError
 from lakeloop.labels import label_numbers, label_values
+from lakeloop.metrics import BESIDE, metrics_of
 from lakeloop.project import load_project
 from lakeloop.tasks import TASKS, Answer, as_scores
 from lakeloop.workflow_spec import Gate
@@ -144,6 +146,17 @@ def test_what_a_workflow_file_says_of_its_task_is_checked_with_file_and_key(tmp_
     path.write_text(text)
     errors = [str(error) for error in load_project(defs)[1]]
     assert any(told in error and "returns/defs.yaml" in error for error in errors), errors
+
+
+def test_the_page_lists_the_metrics_of_each_task_and_those_that_only_gates_may_name() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "tasks.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \| (`roc_auc`, .*|`mae`, .*) \|$", page, re.M)
+    assert {task for task, _ in listed} == {"binary_classification", "regression", "forecasting", "anomaly_detection"}
+    for task, text in listed:
+        deciding, _, gates = text.partition("; gates only: ")
+        known = metrics_of(task)
+        assert re.findall(r"`(\w+)`", deciding) == [name for name, metric in known.items() if metric.decides]
+        assert re.findall(r"`(\w+)`", gates) == [*(n for n, metric in known.items() if not metric.decides), *BESIDE.get(task, {})]
 
 
 def test_every_task_has_what_the_table_says_of_it() -> None:
