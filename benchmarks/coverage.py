@@ -115,7 +115,6 @@ class Coverage:
     world: str
     metric: str
     rows: int
-    clustered: bool
     truth: float
     share: float
     width: float
@@ -158,7 +157,7 @@ def coverage(world: World, repeats: int, seed: int = 0) -> Iterator[Coverage]:
                 held[name] += low <= truth[name] <= high
                 width[name] += high - low if math.isfinite(high) else 0.0
         for name in truth:
-            yield Coverage(world.name, name, n, clusters is not None, truth[name], held[name] / repeats, width[name] / repeats)
+            yield Coverage(world.name, name, n, truth[name], held[name] / repeats, width[name] / repeats)
 
 
 def difference_coverage(repeats: int, seed: int = 0) -> Iterator[Coverage]:
@@ -180,7 +179,7 @@ def difference_coverage(repeats: int, seed: int = 0) -> Iterator[Coverage]:
                 found = paired_difference("binary_classification", name, *draw(rng, n))
                 held += found.low <= truth <= found.high
                 width += found.high - found.low
-            yield Coverage("two models", f"{name}, difference", n, False, truth, held / repeats, width / repeats)
+            yield Coverage("two models", f"{name}, difference", n, truth, held / repeats, width / repeats)
 
 
 def _rows(rows: Callable[..., Iterator[Coverage]], *arguments: Any) -> list[Coverage]:

@@ -127,7 +127,7 @@ def suites(alternate: Alternate, tell: Tell) -> None:
     suite = [Expectation(type=kind, kwargs=kwargs) for kind, kwargs in kinds]
 
     def platform() -> None:
-        assert run_suite(table, suite, where="benchmark").passed
+        assert run_suite(table, suite).passed
 
     def bare() -> None:
         context = gx.get_context(mode="ephemeral")

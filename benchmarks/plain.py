@@ -29,9 +29,9 @@ def main() -> None:
         features.compute(platform, view, _names(view.spec.partitions, now))
     for workflow in project.workflows.values():
         training_set.build(platform, workflow)
-        models.train(platform, workflow, platform)
-        evaluations.evaluate_model(platform, workflow, platform)
-        releases.release(platform, workflow, platform)
+        models.train(platform, workflow)
+        evaluations.evaluate_model(platform, workflow)
+        releases.release(platform, workflow)
         predictions.predict(platform, workflow, _names(workflow.spec.partitions, now))
         deployments.deploy(platform, workflow)
 

@@ -50,7 +50,7 @@ def main() -> int:
             python("-m", "benchmarks.plain", **environment)
             plain = time.perf_counter() - started
             lake = Path(environment["LAKELOOP_HOME"]) / "dev" / "lake"
-            tell("point-in-time join", *joins(lake, environment, 3), 1.0, "training-set join, Delta to Delta, against DuckDB as-of joins")
+            tell("point-in-time join", *joins(lake, 3), 1.0, "training-set join, Delta to Delta, against DuckDB as-of joins")
         with mlflow_server(Path(folder) / "search") as environment:
             search(tell, environment)
         with mlflow_server(Path(folder) / "dagster") as environment:
@@ -120,7 +120,7 @@ def alternate(ours: Callable[[], Any], theirs: Callable[[], Any], times: int) ->
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
-def joins(lake: Path, environment: dict[str, str], times: int) -> tuple[float, float]:
+def joins(lake: Path, times: int) -> tuple[float, float]:
     """Our training-set join and DuckDB's, Delta to Delta; both results are compared cell by cell."""
     import deltalake
     import duckdb

@@ -91,7 +91,7 @@ def searched(home: Path, workers: int) -> tuple[float, list[dict[str, Any]]]:
 
     studies._run = timed  # type: ignore[assignment]
     try:
-        studies.search(platform, located, platform)
+        studies.search(platform, located)
     finally:
         studies._run = run  # type: ignore[assignment]
     import optuna

@@ -96,14 +96,14 @@ def run_stage(stage: str, defs: Path) -> None:
         return partition_keys(of, now) if of else [WHOLE]
 
     if stage == "predictions":
-        releases.release(platform, workflow, platform)
+        releases.release(platform, workflow)
     work: dict[str, Callable[[], list[StageResult]]] = {
         "raw": lambda: [raw.land(platform, table, now=now) for table in project.tables.values()],
         "validated": lambda: [validated.validate(platform, table, parts(table.spec)) for table in project.tables.values()],
         "features": lambda: [features.compute(platform, view, parts(view.spec)) for view in views_in_order(project)],
         "training_set": lambda: [training_set.build(platform, workflow)],
-        "model": lambda: [models.train(platform, workflow, platform)],
-        "evaluation": lambda: [evaluations.evaluate_model(platform, workflow, platform)],
+        "model": lambda: [models.train(platform, workflow)],
+        "evaluation": lambda: [evaluations.evaluate_model(platform, workflow)],
         "predictions": lambda: [predictions.predict(platform, workflow, parts(workflow.spec))],
     }
     started = time.perf_counter()

@@ -24,7 +24,6 @@ def draft_anomaly(
     table: TableSpec,
     rows: pa.Table,
     *,
-    domain: str,
     table_domain: str,
     name: str,
     label: str | None = None,
@@ -37,8 +36,7 @@ def draft_anomaly(
     Args:
         table: the table whose rows are looked at.
         rows: its rows, in declared types.
-        domain: of the workflow and its views.
-        table_domain: of the table.
+        table_domain: domain of the table.
         name: of the workflow.
         label: a column that says of some rows whether they are anomalies; nothing is learnt from it.
         time: the column that says when a row is asked about; the table's event time unless given. Without either the table is static.

@@ -38,7 +38,6 @@ def draft_forecast(
     table: TableSpec,
     rows: pa.Table,
     *,
-    domain: str,
     table_domain: str,
     name: str,
     label: str,
@@ -55,8 +54,7 @@ def draft_forecast(
     Args:
         table: the table that holds a row per series and time.
         rows: its rows, in declared types.
-        domain: of the workflow and its views.
-        table_domain: of the table.
+        table_domain: domain of the table.
         name: of the workflow.
         label: the column to forecast.
         horizon: how many steps ahead at most; a season unless given.

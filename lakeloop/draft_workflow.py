@@ -55,7 +55,6 @@ def draft_workflow(
     table: TableSpec,
     rows: pa.Table,
     *,
-    domain: str,
     table_domain: str,
     name: str,
     label: str,
@@ -69,8 +68,7 @@ def draft_workflow(
     Args:
         table: the table that holds label and features.
         rows: its rows, in declared types.
-        domain: of the workflow and its views.
-        table_domain: of the table.
+        table_domain: domain of the table.
         name: of the workflow.
         label: the column to predict.
         time: the column that says when it is asked; the table's event time by default. Without either the table is static.

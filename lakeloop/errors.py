@@ -47,10 +47,6 @@ class DataError(LakeloopError):
         super().__init__(": ".join(part for part in (message, self.told) if part))
 
 
-class QualityError(LakeloopError):
-    """A blocking expectation failed, or could not be run; nothing was published."""
-
-
 class NotPublished(LakeloopError):
     """A table version without a passing verdict was asked for."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lakeloop.assessment import CANDIDATE, LINEAR, NAIVE, Assessment, ForecastRows, Question
+from lakeloop.assessment import CANDIDATE, LINEAR, NAIVE, ForecastRows, Question
 from lakeloop.forecast_plots import Path, plot_by_horizon, plot_paths
 from lakeloop.metrics import MetricValue, measure, metrics_of
 from lakeloop.report import Figure, Paragraph, Section, Table
@@ -18,7 +18,7 @@ SHOWN_HORIZONS = 6
 FOLDED_STEPS = 14
 
 
-def horizon_section(question: Question, found: Assessment) -> Section:
+def horizon_section(question: Question) -> Section:
     """How the error grows with the horizon, and what forecasts looked like."""
     asked = question.forecast
     assert asked is not None

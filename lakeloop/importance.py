@@ -5,7 +5,7 @@ What a model uses, not what causes anything; of two features that say the same, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,9 +43,7 @@ def permutation_importance(
     frame: pd.DataFrame,
     y: Array,
     *,
-    features: Sequence[str] | None = None,
     clusters: Array | None = None,
-    repeats: int = REPEATS,
     seed: int = 0,
 ) -> list[Importance]:
     """Shuffle each feature in turn, score, and compare with the scores of the rows as they are.
@@ -59,9 +57,7 @@ def permutation_importance(
         predict: scores of a frame.
         frame: the features, one row per truth.
         y: truth.
-        features: which to shuffle; all without it.
         clusters: rows that may depend on each other, see `lakeloop.intervals.spread`.
-        repeats: shuffles per feature.
         seed: of the shuffles.
 
     Returns:
@@ -76,16 +72,16 @@ def permutation_importance(
     base, own = metric.value(y, plain), metric.influence(y, plain)
     rng, n = np.random.default_rng(seed), len(y)
     found = []
-    for feature in features if features is not None else list(frame.columns):
-        orders = [rng.permutation(n) for _ in range(repeats)]
-        stacked = pd.concat([frame] * repeats, ignore_index=True)
+    for feature in frame.columns:
+        orders = [rng.permutation(n) for _ in range(REPEATS)]
+        stacked = pd.concat([frame] * REPEATS, ignore_index=True)
         stacked[feature] = frame[feature].to_numpy()[np.concatenate(orders)]
         value, influence = 0.0, np.zeros(n)
         with threadpool_limits(1):  # trees predict one after the other, and threads would wait for each other at each
-            scores = np.split(predict(stacked), repeats)
+            scores = np.split(predict(stacked), REPEATS)
         for order, score in zip(orders, scores, strict=True):
-            value += metric.value(y, score) / repeats
-            change = (own - metric.influence(y, score)) / repeats
+            value += metric.value(y, score) / REPEATS
+            change = (own - metric.influence(y, score)) / REPEATS
             influence += change
             influence[order] += change
         error = spread(influence, clusters, metric.degrees(y) if metric.degrees else None)

@@ -77,21 +77,20 @@ def interval(value: float, found: Spread, scale: Scale, n: int, level: float = L
     return value - found.error * _unskew(t, found.skew), value - found.error * _unskew(-t, found.skew)
 
 
-def share_of(hit: Array, among: Array | None = None, clusters: Array | None = None, level: float = LEVEL) -> tuple[float, float, float]:
+def share_of(hit: Array, among: Array | None = None, clusters: Array | None = None) -> tuple[float, float, float]:
     """The share of some rows that something is true of, with its interval; NaN of no rows.
 
     Args:
         hit: of each row, whether it is true (or 0 and 1).
         among: which rows count, all without it.
         clusters: as for `spread`.
-        level: of the interval.
     """
     inside = (hit if among is None else hit[among]).astype(float)
     if not len(inside):
         return (math.nan,) * 3
     share = float(inside.mean())
     found = spread(inside - share, clusters if clusters is None or among is None else clusters[among])
-    return (share, *interval(share, found, "share", len(inside), level))
+    return (share, *interval(share, found, "share", len(inside)))
 
 
 def one_sided_p(difference: float, found_error: float, degrees: float, margin: float = 0.0) -> float:

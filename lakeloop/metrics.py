@@ -69,12 +69,6 @@ class Difference:
         """One-sided p-value of the hypothesis that the first model is as good or better."""
         return one_sided_p(-self.difference, self.error, self.degrees)
 
-    def lower_bound(self, error_rate: float) -> float:
-        """The true difference is below this with probability `error_rate` at most."""
-        if self.degrees < 1 or not math.isfinite(self.error):
-            return -math.inf
-        return self.difference - student(1 - error_rate, self.degrees) * self.error
-
     def record(self) -> dict[str, float]:
         """As plain values, with the keys of the attributes."""
         return asdict(self)

@@ -137,15 +137,15 @@ def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list
         told = run.reason or "its process ended without saying why"
         what = "See its log; when the cause is mended, start it again."
         cause = fingerprint(steady_reason(told))
-        found.append(_notice(run, f"run:{run.asked_by}", cause, f"run {run.run_id[:8]} failed", told, what))
+        found.append(_notice(f"run:{run.asked_by}", cause, f"run {run.run_id[:8]} failed", told, what))
     if run.status == "CANCELED":
         reason = run.reason or "Somebody, or the end of the platform, stopped it."
         what = "Start it again if it was not meant to stop."
-        found.append(_notice(run, f"canceled:{run.asked_by}", run.run_id, f"run {run.run_id[:8]} was canceled", reason, what))
+        found.append(_notice(f"canceled:{run.asked_by}", run.run_id, f"run {run.run_id[:8]} was canceled", reason, what))
     checks = [check for check in run.checks if not check.passed]
-    found += [_of_refusal(run, refusal, checks) for refusal in run.refusals]
+    found += [_of_refusal(refusal, checks) for refusal in run.refusals]
     covered = {subject for notice in found for subject in notice.covers}
-    judged = [_of_check(run, check) for check in checks if check.blocking or warnings]
+    judged = [_of_check(check) for check in checks if check.blocking or warnings]
     found += [notice for notice in judged if notice.subject not in covered]
     return [_with_links(notice, run, ui, environment) for notice in found]
 
@@ -207,7 +207,7 @@ def _of_cause(run: EndedRun, cause: str, assets: Sequence[str], reason: str) -> 
         what = f"Failed: {', '.join(assets[:MOST_NAMED])}{more}.\nMend what it says, then materialise them again; "
     else:
         title, what = f"{first} failed", "Mend what it says, then materialise it again; "
-    found = _notice(run, first, cause, title, reason, f"{what}what was published before still stands.", asset=first)
+    found = _notice(first, cause, title, reason, f"{what}what was published before still stands.", asset=first)
     signs = _signs([check for check in run.checks if check.blocking and not check.passed], assets)
     return replace(found, covers={**dict.fromkeys(others, cause), **signs})
 
@@ -222,26 +222,25 @@ def _cause(check: CheckOutcome) -> str:
     return fingerprint(check.reason) if check.blocking else "failing"
 
 
-def _of_check(run: EndedRun, check: CheckOutcome) -> Notice:
+def _of_check(check: CheckOutcome) -> Notice:
     kind = "blocking check" if check.blocking else "check"
     what = "Look at its unexpected rows." + ("" if check.blocking else " It is a warning: the data were published.")
     reason, title = check.reason or "It gave no reason.", f"{kind} {check.check} of {check.asset} failed"
-    return _notice(run, f"{check.asset}#{check.check}", _cause(check), title, reason, what, asset=check.asset)
+    return _notice(f"{check.asset}#{check.check}", _cause(check), title, reason, what, asset=check.asset)
 
 
-def _of_refusal(run: EndedRun, refusal: Refusal, checks: Sequence[CheckOutcome]) -> Notice:
+def _of_refusal(refusal: Refusal, checks: Sequence[CheckOutcome]) -> Notice:
     name = f"{refusal.domain}.{refusal.workflow}"
     what = "The champion before it, if any, stays. Read the evaluation; train on more or better data, or change the gate."
     links = {"Model": refusal.model_url} if refusal.model_url else {}
     asset = f"releases/{refusal.domain}/{refusal.workflow}"
     title = f"version {refusal.candidate} of {name} was not promoted"
     cause = fingerprint(refusal.candidate, refusal.reason)
-    found = _notice(run, f"refused:{name}", cause, title, refusal.reason, what, asset=asset, links=links)
+    found = _notice(f"refused:{name}", cause, title, refusal.reason, what, asset=asset, links=links)
     return replace(found, covers=_signs(checks, {asset, asset.replace("releases/", "evaluations/")}))
 
 
 def _notice(
-    run: EndedRun,
     subject: str,
     cause: str,
     title: str,

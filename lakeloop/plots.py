@@ -33,6 +33,10 @@ WINDOW_COLOURS = {
     "unlabelled": GREY,
     "after": "#F0E442",
 }
+WIDTH = 6.4
+"""Of every picture, in inches."""
+MOST_LISTED = 20
+"""Slices or features that a picture shows; more can't be read."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -114,12 +118,12 @@ def _rc(settings: Mapping[Any, Any]) -> Any:
     return matplotlib.rc_context(dict(settings))
 
 
-def canvas(columns: int = 1, height: float = 3.2, width: float = 6.4, rows: int = 1) -> tuple[Any, Any]:
+def canvas(columns: int = 1, height: float = 3.2, rows: int = 1) -> tuple[Any, Any]:
     """A figure and its axes: one, or a flat list of all."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
@@ -241,9 +245,9 @@ def plot_residuals(y: np.ndarray, score: np.ndarray) -> Picture:
 
 
 @styled
-def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str, most: int = 20) -> Picture:
+def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str) -> Picture:
     """A metric by slice with 95% intervals, largest slices first; small ones are grey."""
-    shown = [row for row in rows if np.isfinite(row["value"])][:most]
+    shown = [row for row in rows if np.isfinite(row["value"])][:MOST_LISTED]
     figure, ax = canvas(height=max(1.8, 0.24 * len(shown) + 0.9))
     _intervals(
         ax,
@@ -256,9 +260,9 @@ def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str, mos
 
 
 @styled
-def plot_importance(found: Sequence[Importance], metric: str, most: int = 20) -> Picture:
+def plot_importance(found: Sequence[Importance], metric: str) -> Picture:
     """How much the metric loses when a feature is shuffled, with 95% intervals."""
-    shown = list(found[:most])
+    shown = list(found[:MOST_LISTED])
     figure, ax = canvas(height=max(1.6, 0.26 * len(shown) + 0.8))
     ax.axvline(0, color=GREY, linewidth=0.8)
     _intervals(

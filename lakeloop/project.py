@@ -90,18 +90,17 @@ class Project:
         return [name if where == domain else f"{where}.{name}" for where, name in [*self.tables, *self.views]]
 
 
-def load_project(defs: Path, *, root: Path | None = None, extra: Iterable[Located[Any]] = ()) -> tuple[Project, list[SpecError]]:
+def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Project, list[SpecError]]:
     """Read every `<domain>/<name>/defs.yaml` below a folder and check them all.
 
     Args:
-        defs: the folder of definitions.
-        root: files are named relative to it in messages; the working directory's parent of `defs` by default.
+        defs: the folder of definitions; messages name files relative to the folder two above it.
         extra: definitions made in Python.
 
     Returns:
         What could be read, and every error found. A project with errors must not be built.
     """
-    base = root or defs.parent.parent
+    base = defs.parent.parent
     project, errors = Project(), []
     found: list[Located[Any]] = []
     for path in sorted(defs.glob("*/*/defs.yaml")):

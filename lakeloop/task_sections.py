@@ -186,7 +186,7 @@ def _planted(question: Question, found: Assessment) -> Section:
 def _horizons(question: Question, found: Assessment) -> Section:
     from lakeloop.forecast_report import horizon_section
 
-    return horizon_section(question, found)
+    return horizon_section(question)
 
 
 SECTIONS: Mapping[str, Callable[[Question, Assessment], Section]] = {

@@ -51,9 +51,7 @@ class WeakSlice:
     confirmed: bool
 
 
-def find_weak_slices(
-    loss: Array, columns: Mapping[str, Sequence[Any]], *, clusters: Array | None = None, seed: int = 0, error_rate: float = ERROR_RATE
-) -> list[WeakSlice]:
+def find_weak_slices(loss: Array, columns: Mapping[str, Sequence[Any]], *, clusters: Array | None = None, seed: int = 0) -> list[WeakSlice]:
     """Search single conditions, and pairs of the worst, for slices with more loss than the rest.
 
     Args:
@@ -62,7 +60,6 @@ def find_weak_slices(
             shown.
         clusters: rows that may depend on each other; a cluster goes to one half as a whole.
         seed: of the halves.
-        error_rate: chance of confirming any slice when none is worse.
 
     Returns:
         What was tested, the worst first.
@@ -92,7 +89,7 @@ def find_weak_slices(
     found, running = [], 0.0
     for place, (p, names, label, rows, share, mean, rest) in enumerate(sorted(tested, key=lambda item: item[0])):
         running = min(max(running, p * (len(tested) - place)), 1.0)
-        found.append(WeakSlice(label, names, rows, share, mean, rest, running, running <= error_rate))
+        found.append(WeakSlice(label, names, rows, share, mean, rest, running, running <= ERROR_RATE))
     return sorted(found, key=lambda item: (not item.confirmed, -(item.loss - item.rest)))
 
 

@@ -138,7 +138,7 @@ def stage_asset(
             result = replace(result, metadata={**_last_metadata(context, key, result.fingerprint), **result.metadata})
         if not result.refused:
             result = replace(result, metadata={**column_lineage(project, stage, located), **result.metadata})
-        yield from _events(key, result, checks, names if found else None)
+        yield from _events(key, result, checks)
 
     if helpers:
         assert not specs and not found
@@ -264,7 +264,7 @@ def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform
     )
 
 
-def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check], partitions: Sequence[str] | None) -> Iterator[Any]:
+def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check]) -> Iterator[Any]:
     details = {r.name: r for r in (result.verdict.results if result.verdict else ())}
     for check in checks:
         outcome, message = ([*list(result.checks.get(check.name, ("could_not_run", "no result"))), ""])[:2]

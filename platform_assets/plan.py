@@ -77,7 +77,7 @@ def stale_assets(
     for key, reads in dependencies(project).items():
         if key in silent:
             continue
-        if key.stage in ("predictions", "deployments") and _has_no_champion(project, states, key, found):
+        if key.stage in ("predictions", "deployments") and _has_no_champion(states, key, found):
             continue
         partitions = partitions_of(project, key)
         names = partition_keys(partitions, moment) if partitions else [WHOLE]
@@ -154,7 +154,7 @@ def _source(table: Located[Any], states: States) -> list[str]:
         return [WHOLE]
 
 
-def _has_no_champion(project: Project, states: States, key: TableKey, found: Mapping[TableKey, Any]) -> bool:
+def _has_no_champion(states: States, key: TableKey, found: Mapping[TableKey, Any]) -> bool:
     """Whether nothing is released and nothing will be: there is nothing to predict with or to serve, which is an answer, not work to do."""
     release = TableKey("releases", key.domain, key.name)
     released = states.get(release, {}).get(WHOLE)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _COMMIT_KEY = "lakeloop"
-_COMPACT_AT = 50
 _APPEND_ATTEMPTS = 20
 _APPEND_PAUSE_S = 0.02
 _ROWS_AT_ONCE = 65_536
@@ -186,12 +185,6 @@ class Lake:
             except (deltalake.exceptions.DeltaError, OSError) as error:
                 self._must_be_outrun(path, table, error)
         raise Conflict(f"{path}: others committed at each of {_APPEND_ATTEMPTS} attempts to append; nothing was written")
-
-    def compact(self, path: str = VERDICTS) -> None:
-        """Merge the small files of a report table when there are many."""
-        table = self.open(path)
-        if table is not None and len(table.file_uris()) > _COMPACT_AT:
-            table.optimize.compact()
 
     def _commit(
         self,

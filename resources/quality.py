@@ -30,7 +30,6 @@ def run_suite(
     table: pa.Table,
     expectations: Sequence[Expectation],
     *,
-    where: str,
     keys: Sequence[str] = (),
     personal: Collection[str] = (),
     quarantined: Mapping[str, tuple[int, int]] | None = None,
@@ -43,7 +42,6 @@ def run_suite(
     Args:
         table: the batch.
         expectations: the suite; its order and names give the order and names of the results.
-        where: the table's name, for messages.
         keys: columns shown with each unexpected row.
         personal: columns whose values are masked.
         quarantined: per check name, rows set aside and rows judged.
@@ -114,7 +112,7 @@ def gate_suite(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[
         )
         for name, gate in gates.items()
     ]
-    verdict = run_suite(row, suite, where="metrics")
+    verdict = run_suite(row, suite)
     results = []
     for (name, gate), result in zip(gates.items(), verdict.results, strict=True):
         value = metrics.get(name)

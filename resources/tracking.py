@@ -76,7 +76,6 @@ class Reconciled:
     """An MLflow run that was left open, and the status it was given."""
 
     run_id: str
-    dagster_run_id: str
     status: str
 
 
@@ -190,12 +189,12 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
                 final = "KILLED"
             if final is not None:
                 client.set_terminated(run.info.run_id, final)
-                found.append(Reconciled(run.info.run_id, dagster_run, final))
+                found.append(Reconciled(run.info.run_id, final))
         for run in client.search_runs(experiments, f"attributes.status = 'RUNNING' and tags.`{TRIAL_RUN_TAG}` != ''", max_results=500):
             above = client.get_run(run.data.tags["mlflow.parentRunId"])
             if above.info.status != "RUNNING":
                 client.set_terminated(run.info.run_id, "KILLED")
-                found.append(Reconciled(run.info.run_id, above.data.tags.get("dagster_run_id", ""), "KILLED"))
+                found.append(Reconciled(run.info.run_id, "KILLED"))
         return found
 
     def wait(self) -> None:

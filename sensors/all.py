@@ -60,10 +60,10 @@ def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], do
         if spec.retrain and "data" in spec.retrain.causes:
             automation.sensors.append(_retrain_sensor(project, located, dg.AssetSelection.assets(*mine)))
         if spec.retrain and spec.retrain.schedule:
-            automation.schedules.append(_schedule(project, located, "retrain", spec.retrain.schedule, mine))
+            automation.schedules.append(_schedule(located, "retrain", spec.retrain.schedule, mine))
         if spec.batch and spec.batch.schedule:
             scored = [key for key in mine if key.path[0] == "predictions"]
-            automation.schedules.append(_schedule(project, located, "batch", spec.batch.schedule, scored))
+            automation.schedules.append(_schedule(located, "batch", spec.batch.schedule, scored))
     return automation
 
 
@@ -71,7 +71,6 @@ def data_request(
     project: Project,
     states: States,
     attempts: int = 0,
-    now: datetime | None = None,
     domain: str | None = None,
     silent: Mapping[TableKey, str] | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
@@ -83,7 +82,7 @@ def data_request(
     if not states:
         return dg.SkipReason("the lake is empty; materialise the assets once, later changes are followed by themselves")
     silent = unasked(project, states, domain) if silent is None else silent
-    everything = stale_assets(project, states, now=now, silent=silent).items()
+    everything = stale_assets(project, states, silent=silent).items()
     stale = {key: parts for key, parts in everything if key.stage in DATA_STAGES and domain in (None, key.domain)}
     if not stale and silent:
         named = [f"{key} can't be asked, taken as it was: {why}" for key, why in silent.items()]
@@ -139,7 +138,7 @@ def retrain_request(
     return _request(project, mine, fingerprint(cause, taken) if taken else cause, attempts)
 
 
-def scheduled_request(project: Project, located: Located[WorkflowSpec], what: str, keys: Sequence[dg.AssetKey], at: datetime) -> Any:
+def scheduled_request(located: Located[WorkflowSpec], what: str, keys: Sequence[dg.AssetKey], at: datetime) -> Any:
     """The run that a schedule asks for; none on days that the data don't have."""
     partitions = located.spec.partitions
     if partitions is None:
@@ -232,7 +231,7 @@ def _retrain_sensor(project: Project, located: Located[WorkflowSpec], selection:
     return retrain
 
 
-def _schedule(project: Project, located: Located[WorkflowSpec], what: str, cron: str, keys: Sequence[dg.AssetKey]) -> dg.ScheduleDefinition:
+def _schedule(located: Located[WorkflowSpec], what: str, cron: str, keys: Sequence[dg.AssetKey]) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{what}_{located.domain}_{located.spec.name}_schedule",
         cron_schedule=cron,
@@ -242,6 +241,6 @@ def _schedule(project: Project, located: Located[WorkflowSpec], what: str, cron:
         description=f"{what} of {located.spec.name}: {cron}, UTC.",
     )
     def scheduled(context):  # type: ignore[no-untyped-def]
-        return scheduled_request(project, located, what, keys, context.scheduled_execution_time)
+        return scheduled_request(located, what, keys, context.scheduled_execution_time)
 
     return scheduled

@@ -37,7 +37,6 @@ class Ended:
     dagster: str
     mlflow: str
     rerun: str
-    rerun_s: float
     versions: int
     """Of the model that was being fitted."""
 
@@ -204,7 +203,6 @@ def killed(made: Platform, how: How) -> Ended:
         dagster=made.status(run_id),
         mlflow=",".join(made.mlflow_statuses(run_id)),
         rerun=f"{made.status(rerun)}, {','.join(made.mlflow_statuses(rerun))}",
-        rerun_s=round(time.monotonic() - start, 1),
         versions=made.versions() - made.models + 1,
     )
 

@@ -207,7 +207,7 @@ def test_a_schedule_asks_for_nothing_on_days_that_the_data_do_not_have(shop: Sho
     workflow, keys = project.workflows[("shop", "returns")], [dg.AssetKey(["predictions", "shop", "returns"])]
 
     def asked(day: str) -> Any:
-        return scheduled_request(project, workflow, "batch", keys, datetime.fromisoformat(day).replace(tzinfo=UTC))
+        return scheduled_request(workflow, "batch", keys, datetime.fromisoformat(day).replace(tzinfo=UTC))
 
     assert asked("2024-03-05").tags["dagster/asset_partition_range_end"] == "2024-05"
     assert "begin on 2024-01-01; there are none before 2023-12-31 00:00" in asked("2023-12-31").skip_message

@@ -32,19 +32,19 @@ def test_zero_rows_do_not_pass():
     from lakeloop.spec import Column
 
     suite = [*generated_expectations({"n": Column(type="integer")}, ["n"]), BETWEEN]
-    verdict = run_suite(pa.table({"n": pa.array([], pa.int64())}), suite, where="t")
+    verdict = run_suite(pa.table({"n": pa.array([], pa.int64())}), suite)
     assert not verdict.passed
     assert verdict.results[0].outcome == "failed"
 
 
 def test_a_column_without_a_single_value_does_not_pass():
-    verdict = run_suite(pa.table({"n": pa.array([None, None], pa.int64())}), [BETWEEN], where="t")
+    verdict = run_suite(pa.table({"n": pa.array([None, None], pa.int64())}), [BETWEEN])
     assert (verdict.results[0].outcome, verdict.passed) == ("failed", False)
     assert "all 2 values" in verdict.results[0].message
 
 
 def test_an_expectation_that_cannot_run_is_neither_passed_nor_failed():
-    verdict = run_suite(pa.table({"n": ["a", "b"]}), [BETWEEN], where="t")
+    verdict = run_suite(pa.table({"n": ["a", "b"]}), [BETWEEN])
     assert verdict.results[0].outcome == "could_not_run"
     assert verdict.results[0].message
     assert not verdict.passed
@@ -52,14 +52,14 @@ def test_an_expectation_that_cannot_run_is_neither_passed_nor_failed():
 
 def test_a_warning_does_not_stop_publication_and_shows_rows_with_their_keys():
     warning = BETWEEN.model_copy(update={"severity": "warning"})
-    verdict = run_suite(pa.table({"k": ["a", "b", "c"], "n": [1, 9, 2]}), [warning], keys=["k"], where="t")
+    verdict = run_suite(pa.table({"k": ["a", "b", "c"], "n": [1, 9, 2]}), [warning], keys=["k"])
     assert verdict.passed
     (result,) = verdict.results
     assert (result.outcome, result.unexpected_count, list(result.unexpected_examples)) == ("failed", 1, [{"k": "b", "n": 9}])
 
 
 def test_personal_values_are_masked_in_examples():
-    verdict = run_suite(pa.table({"k": ["a"], "n": [9]}), [BETWEEN], keys=["k"], personal=["n"], where="t")
+    verdict = run_suite(pa.table({"k": ["a"], "n": [9]}), [BETWEEN], keys=["k"], personal=["n"])
     assert list(verdict.results[0].unexpected_examples) == [{"k": "a", "n": "***"}]
 
 
@@ -71,7 +71,7 @@ def test_keys_that_are_only_told_apart_are_judged_as_their_text_is(condition: di
         Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": "shop", "mostly": 0.5}),
         Expectation(type="expect_column_values_to_be_in_set", kwargs={"column": "name", "value_set": ["x", "y"]}),
     ]
-    twice, there, named = run_suite(table, suite, where="t", keys=["shop", "name"]).results
+    twice, there, named = run_suite(table, suite, keys=["shop", "name"]).results
     assert (twice.outcome, there.outcome, named.outcome) == ("failed", "passed", "passed")
     assert twice.unexpected_count == 2 and list(twice.unexpected_examples) == [{"shop": "b", "name": "x"}] * 2
 
@@ -83,8 +83,8 @@ def test_the_quarantine_mask_is_the_librarys_own_judgement():
 def test_rows_set_aside_are_judged_by_their_share():
     expectation = Expectation(type=BETWEEN.type, kwargs={**BETWEEN.kwargs, "mostly": 0.9}, quarantine=True)
     table = pa.table({"n": [1, 2]})
-    assert run_suite(table, [expectation], where="t", quarantined={"between__n": (1, 10)}).passed
-    assert not run_suite(table, [expectation], where="t", quarantined={"between__n": (2, 10)}).passed
+    assert run_suite(table, [expectation], quarantined={"between__n": (1, 10)}).passed
+    assert not run_suite(table, [expectation], quarantined={"between__n": (2, 10)}).passed
 
 
 @pytest.mark.parametrize(

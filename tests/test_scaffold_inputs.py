@@ -37,7 +37,7 @@ def table_of(rows: pa.Table, **options: Any) -> tuple[TableSpec, pa.Table]:
 
 def drafted(rows: pa.Table, label: str, **options: Any) -> WorkflowDraft:
     spec, typed = table_of(rows, **options)
-    return draft_workflow(spec, typed, domain="x", table_domain="x", name="guess", label=label)
+    return draft_workflow(spec, typed, table_domain="x", name="guess", label=label)
 
 
 def by_class(count: int = 90) -> dict[str, Any]:

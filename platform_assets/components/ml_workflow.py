@@ -45,7 +45,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 project,
                 located,
                 "models",
-                lambda platform, _: models.train(platform, located, platform),
+                lambda platform, _: models.train(platform, located),
                 description=f"{spec.description} The model version registered in MLflow for the training set that stands.",
                 kinds={"mlflow", "scikitlearn"},
                 code_version=models.CODE_VERSION,
@@ -54,7 +54,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 project,
                 located,
                 "evaluations",
-                lambda platform, _: evaluations.evaluate_model(platform, located, platform),
+                lambda platform, _: evaluations.evaluate_model(platform, located),
                 # A failed gate is an answer: it stops the promotion (in `releases`), not the run.
                 checks=[
                     Check(name, False, f"gate on {name}: {gate.model_dump(exclude_none=True)}")
@@ -69,7 +69,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 project,
                 located,
                 "releases",
-                lambda platform, _: releases.release(platform, located, platform),
+                lambda platform, _: releases.release(platform, located),
                 checks=[Check(releases.PROMOTED, False, "the newest model is the champion")],
                 description="Which version is the champion, and why. The only place that moves an alias.",
                 kinds={"mlflow"},
@@ -120,7 +120,7 @@ def _study(project: Project, located: Located[WorkflowSpec]) -> dg.AssetsDefinit
         project,
         located,
         "studies",
-        lambda platform, _: studies.search(platform, located, platform),
+        lambda platform, _: studies.search(platform, located),
         helpers=[partial(_help, located, number) for number in range(search.steps if search.steps > 1 else 0)],
         description="The best parameters that Optuna found by time-ordered cross-validation within the training window, and what they gain.",
         kinds={"optuna"},
@@ -129,4 +129,4 @@ def _study(project: Project, located: Located[WorkflowSpec]) -> dg.AssetsDefinit
 
 
 def _help(located: Located[WorkflowSpec], number: int, platform: Platform) -> None:
-    studies.help_search(platform, located, number, platform)
+    studies.help_search(platform, located, number)

@@ -277,20 +277,20 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
     rows = typed_rows(table.spec, peek(table.spec.source, table.folder))
     if params.task == "anomaly_detection":
         drafted = draft_anomaly(
-            table.spec, rows, domain=domain, table_domain=ref.domain, name=name, label=params.label, time=params.time, positive=params.positive,
+            table.spec, rows, table_domain=ref.domain, name=name, label=params.label, time=params.time, positive=params.positive,
             pipeline=params.pipeline,
         )  # fmt: skip
         return {f"{domain}/{path}": text for path, text in drafted.files.items()}, drafted.notes
     assert params.label is not None
     if params.task == "forecasting":
         drafted = draft_forecast(
-            table.spec, rows, domain=domain, table_domain=ref.domain, name=name, label=params.label, time=params.time, horizon=params.horizon,
+            table.spec, rows, table_domain=ref.domain, name=name, label=params.label, time=params.time, horizon=params.horizon,
             season=params.season, series=[part.strip() for given in params.series for part in given.split(",")] or None, every=params.every,
             origin_every=params.origin_every, pipeline=params.pipeline,
         )  # fmt: skip
         return {f"{domain}/{path}": text for path, text in drafted.files.items()}, drafted.notes
     draft = draft_workflow(
-        table.spec, rows, domain=domain, table_domain=ref.domain, name=name, label=params.label, time=params.time, task=params.task,
+        table.spec, rows, table_domain=ref.domain, name=name, label=params.label, time=params.time, task=params.task,
         positive=params.positive, pipeline=params.pipeline,
     )  # fmt: skip
     return {f"{domain}/{path}": text for path, text in draft.files.items()}, draft.notes

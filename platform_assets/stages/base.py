@@ -273,10 +273,10 @@ def column_schema(
     return dg.TableSchema(columns=listed)
 
 
-def preview(rows: pa.Table, personal: Collection[str] = (), limit: int = PREVIEW_ROWS) -> str:
+def preview(rows: pa.Table, personal: Collection[str] = ()) -> str:
     """The first rows as a Markdown table, personal values masked, internal columns left out."""
     names = [name for name in rows.column_names if not name.startswith("_")]
-    return markdown_table([masked(row, personal) for row in rows.select(names).slice(0, limit).to_pylist()], names)
+    return markdown_table([masked(row, personal) for row in rows.select(names).slice(0, PREVIEW_ROWS).to_pylist()], names)
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:

@@ -35,9 +35,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     return fingerprint("deployment", CODE_VERSION, released.value["name"], released.value["champion"])
 
 
-def deploy(
-    platform: Platform, located: Located[WorkflowSpec], *, states: States | None = None, patience_s: float = PATIENCE_S
-) -> StageResult:
+def deploy(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     """State the version that should serve, and wait until it does.
 
     Without a supervisor it says so; one that starts later serves what was stated.
@@ -49,7 +47,7 @@ def deploy(
     from resources.serving.desired import Deployment, read_desired, read_status, wait_until_serving, write_desired
 
     key = key_of("deployments", located)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     wanted = expected(states, located)
     released = states[key_of("releases", located)][WHOLE].value
     if released["champion"] is None:
@@ -67,7 +65,7 @@ def deploy(
         return StageResult(wanted, fresh=True, checks=done.value["checks"], metadata={"serving": done.value["state"]})
     write_desired(folder, deployment)
     crash_point("deployment.stated")
-    outcome = wait_until_serving(folder, name, deployment.version, patience_s)
+    outcome = wait_until_serving(folder, name, deployment.version, PATIENCE_S)
     if outcome.state in ("failed", "timeout"):
         raise DataError(f"{name} version {deployment.version} is not served ({outcome.state}): {outcome.message}")
     message = outcome.message if outcome.state == "nobody" else f"version {deployment.version} answers at {outcome.address}"

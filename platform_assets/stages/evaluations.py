@@ -74,7 +74,7 @@ def asked(spec: WorkflowSpec) -> str:
     return fingerprint("asked", spec.evaluation, spec.gates)
 
 
-def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
+def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     """Score the test window with the model, the champion and two baselines; judge the gates; write the report and its rows.
 
     What gates and checks find is evidence, not an error: a model that fails a gate is evaluated, and then not promoted.
@@ -96,7 +96,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
     from resources.report_page import ARTIFACT, report_url
 
     spec, key = located.spec, key_of("evaluations", located)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     wanted = expected(states, located)
     done = states.get(key, {}).get(WHOLE)
     if done and done.fingerprint == wanted:
@@ -144,7 +144,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec], context: 
 
     pictures = report.pictures
     registry = Registry(platform.settings.tracking_uri)
-    with platform.tracking.run(context, located.domain, spec.name) as run:
+    with platform.tracking.run(platform, located.domain, spec.name) as run:
         run.log_metrics({f"test_{name}": value for name, value in own.items() if value == value})
         for title, picture in pictures.items():
             run.log_text(picture, f"evaluation/{title}.svg")

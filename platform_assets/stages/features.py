@@ -106,7 +106,7 @@ def expected(project: Project, states: States, located: Located[ViewSpec], parti
     return fingerprint(definition(located), partition, inputs)
 
 
-def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence[str], *, states: States | None = None) -> StageResult:
+def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence[str]) -> StageResult:
     """Compute a view for the stale ones among some partitions, check it, merge it with what was known before, publish it.
 
     Raises:
@@ -121,7 +121,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
 
     spec, key = located.spec, key_of("features", located)
     platform.lake.settle(key)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     done = states.get(key, {})
     wanted = {name: expected(platform.project, states, located, name) for name in partitions}
     gone = to_retire(key, spec.partitions, done, partitions)
@@ -152,7 +152,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     rows = pa.concat_tables(parts)
 
     expectations = suite(spec)
-    verdict = run_suite(rows.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal, where=str(key))
+    verdict = run_suite(rows.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal)
     checks = {r.name: [r.outcome, r.message] for r in verdict.results}
     assert list(checks) == check_names(expectations)
     checks[view_versions.VERSION_CHECK] = ["passed", ""]

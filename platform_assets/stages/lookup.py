@@ -279,7 +279,7 @@ def _feature_rows(platform: Platform, view: Mapping[str, Any], located: Located[
 
     spec, needed = located.spec, _needed(view, located.spec)
     if view["kind"] == "table" and isinstance(spec.source, DeltaTableSource):
-        return _adopted_rows(platform, located, published, needed)
+        return _adopted_rows(located, published, needed)
     rows = platform.lake.read(published, columns=needed, coded=view["keys"])
     if view["kind"] == "table" and spec.event_time:
         earlier = platform.lake.open(TableKey("superseded", view["domain"], view["name"]))
@@ -313,7 +313,7 @@ def _spark_rows(
     return rows.withColumn("_order", F.col(landed)), ("_order",)
 
 
-def _adopted_rows(platform: Platform, located: Located[Any], published: Published, needed: Sequence[str]) -> pa.Table:
+def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -72,7 +72,7 @@ def model_of(located: Located[WorkflowSpec], state: PartitionState) -> Model:
     return with_params(located.spec.model, state.value.get(SEARCH, {}).get("best", {}))
 
 
-def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
+def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     """Fit, log and register the model of a training set; the same fingerprint gives the same version, and nothing is done.
 
     Raises:
@@ -91,9 +91,9 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
 
     spec, key = located.spec, key_of("models", located)
     name = platform.settings.mlflow_name(located.domain, spec.name)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     if spec.model.registered is not None:
-        return registered.take(platform, located, context, states=states)
+        return registered.take(platform, located, states=states)
     expected(states, located)
     wanted, champion = _start(states, located)
     registry = Registry(platform.settings.tracking_uri)
@@ -121,7 +121,7 @@ def train(platform: Platform, located: Located[WorkflowSpec], context: Any, *, s
     code = model_code(spec.model, located.folder)
     chosen = with_params(spec.model, studies.params_of(states, located))
     personal = personal_columns(platform.project, "training_sets", located)
-    with platform.tracking.run(context, located.domain, spec.name) as run:
+    with platform.tracking.run(platform, located.domain, spec.name) as run:
         started = time.perf_counter()
         with autologged():
             estimator, training_was = (

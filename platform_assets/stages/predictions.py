@@ -134,7 +134,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec], p
     )
 
 
-def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequence[str], *, states: States | None = None) -> StageResult:
+def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequence[str]) -> StageResult:
     """Predict for every row of the spine in some partitions (`["whole"]` without any), rows without a label included.
 
     Rows before the model's test window get none: what a model was trained on says nothing of its quality.
@@ -152,7 +152,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
 
     spec, key = located.spec, key_of("predictions", located)
     platform.lake.settle(key)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     wanted = {name: expected(platform.project, states, located, name) for name in partitions}
     overall = fingerprint(wanted)
     done = states.get(key, {})
@@ -212,7 +212,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
         table = table.append_column(ALERT, pc.greater(table[PREDICTION], pa.scalar(model.alert_above)))
     expectations = suite(spec)
     personal = personal_columns(platform.project, "predictions", located)
-    verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal, where=str(key))
+    verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal)
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     balanced = table.num_rows == count == len(scores)
     checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{count} rows of the spine, {table.num_rows} predictions"]

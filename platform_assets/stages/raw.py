@@ -19,7 +19,7 @@ from lakeloop.partitions import FORMATS, partition_keys
 from lakeloop.personal import hidden_landed, hidden_sources
 from lakeloop.spec import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
 from lakeloop.verdicts import Verdict
-from platform_assets.stages.base import Platform, StageResult, States, key_of, preview
+from platform_assets.stages.base import Platform, StageResult, key_of, preview
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import ONWARD, SOURCE, landed_integers, not_landed, without_type
 from resources.delta_tables import PARTITION
@@ -109,14 +109,13 @@ def _how(located: Located[TableSpec]) -> str:
     return fingerprint(expected(located.spec, {}), *([text] if text else []))
 
 
-def land(platform: Platform, located: Located[TableSpec], *, now: datetime, states: States | None = None) -> StageResult:
+def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> StageResult:
     """Land what is new or changed in a table's source.
 
     Args:
         platform: lake and log.
-        located: a LakeTable with files or a function as its source.
+        located: a LakeTable with files, a database or a function as its source.
         now: the time of landing, UTC; becomes `ingested_at`, but never before that of an earlier landing.
-        states: the lake's published states, read when not given.
 
     Raises:
         DataError: a file can't be read as declared; the table stays as it was.
@@ -126,7 +125,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
 
     key, spec = key_of("raw", located), located.spec
     platform.lake.settle(key)
-    state = (platform.lake.states() if states is None else states).get(key, {})
+    state = platform.lake.states().get(key, {})
     known = state.get(SOURCE)
     value: dict[str, Any] = dict(known.value) if known else {"files": {}, "current": {}, "next": 0}
 
@@ -197,7 +196,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime, stat
 
     batch = stacked(landed) if landed else None
     suite = expectations(spec)
-    verdict = run_suite(batch, suite, where=str(key)) if batch is not None else Verdict(passed=True, results=())
+    verdict = run_suite(batch, suite) if batch is not None else Verdict(passed=True, results=())
     checks = {r.name: [r.outcome, r.message] for r in verdict.results} or dict(value.get("checks", {}))
     columns, new = _columns(batch, spec, value if same_reading else {})
     told = f"{', '.join(new)}: delivered, not declared and not there before; landed, and read by nothing until declared"

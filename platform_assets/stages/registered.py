@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -65,7 +65,7 @@ def taken_versions(project: Project, tracking_uri: str) -> dict[tuple[str, str],
     return found
 
 
-def take(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States) -> StageResult:
+def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) -> StageResult:
     """Check the version that is meant, and list it as a version of the workflow's own model; the same version twice is one.
 
     Raises:
@@ -98,7 +98,7 @@ def take(platform: Platform, located: Located[WorkflowSpec], context: Any, *, st
     order = [located.spec.predict_at, *located.spec.keys]
     rows = platform.lake.read((training_key, training.version), columns=list(wants.kinds), order=order).slice(0, TRIED_ROWS)
     uri = f"models:/{spec.model.registered}/{taken}"
-    with platform.tracking.run(context, located.domain, spec.name) as run:
+    with platform.tracking.run(platform, located.domain, spec.name) as run:
         model = check_brought(uri, platform.settings.tracking_uri, wants, feature_frame(rows, list(wants.kinds)))
         run.log_params({"registered": model.name, "version": model.version, "features": len(model.features)})
         tags = {

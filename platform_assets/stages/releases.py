@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -40,7 +40,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     return fingerprint("release", CODE_VERSION, evaluation.fingerprint)
 
 
-def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
+def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     """Decide on the evaluated model, and move the aliases accordingly.
 
     The gates are judged from the evaluation's own record of the very version, so it doesn't matter how this was reached: in one run, alone,
@@ -54,7 +54,7 @@ def release(platform: Platform, located: Located[WorkflowSpec], context: Any, *,
     from resources.registry import CHALLENGER, CHAMPION, Registry
 
     spec, key = located.spec, key_of("releases", located)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     wanted = expected(states, located)
     done = states.get(key, {}).get(WHOLE)
     if done and done.fingerprint == wanted:

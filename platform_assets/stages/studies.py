@@ -75,7 +75,7 @@ def fingerprint_of(states: States, located: Located[WorkflowSpec]) -> list[str]:
     return [_state(states, located).fingerprint] if located.spec.search is not None else []
 
 
-def search(platform: Platform, located: Located[WorkflowSpec], context: Any, *, states: States | None = None) -> StageResult:
+def search(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     """Run the trials that are missing, here, in processes of this step, and beside other steps; then measure what they gained.
 
     Raises:
@@ -86,7 +86,7 @@ def search(platform: Platform, located: Located[WorkflowSpec], context: Any, *, 
     from resources.study import best_of, tally
 
     spec, key = located.spec, key_of("studies", located)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     wanted = expected(states, located)
     done = states.get(key, {}).get(WHOLE)
     if done and done.fingerprint == wanted:
@@ -96,7 +96,7 @@ def search(platform: Platform, located: Located[WorkflowSpec], context: Any, *, 
     job, trials = job_and_trials(platform, located, states, rows, worker=0)
     study = trials.study
     first_trials(spec.search, trials)
-    with platform.tracking.run(context, located.domain, spec.name) as run:
+    with platform.tracking.run(platform, located.domain, spec.name) as run:
         _run(platform, job, trials, run)
         crash_point("study.searched")
         found = tally(study.get_trials(deepcopy=False))
@@ -111,7 +111,7 @@ def search(platform: Platform, located: Located[WorkflowSpec], context: Any, *, 
     return _recorded(platform, located, states, wanted, job, study, found, best, gain, pictures)
 
 
-def help_search(platform: Platform, located: Located[WorkflowSpec], step: int, context: Any, *, states: States | None = None) -> None:
+def help_search(platform: Platform, located: Located[WorkflowSpec], step: int) -> None:
     """Run trials of a search as one of several steps (from 0), until its budget is used up; the first of them begins it and writes to MLflow.
 
     Raises:
@@ -119,7 +119,7 @@ def help_search(platform: Platform, located: Located[WorkflowSpec], step: int, c
         SpecError: a fold is empty or has one class only; with the file and the key.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     done = states.get(key_of("studies", located), {}).get(WHOLE)
     if done and done.fingerprint == expected(states, located):
         return
@@ -130,7 +130,7 @@ def help_search(platform: Platform, located: Located[WorkflowSpec], step: int, c
         _run(platform, job, trials)
         return
     first_trials(search, trials)
-    with platform.tracking.run(context, located.domain, located.spec.name) as run:
+    with platform.tracking.run(platform, located.domain, located.spec.name) as run:
         _run(platform, job, trials, run)
 
 

@@ -85,7 +85,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec]) -
     )
 
 
-def build(platform: Platform, located: Located[WorkflowSpec], *, states: States | None = None) -> StageResult:
+def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     """Join spine, label and features, assign the split, check and publish.
 
     Raises:
@@ -105,7 +105,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
 
     spec, key = located.spec, key_of("training_sets", located)
     platform.lake.settle(key)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     wanted = expected(platform.project, states, located)
     done = states.get(key, {}).get(WHOLE)
     if done and done.fingerprint == wanted:
@@ -127,7 +127,7 @@ def build(platform: Platform, located: Located[WorkflowSpec], *, states: States 
 
     expectations = suite(platform.project, located)
     personal = personal_columns(platform.project, "training_sets", located)
-    verdict = run_suite(table, expectations, keys=spec.keys, personal=personal, where=str(key))
+    verdict = run_suite(table, expectations, keys=spec.keys, personal=personal)
     balanced = table.num_rows == spine.num_rows
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{spine.num_rows} rows of the spine, {table.num_rows} of the training set"]

@@ -15,7 +15,7 @@ from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import day_prints, fingerprint
 from lakeloop.personal import masked, personal_of_table
 from lakeloop.spec import DeltaTableSource, Expectation, TableSpec, ViewSpec
-from platform_assets.stages.base import DAYS, Platform, StageResult, States, key_of, markdown_table, table_metadata, to_retire
+from platform_assets.stages.base import DAYS, Platform, StageResult, key_of, markdown_table, table_metadata, to_retire
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import SOURCE, landed_rows
 from resources.delta_tables import PARTITION
@@ -49,7 +49,7 @@ def expected(spec: TableSpec, raw: Mapping[str, PartitionState], partition: str)
     )
 
 
-def validate(platform: Platform, located: Located[TableSpec], partitions: Sequence[str], *, states: States | None = None) -> StageResult:
+def validate(platform: Platform, located: Located[TableSpec], partitions: Sequence[str]) -> StageResult:
     """Conform and check what landed in some partitions, and publish it.
 
     Args:
@@ -66,7 +66,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         return adopt(platform, located)
     spec, key = located.spec, key_of("validated", located)
     platform.lake.settle(key)
-    states = platform.lake.states() if states is None else states
+    states = platform.lake.states()
     raw_key = key_of("raw", located)
     raw = states.get(raw_key)
     if not raw:
@@ -106,7 +106,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
             aside[name] = (int(mask.sum()), total)
             conformed = set_aside(conformed, mask, name, f"fails {expectation.type}", spec)
     declared = conformed.valid.select(list(spec.columns))
-    verdict = run_suite(declared, expectations, keys=spec.keys, personal=personal, where=str(key), quarantined=aside)
+    verdict = run_suite(declared, expectations, keys=spec.keys, personal=personal, quarantined=aside)
     counts = {
         "landed": conformed.landed,
         "validated": conformed.valid.num_rows,
@@ -217,7 +217,7 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     rows = read_table(table, columns=sources).rename_columns(list(spec.columns))
     personal = personal_of_table(spec)
     rows = cast_exactly(rows, schema_of(spec.columns), str(key), personal)
-    verdict = run_suite(rows, expectations, keys=spec.keys, personal=personal, where=str(key))
+    verdict = run_suite(rows, expectations, keys=spec.keys, personal=personal)
     checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
     checks[ACCOUNTING] = ["passed", f"{rows.num_rows} rows in place, none copied"]
     metadata = table_metadata(rows, personal, uri=spec.source.delta, version=version)

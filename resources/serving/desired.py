@@ -9,7 +9,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -69,16 +69,16 @@ def read_desired(folder: Path) -> dict[str, Deployment]:
     return found
 
 
-def read_status(folder: Path, now: float | None = None) -> Status | None:
+def read_status(folder: Path) -> Status | None:
     """What the supervisor said; None when there is none, or it has fallen silent."""
     try:
         status = Status(**json.loads((folder / "status.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return status if (time.time() if now is None else now) - status.at < HEARTBEAT_S and _alive(status.pid) else None
+    return status if time.time() - status.at < HEARTBEAT_S and _alive(status.pid) else None
 
 
-def wait_until_serving(folder: Path, name: str, version: str, timeout_s: float, *, sleep: Callable[[float], None] = time.sleep) -> Outcome:
+def wait_until_serving(folder: Path, name: str, version: str, timeout_s: float) -> Outcome:
     """Wait until a supervisor says that it serves a version, or that it can't."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -92,7 +92,7 @@ def wait_until_serving(folder: Path, name: str, version: str, timeout_s: float, 
             return Outcome("failed", status.address, str(model.get("message")))
         if time.monotonic() > deadline:
             return Outcome("timeout", status.address, f"not ready after {timeout_s:g} s")
-        sleep(0.2)
+        time.sleep(0.2)
 
 
 def write_json(path: Path, content: Any) -> None:

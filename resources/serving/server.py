@@ -64,7 +64,7 @@ class Predictions:
             await self.app(scope, receive, closing)
             return
         try:
-            content = await self._predict(path, v1, v2, receive)
+            content = await self._predict(v1, v2, receive)
             await answer(send, 200, orjson.dumps(content), close)
         except RequestError as error:
             await answer(send, error.status, {"error": error.message, "field": error.field}, close)
@@ -75,7 +75,7 @@ class Predictions:
             print(f"prediction failed [{ticket}]: {told}", file=sys.stderr, flush=True)
             await answer(send, 500, {"error": f"the model failed on this request; see the server's log for {ticket}"}, close)
 
-    async def _predict(self, path: str, v1: Any, v2: Any, receive: Receive) -> Any:
+    async def _predict(self, v1: Any, v2: Any, receive: Receive) -> Any:
         import asyncio
 
         found = v1 or v2
