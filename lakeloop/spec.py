@@ -1,6 +1,6 @@
 """What a user may write: the fields of a LakeTable and a FeatureView, validated; those of an MLWorkflow are in `lakeloop.workflow_spec`.
 
-One definition for YAML and Python. Cross-references between files are checked in `lakeloop.project`.
+One definition for YAML and Python. Cross-references between files are checked in `lakeloop.project_checks`.
 """
 
 from __future__ import annotations

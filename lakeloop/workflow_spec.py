@@ -1,4 +1,4 @@
-"""What a user may write of an MLWorkflow, validated. Cross-references between files are checked in `lakeloop.project`."""
+"""What a user may write of an MLWorkflow, validated. Cross-references between files are checked in `lakeloop.project_checks`."""
 
 from __future__ import annotations
 
@@ -236,16 +236,14 @@ class Batch(Spec):
 
 
 class Online(Spec):
-    """That the released version is served. Rollout steps are read by the rollout."""
-
-    canary: dict[str, Any] | None = None
+    """That the released version is served; there is nothing to say of how."""
 
 
 class Retrain(Spec):
-    """When the model is trained again: a cron schedule (UTC), causes, and the least time between two trainings."""
+    """When the model is trained again: by a cron schedule (UTC), and for which causes, which wait until the last training is `cooldown` ago."""
 
     schedule: str | None = None
-    causes: list[Literal["data", "drift", "live_quality"]] = Field(default_factory=list)
+    causes: list[Literal["data"]] = Field(default_factory=list)
     cooldown: Duration = timedelta(0)
 
 

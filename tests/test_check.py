@@ -56,6 +56,8 @@ def test_workflows_of_the_example_are_short() -> None:
         ("flight_delay", "cluster: day ", "cluster: carier ", ["evaluation.cluster", "did you mean 'carrier'"]),
         ("flight_delay", "false_positive: 1, false_negative: 3", "false_positive: 0, false_negative: 0", ["evaluation.costs", "wanted a cost above 0"]),
         ("flight_delay", "roc_auc: {min: 0.65}", "roc_auc: {min: 0.65, error_rate: 0.1}", ["gates.roc_auc.error_rate", "for the gate `champion`"]),
+        ("flight_delay", "online: {}", "online: {canary: {steps: [10, 100]}}", ["online.canary: unknown key 'canary'"]),
+        ("flight_delay", "causes: [data]", "causes: [data, drift]", ["retrain.causes.1", "found 'drift'; Available: data"]),
         ("arrival_delay_minutes", "cluster: day}", "cluster: day, costs: {false_positive: 1, false_negative: 3}}", ["evaluation.costs", "binary classification"]),
         ("planes", "keys: [tailnum]", "keys: [tail]", ["keys", "tail"]),
         ("planes", "null_values:", "nul_values:", ["source.nul_values: unknown key 'nul_values' beside files; did you mean 'null_values'? Available: delimiter, files, format, null_values"]),
