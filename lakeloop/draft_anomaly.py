@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.draft_sql import select, sql_name
-from lakeloop.draft_workflow import _EPOCH, LEAST_ROWS, STATIC_DAYS, WorkflowDraft, _Plan
-from lakeloop.errors import DataError, nearest
+from lakeloop.draft_workflow import LEAST_ROWS, WorkflowDraft, _Plan, asked_at
+from lakeloop.errors import DataError
 from lakeloop.label_profile import LabelProfile, profile_features, profile_label, why_none
 from lakeloop.spec import Column, TableSpec
 from lakeloop.yaml_text import comment, line
@@ -46,13 +45,7 @@ def draft_anomaly(
     Raises:
         DataError: a column isn't there or can't be used so, or there are too few rows.
     """
-    when = time or table.event_time
-    if when is not None and when not in table.columns:
-        raise DataError(f"time: no column {when!r}; {nearest(when, table.columns)}")
-    if when is not None and table.columns[when].type not in ("date", "timestamp"):
-        raise DataError(f"time: wanted a timestamp or date, {when} is a {table.columns[when].type}")
-    if when is not None and rows[when].null_count:
-        raise DataError(f"time: {when} is missing in {rows[when].null_count} of {len(rows)} rows, so they could not be asked about")
+    when = asked_at(table, rows, time)
     if len(rows) < LEAST_ROWS:
         raise DataError(f"{table.name} has {len(rows)} rows; wanted {LEAST_ROWS} at least to tell what is ordinary")
     nothing = LabelProfile(
@@ -81,18 +74,8 @@ class _AnomalyPlan(_Plan):
 
     judged: LabelProfile | None = None
 
-    def spine_sql(self) -> str:
-        if self.when:
-            return super().spine_sql()
-        keys = [*map(sql_name, self.table.keys)]
-        hashed = f"concat_ws('-', {', '.join(f'CAST({key} AS STRING)' for key in keys)})"
-        place = f"CAST(conv(substr(md5({hashed}), 1, 8), 16, 10) AS BIGINT) * {STATIC_DAYS * 86_400} DIV {2**32}"
-        remarks = [
-            "Nothing in the table says when a row happened. Instead of a time each row has a place in a fixed, shuffled order: a hash of its key,",
-            f"spread over {STATIC_DAYS} days from 2000-01-01 on, so that a day of the windows is one row in {STATIC_DAYS}, and a row keeps its place",
-            "whatever is added.",
-        ]
-        return select([*keys, f"timestamp_seconds({_EPOCH} + {place}) AS predict_at"], self.source, remarks=remarks)
+    def _static_moment(self, place: str) -> tuple[str, str]:
+        return place, ""
 
     def workflow_yaml(self) -> str:
         asked = f"asked at {self.when}" if self.when else "static: the order of the rows is a shuffled one, not time"

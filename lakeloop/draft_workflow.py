@@ -79,13 +79,7 @@ def draft_workflow(
     Raises:
         DataError: a column isn't there or can't be used so, or there are too few rows.
     """
-    when = time or table.event_time
-    if when is not None and when not in table.columns:
-        raise DataError(f"time: no column {when!r}; {nearest(when, table.columns)}")
-    if when is not None and table.columns[when].type not in ("date", "timestamp"):
-        raise DataError(f"time: wanted a timestamp or date, {when} is a {table.columns[when].type}")
-    if when is not None and rows[when].null_count:
-        raise DataError(f"time: {when} is missing in {rows[when].null_count} of {len(rows)} rows, so they could not be asked about")
+    when = asked_at(table, rows, time)
     if label in table.keys:
         raise DataError(f"label: {label} is a key of {table.name}; wanted a column that isn't known beforehand")
     what = profile_label(rows, table.columns, label, task=task, positive=positive)
@@ -110,6 +104,24 @@ def draft_workflow(
     suspicious = [f"{f.name}: {f.note}" for f in features if "by itself" in f.note]
     told = f"{len(plan.taken) + len(plan.calendar) + plan.history} inputs, {sum(not f.taken for f in features)} columns left out"
     return WorkflowDraft(files, [what.reason, told, *plan.notes, *suspicious])
+
+
+def asked_at(table: TableSpec, rows: pa.Table, time: str | None) -> str | None:
+    """The column that says when a row is asked about: the one that is named, else the table's event time; None for a static table.
+
+    Raises:
+        DataError: there is no such column, it is no time, or rows have none.
+    """
+    when = time or table.event_time
+    if when is None:
+        return None
+    if when not in table.columns:
+        raise DataError(f"time: no column {when!r}; {nearest(when, table.columns)}")
+    if table.columns[when].type not in ("date", "timestamp"):
+        raise DataError(f"time: wanted a timestamp or date, {when} is a {table.columns[when].type}")
+    if rows[when].null_count:
+        raise DataError(f"time: {when} is missing in {rows[when].null_count} of {len(rows)} rows, so they could not be asked about")
+    return when
 
 
 class _Plan:
@@ -250,16 +262,20 @@ class _Plan:
             remark = f"Who is asked about, and when: every row of {self.source}, at its {self.when}."
             return select([*keys, self._moment(self.when, "predict_at")], self.source, remarks=[remark])
         hashed = f"concat_ws('-', {', '.join(f'CAST({key} AS STRING)' for key in keys)})"
-        seconds = STATIC_DAYS * 86_400
-        place = f"CAST(conv(substr(md5({hashed}), 1, 8), 16, 10) AS BIGINT) * {seconds} DIV {2**32}"
+        place = f"CAST(conv(substr(md5({hashed}), 1, 8), 16, 10) AS BIGINT) * {STATIC_DAYS * 86_400} DIV {2**32}"
+        moment, told = self._static_moment(f"timestamp_seconds({_EPOCH} + {place})")
         remarks = [
             "Nothing in the table says when a row happened. Instead of a time each row has a place in a fixed, shuffled order: a hash of its key,",
             f"spread over {STATIC_DAYS} days from 2000-01-01 on, so that a day of the windows is one row in {STATIC_DAYS}, and a row keeps its place",
-            "whatever is added. Rows without a label stand after all others: they are predicted, and never trained on.",
+            f"whatever is added.{told}",
         ]
-        last, there = f"timestamp_seconds({_EPOCH + seconds})", f"timestamp_seconds({_EPOCH} + {place})"
-        at = f"CASE WHEN {sql_name(self.label)} IS NULL THEN {last} ELSE {there} END AS predict_at"
-        return select([*keys, at], self.source, remarks=remarks)
+        return select([*keys, f"{moment} AS predict_at"], self.source, remarks=remarks)
+
+    def _static_moment(self, place: str) -> tuple[str, str]:
+        """When a row of a static table is asked about, which has a shuffled place; and what to say of it."""
+        last = f"timestamp_seconds({_EPOCH + STATIC_DAYS * 86_400})"
+        told = " Rows without a label stand after all others: they are predicted, and never trained on."
+        return f"CASE WHEN {sql_name(self.label)} IS NULL THEN {last} ELSE {place} END", told
 
     def workflow_yaml(self) -> str:
         asked = (

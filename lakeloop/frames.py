@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["double", "string"]
-EXACT_INTEGERS = 2**53
 
 
 def feature_kinds(schema: pa.Schema, columns: Sequence[str]) -> dict[str, Kind]:

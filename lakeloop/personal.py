@@ -112,7 +112,7 @@ def touches_personal(project: Project, located: Located[Any]) -> bool:
     """Whether personal values may be at hand when an asset of a definition is made, as columns or behind them."""
     if not _any(project):
         return False
-    from lakeloop.project import feature_columns, label_view, spine_upstream, upstream
+    from lakeloop.project import feature_columns, label_view, located_of, spine_upstream, upstream
 
     spec = located.spec
     if isinstance(spec, TableSpec):
@@ -124,8 +124,7 @@ def touches_personal(project: Project, located: Located[Any]) -> bool:
         refs = [*spine_upstream(project, located), *(feature.ref for feature in feature_columns(project, located))]
         label = label_view(project, located)
         own = label is not None and touches_personal(project, label)
-    shelves: dict[str, Any] = {"table": project.tables, "view": project.views}
-    return own or any(touches_personal(project, shelves[ref.kind][(ref.domain, ref.name)]) for ref in dict.fromkeys(refs))
+    return own or any(touches_personal(project, located_of(project, ref)) for ref in dict.fromkeys(refs))
 
 
 def check_personal(project: Project) -> list[SpecError]:

@@ -218,7 +218,13 @@ def _refs(project: Project, domain: str, names: Iterable[str]) -> list[TableRef]
 
 def spec_of(project: Project, ref: TableRef) -> TableSpec | ViewSpec:
     """The spec of a table or view."""
-    return project.tables[(ref.domain, ref.name)].spec if ref.kind == "table" else project.views[(ref.domain, ref.name)].spec
+    found: TableSpec | ViewSpec = located_of(project, ref).spec
+    return found
+
+
+def located_of(project: Project, ref: TableRef) -> Located[Any]:
+    """A table or view with its place."""
+    return project.tables[(ref.domain, ref.name)] if ref.kind == "table" else project.views[(ref.domain, ref.name)]
 
 
 def usable_columns(spec: TableSpec | ViewSpec) -> list[str]:

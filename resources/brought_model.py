@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
+from lakeloop.feature_spec import lookup_rules
 from lakeloop.fitting import check_raw
 from lakeloop.frames import Kind
 from lakeloop.pipelines import TRUSTED_TYPES
@@ -194,21 +195,13 @@ def _check_feature_spec(found: Mapping[str, Any], features: list[str], uri: str,
     for key in ("keys", "predict_at"):
         if found.get(key) != contract.feature_spec[key]:
             raise DataError(f"the feature spec of {uri} says {key} {found.get(key)!r}, the workflow {contract.feature_spec[key]!r}")
-    own, theirs = _lookups(contract.feature_spec), _lookups(found)
+    own, theirs = lookup_rules(contract.feature_spec), lookup_rules(found)
     if set(theirs) != set(features):
         raise DataError(f"the feature spec of {uri} looks up {', '.join(theirs)}, its signature takes {', '.join(features)}")
     for name in features:
         for what, value in own[name].items():
             if theirs[name].get(what) != value:
                 raise DataError(f"the feature spec of {uri} says of {name}: {what} {theirs[name].get(what)!r}, the workflow {value!r}")
-
-
-def _lookups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {
-        output: {**{k: v for k, v in view.items() if k != "columns"}, "column": column}
-        for view in spec["views"]
-        for column, output in view["columns"].items()
-    }
 
 
 def _check_answers(model: ServableModel, rows: pd.DataFrame, uri: str, contract: Contract) -> None:

@@ -22,6 +22,7 @@ import dagster as dg
 
 from lakeloop.errors import ServiceUnavailable
 from resources.crash_points import crash_point
+from resources.processes import started
 from resources.run_guard import RunGuard
 from resources.settings import PROJECT_ROOT, Settings
 
@@ -240,7 +241,7 @@ def set_up_client() -> None:
 
 
 def _tags(context: Any) -> dict[str, str]:
-    tags = {"lakeloop.pid": str(os.getpid()), "lakeloop.host": socket.gethostname(), "lakeloop.process_started": str(_started(os.getpid()))}
+    tags = {"lakeloop.pid": str(os.getpid()), "lakeloop.host": socket.gethostname(), "lakeloop.process_started": str(started(os.getpid()))}
     commit = _git_commit()
     if commit:
         tags["mlflow.source.git.commit"] = commit
@@ -256,21 +257,12 @@ def _git_commit() -> str:
     return found.stdout.strip()
 
 
-def _started(pid: int) -> float:
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
 def _dead(tags: Mapping[str, str]) -> bool:
     """Whether the process that opened a run is known to be gone; on another host nothing is known."""
     if tags.get("lakeloop.host") != socket.gethostname() or not tags.get("lakeloop.pid", "").isdigit():
         return False
-    started = _started(int(tags["lakeloop.pid"]))
-    return started == 0.0 or abs(started - float(tags.get("lakeloop.process_started", started))) > 1
+    found = started(int(tags["lakeloop.pid"]))
+    return found == 0.0 or abs(found - float(tags.get("lakeloop.process_started", found))) > 1
 
 
 @contextmanager

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.assessment import assess
+from lakeloop.feature_spec import same_lookups
 from lakeloop.tasks import Answer
 from platform_assets.loading import read_project
 from platform_assets.stages import evaluation_question as asked
 from platform_assets.stages import predictions, warm_start
 from platform_assets.stages.base import Platform
-from platform_assets.stages.lookup import feature_names, feature_spec, lookup_fingerprints, same_lookups, utc_moment, warn_of_standing
+from platform_assets.stages.lookup import feature_names, feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
 from platform_assets.stages.view_versions import FEATURES
 from resources.published import WHOLE, PartitionState, TableKey
 from resources.settings import Settings

@@ -26,13 +26,10 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
     @classmethod
     def assets(cls, project: Project, located: Located[WorkflowSpec]) -> list[dg.AssetsDefinition]:
         """`training_sets`, `models`, `evaluations`, `releases`, and as asked `predictions` and `deployments`."""
-        spec = located.spec
-
+        spec, asset = located.spec, partial(stage_asset, project, located)
         balance = Check(training_set.ACCOUNTING, True, "the rows of the spine, none lost, none twice")
         found = [
-            stage_asset(
-                project,
-                located,
+            asset(
                 "training_sets",
                 lambda platform, _: training_set.build(platform, located),
                 checks=[*Check.of(training_set.suite(project, located)), balance],
@@ -41,18 +38,14 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 code_version=training_set.CODE_VERSION,
             ),
             *([_study(project, located)] if spec.search is not None else []),
-            stage_asset(
-                project,
-                located,
+            asset(
                 "models",
                 lambda platform, _: models.train(platform, located),
                 description=f"{spec.description} The model version registered in MLflow for the training set that stands.",
                 kinds={"mlflow", "scikitlearn"},
                 code_version=models.CODE_VERSION,
             ),
-            stage_asset(
-                project,
-                located,
+            asset(
                 "evaluations",
                 lambda platform, _: evaluations.evaluate_model(platform, located),
                 # A failed gate is an answer: it stops the promotion (in `releases`), not the run.
@@ -65,9 +58,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
                 kinds={"mlflow", "greatexpectations"},
                 code_version=evaluations.CODE_VERSION,
             ),
-            stage_asset(
-                project,
-                located,
+            asset(
                 "releases",
                 lambda platform, _: releases.release(platform, located),
                 checks=[Check(releases.PROMOTED, False, "the newest model is the champion")],
@@ -78,9 +69,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
         ]
         if spec.batch is not None:
             found.append(
-                stage_asset(
-                    project,
-                    located,
+                asset(
                     "predictions",
                     lambda platform, partitions: predictions.predict(platform, located, partitions),
                     checks=[
@@ -98,9 +87,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
             )
         if spec.online is not None:
             found.append(
-                stage_asset(
-                    project,
-                    located,
+                asset(
                     "deployments",
                     lambda platform, _: deployments.deploy(platform, located),
                     checks=[Check(deployments.SERVING, False, "the released version answers at the endpoint")],

@@ -13,6 +13,7 @@ import dagster as dg
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.partitions import is_of_grain, overlapping, partition_keys, partition_window
 from lakeloop.personal import masked
+from lakeloop.project import located_of
 from lakeloop.spec import Column, DeltaTableSource, Partitions
 from resources.lake import Lake
 from resources.published import PartitionState, Published, TableKey, retired
@@ -180,7 +181,7 @@ def spark_input(
 
     project, key = platform.project, input_key(ref)
     published = platform.lake.current(key, states)
-    located = (project.tables if ref.kind == "table" else project.views)[(ref.domain, ref.name)]
+    located = located_of(project, ref)
     spec = located.spec
     if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
         return adopted_frame(spark, located, published, start, end)

@@ -327,13 +327,13 @@ def _landings(
     import pyarrow.compute as pc
 
     from lakeloop.partitions import overlapping
+    from lakeloop.project import spec_of
 
     days: dict[date, datetime] = {}
     static: datetime | None = None
     for ref in refs:
         key = input_key(ref)
-        located: Located[Any] = (platform.project.tables if ref.kind == "table" else platform.project.views)[(ref.domain, ref.name)]
-        spec: TableSpec | ViewSpec = located.spec
+        spec = spec_of(platform.project, ref)
         published = platform.lake.current(key, states)
         if ref.kind == "table" and not any(s.value.get("live") for s in published.partitions.values()):
             continue

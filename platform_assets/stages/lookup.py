@@ -15,6 +15,7 @@ from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.history import LANDED
 from lakeloop.personal import personal_columns
+from lakeloop.project import TableRef, located_of, spec_of
 from lakeloop.spec import DeltaTableSource, parse_duration, render_duration
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakeloop.project import Located, Project, TableRef
+    from lakeloop.project import Located, Project
     from resources.spark_asof import SparkFeatureRows
 
 FeatureSpec = dict[str, Any]
@@ -47,7 +48,7 @@ def feature_spec(project: Project, located: Located[WorkflowSpec]) -> FeatureSpe
                 "kind": ref.kind,
                 "domain": ref.domain,
                 "name": ref.name,
-                "version": getattr(_spec_of(project, ref), "version", 1),
+                "version": getattr(spec_of(project, ref), "version", 1),
                 "keys": list(column.keys),
                 "columns": {},
                 "max_age": render_duration(column.max_age) if column.max_age is not None else None,
@@ -60,20 +61,6 @@ def feature_spec(project: Project, located: Located[WorkflowSpec]) -> FeatureSpe
 def feature_names(spec: FeatureSpec) -> list[str]:
     """The model's input columns, in order."""
     return [output for view in spec["views"] for output in view["columns"].values()]
-
-
-def same_lookups(spec: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether all that one spec looks up is looked up by the other too: under the same name, from the same column, by the same rule."""
-    own, others = _lookups(spec), _lookups(other)
-    return all(others.get(output) == rule for output, rule in own.items())
-
-
-def _lookups(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {
-        output: {**{name: value for name, value in view.items() if name != "columns"}, "column": column}
-        for view in spec["views"]
-        for column, output in view["columns"].items()
-    }
 
 
 def utc_moment(text: str) -> np.datetime64:
@@ -254,7 +241,11 @@ def spine_fingerprint(project: Project, located: Located[WorkflowSpec], states: 
 
 
 def _view_key(view: Mapping[str, Any]) -> TableKey:
-    return TableKey("validated" if view["kind"] == "table" else "features", view["domain"], view["name"])
+    return input_key(_ref(view))
+
+
+def _ref(view: Mapping[str, Any]) -> TableRef:
+    return TableRef(view["kind"], view["domain"], view["name"])
 
 
 def _max_age(view: Mapping[str, Any]) -> timedelta | None:
@@ -334,9 +325,4 @@ def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[
 
 
 def _personal_of(project: Project, view: Mapping[str, Any]) -> frozenset[str]:
-    shelf = project.tables if view["kind"] == "table" else project.views
-    return personal_columns(project, "validated" if view["kind"] == "table" else "features", shelf[(view["domain"], view["name"])])
-
-
-def _spec_of(project: Project, ref: TableRef) -> Any:
-    return (project.tables if ref.kind == "table" else project.views)[(ref.domain, ref.name)].spec
+    return personal_columns(project, _view_key(view).stage, located_of(project, _ref(view)))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import LakeloopError, nearest
 from lakeloop.tasks import ALERT, PREDICTION, Answer
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from resources.model_format import Field
 
 MOST_ROWS = 10_000
-EXACT_INTEGERS = 2**53
 _DATATYPES = {"double": "FP64", "integer": "INT64", "string": "BYTES", "boolean": "BOOL"}
 _NUMBERS = ("FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8", "BOOL")
 
