@@ -279,12 +279,12 @@ def _predictions(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     spine = _query_lineage(project, workflow, workflow.spec.spine)
     said_by_the_platform: Sources = dict.fromkeys(("model_name", "model_version", "feature_versions", "predicted_at"), ())
     asked = {name: spine[name] for name in [*workflow.spec.keys, workflow.spec.predict_at]}
-    said = [*workflow.spec.answer.columns, *([ALERT] if workflow.spec.anomaly else [])]
-    return {**asked, **dict.fromkeys(said, _inputs(project, workflow)), **said_by_the_platform}
+    return {**asked, **_deployment(project, workflow), **said_by_the_platform}
 
 
 def _deployment(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
-    return dict.fromkeys(workflow.spec.answer.columns, _inputs(project, workflow))
+    said = [*workflow.spec.answer.columns, *([ALERT] if workflow.spec.anomaly else [])]
+    return dict.fromkeys(said, _inputs(project, workflow))
 
 
 def reachable(edges: Mapping[ColumnRef, Iterable[ColumnRef]], start: ColumnRef) -> set[ColumnRef]:

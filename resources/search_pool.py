@@ -36,6 +36,7 @@ class Pool:
         self.outputs: dict[int, IO[bytes]] = {}
         self.deaths = dict.fromkeys(self.numbers, 0)
         self.done = threading.Event()
+        self.problem: Exception | None = None
         self.watcher = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Pool:
@@ -57,6 +58,8 @@ class Pool:
             assert process.stdin
             process.stdin.close()
             self.outputs[number].close()
+        if kind is None and self.problem is not None:
+            raise self.problem
 
     def _start(self, number: int) -> None:
         command = [sys.executable, "-m", "resources.search_worker", str(number)]
@@ -82,6 +85,14 @@ class Pool:
             pass
 
     def _watch(self) -> None:
+        """Watch until all have ended; what goes wrong in it (the study can't be reached) is raised where the pool is left."""
+        try:
+            self._follow()
+        except Exception as error:
+            self.problem = error
+            self.done.set()
+
+    def _follow(self) -> None:
         study = None
         while not self.done.wait(POLL_S):
             codes = {number: process.poll() for number, process in self.processes.items()}

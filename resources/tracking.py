@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import ServiceUnavailable
+from lakeloop.personal import message_of
 from resources.crash_points import crash_point
 from resources.processes import started
 from resources.run_guard import RunGuard
@@ -221,7 +222,7 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         except (MlflowException, requests.RequestException) as error:
             if is_up(self.uri):
                 raise
-            raise ServiceUnavailable(f"the MLflow server at {self.uri} went away: {str(error).splitlines()[0][:200]}") from error
+            raise ServiceUnavailable(f"the MLflow server at {self.uri} went away: {message_of(error, hide=False)[:200]}") from error
 
 
 def status_in(instance: dg.DagsterInstance) -> Callable[[str], str | None]:

@@ -185,3 +185,23 @@ def test_what_a_killed_step_left_is_run_again_by_the_next_one_and_nothing_twice(
     runs = nested_runs(searching)
     assert sorted(int(run.data.tags["lakeloop.trial"]) for run in runs) == [trial.number for trial in study_of(searching).trials]
     assert all(run.info.status != "RUNNING" for run in runs)
+
+
+@pytest.mark.timeout(90)
+def test_a_pool_whose_study_cannot_be_reached_says_so_and_waits_for_nobody(tmp_path: Path) -> None:
+    import logging
+
+    from lakeloop.errors import ServiceUnavailable
+    from resources.search_job import SearchJob
+    from resources.search_pool import Pool
+    from resources.settings import Settings
+
+    nowhere = {"LAKELOOP_HOME": str(tmp_path), "LAKELOOP_STUDIES_DB": "postgresql+psycopg2://nobody@127.0.0.1:1/studies"}
+    # Its worker dies at once, for there is no such table, and whose turn that was can't be looked up.
+    job = SearchJob(
+        study="gone", direction="maximize", about={}, lake=str(tmp_path / "lake"), table="training_sets/shop/returns", version=0,
+        features=("amount",), label="label", time="at", keys=("id",), split="split", until=None, model={"pipeline": "linear"}, folder=".",
+        answer={"task": "binary_classification"}, search={"trials": 1}, space={}, metric="roc_auc", gap_s=0.0, threads=1, personal=False,
+    )  # fmt: skip
+    with pytest.raises(ServiceUnavailable, match="LAKELOOP_STUDIES_DB"), Pool(job, 1, 1, Settings.from_environment(nowhere), logging):
+        pass

@@ -301,6 +301,23 @@ def test_when_the_supervisor_is_killed_its_server_goes_too(tmp_path: Path, mlflo
     assert psutil.wait_procs([child], timeout=20)[1] == []
 
 
+def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(capsys: pytest.CaptureFixture[str]) -> None:
+    from resources.model_format import Field, ServableModel
+    from resources.serving.server import _warm
+
+    class Refuses:
+        """Takes no null, and doesn't say why."""
+
+        def predict(self, frame: pd.DataFrame) -> np.ndarray:
+            """Refuse a null."""
+            if frame["n"].isna().any():
+                raise ValueError
+            return frame["n"].to_numpy()
+
+    _warm(ServableModel("shop.plain", "1", Answer("regression"), (Field("n", "double"),), {}, Refuses()))
+    assert capsys.readouterr().err.strip() == "shop.plain doesn't take a row of nulls: ValueError"
+
+
 def test_a_model_with_a_pickle_is_refused(tmp_path: Path) -> None:
     import pickle
 

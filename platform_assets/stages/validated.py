@@ -56,7 +56,6 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         platform: lake and log.
         located: the table.
         partitions: partition keys; `["whole"]` for an unpartitioned table.
-        states: the lake's published states, read when not given.
 
     Raises:
         NotPublished: nothing has landed.

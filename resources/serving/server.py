@@ -122,7 +122,7 @@ def load(deployments: list[dict[str, Any]], tracking_uri: str) -> tuple[dict[str
             model.name, model.version = wanted["name"], wanted["version"]
             models[wanted["name"]] = model
         except Exception as error:  # whatever a broken model raises is its state, not the server's end
-            problems[wanted["name"]] = f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+            problems[wanted["name"]] = f"{type(error).__name__}: {message_of(error, hide=False)[:300]}"
     return models, problems
 
 
@@ -199,7 +199,7 @@ def _warm(model: ServableModel) -> None:
     try:
         model.predict(pd.DataFrame(row))
     except Exception as error:  # a model may refuse nulls; that is an answer to such requests, not a reason not to serve
-        print(f"{model.name} doesn't take a row of nulls: {str(error).splitlines()[0][:200]}", file=sys.stderr, flush=True)
+        print(f"{model.name} doesn't take a row of nulls: {message_of(error, hide=False)[:200]}", file=sys.stderr, flush=True)
 
 
 def _served(base: Any, name: str, model: ServableModel) -> Any:
