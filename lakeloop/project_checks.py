@@ -9,7 +9,7 @@ from typing import Any
 
 from lakeloop.definition_files import Definition
 from lakeloop.errors import SpecError, nearest
-from lakeloop.project import ID, Located, Project, columns_of, parsed, spec_of, upstream, usable_columns
+from lakeloop.project import ID, Located, Project, TableRef, columns_of, parsed, spec_of, upstream, usable_columns
 from lakeloop.python_code import problem_with
 from lakeloop.spec import Column, Expectation, PythonFunction, TableSpec, ViewSpec, render_duration
 from lakeloop.workflow_spec import WorkflowSpec
@@ -155,26 +155,87 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
     spec, at = workflow.spec, workflow.definition
     errors = _check_query(project, workflow, spec.spine, [(key, ("keys",)) for key in spec.keys] + [(spec.predict_at, ("predict_at",))])
     label_ref = project.find(workflow.domain, spec.label.view) if spec.label else None
-    if spec.label is None:
-        pass
-    elif label_ref is None or label_ref.kind != "view":
-        errors.append(
-            at.error(f"no feature view {spec.label.view!r}; {nearest(spec.label.view, [n for _, n in project.views])}", "label", "view")
-        )
-    else:
-        view = spec_of(project, label_ref)
-        if spec.label.column not in view.columns:
+    errors += _check_label_view(project, workflow, label_ref)
+    outputs, problems = _check_features(project, workflow, label_ref)
+    errors += problems
+    errors += _check_evaluation(workflow, outputs)
+    errors += _check_forecast(project, workflow, outputs)
+    errors += _told(at, ("evaluation", "primary"), lambda: check_metric(spec.answer, spec.evaluation.primary))
+    errors += _check_gates(workflow)
+    if spec.model.calibrate and not (spec.answer.kind.shares and (spec.model.pipeline or spec.model.estimator)):
+        errors.append(at.error(f"this is for a pipeline or an estimator that classifies, this is a {spec.task}", "model", "calibrate"))
+    problems = _told(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
+    if spec.search is not None and not problems:
+        from lakeloop.search_space import check_search
+
+        search = spec.search
+        problems = _told(at, ("search",), lambda: check_search(spec.model, spec.answer, search, workflow.folder))
+    errors += problems
+    for name in spec.answer.columns:
+        if name in (*spec.keys, spec.predict_at):
             errors.append(
-                at.error(
-                    f"{spec.label.view} has no column {spec.label.column!r}; {nearest(spec.label.column, view.columns)}", "label", "column"
-                )
+                at.error(f"a column of the predictions is called {name}; name the key otherwise in the spine and its views", "keys")
             )
+    columns = {*spec.keys, spec.predict_at, *outputs}
+    errors += _check_expectations(
+        workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"}
+    )
+    errors += _check_expectations(
+        workflow, "expectations.predictions", spec.expectations.get("predictions", []), {*columns, *spec.answer.columns}
+    )
+    return errors
+
+
+def _check_gates(workflow: Located[WorkflowSpec]) -> list[SpecError]:
+    """Gates name metrics of the task, and each says what it can: bounds of a metric, or what a champion may lose."""
+    from lakeloop.decisions import CHAMPION_GATE
+    from lakeloop.metrics import check_metric
+
+    spec, at, errors = workflow.spec, workflow.definition, []
+    for name, gate in spec.gates.items():
+        if name == CHAMPION_GATE:
+            strange, told = ("min", "max"), "this bounds a metric; the gate `champion` has max_drop and error_rate"
         else:
-            errors += _check_label(workflow, view.columns[spec.label.column])
-        for key in view.keys:
-            if key not in spec.keys:
-                errors.append(at.error(f"the label is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "keys"))
+            strange, told = ("max_drop", "error_rate"), "this is for the gate `champion`; bound a metric by min and max"
+            problems = _told(at, ("gates", name), lambda name=name: check_metric(spec.answer, name, decides=False))  # type: ignore[misc]
+            if gate.min is None and gate.max is None and not problems:
+                problems = [at.error("wanted min or max, or both, found neither", "gates", name)]
+            errors += problems
+        errors += [at.error(told, "gates", name, key) for key in strange if getattr(gate, key) is not None]
+    return errors
+
+
+def _check_label_view(project: Project, workflow: Located[WorkflowSpec], label_ref: TableRef | None) -> list[SpecError]:
+    """The label's view is there and has its column and keys; nothing to check without a label."""
+    spec, at = workflow.spec, workflow.definition
+    if spec.label is None:
+        return []
+    if label_ref is None or label_ref.kind != "view":
+        hint = nearest(spec.label.view, [n for _, n in project.views])
+        return [at.error(f"no feature view {spec.label.view!r}; {hint}", "label", "view")]
+    view = spec_of(project, label_ref)
+    if spec.label.column in view.columns:
+        errors = _check_label(workflow, view.columns[spec.label.column])
+    else:
+        hint = nearest(spec.label.column, view.columns)
+        errors = [at.error(f"{spec.label.view} has no column {spec.label.column!r}; {hint}", "label", "column")]
+    for key in view.keys:
+        if key not in spec.keys:
+            errors.append(at.error(f"the label is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "keys"))
+    return errors
+
+
+def _check_features(
+    project: Project, workflow: Located[WorkflowSpec], label_ref: TableRef | None
+) -> tuple[dict[str, str], list[SpecError]]:
+    """Tables and views of the features are there, fit the spine's keys, and have the columns that are taken.
+
+    Returns:
+        The model's inputs by name, as `<table>.<column>`, and the errors.
+    """
+    spec, at = workflow.spec, workflow.definition
     outputs: dict[str, str] = {}
+    errors: list[SpecError] = []
     for name, wanted in spec.features.items():
         ref = project.find(workflow.domain, name)
         if ref is None:
@@ -204,38 +265,7 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[S
             if output in outputs:
                 errors.append(at.error(f"{name}.{column} and {outputs[output]} would both be called {output}", "features", name))
             outputs[output] = f"{name}.{column}"
-    errors += _check_evaluation(workflow, outputs)
-    errors += _check_forecast(project, workflow, outputs)
-    errors += _told(at, ("evaluation", "primary"), lambda: check_metric(spec.answer, spec.evaluation.primary))
-    for name, gate in spec.gates.items():
-        if name == "champion":
-            continue
-        errors += _told(at, ("gates", name), lambda name=name: check_metric(spec.answer, name, decides=False))  # type: ignore[misc]
-        for key in ("max_drop", "error_rate"):
-            if getattr(gate, key) is not None:
-                errors.append(at.error("this is for the gate `champion`; bound a metric by min and max", "gates", name, key))
-    if spec.model.calibrate and not (spec.answer.kind.shares and (spec.model.pipeline or spec.model.estimator)):
-        errors.append(at.error(f"this is for a pipeline or an estimator that classifies, this is a {spec.task}", "model", "calibrate"))
-    problems = _told(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
-    if spec.search is not None and not problems:
-        from lakeloop.search_space import check_search
-
-        search = spec.search
-        problems = _told(at, ("search",), lambda: check_search(spec.model, spec.answer, search, workflow.folder))
-    errors += problems
-    for name in spec.answer.columns:
-        if name in (*spec.keys, spec.predict_at):
-            errors.append(
-                at.error(f"a column of the predictions is called {name}; name the key otherwise in the spine and its views", "keys")
-            )
-    columns = {*spec.keys, spec.predict_at, *outputs}
-    errors += _check_expectations(
-        workflow, "expectations.training_set", spec.expectations.get("training_set", []), {*columns, "label", "split"}
-    )
-    errors += _check_expectations(
-        workflow, "expectations.predictions", spec.expectations.get("predictions", []), {*columns, *spec.answer.columns}
-    )
-    return errors
+    return outputs, errors
 
 
 def _check_label(workflow: Located[WorkflowSpec], column: Column) -> list[SpecError]:
