@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.decisions import ERROR_RATE
+from lakeloop.decisions import CHAMPION_GATE, ERROR_RATE
 from lakeloop.model_code import reference_of
 from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lakeloop.project import Located
     from lakeloop.report_subject import Subject
 
-CHAMPION_GATE = "champion"
 SCORE = "score"
 """Among the facts of a version: what it scored on its own test window."""
 

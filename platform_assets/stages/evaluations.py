@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lakeloop.decisions import CHAMPION_GATE
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.workflow_spec import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.evaluation_question import evaluation_question
-from platform_assets.stages.evaluation_subject import CHAMPION_GATE, SCORE, evaluation_subject, previous_facts, version_facts
+from platform_assets.stages.evaluation_subject import SCORE, evaluation_subject, previous_facts, version_facts
 from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
+    from lakeloop.assessment import Assessment
     from lakeloop.metrics import MetricValue
     from lakeloop.project import Located
 
@@ -88,12 +90,8 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     from lakeloop.metrics import metrics_of
     from lakeloop.report import render
     from lakeloop.wording import figures as interval_of
-    from lakeloop.wording import number
     from platform_assets.stages.evaluation_tables import write_tables
     from resources.model_format import load_model
-    from resources.quality import gate_suite
-    from resources.registry import Registry
-    from resources.report_page import ARTIFACT, report_url
 
     spec, key = located.spec, key_of("evaluations", located)
     states = platform.lake.states()
@@ -124,10 +122,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     found = assess(question)
 
     own = {value.name: value.value for value in found.values[CANDIDATE]}
-    gate_results = gate_suite(own, metric_gates(spec))
-    checks: dict[str, Any] = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in gate_results}
-    gates = {r.name: (r.outcome, r.message, r.wanted, number(own.get(r.name, float("nan"))), r.severity) for r in gate_results}
-    checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
+    checks, gates = _judged(spec, own, found)
     now = datetime.now(UTC)
     window = "/".join(training.value["windows"]["test"])
     facts = {SCORE: {value.name: interval_of(value) for value in found.values[CANDIDATE]}, **version_facts(located, training, model_state)}
@@ -143,18 +138,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     crash_point("evaluation.reported")
 
     pictures = report.pictures
-    registry = Registry(platform.settings.tracking_uri)
-    with platform.tracking.run(platform, located.domain, spec.name) as run:
-        run.log_metrics({f"test_{name}": value for name, value in own.items() if value == value})
-        for title, picture in pictures.items():
-            run.log_text(picture, f"evaluation/{title}.svg")
-        run.log_text(markdown_table(_metric_rows(found.values)), "evaluation/metrics.md")
-        run.log_text(page, ARTIFACT)
-        url = report_url(platform.settings.tracking_uri, run.run_id)
-        registry.attach_report(name, version, url, page, own_files="registered" not in model_state.value)
-    if "registered" not in model_state.value:
-        # The run that made the version may have died in an evaluation; what it was there for stands.
-        registry.finish_run_of(name, version)
+    url = _logged(platform, located, model_state.value, own, found, pictures, page)
     comparison, skill = found.differences.get(CHAMPION), found.differences[spec.answer.kind.reference]
     value = {
         "version": version,
@@ -198,6 +182,47 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
             "plots": figures(pictures),
         },
     )
+
+
+def _judged(
+    spec: WorkflowSpec, own: Mapping[str, float], found: Assessment
+) -> tuple[dict[str, list[Any]], dict[str, tuple[str, str, str, str, str]]]:
+    """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page tells them."""
+    from lakeloop.wording import number
+    from resources.quality import gate_suite
+
+    results = gate_suite(own, metric_gates(spec))
+    checks: dict[str, list[Any]] = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in results}
+    checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
+    return checks, {r.name: (r.outcome, r.message, r.wanted, number(own.get(r.name, float("nan"))), r.severity) for r in results}
+
+
+def _logged(
+    platform: Platform,
+    located: Located[WorkflowSpec],
+    model: Mapping[str, Any],
+    own: Mapping[str, float],
+    found: Assessment,
+    pictures: Mapping[str, str],
+    page: str,
+) -> str:
+    """Log scores, pictures and page to MLflow, hang the page on the model version, and give its address."""
+    from resources.registry import Registry
+    from resources.report_page import ARTIFACT, report_url
+
+    name, version, registry = model["name"], model["version"], Registry(platform.settings.tracking_uri)
+    with platform.tracking.run(platform, located.domain, located.spec.name) as run:
+        run.log_metrics({f"test_{metric}": value for metric, value in own.items() if value == value})
+        for title, picture in pictures.items():
+            run.log_text(picture, f"evaluation/{title}.svg")
+        run.log_text(markdown_table(_metric_rows(found.values)), "evaluation/metrics.md")
+        run.log_text(page, ARTIFACT)
+        url = report_url(platform.settings.tracking_uri, run.run_id)
+        registry.attach_report(name, version, url, page, own_files="registered" not in model)
+    if "registered" not in model:
+        # The run that made the version may have died in an evaluation; what it was there for stands.
+        registry.finish_run_of(name, version)
+    return url
 
 
 def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -21,6 +22,7 @@ from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.project import Located
+    from resources.registry import Registry
 
 CODE_VERSION = "2"
 DECISIONS_TABLE = "reports/decisions"
@@ -51,7 +53,7 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         Conflict: somebody else moved the champion alias.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from resources.registry import CHALLENGER, CHAMPION, Registry
+    from resources.registry import CHAMPION, Registry
 
     spec, key = located.spec, key_of("releases", located)
     states = platform.lake.states()
@@ -82,18 +84,7 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     standing = registry.version_of(name, CHAMPION)
     if standing not in (champion, version):
         raise Conflict(f"{name}: wanted the alias champion on version {champion or 'none'}, found it on {standing}; nothing was moved")
-    facts = evaluation.value
-    evidence = Evidence(
-        facts["version"],
-        spec.evaluation.primary,
-        facts["metrics"][spec.evaluation.primary],
-        facts["checks"],
-        facts["champion"],
-        facts["comparison"],
-        facts.get("skill"),
-        reference_words(spec.answer, spec.evaluation.primary),
-        facts.get("incomparable", ""),
-    )
+    evidence = _evidence(spec, evaluation.value)
     decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
 
     after = version if decision.action == "promote" else champion
@@ -103,14 +94,7 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         at = max(at, datetime.fromisoformat(done.value["decided_at"]) + timedelta(microseconds=1))
     _write_decision(platform, located, wanted, decision, version, champion, after, at)
     crash_point("release.decided")
-    if decision.action == "promote":
-        registry.set_alias(name, CHAMPION, version, expected=champion)
-    crash_point("release.promoted")
-    challenger = registry.version_of(name, CHALLENGER)
-    if challenger != version:
-        registry.set_alias(name, CHALLENGER, version, expected=challenger)
-    registry.set_tag(name, version, "lakeloop.decision", decision.action)
-    registry.set_tag(name, version, f"test_{spec.evaluation.primary}", f"{evidence.value:.6f}")
+    _move_aliases(registry, name, version, champion, decision, evidence)
     if "registered" not in model.value:
         # A run that failed in its release, after all that it was there for, has made the version all the same.
         registry.finish_run_of(name, version)
@@ -149,6 +133,36 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
             "evidence": dg.MetadataValue.json(dict(decision.evidence)),
         },
     )
+
+
+def _evidence(spec: WorkflowSpec, facts: Mapping[str, Any]) -> Evidence:
+    """What an evaluation recorded of the version that it judged."""
+    primary = spec.evaluation.primary
+    return Evidence(
+        version=facts["version"],
+        primary=primary,
+        value=facts["metrics"][primary],
+        gates=facts["checks"],
+        champion=facts["champion"],
+        comparison=facts["comparison"],
+        skill=facts.get("skill"),
+        reference=reference_words(spec.answer, primary),
+        incomparable=facts.get("incomparable", ""),
+    )
+
+
+def _move_aliases(registry: Registry, name: str, version: str, champion: str | None, decision: Decision, evidence: Evidence) -> None:
+    """Let the aliases and the version's tags say what was decided; done again, it changes nothing."""
+    from resources.registry import CHALLENGER, CHAMPION
+
+    if decision.action == "promote":
+        registry.set_alias(name, CHAMPION, version, expected=champion)
+    crash_point("release.promoted")
+    challenger = registry.version_of(name, CHALLENGER)
+    if challenger != version:
+        registry.set_alias(name, CHALLENGER, version, expected=challenger)
+    registry.set_tag(name, version, "lakeloop.decision", decision.action)
+    registry.set_tag(name, version, f"test_{evidence.primary}", f"{evidence.value:.6f}")
 
 
 def _write_decision(
