@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
 
@@ -61,6 +61,9 @@ def parse_query(text: str, file: str) -> Query:
     tree = statements[0]
     if not isinstance(tree, exp.Query):
         raise SpecError(f"wanted a SELECT or WITH query, found {tree.key.upper()}", file=file, line=1)
+    for call in tree.find_all(exp.Anonymous):
+        if call.name.upper() == "IDENTIFIER":
+            raise SpecError(f"wanted the name itself, found {call.sql(DIALECT)}", file=file, line=_line_of(text, (call.name,)))
     found: dict[tuple[str, ...], int] = {}
     try:
         tables = _tables(tree)  # type: ignore[arg-type]
@@ -245,12 +248,18 @@ def column_sources(
     for window in tree.find_all(exp.Window):
         window.set("partition_by", None)
         window.set("order", None)
+    for query_ in tree.find_all(exp.Select):
+        query_.set("expressions", [single for projection in query_.expressions for single in _named_singly(projection)])
     for lateral in tree.find_all(exp.Lateral):
         if isinstance(lateral.this, exp.Subquery):
             for select, name in zip(lateral.this.selects, lateral.alias_column_names, strict=False):
                 select.set("alias", exp.to_identifier(name))
     scope = build_scope(tree)
     assert scope is not None, "a query has a scope"
+    for part in scope.traverse():
+        _expand_stars(part, schema)
+    scope = build_scope(tree)
+    assert scope is not None
     _see_around(scope)
     named = {"__".join(parts): parts for parts in schemas}
     every = {(parts, name) for parts, columns in schemas.items() for name in columns}
@@ -264,9 +273,44 @@ def column_sources(
                 pairs |= every
             elif isinstance(table, exp.Table) and table.name in named:
                 parts = named[table.name]
-                pairs |= {(parts, name) for name in (schemas[parts] if table.alias_column_names else [leaf.name.rpartition(".")[2]])}
+                # A name in backticks comes in quotes.
+                one = leaf.name.rpartition(".")[2].strip('"')
+                told = one in schemas[parts] and not table.alias_column_names
+                pairs |= {(parts, name) for name in ([one] if told else schemas[parts])}
         found[column] = tuple(sorted(pairs))
     return found
+
+
+def _named_singly(projection: Any) -> list[Any]:
+    """A projection that gives several columns, `posexplode(x) AS (a, b)`, as one for each: all are computed from the same."""
+    from sqlglot import exp
+
+    if not isinstance(projection, exp.Aliases):
+        return [projection]
+    return [exp.alias_(projection.this.copy(), name.name) for name in projection.aliases]
+
+
+def _expand_stars(scope: Scope, schema: Mapping[str, Any]) -> None:
+    """`*` among the arguments of a call, as in `struct(*)`, as the columns that it stands for; that of `count(*)` stands for none."""
+    from sqlglot import exp
+
+    for star in [star for projection in getattr(scope.expression, "selects", []) for star in projection.find_all(exp.Star)]:
+        qualified = isinstance(star.parent, exp.Column)
+        place = star.parent if qualified else star
+        if isinstance(place.parent, exp.Select) or (isinstance(place.parent, exp.Count) and not qualified):
+            continue
+        of = [star.parent.table] if qualified else list(scope.selected_sources)
+        columns = [exp.column(name, table=table) for table in of for name in _names_of(scope.sources.get(table), schema)]
+        place.replace(exp.Tuple(expressions=columns))
+
+
+def _names_of(source: exp.Table | Scope | None, schema: Mapping[str, Any]) -> Iterable[str]:
+    """The columns that a table, or a query in its place, has."""
+    from sqlglot import exp
+
+    if isinstance(source, exp.Table):
+        return source.alias_column_names or schema.get(source.name, ())
+    return getattr(source.expression, "named_selects", ()) if source is not None else ()
 
 
 def _see_around(scope: Scope) -> None:

@@ -375,6 +375,22 @@ def test_what_is_computed_from_a_personal_column_is_personal_unless_its_view_say
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT `order_id`, `salary_eur`, upper(`o`.`email`) AS email, 1 AS email_length FROM `shop`.`orders` `o`",
+        "SELECT order_id, struct(o.*).salary_eur AS salary_eur, to_json(struct(*)) AS email, 1 AS email_length FROM shop.orders o",
+    ],
+)
+def test_a_personal_column_in_backticks_or_behind_a_star_is_personal(tmp_path: Path, query: str) -> None:
+    shop = make(tmp_path, "")
+    write(shop, "orders", PERSONAL_ORDERS)
+    write(shop, "profile", PROFILE, query)
+    project, errors = load_project(shop.defs)
+    assert errors == []
+    assert personal_columns(project, "features", project.views[("shop", "profile")]) == {"salary_eur", "email"}
+
+
+@pytest.mark.parametrize(
     ("change", "told"),
     [
         (

@@ -114,6 +114,12 @@ def test_an_earlier_version_of_a_table_is_refused_with_its_line(clause: str) -> 
         parse_query(f"SELECT order_id\nFROM shop.orders {clause}", "x.sql")
 
 
+@pytest.mark.parametrize("text", ["SELECT\nIDENTIFIER('email') FROM shop.people", "SELECT email\nFROM identifier('shop.people')"])
+def test_a_name_that_is_made_of_text_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(SpecError, match=r"x.sql:2: wanted the name itself, found IDENTIFIER\('"):
+        parse_query(text, "x.sql")
+
+
 def test_columns_of_nested_joins_and_pivots_are_known() -> None:
     joined = "SELECT o.order_id, p.email FROM (shop.orders o JOIN shop.people p ON o.customer = p.customer)"
     assert sources(joined) == {"order_id": ["shop.orders.order_id"], "email": ["shop.people.email"]}
@@ -130,12 +136,25 @@ def test_columns_of_nested_joins_and_pivots_are_known() -> None:
         ("SELECT m.c FROM shop.people o, LATERAL (SELECT o.email AS b) l, LATERAL (SELECT upper(l.b) AS c) m", ["shop.people.email"]),
         ("SELECT (SELECT max(o.email) FROM shop.orders x) AS c FROM shop.people o", ["shop.people.email"]),
         ("SELECT x.c FROM shop.orders LATERAL VIEW explode(tags) x AS c", ["shop.orders.tags"]),
+        ("SELECT `email` AS c FROM shop.people", ["shop.people.email"]),
+        ("SELECT upper(`p`.`EMAIL`) AS `c` FROM (SELECT * FROM `shop`.`people`) AS `p`", ["shop.people.email"]),
+        ("SELECT c FROM (SELECT posexplode(tags) AS (n, c) FROM shop.orders)", ["shop.orders.tags"]),
+        ("SELECT to_json(struct(*)) AS c FROM shop.people", ["shop.people.customer", "shop.people.email", "shop.people.name"]),
+        ("SELECT to_json(struct(q.*)) AS c FROM shop.orders o JOIN (SELECT email AS e FROM shop.people) q ON true", ["shop.people.email"]),
+        ("SELECT count(p.*) AS c FROM shop.people p", ["shop.people.customer", "shop.people.email", "shop.people.name"]),
+        ("SELECT count(*) AS c FROM shop.people p", []),
         # What the table's columns are called anew is told by their order, which a view need not have: all of them count.
         ("SELECT b AS c FROM shop.people AS t(a, b, d)", ["shop.people.customer", "shop.people.email", "shop.people.name"]),
     ],
 )  # fmt: skip
 def test_a_column_of_a_subquery_comes_from_the_columns_that_it_is_computed_from(text: str, wanted: list[str]) -> None:
     assert sources(text) == {"c": wanted}
+
+
+def test_a_call_that_gives_several_columns_is_where_each_comes_from() -> None:
+    text = "SELECT order_id, stack(2, customer, amount, 'b', 1) AS (k, v) FROM shop.orders"
+    both = ["shop.orders.amount", "shop.orders.customer"]
+    assert sources(text) == {"order_id": ["shop.orders.order_id"], "k": both, "v": both}
 
 
 def test_where_the_origin_of_a_column_is_unknown_every_column_counts() -> None:
