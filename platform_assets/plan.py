@@ -16,7 +16,7 @@ from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, studies, training_set, validated
 from platform_assets.stages.base import States, key_of
 from platform_assets.stages.landings import SOURCE
-from resources.published import WHOLE, TableKey, retired
+from resources.published import UNDATED, WHOLE, TableKey, retired
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,22 @@ def _stale(project: Project, states: States, key: TableKey, names: list[str], ta
     done = states.get(key, {})
     if key.stage in ("validated", "features", "predictions") and retired(partitions_of(project, key), done):
         return names
+
+    def is_stale(name: str) -> bool:
+        return name not in done or done[name].fingerprint != _expected(project, states, key, name, taken)
+
     try:
-        return [name for name in names if name not in done or done[name].fingerprint != _expected(project, states, key, name, taken)]
+        found = [name for name in names if is_stale(name)]
+        # Rows of no partition are validated with any other, which has to be asked for.
+        return found or (names[-1:] if _has_undated(project, states, key) and is_stale(UNDATED) else [])
     except (NotPublished, DataError):
         return names
+
+
+def _has_undated(project: Project, states: States, key: TableKey) -> bool:
+    """Whether rows of no partition have landed for a validated table that has partitions."""
+    raw_key = TableKey("raw", key.domain, key.name)
+    return key.stage == "validated" and partitions_of(project, key) is not None and UNDATED in states.get(raw_key, {})
 
 
 def _expected(project: Project, states: States, key: TableKey, partition: str, taken: Mapping[tuple[str, str], str]) -> str:

@@ -183,6 +183,33 @@ def test_a_row_keeps_its_partition_when_its_month_begins(tmp_path: Path) -> None
     assert day(datetime(2024, 6, 12, tzinfo=UTC), ["2024-05", "2024-06"], more) == {**found, more: "2024-06"}
 
 
+def test_rows_of_no_partition_are_stale_until_they_are_validated(tmp_path: Path) -> None:
+    from platform_assets.definitions import read_project
+    from platform_assets.plan import stale_assets
+    from platform_assets.stages import raw, validated
+    from platform_assets.stages.base import Platform
+    from resources.settings import Settings
+
+    defs = make_shop(tmp_path)
+    shop, project = Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9"), read_project(defs)
+    located = project.tables[("shop", "orders")]
+    platform = Platform(Settings.from_environment(), project, shop.lake, None, None, "run")  # type: ignore[arg-type]
+    key = TableKey("validated", "shop", "orders")
+    raw.land(platform, located, now=datetime(2024, 6, 1, tzinfo=UTC))
+    validated.validate(platform, located, ["2024-01", "2024-02", "2024-03", "2024-04", "2024-05"])
+    assert key not in stale_assets(project, shop.lake.states())
+    # The run ends here: what it landed isn't forgotten.
+    early, unread = ({**orders()[0], "order_id": at, "ordered_at": at} for at in ("2023-12-30 10:00:00", "some day"))
+    write_orders(shop.data.with_name("more.csv"), [early, unread])
+    raw.land(platform, located, now=datetime(2024, 6, 2, tzinfo=UTC))
+    asked = stale_assets(project, shop.lake.states())[key]
+    validated.validate(platform, located, asked)
+    assert {row["order_id"] for row in shop.lake.read(shop.lake.current(key)).to_pylist()} >= {"2023-12-30 10:00:00"}
+    aside = shop.lake.open(TableKey("quarantine", "shop", "orders"))
+    assert aside is not None and "some day" in str(aside.to_pyarrow_table()["raw"].to_pylist())
+    assert key not in stale_assets(project, shop.lake.states())
+
+
 def test_when_a_whole_month_vanishes_is_told_by_its_landing_and_stays_told(tmp_path: Path) -> None:
     from platform_assets.definitions import read_project
     from platform_assets.stages import raw, validated
