@@ -35,8 +35,9 @@ def check(project: Project) -> list[SpecError]:
 
 
 def _check_query(project: Project, located: Located[Any], file: str, needed: Iterable[tuple[str, tuple[str, ...]]]) -> list[SpecError]:
-    """A query's tables exist, its columns exist, and it gives the columns that are needed (name, key in the file)."""
+    """A query's tables and columns exist, the engine takes it, and it gives the columns that are needed (name, key in the file), each once."""
     from lakeloop.sql import output_columns
+    from lakeloop.sql_refusals import refusals
 
     try:
         query = parsed(located, file)
@@ -68,9 +69,14 @@ def _check_query(project: Project, located: Located[Any], file: str, needed: Ite
         )
         hint = f"; {nearest(unknown, available)}" if unknown else ""
         return [SpecError(error.message + hint, file=error.file, line=error.line)]
+    errors += refusals(query, schemas)
     for name, path in needed:
         if name not in given:
             errors.append(located.definition.error(f"{file} has no column {name!r}; {nearest(name, given)}", *path))
+        elif given.count(name) > 1:
+            errors.append(
+                located.definition.error(f"{file} has {given.count(name)} columns {name!r}; wanted one, name the others apart", *path)
+            )
     return errors
 
 

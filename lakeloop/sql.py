@@ -124,7 +124,7 @@ Edit = tuple[int, int, str]
 
 def _renamings(query: Query, names: Mapping[tuple[str, ...], str], tokens: Sequence[Token]) -> Iterator[Edit]:
     """New names of tables, and an alias behind each that had none: behind a sample, as Spark wants it, and none before a PIVOT."""
-    from sqlglot import TokenType
+    from sqlglot import TokenType, exp
 
     ends = {token.end: place for place, token in enumerate(tokens)}
     for parts, table in _tables(query.tree):
@@ -139,6 +139,11 @@ def _renamings(query: Query, names: Mapping[tuple[str, ...], str], tokens: Seque
                 place = _closing(tokens, place + 2)
         if not table.alias and not table.args.get("pivots"):
             yield tokens[place].end + 1, tokens[place].end + 1, f" AS {table.parts[-1].sql(DIALECT)}"
+    for column in query.tree.find_all(exp.Column):
+        *qualifiers, _ = column.parts
+        if len(qualifiers) > 1 and tuple(part.name for part in qualifiers) in names:
+            # `domain.table.column`: the alias has no domain.
+            yield qualifiers[0].meta["start"], qualifiers[-1].meta["start"], ""
 
 
 def _averages(query: Query, tokens: Sequence[Token]) -> Iterator[Edit]:
@@ -213,7 +218,7 @@ def output_columns(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, 
     Raises:
         SpecError: a column that no table has; the message names it and its line.
     """
-    return [str(name) for name in _qualified(query, schemas)[0].named_selects]  # type: ignore[attr-defined]
+    return [str(name) for name in qualified(query, schemas)[0].named_selects]  # type: ignore[attr-defined]
 
 
 def column_sources(
@@ -244,7 +249,7 @@ def column_sources(
     from sqlglot.lineage import lineage
     from sqlglot.optimizer.scope import build_scope
 
-    tree, schema = _qualified(query, schemas)
+    tree, schema = qualified(query, schemas)
     for window in tree.find_all(exp.Window):
         window.set("partition_by", None)
         window.set("order", None)
@@ -326,8 +331,14 @@ def _see_around(scope: Scope) -> None:
         _see_around(inner)
 
 
-def _qualified(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> tuple[exp.Expression, dict[str, object]]:
-    """A copy of the query with every column under its table's name and `*` expanded, and the schema that it was read by."""
+def qualified(
+    query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], *, expand_alias_refs: bool = True
+) -> tuple[exp.Expression, dict[str, object]]:
+    """A copy of the query with every column under its table's name and `*` expanded, and the schema that it was read by.
+
+    Raises:
+        SpecError: as `output_columns`; without `expand_alias_refs` also a name that a SELECT gives and uses as a column.
+    """
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.qualify import qualify
@@ -345,7 +356,15 @@ def _qualified(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]
             table.set("catalog", None)
     schema: dict[str, object] = {flat[parts]: dict(columns) for parts, columns in schemas.items()}
     try:
-        qualified = qualify(tree, schema=schema, dialect=DIALECT, quote_identifiers=False, identify=False, validate_qualify_columns=True)
+        qualified = qualify(
+            tree,
+            schema=schema,
+            dialect=DIALECT,
+            quote_identifiers=False,
+            identify=False,
+            validate_qualify_columns=True,
+            expand_alias_refs=expand_alias_refs,
+        )
     except SqlglotError as error:
         message = str(error).splitlines()[0]
         raise SpecError(_tidy(message), file=query.file, line=_line_of_column(query.text, message)) from error

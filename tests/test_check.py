@@ -89,6 +89,20 @@ def test_sql_that_cannot_be_parsed_is_told_with_its_line(defs: Path, capsys: pyt
     assert any("carrier_delays/view.sql:" in error for error in errors(defs, capsys))
 
 
+def test_sql_that_the_engine_would_refuse_is_told_with_its_line(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = defs / "flights" / "carrier_delays" / "view.sql"
+    path.write_text(path.read_text().rstrip().rstrip(";") + "\nQUALIFY true\n")
+    (told,) = errors(defs, capsys)
+    assert "carrier_delays/view.sql:" in told and "no QUALIFY; number the rows in a subquery" in told
+
+
+def test_a_column_that_a_query_names_twice_is_refused(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = defs / "flights" / "carrier_delays" / "view.sql"
+    edit(path, "SELECT DISTINCT", "SELECT DISTINCT carrier,")
+    (told,) = errors(defs, capsys)
+    assert "carrier_delays/defs.yaml:" in told and "keys" in told and "view.sql has 2 columns 'carrier'; wanted one" in told
+
+
 def test_a_duplicate_name_names_the_other_file(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = defs / "flights" / "airlines" / "defs.yaml"
     path.write_text(path.read_text() + "\n---\n" + (defs / "flights" / "airports" / "defs.yaml").read_text())

@@ -12,6 +12,7 @@ import pytest
 from lakeloop.errors import SpecError
 from lakeloop.project import load_project
 from lakeloop.sql import column_sources, output_columns, parse_query, rewrite_tables, words
+from lakeloop.sql_refusals import refusals
 from resources.published import TableKey
 from tests.conftest import make
 
@@ -97,10 +98,67 @@ def test_only_the_names_of_tables_change_in_the_text(text: str, wanted: str) -> 
         ("SELECT to_char(order_id, '999') AS v FROM shop.orders WHERE order_id = 1", ["  1"]),
         ("SELECT log10(amount) AS v FROM shop.orders WHERE order_id = 3", [1.0]),
         ("SELECT log(amount) AS v FROM shop.orders WHERE order_id = 1", [0.0]),
+        ("SELECT shop.orders.order_id AS v FROM shop.orders WHERE shop.orders.amount > 5 ORDER BY `shop`.`orders`.amount", [3, 4]),
+        ("SELECT v FROM (SELECT shop.people.*, shop.people.name AS v FROM shop.people)", ["A", "B"]),
     ],
 )  # fmt: skip
 def test_the_embedded_engine_computes_what_was_written(spark: SparkSession, text: str, wanted: list[object]) -> None:
     assert sorted(spark.sql(rewritten(text)).toArrow()["v"].to_pylist()) == wanted
+
+
+REFUSED = [
+    ("SELECT order_id\nFROM shop.orders\nQUALIFY row_number() OVER (PARTITION BY customer ORDER BY amount) = 1", 3, "no QUALIFY; number the rows in a subquery"),
+    ("FROM shop.orders\nSELECT order_id", 1, "begins with FROM; write SELECT first"),
+    ("WITH a AS (SELECT order_id FROM shop.orders)\nFROM a SELECT order_id", 2, "begins with FROM"),
+    ("SELECT order_id FROM shop.orders\n|> WHERE amount > 1", 2, "no |>"),
+    ("SELECT DISTINCT ON (customer) order_id FROM shop.orders", 1, "no DISTINCT ON; number the rows"),
+    ("SELECT order_id FROM shop.orders\nCLUSTER BY customer", 2, "no CLUSTER BY; leave it out"),
+    ("SELECT customer, sum(amount) AS v FROM shop.orders GROUP BY ALL", 1, "no GROUP BY ALL; name the columns"),
+    ("SELECT * EXCEPT (tags) FROM shop.orders", 1, "no * EXCEPT; name the columns"),
+    ("SELECT orders.* REPLACE (1 AS amount) FROM shop.orders", 1, "no * REPLACE; name the columns"),
+    ("SELECT order_id FROM shop.orders UNION ALL BY NAME SELECT 1 AS order_id", 1, "no UNION BY NAME"),
+    ("SELECT order_id FROM shop.orders UNION ALL\nSELECT order_id, amount FROM shop.orders", 2, "as many columns on both sides of UNION, found 1 and 2"),
+    ("SELECT order_id FROM shop.orders FETCH FIRST 1 ROWS ONLY", 1, "no FETCH; write LIMIT"),
+    ("SELECT order_id FROM shop.orders\nWHERE amount = ANY (SELECT amount FROM shop.orders)", 2, "no ANY of a subquery; write IN"),
+    ("SELECT order_id FROM shop.orders\nWHERE customer LIKE ANY ('a', 'b')", 2, "no LIKE ANY; write a LIKE for each"),
+    ("SELECT order_id,\n  customer IN (SELECT customer FROM shop.people) AS v FROM shop.orders", 2, "no IN (SELECT …) among the columns; join"),
+    ("SELECT order_id FROM shop.orders\nWHERE sum(amount) > 2", 2, "SUM(amount) can't stand in WHERE; use HAVING"),
+    ("SELECT order_id FROM shop.orders\nWHERE row_number() OVER (ORDER BY amount) = 1", 2, "can't stand in WHERE; number the rows"),
+    ("SELECT amount * 2 AS twice,\n  twice + 1 AS v FROM shop.orders", 2, "twice is named in the same SELECT"),
+    ("SELECT amount * 2 AS twice FROM shop.orders\nWHERE twice > 1", 2, "twice is named in the same SELECT"),
+    ("SELECT\n  o.customer FROM shop.orders o JOIN shop.people p USING (customer)", 2, "o.customer is joined by USING, behind which it has no table; write customer"),
+    ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r", 1, "no WITH RECURSIVE"),
+]  # fmt: skip
+TAKEN = [
+    "SELECT q.customer FROM shop.orders o JOIN shop.people p USING (customer) JOIN shop.people q ON q.name = p.name",
+    "SELECT amount AS a, sum(amount) AS s FROM shop.orders GROUP BY a HAVING s > 1 ORDER BY s",
+    "SELECT amount AS a FROM shop.orders SORT BY a",
+    "WITH x AS (SELECT amount * 2 AS d FROM shop.orders) SELECT d, d + 1 AS e FROM x WHERE d > 1",
+    "SELECT extract(YEAR FROM DATE '2024-01-01') AS y, trim(BOTH FROM customer) AS t FROM shop.orders WHERE customer IS DISTINCT FROM 'b'",
+    "SELECT order_id FROM shop.orders o WHERE amount = (SELECT max(amount) FROM shop.orders i WHERE i.customer = o.customer)",
+    "SELECT order_id FROM shop.orders WHERE order_id IN (SELECT order_id FROM shop.orders) AND exists(tags, t -> t = 'x')",
+    "SELECT e FROM (SELECT amount AS d FROM shop.orders) LATERAL VIEW explode(array(d)) t AS e",
+    "SELECT amount AS order_id, order_id + 1 AS v FROM shop.orders",
+]
+
+
+@pytest.mark.parametrize(("text", "line", "told"), REFUSED)
+def test_what_the_embedded_engine_refuses_is_told_with_its_line_and_what_to_write(
+    spark: SparkSession, text: str, line: int, told: str
+) -> None:
+    query = parse_query(text, "x.sql")
+    (error,) = refusals(query, {table.parts: SCHEMAS[table.parts] for table in query.tables})
+    assert str(error).startswith(f"x.sql:{line}: ") and told in str(error)
+    # Once an engine takes it, this needn't be refused any more.
+    with pytest.raises(Exception):  # noqa: B017  # each is another kind of error
+        spark.sql(rewritten(text)).toArrow()
+
+
+@pytest.mark.parametrize("text", TAKEN)
+def test_what_the_embedded_engine_takes_is_not_refused(spark: SparkSession, text: str) -> None:
+    query = parse_query(text, "x.sql")
+    assert refusals(query, {table.parts: SCHEMAS[table.parts] for table in query.tables}) == []
+    spark.sql(rewritten(text)).toArrow()
 
 
 def test_functions_that_compute_something_else_are_other_words() -> None:
