@@ -72,7 +72,7 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
     if isinstance(source, DatabaseSource):
         from resources.database import DatabaseReader
 
-        found = numbered(DatabaseReader(source, folder).head(ENOUGH_ROWS))
+        found = numbered(DatabaseReader(source, folder).head(ENOUGH_ROWS), source.table or str(source.query))
         return Peeked(found, 1, found.num_rows >= ENOUGH_ROWS, False)
     if isinstance(source, PythonFunction):
         return Peeked(nulls_as_text(call_function(source.function, folder)), 1, False, False)

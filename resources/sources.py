@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError, nearest
 from lakeloop.spec import FILE, ROW, Column, Files
+from resources.delta_tables import PARTITION
 from resources.json_rows import read_json
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
         raise DataError(f"{file.shown}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
-    return numbered(rows)
+    return numbered(rows, file.shown)
 
 
 def stacked(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
@@ -133,12 +134,22 @@ def stacked(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
         if {known, field.type} == {pa.int64(), pa.float64()}:
             types[field.name] = pa.float64()
     fitted = [as_landed(table, types) for table in tables]
-    for field in (field for table in fitted for field in table.schema if not pa.types.is_null(field.type)):
-        if field.type != types[field.name]:
-            raise DataError(
-                f"{where}column {field.name} is {types[field.name]} in one file and {field.type} in another; nothing was written"
-            )
+    first: dict[str, pa.Table] = {}
+    for rows in fitted:
+        for field in (field for field in rows.schema if not pa.types.is_null(field.type)):
+            other = first.setdefault(field.name, rows)
+            kind = other.schema.field(field.name).type
+            if field.type != kind:
+                raise DataError(
+                    f"{where}column {field.name} is {kind} in {_file_of(other, 'one file')} and {field.type} in {_file_of(rows, 'another')}; "
+                    "nothing was written"
+                )
     return pa.concat_tables(fitted, promote_options="default")
+
+
+def _file_of(rows: pa.Table, unknown: str) -> str:
+    """The file that rows are of, where they say so."""
+    return str(rows[FILE][0]) if FILE in rows.column_names and rows.num_rows else unknown
 
 
 def as_landed(rows: pa.Table, landed: Mapping[str, pa.DataType]) -> pa.Table:
@@ -161,9 +172,21 @@ def as_doubles(integers: pa.ChunkedArray) -> pa.ChunkedArray:
     return integers.cast(pa.float64()) if exact else integers
 
 
-def numbered(rows: pa.Table) -> pa.Table:
-    """Rows with the number of each, from 1."""
+OWN_COLUMNS = (FILE, ROW, "_landing", "_landed_order", "ingested_at", PARTITION)
+"""What landing writes beside the columns of a source."""
+
+
+def numbered(rows: pa.Table, where: str) -> pa.Table:
+    """Rows with the number of each, from 1.
+
+    Raises:
+        DataError: a column of the source is called as one that landing writes.
+    """
     import pyarrow as pa
+
+    taken = next((name for name in rows.column_names if name.lower() in OWN_COLUMNS), None)
+    if taken is not None:
+        raise DataError(f"{where}: a column is called {taken!r}, which is how the platform calls its own; name it otherwise at the source")
 
     return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
 
@@ -202,7 +225,7 @@ def call_function(reference: str, base: Path) -> pa.Table:
         [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_string_view(f.type) else f for f in result.schema]
     )
     rows = _in_microseconds(result.cast(plain), f"source {reference}")
-    return numbered(rows)
+    return numbered(rows, f"source {reference}")
 
 
 def format_of(file: SourceFile, spec: Files) -> str:

@@ -259,6 +259,42 @@ def test_files_of_one_landing_are_fitted_to_each_other_or_refused_with_both_type
         stacked([part, pa.table({"x": [2**53 + 1]})])
 
 
+def test_a_folder_of_files_with_several_types_names_two_of_them(sales: Sales) -> None:
+    sales.define(JSONL)
+    sales.write("1.jsonl", {"id": 1, "amount": 1.5, "note": "a"})
+    sales.write("2.jsonl", {"id": 2, "amount": 1.5, "note": 2})
+    with pytest.raises(DataError, match=r"column note is string in data/1\.jsonl and int64 in data/2\.jsonl; nothing was written"):
+        sales.land()
+
+
+@pytest.mark.parametrize("name", ["ingested_at", "_row", "_file", "_partition", "_Landing"])
+def test_a_column_that_is_called_as_one_of_ours_is_refused(sales: Sales, name: str) -> None:
+    sales.define(JSONL)
+    sales.write("1.jsonl", {"id": 1, "amount": 1.5, name: "a"})
+    with pytest.raises(DataError, match=rf"data/1\.jsonl: a column is called '{name}', which is how the platform calls its own"):
+        sales.land()
+    assert sales.lake.open(RAW) is None
+
+
+def test_a_column_that_changes_its_case_is_refused_by_both_names(sales: Sales) -> None:
+    sales.define(JSONL)
+    sales.write("1.jsonl", {"id": 1, "amount": 1.5, "note": "a", "Note": "b"})
+    with pytest.raises(DataError, match=r"raw/sales/orders: columns note and Note come side by side: they differ in upper and lower case"):
+        sales.land()
+    sales.write("1.jsonl", {"id": 1, "amount": 1.5, "note": "a"})
+    sales.land()
+    before = sales.lake.states()
+    sales.write("2.jsonl", {"id": 2, "amount": 2.5, "NOTE": "b"})
+    with pytest.raises(
+        DataError, match=r"column note has landed before and comes as NOTE now: .* nothing was written\. Name them apart, or alike"
+    ):
+        sales.land()
+    assert sales.lake.states() == before
+    sales.write("2.jsonl", {"id": 2, "amount": 2.5, "note": "b"})
+    sales.land()
+    assert sales.validate() == {1: 1.5, 2: 2.5}
+
+
 def test_a_column_without_any_value_is_looked_at_as_text(tmp_path: Path) -> None:
     from lakeloop.spec import Files
     from resources.peek import peek

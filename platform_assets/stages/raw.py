@@ -7,7 +7,7 @@ travel in the same commit as the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ from platform_assets.stages.base import Platform, StageResult, key_of, preview
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import ONWARD, SOURCE, landed_integers, not_landed, without_type
 from resources.delta_tables import PARTITION
-from resources.published import UNDATED, WHOLE, PartitionState
+from resources.delta_writes import types_of
+from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,7 +144,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
         if since is not None:
             onward = True
             rows = not_landed(platform, key, state, rows, spec, reader.since(since))
-        deliveries = {reader.label: (position, numbered(rows))}
+        deliveries = {reader.label: (position, numbered(rows, reader.label))}
     elif isinstance(spec.source, PythonFunction):
         rows = call_function(spec.source.function, located.folder)
         name = spec.source.function
@@ -230,6 +231,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
         statistics = not hidden_sources(spec)
         # A column that has no value has no type; written, it would be void for ever. It is there once it has one.
         typed = batch.drop_columns(without_type(batch))
+        _refuse_twins(platform, key, typed.column_names)
         platform.lake.publish(key, typed, published, mode="append", run_id=platform.run_id, after=state, statistics=statistics)
     else:
         version = max((s.version for s in state.values()), default=-1)
@@ -266,6 +268,29 @@ def _columns(batch: pa.Table | None, spec: TableSpec, value: Mapping[str, Any]) 
     began = list(value.get("columns") or delivered)
     expected_ones = {*began, *source_columns(spec)}
     return began, list(dict.fromkeys([*value.get("new_columns", []), *(name for name in delivered if name not in expected_ones)]))
+
+
+def _refuse_twins(platform: Platform, key: TableKey, names: Sequence[str]) -> None:
+    """Refuse columns that differ in case only, from each other or from what has landed: to Delta they are one.
+
+    Raises:
+        DataError: there are such.
+    """
+    table = platform.lake.open(key)
+    landed = {name.lower(): name for name in types_of(table)} if table is not None else {}
+    came: dict[str, str] = {}
+    for name in names:
+        other = came.setdefault(name.lower(), name)
+        before = landed.get(name.lower(), name)
+        if other != name or before != name:
+            told = (
+                f"columns {other} and {name} come side by side"
+                if other != name
+                else f"column {before} has landed before and comes as {name} now"
+            )
+            raise DataError(
+                f"{key}: {told}: they differ in upper and lower case only, and nothing was written. Name them apart, or alike, at the source"
+            )
 
 
 def _split(
