@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +10,7 @@ from lakeloop.assessment import CANDIDATE, LINEAR, NAIVE, ForecastRows, Question
 from lakeloop.forecast_plots import Path, plot_by_horizon, plot_paths
 from lakeloop.metrics import MetricValue, measure, metrics_of
 from lakeloop.report import Figure, Paragraph, Section, Table
+from lakeloop.wording import between, number
 
 MOST_PATHS = 4
 SHOWN_HORIZONS = 6
@@ -29,17 +29,17 @@ def horizon_section(question: Question) -> Section:
     first, last = own[0], own[-1]
     words = (
         f"Asked at {len(origins):,} {'origins' if len(origins) > 1 else 'origin'} of the test window, {_day(origins[0])} to {_day(origins[-1])}, up to "
-        f"{steps[-1]} steps ahead, always with what was known at the origin. {primary} is {_number(first.value)} at {_steps(steps[0])}"
+        f"{steps[-1]} steps ahead, always with what was known at the origin. {primary} is {number(first.value)} at {_steps(steps[0])}"
     )
     if len(steps) > 1:
-        words += f" and {_number(last.value)} at {_steps(steps[-1])}"
+        words += f" and {number(last.value)} at {_steps(steps[-1])}"
     better = sum(a.value < b.value for a, b in zip(own, naive, strict=True))
     if not metrics_of(question.answer)[primary].greater_is_better and primary != "bias":
         words += f"; it is lower than the seasonal naive forecast's at {better} of {len(steps)} horizons"
     columns = ["steps ahead", "rows", primary, "95% interval", "seasonal naive", "linear model"]
     linear = values.get(LINEAR, own)
     rows = [
-        [str(step), f"{v.n:,}", _number(v.value), f"{_number(v.low)} to {_number(v.high)}", _number(n.value), _number(other.value)]
+        [str(step), f"{v.n:,}", number(v.value), between(v.low, v.high), number(n.value), number(other.value)]
         for step, v, n, other in zip(steps, own, naive, linear, strict=True)
     ]
     return Section(
@@ -110,9 +110,3 @@ def _steps(count: int) -> str:
 
 def _day(moment: np.datetime64) -> str:
     return str(moment)[:10]
-
-
-def _number(value: float) -> str:
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}" if abs(value) < 10_000 else f"{value:,.0f}"

@@ -5,6 +5,7 @@ What an evaluation's report says stands in `lakeloop.evaluation_report`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,9 @@ def render(report: Report) -> str:
 
 def _figure(text: str) -> Markup:
     """A figure that breaks before its interval only, where a table is narrow."""
-    return _prose(text.replace(" ", "\N{NO-BREAK SPACE}").replace("\N{NO-BREAK SPACE}[", " ["))
+    from markupsafe import Markup
+
+    return Markup(" ").join(Markup('<span class="whole">{}</span>').format(part) for part in re.split(r" (?=[\[(])", text))
 
 
 def _prose(text: str) -> Markup:

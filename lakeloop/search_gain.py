@@ -12,6 +12,7 @@ from lakeloop.metrics import measure, metrics_of, paired_difference
 from lakeloop.report import Paragraph, Section, Table
 from lakeloop.search_space import with_params
 from lakeloop.tasks import Answer, scores_of
+from lakeloop.wording import number, signed
 from lakeloop.workflow_spec import Model
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class Gain:
     def sentence(self) -> str:
         """What it comes to."""
         if self.same:
-            return f"The search gained nothing: no other parameters were better in cross-validation ({self.metric} {self.after:.4f} on {self.where})."
+            return f"The search gained nothing: no other parameters were better in cross-validation ({self.metric} {number(self.after)} on {self.where})."
         figures = (
-            f"{self.metric} {self.after:.4f} against {self.before:.4f} without it, a difference of {self.difference + 0.0:+.4f} "
-            f"[{self.low + 0.0:+.4f}, {self.high + 0.0:+.4f}] (positive is better) on {self.rows:,} rows that it never saw ({self.where})"
+            f"{self.metric} {number(self.after)} against {number(self.before)} without it, a difference of {signed(self.difference)} "
+            f"[{signed(self.low)}, {signed(self.high)}] (positive is better) on {self.rows:,} rows that it never saw ({self.where})"
         )
         if self.low > 0:
             return f"The search gained: {figures}."
@@ -119,7 +120,7 @@ def gain_section(study: Mapping[str, Any]) -> Section:
         [name, str(study["own"].get(name, "–")), f"{value:.4g}" if isinstance(value, float) else str(value)]
         for name, value in study["best"].items()
     ]
-    told = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     return Section(
         "search",
         "What the search gained",
@@ -127,7 +128,7 @@ def gain_section(study: Mapping[str, Any]) -> Section:
             Paragraph(gain.sentence),
             Table(["parameter", "without the search", "found"], rows, ["without the search", "found"]),
             Paragraph(
-                f"Trials: {told}. The best reached {gain.metric} {study['best_value']:.4f} in cross-validation within the training window, which is a "
+                f"Trials: {told}. The best reached {gain.metric} {number(study['best_value'])} in cross-validation within the training window, which is a "
                 "little too good, as the best of many always is.",
                 quiet=True,
             ),

@@ -10,20 +10,43 @@ if TYPE_CHECKING:
     from lakeloop.metrics import MetricValue
 
 
+HUGE = 1e9
+"""From here on nobody reads all digits."""
+
+MOST_DECIMALS = 12
+
+
 def figures(value: MetricValue) -> str:
     """A metric and its interval."""
     if not math.isfinite(value.value):
         return "not defined"
+    if not (math.isfinite(value.low) and math.isfinite(value.high)):
+        return f"{number(value.value)} (no interval)"
     return f"{number(value.value)} [{number(value.low)}, {number(value.high)}]"
 
 
+def between(low: float, high: float) -> str:
+    """An interval in a column of its own."""
+    return f"{number(low)} to {number(high)}" if math.isfinite(low) and math.isfinite(high) else "no interval"
+
+
 def number(value: float) -> str:
-    """Four digits after the point, four in all for large numbers, three in all for small ones."""
+    """Four digits after the point, fewer for large numbers, three in all for small ones; powers of ten for what is huge or tiny."""
     if not math.isfinite(value):
         return "–"
-    if 0 < abs(value) < 0.001:
+    size = abs(value)
+    if size >= HUGE or 0 < size < 0.0001:
+        return f"{value:.2e}"
+    if 0 < size < 0.001:
         return f"{value:.3g}"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}" if abs(value) < 10_000 else f"{value:,.0f}"
+    if not size:
+        return "0.0000"  # a zero may have a sign, which says nothing
+    return f"{value:.4f}" if size < 10 else f"{value:,.2f}" if size < 10_000 else f"{value:,.0f}"
+
+
+def counted(count: int, what: str) -> str:
+    """How many there are of what is named in the singular."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def sign(value: float) -> str:
@@ -31,6 +54,23 @@ def sign(value: float) -> str:
     if not math.isfinite(value):
         return "–"
     return ("+" if value >= 0 else "−") + number(abs(value))
+
+
+def gap(value: float, low: float, high: float) -> str:
+    """A difference and its interval."""
+    return f"{sign(value)} [{sign(low)}, {sign(high)}]" if math.isfinite(low) and math.isfinite(high) else f"{sign(value)} (no interval)"
+
+
+def threshold(value: float) -> str:
+    """A threshold of a probability, with three digits of its distance to the nearer of 0 and 1.
+
+    >>> [threshold(value) for value in (0.25, 0.000161474, 0.999898123, 2.92182e-10, 1.0)]
+    ['0.25', '0.000161', '0.999898', '2.92e-10', '1']
+    """
+    rest = min(value, 1 - value)
+    if rest <= 0 or value < 0.0001:
+        return f"{value:.3g}"
+    return f"{value:.{min(2 - math.floor(math.log10(rest)), MOST_DECIMALS)}f}".rstrip("0").rstrip(".")
 
 
 def signed(value: float) -> str:
