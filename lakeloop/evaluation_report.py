@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from lakeloop.assessment import CHAMPION, LINEAR, Assessment, Question
-from lakeloop.metrics import reference_words
+from lakeloop.metrics import Difference, reference_words
 from lakeloop.report import Report, Tile, Tone
 from lakeloop.report_sections import (
+    better,
     champion_section,
     changes_section,
     checks_section,
@@ -23,7 +27,7 @@ from lakeloop.report_subject import Subject
 from lakeloop.search_gain import gain_section
 from lakeloop.task_sections import SECTIONS
 from lakeloop.thresholds import ThresholdRow, cheapest
-from lakeloop.wording import figures, listed, number, sign
+from lakeloop.wording import figures, gap, listed, number, sign, threshold
 
 
 def evaluation_report(subject: Subject, question: Question, found: Assessment) -> Report:
@@ -67,36 +71,51 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     rows = "the test window" if seen else unseen
     planted = f", {int(question.test.y.sum()):,} of them planted" if question.planted is not None else ""
     parts = [
-        f"On {primary.n:,} rows of {rows}{planted}, {primary.name.replace('_', ' ')} is {figures(primary)}"
+        f"On {primary.n:,} rows of {rows}{planted}, {primary.name} is {figures(primary)}, {better(question)}"
         f" ({sign(constant.difference)} against {reference_words(question.answer, question.primary)}, positive is better)."
     ]
     if seen and question.elsewhere is not None:
         parts.append(f"{question.elsewhere.sentence}.")
     if failed:
-        parts.append(f"It fails {listed(failed, 'gate')}.")
+        parts.append(f"It fails {listed(failed, 'gate')}. That blocks its promotion.")
     elif len(subject.gates) > len(warned):
         parts.append("It passes its gates." if len(subject.gates) - len(warned) > 1 else "It passes its gate.")
     if warned:
         parts.append(
             f"It doesn't meet {listed(warned, 'gate')}, which {'warns' if len(warned) == 1 else 'warn'} and {'stops' if len(warned) == 1 else 'stop'} nothing."
         )
+    if CHAMPION in found.differences:
+        parts.append(_against_champion(subject, found.differences[CHAMPION]))
     parts.append(
-        f"{len(suspicious)} of {len(found.checks)} model checks found something." if suspicious else "No model check found anything."
+        f"{len(suspicious)} of {len(found.checks)} model checks found something, see what to do under “Model checks”."
+        if suspicious
+        else "No model check found anything."
     )
     return " ".join(parts)
+
+
+def _against_champion(subject: Subject, d: Difference) -> str:
+    told = f"Against champion {subject.champion} it differs by {gap(d.difference, d.low, d.high)}"
+    if subject.margin is None:
+        return f"{told}."
+    loss = f"a loss of {subject.margin:g} or more" if subject.margin else "that it is no better"
+    met = d.p_not_worse(subject.margin) <= subject.error_rate
+    return (
+        f"{told}: {loss} is {'ruled out, as the gate champion asks' if met else 'not ruled out, though the gate champion asks for that'}."
+    )
 
 
 def _tiles(subject: Subject, question: Question, found: Assessment, best: ThresholdRow | None) -> list[Tile]:
     primary, bad = found.own[question.primary], [c for c in found.checks if c.outcome == "found"]
     failed = [name for name, gate in subject.gates.items() if gate[0] != "passed"]
-    tiles = [Tile(primary.name, number(primary.value), f"95%: {number(primary.low)} to {number(primary.high)}")]
+    tiles = [Tile(primary.name, number(primary.value), _interval(number, primary.low, primary.high))]
     if CHAMPION in found.differences:
         d = found.differences[CHAMPION]
         tone: Tone = "good" if d.low > 0 else "bad" if d.high < 0 else ""
-        tiles.append(Tile(f"against champion {subject.champion}", sign(d.difference), f"95%: {sign(d.low)} to {sign(d.high)}", tone))
+        tiles.append(Tile(f"against champion {subject.champion}", sign(d.difference), _interval(sign, d.low, d.high), tone))
     elif LINEAR in found.differences and found.differences[LINEAR].error:
         d = found.differences[LINEAR]
-        tiles.append(Tile("against a linear model", sign(d.difference), f"95%: {sign(d.low)} to {sign(d.high)}"))
+        tiles.append(Tile("against a linear model", sign(d.difference), _interval(sign, d.low, d.high)))
     if subject.gates:
         tiles.append(
             Tile(
@@ -115,5 +134,9 @@ def _tiles(subject: Subject, question: Question, found: Assessment, best: Thresh
         )
     )
     if best is not None and best.cost is not None:
-        tiles.append(Tile("cheapest threshold", f"{best.threshold:g}", f"{best.cost:.4g} per row"))
+        tiles.append(Tile("cheapest threshold", threshold(best.threshold), f"{number(best.cost)} per row"))
     return tiles
+
+
+def _interval(written: Callable[[float], str], low: float, high: float) -> str:
+    return f"95%: {written(low)} to {written(high)}" if math.isfinite(low) and math.isfinite(high) else "no interval"

@@ -9,6 +9,7 @@ import numpy as np
 
 from lakeloop.metrics import MetricValue
 from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, Picture, _dates, canvas, styled
+from lakeloop.short_names import shortened
 
 _COLOURS = {"candidate": ORANGE, "linear": BLUE, "seasonal_naive": GREY, "champion": GREEN}
 _NAMES = {"candidate": "this model", "linear": "linear model", "seasonal_naive": "seasonal naive"}
@@ -48,16 +49,20 @@ def plot_by_horizon(steps: Sequence[int], values: Mapping[str, Sequence[MetricVa
 @styled
 def plot_paths(paths: Sequence[Path], label: str) -> Picture:
     """What happened, and the forecasts that were made from some origins, a row per series."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(len(paths), 1, figsize=(8.0, 0.5 + 1.9 * len(paths)), sharex=True, squeeze=False, layout="constrained")
-    for ax, path in zip(axes[:, 0], paths, strict=True):
+    figure, drawn = canvas(height=0.5 + 1.6 * len(paths), rows=len(paths))
+    axes = np.atleast_1d(drawn)
+    for ax, path, name in zip(axes, paths, shortened([path.name for path in paths], 60), strict=True):
         ax.plot(path.times, path.values, color=INK, linewidth=1.1, label="what happened")
         for index, (times, values) in enumerate(path.forecasts):
             ax.plot(times, values, color=ORANGE, linewidth=1.6, label="forecast, from each origin on" if not index else None)
-        ax.set_title(path.name if len(paths) > 1 else "")
+        # In the middle: at the left end stands the power of ten of an axis.
+        ax.set_title(name if len(paths) > 1 else "", loc="center", fontsize=10)
         ax.set_ylabel(label if len(paths) == 1 else "")
-        ax.xaxis.set_major_locator(_dates().AutoDateLocator(maxticks=8))
-        ax.xaxis.set_major_formatter(_dates().ConciseDateFormatter(ax.xaxis.get_major_locator()))
-    axes[0, 0].legend(frameon=False, fontsize=9, ncols=2, loc="upper left", bbox_to_anchor=(0, 1.22 if len(paths) == 1 else 1.32))
+        if ax is not axes[-1]:
+            ax.sharex(axes[-1])
+            ax.tick_params(labelbottom=False)
+    axes[-1].xaxis.set_major_locator(_dates().AutoDateLocator(maxticks=8))
+    axes[-1].xaxis.set_major_formatter(_dates().ConciseDateFormatter(axes[-1].xaxis.get_major_locator()))
+    lines, names = axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, frameon=False, fontsize=9, ncols=2, loc="outside upper left")
     return Picture("forecasts beside what happened", figure)

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
+from lakeloop.short_names import shortened
+from lakeloop.wording import number, threshold
+
 if TYPE_CHECKING:
     from lakeloop.calibration import CalibrationBin
     from lakeloop.importance import Importance
@@ -21,9 +24,18 @@ if TYPE_CHECKING:
     from lakeloop.thresholds import ThresholdRow
 
 P = ParamSpec("P")
-BLUE, ORANGE, GREEN, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#7f7f7f", "#101010"
-THEMED = {BLUE: "var(--blue)", ORANGE: "var(--orange)", GREEN: "var(--green)", GREY: "var(--grey)", INK: "currentColor"}
+BLUE, ORANGE, GREEN, GREY, INK, PAPER = "#0072b2", "#d55e00", "#009e73", "#7f7f7f", "#101010", "#fdfdfd"
+THEMED = {
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREEN: "var(--green)",
+    GREY: "var(--grey)",
+    INK: "currentColor",
+    PAPER: "var(--paper)",
+}
 """Colours that the page's theme sets."""
+MOST_LINES = 20
+"""Features and slices that a picture has room for."""
 WINDOW_COLOURS = {
     "train": BLUE,
     "validation": GREEN,
@@ -35,8 +47,6 @@ WINDOW_COLOURS = {
 }
 WIDTH = 6.4
 """Of every picture, in inches."""
-MOST_LISTED = 20
-"""Slices or features that a picture shows; more can't be read."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -156,13 +166,8 @@ def _intervals(ax: Any, rows: Sequence[tuple[float, float, float]], colours: Seq
     for place, (value, low, high), colour in zip(places, rows, colours, strict=True):
         spread = [[max(value - low, 0)], [max(high - value, 0)]] if np.isfinite(low) and np.isfinite(high) else None
         ax.errorbar([value], [place], xerr=spread, fmt="o", markersize=5, capsize=3, color=colour)
-    ax.set_yticks(places, [shortened(label) for label in labels])
+    ax.set_yticks(places, labels)
     ax.set_ylim(-0.6, len(rows) - 0.4)
-
-
-def shortened(text: str, most: int = 42) -> str:
-    """A label that fits."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 @styled
@@ -176,7 +181,7 @@ def plot_metric_comparison(values: Mapping[str, Sequence[MetricValue]], metric: 
         ax,
         [(v.value, v.low, v.high) for v in found],
         [ORANGE if who == "candidate" else BLUE for who in order],
-        [f"{names.get(who, who)}  {v.value:.4f}" for who, v in zip(order, found, strict=True)],
+        [f"{names.get(who, who)}  {number(v.value)}" for who, v in zip(order, found, strict=True)],
     )
     ax.set_xlabel(f"{metric} on the test window, 95% interval")
     return Picture(f"{metric} of this model beside others", figure)
@@ -187,13 +192,16 @@ def plot_roc_pr(y: np.ndarray, score: np.ndarray) -> Picture:
     """ROC curve and precision over recall."""
     figure, (left, right) = canvas(2)
     order = np.argsort(-score, kind="stable")
-    hits, seen = np.cumsum(y[order]), np.arange(1, len(y) + 1)
-    step = np.unique(np.linspace(0, len(y) - 1, 400).astype(int))
+    # Rows that are scored the same are told apart by nothing: the curves go from one different score to the next.
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(y) - 1)
+    hits, seen = np.cumsum(y[order])[last], (last + 1)
+    step = np.unique(np.linspace(0, len(last) - 1, 400).astype(int))
+    wrong, right_ones = (seen - hits) / max(len(y) - hits[-1], 1), hits / max(hits[-1], 1)
     left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
-    left.plot(((seen - hits) / max(len(y) - hits[-1], 1))[step], (hits / max(hits[-1], 1))[step], color=BLUE)
+    left.plot([0, *wrong[step]], [0, *right_ones[step]], color=BLUE)
     left.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
     right.axhline(float(np.mean(y)), color=GREY, linewidth=0.8, linestyle="--")
-    right.plot((hits / max(hits[-1], 1))[step], (hits / seen)[step], color=BLUE)
+    right.plot(right_ones[step], (hits / seen)[step], color=BLUE)
     right.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     return Picture("ROC curve, and precision over recall", figure)
 
@@ -230,30 +238,43 @@ def plot_score_histogram(y: np.ndarray, score: np.ndarray) -> Picture:
 def plot_residuals(y: np.ndarray, score: np.ndarray) -> Picture:
     """Truth over prediction, and the distribution of errors."""
     figure, (left, right) = canvas(2)
-    low, high = np.quantile(np.concatenate([y, score]), [0.005, 0.995])
-    ends = (float(score.min()), float(max(score.max(), score.min() + 1e-9)))
+    (left_end, right_end), (low, high) = _middle(score), _middle(y)
     left.hexbin(
-        score, y, gridsize=40, extent=(*ends, float(low), float(max(high, low + 1e-9))), bins="log", cmap="Blues", mincnt=1, rasterized=True
+        score, y, gridsize=40, extent=(left_end, right_end, low, high), bins="log", cmap=_strength(), mincnt=1, linewidths=0, rasterized=True
     )  # fmt: skip
-    left.plot([low, high], [low, high], color=ORANGE, linewidth=0.8, linestyle="--")
-    left.set(title="Truth over prediction", xlabel="predicted", ylabel="observed", xlim=ends, ylim=(low, high))
+    left.axline((low, low), slope=1, color=ORANGE, linewidth=0.8, linestyle="--")
+    left.set(title="Truth over prediction", xlabel="predicted", ylabel="observed", xlim=(left_end, right_end), ylim=(low, high))
     errors = score - y
-    right.hist(np.clip(errors, *np.quantile(errors, [0.005, 0.995])), bins=60, color=BLUE)
+    right.hist(errors, bins=60, range=_middle(errors), color=BLUE)
     right.axvline(0, color=ORANGE, linewidth=0.8)
     right.set(title="Prediction less truth", xlabel="error", ylabel="rows")
     return Picture("Truth over prediction, and the distribution of errors", figure)
 
 
+def _middle(values: np.ndarray) -> tuple[float, float]:
+    """Where all values are but for the outermost 0.5% at either end; never empty."""
+    low, high = map(float, np.quantile(values, [0.005, 0.995]))
+    return (low, high) if high > low else (low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2)
+
+
+def _strength() -> Any:
+    """One colour of varying strength, so that many rows are strong on a light page as on a dark one."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("strength", [(BLUE, 0.18), (BLUE, 1.0)])
+
+
 @styled
-def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str) -> Picture:
-    """A metric by slice with 95% intervals, largest slices first; small ones are grey."""
-    shown = [row for row in rows if np.isfinite(row["value"])][:MOST_LISTED]
+def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str, overall: float) -> Picture:
+    """A metric by slice with 95% intervals, largest slices first, beside that of all rows; small ones are grey."""
+    shown = [row for row in rows if np.isfinite(row["value"])][:MOST_LINES]
     figure, ax = canvas(height=max(1.8, 0.24 * len(shown) + 0.9))
+    ax.axvline(overall, color=GREY, linewidth=0.8, linestyle="--")
     _intervals(
         ax,
         [(row["value"], row["low"], row["high"]) for row in shown],
         [GREY if row["small"] else BLUE for row in shown],
-        [f"{row['slice']}  ({row['n']:,})" for row in shown],
+        [f"{name}  ({row['n']:,})" for name, row in zip(shortened([str(row["slice"]) for row in shown], 34), shown, strict=True)],
     )
     ax.set_xlabel(f"{metric}, 95% interval")
     return Picture(f"{metric} by {column}", figure)
@@ -261,18 +282,18 @@ def plot_slices(rows: Sequence[Mapping[str, Any]], column: str, metric: str) -> 
 
 @styled
 def plot_importance(found: Sequence[Importance], metric: str) -> Picture:
-    """How much the metric loses when a feature is shuffled, with 95% intervals."""
-    shown = list(found[:MOST_LISTED])
+    """How much worse the metric gets when a feature is shuffled, with 95% intervals."""
+    shown = list(found[:MOST_LINES])
     figure, ax = canvas(height=max(1.6, 0.26 * len(shown) + 0.8))
     ax.axvline(0, color=GREY, linewidth=0.8)
     _intervals(
         ax,
         [(item.value, item.low, item.high) for item in shown],
-        [BLUE if not item.low <= 0 else GREY for item in shown],
-        [item.feature for item in shown],
+        [BLUE if item.low > 0 else GREY for item in shown],
+        shortened([item.feature for item in shown]),
     )
     # Long names leave little room beside them; the label may stand below them.
-    ax.set_xlabel(f"loss of {metric} when shuffled, 95% interval", loc="right")
+    ax.set_xlabel(f"how much worse {metric} gets, 95% interval", loc="right")
     return Picture("Permutation importance", figure)
 
 
@@ -293,7 +314,7 @@ def plot_over_time(rows: Sequence[Mapping[str, Any]], metric: str, overall: floa
     ax.xaxis.set_major_locator(_dates().AutoDateLocator(maxticks=8))
     ax.xaxis.set_major_formatter(_dates().ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.set_ylabel(metric)
-    ax.legend(frameon=False, fontsize=9)
+    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return Picture(f"{metric} over time", figure)
 
 
@@ -318,7 +339,7 @@ def plot_thresholds(rows: Sequence[ThresholdRow], best: ThresholdRow | None) -> 
         low, high = (np.array([getattr(row, f"cost_{end}") for row in rows], float) for end in ("low", "high"))
         axes[1].fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
         if best is not None:
-            axes[1].plot([best.threshold], [best.cost], "o", color=ORANGE, label=f"least at {best.threshold:g}")
+            axes[1].plot([best.threshold], [best.cost], "o", color=ORANGE, label=f"least at {threshold(best.threshold)}")
             axes[1].legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
         axes[1].set(xlabel="threshold", ylabel="cost per row", ylim=(0, None))
     return Picture("What a threshold does", figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from lakeloop import plots
@@ -14,7 +15,7 @@ from lakeloop.model_checks import CheckResult, Elsewhere
 from lakeloop.report import Cell, Figure, Paragraph, Section, Table, Tone
 from lakeloop.report_subject import Subject
 from lakeloop.weak_slices import TESTED
-from lakeloop.wording import figures, moment, number, p_value, sign
+from lakeloop.wording import between, capital, counted, figures, gap, moment, number, p_value
 
 NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
 MOST_SLICE_ROWS = 40
@@ -57,12 +58,17 @@ def data_section(subject: Subject, elsewhere: Elsewhere | None, *, learnt: bool)
         [
             Paragraph(
                 (f"{elsewhere.sentence}. It is held against" if elsewhere else f"Fitted on {subject.fitted_rows:,} rows of")
-                + f" version {subject.training_set} of the training set, with {len(features)} features, each "
+                + f" version {subject.training_set} of the training set, with {counted(len(features), 'feature')}, each "
                 f"as it was known at {subject.predict_at}. {how}"
             ),
             Table(columns, windows, [rows]),
-            Table(["read from", "Delta version"], inputs, ["Delta version"], folded=f"{len(inputs)} tables that were read"),
-            Table(["feature", "what it is"], features, folded=f"{len(features)} features"),
+            Table(
+                ["read from", "Delta version"],
+                inputs,
+                ["Delta version"],
+                folded=f"{counted(len(inputs), 'table')} that {'was' if len(inputs) == 1 else 'were'} read",
+            ),
+            Table(["feature", "what it is"], features, folded=counted(len(features), "feature")),
         ],
     )
 
@@ -78,15 +84,12 @@ def headline_section(subject: Subject, question: Question, found: Assessment) ->
     blocks: list[Any] = [
         Figure(
             plots.plot_metric_comparison(found.values, question.primary),
-            "All on the same rows"
-            + (
-                f", but for the champion's, which are the {named[CHAMPION][question.primary].n:,} that it wasn't trained on."
-                if CHAMPION in named and question.champion_known
-                else "."
-            ),
+            f"{capital(better(question))}. {_same_rows(question, named)}",
             "metric_comparison",
         ),
-        Table(["metric", *names], rows, names, "Value and 95% interval on the test window."),
+        Table(
+            ["metric", *names], rows, names, f"Value and 95% interval on the test window. {_directions(question, named[CANDIDATE])}".strip()
+        ),
     ]
     if question.answer.kind.costs:
         blocks.append(
@@ -110,6 +113,29 @@ def headline_section(subject: Subject, question: Question, found: Assessment) ->
     return Section("headline", "How good it is", blocks)
 
 
+def better(question: Question) -> str:
+    """The direction of the deciding metric."""
+    return "higher is better" if metrics_of(question.answer)[question.primary].greater_is_better else "lower is better"
+
+
+def _same_rows(question: Question, named: Mapping[str, Mapping[str, MetricValue]]) -> str:
+    fewer = named[CHAMPION][question.primary].n if CHAMPION in named else len(question.test.y)
+    if fewer == len(question.test.y):
+        return "All on the same rows."
+    what = "that it wasn't trained on" if question.champion_known else "that it could be asked about"
+    return f"All on the same rows, but for the champion's, which are the {fewer:,} of {len(question.test.y):,} {what}."
+
+
+def _directions(question: Question, shown: Mapping[str, MetricValue]) -> str:
+    """Which figures are better when higher, and which when lower; of those that are neither, nothing."""
+    deciding = [metric for name, metric in metrics_of(question.answer).items() if metric.decides and name in shown]
+    told = [
+        (way, [metric.name for metric in deciding if metric.greater_is_better is up]) for way, up in (("Higher", True), ("lower", False))
+    ]
+    words = "; ".join(f"{way} is better for {', '.join(names)}" for way, names in told if names)
+    return f"{capital(words)}." if words else ""
+
+
 def _gate_outcome(outcome: str, severity: str) -> Cell:
     if outcome == "passed":
         return Cell(outcome, "good")
@@ -131,8 +157,8 @@ def champion_section(subject: Subject, question: Question, found: Assessment) ->
     known = question.champion_known and (question.elsewhere is None or question.elsewhere.until is not None)
     blocks: list[Any] = [
         Paragraph(
-            f"On {d.rows:,} rows{' that neither was trained on' if known else ''}, {question.primary} differs by {sign(d.difference)} "
-            f"[{sign(d.low)}, {sign(d.high)}] (positive is better), paired row by row."
+            f"On {d.rows:,} rows{' that neither was trained on' if known else ''}, {question.primary} differs by {gap(d.difference, d.low, d.high)} "
+            "(positive is better), paired row by row."
         ),
         *([Paragraph(f"Mind that {question.champion_told}.")] if question.champion_told else []),
         *([] if question.champion_known else [Paragraph("It isn't known on what the champion was trained: it may have seen these rows.")]),
@@ -143,7 +169,7 @@ def champion_section(subject: Subject, question: Question, found: Assessment) ->
         blocks.append(
             Paragraph(
                 f"The gate asks that {loss} be ruled out, with an error rate of {subject.error_rate:g}: the probability of such a figure under that loss "
-                f"is {p_value(p)}, so it {'is' if p <= subject.error_rate else 'is not'}. A model that loses just so much is promoted at most "
+                f"is {p_value(p)}, so it {'is' if p <= subject.error_rate else 'is not'} ruled out. A model that loses just so much is promoted at most "
                 f"{subject.error_rate:.0%} of the time."
             )
         )
@@ -152,19 +178,30 @@ def champion_section(subject: Subject, question: Question, found: Assessment) ->
 
 def importance_section(question: Question, found: Assessment) -> Section:
     """What the metric loses when one feature is shuffled."""
-    columns = ["feature", "loss", "95% interval"]
-    rows = [[item.feature, number(item.value), f"{number(item.low)} to {number(item.high)}"] for item in found.importance]
-    nothing = sum(item.low <= 0 for item in found.importance)
+    columns = ["feature", "how much worse", "95% interval"]
+    rows = [[item.feature, number(item.value), between(item.low, item.high)] for item in found.importance]
+    nothing = sum(not item.low > 0 for item in found.importance)
     words = (
-        f"How much {question.primary} loses when one feature is shuffled among the rows: what the model leans on, not what causes anything. "
+        f"How much worse {question.primary} gets when one feature is shuffled among the rows: what the model leans on, not what causes anything. "
         "Of two features that say the same, each looks less important than both are together."
     )
     if nothing:
         words += f" {nothing} of {len(found.importance)} can't be told from no importance at all."
     note = f"{REPEATS} shuffles of {found.importance_rows:,} evenly spaced test rows; the interval covers the choice of rows, by truth and by lent value."
-    picture = Figure(plots.plot_importance(found.importance, question.primary), "Grey: can't be told from nothing.", "importance")
+    more = f" The {plots.MOST_LINES} most important of {len(rows)}." if len(rows) > plots.MOST_LINES else ""
+    picture = Figure(
+        plots.plot_importance(found.importance, question.primary),
+        f"How much worse {question.primary} gets when the feature is shuffled. Grey: can't be told from nothing.{more}",
+        "importance",
+    )
     return Section(
-        "importance", "What it leans on", [Paragraph(words), picture, Table(columns, rows, columns[1:], note, f"all {len(rows)} features")]
+        "importance",
+        "What it leans on",
+        [
+            Paragraph(words),
+            picture,
+            Table(columns, rows, columns[1:], note, f"all {len(rows)} features" if len(rows) > 1 else "the figures"),
+        ],
     )
 
 
@@ -172,18 +209,19 @@ def over_time_section(question: Question, found: Assessment, overall: MetricValu
     """The deciding metric by period, where rows have a time."""
     columns = ["from", "rows", question.primary, "95% interval"]
     rows = [
-        [str(row["period"]), f"{row['n']:,}", number(row["value"]), f"{number(row['low'])} to {number(row['high'])}"]
+        [str(row["period"]), f"{row['n']:,}", number(row["value"]), between(row["low"], row["high"])]
         for row in found.over_time
         if row["metric"] == question.primary
     ]
     known = [row for row in found.over_time if row["metric"] == question.primary and math.isfinite(row["value"])]
-    blocks: list[Any] = [Table(columns, rows, columns[1:], folded=f"the {len(rows)} periods")]
+    if len(rows) < 2:
+        told = f"The {overall.n:,} rows of the test window are too few for more than one period, so nothing is said of change over time."
+        return Section("time", "How it does over time", [Paragraph(told)])
+    blocks: list[Any] = [Table(columns, rows, columns[1:], folded=f"the {counted(len(rows), 'period')}")]
     if known:
-        blocks.insert(
-            0,
-            Figure(plots.plot_over_time(known, question.primary, overall.value), "By the first day of each period, over the test window."),
-        )
-    return Section("time", "Error over time", blocks)
+        caption = f"By the first day of each period, {better(question)}. Where a bar leaves the picture, its interval is in the table."
+        blocks.insert(0, Figure(plots.plot_over_time(known, question.primary, overall.value), caption))
+    return Section("time", "How it does over time", blocks)
 
 
 def is_sliced(question: Question, found: Assessment) -> bool:
@@ -199,19 +237,18 @@ def slices_section(question: Question, found: Assessment) -> Section:
         if question.forecast is not None and column == question.forecast.column:
             continue  # it has a section of its own
         rows = [row for row in found.slices if row["slice_by"] == column]
-        if any(math.isfinite(row["value"]) for row in rows):
+        drawn = sum(math.isfinite(row["value"]) for row in rows)
+        order = "largest first" if drawn <= plots.MOST_LINES else f"the {plots.MOST_LINES} largest of {len(rows)}, largest first"
+        if drawn:
             blocks.append(
                 Figure(
-                    plots.plot_slices(rows, column, question.primary),
-                    f"By {column}, largest first (rows in brackets); grey: too few rows to say.",
+                    plots.plot_slices(rows, column, question.primary, found.own[question.primary].value),
+                    f"By {column}, {order} (rows in brackets); {better(question)}. Dashed: all rows; grey: too few rows to say.",
                     f"by_{column}",
                 )
             )
         columns = [column, "rows", question.primary, "95% interval"]
-        listed = [
-            [str(r["slice"]), f"{r['n']:,}", number(r["value"]), f"{number(r['low'])} to {number(r['high'])}"]
-            for r in rows[:MOST_SLICE_ROWS]
-        ]
+        listed = [[str(r["slice"]), f"{r['n']:,}", number(r["value"]), between(r["low"], r["high"])] for r in rows[:MOST_SLICE_ROWS]]
         more = f"The {MOST_SLICE_ROWS} largest of {len(rows)}; all of them are in reports/slices." if len(rows) > MOST_SLICE_ROWS else ""
         blocks.append(Table(columns, listed, columns[1:], more, f"the figures by {column}"))
     return Section("slices", "By declared slice", blocks)
@@ -222,7 +259,7 @@ def weak_section(question: Question, found: Assessment) -> Section:
     loss = question.answer.kind.loss_words
     confirmed = [item for item in found.weak if item.confirmed]
     words = (
-        f"{found.searched} features were searched, alone and in pairs, for rows with more {loss} than the rest. Half of the test rows proposed up to "
+        f"{counted(found.searched, 'feature')} {'was' if found.searched == 1 else 'were'} searched, alone and in pairs, for rows whose loss ({loss}) is higher than the rest's. Half of the test rows proposed up to "
         f"{TESTED} slices; the figures and tests are of the other half, so that the search itself makes nothing look bad."
     )
     words += f" {len(confirmed)} of {len(found.weak)} were confirmed." if found.weak else " None was proposed."
@@ -285,8 +322,10 @@ def method_section(subject: Subject, question: Question, found: Assessment) -> S
             f" Were days what is independent, the interval of {question.primary} would be {ratio:.1f} times as wide "
             f"({number(days.low)} to {number(days.high)}); say `evaluation: {{cluster: day}}` for that."
         )
+    if not math.isfinite(own.low):
+        sentence += " Where there is no interval, the rows are too few, or too few of them independent, to say how far chance goes."
     n = len(question.test.y)
-    sampled = [f"Importance uses {found.importance_rows:,} of {n:,} test rows, evenly spaced in time."] if found.importance_rows < n else []
+    sampled = [f"Importance uses {found.importance_rows:,} of {n:,} test rows, evenly spaced."] if found.importance_rows < n else []
     sampled += [f"The search for weak slices uses {SEARCHED_ROWS:,}."] if n > SEARCHED_ROWS else []
     sampled += (
         []

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, Picture, canvas, shortened, styled
+from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, PAPER, Picture, canvas, styled
+from lakeloop.short_names import shortened
 
 if TYPE_CHECKING:
     from lakeloop.calibration import CalibrationBin
@@ -23,7 +24,7 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
     """Share of the rows of each class by what is said of them; the most frequent classes, in the declared order."""
     shown = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_CLASSES])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    part, names = shares[np.ix_(shown, shown)], [shortened(str(classes[place]), 18) for place in shown]
+    part, names = shares[np.ix_(shown, shown)], shortened([str(classes[place]) for place in shown], 18)
     figure, ax = canvas(height=min(1.6 + 0.36 * len(shown), 7.0))
     ax.grid(visible=False)
     # One colour of varying strength, so that it stands on a light page as on a dark one.
@@ -33,7 +34,7 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
             colour = BLUE if row == column else ORANGE
             ax.add_patch(_rectangle(column - 0.5, row - 0.5, colour, share))
             if share >= 0.005 and len(shown) <= 12:
-                ax.text(column, row, f"{share:.0%}", ha="center", va="center", color="white" if share > 0.55 else INK, fontsize=9)
+                ax.text(column, row, f"{share:.0%}", ha="center", va="center", color=PAPER if share > 0.55 else INK, fontsize=9)
     ax.set(xlim=(-0.5, len(shown) - 0.5), ylim=(len(shown) - 0.5, -0.5), xlabel="said", ylabel="was")
     ax.set_xticks(
         range(len(shown)), names, rotation=45 if max(map(len, names)) > 4 else 0, ha="right" if max(map(len, names)) > 4 else "center"
@@ -45,7 +46,7 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
 @styled
 def plot_class_calibration(by_class: Mapping[str, Sequence[CalibrationBin]]) -> Picture:
     """Observed over predicted share, a panel a class; at most nine."""
-    shown = list(by_class.items())[:MOST_PANELS]
+    shown = list(zip(shortened(list(by_class), 20), by_class.values(), strict=True))[:MOST_PANELS]
     across = min(3, len(shown))
     figure, axes = canvas(across, height=2.3 * -(-len(shown) // across), rows=-(-len(shown) // across))
     for place, ax in enumerate(axes):
@@ -60,7 +61,7 @@ def plot_class_calibration(by_class: Mapping[str, Sequence[CalibrationBin]]) -> 
         ax.errorbar(
             mean, rate, yerr=np.nan_to_num(np.vstack([rate - low, high - rate]).clip(0)), fmt="o-", markersize=3, color=BLUE, capsize=2
         )
-        ax.set_title(shortened(name, 24), fontsize=9)
+        ax.set_title(name, fontsize=9)
         ax.set_ylim(-0.03 * end, None)
     figure.supxlabel("mean predicted probability", fontsize=10)
     figure.supylabel("observed share", fontsize=10)

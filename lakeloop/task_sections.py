@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lakeloop import plots, task_plots
 from lakeloop.assessment import CANDIDATE, Assessment, Question
+from lakeloop.calibration import CALIBRATION_BINS
 from lakeloop.report import Cell, Figure, Paragraph, Section, Table
 from lakeloop.thresholds import POINTS, ThresholdRow, cheapest
-from lakeloop.wording import capital, number, share
+from lakeloop.wording import between, capital, number, share, threshold
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -21,17 +22,17 @@ def _calibration(question: Question, found: Assessment) -> Section:
     binary = question.answer.kind.costs
     what = "probability" if binary else "value"
     words = (
-        "When it says 20%, does it happen one time in five? Each point is a tenth of the rows."
+        "When it says 20%, does it happen one time in five?"
         if binary
-        else "Are rows that are predicted higher also higher on average? Each point is a tenth of the rows."
-    )
+        else "Are the predicted values right on average, low ones as high ones?"
+    ) + f" {_points(len(found.calibration))}"
     check = next(c for c in found.checks if c.code == "LL108")
-    rows = [[number(b.predicted), number(b.observed), f"{number(b.low)} to {number(b.high)}", f"{b.n:,}"] for b in found.calibration]
+    rows = [[number(b.predicted), number(b.observed), between(b.low, b.high), f"{b.n:,}"] for b in found.calibration]
     columns = ["mean predicted", "mean observed", "95% interval", "rows"]
     blocks: list[Any] = [
         Paragraph(words),
         Figure(plots.plot_calibration(found.calibration, what), f"{capital(check.message)}.", "calibration" if binary else ""),
-        Table(columns, rows, columns, folded="the ten bins"),
+        Table(columns, rows, columns, folded="the points"),
     ]
     if binary:
         blocks.insert(
@@ -43,14 +44,22 @@ def _calibration(question: Question, found: Assessment) -> Section:
     return Section("calibration", "Calibration", blocks)
 
 
+def _points(count: int) -> str:
+    return (
+        "Each point is a tenth of the rows."
+        if count == CALIBRATION_BINS
+        else "Each point is a group of rows; those predicted the same stay together."
+    )
+
+
 def _thresholds(question: Question, found: Assessment) -> Section:
     costs, best = question.costs, cheapest(found.thresholds)
     words = "A row is flagged when its probability is at least the threshold."
     if costs is not None and best is not None:
         words += (
-            f" A false alarm costs {costs.false_positive:g} and a miss {costs.false_negative:g}: the threshold {best.threshold:g} costs least, "
-            f"{_cost(best)} per row. Flagging nothing costs {costs.false_negative * float(np.mean(question.test.y)):.4g}, flagging everything "
-            f"{costs.false_positive * float(1 - np.mean(question.test.y)):.4g}."
+            f" A false alarm costs {costs.false_positive:g} and a miss {costs.false_negative:g}: the threshold {threshold(best.threshold)} costs least, "
+            f"{_cost(best)} per row. Flagging nothing costs {number(costs.false_negative * float(np.mean(question.test.y)))}, flagging everything "
+            f"{number(costs.false_positive * float(1 - np.mean(question.test.y)))}."
         )
         if costs.false_negative * float(np.mean(question.test.y)) < (best.cost or 0.0):
             words += " At these costs nothing that the model says is worth a false alarm."
@@ -61,7 +70,7 @@ def _thresholds(question: Question, found: Assessment) -> Section:
     columns = ["threshold", "flagged", "precision", "recall", *(["cost per row"] if costs else ["false alarms", "misses"])]
     rows: list[list[str | Cell]] = [
         [
-            Cell(f"{row.threshold:g}", "good" if row is best else ""), f"{row.flagged:.1%}",
+            Cell(threshold(row.threshold), "good" if row is best else ""), f"{row.flagged:.1%}",
             share(row.precision, row.precision_low, row.precision_high), share(row.recall, row.recall_low, row.recall_high),
             *([_cost(row)] if row.cost is not None else [f"{row.false_positives:,}", f"{row.false_negatives:,}"]),
         ]
@@ -80,16 +89,23 @@ def _thresholds(question: Question, found: Assessment) -> Section:
 
 
 def _cost(row: ThresholdRow) -> str:
-    if row.cost_low is None or row.cost_high is None or not math.isfinite(row.cost_low):
-        return f"{row.cost:.4g}"
-    return f"{row.cost:.4g} [{row.cost_low:.4g}, {row.cost_high:.4g}]"
+    cost, low, high = (math.nan if value is None else value for value in (row.cost, row.cost_low, row.cost_high))
+    return f"{number(cost)} [{number(low)}, {number(high)}]" if math.isfinite(low) else number(cost)
 
 
 def _residuals(question: Question, found: Assessment) -> Section:
     answer = question.answer
     picture = plots.plot_residuals(question.test.y, answer.point(question.test.scores[CANDIDATE]))
     what = "The predicted median. " if answer.quantiles else ""
-    return Section("residuals", "Errors", [Figure(picture, f"{what}The axes leave out the outermost 0.5% at either end.", "residuals")])
+    return Section(
+        "residuals",
+        "Errors",
+        [
+            Figure(
+                picture, f"{what}The stronger the colour, the more rows. The axes leave out the outermost 0.5% at either end.", "residuals"
+            )
+        ],
+    )
 
 
 def _classes(question: Question, found: Assessment) -> Section:
@@ -99,11 +115,9 @@ def _classes(question: Question, found: Assessment) -> Section:
     unsaid = [row.name for row in rows if row.n and not row.predicted]
     words = "Said is the most probable class. Precision is how often it is right about a class, recall how much of the class it finds."
     if absent:
-        words += (
-            f" No row of the window is of {', '.join(absent)}: means over the classes are without {'it' if len(absent) == 1 else 'them'}."
-        )
+        words += f" No row of the window is of {_some(absent)}: means over the classes are without {'it' if len(absent) == 1 else 'them'}."
     if unsaid:
-        words += f" It never says {', '.join(unsaid)}."
+        words += f" It never says {_some(unsaid)}."
     columns = ["class", "rows", "said", "precision", "recall", "ROC AUC", "mean p"]
     cells = [
         [
@@ -122,6 +136,10 @@ def _classes(question: Question, found: Assessment) -> Section:
     return Section("classes", "Class by class", [Paragraph(words), picture, Table(columns, cells, columns[1:], note)])
 
 
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names) if len(names) <= most + 1 else f"{', '.join(names[:most])} and {len(names) - most} others"
+
+
 def _class_calibration(question: Question, found: Assessment) -> Section:
     by_class = {
         str(label): [b for b in found.calibration if b.output == name]
@@ -130,15 +148,11 @@ def _class_calibration(question: Question, found: Assessment) -> Section:
     frequent = {row.name: row.n for row in found.classes}
     order = sorted(by_class, key=lambda name: -frequent[name])
     check = next(c for c in found.checks if c.code == "LL108")
-    words = "When it says 20% for a class, is it that class one time in five? Each point is a tenth of the rows."
+    words = "When it says 20% for a class, is it that class one time in five? Each point is a tenth of the rows, fewer where many are predicted the same."
     if len(order) > task_plots.MOST_PANELS:
         words += f" The {task_plots.MOST_PANELS} most frequent classes are drawn."
     columns = ["class", "mean predicted", "mean observed", "95% interval", "rows"]
-    rows = [
-        [name, number(b.predicted), number(b.observed), f"{number(b.low)} to {number(b.high)}", f"{b.n:,}"]
-        for name in order
-        for b in by_class[name]
-    ]
+    rows = [[name, number(b.predicted), number(b.observed), between(b.low, b.high), f"{b.n:,}"] for name in order for b in by_class[name]]
     picture = Figure(task_plots.plot_class_calibration({name: by_class[name] for name in order}), f"{capital(check.message)}.")
     return Section(
         "calibration", "Calibration", [Paragraph(words), picture, Table(columns, rows, columns[1:], folded="the bins of all classes")]
@@ -156,10 +170,8 @@ def _coverage(question: Question, found: Assessment) -> Section:
     rows = [[number(b.predicted), share(b.coverage, b.low, b.high), number(b.width), f"{b.n:,}"] for b in found.coverage]
     blocks: list[Any] = [
         Paragraph(words),
-        Figure(
-            task_plots.plot_coverage(found.coverage, nominal), "Each point is a tenth of the rows, by their predicted median.", "coverage"
-        ),
-        Table(columns, rows, columns, folded="the ten bins"),
+        Figure(task_plots.plot_coverage(found.coverage, nominal), f"{_points(len(found.coverage))} By their predicted median.", "coverage"),
+        Table(columns, rows, columns, folded="the points"),
     ]
     for name in question.answer.kind.beside:
         known = [row for row in found.over_time if row["metric"] == name and math.isfinite(row["value"])]
@@ -172,7 +184,8 @@ def _reliability(question: Question, found: Assessment) -> Section:
     check = next(c for c in found.checks if c.code == "LL108")
     columns = ["quantile", "share of values below", "column"]
     rows = [[f"{b.predicted:g}", share(b.observed, b.low, b.high), b.output] for b in found.calibration]
-    picture = Figure(task_plots.plot_reliability(found.calibration), f"{capital(check.message)}.")
+    together = "" if check.outcome == "not_applicable" else " These intervals hold for all quantiles at once."
+    picture = Figure(task_plots.plot_reliability(found.calibration), f"{capital(check.message)}.{together}")
     words = "Of the values, how many are at or below each predicted quantile?"
     return Section("calibration", "Each quantile", [Paragraph(words), picture, Table(columns, rows, columns[:2])])
 

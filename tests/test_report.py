@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,19 +18,24 @@ from lakeloop import model_checks as checks
 from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
 from lakeloop.baselines import constant_scores, guessed_scores
 from lakeloop.binary_metrics import average_precision
-from lakeloop.calibration import calibration_bounds, calibration_error
+from lakeloop.calibration import CalibrationBin, calibration_bounds, calibration_error
 from lakeloop.changes import what_changed
 from lakeloop.check_kinds import KINDS, documentation
 from lakeloop.decisions import Evidence, should_promote
 from lakeloop.evaluation_report import evaluation_report
-from lakeloop.importance import permutation_importance
+from lakeloop.forecast_plots import Path as ForecastPath
+from lakeloop.forecast_plots import plot_paths
+from lakeloop.importance import Importance, permutation_importance
 from lakeloop.intervals import codes, share_of
 from lakeloop.metrics import METRICS, MetricValue, evaluate, measure, paired_difference
+from lakeloop.plots import plot_importance, plot_metric_comparison, plot_residuals, plot_roc_pr, plot_slices
 from lakeloop.report import render
 from lakeloop.report_subject import Subject
+from lakeloop.task_plots import plot_class_calibration, plot_confusion
 from lakeloop.tasks import Answer
 from lakeloop.thresholds import cheapest, threshold_curve
 from lakeloop.weak_slices import find_weak_slices
+from lakeloop.wording import between, figures, number
 from lakeloop.workflow_spec import Costs, Gate
 
 BINARY, REGRESSION = "binary_classification", "regression"
@@ -477,7 +483,7 @@ def test_a_page_says_which_rows_a_champion_may_have_seen_and_which_gates_only_wa
 def test_a_page_about_rows_without_a_time_tells_nothing_of_time() -> None:
     asked = question(Answer(BINARY))
     page = render(evaluation_report(subject(static=True, cluster=None), asked, assess(asked)))
-    assert "Error over time" not in page and "later time" not in page and "2024-03-01" not in page
+    assert "over time" not in page and "later time" not in page and "2024-03-01" not in page
     assert "of a test window that it wasn&#39;t trained on" in page and "nothing is known of their time" in page
 
 
@@ -494,6 +500,87 @@ def test_what_knows_nothing_is_the_best_of_its_kind_by_each_metric() -> None:
     (best,) = constant_scores(skewed, Answer(REGRESSION), 1, "median_absolute_error")
     error = METRICS[REGRESSION]["median_absolute_error"].value
     assert all(error(skewed, np.full(20_000, best)) <= error(skewed, np.full(20_000, other)) + 1e-3 for other in np.linspace(0, 2, 41))
+
+
+def words(page: str) -> str:
+    """What a page says, without its pictures."""
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<svg.*?</svg>|<style>.*?</style>|<[^>]*>", "", page, flags=re.DOTALL)))
+
+
+def test_numbers_are_written_with_the_digits_that_say_something() -> None:
+    written = [number(x) for x in (-0.0, 0.12345, 1234.5, 123_456_789.1, 776_626_728_785.08, 7.7663e-10, 0.000539, np.nan)]
+    assert written == ["0.0000", "0.1235", "1,234.50", "123,456,789", "7.77e+11", "7.77e-10", "0.000539", "–"]
+    assert figures(MetricValue("mae", 1.0, np.nan, np.nan, 20)) == "1.0000 (no interval)"
+    assert (between(1.0, 2.0), between(np.nan, np.nan)) == ("1.0000 to 2.0000", "no interval")
+    picture = plot_metric_comparison({"candidate": [MetricValue("mae", 7.77e-10, 7e-10, 8e-10, 20)]}, "mae")
+    assert [text.get_text() for text in picture.figure.axes[0].get_yticklabels()] == ["this model  7.77e-10"]
+
+
+def test_names_that_are_too_long_for_a_picture_are_still_told_apart() -> None:
+    names = [f"origin_congestion__mean_departure_delay_of_{hours}h_before_departure_min" for hours in range(3, 12)]
+    names += [f"origin_congestion__mean_departure_delay_{hours}h_min" for hours in (3, 24)]
+    drawn = [
+        plot_importance([Importance(name, 0.1, 0.0, 0.2, 50) for name in names], "mae"),
+        plot_slices([{"slice": name, "n": 50, "value": 1.0, "low": 0.5, "high": 1.5, "small": False} for name in names], "at", "mae", 1.0),
+        plot_confusion(np.eye(len(names)), names),
+    ]
+    for picture in drawn:
+        shown = [text.get_text() for text in picture.figure.axes[0].get_yticklabels()]
+        assert len(set(shown)) == len(names) and max(map(len, shown)) <= 42
+    titles = {
+        ax.get_title("left") for ax in plot_class_calibration({n: [CalibrationBin(0.2, 0.2, 0.1, 0.3, 9, n)] for n in names}).figure.axes
+    }
+    assert len(titles) == 9
+
+
+def test_curves_of_rows_that_are_scored_the_same_do_not_depend_on_their_order() -> None:
+    y = np.sort((np.arange(300) % 3 == 0).astype(float))[::-1]
+    roc, precision = plot_roc_pr(y, np.full(300, 0.5)).figure.axes
+    assert roc.lines[1].get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert precision.lines[1].get_xydata().tolist() == [[1, pytest.approx(1 / 3)]]
+    few = plot_roc_pr(np.array([0.0, 1, 0]), np.array([0.9, 0.5, 0.1])).figure.axes[0]
+    assert few.lines[1].get_xydata().tolist() == [[0, 0], [0.5, 0], [0.5, 1], [1, 1]]
+
+
+def test_many_rows_are_drawn_stronger_than_few_on_any_page_and_no_error_is_moved_to_an_edge() -> None:
+    rng = np.random.default_rng(0)
+    score = 1e-9 * rng.normal(0, 1, 2000)
+    left, right = plot_residuals(score + 1e-9 * rng.normal(0, 1, 2000), score).figure.axes
+    few, many = left.collections[0].get_cmap()([0.0, 1.0])
+    assert few[:3].tolist() == many[:3].tolist() and few[3] < 0.3 < many[3]
+    assert sum(bar.get_height() for bar in right.patches) == 1980 and left.get_xlim()[1] < 4e-9
+
+
+def test_forecasts_are_drawn_without_a_figure_that_stays_and_the_legend_hides_no_name() -> None:
+    from matplotlib import pyplot
+
+    times = np.datetime64("2024-01-01", "us") + np.arange(9) * np.timedelta64(1, "D")
+    picture = plot_paths([ForecastPath(name, times, 1e10 * np.arange(9.0), [(times[5:], np.arange(4.0))]) for name in "ab"], "value")
+    assert pyplot.get_fignums() == []
+    picture.figure.canvas.draw()
+    legend = picture.figure.legends[0].get_window_extent()
+    assert not any(ax.title.get_window_extent().overlaps(legend) for ax in picture.figure.axes)
+
+
+def test_the_page_of_few_rows_says_what_is_not_known() -> None:
+    asked = cut(question(Answer(BINARY)), 20)
+    few = words(render(evaluation_report(subject(cluster=None), asked, assess(replace(asked, clusters=np.zeros(20, int))))))
+    assert "3 of 3 can't be told from no importance at all" in few and "[–, –]" not in few and "– to –" not in few
+    assert "too few for more than one period" in few and "Where there is no interval" in few
+
+
+def test_a_page_says_what_is_better_and_whether_the_champion_is_beaten() -> None:
+    asked = question(Answer(REGRESSION))
+    found = assess(asked)
+    page = words(render(evaluation_report(subject(), asked, found)))
+    assert "lower is better (" in page and "Higher is better for r2; lower is better for mae, rmse" in page
+    assert "All on the same rows." in page and "How much worse mae gets when one feature is shuffled" in page
+    assert "a loss of 0.01 or more is ruled out, as the gate champion asks" in page and "1 table that was read" in page
+    later = asked.test.scores[CHAMPION].copy()
+    later[:900] = np.nan
+    fewer = replace(asked, test=replace(asked.test, scores={**asked.test.scores, CHAMPION: later}))
+    page = words(render(evaluation_report(subject(), fewer, assess(fewer))))
+    assert "which are the 600 of 1,500 that it wasn't trained on" in page
 
 
 class Page(HTMLParser):
@@ -528,7 +615,7 @@ def test_the_page_is_one_file_without_script_or_network(assessed: tuple[Question
 def test_the_page_tells_everything_that_it_should(assessed: tuple[Question, Assessment, str]) -> None:
     asked, found, page = assessed
     for title in ("What the model is for", "Data and versions", "How good it is", "Against champion 1", "What it leans on",
-                  "Error over time", "By declared slice", "The worst slices", "Model checks", "What changed since version 1", "How the numbers"):  # fmt: skip
+                  "How it does over time", "By declared slice", "The worst slices", "Model checks", "What changed since version 1", "How the numbers"):  # fmt: skip
         assert title in page
     assert ("Thresholds and costs" in page) == (asked.answer.task == BINARY)
     assert ("Class by class" in page) == bool(asked.answer.classes)
