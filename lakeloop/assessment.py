@@ -126,6 +126,7 @@ class Question:
         planted: which of the test rows are planted, where there is no label.
         beside: metrics of the candidate that were measured on other rows.
         fit_times: when each of all rows that were fitted on was asked, and when its label was known; None where `fit` has them all.
+        static: times are no times, but a shuffled order of the rows.
     """
 
     answer: Answer
@@ -148,6 +149,7 @@ class Question:
     planted: PlantedRows | None = None
     beside: Sequence[MetricValue] = ()
     fit_times: tuple[Array, Array] | None = None
+    static: bool = False
 
 
 @dataclass(frozen=True)
@@ -289,9 +291,10 @@ def _checks(
         )
     )
     half = (own[primary].high - own[primary].low) / 2
+    fit_at, known_at = q.fit_times or (fit.at, fit.known_at)
     training = [
         checks.check_overfit(answer, primary, train, own[primary], fit_constant, test_constant),
-        checks.check_time_overlap(*(q.fit_times or (fit.at, fit.known_at)), q.test_start),
+        checks.check_time_overlap(fit_at, None if q.static else known_at, q.test_start),
         checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters),
     ]
     return [

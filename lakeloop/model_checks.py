@@ -199,7 +199,8 @@ def check_baseline(primary: str, constant: Difference, linear: Difference | None
     """LL105: no better than a constant, or worse than a linear model on the same features."""
     p = constant.p_not_worse()
     if not p <= ERROR_RATE:
-        message = f"{primary} differs by {signed(constant.difference)} from {words}: that it is better is not shown (p {p:.3f})"
+        why = f"p {p:.3f}" if constant.degrees >= 1 and math.isfinite(constant.error) else "too few independent rows"
+        message = f"{primary} differs by {signed(constant.difference)} from {words}: that it is better is not shown ({why})"
         return CheckResult("LL105", "found", message, {"p": p})
     if linear is not None and linear.p_worse() <= ERROR_RATE:
         message = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -74,7 +75,9 @@ class Picture:
     @cached_property
     def drawn(self) -> str:
         """The SVG element, without a background."""
-        with _rc({**_STYLE, "svg.hashsalt": self.title}):
+        with _rc({**_STYLE, "svg.hashsalt": self.title}), warnings.catch_warnings():
+            # Text stays text, so that what shows it needs the font, not what draws it.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
             # By itself: `savefig` would draw all of it once more to lay it out.
             self.figure.get_layout_engine().execute(self.figure)
             self.figure.set_layout_engine("none")

@@ -25,7 +25,10 @@ def purpose_section(subject: Subject, question: Question) -> Section:
     """What the model is for, what is asked of it and when."""
     rows = [
         ["question", subject.description],
-        ["asked at", f"{subject.predict_at}, for every row of the spine"],
+        [
+            "asked at",
+            "any time: nothing is known of the time of a row" if subject.static else f"{subject.predict_at}, for every row of the spine",
+        ],
         ["label", f"{subject.label}{f', in {subject.unit}' if subject.unit else ''}"],
         ["task", question.answer.task.replace("_", " ")],
         ["decided by", f"{question.primary}: {metrics_of(question.answer)[question.primary].description}"],
@@ -58,8 +61,9 @@ def data_section(subject: Subject, elsewhere: Elsewhere | None, *, learnt: bool)
         [
             Paragraph(
                 (f"{elsewhere.sentence}. It is held against" if elsewhere else f"Fitted on {subject.fitted_rows:,} rows of")
-                + f" version {subject.training_set} of the training set, with {counted(len(features), 'feature')}, each "
-                f"as it was known at {subject.predict_at}. {how}"
+                + f" version {subject.training_set} of the training set, with {counted(len(features), 'feature')}"
+                + ("" if subject.static else f", each as it was known at {subject.predict_at}")
+                + f". {how}"
             ),
             Table(columns, windows, [rows]),
             Table(

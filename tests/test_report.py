@@ -482,7 +482,8 @@ def test_a_page_says_which_rows_a_champion_may_have_seen_and_which_gates_only_wa
 
 def test_a_page_about_rows_without_a_time_tells_nothing_of_time() -> None:
     asked = question(Answer(BINARY))
-    page = render(evaluation_report(subject(static=True, cluster=None), asked, assess(asked)))
+    page = render(evaluation_report(subject(static=True, cluster=None), asked, assess(replace(asked, static=True))))
+    assert "known at predict_at" not in words(page) and "were known before the test window began" not in page
     assert "over time" not in page and "later time" not in page and "2024-03-01" not in page
     assert "of a test window that it wasn&#39;t trained on" in page and "nothing is known of their time" in page
 
@@ -527,6 +528,7 @@ def test_names_that_are_too_long_for_a_picture_are_still_told_apart() -> None:
     for picture in drawn:
         shown = [text.get_text() for text in picture.figure.axes[0].get_yticklabels()]
         assert len(set(shown)) == len(names) and max(map(len, shown)) <= 42
+    assert "日本" in plot_importance([Importance("日本", 0.1, 0.0, 0.2, 50)], "mae").file
     titles = {
         ax.get_title("left") for ax in plot_class_calibration({n: [CalibrationBin(0.2, 0.2, 0.1, 0.3, 9, n)] for n in names}).figure.axes
     }
@@ -566,6 +568,7 @@ def test_the_page_of_few_rows_says_what_is_not_known() -> None:
     asked = cut(question(Answer(BINARY)), 20)
     few = words(render(evaluation_report(subject(cluster=None), asked, assess(replace(asked, clusters=np.zeros(20, int))))))
     assert "3 of 3 can't be told from no importance at all" in few and "[–, –]" not in few and "– to –" not in few
+    assert "is not shown (too few independent rows)" in few and "(p 1.000)" not in few
     assert "too few for more than one period" in few and "Where there is no interval" in few
 
 

@@ -130,6 +130,7 @@ def evaluation_question(
         forecast=asked,
         elsewhere=_elsewhere(model_value, test_start),
         fit_times=fit_times,
+        static=spec.evaluation.static,
     )
     if not unlabelled:
         return question
