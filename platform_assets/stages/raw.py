@@ -8,6 +8,7 @@ travel in the same commit as the rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
         DataError: a file can't be read as declared; the table stays as it was.
     """
     from resources.quality import run_suite
-    from resources.sources import call_function, numbered, read_file, resolve_files, stacked
+    from resources.sources import read_file, stacked
 
     key, spec = key_of("raw", located), located.spec
     platform.lake.settle(key)
@@ -132,30 +133,12 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
 
     how, how_split = _how(located), fingerprint(spec.partitions, spec.event_time)
     same_reading = value.get("how") == how
-    probe: dict[str, str] | None = None
-    onward = adds = False
-    deliveries: dict[str, tuple[str, SourceFile | pa.Table]]
-    if isinstance(spec.source, DatabaseSource):
-        # Asked before reading: what comes in between shows in the next probe.
-        probe, reader = digests(located), database(located)
-        adds = reader.appends
-        since = value["files"].get(reader.label) if adds and same_reading else None
-        rows, position = reader.read(since)
-        if since is not None:
-            onward = True
-            rows = not_landed(platform, key, state, rows, spec, reader.since(since))
-        deliveries = {reader.label: (position, numbered(rows, reader.label))}
-    elif isinstance(spec.source, PythonFunction):
-        rows = call_function(spec.source.function, located.folder)
-        name = spec.source.function
-        deliveries = {name: (content_hash(rows.drop_columns(["_row"])), rows)}
-    else:
-        assert isinstance(spec.source, Files)
-        deliveries = {f.label: (f.digest, f) for f in resolve_files(spec.source, located.folder)}
-    files = {**value["files"], **{label: digest for label, (digest, _) in deliveries.items()}}
+    delivered = _deliver(platform, located, state, value, same_reading)
+    probe, onward, adds = delivered.probe, delivered.onward, delivered.adds
+    files = {**value["files"], **{label: digest for label, (digest, _) in delivered.parts.items()}}
     wanted = expected(spec, files)
     total = sum(s.rows for name, s in state.items() if name != SOURCE)
-    nothing_new = rows.num_rows == 0 if onward else known is not None and known.fingerprint == wanted
+    nothing_new = delivered.empty if onward else known is not None and known.fingerprint == wanted
     if known and same_reading and nothing_new:
         if probe is not None and value.get("probe") != probe:
             # Asked, and nothing new in it: the answer is kept, so that the same isn't asked for again.
@@ -171,7 +154,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
     # What lands later is known later, though the clock was set back in between.
     last = value.get("last", value.get("first"))
     at = max(now, datetime.fromisoformat(last) + timedelta(microseconds=1)) if last else now
-    for label, (digest, delivery) in sorted(deliveries.items()):
+    for label, (digest, delivery) in sorted(delivered.parts.items()):
         if same_reading and value["files"].get(label) == digest and not onward:
             continue
         columns = dict(spec.columns.items())
@@ -221,12 +204,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
         "first": at.isoformat() if value.get("partitions", how_split) != how_split else value.get("first") or at.isoformat(),
         "last": at.isoformat(),
     }
-    published = [PartitionState(SOURCE, wanted, rows=0, value=value)]
-    for partition in sorted({p for parts in current.values() for p in parts} | (state.keys() - {SOURCE})):
-        entries = {label: parts[partition] for label, parts in current.items() if partition in parts}
-        print_ = fingerprint("raw", {label: [entry[0], entry[1]] for label, entry in entries.items()})
-        if partition not in state or state[partition].fingerprint != print_:
-            published.append(PartitionState(partition, print_, rows=sum(entry[2] for entry in entries.values())))
+    published = [PartitionState(SOURCE, wanted, rows=0, value=value), *_changed(current, state)]
     if batch is not None:
         statistics = not hidden_sources(spec)
         # A column that has no value has no type; written, it would be void for ever. It is there once it has one.
@@ -257,6 +235,59 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
             "preview": dg.MetadataValue.md(preview(_masked(batch, spec))) if batch is not None else dg.MetadataValue.md("(nothing new)"),
         },
     )
+
+
+@dataclass(frozen=True)
+class _Delivered:
+    """What a source delivers.
+
+    Attributes:
+        parts: by label the content's hash (or the position after it), and the rows, or the file that they are read from.
+        probe: what a database showed before it was read.
+        adds: whether the rows add to those before; else they take their place.
+        onward: whether only what is new since the last time was read.
+        empty: of a delivery onward, whether there is nothing new.
+    """
+
+    parts: dict[str, tuple[str, SourceFile | pa.Table]]
+    probe: dict[str, str] | None = None
+    adds: bool = False
+    onward: bool = False
+    empty: bool = False
+
+
+def _deliver(
+    platform: Platform, located: Located[TableSpec], state: Mapping[str, PartitionState], value: Mapping[str, Any], same_reading: bool
+) -> _Delivered:
+    """Ask a source for what it has; a database with a cursor only for what is new, where it is still read as before."""
+    from resources.sources import call_function, numbered, resolve_files
+
+    spec, key = located.spec, key_of("raw", located)
+    if isinstance(spec.source, DatabaseSource):
+        # Asked before reading: what comes in between shows in the next probe.
+        probe, reader = digests(located), database(located)
+        since = value["files"].get(reader.label) if reader.appends and same_reading else None
+        rows, position = reader.read(since)
+        if since is not None:
+            rows = not_landed(platform, key, state, rows, spec, reader.since(since))
+        parts: dict[str, tuple[str, SourceFile | pa.Table]] = {reader.label: (position, numbered(rows, reader.label))}
+        return _Delivered(parts, probe, reader.appends, since is not None, rows.num_rows == 0)
+    if isinstance(spec.source, PythonFunction):
+        rows = call_function(spec.source.function, located.folder)
+        return _Delivered({spec.source.function: (content_hash(rows.drop_columns(["_row"])), rows)})
+    assert isinstance(spec.source, Files)
+    return _Delivered({f.label: (f.digest, f) for f in resolve_files(spec.source, located.folder)})
+
+
+def _changed(current: Mapping[str, Mapping[str, list[Any]]], state: Mapping[str, PartitionState]) -> list[PartitionState]:
+    """The partitions whose landings are others than those published, as they are now."""
+    found = []
+    for partition in sorted({p for parts in current.values() for p in parts} | (state.keys() - {SOURCE})):
+        entries = {label: parts[partition] for label, parts in current.items() if partition in parts}
+        print_ = fingerprint("raw", {label: [entry[0], entry[1]] for label, entry in entries.items()})
+        if partition not in state or state[partition].fingerprint != print_:
+            found.append(PartitionState(partition, print_, rows=sum(entry[2] for entry in entries.values())))
+    return found
 
 
 def _columns(batch: pa.Table | None, spec: TableSpec, value: Mapping[str, Any]) -> tuple[list[str], list[str]]:
