@@ -30,6 +30,7 @@ def roc_auc_influence(y: Array, score: Array) -> Array:
 
 
 def smaller_class(y: Array) -> float:
+    """Degrees of freedom of a metric that is a mean over each class: the rows of the smaller one, less one."""
     positives = int((y == 1).sum())
     return float(min(positives, len(y) - positives) - 1)
 

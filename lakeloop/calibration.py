@@ -60,6 +60,7 @@ def calibration_error(y: Array, score: Array) -> float:
 
 
 def calibration_influence(y: Array, score: Array) -> Array:
+    """What each row adds to the root mean square distance over the bins (the derivative by its weight), what chance adds left aside."""
     bins = equal_mass_bins(score)
     share, gap, _ = _gaps(y, score)
     total = float(share @ gap**2)

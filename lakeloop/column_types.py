@@ -174,6 +174,7 @@ def null_words(rows: pa.Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def without(rows: pa.Table, names: Sequence[str], words: Sequence[str]) -> pa.Table:
+    """The same rows with nulls for some words, in columns of text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -163,14 +163,26 @@ def evaluate(what: Task | Answer, y: Array, score: Array, *, clusters: Array | N
         clusters: code of the group of each row; rows of different groups are taken as independent, all rows without it.
 
     Raises:
-        DataError: lengths differ, or a score is NaN.
+        DataError: lengths differ, or a score or a label is NaN or infinite.
     """
     _fits(y, score)
     return [measure(metric, y, score, clusters=clusters) for metric in metrics_of(what).values()]
 
 
 def paired_difference(what: Task | Answer, name: str, y: Array, a: Array, b: Array, *, clusters: Array | None = None) -> Difference:
-    """How much better `a` is than `b` on the same rows, with a 95% interval."""
+    """How much better `a` is than `b` on the same rows, with a 95% interval.
+
+    Args:
+        what: the task, or what is answered; decides the metrics.
+        name: of the metric.
+        y: truth, see `metrics_of`.
+        a: the scores of one model, as `lakeloop.tasks` says; as many as truths.
+        b: those of the other one.
+        clusters: code of the group of each row; rows of different groups are taken as independent, all rows without it.
+
+    Raises:
+        DataError: lengths differ, or a score or a label is NaN or infinite.
+    """
     _fits(y, a)
     _fits(y, b)
     metric = metrics_of(what)[name]

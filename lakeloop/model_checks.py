@@ -56,6 +56,7 @@ class CheckResult:
 
     @property
     def kind(self) -> CheckKind:
+        """What the check is, as its documentation has it."""
         return KINDS[self.code]
 
 

@@ -33,6 +33,7 @@ class Located(Generic[S]):
 
     @property
     def id(self) -> ID:
+        """Its domain and name."""
         return (self.domain, self.spec.name)
 
 
@@ -144,7 +145,11 @@ def spine_upstream(project: Project, workflow: Located[WorkflowSpec]) -> list[Ta
 
 
 def resolve_view(project: Project, workflow: Located[WorkflowSpec], name: str) -> Located[ViewSpec]:
-    """The feature view that a workflow names."""
+    """The feature view that a workflow names.
+
+    Raises:
+        SpecError: there is none of that name.
+    """
     ref = project.find(workflow.domain, name)
     if ref is None or ref.kind != "view":
         raise SpecError(f"no feature view {name!r}; {nearest(name, [n for _, n in project.views])}")
@@ -157,7 +162,11 @@ def label_view(project: Project, workflow: Located[WorkflowSpec]) -> Located[Vie
 
 
 def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[FeatureColumn]:
-    """The features of a workflow, in the order in which its file names them."""
+    """The features of a workflow, in the order in which its file names them.
+
+    Raises:
+        SpecError: there is no such table, view or column.
+    """
     found = []
     for name, wanted in workflow.spec.features.items():
         ref = project.find(workflow.domain, name)

@@ -33,7 +33,11 @@ def load(reference: str, folder: Path) -> Any:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Run a Python file as a module that isn't kept: what it defines travels to Spark's workers by value."""
+    """Run a Python file as a module that isn't kept: what it defines travels to Spark's workers by value.
+
+    Raises:
+        ImportError: it is no Python file; what the file itself raises comes through.
+    """
     spec = importlib.util.spec_from_file_location(f"lakeloop_{path.parent.name}_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")

@@ -53,6 +53,7 @@ class History:
 
     @property
     def steps(self) -> np.ndarray:
+        """The number of each row's step, counted from a moment that is the same for all series."""
         return self.every.numbers(self.moments)
 
 
@@ -66,7 +67,21 @@ def read_history(
     season: int | None,
     horizon: int | None,
 ) -> History:
-    """Check the columns, then the rows."""
+    """The history of a table's series; the columns are checked first, then the rows.
+
+    Args:
+        table: the table that holds a row per series and time.
+        rows: its rows, in declared types and any order; those without a time or a value are left out.
+        label: the column to forecast.
+        time: the column of the time; the table's event time without it.
+        series: the columns that name a series; the table's keys without the time unless given.
+        every: the step, such as 1d; the most frequent one in the data unless given.
+        season: steps after which a series is alike again; by the step unless given.
+        horizon: steps ahead at most; a season unless given.
+
+    Raises:
+        DataError: a column isn't there or doesn't fit, rows share series and time, the step isn't regular, or the history is too short.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -198,7 +213,11 @@ def _short(history: History) -> list[str]:
 
 
 def stride_of(history: History, asked: str | None) -> int:
-    """Every how many steps it is asked."""
+    """Every how many steps a forecast is asked for: as was said, else so often that the spine has about `MOST_ROWS` rows at most.
+
+    Raises:
+        DataError: what was said is no step, or no multiple of the history's.
+    """
     if asked is not None:
         try:
             step = Step.parse(asked)

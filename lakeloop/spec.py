@@ -26,7 +26,10 @@ Grain = Literal["month", "day"]
 
 
 def parse_duration(value: Any) -> Any:
-    """Read `90s`, `30m`, `3h`, `7d` or `2w` as a timedelta.
+    """Read `90s`, `30m`, `3h`, `7d` or `2w` as a timedelta; what is no text stays as it is, for pydantic to judge.
+
+    Raises:
+        ValueError: a text is no such duration.
 
     >>> parse_duration("36h")
     datetime.timedelta(days=1, seconds=43200)

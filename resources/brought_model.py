@@ -64,6 +64,7 @@ class BroughtModel:
 
     @property
     def uri(self) -> str:
+        """As MLflow loads it."""
         return f"models:/{self.name}/{self.version}"
 
 

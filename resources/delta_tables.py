@@ -128,6 +128,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def same_type(a: pa.DataType, b: pa.DataType) -> bool:
+    """Whether two columns hold the same: of times the zone counts and not the unit, and every kind of text is one."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):

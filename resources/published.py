@@ -28,6 +28,7 @@ class TableKey:
 
     @property
     def path(self) -> str:
+        """Below the lake's root."""
         return f"{self.stage}/{self.domain}/{self.name}"
 
     def __str__(self) -> str:

@@ -268,6 +268,7 @@ def _dead(tags: Mapping[str, str]) -> bool:
 
 @contextmanager
 def file_lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold a lock that the processes of this machine share by its name; waits for whoever has it."""
     folder.mkdir(parents=True, exist_ok=True)
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
     with (folder / f"{safe}.lock").open("w") as stream:

@@ -129,7 +129,11 @@ def most_rows(model: Model, answer: Answer, folder: Path = _HERE) -> int | None:
 
 
 def make(cls: Any, defaults: Mapping[str, Any], params: Mapping[str, Any], seed: int) -> Any:
-    """An instance with defaults, the user's parameters over them, and the seed where it takes one."""
+    """An instance with defaults, the user's parameters over them, and the seed where it takes one.
+
+    Raises:
+        SpecError: the class has no such parameter.
+    """
     parameters = inspect.signature(cls).parameters.values()
     known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)

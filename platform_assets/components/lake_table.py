@@ -21,7 +21,7 @@ _SOURCE_KINDS = {Files: "file", PythonFunction: "python", DatabaseSource: "sql"}
 
 @dg.scaffold_with(LakeTableScaffolder)
 class LakeTable(SpecComponent[TableSpec]):
-    """A table of the lake: files, a function or an existing Delta table, with columns, keys, rules and expectations."""
+    """A table of the lake: files, a database, a function or an existing Delta table, with columns, keys, rules and expectations."""
 
     spec_type = TableSpec
 

@@ -25,7 +25,7 @@ class MLWorkflow(SpecComponent[WorkflowSpec]):
 
     @classmethod
     def assets(cls, project: Project, located: Located[WorkflowSpec]) -> list[dg.AssetsDefinition]:
-        """`training_sets`, `models`, `evaluations`, `releases`, and as asked `predictions` and `deployments`."""
+        """`training_sets`, `models`, `evaluations`, `releases`, and as asked `studies`, `predictions` and `deployments`."""
         spec, asset = located.spec, partial(stage_asset, project, located)
         balance = Check(training_set.ACCOUNTING, True, "the rows of the spine, none lost, none twice")
         found = [
