@@ -71,8 +71,8 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     rows = "the test window" if seen else unseen
     planted = f", {int(question.test.y.sum()):,} of them planted" if question.planted is not None else ""
     parts = [
-        f"On {primary.n:,} rows of {rows}{planted}, {primary.name} is {figures(primary)}, {better(question)}"
-        f" ({sign(constant.difference)} against {reference_words(question.answer, question.primary)}, positive is better)."
+        f"On {primary.n:,} rows of {rows}{planted}, {primary.name} ({better(question)}) is {figures(primary)}; "
+        f"against {reference_words(question.answer, question.primary)} that is {sign(constant.difference)}, where positive is better."
     ]
     if seen and question.elsewhere is not None:
         parts.append(f"{question.elsewhere.sentence}.")
@@ -87,7 +87,7 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     if CHAMPION in found.differences:
         parts.append(_against_champion(subject, found.differences[CHAMPION]))
     parts.append(
-        f"{len(suspicious)} of {len(found.checks)} model checks found something, see what to do under “Model checks”."
+        f"{len(suspicious)} of {len(found.checks)} model checks found something; what to do is said under “Model checks”."
         if suspicious
         else "No model check found anything."
     )

@@ -296,7 +296,7 @@ def plot_importance(found: Sequence[Importance], metric: str) -> Picture:
         shortened([item.feature for item in shown]),
     )
     # Long names leave little room beside them; the label may stand below them.
-    ax.set_xlabel(f"how much worse {metric} gets, 95% interval", loc="right")
+    ax.set_xlabel(f"how much worse {metric} gets when shuffled, 95% interval", loc="right")
     return Picture("Permutation importance", figure)
 
 

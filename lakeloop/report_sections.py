@@ -195,7 +195,7 @@ def importance_section(question: Question, found: Assessment) -> Section:
     more = f" The {plots.MOST_LINES} most important of {len(rows)}." if len(rows) > plots.MOST_LINES else ""
     picture = Figure(
         plots.plot_importance(found.importance, question.primary),
-        f"How much worse {question.primary} gets when the feature is shuffled. Grey: can't be told from nothing.{more}",
+        f"Grey: can't be told from nothing.{more}",
         "importance",
     )
     return Section(

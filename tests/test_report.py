@@ -576,7 +576,7 @@ def test_a_page_says_what_is_better_and_whether_the_champion_is_beaten() -> None
     asked = question(Answer(REGRESSION))
     found = assess(asked)
     page = words(render(evaluation_report(subject(), asked, found)))
-    assert "lower is better (" in page and "Higher is better for r2; lower is better for mae, rmse" in page
+    assert "mae (lower is better) is 0." in page and "Higher is better for r2; lower is better for mae, rmse" in page
     assert "All on the same rows." in page and "How much worse mae gets when one feature is shuffled" in page
     assert "a loss of 0.01 or more is ruled out, as the gate champion asks" in page and "1 table that was read" in page
     later = asked.test.scores[CHAMPION].copy()
@@ -609,6 +609,7 @@ def test_the_page_is_one_file_without_script_or_network(assessed: tuple[Question
     page = Page(assessed[2])
     assert "script" not in page.tags and "link" not in page.tags and "iframe" not in page.tags
     assert page.tags.count("svg") >= 6
+    assert "@media screen and (prefers-color-scheme: dark)" in assessed[2]  # on paper the colours are those of a light page
     assert all(link.startswith(("#", "data:image/png")) for link in page.links), page.links
     assert len(page.ids) == len(set(page.ids))
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
