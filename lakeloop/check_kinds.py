@@ -53,7 +53,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
         "the advantage over a constant on the test rows is less than half of that on the training rows, chance set aside (one-sided, 5%)",
         "the model is no better than a constant on its own training rows, or there is no interval on the test rows",
         "Take fewer or larger leaves, more regularisation, fewer features or more rows. If only the newest weeks are worse, the world "
-        "changed: see the error over time.",
+        "changed: see how it does over time.",
     ),
     CheckKind(
         "LL102",

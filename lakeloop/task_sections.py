@@ -45,6 +45,11 @@ def _calibration(question: Question, found: Assessment) -> Section:
 
 
 def _points(count: int) -> str:
+    """What a point of a calibration is; there are fewer than ten where many rows are predicted the same.
+
+    >>> _points(10), _points(4)
+    ('Each point is a tenth of the rows.', 'Each point is a group of rows; those predicted the same stay together.')
+    """
     return (
         "Each point is a tenth of the rows."
         if count == CALIBRATION_BINS
@@ -137,6 +142,11 @@ def _classes(question: Question, found: Assessment) -> Section:
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence, not all of very many.
+
+    >>> _some(["a", "b"]), _some(list("abcdefgh"))
+    ('a, b', 'a, b, c, d, e and 3 others')
+    """
     return ", ".join(names) if len(names) <= most + 1 else f"{', '.join(names[:most])} and {len(names) - most} others"
 
 
