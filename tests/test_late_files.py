@@ -103,6 +103,26 @@ def test_older_training_sets_do_not_move_when_a_file_is_late(trailing: Shop) -> 
     assert "late-2024-03-02" in rebuilt
 
 
+def test_what_was_known_stays_when_a_view_is_described_otherwise_and_goes_when_it_computes_something_else(trailing: Shop) -> None:
+    def known() -> list[tuple[Any, ...]]:
+        rows = trailing.lake.read(trailing.lake.current(HISTORY)).to_pylist()
+        return sorted((row["customer"], row["ordered_at"], row["known_at"], row["spent_3d_eur"]) for row in rows)
+
+    late(trailing, "2024-03-02 12:00:00")
+    assert trailing.materialize("raw", "validated", "features").success
+    before = known()
+    assert len({row[:2] for row in before}) < len(before)  # what was corrected is there as it was, too
+    path = trailing.defs / "shop" / "history" / "defs.yaml"
+    expectation = "  expectations:\n    - expect_column_values_to_be_between: {column: spent_3d_eur, min_value: 0}\n"
+    path.write_text(path.read_text().replace("Spent in the three days up to the order.", "Spent in three days.") + expectation)
+    assert trailing.materialize("features").success
+    assert known() == before
+    path.with_name("view.sql").write_text(TRAILING_SQL.replace("sum(amount_eur)", "max(amount_eur)"))
+    assert trailing.materialize("features").success
+    after = known()
+    assert len({row[:2] for row in after}) == len(after)
+
+
 def test_without_hashes_per_day_a_month_counts_as_a_whole(trailing: Shop) -> None:
     from platform_assets.stages.base import input_fingerprints
     from resources.published import PartitionState
