@@ -103,7 +103,7 @@ def test_older_training_sets_do_not_move_when_a_file_is_late(trailing: Shop) -> 
     assert "late-2024-03-02" in rebuilt
 
 
-def test_what_was_known_stays_when_a_view_is_described_otherwise_and_goes_when_it_computes_something_else(trailing: Shop) -> None:
+def test_what_was_known_stays_when_a_view_is_described_or_cut_otherwise_and_goes_when_it_computes_something_else(trailing: Shop) -> None:
     def known() -> list[tuple[Any, ...]]:
         rows = trailing.lake.read(trailing.lake.current(HISTORY)).to_pylist()
         return sorted((row["customer"], row["ordered_at"], row["known_at"], row["spent_3d_eur"]) for row in rows)
@@ -117,6 +117,12 @@ def test_what_was_known_stays_when_a_view_is_described_otherwise_and_goes_when_i
     path.write_text(path.read_text().replace("Spent in the three days up to the order.", "Spent in three days.") + expectation)
     assert trailing.materialize("features").success
     assert known() == before
+    # Nor are partitions a view's meaning.
+    parted = path.read_text()
+    for text in (parted.replace("  partitions: {start: 2024-01-01, end: 2024-06-01}\n", ""), parted):
+        path.write_text(text)
+        assert trailing.materialize("features").success
+        assert known() == before
     path.with_name("view.sql").write_text(TRAILING_SQL.replace("sum(amount_eur)", "max(amount_eur)"))
     assert trailing.materialize("features").success
     after = known()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -174,9 +174,9 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         changed = dict.fromkeys(changed, 0)
         del rows
         for batch in batches:
-            kept = [name for name in batch if name in done and _means_the_same(done[name], defined, means)]
+            same = [name for name in done if _means_the_same(done[name], defined, means)]
             merged = merge_history(
-                platform.lake.read((key, max(s.version for s in done.values())), partitions=kept) if kept else None,
+                _known_before(platform, key, spec, done, same, batch, cut_anew=bool(gone)),
                 parts.pop(0),
                 keys=spec.keys,
                 event_time=spec.event_time,
@@ -220,6 +220,31 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
 def _means_the_same(state: PartitionState, defined: str, means: str) -> bool:
     """Whether a partition's rows still hold: with other descriptions, expectations or partitions a view's values are what they were."""
     return state.value.get("definition") == defined or state.value.get(view_versions.MEANING) == means
+
+
+def _known_before(
+    platform: Platform,
+    key: TableKey,
+    spec: ViewSpec,
+    done: Mapping[str, PartitionState],
+    same: Collection[str],
+    partitions: Sequence[str],
+    *,
+    cut_anew: bool,
+) -> pa.Table | None:
+    """The published rows of partitions, of those that mean the `same`; from the partitions of before, where the view is cut anew."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = list(same) if cut_anew else [name for name in partitions if name in same]
+    if not wanted:
+        return None
+    rows = platform.lake.read((key, max(state.version for state in done.values())), partitions=wanted)
+    if not cut_anew:
+        return rows
+    names = pc.strftime(rows[spec.event_time], FORMATS[spec.partitions.grain]) if spec.partitions else pa.repeat(WHOLE, rows.num_rows)
+    rows = rows.set_column(rows.schema.get_field_index(PARTITION), PARTITION, names)
+    return rows.filter(pc.is_in(rows[PARTITION], value_set=pa.array(list(partitions), pa.string())))
 
 
 def _reach(spec: ViewSpec, partitions: Sequence[str]) -> tuple[datetime | None, datetime | None]:
