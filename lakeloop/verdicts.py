@@ -81,6 +81,17 @@ def suite_hash(expectations: Sequence[Expectation]) -> str:
     return fingerprint([expectation.model_dump(mode="json") for expectation in expectations])
 
 
+def where_others_stand(expectations: Sequence[Expectation], standing: int) -> list[Expectation]:
+    """A table's expectations for a batch beside which so many of its rows stay: a partition alone may be empty, a table may not.
+
+    Args:
+        expectations: as `generated_expectations` begins them, with the row count first.
+        standing: rows of the partitions that the batch doesn't replace.
+    """
+    count, *others = expectations
+    return [count.model_copy(update={"kwargs": {**count.kwargs, "min_value": 0}}) if standing else count, *others]
+
+
 def generated_expectations(
     columns: Iterable[str], keys: Sequence[str], *, min_rows: int | None = 1, unique: Literal["blocking", "warning"] = "blocking"
 ) -> list[Expectation]:

@@ -209,6 +209,18 @@ def test_a_row_keeps_its_partition_when_its_month_begins(tmp_path: Path) -> None
     assert day(datetime(2024, 6, 12, tzinfo=UTC), ["2024-05", "2024-06"], more) == {**found, more: "2024-06"}
 
 
+def test_a_new_month_whose_labels_are_not_known_yet_stops_nothing(trailing: Shop) -> None:
+    row = {**orders()[-1], "order_id": "new", "ordered_at": "2024-05-02 10:00:00"}
+    write_orders(trailing.data.with_name("may.csv"), [row])
+    assert trailing.materialize("raw", "validated", "features", "training_sets").success
+    outcomes = trailing.lake.states()[TableKey("features", "shop", "outcomes")]
+    assert outcomes["2024-05"].rows == 0 < outcomes["2024-04"].rows
+    # A view that has no row at all is refused as ever.
+    (trailing.defs / "shop" / "outcomes" / "view.sql").write_text("SELECT order_id, ordered_at, returned FROM orders WHERE false")
+    assert not trailing.materialize("features").success
+    assert trailing.lake.states()[TableKey("features", "shop", "outcomes")] == outcomes
+
+
 def test_rows_of_no_partition_are_stale_until_they_are_validated(tmp_path: Path) -> None:
     from platform_assets.definitions import read_project
     from platform_assets.plan import stale_assets

@@ -256,7 +256,10 @@ def _found(platform: Platform, view: Mapping[str, Any], states: States) -> tuple
     shelf = platform.project.tables if view["kind"] == "table" else platform.project.views
     located = shelf.get((view["domain"], view["name"]))
     if located is None:
-        raise SpecError(f"the model's feature spec names {view['domain']}.{view['name']}, which is not defined any more")
+        raise SpecError(
+            f"the model's feature spec names {view['domain']}.{view['name']}, which is not defined any more; put its definition back: a released "
+            "model looks it up until another one without it is released"
+        )
     return located, at_version(platform.lake.current(_view_key(view), states), view)
 
 
