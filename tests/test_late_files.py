@@ -221,6 +221,34 @@ def test_a_new_month_whose_labels_are_not_known_yet_stops_nothing(trailing: Shop
     assert trailing.lake.states()[TableKey("features", "shop", "outcomes")] == outcomes
 
 
+def test_a_month_that_vanishes_alone_is_emptied_and_one_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    from platform_assets.definitions import read_project
+    from platform_assets.stages import raw, validated
+    from platform_assets.stages.base import Platform
+    from resources.settings import Settings
+
+    defs = make_shop(tmp_path)
+    shop, project = Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9"), read_project(defs)
+    located, months = project.tables[("shop", "orders")], ["2024-01", "2024-02"]
+    platform = Platform(Settings.from_environment(), project, shop.lake, None, None, "run")  # type: ignore[arg-type]
+    january = [row for row in orders() if str(row["ordered_at"]) < "2024-02"]
+    february = [row for row in orders() if "2024-02" < str(row["ordered_at"]) < "2024-03"]
+
+    def counts(day: int, rows: list[dict[str, object]]) -> dict[str, int] | str:
+        write_orders(shop.data, rows)
+        raw.land(platform, located, now=datetime(2024, 6, day, tzinfo=UTC))
+        refused = validated.validate(platform, located, months).refused
+        states = shop.lake.states()[TableKey("validated", "shop", "orders")]
+        return refused or {name: states[name].rows for name in months}
+
+    assert counts(1, january + february) == {"2024-01": 310, "2024-02": 290}
+    assert counts(2, january + [{**row, "items": "many"} for row in february]) == "a blocking expectation failed"
+    assert counts(3, january) == {"2024-01": 310, "2024-02": 0}
+    ended = shop.lake.open(TableKey("superseded", "shop", "orders"))
+    assert ended is not None and sum(row["amount_eur"] is None for row in ended.to_pyarrow_table().to_pylist()) == 290
+    assert counts(4, january + february) == {"2024-01": 310, "2024-02": 290}
+
+
 def test_rows_of_no_partition_are_stale_until_they_are_validated(tmp_path: Path) -> None:
     from platform_assets.definitions import read_project
     from platform_assets.plan import stale_assets

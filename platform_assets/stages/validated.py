@@ -81,7 +81,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         return StageResult(overall, fresh=True, rows=sum(done[name].rows for name in asked), checks=newest.value.get("checks", {}))
 
     from lakeloop.conform import conform, set_aside
-    from lakeloop.verdicts import check_names, suite_hash
+    from lakeloop.verdicts import check_names, suite_hash, where_others_stand
     from resources.quality import quarantine_mask, run_suite
 
     source = raw[SOURCE].value
@@ -105,7 +105,10 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
             aside[name] = (int(mask.sum()), total)
             conformed = set_aside(conformed, mask, name, f"fails {expectation.type}", spec)
     declared = conformed.valid.select(list(spec.columns))
-    verdict = run_suite(declared, expectations, keys=spec.keys, personal=personal, quarantined=aside)
+    # A month of which the source has nothing any more is empty; one whose rows can't be read is refused.
+    standing = 0 if conformed.landed else sum(state.rows for name, state in done.items() if name not in (*stale, *gone))
+    judged = where_others_stand(expectations, standing)
+    verdict = run_suite(declared, judged, keys=spec.keys, personal=personal, quarantined=aside)
     counts = {
         "landed": conformed.landed,
         "validated": conformed.valid.num_rows,
