@@ -375,6 +375,11 @@ def _tidy(message: str) -> str:
     return message.replace('"', "'").rstrip(".")
 
 
+def line_of(node: Any) -> int:
+    """The first line on which a part of the query has a name."""
+    return min((part.meta["line"] for part in node.walk() if "line" in part.meta), default=1)
+
+
 def _line_of(text: str, parts: tuple[str, ...]) -> int:
     wanted = ".".join(parts)
     for number, line in enumerate(text.splitlines(), 1):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lakeloop.errors import SpecError
-from lakeloop.sql import DIALECT, Query, qualified
+from lakeloop.sql import DIALECT, Query, line_of, qualified
 
 NUMBERED = "number the rows in a subquery (row_number() OVER (…) AS n) and choose them around it (WHERE n = 1)"
 SELECT_FIRST = "SELECT first, and FROM behind it"
@@ -70,15 +70,15 @@ def _selects(query: Query) -> Iterator[Told]:
     from sqlglot import exp
 
     for select in query.tree.find_all(exp.Select):
-        line = _line(select)
+        line = line_of(select)
         if select.args.get("qualify"):
-            yield _line(select.args["qualify"]), f"the embedded engine has no QUALIFY; {NUMBERED}"
+            yield line_of(select.args["qualify"]), f"the embedded engine has no QUALIFY; {NUMBERED}"
         if select.args.get("distinct") and select.args["distinct"].args.get("on"):
             yield line, f"the embedded engine has no DISTINCT ON; {NUMBERED}"
         for clause in ("cluster", "distribute"):
             if select.args.get(clause):
                 yield (
-                    _line(select.args[clause]),
+                    line_of(select.args[clause]),
                     f"the embedded engine has no {clause.upper()} BY; leave it out, rows are stored in an order of their own",
                 )
         if select.args.get("group") and select.args["group"].args.get("all"):
@@ -92,7 +92,7 @@ def _selects(query: Query) -> Iterator[Told]:
             if not isinstance(inner, exp.Window) and isinstance(inner.parent, exp.Window):
                 continue
             other = NUMBERED if isinstance(inner, exp.Window) else "use HAVING behind GROUP BY"
-            yield _line(inner) or line, f"{inner.sql(DIALECT)} can't stand in WHERE; {other}"
+            yield line_of(inner) or line, f"{inner.sql(DIALECT)} can't stand in WHERE; {other}"
         yield from _joined(select)
 
 
@@ -108,7 +108,7 @@ def _joined(select: Any) -> Iterator[Told]:
             name = column.name.lower()
             if column.table and column.table not in others and name in joined:
                 yield (
-                    _line(column),
+                    line_of(column),
                     f"{column.sql(DIALECT)} is joined by USING, behind which it has no table; write {column.name}, or join with ON",
                 )
 
@@ -119,24 +119,24 @@ def _elsewhere(query: Query) -> Iterator[Told]:
 
     for operation in query.tree.find_all(exp.SetOperation):
         if operation.args.get("by_name"):
-            yield _line(operation), f"the embedded engine has no {operation.key.upper()} BY NAME; name the columns of both in one order"
+            yield line_of(operation), f"the embedded engine has no {operation.key.upper()} BY NAME; name the columns of both in one order"
     for ctes in query.tree.find_all(exp.With):
         if ctes.args.get("recursive"):
-            yield _line(ctes), "the embedded engine has no WITH RECURSIVE; unroll it, or write a view by function"
+            yield line_of(ctes), "the embedded engine has no WITH RECURSIVE; unroll it, or write a view by function"
     for fetch in query.tree.find_all(exp.Fetch):
-        yield _line(fetch.parent), "the embedded engine has no FETCH; write LIMIT"
+        yield line_of(fetch.parent), "the embedded engine has no FETCH; write LIMIT"
     for some in query.tree.find_all(exp.Any, exp.All):
         if isinstance(some.parent, (exp.Like, exp.ILike)):
-            yield _line(some.parent), f"the embedded engine has no LIKE {some.key.upper()}; write a LIKE for each"
+            yield line_of(some.parent), f"the embedded engine has no LIKE {some.key.upper()}; write a LIKE for each"
         elif isinstance(some.this, (exp.Subquery, exp.Select)):
             yield (
-                _line(some.parent),
+                line_of(some.parent),
                 f"the embedded engine has no {some.key.upper()} of a subquery; write IN (SELECT …), or compare with its min or max",
             )
     for within in query.tree.find_all(exp.In):
         if within.args.get("query") and not _chooses(within):
             yield (
-                _line(within),
+                line_of(within),
                 "the embedded engine has no IN (SELECT …) among the columns; join the subquery (LEFT JOIN … ON), or write EXISTS (SELECT … WHERE …)",
             )
 
@@ -148,11 +148,11 @@ def _widths(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) 
     tree = qualified(query, schemas)[0]
     for select in tree.find_all(exp.Select):
         if "*" in select.named_selects:
-            yield _line(select), "a * behind a structure tells no columns; name its fields"
+            yield line_of(select), "a * behind a structure tells no columns; name its fields"
     for operation in tree.find_all(exp.SetOperation):
         left, right = len(operation.left.named_selects), len(operation.right.named_selects)
         if left != right:
-            yield _line(operation.right), f"wanted as many columns on both sides of {operation.key.upper()}, found {left} and {right}"
+            yield line_of(operation.right), f"wanted as many columns on both sides of {operation.key.upper()}, found {left} and {right}"
 
 
 def _early_names(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> Iterator[Told]:
@@ -172,7 +172,7 @@ def _early_names(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, st
         name = next((word for word in error.message.split("'")[1::2] if word.lower() in names), None)
         if name is not None:
             found = [column for column in query.tree.find_all(exp.Column) if column.name.lower() == name.lower() and not column.table]
-            line = _line(found[-1]) if found else error.line or 1
+            line = line_of(found[-1]) if found else error.line or 1
             yield (
                 line,
                 f"{name} is named in the same SELECT, where it is no column yet; write its expression again, or name it in a subquery",
@@ -198,8 +198,3 @@ def _chooses(node: Any) -> bool:
             return True
         node = node.parent
     return False
-
-
-def _line(node: Any) -> int:
-    """The first line on which a part of the query has a name."""
-    return min((part.meta["line"] for part in node.walk() if "line" in part.meta), default=1)

@@ -96,6 +96,35 @@ def test_sql_that_the_engine_would_refuse_is_told_with_its_line(defs: Path, caps
     assert "carrier_delays/view.sql:" in told and "no QUALIFY; number the rows in a subquery" in told
 
 
+def test_a_partitioned_view_says_how_far_back_its_query_reads(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = defs / "flights" / "carrier_delays"
+    edit(folder / "defs.yaml", "lookback: 9d", "lookback: 3d")
+    (told,) = errors(defs, capsys)
+    line = (folder / "view.sql").read_text()[: (folder / "view.sql").read_text().index("week AS (")].count("\n") + 1
+    assert f"carrier_delays/view.sql:{line}: " in told and "reads 1w back, and the view's lookback is 3d; say how far" in told
+
+    edit(folder / "view.sql", "RANGE BETWEEN INTERVAL 7 DAYS PRECEDING", "ROWS BETWEEN 100 PRECEDING")
+    assert main(["check", "--defs", str(defs)]) == 0
+    capsys.readouterr()
+    edit(folder / "defs.yaml", "  lookback: 3d\n", "")
+    day, week = errors(defs, capsys)
+    assert "reads 1d back, and the view has no lookback;" in day
+    assert "reads earlier rows, and the view has no lookback (0d is one, where all are of one month)" in week
+
+
+def test_an_inequality_between_two_partitioned_tables_reads_back(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = defs / "flights" / "arrival_outcomes"
+    edit(folder / "view.sql", "ON a.airport = f.dest", "ON a.airport <= f.dest")
+    assert main(["check", "--defs", str(defs)]) == 0  # airports have no partitions
+    capsys.readouterr()
+    earlier = "    LEFT JOIN flights.flights AS g ON g.tailnum = f.tailnum\n        AND g.departure_date < f.departure_date\n"
+    line = edit(folder / "view.sql", "    WHERE", f"{earlier}    WHERE") + 1
+    (told,) = errors(defs, capsys)
+    assert f"arrival_outcomes/view.sql:{line}: g.departure_date < f.departure_date reads earlier rows, and the view has no lookback" in told
+    edit(folder / "defs.yaml", "  partitions:", "  lookback: 0d\n  partitions:")
+    assert main(["check", "--defs", str(defs)]) == 0
+
+
 def test_a_column_that_a_query_names_twice_is_refused(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = defs / "flights" / "carrier_delays" / "view.sql"
     edit(path, "SELECT DISTINCT", "SELECT DISTINCT carrier,")

@@ -244,6 +244,28 @@ def test_the_position_is_in_the_commit_that_has_the_rows(shop: Shop, engine: sa.
     assert source["value"]["files"] == {"orders": '{"number": 3}'}
 
 
+def test_a_table_that_was_filled_anew_below_its_position_is_told_and_read_whole_with_another_overlap(shop: Shop, engine: sa.Engine) -> None:
+    import dagster as dg
+
+    define(shop, "{database: SALES_DB, table: orders, cursor: order_id}")
+    assert shop.materialize("raw").success
+    run(engine, "TRUNCATE orders", order(1, 9, "7.00"))
+    assert "raw/sales/orders" in stale(shop)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = shop.materialize("raw", instance=instance)
+        assert result.success
+        (told,) = [
+            entry.user_message
+            for entry in instance.all_logs(result.run_id)
+            if "filled anew from a smaller order_id on" in entry.user_message
+        ]
+    assert "raw/sales/orders: orders has no row any more from where the last read ended on" in told and "change `overlap`" in told
+    assert landed(shop.lake) == [1, 2, 3]
+    define(shop, "{database: SALES_DB, table: orders, cursor: order_id, overlap: 1}")
+    assert shop.materialize().success
+    assert amounts(shop.lake)[1] == 7.0
+
+
 def test_a_full_table_follows_deletions_and_lands_changed_months_only(shop: Shop, engine: sa.Engine) -> None:
     define(shop, "{database: SALES_DB, table: orders}")
     assert shop.materialize().success

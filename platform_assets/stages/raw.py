@@ -268,6 +268,12 @@ def _deliver(
         probe, reader = digests(located), database(located)
         since = value["files"].get(reader.label) if reader.appends and same_reading else None
         rows, position = reader.read(since)
+        if since is not None and not rows.num_rows:
+            # A read begins at the row that the last one ended with, or before it.
+            platform.log.warning(
+                f"{key}: {reader.label} has no row any more from where the last read ended on: its newest rows were deleted, or it was filled "
+                f"anew from a smaller {spec.source.cursor} on. Rows with a smaller one aren't read; to read all again, change `overlap`"
+            )
         if since is not None:
             rows = not_landed(platform, key, state, rows, spec, reader.since(since))
         parts: dict[str, tuple[str, SourceFile | pa.Table]] = {reader.label: (position, numbered(rows, reader.label))}

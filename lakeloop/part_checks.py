@@ -1,0 +1,104 @@
+"""Checks of what several kinds of definitions have: queries, code and expectations."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lakeloop.definition_files import Definition
+from lakeloop.errors import SpecError, nearest
+from lakeloop.project import Located, Project, columns_of, parsed
+from lakeloop.python_code import problem_with
+from lakeloop.spec import Expectation
+
+
+def check_query(project: Project, located: Located[Any], file: str, needed: Iterable[tuple[str, tuple[str, ...]]]) -> list[SpecError]:
+    """A query's tables and columns exist, the engine takes it, and it gives the columns that are needed (name, key in the file), each once."""
+    from lakeloop.sql import output_columns
+    from lakeloop.sql_refusals import refusals
+
+    try:
+        query = parsed(located, file)
+    except SpecError as error:
+        return [error]
+    errors, schemas = [], {}
+    for table in query.tables:
+        name = ".".join(table.parts)
+        ref = project.find(located.domain, name)
+        if ref is None or len(table.parts) > 2:
+            errors.append(
+                SpecError(
+                    f"no table or view {name!r}; {nearest(name, [f'{d}.{n}' for d, n in [*project.tables, *project.views]])}",
+                    file=query.file,
+                    line=table.line,
+                )
+            )
+        else:
+            schemas[table.parts] = columns_of(project, ref)
+    if errors:
+        return errors
+    try:
+        given = output_columns(query, schemas)
+    except SpecError as error:
+        available = sorted({column for columns in schemas.values() for column in columns})
+        words = [word.strip("'.,") for word in error.message.split()]
+        unknown = next(
+            (w for w in words if w.isidentifier() and difflib.get_close_matches(w, available, 1, 0.6) and w not in available), None
+        )
+        hint = f"; {nearest(unknown, available)}" if unknown else ""
+        return [SpecError(error.message + hint, file=error.file, line=error.line)]
+    errors += refusals(query, schemas)
+    for name, path in needed:
+        if name not in given:
+            errors.append(located.definition.error(f"{file} has no column {name!r}; {nearest(name, given)}", *path))
+        elif given.count(name) > 1:
+            errors.append(
+                located.definition.error(f"{file} has {given.count(name)} columns {name!r}; wanted one, name the others apart", *path)
+            )
+    return errors
+
+
+def check_code(located: Located[Any], reference: str, *path: str) -> list[SpecError]:
+    """Code that a definition refers to is there and loads."""
+    problem = problem_with(reference, located.folder)
+    return [located.definition.error(problem, *path)] if problem else []
+
+
+def told_at(definition: Definition, path: tuple[str, ...], attempt: Any) -> list[SpecError]:
+    """Errors of a check that doesn't know the file, told with the place."""
+    try:
+        attempt()
+    except SpecError as error:
+        return [definition.error(error.message, *path, *(error.key.split(".") if error.key else []))]
+    return []
+
+
+def check_expectations(
+    located: Located[Any], path: str, expectations: Iterable[Expectation], columns: Iterable[str | None] | Mapping[str, Any]
+) -> list[SpecError]:
+    from lakeloop.expectation_names import EXPECTATIONS
+
+    available = sorted(c for c in columns if c)
+    errors = []
+    for index, expectation in enumerate(expectations):
+        place: tuple[str | int, ...] = (*path.split("."), index)
+        if expectation.type not in EXPECTATIONS:
+            errors.append(
+                located.definition.error(f"no expectation {expectation.type!r}; {nearest(expectation.type, EXPECTATIONS)}", *place)
+            )
+            continue
+        for name in expectation.kwargs:
+            if name not in EXPECTATIONS[expectation.type]:
+                errors.append(
+                    located.definition.error(
+                        f"{expectation.type} has no {name!r}; {nearest(name, EXPECTATIONS[expectation.type])}", *place, expectation.type
+                    )
+                )
+        named = [expectation.kwargs.get(k) for k in ("column", "column_A", "column_B")] + list(expectation.kwargs.get("column_list") or [])
+        for column in named:
+            if column is not None and column not in available:
+                errors.append(
+                    located.definition.error(f"no column {column!r}; {nearest(str(column), available)}", *place, expectation.type)
+                )
+    return errors
