@@ -15,7 +15,7 @@ from lakeloop.spec import Expectation
 
 def check_query(project: Project, located: Located[Any], file: str, needed: Iterable[tuple[str, tuple[str, ...]]]) -> list[SpecError]:
     """A query's tables and columns exist, the engine takes it, and it gives the columns that are needed (name, key in the file), each once."""
-    from lakeloop.sql import output_columns
+    from lakeloop.sql import qualified
     from lakeloop.sql_refusals import refusals
 
     try:
@@ -39,7 +39,7 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
     if errors:
         return errors
     try:
-        given = output_columns(query, schemas)
+        tree = qualified(query, schemas)[0]
     except SpecError as error:
         available = sorted({column for columns in schemas.values() for column in columns})
         words = [word.strip("'.,") for word in error.message.split()]
@@ -48,7 +48,8 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
         )
         hint = f"; {nearest(unknown, available)}" if unknown else ""
         return [SpecError(error.message + hint, file=error.file, line=error.line)]
-    errors += refusals(query, schemas)
+    given = list(tree.named_selects)  # type: ignore[attr-defined]
+    errors += refusals(query, schemas, tree)
     for name, path in needed:
         if name not in given:
             errors.append(located.definition.error(f"{file} has no column {name!r}; {nearest(name, given)}", *path))

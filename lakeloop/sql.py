@@ -208,19 +208,6 @@ def _tables(tree: exp.Expression) -> list[tuple[tuple[str, ...], exp.Table]]:
     return [(tuple(part.name for part in table.parts), table) for table in tables.values()]
 
 
-def output_columns(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> list[str]:
-    """The names of the query's columns, `*` expanded by the schemas of the tables.
-
-    Args:
-        query: a parsed query.
-        schemas: for each table as the query names it, column name -> type.
-
-    Raises:
-        SpecError: a column that no table has; the message names it and its line.
-    """
-    return [str(name) for name in qualified(query, schemas)[0].named_selects]  # type: ignore[attr-defined]
-
-
 def column_sources(
     query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]
 ) -> dict[str, tuple[tuple[tuple[str, ...], str], ...]]:
@@ -236,7 +223,7 @@ def column_sources(
         schemas: for each table as the query names it, column name -> type.
 
     Raises:
-        SpecError: as `output_columns`.
+        SpecError: as `qualified`.
 
     >>> query = parse_query("SELECT k, max(a + b) OVER (PARTITION BY c) AS m, count(*) OVER (PARTITION BY c) AS n FROM d.t", "x.sql")
     >>> for column, sources in column_sources(query, {("d", "t"): dict.fromkeys("kabc", "double")}).items():
@@ -337,7 +324,8 @@ def qualified(
     """A copy of the query with every column under its table's name and `*` expanded, and the schema that it was read by.
 
     Raises:
-        SpecError: as `output_columns`; without `expand_alias_refs` also a name that a SELECT gives and uses as a column.
+        SpecError: a column that no table has; the message names it and its line. Without `expand_alias_refs` also a name that a SELECT gives
+            and uses as a column.
     """
     from sqlglot import exp
     from sqlglot.errors import SqlglotError

@@ -16,16 +16,17 @@ SELECT_FIRST = "SELECT first, and FROM behind it"
 _OPENERS = {"UNION", "ALL", "EXCEPT", "MINUS", "INTERSECT"}
 
 
-def refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> list[SpecError]:
+def refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], tree: Any) -> list[SpecError]:
     """What the embedded engine would refuse in a query, in the order of its lines.
 
     Args:
         query: a parsed query whose columns are known to exist.
         schemas: for each table as the query names it, column name -> type.
+        tree: what `qualified` makes of the query by them.
     """
     found = [*_words(query), *_selects(query), *_elsewhere(query)]
     if not found:
-        found = [*_widths(query, schemas), *_early_names(query, schemas)]
+        found = [*_widths(tree), *_early_names(query, schemas)]
     return [SpecError(message, file=query.file, line=line) for line, message in sorted(set(found))]
 
 
@@ -141,11 +142,10 @@ def _elsewhere(query: Query) -> Iterator[Told]:
             )
 
 
-def _widths(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> Iterator[Told]:
+def _widths(tree: Any) -> Iterator[Told]:
     """A UNION, EXCEPT or INTERSECT of queries with different numbers of columns, and columns that nobody can count."""
     from sqlglot import exp
 
-    tree = qualified(query, schemas)[0]
     for select in tree.find_all(exp.Select):
         if "*" in select.named_selects:
             yield line_of(select), "a * behind a structure tells no columns; name its fields"
@@ -166,6 +166,8 @@ def _early_names(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, st
     for select in tree.find_all(exp.Select):
         for clause in ("group", "having", "order", "sort"):
             select.set(clause, None)
+    if not any(not column.table and column.name.lower() in names for column in tree.find_all(exp.Column)):
+        return
     try:
         qualified(replace(query, tree=tree), schemas, expand_alias_refs=False)
     except SpecError as error:

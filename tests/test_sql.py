@@ -11,7 +11,7 @@ import pytest
 
 from lakeloop.errors import SpecError
 from lakeloop.project import load_project
-from lakeloop.sql import column_sources, output_columns, parse_query, rewrite_tables, words
+from lakeloop.sql import Query, column_sources, parse_query, qualified, rewrite_tables, words
 from lakeloop.sql_refusals import refusals
 from resources.published import TableKey
 from tests.conftest import make
@@ -147,17 +147,22 @@ def test_what_the_embedded_engine_refuses_is_told_with_its_line_and_what_to_writ
     spark: SparkSession, text: str, line: int, told: str
 ) -> None:
     query = parse_query(text, "x.sql")
-    (error,) = refusals(query, {table.parts: SCHEMAS[table.parts] for table in query.tables})
+    (error,) = refused(query)
     assert str(error).startswith(f"x.sql:{line}: ") and told in str(error)
     # Once an engine takes it, this needn't be refused any more.
     with pytest.raises(Exception):  # noqa: B017  # each is another kind of error
         spark.sql(rewritten(text)).toArrow()
 
 
+def refused(query: Query) -> list[SpecError]:
+    schemas = {table.parts: SCHEMAS[table.parts] for table in query.tables}
+    return refusals(query, schemas, qualified(query, schemas)[0])
+
+
 @pytest.mark.parametrize("text", TAKEN)
 def test_what_the_embedded_engine_takes_is_not_refused(spark: SparkSession, text: str) -> None:
     query = parse_query(text, "x.sql")
-    assert refusals(query, {table.parts: SCHEMAS[table.parts] for table in query.tables}) == []
+    assert refused(query) == []
     spark.sql(rewritten(text)).toArrow()
 
 
@@ -182,7 +187,7 @@ def test_columns_of_nested_joins_and_pivots_are_known() -> None:
     joined = "SELECT o.order_id, p.email FROM (shop.orders o JOIN shop.people p ON o.customer = p.customer)"
     assert sources(joined) == {"order_id": ["shop.orders.order_id"], "email": ["shop.people.email"]}
     pivoted = parse_query("SELECT * FROM shop.orders PIVOT (sum(amount) FOR (customer) IN ('a', 'b'))", "x.sql")
-    assert output_columns(pivoted, {("shop", "orders"): SCHEMAS[("shop", "orders")]}) == ["order_id", "tags", "a", "b"]
+    assert qualified(pivoted, {("shop", "orders"): SCHEMAS[("shop", "orders")]})[0].named_selects == ["order_id", "tags", "a", "b"]
 
 
 @pytest.mark.parametrize(
