@@ -166,7 +166,7 @@ def _early_names(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, st
     for select in tree.find_all(exp.Select):
         for clause in ("group", "having", "order", "sort"):
             select.set(clause, None)
-    if not any(not column.table and column.name.lower() in names for column in tree.find_all(exp.Column)):
+    if not any(_uses_its_own_names(select) for select in tree.find_all(exp.Select)):
         return
     try:
         qualified(replace(query, tree=tree), schemas, expand_alias_refs=False)
@@ -179,6 +179,16 @@ def _early_names(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, st
                 line,
                 f"{name} is named in the same SELECT, where it is no column yet; write its expression again, or name it in a subquery",
             )
+
+
+def _uses_its_own_names(select: Any) -> bool:
+    """Whether a SELECT has a column without a table that is called as one that it gives; only then it matters which of both is meant."""
+    from sqlglot import exp
+
+    given = {projection.alias.lower() for projection in select.expressions if isinstance(projection, exp.Alias)}
+    parts = [part for name, part in select.args.items() if name not in ("from", "from_", "with", "with_")]
+    flat = [node for part in parts for node in (part if isinstance(part, list) else [part]) if isinstance(node, exp.Expression)]
+    return any(not column.table and column.name.lower() in given for node in flat for column in node.find_all(exp.Column))
 
 
 def _own(part: Any, *kinds: Any) -> Iterator[Any]:
