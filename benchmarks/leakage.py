@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from lakeloop.frames import feature_frame, feature_kinds
 from lakeloop.metrics import evaluate
-from lakeloop.pipelines import build_estimator
+from lakeloop.training.pipelines import build_estimator
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform
 from platform_assets.stages.lookup import feature_names, feature_spec, join_features

@@ -113,7 +113,7 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     from lakeloop.binary_metrics import roc_auc
     from lakeloop.cross_validation import time_folds
     from lakeloop.frames import feature_frame, feature_kinds
-    from lakeloop.pipelines import build_estimator
+    from lakeloop.training.pipelines import build_estimator
     from lakeloop.workflow_spec import Model
     from platform_assets.stages.lookup import feature_names
     from platform_assets.stages.study_job import search_rows, training_state

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from lakeloop.fitting import evenly, fit_model
 from lakeloop.frames import Kind
-from lakeloop.pipelines import build_estimator
 from lakeloop.tasks import Answer, scores_of
+from lakeloop.training.pipelines import build_estimator
 from lakeloop.workflow_spec import Model
 
 if TYPE_CHECKING:

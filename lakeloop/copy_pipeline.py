@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lakeloop import pipelines
+import lakeloop.pipelines
 from lakeloop.errors import DataError, nearest
+from lakeloop.training.pipelines import NAMES
 
 
 def copy_pipeline(name: str, folder: Path) -> Path:
@@ -21,13 +22,13 @@ def copy_pipeline(name: str, folder: Path) -> Path:
     Raises:
         DataError: there is no such pipeline or folder, or the file is there already.
     """
-    if name not in pipelines.names():
-        raise DataError(f"no pipeline {name!r}; {nearest(name, pipelines.names())}")
+    if name not in NAMES:
+        raise DataError(f"no pipeline {name!r}; {nearest(name, NAMES)}")
     if not folder.is_dir():
         others = [f"{path.parent.parent.name}/{path.parent.name}" for path in folder.parent.parent.glob("*/*/defs.*")]
         raise DataError(f"no folder {folder}; {nearest(f'{folder.parent.name}/{folder.name}', others)}")
     target = folder / f"{name}.py"
     if target.exists():
         raise DataError(f"{target} is there already; nothing was written")
-    target.write_text(Path(pipelines.__file__).with_name(f"{name}.py").read_text(encoding="utf-8"), encoding="utf-8")
+    target.write_text(Path(lakeloop.pipelines.__file__).with_name(f"{name}.py").read_text(encoding="utf-8"), encoding="utf-8")
     return target

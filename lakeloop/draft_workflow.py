@@ -23,9 +23,9 @@ from lakeloop.label_profile import (
     profile_label,
     why_none,
 )
-from lakeloop.pipelines import check_model
 from lakeloop.spec import Column, TableSpec, render_duration
 from lakeloop.tasks import QUANTILES, TASKS
+from lakeloop.training.pipelines import check_model
 from lakeloop.workflow_spec import Model
 from lakeloop.yaml_text import comment, described, line
 

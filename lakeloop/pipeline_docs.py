@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lakeloop.pipelines import names, names_for
 from lakeloop.tasks import TASKS
+from lakeloop.training.pipelines import NAMES, names_for, ready_made
 
 _HEAD = """\
 # Ready-made pipelines
@@ -27,7 +26,7 @@ def documentation() -> str:
     """The page."""
     parts = [_HEAD, "## Which for which task\n", "| task | pipelines | a draft is decided by |\n|---|---|---|"]
     parts += [f"| `{task}` | {', '.join(_link(name) for name in names_for(task))} | `{kind.primary}` |" for task, kind in TASKS.items()]
-    return "\n".join(parts) + "\n" + "".join(_page(name) for name in names())
+    return "\n".join(parts) + "\n" + "".join(_page(name) for name in NAMES)
 
 
 def _link(name: str) -> str:
@@ -35,7 +34,7 @@ def _link(name: str) -> str:
 
 
 def _page(name: str) -> str:
-    module = importlib.import_module(f"lakeloop.pipelines.{name}")
+    module = ready_made(name)
     lines = ["", f"## {name}", "", inspect.cleandoc(module.__doc__ or ""), "", f"* **Tasks.** {', '.join(f'`{t}`' for t in module.TASKS)}."]
     defaults = getattr(module, "DEFAULTS", {})
     if defaults:

@@ -14,9 +14,9 @@ from lakeloop.fitting import fit_model
 from lakeloop.frames import Kind
 from lakeloop.metrics import check_metric
 from lakeloop.model_code import reference_of
-from lakeloop.pipelines import build_estimator, pipeline
 from lakeloop.search_spec import Named, Parameter, Search, in_order
 from lakeloop.tasks import Answer
+from lakeloop.training.pipelines import build_estimator, pipeline
 from lakeloop.workflow_spec import Model
 
 Space = Mapping[str, Parameter]

@@ -15,7 +15,7 @@ from lakeloop.workflow_spec import WorkflowSpec
 def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[SpecError]:
     """What a workflow names is there and fits: spine, label, features, metrics, gates, model, search and expectations."""
     from lakeloop.metrics import check_metric
-    from lakeloop.pipelines import check_model
+    from lakeloop.training.pipelines import check_model
 
     spec, at = workflow.spec, workflow.definition
     errors = check_query(project, workflow, spec.spine, [(key, ("keys",)) for key in spec.keys] + [(spec.predict_at, ("predict_at",))])

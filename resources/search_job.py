@@ -112,7 +112,7 @@ class Trials:
         from lakeloop.fitting import evenly
         from lakeloop.frames import feature_frame, feature_kinds
         from lakeloop.labels import label_numbers
-        from lakeloop.pipelines import most_rows
+        from lakeloop.training.pipelines import most_rows
 
         self.job, self.worker, self.parallel = job, worker, parallel
         self.search, self.answer = Search.model_validate(job.search), Answer.from_record(job.answer)

@@ -82,8 +82,8 @@ def test_without_a_label_nothing_of_one_is_written_and_every_row_is_asked_about(
 def test_planted_rows_are_told_from_real_ones_and_the_scores_are_higher(name: str) -> None:
     from lakeloop.frames import Kind
     from lakeloop.metrics import METRICS
-    from lakeloop.pipelines import build_estimator
     from lakeloop.tasks import Answer, scores_of
+    from lakeloop.training.pipelines import build_estimator
     from lakeloop.workflow_spec import Model
 
     rows = pd.DataFrame({key: value for key, value in tumours().items() if key not in ("sample_id", "malignant")})

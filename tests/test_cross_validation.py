@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from lakeloop.binary_metrics import roc_auc
 from lakeloop.cross_validation import Fold, check_folds, cross_validate, fit_in_rounds, time_folds
 from lakeloop.errors import DataError
-from lakeloop.pipelines import build_estimator
 from lakeloop.tasks import Answer, scores_of
+from lakeloop.training.pipelines import build_estimator
 from lakeloop.workflow_spec import Model
 
 BINARY = Answer("binary_classification")

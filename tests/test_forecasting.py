@@ -161,8 +161,8 @@ def test_step_and_season_are_read_off_the_times(project: Path, times: list[str],
 def test_a_trend_goes_on_beyond_everything_that_was_learnt_from(log: bool) -> None:
     import pandas as pd
 
-    from lakeloop.pipelines import build_estimator
     from lakeloop.tasks import Answer
+    from lakeloop.training.pipelines import build_estimator
     from lakeloop.workflow_spec import Model
 
     rng = np.random.default_rng(0)

@@ -15,8 +15,8 @@ from lakeloop.errors import DataError
 from lakeloop.fitting import fit_model
 from lakeloop.frames import Kind
 from lakeloop.metrics import metrics_of
-from lakeloop.pipelines import TRUSTED_TYPES
 from lakeloop.tasks import Answer, scores_of
+from lakeloop.training.pipelines import TRUSTED_TYPES
 from lakeloop.workflow_spec import Model
 
 BINARY = Answer("binary_classification")

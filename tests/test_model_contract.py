@@ -12,8 +12,8 @@ import pytest
 from lakeloop.errors import DataError, SpecError
 from lakeloop.fitting import check_raw, fit_model
 from lakeloop.model_code import model_code, model_source
-from lakeloop.pipelines import build_estimator, check_model
 from lakeloop.tasks import Answer
+from lakeloop.training.pipelines import build_estimator, check_model
 from lakeloop.workflow_spec import Model
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}

@@ -13,9 +13,9 @@ import pytest
 
 from lakeloop.frames import Kind
 from lakeloop.pipeline_docs import documentation
-from lakeloop.pipelines import names, names_for
 from lakeloop.spec import Task
 from lakeloop.tasks import TASKS
+from lakeloop.training.pipelines import NAMES, names_for
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +24,7 @@ def test_the_page_of_pipelines_says_what_the_files_do() -> None:
     assert (ROOT / "docs" / "pipelines.md").read_text() == documentation(), "run python -m lakeloop.pipeline_docs docs/pipelines.md"
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_pipeline_says_when_to_use_it_and_what_it_can_do(name: str) -> None:
     module = importlib.import_module(f"lakeloop.pipelines.{name}")
     assert "use it" in (module.__doc__ or "").lower() or "to try" in (module.__doc__ or "")
@@ -103,8 +103,8 @@ def test_a_pipeline_knows_more_than_the_reference_on_real_data_and_is_stored_wit
 
     from lakeloop.baselines import reference_scores
     from lakeloop.metrics import metrics_of
-    from lakeloop.pipelines import TRUSTED_TYPES, build_estimator
     from lakeloop.tasks import Answer, scores_of
+    from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator
     from lakeloop.workflow_spec import Model
 
     frame, y = REAL[task]()

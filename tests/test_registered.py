@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from lakeloop.errors import DataError
-from lakeloop.pipelines import TRUSTED_TYPES
 from lakeloop.tasks import Answer
+from lakeloop.training.pipelines import TRUSTED_TYPES
 from lakeloop.workflow_spec import Model
 from platform_assets.bring import contract_of, describe
 from platform_assets.loading import read_project

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from lakeloop.errors import SpecError
-from lakeloop.pipelines import names, pipeline
 from lakeloop.project import load_project
 from lakeloop.search_space import check_search, draw, own_values, space_of
 from lakeloop.search_spec import PRUNERS, SAMPLERS, Parameter, Search
 from lakeloop.tasks import Answer
+from lakeloop.training.pipelines import NAMES, pipeline
 from lakeloop.workflow_spec import Model
 from tests.shop import make_shop
 
@@ -93,7 +93,7 @@ def test_the_names_of_samplers_and_pruners_are_those_of_optuna() -> None:
     assert {*SAMPLERS, *PRUNERS} == made - needing - {"nsgaii"}
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_ready_made_pipeline_has_a_space_that_its_estimator_takes(name: str) -> None:
     for task in pipeline(name, pipeline_task(name)).TASKS:
         model, answer = Model(pipeline=name), ANSWERS.get(task, Answer(task))

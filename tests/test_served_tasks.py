@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from lakeloop.fitting import fit_model
-from lakeloop.pipelines import TRUSTED_TYPES
 from lakeloop.tasks import ALERT, Answer
+from lakeloop.training.pipelines import TRUSTED_TYPES
 from lakeloop.workflow_spec import Model
 from resources.model_format import ALERT_THRESHOLD, ServableModel, load_model, log_model, register
 from resources.serving.codec import output_types

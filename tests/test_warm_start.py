@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from lakeloop.errors import SpecError
 from lakeloop.fitting import fit_model
-from lakeloop.pipelines import TRUSTED_TYPES, check_model
 from lakeloop.pipelines.gradient_boosting import estimator
 from lakeloop.tasks import Answer, scores_of
+from lakeloop.training.pipelines import TRUSTED_TYPES, check_model
 from lakeloop.warm_start import CannotContinue, continue_trees
 from lakeloop.workflow_spec import Model
 from platform_assets.loading import read_project
@@ -101,7 +101,7 @@ def test_scikit_learn_s_own_warm_start_would_change_what_the_old_trees_say() -> 
 def test_a_continued_model_can_be_continued_stored_and_given_other_parameters() -> None:
     import skops.io
 
-    from lakeloop.pipelines import TRUSTED_TYPES
+    from lakeloop.training.pipelines import TRUSTED_TYPES
 
     grown = estimator(KINDS, NUMBER, PARAMS, 0).fit(*rows(1))
     for seed in (2, 3):

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.frames import Kind
-from lakeloop.spec import Task
-from lakeloop.tasks import Answer
+from lakeloop.pipeline_api import Answer, Kind, Task, make, preprocessing
 
 TASKS: tuple[Task, ...] = ("anomaly_detection",)
 DEFAULTS: dict[str, Any] = {"n_estimators": 200}
@@ -26,9 +24,6 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
     from sklearn.decomposition import PCA
     from sklearn.ensemble import IsolationForest
     from sklearn.pipeline import make_pipeline
-
-    from lakeloop.pipelines import make
-    from lakeloop.pipelines.linear import preprocessing
 
     axes = PCA(n_components=VARIANCE, whiten=True, svd_solver="covariance_eigh")
     return make_pipeline(preprocessing(kinds), axes, make(IsolationForest, DEFAULTS, params, seed))

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.frames import Kind
-from lakeloop.spec import Task
-from lakeloop.tasks import Answer
+from lakeloop.pipeline_api import Answer, Kind, Task, make, preprocessing
 
 TASKS: tuple[Task, ...] = ("forecasting",)
 DEFAULTS: dict[str, Any] = {
@@ -34,9 +32,6 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
-
-    from lakeloop.pipelines import make
-    from lakeloop.pipelines.linear import preprocessing
 
     own = dict(params)
     log = bool(own.pop("log", False))

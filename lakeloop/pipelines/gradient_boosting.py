@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.frames import Kind
-from lakeloop.spec import Task
-from lakeloop.tasks import MEDIAN, Answer
+from lakeloop.pipeline_api import MEDIAN, Answer, Kind, Task, continue_trees, make
 
 TASKS: tuple[Task, ...] = ("binary_classification", "multiclass_classification", "regression", "quantile_regression")
 MOST_CATEGORIES = 250
@@ -34,8 +32,6 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
-    from lakeloop.pipelines import make
-
     strings = [name for name, kind in kinds.items() if kind == "string"]
     numbers = [name for name, kind in kinds.items() if kind == "double"]
     encode = OrdinalEncoder(
@@ -56,8 +52,6 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
 
 def continued(champion: Any, fresh: Any, frame: Any, label: Any, *, trees: int, limit: int) -> Any:
     """The champion with more trees, for `warm_start`; a pipeline without this function is trained in full each time."""
-    from lakeloop.warm_start import continue_trees
-
     return continue_trees(champion, fresh, frame, label, trees=trees, limit=limit)
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.frames import Kind
-from lakeloop.spec import Task
-from lakeloop.tasks import MEDIAN, Answer
+from lakeloop.pipeline_api import MEDIAN, Answer, Kind, Task, make, preprocessing
 
 TASKS: tuple[Task, ...] = (
     "binary_classification",
@@ -21,23 +19,8 @@ TASKS: tuple[Task, ...] = (
     "forecasting",
     "anomaly_detection",
 )
-MOST_CATEGORIES = 50
 MOST_ROWS: dict[Task, int] = {"quantile_regression": 4_000}
 """Rows to fit on, evenly spaced. A quantile's linear program takes 2 s on 5,000 rows of 40 columns and 10 s on 10,000."""
-
-
-def preprocessing(kinds: Mapping[str, Kind], *first: Any) -> Any:
-    """Numbers filled and scaled (after what comes `first`), strings one-hot; unknown and rare values share a column."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    numbers = [name for name, kind in kinds.items() if kind == "double"]
-    strings = [name for name, kind in kinds.items() if kind == "string"]
-    fill = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    encode = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
-    return ColumnTransformer([("numbers", make_pipeline(*first, fill, StandardScaler()), numbers), ("strings", encode, strings)])
 
 
 def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, Any], seed: int) -> Any:
@@ -48,8 +31,6 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
     from sklearn.mixture import GaussianMixture
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-
-    from lakeloop.pipelines import make
 
     if answer.quantiles:
         # Its penalty is on coefficients in the label's unit, so the label is scaled for it.

@@ -167,7 +167,7 @@ class MLWorkflowScaffolder(dg.Scaffolder[MLWorkflowParams]):
 
 def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:
     """What a workflow is drafted from, with what is missing asked for: on a terminal only, so that nothing ever waits for an answer in vain."""
-    from lakeloop.pipelines import names
+    from lakeloop.training.pipelines import NAMES
 
     complete = params.table is not None and (params.label is not None or params.task == "anomaly_detection")
     if complete or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -185,7 +185,7 @@ def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:
             found.update(label=None, task="anomaly_detection")
     if params.pipeline is None:
         found["pipeline"] = (
-            click.prompt(f"Pipeline, of {', '.join(names())} (empty: the one that suits)", default="", show_default=False).strip() or None
+            click.prompt(f"Pipeline, of {', '.join(NAMES)} (empty: the one that suits)", default="", show_default=False).strip() or None
         )
     return params.model_copy(update=found)
 
@@ -306,15 +306,15 @@ def check_wanted(params: MLWorkflowParams) -> None:
         SpecError: with the nearest that is there.
     """
     from lakeloop.errors import nearest
-    from lakeloop.pipelines import names, pipeline
     from lakeloop.tasks import TASKS
+    from lakeloop.training.pipelines import NAMES, pipeline
 
     if params.task is not None and params.task not in TASKS:
         raise SpecError(f"task: found {params.task!r}; {nearest(params.task, TASKS)}")
     if params.pipeline is not None and params.task is not None:
         pipeline(params.pipeline, params.task)  # type: ignore[arg-type]
-    if params.pipeline is not None and params.pipeline not in names():
-        raise SpecError(f"pipeline: found {params.pipeline!r}; {nearest(params.pipeline, names())}")
+    if params.pipeline is not None and params.pipeline not in NAMES:
+        raise SpecError(f"pipeline: found {params.pipeline!r}; {nearest(params.pipeline, NAMES)}")
     stray = [name for name in _FORECAST_ONLY if getattr(params, name) not in (None, [])]
     if stray and params.task != "forecasting":
         raise SpecError(f"{', '.join(stray)}: only for --task forecasting")

@@ -83,7 +83,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.fitting import fit_model
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
-    from lakeloop.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
+    from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
     from resources.autologging import autologged
     from resources.memory import give_back
     from resources.model_format import ALERT_THRESHOLD, PERSONAL, log_model, register

@@ -1,0 +1,13 @@
+"""What a user's own pipeline imports, and the only module of ours that it needs: names here stay where they are from release to release.
+
+A façade, and the one import from the ground upwards: everything in it is defined elsewhere.
+"""
+
+from lakeloop.frames import Kind
+from lakeloop.spec import Task
+from lakeloop.tasks import MEDIAN, Answer
+from lakeloop.training.pipelines import TRUSTED_TYPES, make
+from lakeloop.training.preprocessing import preprocessing
+from lakeloop.warm_start import continue_trees
+
+__all__ = ["MEDIAN", "TRUSTED_TYPES", "Answer", "Kind", "Task", "continue_trees", "make", "preprocessing"]

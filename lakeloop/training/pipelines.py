@@ -1,0 +1,143 @@
+"""The ready-made pipelines by name, and a workflow's model made of one of them, of a file beside the definition, or of a user's class.
+
+The pipelines themselves are files in `lakeloop/pipelines`, whose docstring says what such a file holds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lakeloop.errors import SpecError, nearest
+from lakeloop.frames import Kind
+from lakeloop.model_code import ModelCode, check_code, import_file, model_code, reference_of
+from lakeloop.spec import Task
+from lakeloop.tasks import Answer
+from lakeloop.training.preprocessing import preprocessing
+from lakeloop.workflow_spec import Model
+
+TRUSTED_TYPES: tuple[str, ...] = (
+    "functools.partial",
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+    "sklearn.utils.validation.check_array",
+)
+"""What may stand in a stored model beside the types that skops trusts: what scikit-learn's own trees, calibration and voting are made of. A partial
+is only as trusted as the function in it, which has to be trusted too."""
+NAMES = ("anomaly", "forecasting", "gradient_boosting", "linear")
+"""The ready-made pipelines, each a module of `lakeloop.pipelines`."""
+_HERE = Path()
+
+
+def names_for(task: Task) -> list[str]:
+    """The ready-made pipelines that can do a task."""
+    return [name for name in NAMES if task in ready_made(name).TASKS]
+
+
+def ready_made(name: str) -> ModuleType:
+    """The module of a ready-made pipeline, imported when it is first asked for: most processes need none of them."""
+    return importlib.import_module(f"lakeloop.pipelines.{name}")
+
+
+def pipeline(name: str, task: Task, folder: Path = _HERE) -> ModuleType:
+    """The module of a ready-made pipeline, or of a file beside the definition.
+
+    Args:
+        name: of the pipeline, or `file.py`.
+        task: what it has to be made for.
+        folder: of the definition.
+
+    Raises:
+        SpecError: there is none of that name, or it isn't made for the task; with the nearest that is.
+        DataError: the file can't be imported.
+    """
+    if name.endswith(".py"):
+        check_code(Model(pipeline=name), task, folder)
+        return import_file(folder / name)
+    if name not in NAMES:
+        raise SpecError(f"no pipeline {name!r}; {nearest(name, NAMES)}; one of your own is file.py", key="pipeline")
+    module = ready_made(name)
+    if task not in module.TASKS:
+        others = ", ".join(names_for(task)) or "none"
+        raise SpecError(f"the pipeline {name} is for {', '.join(module.TASKS)}, not for {task}; for that there is {others}", key="pipeline")
+    return module
+
+
+def check_model(model: Model, task: Task, folder: Path = _HERE) -> None:
+    """Check what can be checked of a model without importing or fitting it: that its code is there and keeps its contract.
+
+    Args:
+        model: as the workflow says.
+        task: what it has to be made for.
+        folder: of the definition.
+
+    Raises:
+        SpecError: with the nearest match.
+    """
+    if model.pipeline is not None and not model.pipeline.endswith(".py"):
+        module = pipeline(model.pipeline, task)
+        if model.warm_start is not None and not hasattr(module, "continued"):
+            able = [name for name in NAMES if hasattr(ready_made(name), "continued")]
+            raise SpecError(f"the pipeline {model.pipeline} can't be continued; those that can: {', '.join(able)}", key="warm_start")
+    elif model.registered is None:
+        check_code(model, task, folder)
+
+
+def build_estimator(model: Model, kinds: Mapping[str, Kind], answer: Answer, folder: Path = _HERE, *, code: ModelCode | None = None) -> Any:
+    """An unfitted scikit-learn estimator that takes a frame as `feature_frame` makes it.
+
+    Args:
+        model: pipeline or estimator, parameters, seed.
+        kinds: the features and what they are, in order.
+        answer: what it has to answer.
+        folder: of the definition.
+        code: the user's own code, where it is imported already.
+
+    Raises:
+        SpecError: an unknown pipeline, class or parameter; or a model that is a function, of which there is no estimator.
+        DataError: the user's code can't be imported.
+    """
+    check_model(model, answer.task, folder)
+    key, reference = reference_of(model)
+    if model.pipeline is not None:
+        return pipeline(reference, answer.task, folder).estimator(kinds, answer, dict(model.params), model.seed)
+    if model.estimator is None:
+        raise SpecError(f"{reference} is fitted by itself: there is no estimator to build", key=f"model.{key}")
+    from sklearn.pipeline import make_pipeline
+
+    cls = (code or model_code(model, folder)).value  # type: ignore[union-attr]
+    if not (hasattr(cls, "fit") and hasattr(cls, "predict")):
+        raise SpecError(f"{model.estimator} has no fit and predict: wanted a scikit-learn-style estimator", key="model.estimator")
+    return make_pipeline(preprocessing(kinds), make(cls, {}, dict(model.params), model.seed))
+
+
+def most_rows(model: Model, answer: Answer, folder: Path = _HERE) -> int | None:
+    """How many rows a pipeline can be fitted on, if it says so."""
+    if model.pipeline is None:
+        return None
+    limits: Mapping[Task, int] = getattr(pipeline(model.pipeline, answer.task, folder), "MOST_ROWS", {})
+    return limits.get(answer.task)
+
+
+def make(cls: Any, defaults: Mapping[str, Any], params: Mapping[str, Any], seed: int) -> Any:
+    """An instance with defaults, the user's parameters over them, and the seed where it takes one.
+
+    Raises:
+        SpecError: the class has no such parameter.
+    """
+    parameters = inspect.signature(cls).parameters.values()
+    known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
+    for name in params:
+        if name not in known and not takes_any:
+            raise SpecError(f"{cls.__name__} has no parameter {name!r}; {nearest(name, known)}", key=f"model.params.{name}")
+    seeded = {"random_state": seed} if "random_state" in known else {}
+    return cls(**{**seeded, **defaults, **params})

@@ -1,0 +1,30 @@
+"""What linear models and detectors want of their inputs: numbers filled and scaled, strings one column per frequent value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lakeloop.frames import Kind
+
+MOST_CATEGORIES = 50
+"""Columns that one string feature becomes at most; rarer values share the last."""
+
+
+def preprocessing(kinds: Mapping[str, Kind], *first: Any) -> Any:
+    """An unfitted transformer of a feature frame: numbers filled and scaled, strings one-hot; unknown and rare values share a column.
+
+    Args:
+        kinds: the features and what they are, in order.
+        first: transformers that numbers go through before they are filled.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = [name for name, kind in kinds.items() if kind == "double"]
+    strings = [name for name, kind in kinds.items() if kind == "string"]
+    fill = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    encode = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
+    return ColumnTransformer([("numbers", make_pipeline(*first, fill, StandardScaler()), numbers), ("strings", encode, strings)])
