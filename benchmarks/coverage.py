@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.page import DOCS, write_between
 from lakeloop.metrics import METRICS, measure, paired_difference
-from lakeloop.spec import Task
+from lakeloop.spec.tables import Task
+from lakeloop.spec.workflow import Costs
 from lakeloop.thresholds import at_threshold
-from lakeloop.workflow_spec import Costs
 
 PAGE = DOCS / "intervals.md"
 TRUTH_ROWS = 4_000_000

@@ -115,7 +115,7 @@ def suites(alternate: Alternate, tell: Tell) -> None:
     import great_expectations as gx
     import pyarrow as pa
 
-    from lakeloop.spec import Expectation
+    from lakeloop.spec.tables import Expectation
     from resources.quality import run_suite
 
     rng, rows = np.random.default_rng(0), 1_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from lakeloop.partitions import partition_keys
-from lakeloop.spec import Partitions
+from lakeloop.spec.partitions import partition_keys
+from lakeloop.spec.tables import Partitions
 from platform_assets.graph import views_in_order
 from platform_assets.loading import read_project
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated

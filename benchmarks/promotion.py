@@ -22,9 +22,9 @@ from lakeloop.baselines import constant_scores, guessed_scores
 from lakeloop.decisions import ERROR_RATE, Evidence, should_promote
 from lakeloop.fitting import fit_model
 from lakeloop.metrics import METRICS, paired_difference
-from lakeloop.spec import Task
-from lakeloop.tasks import Answer, scores_of
-from lakeloop.workflow_spec import Gate, Model
+from lakeloop.spec.tables import Task
+from lakeloop.spec.tasks import Answer, scores_of
+from lakeloop.spec.workflow import Gate, Model
 
 ROWS = (500, 2_000)
 FIT_ROWS = 500

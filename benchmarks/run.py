@@ -127,7 +127,7 @@ def joins(lake: Path, times: int) -> tuple[float, float]:
     import pyarrow as pa
 
     from lakeloop.asof import FeatureRows, point_in_time_join
-    from lakeloop.spec import parse_duration
+    from lakeloop.spec.tables import parse_duration
     from platform_assets.loading import read_project
     from platform_assets.stages.lookup import feature_spec
     from resources.delta_tables import read_table

@@ -113,8 +113,8 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     from lakeloop.binary_metrics import roc_auc
     from lakeloop.cross_validation import time_folds
     from lakeloop.frames import feature_frame, feature_kinds
+    from lakeloop.spec.workflow import Model
     from lakeloop.training.pipelines import build_estimator
-    from lakeloop.workflow_spec import Model
     from platform_assets.stages.lookup import feature_names
     from platform_assets.stages.study_job import search_rows, training_state
 
@@ -153,8 +153,8 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     import pyarrow as pa
 
     from lakeloop.project import feature_columns
-    from lakeloop.search_spec import Search
-    from lakeloop.workflow_spec import Model
+    from lakeloop.spec.search import Search
+    from lakeloop.spec.workflow import Model
     from platform_assets.loading import read_project
     from platform_assets.stages.base import Platform, key_of
     from platform_assets.stages.lookup import feature_spec

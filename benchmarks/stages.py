@@ -73,7 +73,7 @@ def made_project(folder: Path, scale: int) -> Path:
 
 def run_stage(stage: str, defs: Path) -> None:
     """Run one stage and print its seconds and the process's greatest memory in bytes."""
-    from lakeloop.partitions import partition_keys
+    from lakeloop.spec.partitions import partition_keys
     from platform_assets.definitions import PRELOADED
     from platform_assets.graph import views_in_order
     from platform_assets.loading import read_project

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError
 from lakeloop.personal import MASK
-from lakeloop.spec import Column, ColumnType
+from lakeloop.spec.tables import Column, ColumnType
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -29,10 +29,10 @@ from lakeloop.metrics import (
     row_loss,
 )
 from lakeloop.quantile_findings import CoverageBin, coverage_bins, reliability
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Costs
 from lakeloop.thresholds import ThresholdRow, threshold_curve
 from lakeloop.weak_slices import WeakSlice, find_weak_slices
-from lakeloop.workflow_spec import Costs
 
 if TYPE_CHECKING:
     import pandas as pd

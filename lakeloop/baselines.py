@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from lakeloop.fitting import evenly, fit_model
 from lakeloop.frames import Kind
-from lakeloop.tasks import Answer, scores_of
+from lakeloop.spec.tasks import Answer, scores_of
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import build_estimator
-from lakeloop.workflow_spec import Model
 
 if TYPE_CHECKING:
     import numpy as np

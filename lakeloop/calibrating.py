@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import DataError
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from lakeloop.binary_metrics import roc_auc
 from lakeloop.calibration import CalibrationBin, calibration_curve
 from lakeloop.class_metrics import one_hot
 from lakeloop.intervals import share_of
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
 
 Array = np.ndarray
 

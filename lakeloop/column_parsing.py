@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.personal import MASK
-from lakeloop.spec import Column, ColumnType
+from lakeloop.spec.tables import Column, ColumnType
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lakeloop.conform import parse_column
-from lakeloop.spec import Column
+from lakeloop.spec.tables import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

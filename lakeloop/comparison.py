@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
 
 Array = np.ndarray
 

@@ -12,7 +12,7 @@ from lakeloop.column_parsing import frame_of, parsed_column
 from lakeloop.errors import SpecError
 from lakeloop.personal import hidden_landed, hidden_sources, masked, message_of, personal_of_table
 from lakeloop.row_history import chosen, closings, versions
-from lakeloop.spec import Column, TableSpec
+from lakeloop.spec.tables import Column, TableSpec
 
 if TYPE_CHECKING:
     import numpy as np

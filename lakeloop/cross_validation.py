@@ -14,8 +14,8 @@ import numpy as np
 
 from lakeloop.errors import DataError
 from lakeloop.metrics import metrics_of
-from lakeloop.spec import render_duration
-from lakeloop.tasks import Answer, scores_of
+from lakeloop.spec.tables import render_duration
+from lakeloop.spec.tasks import Answer, scores_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lakeloop.spec.workflow import Gate
 from lakeloop.wording import number, signed
-from lakeloop.workflow_spec import Gate
 
 CHAMPION_GATE = "champion"
 ERROR_RATE = 0.05

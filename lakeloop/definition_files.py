@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lakeloop.errors import SpecError, nearest
-from lakeloop.spec import TableSpec, ViewSpec
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.tables import TableSpec, ViewSpec
+from lakeloop.spec.workflow import WorkflowSpec
 
 SPECS: dict[str, type[TableSpec] | type[ViewSpec] | type[WorkflowSpec]] = {
     "platform_assets.components.LakeTable": TableSpec,

@@ -9,7 +9,7 @@ import numpy as np
 from lakeloop.draft_workflow import LEAST_ROWS, WorkflowDraft, _Plan, asked_at
 from lakeloop.errors import DataError
 from lakeloop.label_profile import LabelProfile, profile_features, profile_label, why_none
-from lakeloop.spec import Column, TableSpec
+from lakeloop.spec.tables import Column, TableSpec
 from lakeloop.yaml_text import comment, line
 
 if TYPE_CHECKING:

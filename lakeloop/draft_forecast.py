@@ -16,7 +16,7 @@ import numpy as np
 from lakeloop.draft_sql import sql_name
 from lakeloop.draft_workflow import WorkflowDraft
 from lakeloop.series_history import History, read_history, stride_of
-from lakeloop.spec import Column, TableSpec, render_duration
+from lakeloop.spec.tables import Column, TableSpec, render_duration
 from lakeloop.yaml_text import comment, described, line
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lakeloop.column_names import sentence_of
 from lakeloop.profile import ColumnProfile, TableProfile
-from lakeloop.spec import FILE, ROW
+from lakeloop.spec.tables import FILE, ROW
 from lakeloop.yaml_text import comment, described, flow, line
 
 PARTITION_ROWS = 200_000

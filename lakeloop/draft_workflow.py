@@ -23,10 +23,10 @@ from lakeloop.label_profile import (
     profile_label,
     why_none,
 )
-from lakeloop.spec import Column, TableSpec, render_duration
-from lakeloop.tasks import QUANTILES, TASKS
+from lakeloop.spec.tables import Column, TableSpec, render_duration
+from lakeloop.spec.tasks import QUANTILES, TASKS
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import check_model
-from lakeloop.workflow_spec import Model
 from lakeloop.yaml_text import comment, described, line
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from lakeloop.calibrating import fit_calibrated
 from lakeloop.errors import DataError
 from lakeloop.frames import Kind
 from lakeloop.model_code import ModelCode, model_code, reference_of, told
-from lakeloop.tasks import Answer, asked_method, fitted_classes
+from lakeloop.spec.tasks import Answer, asked_method, fitted_classes
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import build_estimator, most_rows
-from lakeloop.workflow_spec import Model
 
 if TYPE_CHECKING:
     import numpy as np

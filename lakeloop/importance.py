@@ -13,8 +13,8 @@ import numpy as np
 
 from lakeloop.intervals import LEVEL, spread, student
 from lakeloop.metrics import metrics_of
-from lakeloop.spec import Task
-from lakeloop.tasks import Answer
+from lakeloop.spec.tables import Task
+from lakeloop.spec.tasks import Answer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ import numpy as np
 from lakeloop.column_names import lake_name
 from lakeloop.draft_sql import sql_name
 from lakeloop.errors import DataError, nearest
-from lakeloop.spec import Column, TableSpec, Task
-from lakeloop.tasks import TASKS
+from lakeloop.spec.tables import Column, TableSpec, Task
+from lakeloop.spec.tasks import TASKS
 
 if TYPE_CHECKING:
     import pyarrow as pa

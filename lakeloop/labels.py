@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.spec import Column
-from lakeloop.tasks import Answer
+from lakeloop.spec.tables import Column
+from lakeloop.spec.tasks import Answer
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,9 +13,9 @@ from typing import Any
 
 from lakeloop.errors import LakeloopError, SpecError, nearest
 from lakeloop.project import Located, Project, TableRef, columns_of, feature_columns, label_view, parsed, upstream
-from lakeloop.spec import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
-from lakeloop.tasks import ALERT
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
+from lakeloop.spec.tasks import ALERT
+from lakeloop.spec.workflow import WorkflowSpec
 
 STAGES: dict[Any, tuple[str, ...]] = {
     TableSpec: ("raw", "validated"),

@@ -20,8 +20,8 @@ from lakeloop.intervals import LEVEL, Spread, interval, one_sided_p, spread, stu
 from lakeloop.metric import Metric
 from lakeloop.quantile_metrics import quantile_metrics
 from lakeloop.regression_metrics import FORECAST_METRICS, REGRESSION_METRICS, ratio_influence
-from lakeloop.spec import Task
-from lakeloop.tasks import QUANTILES, Answer, answer_of
+from lakeloop.spec.tables import Task
+from lakeloop.spec.tasks import QUANTILES, Answer, answer_of
 
 Array = np.ndarray
 LEAST_SLICE_ROWS = 30
@@ -107,7 +107,7 @@ def relative(what: Task | Answer, y: Array, score: Array, reference: Array, *, c
 
 
 def metrics_of(what: Task | Answer) -> Mapping[str, Metric]:
-    """The metrics by which the models of a workflow are measured, by name, of truth and scores (see `lakeloop.tasks`).
+    """The metrics by which the models of a workflow are measured, by name, of truth and scores (see `lakeloop.spec.tasks`).
 
     Truth is 0 or 1 for a binary classification, the place of a class among the declared ones for one in several, else the value.
     """
@@ -159,7 +159,7 @@ def evaluate(what: Task | Answer, y: Array, score: Array, *, clusters: Array | N
     Args:
         what: the task, or what is answered; decides the metrics.
         y: truth, see `metrics_of`.
-        score: as `lakeloop.tasks` says; same length.
+        score: as `lakeloop.spec.tasks` says; same length.
         clusters: code of the group of each row; rows of different groups are taken as independent, all rows without it.
 
     Raises:
@@ -176,7 +176,7 @@ def paired_difference(what: Task | Answer, name: str, y: Array, a: Array, b: Arr
         what: the task, or what is answered; decides the metrics.
         name: of the metric.
         y: truth, see `metrics_of`.
-        a: the scores of one model, as `lakeloop.tasks` says; as many as truths.
+        a: the scores of one model, as `lakeloop.spec.tasks` says; as many as truths.
         b: those of the other one.
         clusters: code of the group of each row; rows of different groups are taken as independent, all rows without it.
 

@@ -18,8 +18,8 @@ from lakeloop.class_metrics import one_hot
 from lakeloop.intervals import one_sided_p
 from lakeloop.metrics import METRICS, Difference, MetricValue, measure, metrics_of, reference_words
 from lakeloop.quantile_findings import reliability
-from lakeloop.spec import Task, render_duration
-from lakeloop.tasks import Answer, answer_of
+from lakeloop.spec.tables import Task, render_duration
+from lakeloop.spec.tasks import Answer, answer_of
 from lakeloop.weak_slices import WeakSlice
 from lakeloop.wording import number, signed
 

@@ -19,9 +19,9 @@ from typing import Any, get_args
 
 from lakeloop.errors import DataError, LakeloopError, SpecError, nearest
 from lakeloop.python_code import definition_of, load, problem_with, source_of, tree_of
-from lakeloop.spec import Task
-from lakeloop.tasks import TASKS
-from lakeloop.workflow_spec import MODEL_SOURCES, Model
+from lakeloop.spec.tables import Task
+from lakeloop.spec.tasks import TASKS
+from lakeloop.spec.workflow import MODEL_SOURCES, Model
 
 PIPELINE_ARGUMENTS = ("kinds", "answer", "params", "seed")
 TRAIN_ARGUMENTS, TRAIN_KEYWORDS = ("frame", "label"), ("answer", "params", "seed")

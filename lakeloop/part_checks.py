@@ -10,7 +10,7 @@ from lakeloop.definition_files import Definition
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project import Located, Project, columns_of, parsed
 from lakeloop.python_code import problem_with
-from lakeloop.spec import Expectation
+from lakeloop.spec.tables import Expectation
 
 
 def check_query(project: Project, located: Located[Any], file: str, needed: Iterable[tuple[str, tuple[str, ...]]]) -> list[SpecError]:

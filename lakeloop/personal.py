@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
-from lakeloop.spec import DatabaseSource, TableSpec, ViewSpec
-from lakeloop.tasks import ALERT
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.tables import DatabaseSource, TableSpec, ViewSpec
+from lakeloop.spec.tasks import ALERT
+from lakeloop.spec.workflow import WorkflowSpec
 
 if TYPE_CHECKING:
     from lakeloop.lineage import ColumnRef

@@ -4,8 +4,8 @@ A façade, and the one import from the ground upwards: everything in it is defin
 """
 
 from lakeloop.frames import Kind
-from lakeloop.spec import Task
-from lakeloop.tasks import MEDIAN, Answer
+from lakeloop.spec.tables import Task
+from lakeloop.spec.tasks import MEDIAN, Answer
 from lakeloop.training.pipelines import TRUSTED_TYPES, make
 from lakeloop.training.preprocessing import preprocessing
 from lakeloop.warm_start import continue_trees

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lakeloop.tasks import TASKS
+from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, names_for, ready_made
 
 _HEAD = """\

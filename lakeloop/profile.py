@@ -16,7 +16,7 @@ from lakeloop.column_times import UNDECIDED
 from lakeloop.column_types import declare, is_number_text, null_words, without
 from lakeloop.conform import parse_column
 from lakeloop.errors import DataError, nearest
-from lakeloop.spec import FILE, ROW, Column, ColumnType
+from lakeloop.spec.tables import FILE, ROW, Column, ColumnType
 
 if TYPE_CHECKING:
     import pyarrow as pa

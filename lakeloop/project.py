@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from lakeloop.definition_files import Definition, read_definitions, to_spec
 from lakeloop.errors import SpecError, nearest
-from lakeloop.spec import NAME, ColumnType, DeltaTableSource, TableSpec, ViewSpec
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.tables import NAME, ColumnType, DeltaTableSource, TableSpec, ViewSpec
+from lakeloop.spec.workflow import WorkflowSpec
 
 if TYPE_CHECKING:
     from lakeloop.sql import Query

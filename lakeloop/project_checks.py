@@ -5,7 +5,7 @@ from __future__ import annotations
 from lakeloop.errors import SpecError, nearest
 from lakeloop.part_checks import check_code, check_expectations, check_query
 from lakeloop.project import ID, Located, Project, columns_of, parsed, spec_of, upstream
-from lakeloop.spec import PythonFunction, TableSpec, ViewSpec, render_duration
+from lakeloop.spec.tables import PythonFunction, TableSpec, ViewSpec, render_duration
 from lakeloop.workflow_checks import check_workflow
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lakeloop.calibration import CalibrationBin, equal_mass_bins
 from lakeloop.intervals import LEVEL, interval, spread
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
 
 Array = np.ndarray
 COVERAGE_BINS = 10

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakeloop.arrow_types import arrow_type
-from lakeloop.spec import TableSpec
+from lakeloop.spec.tables import TableSpec
 
 if TYPE_CHECKING:
     import polars as pl

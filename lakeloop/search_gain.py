@@ -11,9 +11,9 @@ from lakeloop.fitting import fit_model
 from lakeloop.metrics import measure, metrics_of, paired_difference
 from lakeloop.report import Paragraph, Section, Table
 from lakeloop.search_space import with_params
-from lakeloop.tasks import Answer, scores_of
+from lakeloop.spec.tasks import Answer, scores_of
+from lakeloop.spec.workflow import Model
 from lakeloop.wording import number, signed
-from lakeloop.workflow_spec import Model
 
 if TYPE_CHECKING:
     import numpy as np

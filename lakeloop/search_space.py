@@ -14,10 +14,10 @@ from lakeloop.fitting import fit_model
 from lakeloop.frames import Kind
 from lakeloop.metrics import check_metric
 from lakeloop.model_code import reference_of
-from lakeloop.search_spec import Named, Parameter, Search, in_order
-from lakeloop.tasks import Answer
+from lakeloop.spec.search import Named, Parameter, Search, in_order
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import build_estimator, pipeline
-from lakeloop.workflow_spec import Model
 
 Space = Mapping[str, Parameter]
 _NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}

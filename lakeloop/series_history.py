@@ -14,8 +14,8 @@ import numpy as np
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.label_profile import moments_of
-from lakeloop.spec import TableSpec
-from lakeloop.steps import SEASONS, Step, guess_step
+from lakeloop.spec.steps import SEASONS, Step, guess_step
+from lakeloop.spec.tables import TableSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa

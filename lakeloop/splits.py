@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from lakeloop.errors import DataError
-from lakeloop.spec import render_duration
-from lakeloop.workflow_spec import Split
+from lakeloop.spec.tables import render_duration
+from lakeloop.spec.workflow import Split
 
 _UNIT = "datetime64[us]"
 

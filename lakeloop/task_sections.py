@@ -1,4 +1,4 @@
-"""Sections of the report that only some tasks have, by the names that `lakeloop.tasks` calls them."""
+"""Sections of the report that only some tasks have, by the names that `lakeloop.spec.tasks` calls them."""
 
 from __future__ import annotations
 
@@ -223,4 +223,4 @@ SECTIONS: Mapping[str, Callable[[Question, Assessment], Section]] = {
     "coverage": _coverage,
     "reliability": _reliability,
 }
-"""What a task may have of its own, by the name that `lakeloop.tasks` calls it."""
+"""What a task may have of its own, by the name that `lakeloop.spec.tasks` calls it."""

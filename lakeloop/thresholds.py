@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lakeloop.intervals import interval, share_of, spread
-from lakeloop.workflow_spec import Costs
+from lakeloop.spec.workflow import Costs
 
 POINTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
 _BEYOND = (*np.linspace(0, 1, 201), 0.999, 0.9995, 0.9999)

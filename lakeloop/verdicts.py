@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lakeloop.fingerprint import fingerprint
-from lakeloop.spec import Expectation
+from lakeloop.spec.tables import Expectation
 
 Outcome = Literal["passed", "failed", "could_not_run"]
 GOOD_OUTCOMES = ("passed", "clean", "not_applicable")

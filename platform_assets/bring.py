@@ -18,7 +18,7 @@ from lakeloop.frames import Kind
 
 if TYPE_CHECKING:
     from lakeloop.project import Located, Project
-    from lakeloop.workflow_spec import WorkflowSpec
+    from lakeloop.spec.workflow import WorkflowSpec
     from resources.brought_model import Contract
 
 

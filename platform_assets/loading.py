@@ -11,8 +11,8 @@ from typing import Any
 from lakeloop.errors import SpecError, SpecErrors
 from lakeloop.project import Located, Project, load_project, parsed
 from lakeloop.python_code import load_file
-from lakeloop.spec import ViewSpec
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.tables import ViewSpec
+from lakeloop.spec.workflow import WorkflowSpec
 from resources.settings import PROJECT_ROOT
 
 DEFS = PROJECT_ROOT / "platform_assets" / "defs"

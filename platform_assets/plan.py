@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakeloop.errors import DataError, NotPublished, ServiceUnavailable
-from lakeloop.partitions import partition_keys
 from lakeloop.personal import touches_personal
 from lakeloop.project import Located, Project
-from lakeloop.spec import DatabaseSource, DeltaTableSource, Partitions
+from lakeloop.spec.partitions import partition_keys
+from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Partitions
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, studies, training_set, validated
 from platform_assets.stages.base import States, key_of

@@ -15,9 +15,9 @@ from lakeloop.errors import DataError, nearest
 from lakeloop.feature_spec import lookup_rules
 from lakeloop.fitting import check_raw
 from lakeloop.frames import Kind
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from lakeloop.workflow_spec import Model
 from resources.model_format import METADATA, ServableModel, load_model, refuse_pickles
 from resources.registry import Registry
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, ServiceUnavailable, nearest
-from lakeloop.spec import DatabaseSource, render_duration
+from lakeloop.spec.tables import DatabaseSource, render_duration
 from resources import adbc
 from resources.sources import nulls_as_text
 

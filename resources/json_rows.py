@@ -11,7 +11,7 @@ from lakeloop.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.spec import Files
+    from lakeloop.spec.tables import Files
 
 
 def read_json(data: bytes, spec: Files, where: str) -> pa.Table:

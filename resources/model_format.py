@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import DataError
-from lakeloop.tasks import Answer, as_scores, asked_method, fitted_classes
+from lakeloop.spec.tasks import Answer, as_scores, asked_method, fitted_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ class ServableModel:
             return None
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """Its scores, see `lakeloop.tasks`: float64, in the order of the rows.
+        """Its scores, see `lakeloop.spec.tasks`: float64, in the order of the rows.
 
         Args:
             frame: the model's inputs, as `feature_frame` makes them.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.arrow_types import schema_of
 from lakeloop.conform import parse_column
 from lakeloop.errors import DataError
-from lakeloop.spec import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
+from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files, stacked
 
 if TYPE_CHECKING:

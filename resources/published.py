@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from lakeloop.partitions import is_partition
-from lakeloop.spec import Partitions
+from lakeloop.spec.partitions import is_partition
+from lakeloop.spec.tables import Partitions
 
 WHOLE = "whole"
 """The one partition of an unpartitioned table."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.cross_validation import FIRST_ROUNDS, cross_validate, time_folds
 from lakeloop.personal import message_of
 from lakeloop.search_space import draw, unfitted, with_params
-from lakeloop.search_spec import Parameter, Search
-from lakeloop.tasks import Answer
-from lakeloop.workflow_spec import Model
+from lakeloop.spec.search import Parameter, Search
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Model
 from resources.crash_points import crash_point
 from resources.processes import identity
 from resources.study import FOLD_STEPS, REASON, SURPLUS, WORKER, next_sampler, open_study, run_again, settle, tally

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError, nearest
-from lakeloop.spec import FILE, ROW, Column, Files
+from lakeloop.spec.tables import FILE, ROW, Column, Files
 from resources.delta_tables import PARTITION
 from resources.json_rows import read_json
 

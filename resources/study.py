@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import Conflict
-from lakeloop.search_spec import Search
+from lakeloop.spec.search import Search
 from resources.processes import is_gone
 from resources.settings import Settings
 from resources.study_storage import GRACE_S, MOST_RETRIES, study_storage

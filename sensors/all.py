@@ -13,8 +13,8 @@ from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import MOST_NAMED, steady_reason
 from lakeloop.project import Located, Project
+from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.up_runs import STOPPED_TAG
-from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
 from platform_assets.stages.base import States
@@ -145,7 +145,7 @@ def scheduled_request(located: Located[WorkflowSpec], what: str, keys: Sequence[
         return dg.RunRequest(run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys))
     if partitions.end is not None and at.date() >= partitions.end:
         return dg.SkipReason(f"the data of {located.spec.name} end before {partitions.end}; {at:%Y-%m-%d} is no day of theirs")
-    from lakeloop.partitions import partition_keys
+    from lakeloop.spec.partitions import partition_keys
 
     names = partition_keys(partitions, at)
     if at.date() < partitions.start or not names:

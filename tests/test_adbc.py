@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from lakeloop.errors import DataError, ServiceUnavailable
-from lakeloop.spec import DatabaseSource
+from lakeloop.spec.tables import DatabaseSource
 from resources.database import DatabaseReader
 from tests.conftest import free_port
 from tests.postgres import PASSWORD

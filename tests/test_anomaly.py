@@ -82,9 +82,9 @@ def test_without_a_label_nothing_of_one_is_written_and_every_row_is_asked_about(
 def test_planted_rows_are_told_from_real_ones_and_the_scores_are_higher(name: str) -> None:
     from lakeloop.frames import Kind
     from lakeloop.metrics import METRICS
-    from lakeloop.tasks import Answer, scores_of
+    from lakeloop.spec.tasks import Answer, scores_of
+    from lakeloop.spec.workflow import Model
     from lakeloop.training.pipelines import build_estimator
-    from lakeloop.workflow_spec import Model
 
     rows = pd.DataFrame({key: value for key, value in tumours().items() if key not in ("sample_id", "malignant")})
     rows["ward"] = np.where(np.arange(len(rows)) % 3 == 0, "east", "west").astype(object)

@@ -16,7 +16,7 @@ import pytest
 
 from lakeloop.assessment import assess
 from lakeloop.feature_spec import same_lookups
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
 from platform_assets.loading import read_project
 from platform_assets.stages import evaluation_question as asked
 from platform_assets.stages import predictions, warm_start

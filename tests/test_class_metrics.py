@@ -12,7 +12,7 @@ from lakeloop import model_checks as checks
 from lakeloop.class_findings import class_calibration, class_rows, confusion
 from lakeloop.metrics import METRICS, evaluate, measure, metrics_of, paired_difference
 from lakeloop.quantile_findings import coverage_bins, reliability
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
 
 CLASSES = "multiclass_classification"
 ABC = Answer(CLASSES, classes=("a", "b", "c"))

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from lakeloop.binary_metrics import roc_auc
 from lakeloop.cross_validation import Fold, check_folds, cross_validate, fit_in_rounds, time_folds
 from lakeloop.errors import DataError
-from lakeloop.tasks import Answer, scores_of
+from lakeloop.spec.tasks import Answer, scores_of
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import build_estimator
-from lakeloop.workflow_spec import Model
 
 BINARY = Answer("binary_classification")
 START = np.datetime64("2024-01-01", "us")

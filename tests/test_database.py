@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from lakeloop.errors import DataError, ServiceUnavailable
-from lakeloop.spec import DatabaseSource
+from lakeloop.spec.tables import DatabaseSource
 from resources.database import DatabaseReader
 from resources.lake import Lake
 from resources.published import TableKey

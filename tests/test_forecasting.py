@@ -161,9 +161,9 @@ def test_step_and_season_are_read_off_the_times(project: Path, times: list[str],
 def test_a_trend_goes_on_beyond_everything_that_was_learnt_from(log: bool) -> None:
     import pandas as pd
 
-    from lakeloop.tasks import Answer
+    from lakeloop.spec.tasks import Answer
+    from lakeloop.spec.workflow import Model
     from lakeloop.training.pipelines import build_estimator
-    from lakeloop.workflow_spec import Model
 
     rng = np.random.default_rng(0)
     level = np.exp(np.linspace(3, 5, 600)) if log else np.linspace(10, 200, 600)

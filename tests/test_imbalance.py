@@ -15,9 +15,9 @@ from lakeloop.errors import DataError
 from lakeloop.fitting import fit_model
 from lakeloop.frames import Kind
 from lakeloop.metrics import metrics_of
-from lakeloop.tasks import Answer, scores_of
+from lakeloop.spec.tasks import Answer, scores_of
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from lakeloop.workflow_spec import Model
 
 BINARY = Answer("binary_classification")
 DIGITS = Answer("multiclass_classification", classes=tuple(range(10)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lakeloop.spec import Partitions
+from lakeloop.spec.tables import Partitions
 from resources.published import TableKey
 from tests.conftest import Shop
 from tests.shop import make_shop, orders, write_orders

@@ -11,8 +11,8 @@ from sklearn import metrics as sk
 from lakeloop.decisions import Evidence, should_promote
 from lakeloop.errors import SpecError
 from lakeloop.metrics import by_slice, check_metric, evaluate, paired_difference
-from lakeloop.spec import parse_duration, render_duration
-from lakeloop.workflow_spec import Gate
+from lakeloop.spec.tables import parse_duration, render_duration
+from lakeloop.spec.workflow import Gate
 
 scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 10)), min_size=4, max_size=60)
 

@@ -12,9 +12,9 @@ import pytest
 from lakeloop.errors import DataError, SpecError
 from lakeloop.fitting import check_raw, fit_model
 from lakeloop.model_code import model_code, model_source
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import build_estimator, check_model
-from lakeloop.workflow_spec import Model
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
 FRAME = pd.DataFrame({"amount": [1.0, 2.0, np.nan, 4.0] * 10, "country": pd.Series(["de", "fr", None, "de"] * 10, dtype=object)})

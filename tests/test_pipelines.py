@@ -13,8 +13,8 @@ import pytest
 
 from lakeloop.frames import Kind
 from lakeloop.pipeline_docs import documentation
-from lakeloop.spec import Task
-from lakeloop.tasks import TASKS
+from lakeloop.spec.tables import Task
+from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, names_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,9 +103,9 @@ def test_a_pipeline_knows_more_than_the_reference_on_real_data_and_is_stored_wit
 
     from lakeloop.baselines import reference_scores
     from lakeloop.metrics import metrics_of
-    from lakeloop.tasks import Answer, scores_of
+    from lakeloop.spec.tasks import Answer, scores_of
+    from lakeloop.spec.workflow import Model
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator
-    from lakeloop.workflow_spec import Model
 
     frame, y = REAL[task]()
     kinds: dict[str, Kind] = {column: "string" if frame[column].dtype == object else "double" for column in frame.columns}

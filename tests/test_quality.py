@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.expectation_names import EXPECTATIONS
-from lakeloop.spec import Expectation
+from lakeloop.spec.tables import Expectation
+from lakeloop.spec.workflow import Gate
 from lakeloop.verdicts import generated_expectations
-from lakeloop.workflow_spec import Gate
 from resources.quality import gate_suite, quarantine_mask, run_suite
 
 BETWEEN = Expectation(type="expect_column_values_to_be_between", kwargs={"column": "n", "min_value": 1, "max_value": 3})
@@ -29,7 +29,7 @@ def test_the_static_list_is_what_the_library_has():
 
 
 def test_zero_rows_do_not_pass():
-    from lakeloop.spec import Column
+    from lakeloop.spec.tables import Column
 
     suite = [*generated_expectations({"n": Column(type="integer")}, ["n"]), BETWEEN]
     verdict = run_suite(pa.table({"n": pa.array([], pa.int64())}), suite)

@@ -296,7 +296,7 @@ def test_a_column_that_changes_its_case_is_refused_by_both_names(sales: Sales) -
 
 
 def test_a_column_without_any_value_is_looked_at_as_text(tmp_path: Path) -> None:
-    from lakeloop.spec import Files
+    from lakeloop.spec.tables import Files
     from resources.peek import peek
 
     for number, note in enumerate((None, None, "late")):

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from lakeloop.errors import DataError
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from lakeloop.workflow_spec import Model
 from platform_assets.bring import contract_of, describe
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets

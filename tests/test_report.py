@@ -31,12 +31,12 @@ from lakeloop.metrics import METRICS, MetricValue, evaluate, measure, paired_dif
 from lakeloop.plots import plot_importance, plot_metric_comparison, plot_residuals, plot_roc_pr, plot_slices
 from lakeloop.report import render
 from lakeloop.report_subject import Subject
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Costs, Gate
 from lakeloop.task_plots import plot_class_calibration, plot_confusion
-from lakeloop.tasks import Answer
 from lakeloop.thresholds import cheapest, threshold_curve
 from lakeloop.weak_slices import find_weak_slices
 from lakeloop.wording import between, figures, number
-from lakeloop.workflow_spec import Costs, Gate
 
 BINARY, REGRESSION = "binary_classification", "regression"
 ANSWERS = (

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from lakeloop.spec import DatabaseSource, TableSpec
+from lakeloop.spec.tables import DatabaseSource, TableSpec
 from resources.database import DatabaseReader
 from resources.published import TableKey
 from tests.conftest import Shop

@@ -11,7 +11,7 @@ import pytest
 from lakeloop.draft_workflow import WorkflowDraft, draft_workflow
 from lakeloop.errors import DataError
 from lakeloop.profile import profile_table
-from lakeloop.spec import TableSpec
+from lakeloop.spec.tables import TableSpec
 
 
 def table_of(rows: pa.Table, **options: Any) -> tuple[TableSpec, pa.Table]:

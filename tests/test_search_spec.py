@@ -11,10 +11,10 @@ import pytest
 from lakeloop.errors import SpecError
 from lakeloop.project import load_project
 from lakeloop.search_space import check_search, draw, own_values, space_of
-from lakeloop.search_spec import PRUNERS, SAMPLERS, Parameter, Search
-from lakeloop.tasks import Answer
+from lakeloop.spec.search import PRUNERS, SAMPLERS, Parameter, Search
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import NAMES, pipeline
-from lakeloop.workflow_spec import Model
 from tests.shop import make_shop
 
 BINARY = Answer("binary_classification")

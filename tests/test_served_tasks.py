@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from lakeloop.fitting import fit_model
-from lakeloop.tasks import ALERT, Answer
+from lakeloop.spec.tasks import ALERT, Answer
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from lakeloop.workflow_spec import Model
 from resources.model_format import ALERT_THRESHOLD, ServableModel, load_model, log_model, register
 from resources.serving.codec import output_types
 from resources.serving.desired import Deployment, write_desired

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakeloop.tasks import Answer
+from lakeloop.spec.tasks import Answer
 from resources.serving.desired import Deployment, read_status, wait_until_serving, write_desired
 from resources.serving.supervisor import Supervisor
 

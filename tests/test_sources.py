@@ -17,7 +17,7 @@ import zstandard
 from lakeloop.arrow_types import cast_exactly
 from lakeloop.conform import conform
 from lakeloop.errors import DataError
-from lakeloop.spec import Column, Files, TableSpec
+from lakeloop.spec.tables import Column, Files, TableSpec
 from resources.sources import call_function, find_paths, read_file, resolve_files
 
 CSV = b"id,amount\na,1.5\nb,\n"

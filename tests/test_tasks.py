@@ -17,8 +17,8 @@ from lakeloop.errors import DataError
 from lakeloop.labels import label_numbers, label_values
 from lakeloop.metrics import BESIDE, metrics_of
 from lakeloop.project import load_project
-from lakeloop.tasks import TASKS, Answer, as_scores
-from lakeloop.workflow_spec import Gate
+from lakeloop.spec.tasks import TASKS, Answer, as_scores
+from lakeloop.spec.workflow import Gate
 from tests.shop import make_shop
 
 ABC = Answer("multiclass_classification", classes=("a", "b", "c"))

@@ -15,10 +15,10 @@ from threadpoolctl import threadpool_limits
 from lakeloop.errors import SpecError
 from lakeloop.fitting import fit_model
 from lakeloop.pipelines.gradient_boosting import estimator
-from lakeloop.tasks import Answer, scores_of
+from lakeloop.spec.tasks import Answer, scores_of
+from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import TRUSTED_TYPES, check_model
 from lakeloop.warm_start import CannotContinue, continue_trees
-from lakeloop.workflow_spec import Model
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from resources.model_format import load_model

@@ -15,10 +15,10 @@ from typing import Any
 from lakeloop.errors import SpecError, nearest
 from lakeloop.frames import Kind
 from lakeloop.model_code import ModelCode, check_code, import_file, model_code, reference_of
-from lakeloop.spec import Task
-from lakeloop.tasks import Answer
+from lakeloop.spec.tables import Task
+from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import Model
 from lakeloop.training.preprocessing import preprocessing
-from lakeloop.workflow_spec import Model
 
 TRUSTED_TYPES: tuple[str, ...] = (
     "functools.partial",

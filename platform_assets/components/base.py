@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from lakeloop.definition_files import Definition, to_spec
 from lakeloop.errors import SpecErrors
 from lakeloop.project import Located, Project
-from lakeloop.spec import TableSpec, ViewSpec
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.tables import TableSpec, ViewSpec
+from lakeloop.spec.workflow import WorkflowSpec
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 

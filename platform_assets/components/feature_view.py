@@ -6,7 +6,7 @@ import dagster as dg
 
 from lakeloop.personal import personal_columns
 from lakeloop.project import Located, Project
-from lakeloop.spec import ViewSpec
+from lakeloop.spec.tables import ViewSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import FeatureViewScaffolder

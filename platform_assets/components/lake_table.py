@@ -8,7 +8,7 @@ import dagster as dg
 
 from lakeloop.personal import personal_of_table
 from lakeloop.project import Located, Project
-from lakeloop.spec import DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
+from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import LakeTableScaffolder

@@ -9,7 +9,7 @@ import dagster as dg
 from lakeloop.check_kinds import KINDS
 from lakeloop.personal import personal_columns
 from lakeloop.project import Located, Project
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import MLWorkflowScaffolder

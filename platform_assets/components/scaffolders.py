@@ -17,7 +17,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from lakeloop.errors import LakeloopError, SpecError
-from lakeloop.spec import NAME, Spec
+from lakeloop.spec.tables import NAME, Spec
 
 if TYPE_CHECKING:
     from lakeloop.profile import Origin, TableProfile
@@ -194,7 +194,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
     """The definition of a table from its source, a query's file beside it, by name; and what to tell of it."""
     from lakeloop.draft_table import draft_table
     from lakeloop.profile import profile_table
-    from lakeloop.spec import DatabaseSource, DeltaTableSource, Files
+    from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files
     from resources.peek import peek, written_source
 
     spec: DatabaseSource | DeltaTableSource | Files
@@ -306,7 +306,7 @@ def check_wanted(params: MLWorkflowParams) -> None:
         SpecError: with the nearest that is there.
     """
     from lakeloop.errors import nearest
-    from lakeloop.tasks import TASKS
+    from lakeloop.spec.tasks import TASKS
     from lakeloop.training.pipelines import NAMES, pipeline
 
     if params.task is not None and params.task not in TASKS:

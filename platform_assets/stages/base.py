@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
-from lakeloop.partitions import is_of_grain, overlapping, partition_keys, partition_window
 from lakeloop.personal import masked
 from lakeloop.project import located_of
-from lakeloop.spec import Column, DeltaTableSource, Partitions
+from lakeloop.spec.partitions import is_of_grain, overlapping, partition_keys, partition_window
+from lakeloop.spec.tables import Column, DeltaTableSource, Partitions
 from resources.lake import Lake
 from resources.published import PartitionState, Published, TableKey, retired
 from resources.settings import Settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.feature_spec import same_lookups
 from lakeloop.personal import personal_columns
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import feature_names, join_features, utc_moment, warn_of_standing
 from platform_assets.stages.models import fit_rows, model_of

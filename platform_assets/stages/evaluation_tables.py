@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.assessment import CHAMPION, Assessment
-from lakeloop.tasks import PREDICTION
+from lakeloop.spec.tasks import PREDICTION
 from resources.lake import Lake
 
 if TYPE_CHECKING:

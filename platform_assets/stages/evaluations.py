@@ -15,7 +15,7 @@ import dagster as dg
 from lakeloop.decisions import CHAMPION_GATE
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.workflow_spec import Gate, WorkflowSpec
+from lakeloop.spec.workflow import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.evaluation_question import evaluation_question
 from platform_assets.stages.evaluation_subject import SCORE, evaluation_subject, previous_facts, version_facts

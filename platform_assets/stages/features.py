@@ -11,10 +11,10 @@ import dagster as dg
 from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.history import LANDED, latest_landing, merge_history
-from lakeloop.partitions import FORMATS, in_batches, partition_window
 from lakeloop.personal import personal_columns
 from lakeloop.python_code import load, source_of
-from lakeloop.spec import DeltaTableSource, Expectation, TableSpec, ViewSpec
+from lakeloop.spec.partitions import FORMATS, in_batches, partition_window
+from lakeloop.spec.tables import DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages import view_versions
 from platform_assets.stages.base import (
     Platform,
@@ -359,8 +359,8 @@ def _landings(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.partitions import overlapping
     from lakeloop.project import spec_of
+    from lakeloop.spec.partitions import overlapping
 
     days: dict[date, datetime] = {}
     static: datetime | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.partitions import in_batches
-from lakeloop.spec import ROW, DatabaseSource, TableSpec
+from lakeloop.spec.partitions import in_batches
+from lakeloop.spec.tables import ROW, DatabaseSource, TableSpec
 from platform_assets.stages.base import Platform
 from resources.delta_tables import PARTITION
 from resources.published import PartitionState, TableKey

@@ -16,8 +16,8 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.history import LANDED
 from lakeloop.personal import personal_columns
 from lakeloop.project import TableRef, located_of, spec_of
-from lakeloop.spec import DeltaTableSource, parse_duration, render_duration
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
+from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
 from platform_assets.stages.view_versions import at_version, kept_at
 from resources.published import Published, TableKey

@@ -13,8 +13,8 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.model_code import model_code, model_source, reference_of
 from lakeloop.personal import personal_columns
 from lakeloop.search_space import with_params
-from lakeloop.tasks import scores_of
-from lakeloop.workflow_spec import Model, WorkflowSpec
+from lakeloop.spec.tasks import scores_of
+from lakeloop.spec.workflow import Model, WorkflowSpec
 from platform_assets.stages import registered, studies
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names

@@ -11,11 +11,11 @@ import dagster as dg
 
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.partitions import FORMATS
 from lakeloop.personal import personal_columns
-from lakeloop.spec import Column, Expectation
-from lakeloop.tasks import ALERT, PREDICTION, Answer
-from lakeloop.workflow_spec import Anomaly, WorkflowSpec
+from lakeloop.spec.partitions import FORMATS
+from lakeloop.spec.tables import Column, Expectation
+from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
+from lakeloop.spec.workflow import Anomaly, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata, to_retire
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (

@@ -16,9 +16,9 @@ import dagster as dg
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import content_hash, fingerprint
-from lakeloop.partitions import FORMATS, partition_keys
 from lakeloop.personal import hidden_landed, hidden_sources
-from lakeloop.spec import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
+from lakeloop.spec.partitions import FORMATS, partition_keys
+from lakeloop.spec.tables import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
 from lakeloop.verdicts import Verdict
 from platform_assets.stages.base import Platform, StageResult, key_of, preview
 from platform_assets.stages.check_rows import report_checks

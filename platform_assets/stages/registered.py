@@ -8,7 +8,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState

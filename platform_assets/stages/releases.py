@@ -13,7 +13,7 @@ from lakeloop.decisions import Decision, Evidence, should_promote
 from lakeloop.errors import Conflict, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.metrics import reference_words
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.evaluations import asked
 from platform_assets.stages.view_versions import after_promotion

@@ -15,8 +15,8 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.search_spec import Search
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.search import Search
+from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.study_job import SearchRows, first_trials, job_and_trials, search_rows, too_few, training_state, what_decides
 from platform_assets.stages.study_tables import trial_rows, write_study, write_trials
@@ -179,7 +179,7 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
     from lakeloop.labels import label_numbers
     from lakeloop.search_gain import measure_gain
     from lakeloop.search_space import own_values
-    from lakeloop.search_spec import Parameter
+    from lakeloop.spec.search import Parameter
     from platform_assets.stages.evaluation_question import clusters_of
 
     spec, names = located.spec, list(job.features)
@@ -225,7 +225,7 @@ def _recorded(
 ) -> StageResult:
     """List the study as the workflow's, with rows of what was tried and found."""
     from lakeloop.search_space import own_values
-    from lakeloop.search_spec import Parameter
+    from lakeloop.spec.search import Parameter
 
     spec, key = located.spec, key_of("studies", located)
     space = {name: Parameter.model_validate(values) for name, values in job.space.items()}

@@ -12,8 +12,8 @@ from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.model_code import model_source
 from lakeloop.personal import touches_personal
-from lakeloop.search_spec import Search
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.search import Search
+from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT

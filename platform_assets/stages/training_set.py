@@ -10,8 +10,8 @@ from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
 from lakeloop.labels import label_column
 from lakeloop.personal import personal_columns
-from lakeloop.spec import Column, Expectation
-from lakeloop.workflow_spec import WorkflowSpec
+from lakeloop.spec.tables import Column, Expectation
+from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table, table_metadata
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from lakeloop.errors import NotPublished
-from lakeloop.spec import ViewSpec
+from lakeloop.spec.tables import ViewSpec
 from platform_assets.stages.base import States
 from resources.published import WHOLE, PartitionState, Published, TableKey
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.warm_start import CannotContinue
-from lakeloop.workflow_spec import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import utc_moment
 from resources.published import WHOLE

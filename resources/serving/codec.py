@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import LakeloopError, nearest
-from lakeloop.tasks import ALERT, PREDICTION, Answer
+from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema, field_validator, model_validator
 
-from lakeloop.search_spec import Search
-from lakeloop.spec import Described, Duration, Expectation, Names, Partitions, Spec, Task
-from lakeloop.tasks import MEDIAN, QUANTILES, Answer
+from lakeloop.spec.search import Search
+from lakeloop.spec.tables import Described, Duration, Expectation, Names, Partitions, Spec, Task
+from lakeloop.spec.tasks import MEDIAN, QUANTILES, Answer
 
 MODEL_SOURCES = ("pipeline", "estimator", "train", "registered")
 """The keys of `model`, of which a workflow has one."""
@@ -145,7 +145,7 @@ class Model(Spec):
 
 
 def _step(value: Any) -> Any:
-    from lakeloop.steps import Step
+    from lakeloop.spec.steps import Step
 
     return str(Step.parse(value))
 
@@ -167,7 +167,7 @@ class Forecast(Spec):
     @property
     def reach(self) -> timedelta:
         """How far the furthest forecast lies ahead, at most."""
-        from lakeloop.steps import Step
+        from lakeloop.spec.steps import Step
 
         return Step.parse(self.every).at_most(self.horizon)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from lakeloop.errors import nearest
-from lakeloop.spec import Spec
+from lakeloop.spec.tables import Spec
 
 SAMPLERS = (
     "BruteForceSampler", "CmaEsSampler", "GPSampler", "GridSampler", "NSGAIIISampler", "NSGAIISampler", "QMCSampler", "RandomSampler",

@@ -1,4 +1,4 @@
-"""What a user may write: the fields of a LakeTable and a FeatureView, validated; those of an MLWorkflow are in `lakeloop.workflow_spec`.
+"""What a user may write: the fields of a LakeTable and a FeatureView, validated; those of an MLWorkflow are in `lakeloop.spec.workflow`.
 
 One definition for YAML and Python. Cross-references between files are checked in `lakeloop.project_checks`.
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from lakeloop.errors import DataError
-from lakeloop.spec import Partitions
+from lakeloop.spec.tables import Partitions
 
 FORMATS = {"month": "%Y-%m", "day": "%Y-%m-%d"}
 

@@ -1,0 +1,297 @@
+"""What differs from task to task, a row of `TASKS` each, and what a model of a workflow answers. No other module compares names of tasks.
+
+To add a task: name it in `lakeloop.spec.tables.Task`; give it a row in `TASKS`; give it metrics in `lakeloop.metrics` (`METRICS`; or in `metrics_of`, where
+they depend on what the workflow says); name it in `TASKS` of the pipelines that can do it. Scores are float64: one per row, or a row of
+numbers per row. What a workflow must say beside the task becomes a field of `Answer`, filled in by `WorkflowSpec.answer`. A section of the
+report that only it has is a function in `lakeloop.task_sections.SECTIONS`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from lakeloop.errors import DataError
+from lakeloop.spec.tables import Column, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+PREDICTION, MEDIAN = "prediction", 0.5
+ALERT = "is_alert"
+"""The column that says whether a row is stranger than the workflow allows, beside the prediction."""
+QUANTILES = (0.05, 0.5, 0.95)
+"""What a quantile regression predicts unless the workflow says otherwise: the median, and an interval of 90%."""
+LabelKind = Literal["binary", "class", "number", "none"]
+"""A label is 0 or 1, one of the declared classes, or a number in its own unit; or nothing is learnt from one."""
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """What a task means for everything that is done with its models.
+
+    Attributes:
+        label: what its label is.
+        asks: the method of an estimator that gives the scores; the first of these that it has (a vote's `transform` has every member's say).
+        primary: the metric that a drafted workflow is decided by.
+        mean_is_best: metrics by which the mean of the labels is the best constant; by the others the median is. Of shares it is always the mean.
+        loss: the metric whose value per row judges slices (it must have `Metric.rows`).
+        loss_words: what that is, in a sentence.
+        alone: metric and value that one feature hardly reaches by itself on a question worth asking (LL104); of a number, a regression's.
+        shares: its numbers are probabilities, from 0 to 1.
+        costs: `evaluation.costs` and thresholds apply.
+        prediction: what the column `prediction` holds, as a sentence.
+        sections: of the report, by name in `lakeloop.task_sections.SECTIONS`, between the champion's and the importance's.
+        beside: metrics that are followed over time beside the primary one.
+        reference: what a model must know more than: `constant`, or `seasonal_naive`.
+    """
+
+    label: LabelKind
+    asks: tuple[str, ...]
+    primary: str
+    mean_is_best: tuple[str, ...]
+    loss: str
+    loss_words: str
+    alone: tuple[str, float]
+    shares: bool
+    costs: bool
+    prediction: str
+    sections: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    reference: Literal["constant", "seasonal_naive"] = "constant"
+
+    @property
+    def reference_words(self) -> str:
+        """The reference in a sentence."""
+        return {"constant": "a constant", "seasonal_naive": "the seasonal naive forecast"}[self.reference]
+
+
+TASKS: Mapping[Task, TaskKind] = {
+    "binary_classification": TaskKind(
+        label="binary",
+        asks=("predict_proba",),
+        primary="roc_auc",
+        mean_is_best=(),
+        loss="brier",
+        loss_words="squared error of the probability",
+        alone=("roc_auc", 0.95),
+        shares=True,
+        costs=True,
+        prediction="Probability of the positive class.",
+        sections=("calibration", "thresholds"),
+    ),
+    "multiclass_classification": TaskKind(
+        label="class",
+        asks=("predict_proba",),
+        primary="log_loss",
+        mean_is_best=(),
+        loss="brier",
+        loss_words="squared error of the probabilities",
+        alone=("roc_auc", 0.95),
+        shares=True,
+        costs=False,
+        prediction="The most probable class.",
+        sections=("classes", "class_calibration"),
+    ),
+    "regression": TaskKind(
+        label="number",
+        asks=("predict",),
+        primary="mae",
+        mean_is_best=("rmse", "r2", "bias"),
+        loss="mae",
+        loss_words="absolute error",
+        alone=("r2", 0.9),
+        shares=False,
+        costs=False,
+        prediction="Predicted value, in the label's unit.",
+        sections=("calibration", "residuals"),
+    ),
+    "quantile_regression": TaskKind(
+        label="number",
+        asks=("transform", "predict"),
+        primary="pinball_loss",
+        mean_is_best=(),
+        loss="pinball_loss",
+        loss_words="pinball loss",
+        alone=("r2", 0.9),
+        shares=False,
+        costs=False,
+        prediction="Predicted median, in the label's unit.",
+        sections=("coverage", "reliability", "residuals"),
+        beside=("coverage", "width"),
+    ),
+    "forecasting": TaskKind(
+        label="number",
+        asks=("predict",),
+        primary="mae",
+        mean_is_best=("rmse", "r2", "bias"),
+        loss="mae",
+        loss_words="absolute error",
+        alone=("r2", 0.999),  # the last value may well say most of the next
+        shares=False,
+        costs=False,
+        prediction="Forecast of the value at the target time, in the label's unit.",
+        sections=("horizons", "calibration", "residuals"),
+        reference="seasonal_naive",
+    ),
+    "anomaly_detection": TaskKind(
+        label="none",
+        asks=("score_samples",),
+        primary="roc_auc",
+        mean_is_best=("roc_auc", "average_precision", "misranked"),
+        loss="misranked",
+        loss_words="share of the other kind that is ranked wrongly",
+        alone=("roc_auc", 0.95),
+        shares=False,
+        costs=False,
+        prediction="How strange the row is; higher is stranger, the scale is the pipeline's.",
+        sections=("planted",),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of each row: decided by the task and by what the workflow says beside it. It travels in the model.
+
+    Attributes:
+        task: the task.
+        classes: of a classification in several, in the order of the scores.
+        quantiles: of a quantile regression, increasing.
+    """
+
+    task: Task
+    classes: tuple[str | int, ...] = ()
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def kind(self) -> TaskKind:
+        """The task's row of the table."""
+        return TASKS[self.task]
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """What the columns of `(rows, numbers)` scores are called, and what they are; nothing where a row has one score."""
+        if self.classes:
+            names = _class_names(self.classes)
+            return {name: f"Probability of {label}." for name, label in zip(names, self.classes, strict=True)}
+        return {
+            PREDICTION
+            if level == MEDIAN
+            else f"{PREDICTION}_q{f'{level:.10f}'[2:].rstrip('0').ljust(2, '0')}": f"{_share(level)} of values are below."
+            for level in self.quantiles
+        }
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The columns of a prediction, `prediction` first."""
+        kind: Any = "integer" if self.classes and isinstance(self.classes[0], int) else "string" if self.classes else "double"
+        columns = {PREDICTION: Column(type=kind, nullable=False, description=self.kind.prediction)}
+        for name, what in self.numbers.items():
+            columns.setdefault(name, Column(type="double", nullable=False, description=what))
+        return columns
+
+    def point(self, scores: np.ndarray) -> np.ndarray:
+        """One number per row: the score, or the median among quantiles."""
+        return scores[:, self.quantiles.index(MEDIAN)] if self.quantiles else scores
+
+    def values(self, scores: np.ndarray) -> dict[str, list[Any] | np.ndarray]:
+        """What scores say, per column of a prediction: of several classes the most probable (of equals the first), of quantiles the median."""
+        if not self.numbers:
+            return {PREDICTION: scores}
+        found: dict[str, Any] = {name: scores[:, place] for place, name in enumerate(self.numbers)}
+        if self.classes:
+            found[PREDICTION] = [self.classes[place] for place in scores.argmax(axis=1)]
+        return {name: found[name] for name in self.columns}
+
+    def record(self) -> dict[str, Any]:
+        """As plain values, to be stored with a model."""
+        more = {"classes": list(self.classes), "quantiles": list(self.quantiles)}
+        return {"task": self.task, **{name: listed for name, listed in more.items() if listed}}
+
+    @classmethod
+    def from_record(cls, stored: Mapping[str, Any]) -> Answer:
+        """The answer of a stored model."""
+        return cls(stored["task"], tuple(stored.get("classes", ())), tuple(stored.get("quantiles", ())))
+
+
+def answer_of(what: Task | Answer) -> Answer:
+    """A task that needs nothing said beside it, as an answer."""
+    return what if isinstance(what, Answer) else Answer(what)
+
+
+def asked_method(estimator: Any, answer: Answer) -> str:
+    """The method of an estimator that gives its scores."""
+    return next((name for name in answer.kind.asks if hasattr(estimator, name)), answer.kind.asks[-1])
+
+
+def scores_of(estimator: Any, frame: pd.DataFrame, answer: Answer) -> np.ndarray:
+    """The scores of a fitted estimator: float64, in the order of the rows."""
+    return as_scores(getattr(estimator, asked_method(estimator, answer))(frame), answer, fitted_classes(estimator))
+
+
+def fitted_classes(estimator: Any) -> list[int] | None:
+    """The places of the classes that a classifier was fitted on, in the order of its probabilities; None where it doesn't say."""
+    classes = getattr(estimator, "classes_", None)
+    return None if classes is None else [int(place) for place in classes]
+
+
+def as_scores(raw: Any, answer: Answer, fitted: Sequence[int] | None = None) -> np.ndarray:
+    """What an estimator answered as scores.
+
+    Of two probabilities the second is taken, of a class that it wasn't fitted on the probability is 0, and quantiles that cross are put in
+    order, which never makes them worse (Chernozhukov, Fernández-Val and Galichon 2010).
+
+    Args:
+        raw: a number or a row of numbers per row.
+        answer: what it says.
+        fitted: see `fitted_classes`; all of them unless it is known.
+
+    Raises:
+        DataError: it has another number of columns.
+    """
+    import numpy as np
+
+    found, width = np.asarray(raw, dtype=np.float64), len(answer.numbers)
+    if answer.kind.label == "none":
+        return -found  # scikit-learn's are higher for ordinary rows
+    if not width:
+        return found[:, -1] if found.ndim == 2 else found
+    places = list(range(width)) if fitted is None or not answer.classes else list(fitted)
+    if found.ndim != 2 or found.shape[1] != len(places):
+        raise DataError(f"wanted {len(places)} numbers a row ({', '.join(answer.numbers)}), found an answer of shape {found.shape}")
+    if answer.quantiles:
+        return np.sort(found, axis=1)
+    scores = np.zeros((len(found), width))
+    scores[:, places] = found
+    return scores
+
+
+def _class_names(classes: Sequence[str | int]) -> list[str]:
+    """`probability_<class>`: plain letters, digits and `_`, numbered where two would be the same.
+
+    >>> _class_names(["Iris setosa", "iris-setosa", "größer", "+", 3, -1])
+    ['probability_iris_setosa', 'probability_iris_setosa_2', 'probability_grosser', 'probability_class_4', 'probability_3', 'probability_minus_1']
+    """
+    names: list[str] = []
+    for number, label in enumerate(classes, 1):
+        text = f"minus_{-label}" if isinstance(label, int) and label < 0 else str(label).replace("ß", "ss")
+        plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+        stem = f"probability_{re.sub('[^a-z0-9]+', '_', plain).strip('_')[:40] or f'class_{number}'}"
+        tries = itertools.chain([stem], (f"{stem}_{again}" for again in itertools.count(2)))
+        names.append(next(name for name in tries if name not in names))
+    return names
+
+
+def _share(level: float) -> str:
+    """A level in percent.
+
+    >>> _share(0.05), _share(0.975)
+    ('5%', '97.5%')
+    """
+    return f"{100 * level:.10g}%"
