@@ -1,6 +1,6 @@
 """Column lineage: for every column of every asset, the columns of the assets before it that its values are computed from.
 
-What counts as "computed from" is decided in `lakeloop.sql.column_sources`; here the steps that aren't SQL are added: what is read from a
+What counts as "computed from" is decided in `lakeloop.sql.query.column_sources`; here the steps that aren't SQL are added: what is read from a
 source, what a PySpark view declares, what a training set, a model and its predictions are made of.
 """
 
@@ -199,7 +199,7 @@ def _column(ref: TableRef, name: str) -> ColumnRef:
 
 
 def _query_lineage(project: Project, located: Located[Any], file: str) -> Sources:
-    from lakeloop.sql import column_sources
+    from lakeloop.sql.query import column_sources
 
     query = parsed(located, file)
     refs = {table.parts: _found(project, located.domain, ".".join(table.parts)) for table in query.tables}

@@ -15,8 +15,8 @@ from lakeloop.spec.tables import Expectation
 
 def check_query(project: Project, located: Located[Any], file: str, needed: Iterable[tuple[str, tuple[str, ...]]]) -> list[SpecError]:
     """A query's tables and columns exist, the engine takes it, and it gives the columns that are needed (name, key in the file), each once."""
-    from lakeloop.sql import qualified
-    from lakeloop.sql_refusals import refusals
+    from lakeloop.sql.query import qualified
+    from lakeloop.sql.refusals import refusals
 
     try:
         query = parsed(located, file)

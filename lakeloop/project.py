@@ -14,7 +14,7 @@ from lakeloop.spec.tables import NAME, ColumnType, DeltaTableSource, TableSpec, 
 from lakeloop.spec.workflow import WorkflowSpec
 
 if TYPE_CHECKING:
-    from lakeloop.sql import Query
+    from lakeloop.sql.query import Query
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 ID = tuple[str, str]
@@ -250,7 +250,7 @@ def parsed(located: Located[Any], file: str) -> Query:
     Raises:
         SpecError: there is no such file, or it can't be parsed.
     """
-    from lakeloop.sql import parse_query
+    from lakeloop.sql.query import parse_query
 
     path = (located.folder / file).resolve()
     shown = str(Path(located.definition.file).parent / file)

@@ -58,7 +58,7 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
 
 def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     """A partitioned view by SQL says how far back it reads, or its rows would depend on which partitions are computed together."""
-    from lakeloop.sql_reach import reaches
+    from lakeloop.sql.reach import reaches
 
     spec = view.spec
     if spec.sql is None or spec.partitions is None:

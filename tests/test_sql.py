@@ -11,8 +11,8 @@ import pytest
 
 from lakeloop.errors import SpecError
 from lakeloop.project import load_project
-from lakeloop.sql import Query, column_sources, parse_query, qualified, rewrite_tables, words
-from lakeloop.sql_refusals import refusals
+from lakeloop.sql.query import Query, column_sources, parse_query, qualified, rewrite_tables, words
+from lakeloop.sql.refusals import refusals
 from resources.published import TableKey
 from tests.conftest import make
 

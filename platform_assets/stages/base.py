@@ -226,7 +226,7 @@ def run_sql(
     end: datetime | None = None,
 ) -> pa.Table:
     """Run a domain's query over published inputs and bring the result back as Arrow, its columns in lower case as every declared name is."""
-    from lakeloop.sql import parse_query, rewrite_tables
+    from lakeloop.sql.query import parse_query, rewrite_tables
 
     query = parse_query(sql, "query")
     found = {table.parts: platform.project.find(domain, ".".join(table.parts)) for table in query.tables}

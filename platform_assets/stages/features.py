@@ -78,7 +78,7 @@ def meaning(project: Project, located: Located[ViewSpec]) -> str:
 
 
 def _own_meaning(located: Located[ViewSpec]) -> str:
-    from lakeloop.sql import words
+    from lakeloop.sql.query import words
 
     spec = located.spec
     if spec.sql:

@@ -1,6 +1,6 @@
 """SQL that sqlglot reads and the embedded engine refuses: told by line, with what to write instead, before anything runs.
 
-What a query means and which columns it has is in `lakeloop.sql`. Functions that the engine doesn't have are told when it runs.
+What a query means and which columns it has is in `lakeloop.sql.query`. Functions that the engine doesn't have are told when it runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lakeloop.errors import SpecError
-from lakeloop.sql import DIALECT, Query, line_of, qualified
+from lakeloop.sql.query import DIALECT, Query, line_of, qualified
 
 NUMBERED = "number the rows in a subquery (row_number() OVER (…) AS n) and choose them around it (WHERE n = 1)"
 SELECT_FIRST = "SELECT first, and FROM behind it"

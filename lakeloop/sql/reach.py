@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from lakeloop.sql import DIALECT, Query, line_of
+from lakeloop.sql.query import DIALECT, Query, line_of
 
 _MOST = {
     "MICROSECOND": timedelta(microseconds=1),
