@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.page import DOCS, write_between
-from lakeloop.metrics import METRICS, measure, paired_difference
+from lakeloop.metrics.table import METRICS, measure, paired_difference
+from lakeloop.metrics.thresholds import at_threshold
 from lakeloop.spec.tables import Task
 from lakeloop.spec.workflow import Costs
-from lakeloop.thresholds import at_threshold
 
 PAGE = DOCS / "intervals.md"
 TRUTH_ROWS = 4_000_000

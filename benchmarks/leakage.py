@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeloop.frames import feature_frame, feature_kinds
-from lakeloop.metrics import evaluate
+from lakeloop.metrics.table import evaluate
 from lakeloop.training.pipelines import build_estimator
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform

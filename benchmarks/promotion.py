@@ -21,7 +21,7 @@ from benchmarks.page import write_between
 from lakeloop.baselines import constant_scores, guessed_scores
 from lakeloop.decisions import ERROR_RATE, Evidence, should_promote
 from lakeloop.fitting import fit_model
-from lakeloop.metrics import METRICS, paired_difference
+from lakeloop.metrics.table import METRICS, paired_difference
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Gate, Model

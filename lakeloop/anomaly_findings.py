@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakeloop.intervals import Spread, interval, share_of, spread
-from lakeloop.metrics import METRICS, MetricValue, measure
+from lakeloop.metrics.intervals import Spread, interval, share_of, spread
+from lakeloop.metrics.table import METRICS, MetricValue, measure
 
 Array = np.ndarray
 TOP_SHARE = 0.01

@@ -8,7 +8,7 @@ from lakeloop import plots
 from lakeloop.anomaly_findings import FLAGGED, LABELLED, STEADY, found_by_kind
 from lakeloop.anomaly_plots import plot_strangeness
 from lakeloop.assessment import CANDIDATE, Assessment, Question
-from lakeloop.metrics import BESIDE
+from lakeloop.metrics.table import BESIDE
 from lakeloop.planting import FARTHEST, MIXTURE, MOVED
 from lakeloop.report import Figure, Paragraph, Section, Table
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from lakeloop import model_checks as checks
 from lakeloop.baselines import guessed_scores
-from lakeloop.calibration import CalibrationBin, calibration_curve
 from lakeloop.class_findings import ClassRow, class_calibration, class_rows, confusion
 from lakeloop.fitting import evenly
 from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
-from lakeloop.intervals import codes
-from lakeloop.metrics import (
+from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
+from lakeloop.metrics.intervals import codes
+from lakeloop.metrics.table import (
     LEAST_SLICE_ROWS,
     Difference,
     MetricValue,
@@ -28,10 +28,10 @@ from lakeloop.metrics import (
     relative,
     row_loss,
 )
+from lakeloop.metrics.thresholds import ThresholdRow, threshold_curve
 from lakeloop.quantile_findings import CoverageBin, coverage_bins, reliability
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs
-from lakeloop.thresholds import ThresholdRow, threshold_curve
 from lakeloop.weak_slices import WeakSlice, find_weak_slices
 
 if TYPE_CHECKING:

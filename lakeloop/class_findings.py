@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakeloop.binary_metrics import roc_auc
-from lakeloop.calibration import CalibrationBin, calibration_curve
-from lakeloop.class_metrics import one_hot
-from lakeloop.intervals import share_of
+from lakeloop.metrics.binary import roc_auc
+from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
+from lakeloop.metrics.classes import one_hot
+from lakeloop.metrics.intervals import share_of
 from lakeloop.spec.tasks import Answer
 
 Array = np.ndarray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeloop.errors import DataError
-from lakeloop.metrics import metrics_of
+from lakeloop.metrics.table import metrics_of
 from lakeloop.spec.tables import render_duration
 from lakeloop.spec.tasks import Answer, scores_of
 

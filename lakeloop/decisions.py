@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lakeloop.metrics.wording import number, signed
 from lakeloop.spec.workflow import Gate
-from lakeloop.wording import number, signed
 
 CHAMPION_GATE = "champion"
 ERROR_RATE = 0.05
@@ -32,7 +32,7 @@ class Evidence:
         primary, value: the deciding metric.
         gates: per gate (outcome, message, severity).
         champion: the version it was compared with, if any.
-        comparison: with the champion on the same rows, as `lakeloop.metrics.Difference.record` gives it; None when there were too few.
+        comparison: with the champion on the same rows, as `lakeloop.metrics.table.Difference.record` gives it; None when there were too few.
         skill: the same with a reference, which is something that knows nothing.
         reference: what that is, in words.
         incomparable: why it can't be compared with the champion at all, if so: the champion answers another question.
@@ -126,6 +126,6 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
 
 def _test(found: Mapping[str, float] | None, margin: float) -> float:
     """One-sided p-value of a loss of `margin` or more; 1 where nothing is known."""
-    from lakeloop.intervals import one_sided_p
+    from lakeloop.metrics.intervals import one_sided_p
 
     return 1.0 if found is None else one_sided_p(found["difference"], found["error"], found["degrees"], margin)

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 
 from lakeloop.assessment import CHAMPION, LINEAR, Assessment, Question
-from lakeloop.metrics import Difference, reference_words
+from lakeloop.metrics.table import Difference, reference_words
+from lakeloop.metrics.thresholds import ThresholdRow, cheapest
+from lakeloop.metrics.wording import figures, gap, listed, number, sign, threshold
 from lakeloop.report import Report, Tile, Tone
 from lakeloop.report_sections import (
     better,
@@ -26,8 +28,6 @@ from lakeloop.report_sections import (
 from lakeloop.report_subject import Subject
 from lakeloop.search_gain import gain_section
 from lakeloop.task_sections import SECTIONS
-from lakeloop.thresholds import ThresholdRow, cheapest
-from lakeloop.wording import figures, gap, listed, number, sign, threshold
 
 
 def evaluation_report(subject: Subject, question: Question, found: Assessment) -> Report:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakeloop.metrics import MetricValue
+from lakeloop.metrics.table import MetricValue
 from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, Picture, _dates, canvas, styled
 from lakeloop.short_names import shortened
 

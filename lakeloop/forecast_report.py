@@ -8,9 +8,9 @@ import numpy as np
 
 from lakeloop.assessment import CANDIDATE, LINEAR, NAIVE, ForecastRows, Question
 from lakeloop.forecast_plots import Path, plot_by_horizon, plot_paths
-from lakeloop.metrics import MetricValue, measure, metrics_of
+from lakeloop.metrics.table import MetricValue, measure, metrics_of
+from lakeloop.metrics.wording import between, number
 from lakeloop.report import Figure, Paragraph, Section, Table
-from lakeloop.wording import between, number
 
 MOST_PATHS = 4
 SHOWN_HORIZONS = 6

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.intervals import LEVEL, spread, student
-from lakeloop.metrics import metrics_of
+from lakeloop.metrics.intervals import LEVEL, spread, student
+from lakeloop.metrics.table import metrics_of
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import Answer
 
@@ -57,7 +57,7 @@ def permutation_importance(
         predict: scores of a frame.
         frame: the features, one row per truth.
         y: truth.
-        clusters: rows that may depend on each other, see `lakeloop.intervals.spread`.
+        clusters: rows that may depend on each other, see `lakeloop.metrics.intervals.spread`.
         seed: of the shuffles.
 
     Returns:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
+from lakeloop.metrics.wording import number, threshold
 from lakeloop.short_names import shortened
-from lakeloop.wording import number, threshold
 
 if TYPE_CHECKING:
-    from lakeloop.calibration import CalibrationBin
     from lakeloop.importance import Importance
-    from lakeloop.metrics import MetricValue
-    from lakeloop.thresholds import ThresholdRow
+    from lakeloop.metrics.calibration import CalibrationBin
+    from lakeloop.metrics.table import MetricValue
+    from lakeloop.metrics.thresholds import ThresholdRow
 
 P = ParamSpec("P")
 BLUE, ORANGE, GREEN, GREY, INK, PAPER = "#0072b2", "#d55e00", "#009e73", "#7f7f7f", "#101010", "#fdfdfd"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakeloop.calibration import CalibrationBin, equal_mass_bins
-from lakeloop.intervals import LEVEL, interval, spread
+from lakeloop.metrics.calibration import CalibrationBin, equal_mass_bins
+from lakeloop.metrics.intervals import LEVEL, interval, spread
 from lakeloop.spec.tasks import Answer
 
 Array = np.ndarray

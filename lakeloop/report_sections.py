@@ -10,12 +10,12 @@ from lakeloop import plots
 from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
 from lakeloop.check_kinds import KINDS
 from lakeloop.importance import REPEATS
-from lakeloop.metrics import MetricValue, metrics_of
+from lakeloop.metrics.table import MetricValue, metrics_of
+from lakeloop.metrics.wording import between, capital, counted, figures, gap, moment, number, p_value
 from lakeloop.model_checks import CheckResult, Elsewhere
 from lakeloop.report import Cell, Figure, Paragraph, Section, Table, Tone
 from lakeloop.report_subject import Subject
 from lakeloop.weak_slices import TESTED
-from lakeloop.wording import between, capital, counted, figures, gap, moment, number, p_value
 
 NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
 MOST_SLICE_ROWS = 40

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.fitting import fit_model
-from lakeloop.metrics import measure, metrics_of, paired_difference
+from lakeloop.metrics.table import measure, metrics_of, paired_difference
+from lakeloop.metrics.wording import number, signed
 from lakeloop.report import Paragraph, Section, Table
 from lakeloop.search_space import with_params
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
-from lakeloop.wording import number, signed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from lakeloop.errors import SpecError, nearest
 from lakeloop.fitting import fit_model
 from lakeloop.frames import Kind
-from lakeloop.metrics import check_metric
+from lakeloop.metrics.table import check_metric
 from lakeloop.model_code import reference_of
 from lakeloop.spec.search import Named, Parameter, Search, in_order
 from lakeloop.spec.tasks import Answer

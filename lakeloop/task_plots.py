@@ -11,7 +11,7 @@ from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, PAPER, Picture, canva
 from lakeloop.short_names import shortened
 
 if TYPE_CHECKING:
-    from lakeloop.calibration import CalibrationBin
+    from lakeloop.metrics.calibration import CalibrationBin
     from lakeloop.quantile_findings import CoverageBin
 
 MOST_CLASSES = 20

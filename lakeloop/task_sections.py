@@ -10,10 +10,10 @@ import numpy as np
 
 from lakeloop import plots, task_plots
 from lakeloop.assessment import CANDIDATE, Assessment, Question
-from lakeloop.calibration import CALIBRATION_BINS
+from lakeloop.metrics.calibration import CALIBRATION_BINS
+from lakeloop.metrics.thresholds import POINTS, ThresholdRow, cheapest
+from lakeloop.metrics.wording import between, capital, number, share, threshold
 from lakeloop.report import Cell, Figure, Paragraph, Section, Table
-from lakeloop.thresholds import POINTS, ThresholdRow, cheapest
-from lakeloop.wording import between, capital, number, share, threshold
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 

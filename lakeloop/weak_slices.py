@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lakeloop.intervals import one_sided_p, spread
+from lakeloop.metrics.intervals import one_sided_p, spread
 
 Array = np.ndarray
 ERROR_RATE = 0.05

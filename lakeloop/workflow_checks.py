@@ -14,7 +14,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 
 def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[SpecError]:
     """What a workflow names is there and fits: spine, label, features, metrics, gates, model, search and expectations."""
-    from lakeloop.metrics import check_metric
+    from lakeloop.metrics.table import check_metric
     from lakeloop.training.pipelines import check_model
 
     spec, at = workflow.spec, workflow.definition
@@ -54,7 +54,7 @@ def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[Sp
 def _check_gates(workflow: Located[WorkflowSpec]) -> list[SpecError]:
     """Gates name metrics of the task, and each says what it can: bounds of a metric, or what a champion may lose."""
     from lakeloop.decisions import CHAMPION_GATE
-    from lakeloop.metrics import check_metric
+    from lakeloop.metrics.table import check_metric
 
     spec, at, errors = workflow.spec, workflow.definition, []
     for name, gate in spec.gates.items():

@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from lakeloop import model_checks as checks
 from lakeloop.class_findings import class_calibration, class_rows, confusion
-from lakeloop.metrics import METRICS, evaluate, measure, metrics_of, paired_difference
+from lakeloop.metrics.table import METRICS, evaluate, measure, metrics_of, paired_difference
 from lakeloop.quantile_findings import coverage_bins, reliability
 from lakeloop.spec.tasks import Answer
 

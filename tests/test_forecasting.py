@@ -179,7 +179,7 @@ def test_a_trend_goes_on_beyond_everything_that_was_learnt_from(log: bool) -> No
 
 
 def test_the_relative_error_of_the_reference_itself_is_one_and_its_interval_covers() -> None:
-    from lakeloop.metrics import relative
+    from lakeloop.metrics.table import relative
 
     rng, held = np.random.default_rng(5), 0
     for _ in range(600):

@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from lakeloop.decisions import Evidence, should_promote
 from lakeloop.errors import SpecError
-from lakeloop.metrics import by_slice, check_metric, evaluate, paired_difference
+from lakeloop.metrics.table import by_slice, check_metric, evaluate, paired_difference
 from lakeloop.spec.tables import parse_duration, render_duration
 from lakeloop.spec.workflow import Gate
 

@@ -102,7 +102,7 @@ def test_a_pipeline_knows_more_than_the_reference_on_real_data_and_is_stored_wit
     import skops.io
 
     from lakeloop.baselines import reference_scores
-    from lakeloop.metrics import metrics_of
+    from lakeloop.metrics.table import metrics_of
     from lakeloop.spec.tasks import Answer, scores_of
     from lakeloop.spec.workflow import Model
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator

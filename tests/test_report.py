@@ -17,8 +17,6 @@ from hypothesis import strategies as st
 from lakeloop import model_checks as checks
 from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
 from lakeloop.baselines import constant_scores, guessed_scores
-from lakeloop.binary_metrics import average_precision
-from lakeloop.calibration import CalibrationBin, calibration_bounds, calibration_error
 from lakeloop.changes import what_changed
 from lakeloop.check_kinds import KINDS, documentation
 from lakeloop.decisions import Evidence, should_promote
@@ -26,17 +24,19 @@ from lakeloop.evaluation_report import evaluation_report
 from lakeloop.forecast_plots import Path as ForecastPath
 from lakeloop.forecast_plots import plot_paths
 from lakeloop.importance import Importance, permutation_importance
-from lakeloop.intervals import codes, share_of
-from lakeloop.metrics import METRICS, MetricValue, evaluate, measure, paired_difference
+from lakeloop.metrics.binary import average_precision
+from lakeloop.metrics.calibration import CalibrationBin, calibration_bounds, calibration_error
+from lakeloop.metrics.intervals import codes, share_of
+from lakeloop.metrics.table import METRICS, MetricValue, evaluate, measure, paired_difference
+from lakeloop.metrics.thresholds import cheapest, threshold_curve
+from lakeloop.metrics.wording import between, figures, number
 from lakeloop.plots import plot_importance, plot_metric_comparison, plot_residuals, plot_roc_pr, plot_slices
 from lakeloop.report import render
 from lakeloop.report_subject import Subject
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs, Gate
 from lakeloop.task_plots import plot_class_calibration, plot_confusion
-from lakeloop.thresholds import cheapest, threshold_curve
 from lakeloop.weak_slices import find_weak_slices
-from lakeloop.wording import between, figures, number
 
 BINARY, REGRESSION = "binary_classification", "regression"
 ANSWERS = (

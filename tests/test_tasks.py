@@ -15,7 +15,7 @@ from lakeloop.comparison import comparable
 from lakeloop.decisions import Evidence, should_promote
 from lakeloop.errors import DataError
 from lakeloop.labels import label_numbers, label_values
-from lakeloop.metrics import BESIDE, metrics_of
+from lakeloop.metrics.table import BESIDE, metrics_of
 from lakeloop.project import load_project
 from lakeloop.spec.tasks import TASKS, Answer, as_scores
 from lakeloop.spec.workflow import Gate
@@ -160,7 +160,7 @@ def test_the_page_lists_the_metrics_of_each_task_and_those_that_only_gates_may_n
 
 
 def test_every_task_has_what_the_table_says_of_it() -> None:
-    from lakeloop.metrics import METRICS
+    from lakeloop.metrics.table import METRICS
     from lakeloop.task_sections import SECTIONS
 
     for task, kind in TASKS.items():

@@ -1,6 +1,6 @@
 """What differs from task to task, a row of `TASKS` each, and what a model of a workflow answers. No other module compares names of tasks.
 
-To add a task: name it in `lakeloop.spec.tables.Task`; give it a row in `TASKS`; give it metrics in `lakeloop.metrics` (`METRICS`; or in `metrics_of`, where
+To add a task: name it in `lakeloop.spec.tables.Task`; give it a row in `TASKS`; give it metrics in `lakeloop.metrics.table` (`METRICS`; or in `metrics_of`, where
 they depend on what the workflow says); name it in `TASKS` of the pipelines that can do it. Scores are float64: one per row, or a row of
 numbers per row. What a workflow must say beside the task becomes a field of `Answer`, filled in by `WorkflowSpec.answer`. A section of the
 report that only it has is a function in `lakeloop.task_sections.SECTIONS`.

@@ -10,7 +10,7 @@ import numpy as np
 from lakeloop.anomaly_findings import PlantedRows, beside
 from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
 from lakeloop.frames import Kind
-from lakeloop.metrics import metrics_of
+from lakeloop.metrics.table import metrics_of
 from lakeloop.model_checks import Overlap
 from lakeloop.planting import Planted, plant
 

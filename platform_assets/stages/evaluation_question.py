@@ -45,7 +45,7 @@ def evaluation_question(
     from lakeloop.fitting import evenly
     from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.labels import label_numbers
-    from lakeloop.metrics import metrics_of
+    from lakeloop.metrics.table import metrics_of
     from resources.memory import give_back
 
     spec = located.spec
@@ -186,7 +186,7 @@ def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
 
 def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
     """Codes of the rows that may depend on each other, as the workflow says."""
-    from lakeloop.intervals import codes
+    from lakeloop.metrics.intervals import codes
 
     by = spec.evaluation.cluster
     if by is None:

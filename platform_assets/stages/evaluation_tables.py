@@ -14,7 +14,7 @@ from resources.lake import Lake
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.calibration import CalibrationBin
+    from lakeloop.metrics.calibration import CalibrationBin
 
 METRICS_TABLE, SLICES_TABLE = "reports/metrics", "reports/slices"
 BY = ("domain", "workflow")

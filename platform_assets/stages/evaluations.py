@@ -24,7 +24,7 @@ from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.assessment import Assessment
-    from lakeloop.metrics import MetricValue
+    from lakeloop.metrics.table import MetricValue
     from lakeloop.project import Located
 
 CODE_VERSION = "3"
@@ -87,9 +87,9 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     """
     from lakeloop.assessment import CANDIDATE, CHAMPION, assess
     from lakeloop.evaluation_report import evaluation_report
-    from lakeloop.metrics import metrics_of
+    from lakeloop.metrics.table import metrics_of
+    from lakeloop.metrics.wording import figures as interval_of
     from lakeloop.report import render
-    from lakeloop.wording import figures as interval_of
     from platform_assets.stages.evaluation_tables import write_tables
     from resources.model_format import load_model
 
@@ -188,7 +188,7 @@ def _judged(
     spec: WorkflowSpec, own: Mapping[str, float], found: Assessment
 ) -> tuple[dict[str, list[Any]], dict[str, tuple[str, str, str, str, str]]]:
     """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page tells them."""
-    from lakeloop.wording import number
+    from lakeloop.metrics.wording import number
     from resources.quality import gate_suite
 
     results = gate_suite(own, metric_gates(spec))
@@ -227,7 +227,7 @@ def _logged(
 
 def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:
     from lakeloop.assessment import ORDER
-    from lakeloop.wording import figures as interval_of
+    from lakeloop.metrics.wording import figures as interval_of
 
     order = [who for who in ORDER if who in values]
     named = {who: {v.name: v for v in values[who]} for who in order}

@@ -12,7 +12,7 @@ import dagster as dg
 from lakeloop.decisions import Decision, Evidence, should_promote
 from lakeloop.errors import Conflict, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.metrics import reference_words
+from lakeloop.metrics.table import reference_words
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.evaluations import asked

@@ -112,7 +112,7 @@ def job_and_trials(
         SpecError: a fold is empty or has one class only; with the file and the key.
     """
     from lakeloop.cross_validation import check_folds
-    from lakeloop.metrics import metrics_of
+    from lakeloop.metrics.table import metrics_of
     from lakeloop.search_space import space_of
     from resources.processes import cores
     from resources.search_job import SearchJob, Trials

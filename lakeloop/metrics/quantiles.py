@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lakeloop.intervals import interval, spread
-from lakeloop.metric import Metric, by_name, mean_metric
+from lakeloop.metrics.intervals import interval, spread
+from lakeloop.metrics.metric import Metric, by_name, mean_metric
 
 Array = np.ndarray
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from lakeloop.binary_metrics import BINARY_METRICS, placements
-from lakeloop.metric import by_name, mean_metric
+from lakeloop.metrics.binary import BINARY_METRICS, placements
+from lakeloop.metrics.metric import by_name, mean_metric
 
 Array = np.ndarray
 

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from lakeloop.binary_metrics import roc_auc as area
-from lakeloop.binary_metrics import roc_auc_influence as area_influence
-from lakeloop.calibration import calibration_bounds, calibration_error, calibration_influence
-from lakeloop.metric import by_name, mean_metric, value_metric
+from lakeloop.metrics.binary import roc_auc as area
+from lakeloop.metrics.binary import roc_auc_influence as area_influence
+from lakeloop.metrics.calibration import calibration_bounds, calibration_error, calibration_influence
+from lakeloop.metrics.metric import by_name, mean_metric, value_metric
 
 Array = np.ndarray
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from lakeloop.intervals import LEVEL, spread, student
-from lakeloop.metric import by_name, mean_metric, value_metric
+from lakeloop.metrics.intervals import LEVEL, spread, student
+from lakeloop.metrics.metric import by_name, mean_metric, value_metric
 
 Array = np.ndarray
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lakeloop.metrics import MetricValue
+    from lakeloop.metrics.table import MetricValue
 
 
 HUGE = 1e9

@@ -1,6 +1,6 @@
 """Metrics with 95% intervals, differences on the same rows, and errors by slice.
 
-A metric is two functions of truth and score: its value, and what each row adds to it (its influence, see `lakeloop.intervals`).
+A metric is two functions of truth and score: its value, and what each row adds to it (its influence, see `lakeloop.metrics.intervals`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from lakeloop.anomaly_metrics import ANOMALY_METRICS
-from lakeloop.binary_metrics import BINARY_METRICS
-from lakeloop.class_metrics import CLASS_METRICS
 from lakeloop.errors import DataError, SpecError, nearest
-from lakeloop.intervals import LEVEL, Spread, interval, one_sided_p, spread, student
-from lakeloop.metric import Metric
-from lakeloop.quantile_metrics import quantile_metrics
-from lakeloop.regression_metrics import FORECAST_METRICS, REGRESSION_METRICS, ratio_influence
+from lakeloop.metrics.anomaly import ANOMALY_METRICS
+from lakeloop.metrics.binary import BINARY_METRICS
+from lakeloop.metrics.classes import CLASS_METRICS
+from lakeloop.metrics.intervals import LEVEL, Spread, interval, one_sided_p, spread, student
+from lakeloop.metrics.metric import Metric
+from lakeloop.metrics.quantiles import quantile_metrics
+from lakeloop.metrics.regression import FORECAST_METRICS, REGRESSION_METRICS, ratio_influence
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import QUANTILES, Answer, answer_of
 

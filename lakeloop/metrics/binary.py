@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from lakeloop.calibration import calibration_bounds, calibration_error, calibration_influence
-from lakeloop.metric import by_name, mean_metric, value_metric
+from lakeloop.metrics.calibration import calibration_bounds, calibration_error, calibration_influence
+from lakeloop.metrics.metric import by_name, mean_metric, value_metric
 
 Array = np.ndarray
 

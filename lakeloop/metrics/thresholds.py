@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakeloop.intervals import interval, share_of, spread
+from lakeloop.metrics.intervals import interval, share_of, spread
 from lakeloop.spec.workflow import Costs
 
 POINTS = np.round(np.arange(0.01, 1.0, 0.01), 2)

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from lakeloop.intervals import LEVEL, Scale, interval, spread
+from lakeloop.metrics.intervals import LEVEL, Scale, interval, spread
 
 Array = np.ndarray
 CALIBRATION_BINS = 10

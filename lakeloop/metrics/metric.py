@@ -1,4 +1,4 @@
-"""What a metric is: its value, and what each row adds to it (its influence, see `lakeloop.intervals`). The metrics themselves stand elsewhere."""
+"""What a metric is: its value, and what each row adds to it (its influence, see `lakeloop.metrics.intervals`). The metrics themselves stand elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lakeloop.intervals import Scale, Spread, spread
+from lakeloop.metrics.intervals import Scale, Spread, spread
 
 Array = np.ndarray
 
