@@ -51,7 +51,7 @@ def made_rows(asked: int, rows: int, seed: int = 0) -> tuple[pa.Table, pa.Table]
 
 def ours(spine: pa.Table, features: pa.Table) -> pa.Table:
     """The join of the platform."""
-    from lakeloop.asof import FeatureRows, point_in_time_join
+    from lakeloop.rows.asof import FeatureRows, point_in_time_join
 
     columns = {f"f{n}": f"f{n}" for n in range(FEATURES)}
     return point_in_time_join(spine, [FeatureRows("features", features, ("entity",), columns, "event", "known_at")], at="at")

@@ -126,7 +126,7 @@ def joins(lake: Path, times: int) -> tuple[float, float]:
     import duckdb
     import pyarrow as pa
 
-    from lakeloop.asof import FeatureRows, point_in_time_join
+    from lakeloop.rows.asof import FeatureRows, point_in_time_join
     from lakeloop.spec.tables import parse_duration
     from platform_assets.loading import read_project
     from platform_assets.stages.lookup import feature_spec

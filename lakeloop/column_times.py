@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lakeloop.conform import parse_column
+from lakeloop.rows.conform import parse_column
 from lakeloop.spec.tables import Column
 
 if TYPE_CHECKING:

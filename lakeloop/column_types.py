@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakeloop.column_names import identifies, lake_name, unit_of, words_of
 from lakeloop.column_times import SAMPLE, declare_time, holds, zoned
-from lakeloop.conform import parse_column
+from lakeloop.rows.conform import parse_column
 from lakeloop.spec.tables import Column
 
 if TYPE_CHECKING:

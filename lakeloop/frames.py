@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError, nearest
+from lakeloop.rows.column_parsing import EXACT_INTEGERS
 
 if TYPE_CHECKING:
     import pandas as pd

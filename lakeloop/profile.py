@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from lakeloop.column_names import identifies, lake_name, personal_by_name
 from lakeloop.column_times import UNDECIDED
 from lakeloop.column_types import declare, is_number_text, null_words, without
-from lakeloop.conform import parse_column
 from lakeloop.errors import DataError, nearest
+from lakeloop.rows.conform import parse_column
 from lakeloop.spec.tables import FILE, ROW, Column, ColumnType
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def profile_table(
     """
     import polars as pl
 
-    from lakeloop.arrow_types import arrow_type
+    from lakeloop.rows.arrow_types import arrow_type
 
     names = [name for name in rows.column_names if name not in (ROW, FILE)]
     words, null_columns = null_words(rows.select(names)) if text else ((), ())

@@ -26,7 +26,7 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    from lakeloop.verdicts import GOOD_OUTCOMES
+    from lakeloop.rows.verdicts import GOOD_OUTCOMES
     from resources.lake import Lake
     from resources.published import WHOLE, TableKey
 

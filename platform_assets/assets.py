@@ -16,9 +16,9 @@ from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailab
 from lakeloop.fingerprint import fingerprint
 from lakeloop.model_code import model_source
 from lakeloop.personal import KEPT_BACK, message_of, touches_personal, where_raised
+from lakeloop.rows.verdicts import GOOD_OUTCOMES, check_names
 from lakeloop.spec.tables import Expectation, Partitions, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
-from lakeloop.verdicts import GOOD_OUTCOMES, check_names
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.spread import spread_asset
 from platform_assets.stages import features
@@ -52,7 +52,7 @@ class Check:
     @staticmethod
     def of(expectations: Sequence[Expectation]) -> list[Check]:
         """A check for each expectation of a suite."""
-        from lakeloop.verdicts import wanted_sentence
+        from lakeloop.rows.verdicts import wanted_sentence
 
         return [
             Check(name, e.severity == "blocking", wanted_sentence(e)[:200])

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.arrow_types import schema_of
-from lakeloop.conform import parse_column
 from lakeloop.errors import DataError
+from lakeloop.rows.arrow_types import schema_of
+from lakeloop.rows.conform import parse_column
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files, stacked
 

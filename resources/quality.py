@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
 from lakeloop.personal import MASK, masked, message_of
+from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
-from lakeloop.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
 from resources.memory import give_back
 
 if TYPE_CHECKING:

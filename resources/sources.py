@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError, nearest
+from lakeloop.rows.column_parsing import EXACT_INTEGERS
 from lakeloop.spec.tables import FILE, ROW, Column, Files
 from resources.delta_tables import PARTITION
 from resources.json_rows import read_json

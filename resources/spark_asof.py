@@ -1,4 +1,4 @@
-"""The point-in-time join on Spark, by the rule of `lakeloop.asof`: the rows of both sides in one order of time, the best row so far.
+"""The point-in-time join on Spark, by the rule of `lakeloop.rows.asof`: the rows of both sides in one order of time, the best row so far.
 
 For more rows than one machine takes; both engines pass the same tests.
 """
@@ -24,7 +24,7 @@ _ROW = "_row"
 
 @dataclass(frozen=True)
 class SparkFeatureRows:
-    """The rows of one view or table; as `lakeloop.asof.FeatureRows`, on Spark.
+    """The rows of one view or table; as `lakeloop.rows.asof.FeatureRows`, on Spark.
 
     Attributes:
         order: what decides between rows of equal event and known time, last wins; a DataFrame has no order of its own.
@@ -42,7 +42,7 @@ class SparkFeatureRows:
 
 
 def point_in_time_join(spine: DataFrame, features: Sequence[SparkFeatureRows], *, at: str) -> DataFrame:
-    """Add feature columns to a spine; see `lakeloop.asof.point_in_time_join`, whose result this equals but for the order of rows.
+    """Add feature columns to a spine; see `lakeloop.rows.asof.point_in_time_join`, whose result this equals but for the order of rows.
 
     Raises:
         DataError: a column is missing, key types differ, a time has no zone, a static table has a key twice, or a name is taken.

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakeloop.asof import FeatureRows, join_exact, point_in_time_join
 from lakeloop.errors import DataError
+from lakeloop.rows.asof import FeatureRows, join_exact, point_in_time_join
 
 Join = Callable[..., pa.Table]
 EPOCH = datetime(2013, 3, 10, tzinfo=UTC)
@@ -34,8 +34,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Join]:
         yield point_in_time_join
     elif request.param == "process, small blocks":
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("lakeloop.asof._BLOCK", 2)
-            patch.setattr("lakeloop.asof._ROWS_PER_THREAD", 3)
+            patch.setattr("lakeloop.rows.asof._BLOCK", 2)
+            patch.setattr("lakeloop.rows.asof._ROWS_PER_THREAD", 3)
             yield in_chunks
     else:
         yield on_spark(request)

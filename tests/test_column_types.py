@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.column_names import unit_of
-from lakeloop.conform import parse_column
 from lakeloop.errors import DataError
 from lakeloop.profile import ColumnProfile, profile_table
+from lakeloop.rows.conform import parse_column
 
 
 def seen(*values: str, name: str = "v", text: bool = True, **options: Any) -> ColumnProfile:

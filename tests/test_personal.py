@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakeloop.arrow_types import cast_exactly
 from lakeloop.errors import DataError
 from lakeloop.personal import personal_columns, touches_personal
 from lakeloop.project import load_project
+from lakeloop.rows.arrow_types import cast_exactly
 from resources.lake import Lake
 from resources.published import WHOLE, PartitionState, TableKey
 from tests.conftest import Shop, make
@@ -429,7 +429,7 @@ def test_a_refusal_stands_beside_errors_elsewhere_and_views_in_a_circle(tmp_path
 
 
 def test_a_static_table_with_a_personal_key_twice_is_refused_without_its_value() -> None:
-    from lakeloop.asof import FeatureRows, point_in_time_join
+    from lakeloop.rows.asof import FeatureRows, point_in_time_join
 
     moment = pa.array([0], pa.timestamp("us", tz="UTC"))
     rows = FeatureRows("people", pa.table({"who": ["Jane", "Jane"], "x": [1, 2]}), ("who",), {"x": "x"}, personal={"who"})

@@ -217,7 +217,7 @@ def test_a_backfill_that_is_computed_in_several_goes_gives_what_one_go_does(
     goes, run_sql = [], features.run_sql
     monkeypatch.setattr(features, "run_sql", lambda *args, **window: goes.append(window) or run_sql(*args, **window))
     monkeypatch.setattr(features, "ROWS_AT_ONCE", 500)
-    monkeypatch.setattr("lakeloop.conform.ROWS_AT_ONCE", 500)
+    monkeypatch.setattr("lakeloop.rows.conform.ROWS_AT_ONCE", 500)
     assert shop.materialize("raw", "validated", "features").success
     # 310, 290, 310 and 290 orders a month, two months whose views have one partition each, and a view without partitions.
     assert len(goes) == 2 * 4 + 1

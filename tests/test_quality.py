@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.expectation_names import EXPECTATIONS
+from lakeloop.rows.verdicts import generated_expectations
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
-from lakeloop.verdicts import generated_expectations
 from resources.quality import gate_suite, quarantine_mask, run_suite
 
 BETWEEN = Expectation(type="expect_column_values_to_be_between", kwargs={"column": "n", "min_value": 1, "max_value": 3})

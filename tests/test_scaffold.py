@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lakeloop.conform import parse_column
 from lakeloop.draft_table import PARTITION_ROWS, draft_table, partitions_of, slack
 from lakeloop.errors import DataError
 from lakeloop.profile import TableProfile, profile_table
+from lakeloop.rows.conform import parse_column
 from tests.conftest import Shop
 
 TODAY = date(2024, 6, 1)

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from lakeloop.arrow_types import cast_exactly
-from lakeloop.conform import conform
 from lakeloop.errors import DataError
+from lakeloop.rows.arrow_types import cast_exactly
+from lakeloop.rows.conform import conform
 from lakeloop.spec.tables import Column, Files, TableSpec
 from resources.sources import call_function, find_paths, read_file, resolve_files
 
@@ -224,7 +224,7 @@ def test_rows_read_a_part_at_a_time_are_judged_as_they_are_together(rule: str, m
     rows = landed(value=["1", "x", "2", "-3", "50", "1", "4"])
     asked = spec(value=Column(type="integer")).model_copy(update={"rules": {"rule": rule}})
     together = conform([rows], asked)
-    monkeypatch.setattr("lakeloop.conform.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("lakeloop.rows.conform.ROWS_AT_ONCE", 2)
     found = conform([rows], asked)
     assert found.valid.equals(together.valid) and found.quarantined.equals(together.quarantined)
     assert (found.landed, found.duplicates) == (together.landed, together.duplicates)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lakeloop.project import Located, Project, TableRef
-    from lakeloop.verdicts import Verdict
+    from lakeloop.rows.verdicts import Verdict
     from resources.spark import SparkResource
     from resources.tracking import Tracking
 

@@ -13,7 +13,7 @@ from resources.published import PartitionState, TableKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.verdicts import Verdict
+    from lakeloop.rows.verdicts import Verdict
 
 CHECKS_TABLE = "reports/checks"
 _TEXT = (

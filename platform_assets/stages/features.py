@@ -10,9 +10,9 @@ import dagster as dg
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
-from lakeloop.history import LANDED, latest_landing, merge_history
 from lakeloop.personal import personal_columns
 from lakeloop.python_code import load, source_of
+from lakeloop.rows.history import LANDED, latest_landing, merge_history
 from lakeloop.spec.partitions import FORMATS, in_batches, partition_window
 from lakeloop.spec.tables import DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages import view_versions
@@ -48,7 +48,7 @@ DAYS_OF_A_MONTH = 30
 
 def suite(spec: ViewSpec) -> list[Expectation]:
     """The generated expectations (keys and event time identify a row), then the user's own."""
-    from lakeloop.verdicts import generated_expectations
+    from lakeloop.rows.verdicts import generated_expectations
 
     times = [spec.event_time, KNOWN_AT] if spec.event_time else []
     identity = [*spec.keys, *times[:1]]
@@ -116,7 +116,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     import pyarrow as pa
 
     from lakeloop.project import upstream
-    from lakeloop.verdicts import check_names, suite_hash, where_others_stand
+    from lakeloop.rows.verdicts import check_names, suite_hash, where_others_stand
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("features", located)
@@ -303,7 +303,7 @@ def _shape(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.arrow_types import arrow_type, cast_exactly
+    from lakeloop.rows.arrow_types import arrow_type, cast_exactly
 
     wanted = [*spec.keys, *([spec.event_time] if spec.event_time else []), *([spec.known_at] if spec.known_at else []), *spec.columns]
     wanted = list(dict.fromkeys(wanted))

@@ -25,7 +25,7 @@ def landed_rows(platform: Platform, key: TableKey, state: Mapping[str, Partition
 
     Declared columns that were delivered without any value yet are nulls of text.
     """
-    from lakeloop.conform import ROWS_AT_ONCE
+    from lakeloop.rows.conform import ROWS_AT_ONCE
 
     live, empty = _live(state), state[SOURCE].value.get("empty", ())
     version = max(s.version for s in state.values())

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.asof import FeatureRows, point_in_time_join
 from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
-from lakeloop.history import LANDED
 from lakeloop.personal import personal_columns
 from lakeloop.project import TableRef, located_of, spec_of
+from lakeloop.rows.asof import FeatureRows, point_in_time_join
+from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql

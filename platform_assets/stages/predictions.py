@@ -56,7 +56,7 @@ def suite(spec: WorkflowSpec) -> list[Expectation]:
 
     A partition may be empty (before the test window, or in the future): the rows are accounted for against the spine instead.
     """
-    from lakeloop.verdicts import generated_expectations
+    from lakeloop.rows.verdicts import generated_expectations
 
     said = spec.answer.columns
     shares = [name for name, column in said.items() if spec.answer.kind.shares and column.type == "double"]
@@ -146,7 +146,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     import pyarrow.compute as pc
 
     from lakeloop.comparison import comparable
-    from lakeloop.verdicts import check_names, suite_hash
+    from lakeloop.rows.verdicts import check_names, suite_hash
     from resources.model_format import load_model
     from resources.quality import run_suite
 

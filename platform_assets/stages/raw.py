@@ -17,9 +17,9 @@ import dagster as dg
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import content_hash, fingerprint
 from lakeloop.personal import hidden_landed, hidden_sources
+from lakeloop.rows.verdicts import Verdict
 from lakeloop.spec.partitions import FORMATS, partition_keys
 from lakeloop.spec.tables import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
-from lakeloop.verdicts import Verdict
 from platform_assets.stages.base import Platform, StageResult, key_of, preview
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import ONWARD, SOURCE, landed_integers, not_landed, without_type
@@ -340,7 +340,7 @@ def _split(
     if spec.partitions is None:
         names: pa.Array = pa.repeat(WHOLE, rows.num_rows)
     else:
-        from lakeloop.conform import parse_column
+        from lakeloop.rows.conform import parse_column
         from resources.sources import nulls_as_text
 
         assert spec.event_time

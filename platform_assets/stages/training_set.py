@@ -49,7 +49,7 @@ def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]
 
     The same entity may be asked about twice at one time (both rows stay), so that this is only pointed out.
     """
-    from lakeloop.verdicts import generated_expectations
+    from lakeloop.rows.verdicts import generated_expectations
 
     spec = located.spec
     return [
@@ -98,8 +98,8 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     import pyarrow.compute as pc
 
     from lakeloop.plots import plot_rows_over_time
+    from lakeloop.rows.verdicts import suite_hash
     from lakeloop.splits import assign_split
-    from lakeloop.verdicts import suite_hash
     from resources.memory import give_back
     from resources.quality import run_suite
 
@@ -170,8 +170,8 @@ def _labels(
     """The label of each row of the spine, and when it was known; the version that was read is added to `versions`."""
     import pyarrow as pa
 
-    from lakeloop.asof import join_exact
     from lakeloop.labels import label_values
+    from lakeloop.rows.asof import join_exact
 
     spec, key = located.spec, label_key(platform.project, located)
     if key is None or spec.label is None:

@@ -24,8 +24,8 @@ from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.conform import Conformed
     from lakeloop.project import Located
+    from lakeloop.rows.conform import Conformed
 
 CODE_VERSION = "1"
 UNIQUE_KEYS = "keys_are_unique_across_partitions"
@@ -36,7 +36,7 @@ ACCOUNTING = "landed_is_accounted_for"
 
 def suite(spec: TableSpec) -> list[Expectation]:
     """The generated expectations, then the user's own."""
-    from lakeloop.verdicts import generated_expectations
+    from lakeloop.rows.verdicts import generated_expectations
 
     return [*generated_expectations(spec.columns, spec.keys), *spec.expectations]
 
@@ -80,8 +80,8 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         newest = max((done[name] for name in asked), key=lambda s: s.version)
         return StageResult(overall, fresh=True, rows=sum(done[name].rows for name in asked), checks=newest.value.get("checks", {}))
 
-    from lakeloop.conform import conform, set_aside
-    from lakeloop.verdicts import check_names, suite_hash, where_others_stand
+    from lakeloop.rows.conform import conform, set_aside
+    from lakeloop.rows.verdicts import check_names, suite_hash, where_others_stand
     from resources.quality import quarantine_mask, run_suite
 
     source = raw[SOURCE].value
@@ -195,8 +195,8 @@ def _keys_elsewhere(
 
 def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     """Check an existing Delta table at its newest version and record the verdict; the table itself isn't touched."""
-    from lakeloop.arrow_types import cast_exactly, schema_of
-    from lakeloop.verdicts import suite_hash
+    from lakeloop.rows.arrow_types import cast_exactly, schema_of
+    from lakeloop.rows.verdicts import suite_hash
     from resources.delta_tables import open_delta, read_table
     from resources.quality import run_suite
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from lakeloop.column_parsing import EXACT_INTEGERS
 from lakeloop.errors import DataError
 from lakeloop.personal import MASK
+from lakeloop.rows.column_parsing import EXACT_INTEGERS
 from lakeloop.spec.tables import Column, ColumnType
 
 if TYPE_CHECKING:
