@@ -1,4 +1,4 @@
-"""Personal columns: which ones are, and how their values are kept out of everything but the data themselves. Both in this one place.
+"""Personal columns of every asset: which ones are. How values are hidden is in `lakeloop.masking`.
 
 A column is personal because its definition says so, or because it is computed from one that is: keys, times and features of views, spines
 and training sets inherit it, unless a view's column says `personal: false`.
@@ -6,12 +6,11 @@ and training sets inherit it, unless a view's column says `personal: false`.
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
+from lakeloop.spec.personal import hidden_landed, hidden_sources, personal_of_table
 from lakeloop.spec.tables import DatabaseSource, TableSpec, ViewSpec
 from lakeloop.spec.tasks import ALERT
 from lakeloop.spec.workflow import WorkflowSpec
@@ -20,64 +19,7 @@ if TYPE_CHECKING:
     from lakeloop.lineage import ColumnRef
     from lakeloop.project import Located, Project
 
-MASK = "***"
-KEPT_BACK = "its message is kept back, for it may hold values of personal columns"
 _WHY = "a model keeps values of what it is made from (categories, medians, thresholds)"
-
-
-def masked(values: Mapping[str, Any], personal: Collection[str]) -> dict[str, Any]:
-    """A row with the values of personal columns hidden; that there is none may be seen.
-
-    >>> masked({"id": 1, "email": "a@b.c", "phone": None}, {"email", "phone"})
-    {'id': 1, 'email': '***', 'phone': None}
-    """
-    return {name: MASK if name in personal and value is not None else value for name, value in values.items()}
-
-
-def message_of(error: BaseException, hide: bool) -> str:
-    """The first line of an error's message; where personal columns are at hand only what kind of error it is.
-
-    Libraries show the value that they stumble over. Their message is not ours to mask, so it is left out.
-
-    >>> message_of(ValueError("can't convert 'Jane'"), hide=True)
-    'a ValueError; its message is kept back, for it may hold values of personal columns'
-    """
-    if hide:
-        return f"a {type(error).__name__}; {KEPT_BACK}"
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def where_raised(error: BaseException) -> str:
-    """The places that an error came through, outermost first, without any value."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return "\n".join(f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
-
-
-def hidden_sources(spec: TableSpec) -> frozenset[str]:
-    """The landed columns that a personal column is read from."""
-    return frozenset(part for name, column in spec.columns.items() if column.personal for part in (column.source or [name]))
-
-
-def personal_of_table(spec: TableSpec) -> frozenset[str]:
-    """The personal columns of a table: those that say so, and those that don't say and are read from the same landed columns."""
-    hidden = hidden_sources(spec)
-    return frozenset(
-        name
-        for name, column in spec.columns.items()
-        if (column.personal if column.personal is not None else hidden & set(column.source or [name]))
-    )
-
-
-def hidden_landed(spec: TableSpec, landed: Collection[str]) -> frozenset[str]:
-    """The landed columns whose values are hidden: those that personal columns are read from, and undeclared ones beside them.
-
-    What nobody declared may hold anything; where nothing is personal it is shown.
-    """
-    hidden = hidden_sources(spec)
-    if not hidden:
-        return hidden
-    declared = {part for name, column in spec.columns.items() for part in (column.source or [name])}
-    return hidden | (frozenset(landed) - declared)
 
 
 def personal_columns(project: Project, stage: str, located: Located[Any]) -> frozenset[str]:

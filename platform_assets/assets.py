@@ -14,8 +14,9 @@ import dagster as dg
 
 from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
+from lakeloop.masking import KEPT_BACK, message_of, where_raised
 from lakeloop.model_code import model_source
-from lakeloop.personal import KEPT_BACK, message_of, touches_personal, where_raised
+from lakeloop.personal import touches_personal
 from lakeloop.rows.verdicts import GOOD_OUTCOMES, check_names
 from lakeloop.spec.tables import Expectation, Partitions, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec

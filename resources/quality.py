@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
-from lakeloop.personal import MASK, masked, message_of
+from lakeloop.masking import MASK, masked, message_of
 from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.cross_validation import FIRST_ROUNDS, cross_validate, time_folds
-from lakeloop.personal import message_of
+from lakeloop.masking import message_of
 from lakeloop.search_space import draw, unfitted, with_params
 from lakeloop.spec.search import Parameter, Search
 from lakeloop.spec.tasks import Answer

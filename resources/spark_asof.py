@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.personal import masked
+from lakeloop.masking import masked
 from resources.spark_tables import frame_of
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import ServiceUnavailable
-from lakeloop.personal import message_of
+from lakeloop.masking import message_of
 from resources.crash_points import crash_point
 from resources.processes import started
 from resources.run_guard import RunGuard

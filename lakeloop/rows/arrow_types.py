@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError
-from lakeloop.personal import MASK
+from lakeloop.masking import MASK
 from lakeloop.rows.column_parsing import EXACT_INTEGERS
 from lakeloop.spec.tables import Column, ColumnType
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.personal import masked
+from lakeloop.masking import masked
 from lakeloop.rows.entity_codes import entity_codes, one_array
 
 if TYPE_CHECKING:

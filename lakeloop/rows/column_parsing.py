@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.personal import MASK
+from lakeloop.masking import MASK
 from lakeloop.spec.tables import Column, ColumnType
 
 if TYPE_CHECKING:

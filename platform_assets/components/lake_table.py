@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lakeloop.personal import personal_of_table
 from lakeloop.project import Located, Project
+from lakeloop.spec.personal import personal_of_table
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent

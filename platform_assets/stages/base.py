@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
-from lakeloop.personal import masked
+from lakeloop.masking import masked
 from lakeloop.project import located_of
 from lakeloop.spec.partitions import is_of_grain, overlapping, partition_keys, partition_window
 from lakeloop.spec.tables import Column, DeltaTableSource, Partitions

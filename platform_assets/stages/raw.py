@@ -16,9 +16,9 @@ import dagster as dg
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import content_hash, fingerprint
-from lakeloop.personal import hidden_landed, hidden_sources
 from lakeloop.rows.verdicts import Verdict
 from lakeloop.spec.partitions import FORMATS, partition_keys
+from lakeloop.spec.personal import hidden_landed, hidden_sources
 from lakeloop.spec.tables import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
 from platform_assets.stages.base import Platform, StageResult, key_of, preview
 from platform_assets.stages.check_rows import report_checks

@@ -13,7 +13,8 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import day_prints, fingerprint
-from lakeloop.personal import masked, personal_of_table
+from lakeloop.masking import masked
+from lakeloop.spec.personal import personal_of_table
 from lakeloop.spec.tables import DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import DAYS, Platform, StageResult, key_of, markdown_table, table_metadata, to_retire
 from platform_assets.stages.check_rows import report_checks

@@ -25,7 +25,7 @@ from urllib.parse import unquote
 import orjson
 
 from lakeloop.errors import ServiceUnavailable
-from lakeloop.personal import message_of
+from lakeloop.masking import message_of
 from resources.mlflow_server import wait_until_ready
 from resources.model_format import ServableModel, load_model
 from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2, output_types
