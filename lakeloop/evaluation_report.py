@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from lakeloop.assessment import CHAMPION, LINEAR, Assessment, Question
+from lakeloop.gain_section import gain_section
 from lakeloop.metrics.table import Difference, reference_words
 from lakeloop.metrics.thresholds import ThresholdRow, cheapest
 from lakeloop.metrics.wording import figures, gap, listed, number, sign, threshold
@@ -26,7 +27,6 @@ from lakeloop.report_sections import (
     weak_section,
 )
 from lakeloop.report_subject import Subject
-from lakeloop.search_gain import gain_section
 from lakeloop.task_sections import SECTIONS
 
 

@@ -92,14 +92,14 @@ class Project:
 
 
 def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Project, list[SpecError]]:
-    """Read every `<domain>/<name>/defs.yaml` below a folder and check them all.
+    """Read every `<domain>/<name>/defs.yaml` below a folder; `lakeloop.checking` checks them against each other.
 
     Args:
         defs: the folder of definitions; messages name files relative to the folder two above it.
         extra: definitions made in Python.
 
     Returns:
-        What could be read, and every error found. A project with errors must not be built.
+        What could be read, and the errors of reading it. A project with errors must not be built.
     """
     base = defs.parent.parent
     project, errors = Project(), []
@@ -123,10 +123,7 @@ def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
             found.append(Located(spec, domain, folder, definition))  # type: ignore[type-var]
     for located in [*found, *extra]:
         errors += _add(project, located)
-    from lakeloop.project_checks import check
-
-    errors += check(project)
-    return project, sorted(errors, key=lambda e: (e.file, e.line or 0, str(e)))
+    return project, errors
 
 
 def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 from lakeloop.errors import SpecError, nearest
 from lakeloop.part_checks import check_code, check_expectations, check_query
-from lakeloop.project import ID, Located, Project, columns_of, parsed, spec_of, upstream
+from lakeloop.personal_checks import check_personal
+from lakeloop.project import ID, Located, Project, columns_of, load_project, parsed, spec_of, upstream
 from lakeloop.spec.tables import PythonFunction, TableSpec, ViewSpec, render_duration
 from lakeloop.workflow_checks import check_workflow
+
+
+def load_checked(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Project, list[SpecError]]:
+    """Read every `<domain>/<name>/defs.yaml` below a folder and check them all.
+
+    Args:
+        defs: the folder of definitions; messages name files relative to the folder two above it.
+        extra: definitions made in Python.
+
+    Returns:
+        What could be read, and every error of reading and checking, by file and line. A project with errors must not be built.
+    """
+    project, errors = load_project(defs, extra=extra)
+    return project, sorted([*errors, *check(project)], key=lambda e: (e.file, e.line or 0, str(e)))
 
 
 def check(project: Project) -> list[SpecError]:
@@ -23,8 +42,6 @@ def check(project: Project) -> list[SpecError]:
         errors += _check_cycles(project)
     for workflow in project.workflows.values():
         errors += check_workflow(project, workflow)
-    from lakeloop.personal import check_personal
-
     return errors + check_personal(project)
 
 

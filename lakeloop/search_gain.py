@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.fitting import fit_model
 from lakeloop.metrics.table import measure, metrics_of, paired_difference
 from lakeloop.metrics.wording import number, signed
-from lakeloop.report import Paragraph, Section, Table
 from lakeloop.search_space import with_params
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
@@ -107,30 +106,3 @@ def measure_gain(
     difference = paired_difference(answer, metric, unseen[1], scores[-1], scores[0], clusters=clusters)
     low, high = (0.0, 0.0) if same else (difference.low, difference.high)
     return Gain(metric, values[0], values[-1], difference.difference, low, high, len(unseen[1]), where, same)
-
-
-def gain_section(study: Mapping[str, Any]) -> Section:
-    """The part of an evaluation's page about the search.
-
-    Args:
-        study: what the study's state says: `gain`, `best`, `best_value`, `own_value`, `counts`.
-    """
-    gain, counts = Gain(**study["gain"]), study["counts"]
-    rows = [
-        [name, str(study["own"].get(name, "–")), f"{value:.4g}" if isinstance(value, float) else str(value)]
-        for name, value in study["best"].items()
-    ]
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    return Section(
-        "search",
-        "What the search gained",
-        [
-            Paragraph(gain.sentence),
-            Table(["parameter", "without the search", "found"], rows, ["without the search", "found"]),
-            Paragraph(
-                f"Trials: {told}. The best reached {gain.metric} {number(study['best_value'])} in cross-validation within the training window, which is a "
-                "little too good, as the best of many always is.",
-                quiet=True,
-            ),
-        ],
-    )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lakeloop.errors import SpecError, SpecErrors
-from lakeloop.project import Located, Project, load_project, parsed
+from lakeloop.project import Located, Project, parsed
+from lakeloop.project_checks import load_checked
 from lakeloop.python_code import load_file
 from lakeloop.spec.tables import ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
@@ -26,7 +27,7 @@ def load_definitions(defs: Path) -> tuple[Project, list[SpecError]]:
         What could be read, and every error found. A project with errors must not be built.
     """
     found, errors = python_definitions(defs)
-    project, more = load_project(defs, extra=found)
+    project, more = load_checked(defs, extra=found)
     return project, sorted([*errors, *more], key=lambda e: (e.file, e.line or 0, str(e)))
 
 

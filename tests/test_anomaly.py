@@ -167,11 +167,11 @@ def test_what_a_workflow_says_wrongly_is_told_where_it_stands(project: Path, cha
 
 def test_an_alert_comes_from_the_inputs_of_the_model(project: Path) -> None:  # noqa: F811
     from lakeloop.lineage import Lineage
-    from lakeloop.project import load_project
+    from lakeloop.project_checks import load_checked
 
     table(project, tumours())
     scaffold(project, "MLWorkflow", "lab/strange", table="samples", task="anomaly_detection")
-    found = Lineage(load_project(project / "platform_assets" / "defs")[0])
+    found = Lineage(load_checked(project / "platform_assets" / "defs")[0])
     for asked in ("predictions.lab.strange.is_alert", "deployments.lab.strange.is_alert"):
         (ref,) = found.find(asked)
         roots = {str(root) for root in found.roots(ref)}

@@ -10,7 +10,8 @@ import pytest
 
 from lakeloop.cli import main
 from lakeloop.lineage import ColumnRef, Lineage
-from lakeloop.project import Project, load_project
+from lakeloop.project import Project
+from lakeloop.project_checks import load_checked
 from tests.conftest import Shop
 from tests.shop import make_shop
 
@@ -45,7 +46,7 @@ def shop_project(root: Path, view: str = "") -> tuple[Project, list[str]]:
     if view:
         (defs / "shop" / "spending").mkdir()
         (defs / "shop" / "spending" / "defs.yaml").write_text(view)
-    project, errors = load_project(defs)
+    project, errors = load_checked(defs)
     return project, [str(error) for error in errors]
 
 
@@ -100,7 +101,7 @@ def test_the_shop_has_exactly_this_lineage(tmp_path: Path) -> None:
 
 
 def test_a_prediction_of_a_flight_comes_from_raw_columns_of_three_tables_and_not_from_what_only_groups_rows() -> None:
-    project, _ = load_project(FLIGHTS)
+    project, _ = load_checked(FLIGHTS)
     found = Lineage(project)
     roots = {str(ref) for ref in found.roots(ColumnRef("predictions", "flights", "flight_delay", "prediction"))}
     assert {ref.rpartition(".")[0] for ref in roots} == {"raw.flights.flights", "raw.flights.planes", "raw.flights.weather"}
@@ -117,7 +118,7 @@ def test_lineage_has_exactly_the_columns_that_each_asset_shows(defs: Path | None
     from platform_assets.definitions import build_defs
 
     folder = defs or make_shop(tmp_path)
-    found = Lineage(load_project(folder)[0])
+    found = Lineage(load_checked(folder)[0])
     compared = 0
     for asset in build_defs(defs=folder).assets:
         for key, metadata in asset.metadata_by_key.items():
@@ -176,7 +177,7 @@ def test_an_adopted_table_ends_the_lineage_and_names_its_column(tmp_path: Path) 
         "{type: double, unit", "{type: double, source: eur, unit"
     )
     path.write_text(text)
-    project, errors = load_project(defs)
+    project, errors = load_checked(defs)
     assert errors == []
     found = Lineage(project)
     (ref,) = found.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
@@ -187,7 +188,7 @@ def test_a_table_by_function_names_the_function(tmp_path: Path) -> None:
     defs = make_shop(tmp_path)
     path = defs / "shop" / "orders" / "defs.yaml"
     path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.test_lineage:orders}"))
-    found = Lineage(load_project(defs)[0])
+    found = Lineage(load_checked(defs)[0])
     (ref,) = found.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
     assert (str(ref), found.origin(ref)) == ("raw.shop.orders.amount_eur", "function tests.test_lineage:orders")
 
@@ -230,7 +231,7 @@ def test_what_is_materialised_carries_its_lineage_also_when_it_was_fresh(shop: S
     for _ in range(2):
         with dg.DagsterInstance.ephemeral() as instance:
             assert shop.materialize("raw", "validated", "features", "training_sets", instance=instance).success
-            expected = Lineage(load_project(shop.defs)[0])
+            expected = Lineage(load_checked(shop.defs)[0])
             for name in ("validated.shop.orders", "features.shop.history", RETURNS):
                 event = instance.get_latest_materialization_event(dg.AssetKey(name.split(".")))
                 stored = event.asset_materialization.metadata["dagster/column_lineage"].value

@@ -17,7 +17,7 @@ import pytest
 
 from lakeloop.errors import DataError
 from lakeloop.personal import personal_columns, touches_personal
-from lakeloop.project import load_project
+from lakeloop.project_checks import load_checked
 from lakeloop.rows.arrow_types import cast_exactly
 from resources.lake import Lake
 from resources.published import WHOLE, PartitionState, TableKey
@@ -346,7 +346,7 @@ def project_with(tmp_path: Path, *changes: tuple[str, str, str]) -> tuple[Any, l
         path = shop.defs / "shop" / name / "defs.yaml"
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
-    project, errors = load_project(shop.defs)
+    project, errors = load_checked(shop.defs)
     return project, [str(error) for error in errors]
 
 
@@ -385,7 +385,7 @@ def test_a_personal_column_in_backticks_or_behind_a_star_is_personal(tmp_path: P
     shop = make(tmp_path, "")
     write(shop, "orders", PERSONAL_ORDERS)
     write(shop, "profile", PROFILE, query)
-    project, errors = load_project(shop.defs)
+    project, errors = load_checked(shop.defs)
     assert errors == []
     assert personal_columns(project, "features", project.views[("shop", "profile")]) == {"salary_eur", "email"}
 
@@ -423,7 +423,7 @@ def test_a_refusal_stands_beside_errors_elsewhere_and_views_in_a_circle(tmp_path
     text = (folder / "history" / "defs.yaml").read_text()
     (folder / "second" / "defs.yaml").write_text(text.replace("name: history", "name: second"))
     (folder / "second" / "view.sql").write_text("SELECT customer, ordered_at, last_amount_eur, last_items FROM shop.history")
-    told = [str(error) for error in load_project(folder.parent)[1]]
+    told = [str(error) for error in load_checked(folder.parent)[1]]
     assert any("in a circle" in error for error in told)
     assert any("personal: salary_eur" in error for error in told)
 

@@ -161,9 +161,9 @@ def scaffold(project: Path, kind: str, path: str, **params: Any) -> None:
 
 
 def problems(project: Path) -> list[str]:
-    from lakeloop.project import load_project
+    from lakeloop.project_checks import load_checked
 
-    return [str(error) for error in load_project(project / "platform_assets" / "defs")[1]]
+    return [str(error) for error in load_checked(project / "platform_assets" / "defs")[1]]
 
 
 def definition(project: Path, path: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lakeloop.errors import SpecError
-from lakeloop.project import load_project
+from lakeloop.project_checks import load_checked
 from lakeloop.search_space import check_search, draw, own_values, space_of
 from lakeloop.spec.search import PRUNERS, SAMPLERS, Parameter, Search
 from lakeloop.spec.tasks import Answer
@@ -29,7 +29,7 @@ def errors_of(root: Path, search: str, model: str = "{pipeline: linear}") -> lis
     defs = make_shop(root)
     workflow = defs / "shop" / "returns" / "defs.yaml"
     workflow.write_text(workflow.read_text().replace("model: {pipeline: linear}", f"model: {model}") + f"  search: {search}\n")
-    return [str(error) for error in load_project(defs)[1]]
+    return [str(error) for error in load_checked(defs)[1]]
 
 
 @pytest.mark.parametrize(

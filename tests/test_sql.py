@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.errors import SpecError
-from lakeloop.project import load_project
+from lakeloop.project_checks import load_checked
 from lakeloop.sql.query import Query, column_sources, parse_query, qualified, rewrite_tables, words
 from lakeloop.sql.refusals import refusals
 from resources.published import TableKey
@@ -231,7 +231,7 @@ def test_a_table_without_its_domain_and_columns_in_capitals_run_as_they_are_chec
     shop = make(tmp_path, "http://127.0.0.1:9")
     (shop.defs / "shop" / "basket" / "view.sql").write_text("SELECT ORDER_ID, Items, orders.AMOUNT_EUR FROM orders")
     (shop.defs / "shop" / "returns" / "spine.sql").write_text("SELECT Order_Id, customer, ordered_at AS PREDICT_AT FROM orders")
-    assert load_project(shop.defs)[1] == []
+    assert load_checked(shop.defs)[1] == []
     assert shop.materialize("raw", "validated", "features", "training_sets").success
     rows = {stage: shop.lake.read(shop.lake.current(TableKey(stage, "shop", name))) for stage, name in STANDS.items()}
     assert rows["features"].num_rows == rows["validated"].num_rows > 0

@@ -16,7 +16,7 @@ from lakeloop.decisions import Evidence, should_promote
 from lakeloop.errors import DataError
 from lakeloop.labels import label_numbers, label_values
 from lakeloop.metrics.table import BESIDE, metrics_of
-from lakeloop.project import load_project
+from lakeloop.project_checks import load_checked
 from lakeloop.spec.tasks import TASKS, Answer, as_scores
 from lakeloop.spec.workflow import Gate
 from tests.shop import make_shop
@@ -144,7 +144,7 @@ def test_what_a_workflow_file_says_of_its_task_is_checked_with_file_and_key(tmp_
         assert old in text
         text = text.replace(old, new)
     path.write_text(text)
-    errors = [str(error) for error in load_project(defs)[1]]
+    errors = [str(error) for error in load_checked(defs)[1]]
     assert any(told in error and "returns/defs.yaml" in error for error in errors), errors
 
 
@@ -175,7 +175,7 @@ def test_a_training_window_of_one_class_is_refused_with_file_and_key_and_a_class
     from lakeloop.errors import SpecError
     from platform_assets.stages.models import _absent_classes
 
-    located = load_project(make_shop(tmp_path))[0].workflows[("shop", "returns")]
+    located = load_checked(make_shop(tmp_path))[0].workflows[("shop", "returns")]
     assert _absent_classes(located, np.array([0.0, 1.0])) == ""
     with pytest.raises(SpecError, match=r"returns/defs\.yaml:\d+: split\.train: every row of the training window is of one class, 1"):
         _absent_classes(located, np.array([1.0, 1.0]))

@@ -262,13 +262,13 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
     from lakeloop.draft_forecast import draft_forecast
     from lakeloop.draft_workflow import draft_workflow
     from lakeloop.errors import nearest
-    from lakeloop.project import load_project
+    from lakeloop.project_checks import load_checked
     from resources.peek import peek, typed_rows
 
     check_wanted(params)
     if params.table is None or (params.label is None and params.task != "anomaly_detection"):
         raise SpecError("wanted --table and --label together (only --task anomaly_detection does without a label)")
-    project, errors = load_project(defs)
+    project, errors = load_checked(defs)
     ref = project.find(domain, params.table)
     if ref is None or ref.kind != "table":
         mine = "; ".join(str(error) for error in errors if params.table.split(".")[-1] in error.file)
@@ -358,7 +358,7 @@ def _place(request: dg.ScaffoldRequest) -> Iterator[tuple[Path, str, str]]:
 
 def _write(defs: Path, files: Mapping[str, str]) -> None:
     """Write files that aren't there yet, all or none, and check the definitions that they make."""
-    from lakeloop.project import load_project
+    from lakeloop.project_checks import load_checked
 
     taken = [path for path in files if (defs / path).exists()]
     if taken:
@@ -367,7 +367,7 @@ def _write(defs: Path, files: Mapping[str, str]) -> None:
         (defs / path).parent.mkdir(parents=True, exist_ok=True)
         (defs / path).write_text(text, encoding="utf-8")
         click.echo(f"  {path}")
-    mine = [str(e) for e in load_project(defs)[1] if any(e.file.endswith(path) for path in files)]
+    mine = [str(e) for e in load_checked(defs)[1] if any(e.file.endswith(path) for path in files)]
     for problem in mine:
         click.echo(f"To be mended by hand: {problem}")
 

@@ -1,0 +1,37 @@
+"""The report's section on a search: what it gained, the parameters found, how many trials it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lakeloop.metrics.wording import number
+from lakeloop.report import Paragraph, Section, Table
+from lakeloop.search_gain import Gain
+
+
+def gain_section(study: Mapping[str, Any]) -> Section:
+    """The part of an evaluation's page about the search.
+
+    Args:
+        study: what the study's state says: `gain`, `best`, `best_value`, `own_value`, `counts`.
+    """
+    gain, counts = Gain(**study["gain"]), study["counts"]
+    rows = [
+        [name, str(study["own"].get(name, "–")), f"{value:.4g}" if isinstance(value, float) else str(value)]
+        for name, value in study["best"].items()
+    ]
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return Section(
+        "search",
+        "What the search gained",
+        [
+            Paragraph(gain.sentence),
+            Table(["parameter", "without the search", "found"], rows, ["without the search", "found"]),
+            Paragraph(
+                f"Trials: {told}. The best reached {gain.metric} {number(study['best_value'])} in cross-validation within the training window, which is a "
+                "little too good, as the best of many always is.",
+                quiet=True,
+            ),
+        ],
+    )
