@@ -8,8 +8,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakeloop.frames import feature_frame, feature_kinds
 from lakeloop.metrics.table import evaluate
+from lakeloop.training.frames import feature_frame, feature_kinds
 from lakeloop.training.pipelines import build_estimator
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform

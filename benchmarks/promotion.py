@@ -18,13 +18,13 @@ import numpy as np
 
 from benchmarks.coverage import PAGE, TRUTH_ROWS
 from benchmarks.page import write_between
-from lakeloop.baselines import constant_scores, guessed_scores
 from lakeloop.decisions import ERROR_RATE, Evidence, should_promote
-from lakeloop.fitting import fit_model
 from lakeloop.metrics.table import METRICS, paired_difference
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Gate, Model
+from lakeloop.training.baselines import constant_scores, guessed_scores
+from lakeloop.training.fitting import fit_model
 
 ROWS = (500, 2_000)
 FIT_ROWS = 500

@@ -111,9 +111,9 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     from threadpoolctl import threadpool_limits
 
     from lakeloop.cross_validation import time_folds
-    from lakeloop.frames import feature_frame, feature_kinds
     from lakeloop.metrics.binary import roc_auc
     from lakeloop.spec.workflow import Model
+    from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.pipelines import build_estimator
     from platform_assets.stages.lookup import feature_names
     from platform_assets.stages.study_job import search_rows, training_state

@@ -9,8 +9,8 @@ from lakeloop.anomaly_findings import FLAGGED, LABELLED, STEADY, found_by_kind
 from lakeloop.anomaly_plots import plot_strangeness
 from lakeloop.assessment import CANDIDATE, Assessment, Question
 from lakeloop.metrics.table import BESIDE
-from lakeloop.planting import FARTHEST, MIXTURE, MOVED
 from lakeloop.report import Figure, Paragraph, Section, Table
+from lakeloop.training.planting import FARTHEST, MIXTURE, MOVED
 
 _WHAT = {
     MIXTURE: "every value from another row: each is ordinary, together they are not",

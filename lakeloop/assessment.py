@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeloop import model_checks as checks
-from lakeloop.baselines import guessed_scores
 from lakeloop.class_findings import ClassRow, class_calibration, class_rows, confusion
-from lakeloop.fitting import evenly
 from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
 from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
 from lakeloop.metrics.intervals import codes
@@ -32,6 +30,8 @@ from lakeloop.metrics.thresholds import ThresholdRow, threshold_curve
 from lakeloop.quantile_findings import CoverageBin, coverage_bins, reliability
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs
+from lakeloop.training.baselines import guessed_scores
+from lakeloop.training.fitting import evenly
 from lakeloop.weak_slices import WeakSlice, find_weak_slices
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Question:
         test_start: when the test window begins.
         overlap: of entities, of the test rows with all rows that were fitted on.
         champion: its version, if there is one.
-        champion_told: in which way it answers something else than is asked now, a sentence; see `lakeloop.comparison`.
+        champion_told: in which way it answers something else than is asked now, a sentence; see `lakeloop.training.comparison`.
         champion_known: whether it is known until when the champion's training rows go.
         refits: the primary metric of refits that differ in the seed; None where the model takes none.
         clusters: code per test row of rows that may depend on each other.

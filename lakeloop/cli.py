@@ -110,8 +110,8 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
 
 def copy_pipeline(name: str, workflow: str, defs: Path | None = None) -> int:
     """Copy a ready-made pipeline into a workflow's folder, and say which line uses it."""
-    from lakeloop import copy_pipeline as copying
     from lakeloop.errors import LakeloopError
+    from lakeloop.training import copy_pipeline as copying
     from platform_assets.loading import DEFS
 
     folder = (defs or DEFS).resolve() / workflow

@@ -92,7 +92,7 @@ def check_folds(folds: Sequence[Fold], y: np.ndarray, answer: Answer, metric: st
     Raises:
         DataError: of a class that is asked for, a fold has rows of one kind only.
     """
-    from lakeloop.baselines import constant_scores
+    from lakeloop.training.baselines import constant_scores
 
     for number, fold in enumerate(folds, 1):
         fitted, scored = y[fold.fit], y[fold.score]

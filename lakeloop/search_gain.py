@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.fitting import fit_model
 from lakeloop.metrics.table import measure, metrics_of, paired_difference
 from lakeloop.metrics.wording import number, signed
 from lakeloop.search_space import with_params
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import fit_model
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from lakeloop.frames import Kind
+    from lakeloop.training.frames import Kind
 
 
 @dataclass(frozen=True)

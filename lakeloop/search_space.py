@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lakeloop.errors import SpecError, nearest
-from lakeloop.fitting import fit_model
-from lakeloop.frames import Kind
 from lakeloop.metrics.table import check_metric
-from lakeloop.model_code import reference_of
 from lakeloop.spec.search import Named, Parameter, Search, in_order
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import fit_model
+from lakeloop.training.frames import Kind
+from lakeloop.training.model_code import reference_of
 from lakeloop.training.pipelines import build_estimator, pipeline
 
 Space = Mapping[str, Parameter]

@@ -15,11 +15,11 @@ import dagster as dg
 from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.masking import KEPT_BACK, message_of, where_raised
-from lakeloop.model_code import model_source
 from lakeloop.personal import touches_personal
 from lakeloop.rows.verdicts import GOOD_OUTCOMES, check_names
 from lakeloop.spec.tables import Expectation, Partitions, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.training.model_code import model_source
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.spread import spread_asset
 from platform_assets.stages import features

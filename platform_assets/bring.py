@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.frames import Kind
+from lakeloop.training.frames import Kind
 
 if TYPE_CHECKING:
     from lakeloop.project import Located, Project

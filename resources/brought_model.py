@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.feature_spec import lookup_rules
-from lakeloop.fitting import check_raw
-from lakeloop.frames import Kind
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import check_raw
+from lakeloop.training.frames import Kind
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from resources.model_format import METADATA, ServableModel, load_model, refuse_pickles
 from resources.registry import Registry

@@ -109,9 +109,9 @@ class Trials:
     """
 
     def __init__(self, job: SearchJob, rows: pa.Table, settings: Settings, *, worker: int = 0, parallel: bool = False) -> None:
-        from lakeloop.fitting import evenly
-        from lakeloop.frames import feature_frame, feature_kinds
-        from lakeloop.labels import label_numbers
+        from lakeloop.training.fitting import evenly
+        from lakeloop.training.frames import feature_frame, feature_kinds
+        from lakeloop.training.labels import label_numbers
         from lakeloop.training.pipelines import most_rows
 
         self.job, self.worker, self.parallel = job, worker, parallel

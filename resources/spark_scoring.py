@@ -49,7 +49,7 @@ def score_spine(spark: SparkSession, spine: pa.Table, features: Sequence[SparkFe
 
 
 def _input(frame: DataFrame, field: Field) -> Column:
-    """A feature as `lakeloop.frames.feature_frame` makes it."""
+    """A feature as `lakeloop.training.frames.feature_frame` makes it."""
     import pyspark.sql.functions as F
     from pyspark.sql.types import LongType
 

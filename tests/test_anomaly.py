@@ -12,7 +12,7 @@ import pyarrow.csv
 import pytest
 
 from lakeloop.anomaly_findings import top_overlap
-from lakeloop.planting import MIXTURE, MOVED, UNSEEN, plant
+from lakeloop.training.planting import MIXTURE, MOVED, UNSEEN, plant
 from tests.conftest import Shop
 from tests.test_scaffold import definition, problems, project, scaffold  # noqa: F401
 
@@ -80,10 +80,10 @@ def test_without_a_label_nothing_of_one_is_written_and_every_row_is_asked_about(
 
 @pytest.mark.parametrize("name", ["anomaly", "linear"])
 def test_planted_rows_are_told_from_real_ones_and_the_scores_are_higher(name: str) -> None:
-    from lakeloop.frames import Kind
     from lakeloop.metrics.table import METRICS
     from lakeloop.spec.tasks import Answer, scores_of
     from lakeloop.spec.workflow import Model
+    from lakeloop.training.frames import Kind
     from lakeloop.training.pipelines import build_estimator
 
     rows = pd.DataFrame({key: value for key, value in tumours().items() if key not in ("sample_id", "malignant")})

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.errors import DataError
-from lakeloop.frames import feature_frame
+from lakeloop.training.frames import feature_frame
 
 
 def test_a_frame_has_doubles_and_objects_in_the_models_order_and_may_be_written_to() -> None:

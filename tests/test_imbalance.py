@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from lakeloop.errors import DataError
-from lakeloop.fitting import fit_model
-from lakeloop.frames import Kind
 from lakeloop.metrics.calibration import calibration_error
 from lakeloop.metrics.table import metrics_of
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import fit_model
+from lakeloop.training.frames import Kind
 from lakeloop.training.pipelines import TRUSTED_TYPES
 
 BINARY = Answer("binary_classification")

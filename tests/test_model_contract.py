@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from lakeloop.errors import DataError, SpecError
-from lakeloop.fitting import check_raw, fit_model
-from lakeloop.model_code import model_code, model_source
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import check_raw, fit_model
+from lakeloop.training.model_code import model_code, model_source
 from lakeloop.training.pipelines import build_estimator, check_model
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}

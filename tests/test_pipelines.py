@@ -11,17 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakeloop.frames import Kind
-from lakeloop.pipeline_docs import documentation
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import TASKS
+from lakeloop.training.frames import Kind
+from lakeloop.training.pipeline_docs import documentation
 from lakeloop.training.pipelines import NAMES, names_for
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_page_of_pipelines_says_what_the_files_do() -> None:
-    assert (ROOT / "docs" / "pipelines.md").read_text() == documentation(), "run python -m lakeloop.pipeline_docs docs/pipelines.md"
+    assert (ROOT / "docs" / "pipelines.md").read_text() == documentation(), (
+        "run python -m lakeloop.training.pipeline_docs docs/pipelines.md"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,10 +103,10 @@ REAL: dict[Task, Any] = {
 def test_a_pipeline_knows_more_than_the_reference_on_real_data_and_is_stored_without_pickle(task: Task, name: str) -> None:
     import skops.io
 
-    from lakeloop.baselines import reference_scores
     from lakeloop.metrics.table import metrics_of
     from lakeloop.spec.tasks import Answer, scores_of
     from lakeloop.spec.workflow import Model
+    from lakeloop.training.baselines import reference_scores
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator
 
     frame, y = REAL[task]()

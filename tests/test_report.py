@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from lakeloop import model_checks as checks
 from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
-from lakeloop.baselines import constant_scores, guessed_scores
 from lakeloop.changes import what_changed
 from lakeloop.check_kinds import KINDS, documentation
 from lakeloop.decisions import Evidence, should_promote
@@ -36,6 +35,7 @@ from lakeloop.report_subject import Subject
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs, Gate
 from lakeloop.task_plots import plot_class_calibration, plot_confusion
+from lakeloop.training.baselines import constant_scores, guessed_scores
 from lakeloop.weak_slices import find_weak_slices
 
 BINARY, REGRESSION = "binary_classification", "regression"

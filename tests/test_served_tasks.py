@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakeloop.fitting import fit_model
 from lakeloop.spec.tasks import ALERT, Answer
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import fit_model
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from resources.model_format import ALERT_THRESHOLD, ServableModel, load_model, log_model, register
 from resources.serving.codec import output_types

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeloop.comparison import comparable
 from lakeloop.decisions import Evidence, should_promote
 from lakeloop.errors import DataError
-from lakeloop.labels import label_numbers, label_values
 from lakeloop.metrics.table import BESIDE, metrics_of
 from lakeloop.project_checks import load_checked
 from lakeloop.spec.tasks import TASKS, Answer, as_scores
 from lakeloop.spec.workflow import Gate
+from lakeloop.training.comparison import comparable
+from lakeloop.training.labels import label_numbers, label_values
 from tests.shop import make_shop
 
 ABC = Answer("multiclass_classification", classes=("a", "b", "c"))

@@ -13,12 +13,12 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from lakeloop.errors import SpecError
-from lakeloop.fitting import fit_model
 from lakeloop.pipelines.gradient_boosting import estimator
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import fit_model
 from lakeloop.training.pipelines import TRUSTED_TYPES, check_model
-from lakeloop.warm_start import CannotContinue, continue_trees
+from lakeloop.training.warm_start import CannotContinue, continue_trees
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from resources.model_format import load_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.frames import Kind
+from lakeloop.training.frames import Kind
 
 MOST_CATEGORIES = 50
 """Columns that one string feature becomes at most; rarer values share the last."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from lakeloop.anomaly_findings import PlantedRows, beside
 from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
-from lakeloop.frames import Kind
 from lakeloop.metrics.table import metrics_of
 from lakeloop.model_checks import Overlap
-from lakeloop.planting import Planted, plant
+from lakeloop.training.frames import Kind
+from lakeloop.training.planting import Planted, plant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

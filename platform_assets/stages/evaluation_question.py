@@ -40,12 +40,12 @@ def evaluation_question(
     import pyarrow.compute as pc
 
     from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
-    from lakeloop.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
-    from lakeloop.comparison import comparable
-    from lakeloop.fitting import evenly
-    from lakeloop.frames import feature_frame, feature_kinds
-    from lakeloop.labels import label_numbers
     from lakeloop.metrics.table import metrics_of
+    from lakeloop.training.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
+    from lakeloop.training.comparison import comparable
+    from lakeloop.training.fitting import evenly
+    from lakeloop.training.frames import feature_frame, feature_kinds
+    from lakeloop.training.labels import label_numbers
     from resources.memory import give_back
 
     spec = located.spec

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.decisions import CHAMPION_GATE, ERROR_RATE
-from lakeloop.model_code import reference_of
 from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.training.model_code import reference_of
 from platform_assets.stages.base import Platform
 from platform_assets.stages.models import SEARCH, model_of
 from resources.published import PartitionState

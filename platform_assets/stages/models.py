@@ -10,11 +10,11 @@ import dagster as dg
 
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.model_code import model_code, model_source, reference_of
 from lakeloop.personal import personal_columns
 from lakeloop.search_space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import Model, WorkflowSpec
+from lakeloop.training.model_code import model_code, model_source, reference_of
 from platform_assets.stages import registered, studies
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names
@@ -80,9 +80,9 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         SpecError: the training window has no rows, or one class only.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from lakeloop.fitting import fit_model
-    from lakeloop.frames import feature_frame, feature_kinds
-    from lakeloop.labels import label_numbers
+    from lakeloop.training.fitting import fit_model
+    from lakeloop.training.frames import feature_frame, feature_kinds
+    from lakeloop.training.labels import label_numbers
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
     from resources.autologging import autologged
     from resources.memory import give_back

@@ -145,8 +145,8 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.comparison import comparable
     from lakeloop.rows.verdicts import check_names, suite_hash
+    from lakeloop.training.comparison import comparable
     from resources.model_format import load_model
     from resources.quality import run_suite
 
@@ -251,7 +251,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
 
 def score_rows(platform: Platform, domain: str, rows: pa.Table, model: ServableModel, states: States) -> tuple[np.ndarray, dict[str, int]]:
     """The scores of the rows of a spine, and the Delta versions that were read: in this process, or all of it on Spark."""
-    from lakeloop.frames import feature_frame
+    from lakeloop.training.frames import feature_frame
 
     spec = dict(model.feature_spec)
     if not runs_on_spark(platform, spec, states, rows.num_rows):

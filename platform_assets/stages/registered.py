@@ -73,7 +73,7 @@ def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) 
         DataError: there is no such version, or it doesn't keep the contract.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from lakeloop.frames import feature_frame
+    from lakeloop.training.frames import feature_frame
     from platform_assets.bring import contract
     from resources.brought_model import check_brought, version_meant
     from resources.registry import Registry

@@ -175,11 +175,11 @@ def _must_be_enough(located: Located[WorkflowSpec], said: Search, found: Tally, 
 
 def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best: FrozenTrial) -> Gain:
     """Compare with the model's own parameters on the rows that were set aside."""
-    from lakeloop.frames import feature_frame, feature_kinds
-    from lakeloop.labels import label_numbers
     from lakeloop.search_gain import measure_gain
     from lakeloop.search_space import own_values
     from lakeloop.spec.search import Parameter
+    from lakeloop.training.frames import feature_frame, feature_kinds
+    from lakeloop.training.labels import label_numbers
     from platform_assets.stages.evaluation_question import clusters_of
 
     spec, names = located.spec, list(job.features)

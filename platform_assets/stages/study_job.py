@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.model_code import model_source
 from lakeloop.personal import touches_personal
 from lakeloop.spec.search import Search
 from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.training.model_code import model_source
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
@@ -81,7 +81,7 @@ def search_rows(platform: Platform, located: Located[WorkflowSpec], states: Stat
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.splits import Window
+    from lakeloop.training.splits import Window
     from resources.search_job import times_of
 
     spec, training = located.spec, training_state(states, located)

@@ -8,10 +8,10 @@ import dagster as dg
 
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
-from lakeloop.labels import label_column
 from lakeloop.personal import personal_columns
 from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.training.labels import label_column
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table, table_metadata
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (
@@ -99,7 +99,7 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
 
     from lakeloop.plots import plot_rows_over_time
     from lakeloop.rows.verdicts import suite_hash
-    from lakeloop.splits import assign_split
+    from lakeloop.training.splits import assign_split
     from resources.memory import give_back
     from resources.quality import run_suite
 
@@ -170,8 +170,8 @@ def _labels(
     """The label of each row of the spine, and when it was known; the version that was read is added to `versions`."""
     import pyarrow as pa
 
-    from lakeloop.labels import label_values
     from lakeloop.rows.asof import join_exact
+    from lakeloop.training.labels import label_values
 
     spec, key = located.spec, label_key(platform.project, located)
     if key is None or spec.label is None:

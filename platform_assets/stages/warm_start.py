@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.spec.workflow import WorkflowSpec
-from lakeloop.warm_start import CannotContinue
+from lakeloop.training.warm_start import CannotContinue
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import utc_moment
 from resources.published import WHOLE
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from lakeloop.frames import Kind
     from lakeloop.project import Located
+    from lakeloop.training.frames import Kind
 
 START = "starts_from"
 """In the value of a model's state: the champion at the time, which the fingerprint cites."""

@@ -47,7 +47,7 @@ def fit_calibrated(
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.frozen import FrozenEstimator
 
-    from lakeloop.fitting import evenly
+    from lakeloop.training.fitting import evenly
 
     cut = np.sort(at)[int(len(at) * (1 - LATER_SHARE))]
     newest, earlier = at >= cut, at < cut - np.timedelta64(gap)

@@ -1,4 +1,4 @@
-"""The page of all ready-made pipelines, written from their files: `python -m lakeloop.pipeline_docs docs/pipelines.md`."""
+"""The page of all ready-made pipelines, written from their files: `python -m lakeloop.training.pipeline_docs docs/pipelines.md`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lakeloop.training.pipelines import NAMES, names_for, ready_made
 _HEAD = """\
 # Ready-made pipelines
 
-<!-- Written by `python -m lakeloop.pipeline_docs docs/pipelines.md`. -->
+<!-- Written by `python -m lakeloop.training.pipeline_docs docs/pipelines.md`. -->
 
 `model: {pipeline: NAME, params: {…}}` in a workflow; `dg scaffold defs … --pipeline NAME` writes it. Each is one short file in
 `lakeloop/pipelines`, which you may copy and own ([models](models.md)). All are made of scikit-learn's parts, so that they are stored without

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeloop.fitting import evenly, fit_model
-from lakeloop.frames import Kind
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import evenly, fit_model
+from lakeloop.training.frames import Kind
 from lakeloop.training.pipelines import build_estimator
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.calibrating import fit_calibrated
 from lakeloop.errors import DataError
-from lakeloop.frames import Kind
-from lakeloop.model_code import ModelCode, model_code, reference_of, told
 from lakeloop.spec.tasks import Answer, asked_method, fitted_classes
 from lakeloop.spec.workflow import Model
+from lakeloop.training.calibrated import fit_calibrated
+from lakeloop.training.frames import Kind
+from lakeloop.training.model_code import ModelCode, model_code, reference_of, told
 from lakeloop.training.pipelines import build_estimator, most_rows
 
 if TYPE_CHECKING:
