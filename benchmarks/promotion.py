@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.coverage import PAGE, TRUTH_ROWS
 from benchmarks.page import write_between
-from lakeloop.decisions import ERROR_RATE, Evidence, should_promote
+from lakeloop.evaluation.decisions import ERROR_RATE, Evidence, should_promote
 from lakeloop.metrics.table import METRICS, paired_difference
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import Answer, scores_of

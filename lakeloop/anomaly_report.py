@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lakeloop import plots
-from lakeloop.anomaly_findings import FLAGGED, LABELLED, STEADY, found_by_kind
 from lakeloop.anomaly_plots import plot_strangeness
-from lakeloop.assessment import CANDIDATE, Assessment, Question
+from lakeloop.evaluation.anomaly_findings import FLAGGED, LABELLED, STEADY, found_by_kind
+from lakeloop.evaluation.assessment import CANDIDATE, Assessment, Question
 from lakeloop.metrics.table import BESIDE
 from lakeloop.report import Figure, Paragraph, Section, Table
 from lakeloop.training.planting import FARTHEST, MIXTURE, MOVED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from lakeloop.assessment import CHAMPION, LINEAR, Assessment, Question
+from lakeloop.evaluation.assessment import CHAMPION, LINEAR, Assessment, Question
 from lakeloop.gain_section import gain_section
 from lakeloop.metrics.table import Difference, reference_words
 from lakeloop.metrics.thresholds import ThresholdRow, cheapest

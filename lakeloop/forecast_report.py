@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lakeloop.assessment import CANDIDATE, LINEAR, NAIVE, ForecastRows, Question
+from lakeloop.evaluation.assessment import CANDIDATE, LINEAR, NAIVE, ForecastRows, Question
 from lakeloop.forecast_plots import Path, plot_by_horizon, plot_paths
 from lakeloop.metrics.table import MetricValue, measure, metrics_of
 from lakeloop.metrics.wording import between, number

@@ -19,7 +19,7 @@ from lakeloop.metrics.wording import number, threshold
 from lakeloop.short_names import shortened
 
 if TYPE_CHECKING:
-    from lakeloop.importance import Importance
+    from lakeloop.evaluation.importance import Importance
     from lakeloop.metrics.calibration import CalibrationBin
     from lakeloop.metrics.table import MetricValue
     from lakeloop.metrics.thresholds import ThresholdRow

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from lakeloop import plots
-from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
-from lakeloop.check_kinds import KINDS
-from lakeloop.importance import REPEATS
+from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
+from lakeloop.evaluation.check_kinds import KINDS
+from lakeloop.evaluation.importance import REPEATS
+from lakeloop.evaluation.model_checks import CheckResult, Elsewhere
+from lakeloop.evaluation.weak_slices import TESTED
 from lakeloop.metrics.table import MetricValue, metrics_of
 from lakeloop.metrics.wording import between, capital, counted, figures, gap, moment, number, p_value
-from lakeloop.model_checks import CheckResult, Elsewhere
 from lakeloop.report import Cell, Figure, Paragraph, Section, Table, Tone
 from lakeloop.report_subject import Subject
-from lakeloop.weak_slices import TESTED
 
 NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
 MOST_SLICE_ROWS = 40

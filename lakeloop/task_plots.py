@@ -11,8 +11,8 @@ from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, PAPER, Picture, canva
 from lakeloop.short_names import shortened
 
 if TYPE_CHECKING:
+    from lakeloop.evaluation.quantile_findings import CoverageBin
     from lakeloop.metrics.calibration import CalibrationBin
-    from lakeloop.quantile_findings import CoverageBin
 
 MOST_CLASSES = 20
 """More classes than this make a picture that nobody can read; the most frequent are shown."""

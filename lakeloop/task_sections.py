@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lakeloop import plots, task_plots
-from lakeloop.assessment import CANDIDATE, Assessment, Question
+from lakeloop.evaluation.assessment import CANDIDATE, Assessment, Question
 from lakeloop.metrics.calibration import CALIBRATION_BINS
 from lakeloop.metrics.thresholds import POINTS, ThresholdRow, cheapest
 from lakeloop.metrics.wording import between, capital, number, share, threshold

@@ -53,7 +53,7 @@ def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[Sp
 
 def _check_gates(workflow: Located[WorkflowSpec]) -> list[SpecError]:
     """Gates name metrics of the task, and each says what it can: bounds of a metric, or what a champion may lose."""
-    from lakeloop.decisions import CHAMPION_GATE
+    from lakeloop.evaluation.decisions import CHAMPION_GATE
     from lakeloop.metrics.table import check_metric
 
     spec, at, errors = workflow.spec, workflow.definition, []

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from lakeloop.anomaly_findings import top_overlap
+from lakeloop.evaluation.anomaly_findings import top_overlap
 from lakeloop.training.planting import MIXTURE, MOVED, UNSEEN, plant
 from tests.conftest import Shop
 from tests.test_scaffold import definition, problems, project, scaffold  # noqa: F401

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lakeloop.assessment import assess
+from lakeloop.evaluation.assessment import assess
 from lakeloop.feature_spec import same_lookups
 from lakeloop.spec.tasks import Answer
 from platform_assets.loading import read_project

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from lakeloop import model_checks as checks
-from lakeloop.class_findings import class_calibration, class_rows, confusion
+from lakeloop.evaluation import model_checks as checks
+from lakeloop.evaluation.class_findings import class_calibration, class_rows, confusion
+from lakeloop.evaluation.quantile_findings import coverage_bins, reliability
 from lakeloop.metrics.table import METRICS, evaluate, measure, metrics_of, paired_difference
-from lakeloop.quantile_findings import coverage_bins, reliability
 from lakeloop.spec.tasks import Answer
 
 CLASSES = "multiclass_classification"

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from lakeloop.decisions import Evidence, should_promote
 from lakeloop.errors import SpecError
+from lakeloop.evaluation.decisions import Evidence, should_promote
 from lakeloop.metrics.table import by_slice, check_metric, evaluate, paired_difference
 from lakeloop.spec.tables import parse_duration, render_duration
 from lakeloop.spec.workflow import Gate

@@ -319,7 +319,7 @@ def test_the_report_opens_on_a_click_and_hangs_on_the_model_version(walked: tupl
 
 
 def test_model_checks_are_asset_checks_that_warn_with_their_documentation(walked: tuple[Shop, Any]) -> None:
-    from lakeloop.check_kinds import KINDS
+    from lakeloop.evaluation.check_kinds import KINDS
 
     shop, result = walked
     found = {e.check_name: e for e in result.get_asset_check_evaluations() if e.check_name.startswith("LL")}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.promotion import CASES, JUDGED, Case, draw, promoted, rates
-from lakeloop.decisions import ERROR_RATE
+from lakeloop.evaluation.decisions import ERROR_RATE
 
 DRAWS = 300
 SIMULATED = [case for case in CASES if not case.edge and not case.trained and "better" not in case.name]

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeloop import model_checks as checks
-from lakeloop.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
 from lakeloop.changes import what_changed
-from lakeloop.check_kinds import KINDS, documentation
-from lakeloop.decisions import Evidence, should_promote
+from lakeloop.evaluation import model_checks as checks
+from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
+from lakeloop.evaluation.check_kinds import KINDS, documentation
+from lakeloop.evaluation.decisions import Evidence, should_promote
+from lakeloop.evaluation.importance import Importance, permutation_importance
+from lakeloop.evaluation.weak_slices import find_weak_slices
 from lakeloop.evaluation_report import evaluation_report
 from lakeloop.forecast_plots import Path as ForecastPath
 from lakeloop.forecast_plots import plot_paths
-from lakeloop.importance import Importance, permutation_importance
 from lakeloop.metrics.binary import average_precision
 from lakeloop.metrics.calibration import CalibrationBin, calibration_bounds, calibration_error
 from lakeloop.metrics.intervals import codes, share_of
@@ -36,7 +37,6 @@ from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs, Gate
 from lakeloop.task_plots import plot_class_calibration, plot_confusion
 from lakeloop.training.baselines import constant_scores, guessed_scores
-from lakeloop.weak_slices import find_weak_slices
 
 BINARY, REGRESSION = "binary_classification", "regression"
 ANSWERS = (

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakeloop.check_kinds import KINDS
+from lakeloop.evaluation.check_kinds import KINDS
 from resources.model_format import load_model
 from resources.published import WHOLE, TableKey
 from resources.serving.codec import encode_v1

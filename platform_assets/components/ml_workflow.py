@@ -6,7 +6,7 @@ from functools import partial
 
 import dagster as dg
 
-from lakeloop.check_kinds import KINDS
+from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.personal import personal_columns
 from lakeloop.project import Located, Project
 from lakeloop.spec.workflow import WorkflowSpec

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.anomaly_findings import PlantedRows, beside
-from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
+from lakeloop.evaluation.anomaly_findings import PlantedRows, beside
+from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
+from lakeloop.evaluation.model_checks import Overlap
 from lakeloop.metrics.table import metrics_of
-from lakeloop.model_checks import Overlap
 from lakeloop.training.frames import Kind
 from lakeloop.training.planting import Planted, plant
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from lakeloop.assessment import Question
-    from lakeloop.model_checks import Elsewhere, Overlap
+    from lakeloop.evaluation.assessment import Question
+    from lakeloop.evaluation.model_checks import Elsewhere, Overlap
     from lakeloop.project import Located
     from resources.model_format import ServableModel
 
@@ -39,7 +39,7 @@ def evaluation_question(
     import numpy as np
     import pyarrow.compute as pc
 
-    from lakeloop.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
+    from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
     from lakeloop.metrics.table import metrics_of
     from lakeloop.training.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
     from lakeloop.training.comparison import comparable
@@ -152,7 +152,7 @@ def evaluation_question(
 
 def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> Elsewhere | None:
     """What is known of the training of a registered model that the workflow takes."""
-    from lakeloop.model_checks import Elsewhere
+    from lakeloop.evaluation.model_checks import Elsewhere
 
     taken = model.get("registered")
     if taken is None:
@@ -171,7 +171,7 @@ def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
     import pandas as pd
     import pyarrow as pa
 
-    from lakeloop.model_checks import Overlap
+    from lakeloop.evaluation.model_checks import Overlap
 
     # As text, so that a key is the same where another one of its column is null (pandas would make numbers of it).
     known, asked = (

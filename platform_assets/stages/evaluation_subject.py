@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.decisions import CHAMPION_GATE, ERROR_RATE
+from lakeloop.evaluation.decisions import CHAMPION_GATE, ERROR_RATE
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import reference_of
 from platform_assets.stages.base import Platform

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.assessment import CHAMPION, Assessment
+from lakeloop.evaluation.assessment import CHAMPION, Assessment
 from lakeloop.spec.tasks import PREDICTION
 from resources.lake import Lake
 

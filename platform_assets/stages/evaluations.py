@@ -1,6 +1,6 @@
 """evaluations: how good a model version is on later time that it wasn't trained on, beside baselines and the champion.
 
-What is found is computed by `lakeloop.assessment` and told by `lakeloop.evaluation_report`; its numbers are rows of `reports/*`, its page hangs
+What is found is computed by `lakeloop.evaluation.assessment` and told by `lakeloop.evaluation_report`; its numbers are rows of `reports/*`, its page hangs
 on the MLflow model version. The gates are Great Expectations on the metrics.
 """
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.decisions import CHAMPION_GATE
 from lakeloop.errors import NotPublished
+from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec.workflow import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
@@ -23,7 +23,7 @@ from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
-    from lakeloop.assessment import Assessment
+    from lakeloop.evaluation.assessment import Assessment
     from lakeloop.metrics.table import MetricValue
     from lakeloop.project import Located
 
@@ -85,7 +85,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
         NotPublished: there is no model.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from lakeloop.assessment import CANDIDATE, CHAMPION, assess
+    from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, assess
     from lakeloop.evaluation_report import evaluation_report
     from lakeloop.metrics.table import metrics_of
     from lakeloop.metrics.wording import figures as interval_of
@@ -226,7 +226,7 @@ def _logged(
 
 
 def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:
-    from lakeloop.assessment import ORDER
+    from lakeloop.evaluation.assessment import ORDER
     from lakeloop.metrics.wording import figures as interval_of
 
     order = [who for who in ORDER if who in values]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.decisions import Decision, Evidence, should_promote
 from lakeloop.errors import Conflict, NotPublished
+from lakeloop.evaluation.decisions import Decision, Evidence, should_promote
 from lakeloop.fingerprint import fingerprint
 from lakeloop.metrics.table import reference_words
 from lakeloop.spec.workflow import WorkflowSpec

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakeloop import model_checks as checks
-from lakeloop.class_findings import ClassRow, class_calibration, class_rows, confusion
-from lakeloop.importance import MOST_ROWS, Importance, permutation_importance
+from lakeloop.evaluation import model_checks as checks
+from lakeloop.evaluation.class_findings import ClassRow, class_calibration, class_rows, confusion
+from lakeloop.evaluation.importance import MOST_ROWS, Importance, permutation_importance
+from lakeloop.evaluation.quantile_findings import CoverageBin, coverage_bins, reliability
+from lakeloop.evaluation.weak_slices import WeakSlice, find_weak_slices
 from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
 from lakeloop.metrics.intervals import codes
 from lakeloop.metrics.table import (
@@ -27,17 +29,15 @@ from lakeloop.metrics.table import (
     row_loss,
 )
 from lakeloop.metrics.thresholds import ThresholdRow, threshold_curve
-from lakeloop.quantile_findings import CoverageBin, coverage_bins, reliability
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs
 from lakeloop.training.baselines import guessed_scores
 from lakeloop.training.fitting import evenly
-from lakeloop.weak_slices import WeakSlice, find_weak_slices
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lakeloop.anomaly_findings import PlantedRows
+    from lakeloop.evaluation.anomaly_findings import PlantedRows
 
 Array = np.ndarray
 CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE = "candidate", "champion", "constant", "linear", "seasonal_naive"

@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lakeloop.check_kinds import KINDS, CheckKind
+from lakeloop.evaluation.check_kinds import KINDS, CheckKind
+from lakeloop.evaluation.quantile_findings import reliability
+from lakeloop.evaluation.weak_slices import WeakSlice
 from lakeloop.metrics.calibration import calibration_bounds, calibration_error
 from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.intervals import one_sided_p
 from lakeloop.metrics.table import METRICS, Difference, MetricValue, measure, metrics_of, reference_words
 from lakeloop.metrics.wording import number, signed
-from lakeloop.quantile_findings import reliability
 from lakeloop.spec.tables import Task, render_duration
 from lakeloop.spec.tasks import Answer, answer_of
-from lakeloop.weak_slices import WeakSlice
 
 Array = np.ndarray
 Outcome = Literal["found", "clean", "not_applicable"]

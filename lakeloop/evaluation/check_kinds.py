@@ -142,7 +142,7 @@ def documentation() -> str:
     lines = [
         "# Model checks",
         "",
-        "<!-- Written by `python -m lakeloop.check_kinds docs/checks.md`. -->",
+        "<!-- Written by `python -m lakeloop.evaluation.check_kinds docs/checks.md`. -->",
         "",
         "Every evaluation runs these on the model version that it judges. Each is an asset check of `evaluations`, a row of",
         "`reports/model_checks` and a line of the report, with one of three outcomes: **found**, **clean**, **not applicable**. A check that",
