@@ -110,8 +110,8 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     import optuna
     from threadpoolctl import threadpool_limits
 
-    from lakeloop.cross_validation import time_folds
     from lakeloop.metrics.binary import roc_auc
+    from lakeloop.search.cross_validation import time_folds
     from lakeloop.spec.workflow import Model
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.pipelines import build_estimator

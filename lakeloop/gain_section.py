@@ -7,7 +7,7 @@ from typing import Any
 
 from lakeloop.metrics.wording import number
 from lakeloop.report import Paragraph, Section, Table
-from lakeloop.search_gain import Gain
+from lakeloop.search.gain import Gain
 
 
 def gain_section(study: Mapping[str, Any]) -> Section:

@@ -31,7 +31,7 @@ def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[Sp
         errors.append(at.error(f"this is for a pipeline or an estimator that classifies, this is a {spec.task}", "model", "calibrate"))
     problems = told_at(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
     if spec.search is not None and not problems:
-        from lakeloop.search_space import check_search
+        from lakeloop.search.space import check_search
 
         search = spec.search
         problems = told_at(at, ("search",), lambda: check_search(spec.model, spec.answer, search, workflow.folder))

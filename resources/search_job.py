@@ -12,9 +12,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.cross_validation import FIRST_ROUNDS, cross_validate, time_folds
 from lakeloop.masking import message_of
-from lakeloop.search_space import draw, unfitted, with_params
+from lakeloop.search.cross_validation import FIRST_ROUNDS, cross_validate, time_folds
+from lakeloop.search.space import draw, unfitted, with_params
 from lakeloop.spec.search import Parameter, Search
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model

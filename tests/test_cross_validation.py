@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeloop.cross_validation import Fold, check_folds, cross_validate, fit_in_rounds, time_folds
 from lakeloop.errors import DataError
 from lakeloop.metrics.binary import roc_auc
+from lakeloop.search.cross_validation import Fold, check_folds, cross_validate, fit_in_rounds, time_folds
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import build_estimator

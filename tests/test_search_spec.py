@@ -10,7 +10,7 @@ import pytest
 
 from lakeloop.errors import SpecError
 from lakeloop.project_checks import load_checked
-from lakeloop.search_space import check_search, draw, own_values, space_of
+from lakeloop.search.space import check_search, draw, own_values, space_of
 from lakeloop.spec.search import PRUNERS, SAMPLERS, Parameter, Search
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model

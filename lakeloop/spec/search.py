@@ -1,4 +1,4 @@
-"""What a workflow may say of its hyperparameter search: `search:` in its file, validated. What it means is in `lakeloop.search_space`."""
+"""What a workflow may say of its hyperparameter search: `search:` in its file, validated. What it means is in `lakeloop.search.space`."""
 
 from __future__ import annotations
 

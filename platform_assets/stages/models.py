@@ -11,7 +11,7 @@ import dagster as dg
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.personal import personal_columns
-from lakeloop.search_space import with_params
+from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import Model, WorkflowSpec
 from lakeloop.training.model_code import model_code, model_source, reference_of

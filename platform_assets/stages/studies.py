@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from lakeloop.project import Located
-    from lakeloop.search_gain import Gain
+    from lakeloop.search.gain import Gain
     from resources.search_job import SearchJob, Trials
     from resources.study import Tally
     from resources.tracking import RunHandle
@@ -175,8 +175,8 @@ def _must_be_enough(located: Located[WorkflowSpec], said: Search, found: Tally, 
 
 def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best: FrozenTrial) -> Gain:
     """Compare with the model's own parameters on the rows that were set aside."""
-    from lakeloop.search_gain import measure_gain
-    from lakeloop.search_space import own_values
+    from lakeloop.search.gain import measure_gain
+    from lakeloop.search.space import own_values
     from lakeloop.spec.search import Parameter
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
@@ -224,7 +224,7 @@ def _recorded(
     pictures: Mapping[str, str],
 ) -> StageResult:
     """List the study as the workflow's, with rows of what was tried and found."""
-    from lakeloop.search_space import own_values
+    from lakeloop.search.space import own_values
     from lakeloop.spec.search import Parameter
 
     spec, key = located.spec, key_of("studies", located)

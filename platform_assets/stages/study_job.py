@@ -58,7 +58,7 @@ def what_decides(states: States, located: Located[WorkflowSpec]) -> dict[str, An
     Raises:
         NotPublished: there is no training set.
     """
-    from lakeloop.search_space import space_of
+    from lakeloop.search.space import space_of
 
     spec = located.spec
     assert spec.search is not None
@@ -111,9 +111,9 @@ def job_and_trials(
     Raises:
         SpecError: a fold is empty or has one class only; with the file and the key.
     """
-    from lakeloop.cross_validation import check_folds
     from lakeloop.metrics.table import metrics_of
-    from lakeloop.search_space import space_of
+    from lakeloop.search.cross_validation import check_folds
+    from lakeloop.search.space import space_of
     from resources.processes import cores
     from resources.search_job import SearchJob, Trials
 
@@ -155,7 +155,7 @@ def job_and_trials(
 
 def first_trials(said: Search, trials: Trials) -> None:
     """Queue the model's own parameters as the first trial; and what failed, if an earlier run was left with too little."""
-    from lakeloop.search_space import own_values
+    from lakeloop.search.space import own_values
     from resources.study import run_again, settle, tally
 
     study = trials.study

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.metrics.table import measure, metrics_of, paired_difference
 from lakeloop.metrics.wording import number, signed
-from lakeloop.search_space import with_params
+from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
