@@ -14,28 +14,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeloop.changes import what_changed
 from lakeloop.evaluation import model_checks as checks
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, Assessment, Question, Rows, assess
 from lakeloop.evaluation.check_kinds import KINDS, documentation
 from lakeloop.evaluation.decisions import Evidence, should_promote
 from lakeloop.evaluation.importance import Importance, permutation_importance
 from lakeloop.evaluation.weak_slices import find_weak_slices
-from lakeloop.evaluation_report import evaluation_report
-from lakeloop.forecast_plots import Path as ForecastPath
-from lakeloop.forecast_plots import plot_paths
 from lakeloop.metrics.binary import average_precision
 from lakeloop.metrics.calibration import CalibrationBin, calibration_bounds, calibration_error
 from lakeloop.metrics.intervals import codes, share_of
 from lakeloop.metrics.table import METRICS, MetricValue, evaluate, measure, paired_difference
 from lakeloop.metrics.thresholds import cheapest, threshold_curve
 from lakeloop.metrics.wording import between, figures, number
-from lakeloop.plots import plot_importance, plot_metric_comparison, plot_residuals, plot_roc_pr, plot_slices
-from lakeloop.report import render
-from lakeloop.report_subject import Subject
+from lakeloop.report.changes import what_changed
+from lakeloop.report.evaluation import evaluation_report
+from lakeloop.report.forecast_plots import Path as ForecastPath
+from lakeloop.report.forecast_plots import plot_paths
+from lakeloop.report.page import render
+from lakeloop.report.plots import plot_importance, plot_metric_comparison, plot_residuals, plot_roc_pr, plot_slices
+from lakeloop.report.subject import Subject
+from lakeloop.report.task_plots import plot_class_calibration, plot_confusion
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs, Gate
-from lakeloop.task_plots import plot_class_calibration, plot_confusion
 from lakeloop.training.baselines import constant_scores, guessed_scores
 
 BINARY, REGRESSION = "binary_classification", "regression"

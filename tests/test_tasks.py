@@ -161,7 +161,7 @@ def test_the_page_lists_the_metrics_of_each_task_and_those_that_only_gates_may_n
 
 def test_every_task_has_what_the_table_says_of_it() -> None:
     from lakeloop.metrics.table import METRICS
-    from lakeloop.task_sections import SECTIONS
+    from lakeloop.report.task_sections import SECTIONS
 
     for task, kind in TASKS.items():
         assert METRICS[task][kind.primary].decides

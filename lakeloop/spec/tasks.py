@@ -3,7 +3,7 @@
 To add a task: name it in `lakeloop.spec.tables.Task`; give it a row in `TASKS`; give it metrics in `lakeloop.metrics.table` (`METRICS`; or in `metrics_of`, where
 they depend on what the workflow says); name it in `TASKS` of the pipelines that can do it. Scores are float64: one per row, or a row of
 numbers per row. What a workflow must say beside the task becomes a field of `Answer`, filled in by `WorkflowSpec.answer`. A section of the
-report that only it has is a function in `lakeloop.task_sections.SECTIONS`.
+report that only it has is a function in `lakeloop.report.task_sections.SECTIONS`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TaskKind:
         shares: its numbers are probabilities, from 0 to 1.
         costs: `evaluation.costs` and thresholds apply.
         prediction: what the column `prediction` holds, as a sentence.
-        sections: of the report, by name in `lakeloop.task_sections.SECTIONS`, between the champion's and the importance's.
+        sections: of the report, by name in `lakeloop.report.task_sections.SECTIONS`, between the champion's and the importance's.
         beside: metrics that are followed over time beside the primary one.
         reference: what a model must know more than: `constant`, or `seasonal_naive`.
     """

@@ -15,7 +15,7 @@ from resources.published import PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.project import Located
-    from lakeloop.report_subject import Subject
+    from lakeloop.report.subject import Subject
 
 SCORE = "score"
 """Among the facts of a version: what it scored on its own test window."""
@@ -34,9 +34,9 @@ def evaluation_subject(
     now: datetime,
 ) -> Subject:
     """What the page tells beside what was found."""
-    from lakeloop.changes import what_changed
     from lakeloop.project import feature_columns, label_view
-    from lakeloop.report_subject import Subject
+    from lakeloop.report.changes import what_changed
+    from lakeloop.report.subject import Subject
 
     spec = located.spec
     bound = spec.gates.get(CHAMPION_GATE)

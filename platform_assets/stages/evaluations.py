@@ -1,6 +1,6 @@
 """evaluations: how good a model version is on later time that it wasn't trained on, beside baselines and the champion.
 
-What is found is computed by `lakeloop.evaluation.assessment` and told by `lakeloop.evaluation_report`; its numbers are rows of `reports/*`, its page hangs
+What is found is computed by `lakeloop.evaluation.assessment` and told by `lakeloop.report.evaluation`; its numbers are rows of `reports/*`, its page hangs
 on the MLflow model version. The gates are Great Expectations on the metrics.
 """
 
@@ -86,10 +86,10 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
         ServiceUnavailable: the MLflow server doesn't answer.
     """
     from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, assess
-    from lakeloop.evaluation_report import evaluation_report
     from lakeloop.metrics.table import metrics_of
     from lakeloop.metrics.wording import figures as interval_of
-    from lakeloop.report import render
+    from lakeloop.report.evaluation import evaluation_report
+    from lakeloop.report.page import render
     from platform_assets.stages.evaluation_tables import write_tables
     from resources.model_format import load_model
 

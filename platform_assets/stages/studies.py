@@ -206,7 +206,7 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
 
 
 def _pictures(study: Study, job: SearchJob) -> dict[str, str]:
-    from lakeloop.search_plots import study_pictures
+    from lakeloop.report.search_plots import study_pictures
 
     return study_pictures(study, job.metric, int(job.search["seed"]))
 

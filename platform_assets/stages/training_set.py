@@ -97,7 +97,7 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.plots import plot_rows_over_time
+    from lakeloop.report.plots import plot_rows_over_time
     from lakeloop.rows.verdicts import suite_hash
     from lakeloop.training.splits import assign_split
     from resources.memory import give_back

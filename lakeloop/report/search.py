@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lakeloop.metrics.wording import number
-from lakeloop.report import Paragraph, Section, Table
+from lakeloop.report.page import Paragraph, Section, Table
 from lakeloop.search.gain import Gain
 
 

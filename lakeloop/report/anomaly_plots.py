@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lakeloop.plots import BLUE, GREY, ORANGE, Picture, canvas, styled
+from lakeloop.report.plots import BLUE, GREY, ORANGE, Picture, canvas, styled
 
 
 @styled

@@ -1,6 +1,6 @@
 """A report as a frozen record, and that record as one HTML file: inline style and pictures, nothing from the network, no script.
 
-What an evaluation's report says stands in `lakeloop.evaluation_report`.
+What an evaluation's report says stands in `lakeloop.report.evaluation`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lakeloop.plots import Picture
+from lakeloop.report.plots import Picture
 
 if TYPE_CHECKING:
     from markupsafe import Markup

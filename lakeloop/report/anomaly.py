@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from lakeloop import plots
-from lakeloop.anomaly_plots import plot_strangeness
 from lakeloop.evaluation.anomaly_findings import FLAGGED, LABELLED, STEADY, found_by_kind
 from lakeloop.evaluation.assessment import CANDIDATE, Assessment, Question
 from lakeloop.metrics.table import BESIDE
-from lakeloop.report import Figure, Paragraph, Section, Table
+from lakeloop.report import plots
+from lakeloop.report.anomaly_plots import plot_strangeness
+from lakeloop.report.page import Figure, Paragraph, Section, Table
 from lakeloop.training.planting import FARTHEST, MIXTURE, MOVED
 
 _WHAT = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 
 from lakeloop.metrics.wording import number, threshold
-from lakeloop.short_names import shortened
+from lakeloop.report.short_names import shortened
 
 if TYPE_CHECKING:
     from lakeloop.evaluation.importance import Importance

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 
 from lakeloop.evaluation.assessment import CHAMPION, LINEAR, Assessment, Question
-from lakeloop.gain_section import gain_section
 from lakeloop.metrics.table import Difference, reference_words
 from lakeloop.metrics.thresholds import ThresholdRow, cheapest
 from lakeloop.metrics.wording import figures, gap, listed, number, sign, threshold
-from lakeloop.report import Report, Tile, Tone
-from lakeloop.report_sections import (
+from lakeloop.report.page import Report, Tile, Tone
+from lakeloop.report.search import gain_section
+from lakeloop.report.sections import (
     better,
     champion_section,
     changes_section,
@@ -26,8 +26,8 @@ from lakeloop.report_sections import (
     slices_section,
     weak_section,
 )
-from lakeloop.report_subject import Subject
-from lakeloop.task_sections import SECTIONS
+from lakeloop.report.subject import Subject
+from lakeloop.report.task_sections import SECTIONS
 
 
 def evaluation_report(subject: Subject, question: Question, found: Assessment) -> Report:

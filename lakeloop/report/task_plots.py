@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, PAPER, Picture, canvas, styled
-from lakeloop.short_names import shortened
+from lakeloop.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PAPER, Picture, canvas, styled
+from lakeloop.report.short_names import shortened
 
 if TYPE_CHECKING:
     from lakeloop.evaluation.quantile_findings import CoverageBin

@@ -1,4 +1,4 @@
-"""Sections of the report that any task has, but for its search's; those of some tasks are in `lakeloop.task_sections`."""
+"""Sections of the report that any task has, but for its search's; those of some tasks are in `lakeloop.report.task_sections`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop import plots
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.importance import REPEATS
@@ -14,8 +13,9 @@ from lakeloop.evaluation.model_checks import CheckResult, Elsewhere
 from lakeloop.evaluation.weak_slices import TESTED
 from lakeloop.metrics.table import MetricValue, metrics_of
 from lakeloop.metrics.wording import between, capital, counted, figures, gap, moment, number, p_value
-from lakeloop.report import Cell, Figure, Paragraph, Section, Table, Tone
-from lakeloop.report_subject import Subject
+from lakeloop.report import plots
+from lakeloop.report.page import Cell, Figure, Paragraph, Section, Table, Tone
+from lakeloop.report.subject import Subject
 
 NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
 MOST_SLICE_ROWS = 40

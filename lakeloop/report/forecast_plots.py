@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lakeloop.metrics.table import MetricValue
-from lakeloop.plots import BLUE, GREEN, GREY, INK, ORANGE, Picture, _dates, canvas, styled
-from lakeloop.short_names import shortened
+from lakeloop.report.plots import BLUE, GREEN, GREY, INK, ORANGE, Picture, _dates, canvas, styled
+from lakeloop.report.short_names import shortened
 
 _COLOURS = {"candidate": ORANGE, "linear": BLUE, "seasonal_naive": GREY, "champion": GREEN}
 _NAMES = {"candidate": "this model", "linear": "linear model", "seasonal_naive": "seasonal naive"}

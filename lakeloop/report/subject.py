@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lakeloop.changes import Change
+from lakeloop.report.changes import Change
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.plots import as_svg
+from lakeloop.report.plots import as_svg
 
 if TYPE_CHECKING:
     from optuna import Study

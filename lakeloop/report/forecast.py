@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from lakeloop.evaluation.assessment import CANDIDATE, LINEAR, NAIVE, ForecastRows, Question
-from lakeloop.forecast_plots import Path, plot_by_horizon, plot_paths
 from lakeloop.metrics.table import MetricValue, measure, metrics_of
 from lakeloop.metrics.wording import between, number
-from lakeloop.report import Figure, Paragraph, Section, Table
+from lakeloop.report.forecast_plots import Path, plot_by_horizon, plot_paths
+from lakeloop.report.page import Figure, Paragraph, Section, Table
 
 MOST_PATHS = 4
 SHOWN_HORIZONS = 6

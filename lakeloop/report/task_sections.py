@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lakeloop import plots, task_plots
 from lakeloop.evaluation.assessment import CANDIDATE, Assessment, Question
 from lakeloop.metrics.calibration import CALIBRATION_BINS
 from lakeloop.metrics.thresholds import POINTS, ThresholdRow, cheapest
 from lakeloop.metrics.wording import between, capital, number, share, threshold
-from lakeloop.report import Cell, Figure, Paragraph, Section, Table
+from lakeloop.report import plots, task_plots
+from lakeloop.report.page import Cell, Figure, Paragraph, Section, Table
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -201,13 +201,13 @@ def _reliability(question: Question, found: Assessment) -> Section:
 
 
 def _planted(question: Question, found: Assessment) -> Section:
-    from lakeloop.anomaly_report import planted_section
+    from lakeloop.report.anomaly import planted_section
 
     return planted_section(question, found)
 
 
 def _horizons(question: Question, found: Assessment) -> Section:
-    from lakeloop.forecast_report import horizon_section
+    from lakeloop.report.forecast import horizon_section
 
     return horizon_section(question)
 
