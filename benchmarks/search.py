@@ -152,7 +152,7 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     """A platform with a made-up training set of the flights workflow, which searches."""
     import pyarrow as pa
 
-    from lakeloop.project import feature_columns
+    from lakeloop.project.project import feature_columns
     from lakeloop.spec.search import Search
     from lakeloop.spec.workflow import Model
     from platform_assets.loading import read_project

@@ -91,8 +91,8 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
     import json
 
     from lakeloop.errors import LakeloopError
-    from lakeloop.lineage import Lineage
-    from lakeloop.lineage_tree import as_record, render
+    from lakeloop.project.lineage import Lineage
+    from lakeloop.project.lineage_tree import as_record, render
     from platform_assets.loading import DEFS, read_project
 
     try:

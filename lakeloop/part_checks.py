@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lakeloop.definition_files import Definition
 from lakeloop.errors import SpecError, nearest
-from lakeloop.project import Located, Project, columns_of, parsed
+from lakeloop.project.files import Definition
+from lakeloop.project.project import Located, Project, columns_of, parsed
 from lakeloop.python_code import problem_with
 from lakeloop.spec.tables import Expectation
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lakeloop.errors import SpecError
-from lakeloop.personal import any_personal, personal_columns
-from lakeloop.project import Located, Project, feature_columns
+from lakeloop.project.personal import any_personal, personal_columns
+from lakeloop.project.project import Located, Project, feature_columns
 from lakeloop.spec.personal import hidden_landed
 from lakeloop.spec.tables import DatabaseSource, TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec

@@ -9,7 +9,7 @@ from typing import Any
 from lakeloop.errors import SpecError, nearest
 from lakeloop.part_checks import check_code, check_expectations, check_query
 from lakeloop.personal_checks import check_personal
-from lakeloop.project import ID, Located, Project, columns_of, load_project, parsed, spec_of, upstream
+from lakeloop.project.project import ID, Located, Project, columns_of, load_project, parsed, spec_of, upstream
 from lakeloop.spec.tables import PythonFunction, TableSpec, ViewSpec, render_duration
 from lakeloop.workflow_checks import check_workflow
 

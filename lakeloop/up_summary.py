@@ -97,7 +97,7 @@ def print_endpoint(project: Any, settings: Any) -> None:
 
 def _example_request(settings: Any, project: Any, name: str) -> Path | None:
     """Write the newest row of a training set as a request, personal values left out."""
-    from lakeloop.personal import personal_columns
+    from lakeloop.project.personal import personal_columns
     from platform_assets.stages.lookup import feature_names, feature_spec
     from resources.lake import Lake
     from resources.published import TableKey

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.part_checks import check_expectations, check_query, told_at
-from lakeloop.project import Located, Project, TableRef, spec_of, usable_columns
+from lakeloop.project.project import Located, Project, TableRef, spec_of, usable_columns
 from lakeloop.spec.tables import Column, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
 

@@ -15,7 +15,7 @@ import dagster as dg
 from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.masking import KEPT_BACK, message_of, where_raised
-from lakeloop.personal import touches_personal
+from lakeloop.project.personal import touches_personal
 from lakeloop.rows.verdicts import GOOD_OUTCOMES, check_names
 from lakeloop.spec.tables import Expectation, Partitions, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
@@ -28,7 +28,7 @@ from resources.published import WHOLE, TableKey
 from resources.tether import end_with_parent
 
 if TYPE_CHECKING:
-    from lakeloop.project import Located, Project
+    from lakeloop.project.project import Located, Project
 
 # Backfill policies are marked beta; the warning would come once per asset at every load.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
@@ -193,7 +193,7 @@ def column_lineage(project: Project, stage: str, located: Located[Any]) -> Mappi
 
     Worked out when the asset is materialised, so that loading the code location doesn't pay for it.
     """
-    from lakeloop.lineage import asset_lineage
+    from lakeloop.project.lineage import asset_lineage
 
     deps = {
         column: [dg.TableColumnDep(dg.AssetKey([s.stage, s.domain, s.name]), s.column) for s in sources]

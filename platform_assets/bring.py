@@ -17,14 +17,14 @@ from lakeloop.errors import DataError, nearest
 from lakeloop.training.frames import Kind
 
 if TYPE_CHECKING:
-    from lakeloop.project import Located, Project
+    from lakeloop.project.project import Located, Project
     from lakeloop.spec.workflow import WorkflowSpec
     from resources.brought_model import Contract
 
 
 def contract(project: Project, located: Located[WorkflowSpec]) -> Contract:
     """What a workflow wants of a model."""
-    from lakeloop.project import feature_columns
+    from lakeloop.project.project import feature_columns
     from platform_assets.stages.lookup import feature_spec
     from resources.brought_model import Contract
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from graphlib import TopologicalSorter
 
-from lakeloop.project import Located, Project, feature_columns, label_view, spine_upstream, upstream
+from lakeloop.project.project import Located, Project, feature_columns, label_view, spine_upstream, upstream
 from lakeloop.spec.tables import DeltaTableSource, Partitions, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import input_key, key_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lakeloop.errors import SpecError, SpecErrors
-from lakeloop.project import Located, Project, parsed
+from lakeloop.project.project import Located, Project, parsed
 from lakeloop.project_checks import load_checked
 from lakeloop.python_code import load_file
 from lakeloop.spec.tables import ViewSpec

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakeloop.errors import DataError, NotPublished, ServiceUnavailable
-from lakeloop.personal import touches_personal
-from lakeloop.project import Located, Project
+from lakeloop.project.personal import touches_personal
+from lakeloop.project.project import Located, Project
 from lakeloop.spec.partitions import partition_keys
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Partitions
 from platform_assets.graph import dependencies, partitions_of

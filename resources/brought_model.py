@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.feature_spec import lookup_rules
+from lakeloop.project.feature_spec import lookup_rules
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import check_raw

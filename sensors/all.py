@@ -12,7 +12,7 @@ import dagster as dg
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import MOST_NAMED, steady_reason
-from lakeloop.project import Located, Project
+from lakeloop.project.project import Located, Project
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.up_runs import STOPPED_TAG
 from platform_assets.graph import reads_of

@@ -37,7 +37,7 @@ QUERIES = {
 
 def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: int) -> dict[str, pa.Table]:
     """Everything that the definitions compute on Spark, with joins and predictions there too if `spark_rows` is 0."""
-    from lakeloop.project import upstream
+    from lakeloop.project.project import upstream
     from platform_assets.definitions import read_project
     from platform_assets.stages.base import Platform, key_of, run_sql
     from platform_assets.stages.lookup import feature_spec, join_features, spine_rows

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.evaluation.assessment import assess
-from lakeloop.feature_spec import same_lookups
+from lakeloop.project.feature_spec import same_lookups
 from lakeloop.spec.tasks import Answer
 from platform_assets.loading import read_project
 from platform_assets.stages import evaluation_question as asked

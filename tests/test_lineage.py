@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from lakeloop.cli import main
-from lakeloop.lineage import ColumnRef, Lineage
-from lakeloop.project import Project
+from lakeloop.project.lineage import ColumnRef, Lineage
+from lakeloop.project.project import Project
 from lakeloop.project_checks import load_checked
 from tests.conftest import Shop
 from tests.shop import make_shop
@@ -248,6 +248,6 @@ def test_loading_the_code_location_works_out_no_lineage(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    code = "import sys, platform_assets.definitions as d; d.build_defs(); print('lakeloop.lineage' in sys.modules, 'sqlglot.lineage' in sys.modules)"
+    code = "import sys, platform_assets.definitions as d; d.build_defs(); print('lakeloop.project.lineage' in sys.modules, 'sqlglot.lineage' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=FLIGHTS.parent.parent)
     assert found.stdout.split() == ["False", "False"]

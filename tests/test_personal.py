@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.errors import DataError
-from lakeloop.personal import personal_columns, touches_personal
+from lakeloop.project.personal import personal_columns, touches_personal
 from lakeloop.project_checks import load_checked
 from lakeloop.rows.arrow_types import cast_exactly
 from resources.lake import Lake

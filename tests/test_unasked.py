@@ -214,7 +214,7 @@ def test_a_table_that_has_never_landed_is_stale_and_not_taken_as_it_was(sources:
 
 def test_many_tables_that_cannot_be_asked_are_counted_in_a_tick() -> None:
     from lakeloop.notices import MOST_NAMED
-    from lakeloop.project import Project
+    from lakeloop.project.project import Project
     from sensors.all import data_request
 
     silent = {TableKey("raw", "shop", f"t{number:02d}"): "gone" for number in range(MOST_NAMED + 3)}

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 import dagster as dg
 from pydantic import BaseModel
 
-from lakeloop.definition_files import Definition, to_spec
 from lakeloop.errors import SpecErrors
-from lakeloop.project import Located, Project
+from lakeloop.project.files import Definition, to_spec
+from lakeloop.project.project import Located, Project
 from lakeloop.spec.tables import TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
 

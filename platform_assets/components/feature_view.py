@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from lakeloop.personal import personal_columns
-from lakeloop.project import Located, Project
+from lakeloop.project.personal import personal_columns
+from lakeloop.project.project import Located, Project
 from lakeloop.spec.tables import ViewSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lakeloop.project import Located, Project
+from lakeloop.project.project import Located, Project
 from lakeloop.spec.personal import personal_of_table
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from platform_assets.assets import Check, stage_asset

@@ -7,8 +7,8 @@ from functools import partial
 import dagster as dg
 
 from lakeloop.evaluation.check_kinds import KINDS
-from lakeloop.personal import personal_columns
-from lakeloop.project import Located, Project
+from lakeloop.project.personal import personal_columns
+from lakeloop.project.project import Located, Project
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent

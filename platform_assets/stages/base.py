@@ -12,7 +12,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.masking import masked
-from lakeloop.project import located_of
+from lakeloop.project.project import located_of
 from lakeloop.spec.partitions import is_of_grain, overlapping, partition_keys, partition_window
 from lakeloop.spec.tables import Column, DeltaTableSource, Partitions
 from resources.lake import Lake
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakeloop.project import Located, Project, TableRef
+    from lakeloop.project.project import Located, Project, TableRef
     from lakeloop.rows.verdicts import Verdict
     from resources.spark import SparkResource
     from resources.tracking import Tracking

@@ -15,7 +15,7 @@ from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
 
 CODE_VERSION = "1"
 PATIENCE_S = 90.0

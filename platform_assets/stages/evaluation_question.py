@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.feature_spec import same_lookups
-from lakeloop.personal import personal_columns
+from lakeloop.project.feature_spec import same_lookups
+from lakeloop.project.personal import personal_columns
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import feature_names, join_features, utc_moment, warn_of_standing
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lakeloop.evaluation.assessment import Question
     from lakeloop.evaluation.model_checks import Elsewhere, Overlap
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from resources.model_format import ServableModel
 
 PERIODS = {"day": "datetime64[D]", "week": "datetime64[W]"}

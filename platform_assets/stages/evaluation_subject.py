@@ -14,7 +14,7 @@ from platform_assets.stages.models import SEARCH, model_of
 from resources.published import PartitionState
 
 if TYPE_CHECKING:
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from lakeloop.report.subject import Subject
 
 SCORE = "score"
@@ -34,7 +34,7 @@ def evaluation_subject(
     now: datetime,
 ) -> Subject:
     """What the page tells beside what was found."""
-    from lakeloop.project import feature_columns, label_view
+    from lakeloop.project.project import feature_columns, label_view
     from lakeloop.report.changes import what_changed
     from lakeloop.report.subject import Subject
 

@@ -25,7 +25,7 @@ from resources.published import WHOLE, PartitionState
 if TYPE_CHECKING:
     from lakeloop.evaluation.assessment import Assessment
     from lakeloop.metrics.table import MetricValue
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
 
 CODE_VERSION = "3"
 

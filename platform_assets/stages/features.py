@@ -10,7 +10,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
-from lakeloop.personal import personal_columns
+from lakeloop.project.personal import personal_columns
 from lakeloop.python_code import load, source_of
 from lakeloop.rows.history import LANDED, latest_landing, merge_history
 from lakeloop.spec.partitions import FORMATS, in_batches, partition_window
@@ -37,7 +37,7 @@ from resources.published import WHOLE, PartitionState, TableKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.project import Located, Project, TableRef
+    from lakeloop.project.project import Located, Project, TableRef
 
 CODE_VERSION = "2"
 KNOWN_AT = "known_at"
@@ -68,7 +68,7 @@ def meaning(project: Project, located: Located[ViewSpec]) -> str:
     Where views are read, what those mean is a second part. Expectations, partitions and descriptions may change without a new version, and so
     may the definitions of lake tables.
     """
-    from lakeloop.project import upstream
+    from lakeloop.project.project import upstream
 
     views = {ref: project.views[(ref.domain, ref.name)] for ref in upstream(project, located) if ref.kind == "view"}
     if not views:
@@ -95,7 +95,7 @@ def expected(project: Project, states: States, located: Located[ViewSpec], parti
     Raises:
         NotPublished: an input has no published version.
     """
-    from lakeloop.project import spec_of, upstream
+    from lakeloop.project.project import spec_of, upstream
 
     start, end = _reach(located.spec, [partition])
     inputs = {}
@@ -115,7 +115,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     """
     import pyarrow as pa
 
-    from lakeloop.project import upstream
+    from lakeloop.project.project import upstream
     from lakeloop.rows.verdicts import check_names, suite_hash, where_others_stand
     from resources.quality import run_suite
 
@@ -359,7 +359,7 @@ def _landings(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.project import spec_of
+    from lakeloop.project.project import spec_of
     from lakeloop.spec.partitions import overlapping
 
     days: dict[date, datetime] = {}

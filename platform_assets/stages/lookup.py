@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
-from lakeloop.personal import personal_columns
-from lakeloop.project import TableRef, located_of, spec_of
+from lakeloop.project.personal import personal_columns
+from lakeloop.project.project import TableRef, located_of, spec_of
 from lakeloop.rows.asof import FeatureRows, point_in_time_join
 from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakeloop.project import Located, Project
+    from lakeloop.project.project import Located, Project
     from resources.spark_asof import SparkFeatureRows
 
 FeatureSpec = dict[str, Any]
@@ -37,7 +37,7 @@ JSON, logged with the model."""
 
 def feature_spec(project: Project, located: Located[WorkflowSpec]) -> FeatureSpec:
     """What a workflow's model needs looked up, in the order of its definition."""
-    from lakeloop.project import feature_columns
+    from lakeloop.project.project import feature_columns
 
     views: dict[tuple[str, str, str], dict[str, Any]] = {}
     for column in feature_columns(project, located):
@@ -84,7 +84,7 @@ def spine_rows(platform: Platform, located: Located[WorkflowSpec], states: State
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.project import spine_upstream
+    from lakeloop.project.project import spine_upstream
 
     spec = located.spec
     path = (located.folder / spec.spine).resolve()
@@ -233,7 +233,7 @@ def published_fingerprint(states: States, key: TableKey) -> str:
 
 def spine_fingerprint(project: Project, located: Located[WorkflowSpec], states: States) -> str:
     """The fingerprint of a workflow's spine: its SQL and the tables that it reads."""
-    from lakeloop.project import spine_upstream
+    from lakeloop.project.project import spine_upstream
 
     text = (located.folder / located.spec.spine).resolve().read_text()
     inputs = {str(input_key(ref)): published_fingerprint(states, input_key(ref)) for ref in spine_upstream(project, located)}

@@ -10,7 +10,7 @@ import dagster as dg
 
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.personal import personal_columns
+from lakeloop.project.personal import personal_columns
 from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import Model, WorkflowSpec
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
 
 CODE_VERSION = "1"
 FIT_SPLITS = ("train", "validation")

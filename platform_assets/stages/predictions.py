@@ -11,7 +11,7 @@ import dagster as dg
 
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.personal import personal_columns
+from lakeloop.project.personal import personal_columns
 from lakeloop.spec.partitions import FORMATS
 from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from lakeloop.project import Located, Project
+    from lakeloop.project.project import Located, Project
     from resources.model_format import ServableModel
 
 CODE_VERSION = "1"

@@ -30,7 +30,7 @@ from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from resources.database import DatabaseReader
     from resources.sources import SourceFile
 

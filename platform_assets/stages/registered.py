@@ -14,7 +14,7 @@ from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
-    from lakeloop.project import Located, Project
+    from lakeloop.project.project import Located, Project
 
 CODE_VERSION = "1"
 TRIED_ROWS = 100

@@ -21,7 +21,7 @@ from resources.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from resources.registry import Registry
 
 CODE_VERSION = "2"

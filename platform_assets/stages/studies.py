@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from lakeloop.search.gain import Gain
     from resources.search_job import SearchJob, Trials
     from resources.study import Tally

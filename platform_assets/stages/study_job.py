@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.personal import touches_personal
+from lakeloop.project.personal import touches_personal
 from lakeloop.spec.search import Search
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_source
@@ -22,7 +22,7 @@ from resources.published import WHOLE, PartitionState
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from resources.search_job import SearchJob, Trials
     from resources.study import Tally
 

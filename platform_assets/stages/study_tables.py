@@ -12,7 +12,7 @@ from platform_assets.stages.evaluation_tables import BY
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from resources.lake import Lake
     from resources.search_job import SearchJob
     from resources.study import Tally

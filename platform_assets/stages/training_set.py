@@ -8,7 +8,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
-from lakeloop.personal import personal_columns
+from lakeloop.project.personal import personal_columns
 from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.labels import label_column
@@ -28,7 +28,7 @@ from resources.published import WHOLE, PartitionState, TableKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.project import Located, Project
+    from lakeloop.project.project import Located, Project
 
 CODE_VERSION = "1"
 LABEL, LABEL_KNOWN_AT, SPLIT = "label", "label_known_at", "split"
@@ -38,7 +38,7 @@ ACCOUNTING = "spine_is_accounted_for"
 
 def label_key(project: Project, located: Located[WorkflowSpec]) -> TableKey | None:
     """Where the label's rows stand; None where there is no label."""
-    from lakeloop.project import label_view
+    from lakeloop.project.project import label_view
 
     view = label_view(project, located)
     return TableKey("features", view.domain, view.spec.name) if view else None
@@ -200,7 +200,7 @@ def _labels(
 
 def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[str, Column]:
     """The columns of a training set, described as in the views they come from."""
-    from lakeloop.project import feature_columns
+    from lakeloop.project.project import feature_columns
 
     spec = located.spec
     columns = {name: Column(type="string", description="Entity key.") for name in spec.keys}

@@ -25,7 +25,7 @@ from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from lakeloop.rows.conform import Conformed
 
 CODE_VERSION = "1"

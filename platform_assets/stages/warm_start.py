@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from lakeloop.project import Located
+    from lakeloop.project.project import Located
     from lakeloop.training.frames import Kind
 
 START = "starts_from"

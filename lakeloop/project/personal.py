@@ -14,8 +14,8 @@ from lakeloop.spec.tasks import ALERT
 from lakeloop.spec.workflow import WorkflowSpec
 
 if TYPE_CHECKING:
-    from lakeloop.lineage import ColumnRef
-    from lakeloop.project import Located, Project
+    from lakeloop.project.lineage import ColumnRef
+    from lakeloop.project.project import Located, Project
 
 
 def personal_columns(project: Project, stage: str, located: Located[Any]) -> frozenset[str]:
@@ -34,7 +34,7 @@ def personal_columns(project: Project, stage: str, located: Located[Any]) -> fro
 
 
 def _inherited(project: Project, stage: str, located: Located[Any]) -> frozenset[str]:
-    from lakeloop.lineage import asset_lineage
+    from lakeloop.project.lineage import asset_lineage
 
     spec, found = located.spec, set()
     for column, sources in asset_lineage(project, stage, located).items():
@@ -50,7 +50,7 @@ def touches_personal(project: Project, located: Located[Any]) -> bool:
     """Whether personal values may be at hand when an asset of a definition is made, as columns or behind them."""
     if not any_personal(project):
         return False
-    from lakeloop.project import feature_columns, label_view, located_of, spine_upstream, upstream
+    from lakeloop.project.project import feature_columns, label_view, located_of, spine_upstream, upstream
 
     spec = located.spec
     if isinstance(spec, TableSpec):

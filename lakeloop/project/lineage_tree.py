@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lakeloop.lineage import ColumnRef, Lineage, reachable
+from lakeloop.project.lineage import ColumnRef, Lineage, reachable
 
 
 def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str:

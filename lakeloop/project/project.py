@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from lakeloop.definition_files import Definition, read_definitions, to_spec
 from lakeloop.errors import SpecError, nearest
+from lakeloop.project.files import Definition, read_definitions, to_spec
 from lakeloop.spec.tables import NAME, ColumnType, DeltaTableSource, TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
 
@@ -70,7 +70,7 @@ class Project:
     files: int = 0
     lineage: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False, compare=False)
     personal: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
-    """What `lakeloop.lineage` and `lakeloop.personal` have worked out, by (stage, domain, name)."""
+    """What `lakeloop.project.lineage` and `lakeloop.project.personal` have worked out, by (stage, domain, name)."""
 
     def all(self) -> Iterator[Located[Any]]:
         """Tables, then views, then workflows."""

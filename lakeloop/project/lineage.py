@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from lakeloop.errors import LakeloopError, SpecError, nearest
-from lakeloop.project import Located, Project, TableRef, columns_of, feature_columns, label_view, parsed, upstream
+from lakeloop.project.project import Located, Project, TableRef, columns_of, feature_columns, label_view, parsed, upstream
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
 from lakeloop.spec.tasks import ALERT
 from lakeloop.spec.workflow import WorkflowSpec
