@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lakeloop.checking.project import load_checked
 from lakeloop.errors import SpecError, SpecErrors
 from lakeloop.project.project import Located, Project, parsed
-from lakeloop.project_checks import load_checked
 from lakeloop.python_code import load_file
 from lakeloop.spec.tables import ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
@@ -77,7 +77,7 @@ def read_project(defs: Path = DEFS, domain: str | None = None) -> Project:
     Raises:
         SpecErrors: with every error found, one a line.
     """
-    from lakeloop.project_checks import check
+    from lakeloop.checking.project import check
 
     project, errors = load_definitions(defs)
     while errors:

@@ -166,8 +166,8 @@ def test_what_a_workflow_says_wrongly_is_told_where_it_stands(project: Path, cha
 
 
 def test_an_alert_comes_from_the_inputs_of_the_model(project: Path) -> None:  # noqa: F811
+    from lakeloop.checking.project import load_checked
     from lakeloop.project.lineage import Lineage
-    from lakeloop.project_checks import load_checked
 
     table(project, tumours())
     scaffold(project, "MLWorkflow", "lab/strange", table="samples", task="anomaly_detection")

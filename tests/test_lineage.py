@@ -8,10 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from lakeloop.checking.project import load_checked
 from lakeloop.cli import main
 from lakeloop.project.lineage import ColumnRef, Lineage
 from lakeloop.project.project import Project
-from lakeloop.project_checks import load_checked
 from tests.conftest import Shop
 from tests.shop import make_shop
 

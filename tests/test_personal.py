@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lakeloop.checking.project import load_checked
 from lakeloop.errors import DataError
 from lakeloop.project.personal import personal_columns, touches_personal
-from lakeloop.project_checks import load_checked
 from lakeloop.rows.arrow_types import cast_exactly
 from resources.lake import Lake
 from resources.published import WHOLE, PartitionState, TableKey

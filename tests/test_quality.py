@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from lakeloop.expectation_names import EXPECTATIONS
+from lakeloop.checking.expectation_names import EXPECTATIONS
 from lakeloop.rows.verdicts import generated_expectations
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate

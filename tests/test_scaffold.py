@@ -161,7 +161,7 @@ def scaffold(project: Path, kind: str, path: str, **params: Any) -> None:
 
 
 def problems(project: Path) -> list[str]:
-    from lakeloop.project_checks import load_checked
+    from lakeloop.checking.project import load_checked
 
     return [str(error) for error in load_checked(project / "platform_assets" / "defs")[1]]
 

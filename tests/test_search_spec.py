@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from lakeloop.checking.project import load_checked
 from lakeloop.errors import SpecError
-from lakeloop.project_checks import load_checked
 from lakeloop.search.space import check_search, draw, own_values, space_of
 from lakeloop.spec.search import PRUNERS, SAMPLERS, Parameter, Search
 from lakeloop.spec.tasks import Answer

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
+from lakeloop.checking.project import load_checked
 from lakeloop.errors import SpecError
-from lakeloop.project_checks import load_checked
 from lakeloop.sql.query import Query, column_sources, parse_query, qualified, rewrite_tables, words
 from lakeloop.sql.refusals import refusals
 from resources.published import TableKey

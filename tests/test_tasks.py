@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakeloop.checking.project import load_checked
 from lakeloop.errors import DataError
 from lakeloop.evaluation.decisions import Evidence, should_promote
 from lakeloop.metrics.table import BESIDE, metrics_of
-from lakeloop.project_checks import load_checked
 from lakeloop.spec.tasks import TASKS, Answer, as_scores
 from lakeloop.spec.workflow import Gate
 from lakeloop.training.comparison import comparable

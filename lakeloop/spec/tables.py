@@ -1,6 +1,6 @@
 """What a user may write: the fields of a LakeTable and a FeatureView, validated; those of an MLWorkflow are in `lakeloop.spec.workflow`.
 
-One definition for YAML and Python. Cross-references between files are checked in `lakeloop.project_checks`.
+One definition for YAML and Python. Cross-references between files are checked in `lakeloop.checking.project`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a user may write of an MLWorkflow, validated. Cross-references between files are checked in `lakeloop.project_checks`."""
+"""What a user may write of an MLWorkflow, validated. Cross-references between files are checked in `lakeloop.checking.project`."""
 
 from __future__ import annotations
 

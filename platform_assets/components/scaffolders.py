@@ -258,11 +258,11 @@ def _query(given: str, folder: Path) -> dict[str, str]:
 
 def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name: str) -> tuple[Mapping[str, str], list[str]]:
     """The files of a workflow by path below the definitions, and what to tell of it."""
+    from lakeloop.checking.project import load_checked
     from lakeloop.draft_anomaly import draft_anomaly
     from lakeloop.draft_forecast import draft_forecast
     from lakeloop.draft_workflow import draft_workflow
     from lakeloop.errors import nearest
-    from lakeloop.project_checks import load_checked
     from resources.peek import peek, typed_rows
 
     check_wanted(params)
@@ -358,7 +358,7 @@ def _place(request: dg.ScaffoldRequest) -> Iterator[tuple[Path, str, str]]:
 
 def _write(defs: Path, files: Mapping[str, str]) -> None:
     """Write files that aren't there yet, all or none, and check the definitions that they make."""
-    from lakeloop.project_checks import load_checked
+    from lakeloop.checking.project import load_checked
 
     taken = [path for path in files if (defs / path).exists()]
     if taken:

@@ -78,7 +78,7 @@ def told_at(definition: Definition, path: tuple[str, ...], attempt: Any) -> list
 def check_expectations(
     located: Located[Any], path: str, expectations: Iterable[Expectation], columns: Iterable[str | None] | Mapping[str, Any]
 ) -> list[SpecError]:
-    from lakeloop.expectation_names import EXPECTATIONS
+    from lakeloop.checking.expectation_names import EXPECTATIONS
 
     available = sorted(c for c in columns if c)
     errors = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from lakeloop.checking.parts import check_expectations, check_query, told_at
 from lakeloop.errors import SpecError, nearest
-from lakeloop.part_checks import check_expectations, check_query, told_at
 from lakeloop.project.project import Located, Project, TableRef, spec_of, usable_columns
 from lakeloop.spec.tables import Column, render_duration
 from lakeloop.spec.workflow import WorkflowSpec

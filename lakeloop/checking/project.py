@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lakeloop.checking.parts import check_code, check_expectations, check_query
+from lakeloop.checking.personal import check_personal
+from lakeloop.checking.workflow import check_workflow
 from lakeloop.errors import SpecError, nearest
-from lakeloop.part_checks import check_code, check_expectations, check_query
-from lakeloop.personal_checks import check_personal
 from lakeloop.project.project import ID, Located, Project, columns_of, load_project, parsed, spec_of, upstream
 from lakeloop.spec.tables import PythonFunction, TableSpec, ViewSpec, render_duration
-from lakeloop.workflow_checks import check_workflow
 
 
 def load_checked(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Project, list[SpecError]]:

@@ -1,0 +1,1 @@
+"""What is wrong with definitions, by file, line and key, before anything runs."""
