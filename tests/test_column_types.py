@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakeloop.column_names import unit_of
+from lakeloop.drafting.column_names import unit_of
+from lakeloop.drafting.profile import ColumnProfile, profile_table
 from lakeloop.errors import DataError
-from lakeloop.profile import ColumnProfile, profile_table
 from lakeloop.rows.conform import parse_column
 
 

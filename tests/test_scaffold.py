@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lakeloop.draft_table import PARTITION_ROWS, draft_table, partitions_of, slack
+from lakeloop.drafting.profile import TableProfile, profile_table
+from lakeloop.drafting.table import PARTITION_ROWS, draft_table, partitions_of, slack
 from lakeloop.errors import DataError
-from lakeloop.profile import TableProfile, profile_table
 from lakeloop.rows.conform import parse_column
 from tests.conftest import Shop
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakeloop.draft_workflow import WorkflowDraft, draft_workflow
+from lakeloop.drafting.profile import profile_table
+from lakeloop.drafting.workflow import WorkflowDraft, draft_workflow
 from lakeloop.errors import DataError
-from lakeloop.profile import profile_table
 from lakeloop.spec.tables import TableSpec
 
 

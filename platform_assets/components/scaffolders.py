@@ -20,7 +20,7 @@ from lakeloop.errors import LakeloopError, SpecError
 from lakeloop.spec.tables import NAME, Spec
 
 if TYPE_CHECKING:
-    from lakeloop.profile import Origin, TableProfile
+    from lakeloop.drafting.profile import Origin, TableProfile
 
 S = TypeVar("S", bound=Spec)
 
@@ -192,8 +192,8 @@ def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:
 
 def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> tuple[dict[str, str], list[str]]:
     """The definition of a table from its source, a query's file beside it, by name; and what to tell of it."""
-    from lakeloop.draft_table import draft_table
-    from lakeloop.profile import profile_table
+    from lakeloop.drafting.profile import profile_table
+    from lakeloop.drafting.table import draft_table
     from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files
     from resources.peek import peek, written_source
 
@@ -259,9 +259,9 @@ def _query(given: str, folder: Path) -> dict[str, str]:
 def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name: str) -> tuple[Mapping[str, str], list[str]]:
     """The files of a workflow by path below the definitions, and what to tell of it."""
     from lakeloop.checking.project import load_checked
-    from lakeloop.draft_anomaly import draft_anomaly
-    from lakeloop.draft_forecast import draft_forecast
-    from lakeloop.draft_workflow import draft_workflow
+    from lakeloop.drafting.anomaly import draft_anomaly
+    from lakeloop.drafting.forecast import draft_forecast
+    from lakeloop.drafting.workflow import draft_workflow
     from lakeloop.errors import nearest
     from resources.peek import peek, typed_rows
 

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakeloop.draft_cluster import day_cluster
-from lakeloop.draft_sql import select, sql_name
-from lakeloop.errors import DataError, nearest
-from lakeloop.label_profile import (
+from lakeloop.drafting.cluster import day_cluster
+from lakeloop.drafting.label_profile import (
     MOST_CATEGORIES,
     Feature,
     LabelProfile,
@@ -23,6 +21,8 @@ from lakeloop.label_profile import (
     profile_label,
     why_none,
 )
+from lakeloop.drafting.sql import select, sql_name
+from lakeloop.errors import DataError, nearest
 from lakeloop.spec.tables import Column, TableSpec, render_duration
 from lakeloop.spec.tasks import QUANTILES, TASKS
 from lakeloop.spec.workflow import Model

@@ -1,6 +1,6 @@
 """A profile of rows that nobody has described yet: types by lossless parsing, nulls, ranges, keys, event time, personal columns.
 
-A proposal and its reason for each; `lakeloop.draft_table` writes them down.
+A proposal and its reason for each; `lakeloop.drafting.table` writes them down.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakeloop.column_names import identifies, lake_name, personal_by_name
-from lakeloop.column_times import UNDECIDED
-from lakeloop.column_types import declare, is_number_text, null_words, without
+from lakeloop.drafting.column_names import identifies, lake_name, personal_by_name
+from lakeloop.drafting.column_times import UNDECIDED
+from lakeloop.drafting.column_types import declare, is_number_text, null_words, without
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.conform import parse_column
 from lakeloop.spec.tables import FILE, ROW, Column, ColumnType

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lakeloop.column_names import identifies, lake_name, unit_of, words_of
-from lakeloop.column_times import SAMPLE, declare_time, holds, zoned
+from lakeloop.drafting.column_names import identifies, lake_name, unit_of, words_of
+from lakeloop.drafting.column_times import SAMPLE, declare_time, holds, zoned
 from lakeloop.rows.conform import parse_column
 from lakeloop.spec.tables import Column
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from lakeloop.column_names import lake_name
-from lakeloop.draft_sql import sql_name
+from lakeloop.drafting.column_names import lake_name
+from lakeloop.drafting.sql import sql_name
 from lakeloop.errors import DataError, nearest
 from lakeloop.spec.tables import Column, TableSpec, Task
 from lakeloop.spec.tasks import TASKS

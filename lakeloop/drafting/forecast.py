@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakeloop.draft_sql import sql_name
-from lakeloop.draft_workflow import WorkflowDraft
-from lakeloop.series_history import History, read_history, stride_of
+from lakeloop.drafting.series_history import History, read_history, stride_of
+from lakeloop.drafting.sql import sql_name
+from lakeloop.drafting.workflow import WorkflowDraft
 from lakeloop.spec.tables import Column, TableSpec, render_duration
 from lakeloop.yaml_text import comment, described, line
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lakeloop.drafting.label_profile import moments_of
 from lakeloop.errors import DataError, nearest
-from lakeloop.label_profile import moments_of
 from lakeloop.spec.steps import SEASONS, Step, guess_step
 from lakeloop.spec.tables import TableSpec
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from lakeloop.column_names import sentence_of
-from lakeloop.profile import ColumnProfile, TableProfile
+from lakeloop.drafting.column_names import sentence_of
+from lakeloop.drafting.profile import ColumnProfile, TableProfile
 from lakeloop.spec.tables import FILE, ROW
 from lakeloop.yaml_text import comment, described, flow, line
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.draft_workflow import LEAST_ROWS, WorkflowDraft, _Plan, asked_at
+from lakeloop.drafting.label_profile import LabelProfile, profile_features, profile_label, why_none
+from lakeloop.drafting.workflow import LEAST_ROWS, WorkflowDraft, _Plan, asked_at
 from lakeloop.errors import DataError
-from lakeloop.label_profile import LabelProfile, profile_features, profile_label, why_none
 from lakeloop.spec.tables import Column, TableSpec
 from lakeloop.yaml_text import comment, line
 

@@ -1,0 +1,1 @@
+"""Definitions proposed from data: profiles of rows, and the files that a person edits afterwards."""
