@@ -40,7 +40,7 @@ class Subject:
         made_at: UTC.
         query: where the numbers are, as SQL.
         static: `predict_at` is no time, but a shuffled order of the rows.
-        search: what the search found that its parameters come from, see `lakeloop.search.gain.gain_section`.
+        search: what the search found that its parameters come from, see `lakeloop.report.search.gain_section`.
     """
 
     name: str
