@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError
-from lakeloop.up_runs import STOPPED_TAG, UP_TAG, materialize_stale
+from lakeloop.up_runs import materialize_stale
 from lakeloop.up_summary import print_automation, print_endpoint, print_summary
+from resources.run_tags import STOPPED_TAG, UP_TAG
 
 if TYPE_CHECKING:
     from resources.servers import Servers

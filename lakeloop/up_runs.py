@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
+from resources.run_tags import UP_TAG
 
 if TYPE_CHECKING:
     from platform_assets.plan import RunAsked
     from resources.servers import Servers
 
-STOPPED_TAG = "lakeloop/stopped"
-"""Of a run that nobody canceled: the platform ended while it ran."""
-UP_TAG = "lakeloop/up"
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
   launchPipelineExecution(executionParams: $params) {

@@ -14,18 +14,17 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import MOST_NAMED, steady_reason
 from lakeloop.project.project import Located, Project
 from lakeloop.spec.workflow import WorkflowSpec
-from lakeloop.up_runs import STOPPED_TAG
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
 from platform_assets.stages.base import States
 from platform_assets.stages.registered import taken_versions
 from resources.published import WHOLE, TableKey
+from resources.run_tags import CAUSE_TAG, STOPPED_TAG
 from resources.settings import Settings
 from sensors.hygiene import settle_sensors
 from sensors.notifications import notify_sensor
 
 DATA_STAGES = ("raw", "validated", "features")
-CAUSE_TAG = "lakeloop/cause"
 MOST_ATTEMPTS = 3
 """A cause is asked for again after a failed run, so many times in all."""
 _OPEN = [

@@ -175,8 +175,8 @@ def change(defs: Path, name: str, old: str, new: str) -> None:
 
 
 def test_a_cause_whose_run_was_canceled_is_dropped_and_one_that_the_platform_stopped_is_asked_for_again() -> None:
-    from lakeloop.up_runs import STOPPED_TAG
-    from sensors.all import CAUSE_TAG, _with_attempts
+    from resources.run_tags import CAUSE_TAG, STOPPED_TAG
+    from sensors.all import _with_attempts
 
     def ask(attempts: int) -> dg.RunRequest:
         return dg.RunRequest(run_key=f"cause-{attempts}", tags={CAUSE_TAG: "cause"})
