@@ -48,13 +48,13 @@ $(VENV)/.python:
 INSTALL = $(RUN) $(BIN)/python tools/install.py
 ITSELF = $(RUN) $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-$(VENV)/.installed: $(VENV)/.python requirements.lock
+$(VENV)/.installed: $(VENV)/.python requirements.lock pyproject.toml
 	@$(INSTALL) requirements.lock
 	@$(ITSELF)
 	@touch $@
 
 # The lock of development holds the other one.
-$(VENV)/.installed-dev: $(VENV)/.python requirements.lock requirements-dev.lock
+$(VENV)/.installed-dev: $(VENV)/.python requirements.lock requirements-dev.lock pyproject.toml
 	@$(INSTALL) requirements-dev.lock
 	@$(ITSELF)
 	@touch $(VENV)/.installed $@

@@ -69,7 +69,7 @@ class Platform:
 
     def launch(self, *stages: str) -> str:
         """Launch some stages of the workflow; the run's id."""
-        from lakeloop.up_runs import _launch
+        from lakeloop.cli.up_runs import _launch
         from platform_assets.plan import RunAsked
         from resources.published import TableKey
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeloop.cli import main
+from lakeloop.cli.main import main
 
 DEFS = Path(__file__).resolve().parent.parent / "platform_assets" / "defs"
 

@@ -27,7 +27,7 @@ def test_runs_that_began_under_a_platform_that_is_gone_hold_no_slot() -> None:
     from dagster._core.storage.tags import GRPC_INFO_TAG
     from dagster._core.test_utils import create_run_for_test
 
-    from lakeloop.up import _settle_runs
+    from lakeloop.cli.up import _settle_runs
     from resources.run_tags import STOPPED_TAG, UP_TAG
 
     server, statuses = {GRPC_INFO_TAG: "{}"}, dg.DagsterRunStatus

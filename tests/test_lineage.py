@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from lakeloop.checking.project import load_checked
-from lakeloop.cli import main
+from lakeloop.cli.main import main
 from lakeloop.project.lineage import ColumnRef, Lineage
 from lakeloop.project.project import Project
 from tests.conftest import Shop

@@ -140,7 +140,7 @@ def test_what_can_only_be_pickled_is_refused_with_what_was_wanted() -> None:
 
 
 def test_a_copied_pipeline_is_what_its_workflow_then_uses(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    from lakeloop.cli import main
+    from lakeloop.cli.main import main
 
     folder = shop.defs / "shop" / "returns"
     command = ["copy-pipeline", "linear", "shop/returns", "--defs", str(shop.defs)]

@@ -205,7 +205,7 @@ def test_planted_values_are_nowhere_but_in_the_data(
 ) -> None:
     from dataclasses import replace
 
-    from lakeloop.up_summary import _example_request
+    from lakeloop.cli.up_summary import _example_request
     from platform_assets.definitions import read_project
     from resources.settings import Settings
 

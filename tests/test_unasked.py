@@ -109,7 +109,7 @@ def tick(shop: Shop) -> tuple[Any, list[str]]:
 
 def plan(sources: Sources, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """The lines of `lakeloop plan` in this project, which must not call it a failure."""
-    from lakeloop import cli
+    from lakeloop.cli import main as cli
     from platform_assets import loading
 
     project = sources.project
@@ -123,7 +123,7 @@ def plan(sources: Sources, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def up(sources: Sources) -> list[str]:
     """What `lakeloop up` says once its servers stand, where there is nothing to launch."""
-    from lakeloop.up_runs import materialize_stale
+    from lakeloop.cli.up_runs import materialize_stale
     from resources.settings import Settings
 
     said: list[str] = []

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.cli.up_runs import materialize_stale
+from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary
 from lakeloop.errors import LakeloopError
-from lakeloop.up_runs import materialize_stale
-from lakeloop.up_summary import print_automation, print_endpoint, print_summary
 from resources.run_tags import STOPPED_TAG, UP_TAG
+from resources.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
     from resources.servers import Servers
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 def up(*, once: bool, materialize: bool) -> int:
     """Bring everything up. Returns 0 after Ctrl-C (or, with `once`, when all is built), 1 after a problem, told in one line."""
-    from resources.settings import Settings
-
     settings = Settings.from_environment()
     # Both by name: a shell without job control starts what it puts in the background with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,7 +78,7 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
         instance.event_log_storage.get_asset_records([])
         if instance.schedule_storage is not None:
             instance.schedule_storage.all_instigator_state()
-        workspace = str(_root() / "workspace.yaml")
+        workspace = str(PROJECT_ROOT / "workspace.yaml")
         servers.start(
             "Dagster UI", [sys.executable, "-m", "resources.dagster_ui", "-h", "127.0.0.1", "-p", str(settings.ui_port), "-w", workspace]
         )
@@ -178,9 +177,9 @@ def _dagster_home(settings: Any) -> Path:
     from resources.dagster_home import make_home
 
     folder = make_home(settings.home / "dagster", settings.dagster_db)
-    env = _root() / ".env"
+    env = PROJECT_ROOT / ".env"
     # A home elsewhere has been named by the environment, which `dg` and `dagster` see too.
-    if not env.exists() and folder.is_relative_to(_root()):
+    if not env.exists() and folder.is_relative_to(PROJECT_ROOT):
         env.write_text(f"DAGSTER_HOME={folder}\n")
     return folder
 
@@ -211,10 +210,6 @@ def _new(environment: dict[str, str]) -> dict[str, str]:
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
-
-
-def _root() -> Path:
-    return Path(__file__).resolve().parent.parent
 
 
 def _shown(path: Path) -> str:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lakeloop.up_runs import post
+from lakeloop.cli.up_runs import post
 
 _AUTOMATION = """
 query {

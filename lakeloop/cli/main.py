@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         return check(options.defs)
     if options.command == "plan":
         return plan()
-    from lakeloop.up import up
+    from lakeloop.cli.up import up
 
     return up(once=options.once, materialize=not options.no_materialize)
 
