@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resources.delta_tables import plain_type
+from lakeloop.rows.types import plain_type
 
 if TYPE_CHECKING:
     import pyarrow as pa

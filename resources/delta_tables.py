@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lakeloop.errors import ServiceUnavailable
+from lakeloop.rows.types import plain_type
+from lakeloop.spec.tables import PARTITION
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.compute as pc
     from deltalake import DeltaTable
     from pyarrow.fs import SubTreeFileSystem
-
-PARTITION = "_partition"
-"""The column that says which partition a row is of."""
 
 
 def open_delta(url: str, version: int | None = None) -> DeltaTable | None:
@@ -116,21 +115,3 @@ def _folder(table: DeltaTable) -> SubTreeFileSystem | None:
 
     parts = urlsplit(table.table_uri)
     return SubTreeFileSystem(unquote(parts.path), LocalFileSystem(use_mmap=True)) if parts.scheme == "file" and os.name == "posix" else None
-
-
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """What a column holds, whether as a dictionary or not; every kind of text is a string."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
-
-
-def same_type(a: pa.DataType, b: pa.DataType) -> bool:
-    """Whether two columns hold the same: of times the zone counts and not the unit, and every kind of text is one."""
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):
-        return bool((a.tz is None) == (b.tz is None))
-    return bool(plain_type(a) == plain_type(b))

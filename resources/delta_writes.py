@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
-from resources.delta_tables import PARTITION, same_type
+from lakeloop.rows.types import same_type
+from lakeloop.spec.tables import PARTITION
 from resources.published import WHOLE, TableKey
 
 if TYPE_CHECKING:

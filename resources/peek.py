@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
-from lakeloop.rows.arrow_types import schema_of
 from lakeloop.rows.conform import parse_column
+from lakeloop.rows.stacking import stacked
+from lakeloop.rows.types import schema_of
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
-from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files, stacked
+from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files
 
 if TYPE_CHECKING:
     import pyarrow as pa

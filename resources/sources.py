@@ -8,15 +8,14 @@ import importlib.util
 import io
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.rows.column_parsing import EXACT_INTEGERS
-from lakeloop.spec.tables import FILE, ROW, Column, Files
-from resources.delta_tables import PARTITION
+from lakeloop.rows.stacking import as_doubles, stacked
+from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
 from resources.json_rows import read_json
 
 if TYPE_CHECKING:
@@ -118,58 +117,6 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
     if missing:
         raise DataError(f"{file.shown}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
     return numbered(rows, file.shown)
-
-
-def stacked(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
-    """Tables one below the other; a column without a type takes that of the others, and integers are doubles where others are.
-
-    Raises:
-        DataError: a column is of two types, or of integers that no double holds exactly beside doubles.
-    """
-    import pyarrow as pa
-
-    types: dict[str, pa.DataType] = {}
-    for field in (field for table in tables for field in table.schema if not pa.types.is_null(field.type)):
-        known = types.setdefault(field.name, field.type)
-        if {known, field.type} == {pa.int64(), pa.float64()}:
-            types[field.name] = pa.float64()
-    fitted = [as_landed(table, types) for table in tables]
-    first: dict[str, pa.Table] = {}
-    for rows in fitted:
-        for field in (field for field in rows.schema if not pa.types.is_null(field.type)):
-            other = first.setdefault(field.name, rows)
-            kind = other.schema.field(field.name).type
-            if field.type != kind:
-                raise DataError(
-                    f"{where}column {field.name} is {kind} in {_file_of(other, 'one file')} and {field.type} in {_file_of(rows, 'another')}; "
-                    "nothing was written"
-                )
-    return pa.concat_tables(fitted, promote_options="default")
-
-
-def _file_of(rows: pa.Table, unknown: str) -> str:
-    """The file that rows are of, where they say so."""
-    return str(rows[FILE][0]) if FILE in rows.column_names and rows.num_rows else unknown
-
-
-def as_landed(rows: pa.Table, landed: Mapping[str, pa.DataType]) -> pa.Table:
-    """Rows with integers as doubles where a column has landed so and each is exactly one; everything else as it is."""
-    import pyarrow as pa
-
-    for index, field in enumerate(rows.schema):
-        if pa.types.is_int64(field.type) and landed.get(field.name) == pa.float64():
-            rows = rows.set_column(index, field.name, as_doubles(rows.column(index)))
-    return rows
-
-
-def as_doubles(integers: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Integers as doubles if each of them is exactly one; else as they are."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    ends = pc.min_max(integers).as_py().values()
-    exact = all(value is None or abs(value) <= EXACT_INTEGERS for value in ends)
-    return integers.cast(pa.float64()) if exact else integers
 
 
 OWN_COLUMNS = (FILE, ROW, "_landing", "_landed_order", "ingested_at", PARTITION)

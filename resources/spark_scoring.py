@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lakeloop.rows.column_parsing import EXACT_INTEGERS
+from lakeloop.rows.types import EXACT_INTEGERS
 from lakeloop.spec.tasks import as_scores
 from resources.spark_asof import SparkFeatureRows, point_in_time_join
 from resources.spark_tables import frame_of

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, NotPublished
-from resources.delta_tables import PARTITION, open_delta, read_table
+from lakeloop.spec.tables import PARTITION
+from resources.delta_tables import open_delta, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,7 +18,7 @@ import pytest
 from lakeloop.checking.project import load_checked
 from lakeloop.errors import DataError
 from lakeloop.project.personal import personal_columns, touches_personal
-from lakeloop.rows.arrow_types import cast_exactly
+from lakeloop.rows.types import cast_exactly
 from resources.lake import Lake
 from resources.published import WHOLE, PartitionState, TableKey
 from tests.conftest import Shop, make

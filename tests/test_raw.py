@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from lakeloop.errors import DataError
+from lakeloop.rows.stacking import stacked
 from platform_assets.loading import read_project
 from platform_assets.stages import raw
 from platform_assets.stages.base import Platform
@@ -21,7 +22,6 @@ from platform_assets.stages.validated import validate
 from resources.lake import Lake
 from resources.published import WHOLE, PartitionState, TableKey
 from resources.settings import Settings
-from resources.sources import stacked
 
 RAW, VALIDATED = TableKey("raw", "sales", "orders"), TableKey("validated", "sales", "orders")
 DEFINITION = """\

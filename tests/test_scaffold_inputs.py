@@ -16,8 +16,8 @@ from lakeloop.spec.tables import TableSpec
 
 def table_of(rows: pa.Table, **options: Any) -> tuple[TableSpec, pa.Table]:
     """The table that would be drafted of typed rows, and its rows."""
-    from lakeloop.rows.arrow_types import schema_of
     from lakeloop.rows.conform import parse_column
+    from lakeloop.rows.types import schema_of
 
     found = profile_table(rows, text=False, **options)
     columns = {c.name: c.column for c in found.columns}

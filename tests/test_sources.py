@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from lakeloop.errors import DataError
-from lakeloop.rows.arrow_types import cast_exactly
 from lakeloop.rows.conform import conform
+from lakeloop.rows.types import cast_exactly
 from lakeloop.spec.tables import Column, Files, TableSpec
 from resources.sources import call_function, find_paths, read_file, resolve_files
 

@@ -132,7 +132,7 @@ def profile_table(
     """
     import polars as pl
 
-    from lakeloop.rows.arrow_types import arrow_type
+    from lakeloop.rows.types import arrow_type
 
     names = [name for name in rows.column_names if name not in (ROW, FILE)]
     words, null_columns = null_words(rows.select(names)) if text else ((), ())

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.masking import MASK
+from lakeloop.rows.types import EXACT_INTEGERS
 from lakeloop.spec.tables import Column, ColumnType
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
-
-EXACT_INTEGERS = 2**53
-"""Every integer up to here is exactly one double (IEEE 754)."""
 
 
 def parsed_column(frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str]) -> tuple[pl.Expr, pl.Expr]:

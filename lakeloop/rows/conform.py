@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from lakeloop.errors import SpecError
 from lakeloop.masking import masked, message_of
-from lakeloop.rows.arrow_types import arrow_type
 from lakeloop.rows.column_parsing import frame_of, parsed_column
 from lakeloop.rows.row_history import chosen, closings, versions
+from lakeloop.rows.types import arrow_type
 from lakeloop.spec.personal import hidden_landed, hidden_sources, personal_of_table
 from lakeloop.spec.tables import Column, TableSpec
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from lakeloop.rows.arrow_types import arrow_type
+from lakeloop.rows.types import arrow_type
 from lakeloop.spec.tables import TableSpec
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
+PARTITION = "_partition"
+"""The column that says which partition a row is of."""
 ROW, FILE = "_row", "_file"
 """What the landing adds to every row: its number in its file, from 1, the header not counted, and the file. A declared column may be read
 from them."""

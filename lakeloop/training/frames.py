@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.rows.column_parsing import EXACT_INTEGERS
+from lakeloop.rows.types import EXACT_INTEGERS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.python_code import load, source_of
 from lakeloop.rows.history import LANDED, latest_landing, merge_history
 from lakeloop.spec.partitions import FORMATS, in_batches, partition_window
-from lakeloop.spec.tables import DeltaTableSource, Expectation, TableSpec, ViewSpec
+from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages import view_versions
 from platform_assets.stages.base import (
     Platform,
@@ -31,7 +31,7 @@ from platform_assets.stages.base import (
 )
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.validated import days_of
-from resources.delta_tables import PARTITION, read_table
+from resources.delta_tables import read_table
 from resources.published import WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def _shape(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.rows.arrow_types import arrow_type, cast_exactly
+    from lakeloop.rows.types import arrow_type, cast_exactly
 
     wanted = [*spec.keys, *([spec.event_time] if spec.event_time else []), *([spec.known_at] if spec.known_at else []), *spec.columns]
     wanted = list(dict.fromkeys(wanted))

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.spec.partitions import in_batches
-from lakeloop.spec.tables import ROW, DatabaseSource, TableSpec
+from lakeloop.spec.tables import PARTITION, ROW, DatabaseSource, TableSpec
 from platform_assets.stages.base import Platform
-from resources.delta_tables import PARTITION
 from resources.published import PartitionState, TableKey
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ def not_landed(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from resources.delta_tables import same_type
-    from resources.sources import as_landed
+    from lakeloop.rows.stacking import as_landed
+    from lakeloop.rows.types import same_type
 
     table = platform.lake.open(key, max(s.version for s in state.values()))
     if table is None or rows.num_rows == 0 or since is None:

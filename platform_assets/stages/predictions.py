@@ -13,7 +13,7 @@ from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.spec.partitions import FORMATS
-from lakeloop.spec.tables import Column, Expectation
+from lakeloop.spec.tables import PARTITION, Column, Expectation
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 from lakeloop.spec.workflow import Anomaly, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata, to_retire
@@ -30,7 +30,6 @@ from platform_assets.stages.lookup import (
     warn_of_standing,
 )
 from platform_assets.stages.view_versions import FEATURES
-from resources.delta_tables import PARTITION
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:

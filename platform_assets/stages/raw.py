@@ -19,11 +19,10 @@ from lakeloop.fingerprint import content_hash, fingerprint
 from lakeloop.rows.verdicts import Verdict
 from lakeloop.spec.partitions import FORMATS, partition_keys
 from lakeloop.spec.personal import hidden_landed, hidden_sources
-from lakeloop.spec.tables import FILE, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
+from lakeloop.spec.tables import FILE, PARTITION, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
 from platform_assets.stages.base import Platform, StageResult, key_of, preview
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import ONWARD, SOURCE, landed_integers, not_landed, without_type
-from resources.delta_tables import PARTITION
 from resources.delta_writes import types_of
 from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 
@@ -122,8 +121,9 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
     Raises:
         DataError: a file can't be read as declared; the table stays as it was.
     """
+    from lakeloop.rows.stacking import stacked
     from resources.quality import run_suite
-    from resources.sources import read_file, stacked
+    from resources.sources import read_file
 
     key, spec = key_of("raw", located), located.spec
     platform.lake.settle(key)

@@ -15,11 +15,10 @@ from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import day_prints, fingerprint
 from lakeloop.masking import masked
 from lakeloop.spec.personal import personal_of_table
-from lakeloop.spec.tables import DeltaTableSource, Expectation, TableSpec, ViewSpec
+from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import DAYS, Platform, StageResult, key_of, markdown_table, table_metadata, to_retire
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import SOURCE, landed_rows
-from resources.delta_tables import PARTITION
 from resources.published import UNDATED, WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ def _keys_elsewhere(
 
 def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     """Check an existing Delta table at its newest version and record the verdict; the table itself isn't touched."""
-    from lakeloop.rows.arrow_types import cast_exactly, schema_of
+    from lakeloop.rows.types import cast_exactly, schema_of
     from lakeloop.rows.verdicts import suite_hash
     from resources.delta_tables import open_delta, read_table
     from resources.quality import run_suite

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError, nearest
-from lakeloop.rows.column_parsing import EXACT_INTEGERS
+from lakeloop.rows.types import EXACT_INTEGERS
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 
 if TYPE_CHECKING:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError
 from lakeloop.masking import MASK
-from lakeloop.rows.column_parsing import EXACT_INTEGERS
 from lakeloop.spec.tables import Column, ColumnType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+EXACT_INTEGERS = 2**53
+"""Every integer up to here is exactly one double (IEEE 754)."""
 
 
 def arrow_type(kind: ColumnType) -> pa.DataType:
@@ -92,3 +95,21 @@ def _cannot_hold(found: pa.DataType, wanted: pa.DataType) -> str:
     if pa.types.is_string(wanted):
         return ", which is no text"
     return ""
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """What a column holds, whether as a dictionary or not; every kind of text is a string."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+
+
+def same_type(a: pa.DataType, b: pa.DataType) -> bool:
+    """Whether two columns hold the same: of times the zone counts and not the unit, and every kind of text is one."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):
+        return bool((a.tz is None) == (b.tz is None))
+    return bool(plain_type(a) == plain_type(b))
