@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from contextlib import suppress
 
-import resources.dagster_sqlite  # noqa: F401
+import resources.host.dagster_sqlite  # noqa: F401
 from lakeloop.errors import LakeloopError
 from platform_assets import definitions
 

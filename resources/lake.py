@@ -17,9 +17,9 @@ from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailabl
 from lakeloop.rows.stacking import as_landed, stacked
 from lakeloop.spec.tables import PARTITION
 from resources.column_encoding import writer_properties
-from resources.crash_points import crash_point
 from resources.delta_tables import open_delta, read_table
 from resources.delta_writes import NO_STATISTICS, keeps_versions, replacement, types_of
+from resources.host.crash_points import crash_point
 from resources.published import WHOLE, PartitionState, Published, TableKey
 from resources.verdict_rows import VERDICTS, newest, note_of, rows_of, states_of
 

@@ -14,8 +14,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     from mlflow.server.fastapi_app import app
 
+    from resources.host.web_guard import HostAndOriginGuard
     from resources.report_page import ReportPages
-    from resources.web_guard import HostAndOriginGuard
 
     return HostAndOriginGuard(ReportPages(app))
 

@@ -13,7 +13,7 @@ from lakeloop.masking import MASK, masked, message_of
 from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
-from resources.memory import give_back
+from resources.host.memory import give_back
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ import re
 from collections.abc import MutableMapping
 from typing import Any
 
-from resources.web_guard import App, Receive, Scope, Send
+from resources.host.web_guard import App, Receive, Scope, Send
 
 PATH = re.compile(r"/reports/([0-9a-f]{32})")
 ARTIFACT = "evaluation/report.html"

@@ -18,8 +18,8 @@ from lakeloop.search.space import draw, unfitted, with_params
 from lakeloop.spec.search import Parameter, Search
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
-from resources.crash_points import crash_point
-from resources.processes import identity
+from resources.host.crash_points import crash_point
+from resources.host.processes import identity
 from resources.study import FOLD_STEPS, REASON, SURPLUS, WORKER, next_sampler, open_study, run_again, settle, tally
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import Conflict
 from lakeloop.spec.search import Search
-from resources.processes import is_gone
+from resources.host.processes import is_gone
 from resources.settings import Settings
 from resources.study_storage import GRACE_S, MOST_RETRIES, study_storage
 

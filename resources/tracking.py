@@ -22,8 +22,8 @@ import dagster as dg
 
 from lakeloop.errors import ServiceUnavailable
 from lakeloop.masking import message_of
-from resources.crash_points import crash_point
-from resources.processes import started
+from resources.host.crash_points import crash_point
+from resources.host.processes import started
 from resources.run_guard import RunGuard
 from resources.settings import PROJECT_ROOT, Settings
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from resources.crash_points import crash_point
+from resources.host.crash_points import crash_point
 from resources.search_job import SearchJob
 from resources.study import REASON, WORKER, reason_of, tally
 from resources.tracking import TRIAL_RUN_TAG

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from benchmarks.page import DOCS, write_between
-from resources.crash_points import POINTS
+from resources.host.crash_points import POINTS
 from tests.chaos import Calm, trial, undisturbed
 from tests.chaos_disturbances import (
     DISK_POINTS,

@@ -264,8 +264,8 @@ def main(arguments: Sequence[str]) -> int:
     """Two runs with a clock that jumps: the folder of definitions, and the jumps of the first as JSON."""
     import skops.io  # noqa: F401  as the processes of steps do
 
-    import resources.dagster_sqlite  # noqa: F401
-    from resources import crash_points
+    import resources.host.dagster_sqlite  # noqa: F401
+    from resources.host import crash_points
     from tests.chaos_step import run_stale
 
     defs, clock, jumps = Path(arguments[0]), Path(os.environ["CLOCK_SHIM"]), json.loads(arguments[1])

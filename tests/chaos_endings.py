@@ -127,9 +127,9 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
     """Dagster's web server and daemon for a shop whose data are there, as `lakeloop up` starts them."""
     import dagster as dg
 
-    from resources.dagster_home import make_home
+    from resources.host.dagster_home import make_home
+    from resources.host.servers import Servers
     from resources.mlflow_server import answers
-    from resources.servers import Servers
 
     made = Platform(folder, uri, "c" + folder.name.replace("-", "").replace("_", ""))
     make_shop(folder / "project")
@@ -149,7 +149,7 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
             instance.event_log_storage.get_asset_records([])
             instance.schedule_storage.all_instigator_state()
             servers.start(
-                "web server", [sys.executable, "-m", "resources.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
+                "web server", [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
             )
             servers.start("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)])
             servers.wait(lambda: answers(f"{made.ui}/server_info"), "the web server")

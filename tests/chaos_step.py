@@ -68,8 +68,8 @@ def code_of(process: ForkServerProcess) -> int:
 
 
 def _forked(defs: Path, environment: dict[str, str], log: Path, watch: Callable[[str], None] | None, stages: Sequence[str]) -> None:
-    from resources import crash_points
-    from resources.tether import end_with_parent
+    from resources.host import crash_points
+    from resources.host.tether import end_with_parent
 
     end_with_parent()
     os.environ.clear()

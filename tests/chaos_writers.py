@@ -45,7 +45,7 @@ def publish(lake: Lake, writer: int, number: int) -> None:
 
 def _write_on(url: str, acknowledged: Path, write: Write, writer: int, count: int) -> None:
     from lakeloop.errors import Conflict
-    from resources.tether import end_with_parent
+    from resources.host.tether import end_with_parent
 
     end_with_parent()
     lake = Lake(url)

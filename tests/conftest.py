@@ -30,7 +30,7 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeri
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process that runs steps, prepared as those are
     import skops.io  # noqa: F401
 
-    import resources.dagster_sqlite  # noqa: F401
+    import resources.host.dagster_sqlite  # noqa: F401
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")

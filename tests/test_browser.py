@@ -52,7 +52,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[st
 
 def _serve(location: Path) -> Iterator[str]:
     port, folder = free_port(), location.parent
-    command = [sys.executable, "-m", "resources.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-f", str(location)]
+    command = [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-f", str(location)]
     with (folder / "ui.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=os.environ.copy(), stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

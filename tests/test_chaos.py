@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.crash_points import POINTS
+from resources.host.crash_points import POINTS
 from tests.chaos import Calm, trial
 
 ROOT = Path(__file__).resolve().parent.parent

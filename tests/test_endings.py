@@ -28,7 +28,7 @@ def test_runs_that_began_under_a_platform_that_is_gone_hold_no_slot() -> None:
     from dagster._core.test_utils import create_run_for_test
 
     from lakeloop.cli.up import _settle_runs
-    from resources.run_tags import STOPPED_TAG, UP_TAG
+    from resources.host.run_tags import STOPPED_TAG, UP_TAG
 
     server, statuses = {GRPC_INFO_TAG: "{}"}, dg.DagsterRunStatus
     with dg.DagsterInstance.ephemeral() as instance:

@@ -17,7 +17,7 @@ import pytest
 
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.notices import steady_reason
-from resources import crash_points
+from resources.host import crash_points
 from resources.lake import Lake
 from resources.published import WHOLE, PartitionState, TableKey
 from tests.object_store import ObjectStore

@@ -175,7 +175,7 @@ def change(defs: Path, name: str, old: str, new: str) -> None:
 
 
 def test_a_cause_whose_run_was_canceled_is_dropped_and_one_that_the_platform_stopped_is_asked_for_again() -> None:
-    from resources.run_tags import CAUSE_TAG, STOPPED_TAG
+    from resources.host.run_tags import CAUSE_TAG, STOPPED_TAG
     from sensors.all import _with_attempts
 
     def ask(attempts: int) -> dg.RunRequest:

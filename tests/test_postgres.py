@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from lakeloop.errors import LakeloopError
-from resources.dagster_home import make_home
+from resources.host.dagster_home import make_home
 from resources.published import WHOLE, TableKey
 from resources.settings import SQLITE_STEPS, Settings
 from tests.conftest import Shop, make

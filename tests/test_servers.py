@@ -77,7 +77,7 @@ def test_no_server_stands_where_a_dotenv_would_win_over_its_environment(running:
 
 def test_a_killed_server_is_told_in_one_line_and_takes_the_others_with_it(running: subprocess.Popen[str]) -> None:
     children = psutil.Process(running.pid).children(recursive=True)
-    (daemon,) = [c for c in children if "dagster._daemon" in c.cmdline() and "resources.tether" not in c.cmdline()]
+    (daemon,) = [c for c in children if "dagster._daemon" in c.cmdline() and "resources.host.tether" not in c.cmdline()]
     daemon.kill()
     out, _ = running.communicate(timeout=60)
     assert running.returncode == 1

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.cli.up_runs import materialize_stale
 from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary
 from lakeloop.errors import LakeloopError
-from resources.run_tags import STOPPED_TAG, UP_TAG
+from resources.host.run_tags import STOPPED_TAG, UP_TAG
 from resources.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
-    from resources.servers import Servers
+    from resources.host.servers import Servers
 
 
 def up(*, once: bool, materialize: bool) -> int:
@@ -41,7 +41,7 @@ def up(*, once: bool, materialize: bool) -> int:
 
 def _up(settings: Any, *, once: bool, materialize: bool) -> int:
     from resources import mlflow_server
-    from resources.servers import Servers, require_free
+    from resources.host.servers import Servers, require_free
 
     started = time.monotonic()
     for port, what, variable in (
@@ -80,7 +80,8 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
             instance.schedule_storage.all_instigator_state()
         workspace = str(PROJECT_ROOT / "workspace.yaml")
         servers.start(
-            "Dagster UI", [sys.executable, "-m", "resources.dagster_ui", "-h", "127.0.0.1", "-p", str(settings.ui_port), "-w", workspace]
+            "Dagster UI",
+            [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(settings.ui_port), "-w", workspace],
         )
         servers.start("Dagster daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace])
         servers.start(
@@ -174,7 +175,7 @@ def _reconcile(settings: Any, instance: Any) -> None:
 
 def _dagster_home(settings: Any) -> Path:
     """Dagster's home, with our `dagster.yaml`; `.env` names it for `dg` and `dagster` too."""
-    from resources.dagster_home import make_home
+    from resources.host.dagster_home import make_home
 
     folder = make_home(settings.home / "dagster", settings.dagster_db)
     env = PROJECT_ROOT / ".env"

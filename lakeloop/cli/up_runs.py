@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
-from resources.run_tags import UP_TAG
+from resources.host.run_tags import UP_TAG
 
 if TYPE_CHECKING:
     from platform_assets.plan import RunAsked
-    from resources.servers import Servers
+    from resources.host.servers import Servers
 
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) {

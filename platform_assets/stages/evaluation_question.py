@@ -46,7 +46,7 @@ def evaluation_question(
     from lakeloop.training.fitting import evenly
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
-    from resources.memory import give_back
+    from resources.host.memory import give_back
 
     spec = located.spec
     model_value = states[key_of("models", located)][WHOLE].value

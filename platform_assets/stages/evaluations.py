@@ -19,7 +19,7 @@ from lakeloop.spec.workflow import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
 from platform_assets.stages.evaluation_question import evaluation_question
 from platform_assets.stages.evaluation_subject import SCORE, evaluation_subject, previous_facts, version_facts
-from resources.crash_points import crash_point
+from resources.host.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
 from platform_assets.stages.warm_start import START, Training, continue_champion, start_of
-from resources.crash_points import crash_point
+from resources.host.crash_points import crash_point
 from resources.lake import Lake
 from resources.published import WHOLE, PartitionState
 
@@ -85,7 +85,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.training.labels import label_numbers
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
     from resources.autologging import autologged
-    from resources.memory import give_back
+    from resources.host.memory import give_back
     from resources.model_format import ALERT_THRESHOLD, PERSONAL, log_model, register
     from resources.registry import Registry
 

@@ -21,7 +21,7 @@ from platform_assets.stages.base import Platform, StageResult, States, figures, 
 from platform_assets.stages.study_job import SearchRows, first_trials, job_and_trials, search_rows, too_few, training_state, what_decides
 from platform_assets.stages.study_tables import trial_rows, write_study, write_trials
 from platform_assets.stages.training_set import LABEL
-from resources.crash_points import crash_point
+from resources.host.crash_points import crash_point
 from resources.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:

@@ -114,7 +114,7 @@ def job_and_trials(
     from lakeloop.metrics.table import metrics_of
     from lakeloop.search.cross_validation import check_folds
     from lakeloop.search.space import space_of
-    from resources.processes import cores
+    from resources.host.processes import cores
     from resources.search_job import SearchJob, Trials
 
     spec, training = located.spec, training_state(states, located)

@@ -100,7 +100,7 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.report.plots import plot_rows_over_time
     from lakeloop.rows.verdicts import suite_hash
     from lakeloop.training.splits import assign_split
-    from resources.memory import give_back
+    from resources.host.memory import give_back
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("training_sets", located)

@@ -6,8 +6,8 @@ from typing import Any
 
 from dagster_webserver import cli
 
-import resources.dagster_sqlite  # noqa: F401
-from resources.web_guard import HostAndOriginGuard
+import resources.host.dagster_sqlite  # noqa: F401
+from resources.host.web_guard import HostAndOriginGuard
 
 
 def main() -> None:

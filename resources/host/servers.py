@@ -40,7 +40,7 @@ class Servers:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", "resources.tether", *command],
+                [sys.executable, "-m", "resources.host.tether", *command],
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
