@@ -16,8 +16,8 @@ from platform_assets.stages.base import Platform
 from platform_assets.stages.lookup import feature_names, feature_spec, join_features
 from platform_assets.stages.models import FIT_SPLITS
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
-from resources.lake import Lake
-from resources.published import TableKey
+from resources.lake.lake import Lake
+from resources.lake.published import TableKey
 from resources.settings import Settings
 from resources.spark import SparkResource
 from resources.tracking import Tracking

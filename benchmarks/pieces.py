@@ -74,8 +74,8 @@ def joins(alternate: Alternate, tell: Tell) -> None:
     """Both sizes, in memory and from Delta to Delta; the results are compared cell by cell first."""
     import deltalake
 
-    from resources.column_encoding import writer_properties
-    from resources.delta_tables import read_table
+    from resources.lake.column_encoding import writer_properties
+    from resources.lake.tables import read_table
 
     for asked, rows in SIZES:
         spine, features = made_rows(asked, rows)

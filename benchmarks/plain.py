@@ -11,8 +11,8 @@ from platform_assets.graph import views_in_order
 from platform_assets.loading import read_project
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, training_set, validated
 from platform_assets.stages.base import Platform
-from resources.lake import Lake
-from resources.published import WHOLE
+from resources.lake.lake import Lake
+from resources.lake.published import WHOLE
 from resources.settings import Settings
 from resources.spark import SparkResource
 from resources.tracking import Tracking

@@ -130,9 +130,9 @@ def joins(lake: Path, times: int) -> tuple[float, float]:
     from lakeloop.spec.tables import parse_duration
     from platform_assets.loading import read_project
     from platform_assets.stages.lookup import feature_spec
-    from resources.delta_tables import read_table
-    from resources.lake import Lake
-    from resources.published import TableKey
+    from resources.lake.lake import Lake
+    from resources.lake.published import TableKey
+    from resources.lake.tables import read_table
 
     project, store = read_project(), Lake(str(lake))
     spec = feature_spec(project, project.workflows[("flights", "flight_delay")])

@@ -158,8 +158,8 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     from platform_assets.loading import read_project
     from platform_assets.stages.base import Platform, key_of
     from platform_assets.stages.lookup import feature_spec
-    from resources.lake import Lake
-    from resources.published import WHOLE, PartitionState
+    from resources.lake.lake import Lake
+    from resources.lake.published import WHOLE, PartitionState
     from resources.settings import Settings
     from resources.spark import SparkResource
     from resources.tracking import Tracking

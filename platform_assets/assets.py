@@ -25,7 +25,7 @@ from platform_assets.spread import spread_asset
 from platform_assets.stages import features
 from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table
 from resources.host.tether import end_with_parent
-from resources.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, TableKey
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located, Project

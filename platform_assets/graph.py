@@ -10,7 +10,7 @@ from lakeloop.project.project import Located, Project, feature_columns, label_vi
 from lakeloop.spec.tables import DeltaTableSource, Partitions, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import input_key, key_of
-from resources.published import TableKey
+from resources.lake.published import TableKey
 
 
 @lru_cache(maxsize=8)

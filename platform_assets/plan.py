@@ -16,7 +16,7 @@ from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages import deployments, evaluations, features, models, predictions, raw, releases, studies, training_set, validated
 from platform_assets.stages.base import States, key_of
 from platform_assets.stages.landings import SOURCE
-from resources.published import UNDATED, WHOLE, TableKey, retired
+from resources.lake.published import UNDATED, WHOLE, TableKey, retired
 
 
 @dataclass(frozen=True)

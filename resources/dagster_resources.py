@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from resources.lake import Lake
+from resources.lake.lake import Lake
 from resources.settings import Settings
 
 

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from resources.lake import Lake
+from resources.lake.lake import Lake
 from resources.search_job import SearchJob, Trials, searched_rows
 from resources.settings import Settings
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.spec.tables import PARTITION
-from resources.delta_tables import open_delta, read_table
+from resources.lake.tables import open_delta, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,7 +16,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from resources.lake import Lake
+from resources.lake.lake import Lake
 from tests.chaos_step import code_of, start
 from tests.shop import make_shop
 

@@ -71,7 +71,7 @@ class Platform:
         """Launch some stages of the workflow; the run's id."""
         from lakeloop.cli.up_runs import _launch
         from platform_assets.plan import RunAsked
-        from resources.published import TableKey
+        from resources.lake.published import TableKey
 
         names = {"raw": "orders", "validated": "orders"}
         keys = [TableKey(stage, "shop", name) for stage in stages for name in _names(stage, names)]

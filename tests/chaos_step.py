@@ -24,7 +24,7 @@ def run_stale(defs: Path, stages: Sequence[str] = ()) -> int:
     from platform_assets.definitions import build_defs
     from platform_assets.loading import read_project
     from platform_assets.plan import runs_for, stale_assets
-    from resources.lake import Lake
+    from resources.lake.lake import Lake
     from resources.settings import Settings
 
     job = build_defs(defs=defs).resolve_implicit_global_asset_job_def()

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from resources.lake import Lake
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.lake.lake import Lake
+from resources.lake.published import WHOLE, PartitionState, TableKey
 from tests.chaos_step import forkserver
 
 APPENDED = "reports/written"

@@ -118,7 +118,7 @@ class Shop:
     @property
     def lake(self) -> Any:
         """Its lake."""
-        from resources.lake import Lake
+        from resources.lake.lake import Lake
 
         return Lake(self.lake_url)
 

@@ -42,9 +42,9 @@ def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: 
     from platform_assets.stages.base import Platform, key_of, run_sql
     from platform_assets.stages.lookup import feature_spec, join_features, spine_rows
     from platform_assets.stages.predictions import score_rows
-    from resources.lake import Lake
+    from resources.lake.lake import Lake
+    from resources.lake.published import WHOLE
     from resources.model_format import load_model
-    from resources.published import WHOLE
     from resources.settings import Settings
     from resources.spark import SparkResource
     from resources.tracking import Tracking

@@ -76,7 +76,7 @@ def study_of(shop: Shop) -> Any:
     """The study of its last search."""
     import optuna
 
-    from resources.published import WHOLE, TableKey
+    from resources.lake.published import WHOLE, TableKey
     from resources.settings import Settings
     from resources.study_storage import study_storage
 

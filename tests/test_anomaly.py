@@ -39,7 +39,7 @@ def test_from_a_table_without_a_label_to_a_released_detector(
     mlflow_uri: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from resources.published import WHOLE, TableKey
+    from resources.lake.published import WHOLE, TableKey
 
     monkeypatch.setenv("LAKELOOP_ENV", "tanomaly")
     table(project, tumours())

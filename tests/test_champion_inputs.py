@@ -23,7 +23,7 @@ from platform_assets.stages import predictions, warm_start
 from platform_assets.stages.base import Platform
 from platform_assets.stages.lookup import feature_names, feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
 from platform_assets.stages.view_versions import FEATURES
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.lake.published import WHOLE, PartitionState, TableKey
 from resources.settings import Settings
 from tests.conftest import Shop
 

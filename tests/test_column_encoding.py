@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.lake import Lake
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.lake.lake import Lake
+from resources.lake.published import WHOLE, PartitionState, TableKey
 
 
 def dictionaries(folder: Path) -> set[str]:

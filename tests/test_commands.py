@@ -76,8 +76,8 @@ def test_lakeloop_plan_lists_what_is_stale(project: Path, tmp_path: Path) -> Non
 
 
 def test_dagster_and_dg_materialise_an_asset_from_the_command_line(project: Path, tmp_path: Path) -> None:
-    from resources.lake import Lake
-    from resources.published import TableKey
+    from resources.lake.lake import Lake
+    from resources.lake.published import TableKey
 
     lake, home = Lake(str(tmp_path / "lake")), tmp_path / "dagster"
     home.mkdir()

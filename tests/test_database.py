@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.spec.tables import DatabaseSource
 from resources.database import DatabaseReader
-from resources.lake import Lake
-from resources.published import TableKey
+from resources.lake.lake import Lake
+from resources.lake.published import TableKey
 from tests.conftest import Shop, free_port
 from tests.postgres import PASSWORD, server
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.errors import SpecError
-from resources.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, TableKey
 from tests.conftest import Shop
 from tests.test_platform import failures, fresh
 

@@ -45,7 +45,7 @@ def forecast(project: Path, **params: Any) -> None:  # noqa: F811
 
 
 def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    from resources.published import WHOLE, TableKey
+    from resources.lake.published import WHOLE, TableKey
 
     monkeypatch.setenv("LAKELOOP_ENV", "tforecast")
     table(project, sales())

@@ -18,8 +18,8 @@ import pytest
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.notices import steady_reason
 from resources.host import crash_points
-from resources.lake import Lake
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.lake.lake import Lake
+from resources.lake.published import WHOLE, PartitionState, TableKey
 from tests.object_store import ObjectStore
 from tests.ports import free_port
 

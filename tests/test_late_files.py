@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lakeloop.spec.tables import Partitions
-from resources.published import TableKey
+from resources.lake.published import TableKey
 from tests.conftest import Shop
 from tests.shop import make_shop, orders, write_orders
 
@@ -131,7 +131,7 @@ def test_what_was_known_stays_when_a_view_is_described_or_cut_otherwise_and_goes
 
 def test_without_hashes_per_day_a_month_counts_as_a_whole(trailing: Shop) -> None:
     from platform_assets.stages.base import input_fingerprints
-    from resources.published import PartitionState
+    from resources.lake.published import PartitionState
 
     key = TableKey("validated", "shop", "orders")
     window = datetime(2024, 3, 29, tzinfo=UTC), datetime(2024, 5, 1, tzinfo=UTC)

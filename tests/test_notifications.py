@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 
 from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, known_after, notices, untold
-from resources.published import TableKey
+from resources.lake.published import TableKey
 from resources.settings import Settings
 from tests.conftest import Shop, free_port
 from tests.shop import orders, write_orders

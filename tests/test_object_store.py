@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from resources.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, TableKey
 from tests.conftest import Shop
 from tests.object_store import BUCKET, ObjectStore
 from tests.test_platform import failures, fresh

@@ -13,8 +13,8 @@ import pytest
 from lakeloop.errors import DataError
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
+from resources.lake.published import TableKey
 from resources.model_format import load_model, trusted_among
-from resources.published import TableKey
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.filled

@@ -19,8 +19,8 @@ from lakeloop.checking.project import load_checked
 from lakeloop.errors import DataError
 from lakeloop.project.personal import personal_columns, touches_personal
 from lakeloop.rows.types import cast_exactly
-from resources.lake import Lake
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.lake.lake import Lake
+from resources.lake.published import WHOLE, PartitionState, TableKey
 from tests.conftest import Shop, make
 from tests.mlflow_server import server
 from tests.shop import ORDERS, WORKFLOW, orders, write_orders

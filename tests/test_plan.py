@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from platform_assets.assets import asset_key
-from resources.published import TableKey
+from resources.lake.published import TableKey
 from tests.conftest import Shop
 
 VISITS = """\
@@ -81,7 +81,7 @@ def test_a_project_with_one_kind_of_partitions_takes_one_run(shop: Shop) -> None
 def test_changed_partitions_are_replaced_in_one_run_and_no_row_is_doubled(shop: Shop) -> None:
     from platform_assets.loading import read_project
     from platform_assets.plan import range_tags, stale_assets
-    from resources.published import WHOLE
+    from resources.lake.published import WHOLE
 
     # Keys with the event time in them: nothing else would notice a row that stands in a month and in a day.
     months = "partitions: {start: 2024-01-01, end: 2024-06-01}"
@@ -128,7 +128,7 @@ def test_changed_partitions_are_replaced_in_one_run_and_no_row_is_doubled(shop: 
 def test_changed_partitions_of_predictions_leave_one_prediction_for_each_row(shop: Shop) -> None:
     from platform_assets.loading import read_project
     from platform_assets.plan import runs_for, stale_assets
-    from resources.published import WHOLE
+    from resources.lake.published import WHOLE
 
     key = TableKey("predictions", "shop", "returns")
 

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from resources.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, TableKey
 from tests.conftest import Shop, make
 from tests.shop import DAYS, orders, write_orders
 
@@ -212,7 +212,7 @@ def test_a_backfill_that_is_computed_in_several_goes_gives_what_one_go_does(
     shop: Shop, filled_lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from platform_assets.stages import features
-    from resources.lake import Lake
+    from resources.lake.lake import Lake
 
     goes, run_sql = [], features.run_sql
     monkeypatch.setattr(features, "run_sql", lambda *args, **window: goes.append(window) or run_sql(*args, **window))

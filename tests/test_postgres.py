@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from lakeloop.errors import LakeloopError
 from resources.host.dagster_home import make_home
-from resources.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, TableKey
 from resources.settings import SQLITE_STEPS, Settings
 from tests.conftest import Shop, make
 from tests.mlflow_server import server

@@ -19,8 +19,8 @@ from platform_assets.loading import read_project
 from platform_assets.stages import raw
 from platform_assets.stages.base import Platform
 from platform_assets.stages.validated import validate
-from resources.lake import Lake
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.lake.lake import Lake
+from resources.lake.published import WHOLE, PartitionState, TableKey
 from resources.settings import Settings
 
 RAW, VALIDATED = TableKey("raw", "sales", "orders"), TableKey("validated", "sales", "orders")

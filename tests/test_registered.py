@@ -166,7 +166,7 @@ def fitted(shop: Shop, name: str) -> Any:
     import mlflow
     from sklearn.linear_model import LogisticRegression
 
-    from resources.published import TableKey
+    from resources.lake.published import TableKey
 
     states = shop.lake.states()
     table = shop.lake.read(shop.lake.current(TableKey("training_sets", "shop", "returns"), states)).to_pandas()
@@ -191,7 +191,7 @@ def test_a_registered_model_goes_all_the_way(shop: Shop, monkeypatch: pytest.Mon
     import lightgbm
     import mlflow
 
-    from resources.published import TableKey
+    from resources.lake.published import TableKey
 
     monkeypatch.setenv("LAKELOOP_LAKE", shop.lake_url)
     name = f"{Settings.from_environment().environment}_mine"

@@ -638,7 +638,7 @@ def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(assessed: tuple[
     from datetime import UTC, datetime
 
     from platform_assets.stages.evaluation_tables import TABLES, write_tables
-    from resources.lake import Lake
+    from resources.lake.lake import Lake
 
     asked, found, _ = assessed
     lake = Lake(str(tmp_path))

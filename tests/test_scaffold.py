@@ -330,7 +330,7 @@ def test_from_a_file_without_times_and_without_a_key_to_a_released_model(
 
     from platform_assets.definitions import read_project
     from platform_assets.plan import stale_assets
-    from resources.published import WHOLE, TableKey
+    from resources.lake.published import WHOLE, TableKey
 
     monkeypatch.setenv("LAKELOOP_ENV", "tscaffold")
     rng = np.random.default_rng(1)

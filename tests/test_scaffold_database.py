@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from lakeloop.spec.tables import DatabaseSource, TableSpec
 from resources.database import DatabaseReader
-from resources.published import TableKey
+from resources.lake.published import TableKey
 from tests.conftest import Shop
 from tests.test_scaffold import definition, problems, project, scaffold  # noqa: F401 (a fixture)
 

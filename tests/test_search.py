@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resources.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, TableKey
 from resources.report_page import ARTIFACT
 from tests.conftest import Shop
 from tests.search_shop import OWN, failure, study_of, with_search

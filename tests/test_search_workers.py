@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from resources.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, TableKey
 from tests.chaos_step import code_of, start
 from tests.conftest import Shop
 from tests.search_shop import OWN, failure, study_of, with_search

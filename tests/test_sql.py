@@ -13,7 +13,7 @@ from lakeloop.checking.project import load_checked
 from lakeloop.errors import SpecError
 from lakeloop.sql.query import Query, column_sources, parse_query, qualified, rewrite_tables, words
 from lakeloop.sql.refusals import refusals
-from resources.published import TableKey
+from resources.lake.published import TableKey
 from tests.conftest import make
 
 if TYPE_CHECKING:

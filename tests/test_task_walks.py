@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from lakeloop.evaluation.check_kinds import KINDS
+from resources.lake.published import WHOLE, TableKey
 from resources.model_format import load_model
-from resources.published import WHOLE, TableKey
 from resources.serving.codec import encode_v1
 from tests.conftest import Shop
 from tests.test_platform import failures

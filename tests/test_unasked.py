@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from lakeloop.errors import ServiceUnavailable
 from resources.database import DatabaseReader
-from resources.published import TableKey
+from resources.lake.published import TableKey
 from tests.conftest import Shop
 
 TABLE = """\

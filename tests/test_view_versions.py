@@ -6,7 +6,7 @@ import pytest
 
 from lakeloop.errors import NotPublished
 from platform_assets.stages import view_versions
-from resources.published import WHOLE, PartitionState, Published, TableKey
+from resources.lake.published import WHOLE, PartitionState, Published, TableKey
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.filled

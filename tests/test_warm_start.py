@@ -21,8 +21,8 @@ from lakeloop.training.pipelines import TRUSTED_TYPES, check_model
 from lakeloop.training.warm_start import CannotContinue, continue_trees
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
+from resources.lake.published import TableKey
 from resources.model_format import load_model
-from resources.published import TableKey
 from resources.registry import Registry
 from resources.settings import PROJECT_ROOT
 from tests.conftest import Shop

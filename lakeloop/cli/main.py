@@ -70,7 +70,7 @@ def plan() -> int:
     from platform_assets.loading import read_project
     from platform_assets.plan import stale_assets, unasked
     from platform_assets.stages.registered import taken_versions
-    from resources.lake import Lake
+    from resources.lake.lake import Lake
     from resources.settings import Settings
 
     project, settings = read_project(), Settings.from_environment()

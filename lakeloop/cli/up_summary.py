@@ -27,8 +27,8 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
     from rich.table import Table
 
     from lakeloop.rows.verdicts import GOOD_OUTCOMES
-    from resources.lake import Lake
-    from resources.published import WHOLE, TableKey
+    from resources.lake.lake import Lake
+    from resources.lake.published import WHOLE, TableKey
 
     states = Lake(settings.lake_url).states()
     stages = [
@@ -99,8 +99,8 @@ def _example_request(settings: Any, project: Any, name: str) -> Path | None:
     """Write the newest row of a training set as a request, personal values left out."""
     from lakeloop.project.personal import personal_columns
     from platform_assets.stages.lookup import feature_names, feature_spec
-    from resources.lake import Lake
-    from resources.published import TableKey
+    from resources.lake.lake import Lake
+    from resources.lake.published import TableKey
 
     domain, _, workflow = name.partition(".")
     located = project.workflows[(domain, workflow)]

@@ -15,8 +15,8 @@ from lakeloop.masking import masked
 from lakeloop.project.project import located_of
 from lakeloop.spec.partitions import is_of_grain, overlapping, partition_keys, partition_window
 from lakeloop.spec.tables import Column, DeltaTableSource, Partitions
-from resources.lake import Lake
-from resources.published import PartitionState, Published, TableKey, retired
+from resources.lake.lake import Lake
+from resources.lake.published import PartitionState, Published, TableKey, retired
 from resources.settings import Settings
 from resources.spark_tables import read_delta
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from platform_assets.stages.base import Platform
-from resources.published import PartitionState, TableKey
+from resources.lake.published import PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import feature_names, join_features, utc_moment, warn_of_standing
 from platform_assets.stages.models import fit_rows, model_of
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
-from resources.published import WHOLE
+from resources.lake.published import WHOLE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import reference_of
 from platform_assets.stages.base import Platform
 from platform_assets.stages.models import SEARCH, model_of
-from resources.published import PartitionState
+from resources.lake.published import PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.evaluation.assessment import CHAMPION, Assessment
 from lakeloop.spec.tasks import PREDICTION
-from resources.lake import Lake
+from resources.lake.lake import Lake
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,7 +20,7 @@ from platform_assets.stages.base import Platform, StageResult, States, figures, 
 from platform_assets.stages.evaluation_question import evaluation_question
 from platform_assets.stages.evaluation_subject import SCORE, evaluation_subject, previous_facts, version_facts
 from resources.host.crash_points import crash_point
-from resources.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.evaluation.assessment import Assessment

@@ -31,8 +31,8 @@ from platform_assets.stages.base import (
 )
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.validated import days_of
-from resources.delta_tables import read_table
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.lake.published import WHOLE, PartitionState, TableKey
+from resources.lake.tables import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.spec.partitions import in_batches
 from lakeloop.spec.tables import PARTITION, ROW, DatabaseSource, TableSpec
 from platform_assets.stages.base import Platform
-from resources.published import PartitionState, TableKey
+from resources.lake.published import PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa

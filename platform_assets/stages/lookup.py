@@ -20,7 +20,7 @@ from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_durati
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
 from platform_assets.stages.view_versions import at_version, kept_at
-from resources.published import Published, TableKey
+from resources.lake.published import Published, TableKey
 
 if TYPE_CHECKING:
     import numpy as np
@@ -278,7 +278,7 @@ def _feature_rows(platform: Platform, view: Mapping[str, Any], located: Located[
     if view["kind"] == "table" and spec.event_time:
         earlier = platform.lake.open(TableKey("superseded", view["domain"], view["name"]))
         if earlier is not None:
-            from resources.delta_tables import read_table
+            from resources.lake.tables import read_table
 
             rows = pa.concat_tables([read_table(earlier, columns=needed, coded=view["keys"]).select(rows.column_names), rows])
     return rows
@@ -311,7 +311,7 @@ def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from resources.delta_tables import open_delta, read_table
+    from resources.lake.tables import open_delta, read_table
 
     spec = located.spec
     state = next(iter(published.partitions.values()))

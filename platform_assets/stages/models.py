@@ -21,8 +21,8 @@ from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
 from platform_assets.stages.warm_start import START, Training, continue_champion, start_of
 from resources.host.crash_points import crash_point
-from resources.lake import Lake
-from resources.published import WHOLE, PartitionState
+from resources.lake.lake import Lake
+from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import numpy as np

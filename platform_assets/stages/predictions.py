@@ -30,7 +30,7 @@ from platform_assets.stages.lookup import (
     warn_of_standing,
 )
 from platform_assets.stages.view_versions import FEATURES
-from resources.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,8 +23,8 @@ from lakeloop.spec.tables import FILE, PARTITION, ROW, DatabaseSource, Expectati
 from platform_assets.stages.base import Platform, StageResult, key_of, preview
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import ONWARD, SOURCE, landed_integers, not_landed, without_type
-from resources.delta_writes import types_of
-from resources.published import UNDATED, WHOLE, PartitionState, TableKey
+from resources.lake.published import UNDATED, WHOLE, PartitionState, TableKey
+from resources.lake.writes import types_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

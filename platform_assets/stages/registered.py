@@ -11,7 +11,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from resources.host.crash_points import crash_point
-from resources.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located, Project

@@ -18,7 +18,7 @@ from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.evaluations import asked
 from platform_assets.stages.view_versions import after_promotion
 from resources.host.crash_points import crash_point
-from resources.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located

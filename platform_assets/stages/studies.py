@@ -22,7 +22,7 @@ from platform_assets.stages.study_job import SearchRows, first_trials, job_and_t
 from platform_assets.stages.study_tables import trial_rows, write_study, write_trials
 from platform_assets.stages.training_set import LABEL
 from resources.host.crash_points import crash_point
-from resources.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     from optuna import Study

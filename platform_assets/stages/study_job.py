@@ -17,7 +17,7 @@ from lakeloop.training.model_code import model_source
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import feature_names
 from platform_assets.stages.training_set import LABEL, SPLIT
-from resources.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakeloop.project.project import Located
-    from resources.lake import Lake
+    from resources.lake.lake import Lake
     from resources.search_job import SearchJob
     from resources.study import Tally
 

@@ -23,7 +23,7 @@ from platform_assets.stages.lookup import (
     spine_rows,
 )
 from platform_assets.stages.view_versions import cited_views
-from resources.published import WHOLE, PartitionState, TableKey
+from resources.lake.published import WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa

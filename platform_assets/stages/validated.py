@@ -19,7 +19,7 @@ from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, Table
 from platform_assets.stages.base import DAYS, Platform, StageResult, key_of, markdown_table, table_metadata, to_retire
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.landings import SOURCE, landed_rows
-from resources.published import UNDATED, WHOLE, PartitionState, TableKey
+from resources.lake.published import UNDATED, WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -197,7 +197,7 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     """Check an existing Delta table at its newest version and record the verdict; the table itself isn't touched."""
     from lakeloop.rows.types import cast_exactly, schema_of
     from lakeloop.rows.verdicts import suite_hash
-    from resources.delta_tables import open_delta, read_table
+    from resources.lake.tables import open_delta, read_table
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("validated", located)

@@ -10,7 +10,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.warm_start import CannotContinue
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import utc_moment
-from resources.published import WHOLE
+from resources.lake.published import WHOLE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from resources.published import RETIRED, PartitionState, TableKey
+from resources.lake.published import RETIRED, PartitionState, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa

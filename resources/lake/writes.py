@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import DataError
 from lakeloop.rows.types import same_type
 from lakeloop.spec.tables import PARTITION
-from resources.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa

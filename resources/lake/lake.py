@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
 from lakeloop.rows.stacking import as_landed, stacked
 from lakeloop.spec.tables import PARTITION
-from resources.column_encoding import writer_properties
-from resources.delta_tables import open_delta, read_table
-from resources.delta_writes import NO_STATISTICS, keeps_versions, replacement, types_of
 from resources.host.crash_points import crash_point
-from resources.published import WHOLE, PartitionState, Published, TableKey
-from resources.verdict_rows import VERDICTS, newest, note_of, rows_of, states_of
+from resources.lake.column_encoding import writer_properties
+from resources.lake.published import WHOLE, PartitionState, Published, TableKey
+from resources.lake.tables import open_delta, read_table
+from resources.lake.verdict_rows import VERDICTS, newest, note_of, rows_of, states_of
+from resources.lake.writes import NO_STATISTICS, keeps_versions, replacement, types_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
