@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.spec.tables import DatabaseSource
-from resources.database import DatabaseReader
+from resources.sources.database import DatabaseReader
 from tests.conftest import free_port
 from tests.postgres import PASSWORD
 from tests.test_database import engine, postgres, run  # noqa: F401 - fixtures

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.spec.tables import DatabaseSource
-from resources.database import DatabaseReader
 from resources.lake.lake import Lake
 from resources.lake.published import TableKey
+from resources.sources.database import DatabaseReader
 from tests.conftest import Shop, free_port
 from tests.postgres import PASSWORD, server
 
@@ -137,7 +137,7 @@ def test_a_query_may_hold_colons_and_percent_signs(engine: sa.Engine, tmp_path: 
 
 
 def test_rows_are_held_in_chunks(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from resources import database
+    from resources.sources import database
 
     monkeypatch.setattr(database, "CHUNK_ROWS", 7)
     run(engine, "CREATE TABLE many AS SELECT g AS id, CASE WHEN g > 90 THEN 'x' END AS late FROM generate_series(1, 100) g")

@@ -297,7 +297,7 @@ def test_a_column_that_changes_its_case_is_refused_by_both_names(sales: Sales) -
 
 def test_a_column_without_any_value_is_looked_at_as_text(tmp_path: Path) -> None:
     from lakeloop.spec.tables import Files
-    from resources.peek import peek
+    from resources.sources.peek import peek
 
     for number, note in enumerate((None, None, "late")):
         (tmp_path / f"{number}.jsonl").write_text(json.dumps({"id": number, "note": note, "never": None}))

@@ -15,8 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from lakeloop.spec.tables import DatabaseSource, TableSpec
-from resources.database import DatabaseReader
 from resources.lake.published import TableKey
+from resources.sources.database import DatabaseReader
 from tests.conftest import Shop
 from tests.test_scaffold import definition, problems, project, scaffold  # noqa: F401 (a fixture)
 

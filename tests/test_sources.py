@@ -18,7 +18,7 @@ from lakeloop.errors import DataError
 from lakeloop.rows.conform import conform
 from lakeloop.rows.types import cast_exactly
 from lakeloop.spec.tables import Column, Files, TableSpec
-from resources.sources import call_function, find_paths, read_file, resolve_files
+from resources.sources.files import call_function, find_paths, read_file, resolve_files
 
 CSV = b"id,amount\na,1.5\nb,\n"
 COLUMNS = {"id": Column(type="string"), "amount": Column(type="double")}
@@ -73,7 +73,7 @@ def test_every_frame_of_a_zst_file_is_read(tmp_path: Path, monkeypatch: pytest.M
     frames = [zstandard.compress(b"id,amount\n"), *(zstandard.compress(f"r{number},1.5\n".encode()) for number in range(50))]
     path = tmp_path / "data.csv.zst"
     for at_once in (1 << 20, 7):
-        monkeypatch.setattr("resources.sources._ZST_BYTES", at_once)
+        monkeypatch.setattr("resources.sources.files._ZST_BYTES", at_once)
         path.write_bytes(b"".join(frames))
         assert read(tmp_path, path.name)["id"].to_pylist() == [f"r{number}" for number in range(50)]
         for cut in (b"".join(frames)[:-3], b"".join(frames) + b"junk", b""):

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from lakeloop.errors import ServiceUnavailable
-from resources.database import DatabaseReader
 from resources.lake.published import TableKey
+from resources.sources.database import DatabaseReader
 from tests.conftest import Shop
 
 TABLE = """\

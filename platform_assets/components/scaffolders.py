@@ -195,7 +195,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
     from lakeloop.drafting.profile import profile_table
     from lakeloop.drafting.table import draft_table
     from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files
-    from resources.peek import peek, written_source
+    from resources.sources.peek import peek, written_source
 
     spec: DatabaseSource | DeltaTableSource | Files
     query = _query(params.query, folder) if params.query else {}
@@ -263,7 +263,7 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
     from lakeloop.drafting.forecast import draft_forecast
     from lakeloop.drafting.workflow import draft_workflow
     from lakeloop.errors import nearest
-    from resources.peek import peek, typed_rows
+    from resources.sources.peek import peek, typed_rows
 
     check_wanted(params)
     if params.table is None or (params.label is None and params.task != "anomaly_detection"):

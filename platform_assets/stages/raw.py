@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakeloop.project.project import Located
-    from resources.database import DatabaseReader
-    from resources.sources import SourceFile
+    from resources.sources.database import DatabaseReader
+    from resources.sources.files import SourceFile
 
 CODE_VERSION = "1"
 NEW_COLUMNS = "no_new_columns"
@@ -64,7 +64,7 @@ def digests(located: Located[TableSpec]) -> dict[str, str] | None:
         DataError: there is no such file or table.
         ServiceUnavailable: the database doesn't answer.
     """
-    from resources.sources import resolve_files
+    from resources.sources.files import resolve_files
 
     source = located.spec.source
     if isinstance(source, DatabaseSource):
@@ -96,7 +96,7 @@ def is_fresh(located: Located[TableSpec], state: PartitionState | None) -> bool:
 
 def database(located: Located[TableSpec]) -> DatabaseReader:
     """The reader of a table whose source is a database."""
-    from resources.database import DatabaseReader
+    from resources.sources.database import DatabaseReader
 
     spec = located.spec
     assert isinstance(spec.source, DatabaseSource)
@@ -123,7 +123,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
     """
     from lakeloop.rows.stacking import stacked
     from resources.quality import run_suite
-    from resources.sources import read_file
+    from resources.sources.files import read_file
 
     key, spec = key_of("raw", located), located.spec
     platform.lake.settle(key)
@@ -260,7 +260,7 @@ def _deliver(
     platform: Platform, located: Located[TableSpec], state: Mapping[str, PartitionState], value: Mapping[str, Any], same_reading: bool
 ) -> _Delivered:
     """Ask a source for what it has; a database with a cursor only for what is new, where it is still read as before."""
-    from resources.sources import call_function, numbered, resolve_files
+    from resources.sources.files import call_function, numbered, resolve_files
 
     spec, key = located.spec, key_of("raw", located)
     if isinstance(spec.source, DatabaseSource):
@@ -341,7 +341,7 @@ def _split(
         names: pa.Array = pa.repeat(WHOLE, rows.num_rows)
     else:
         from lakeloop.rows.conform import parse_column
-        from resources.sources import nulls_as_text
+        from resources.sources.files import nulls_as_text
 
         assert spec.event_time
         column = spec.columns[spec.event_time]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.stacking import as_doubles, stacked
 from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
-from resources.json_rows import read_json
+from resources.sources.json_rows import read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa

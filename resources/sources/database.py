@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, ServiceUnavailable, nearest
 from lakeloop.spec.tables import DatabaseSource, render_duration
-from resources import adbc
-from resources.sources import nulls_as_text
+from resources.sources import adbc
+from resources.sources.files import nulls_as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

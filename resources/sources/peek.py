@@ -15,7 +15,7 @@ from lakeloop.rows.conform import parse_column
 from lakeloop.rows.stacking import stacked
 from lakeloop.rows.types import schema_of
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
-from resources.sources import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files
+from resources.sources.files import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +71,7 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
     import pyarrow as pa
 
     if isinstance(source, DatabaseSource):
-        from resources.database import DatabaseReader
+        from resources.sources.database import DatabaseReader
 
         found = numbered(DatabaseReader(source, folder).head(ENOUGH_ROWS), source.table or str(source.query))
         return Peeked(found, 1, found.num_rows >= ENOUGH_ROWS, False)
