@@ -20,7 +20,7 @@ from resources.lake.lake import Lake
 from resources.lake.published import TableKey
 from resources.settings import Settings
 from resources.spark import SparkResource
-from resources.tracking import Tracking
+from resources.tracking.runs import Tracking
 
 
 def main() -> None:

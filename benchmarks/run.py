@@ -214,7 +214,7 @@ class mlflow_server:
 
     def __enter__(self) -> dict[str, str]:
         """Start it."""
-        from resources import mlflow_server as server
+        from resources.tracking import server
 
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -162,7 +162,7 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     from resources.lake.published import WHOLE, PartitionState
     from resources.settings import Settings
     from resources.spark import SparkResource
-    from resources.tracking import Tracking
+    from resources.tracking.runs import Tracking
 
     project = read_project()
     located = project.workflows[("flights", "flight_delay")]

@@ -83,7 +83,7 @@ def run_stage(stage: str, defs: Path) -> None:
     from resources.lake.published import WHOLE
     from resources.settings import Settings
     from resources.spark import SparkResource
-    from resources.tracking import Tracking
+    from resources.tracking.runs import Tracking
 
     for name in PRELOADED[:-1]:  # as in the process that steps are forked from; else small runs would pay for imports
         import_module(name)

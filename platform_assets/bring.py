@@ -19,14 +19,14 @@ from lakeloop.training.frames import Kind
 if TYPE_CHECKING:
     from lakeloop.project.project import Located, Project
     from lakeloop.spec.workflow import WorkflowSpec
-    from resources.brought_model import Contract
+    from resources.tracking.brought_model import Contract
 
 
 def contract(project: Project, located: Located[WorkflowSpec]) -> Contract:
     """What a workflow wants of a model."""
     from lakeloop.project.project import feature_columns
     from platform_assets.stages.lookup import feature_spec
-    from resources.brought_model import Contract
+    from resources.tracking.brought_model import Contract
 
     kinds: dict[str, Kind] = {
         column.output: "string" if column.type == "string" else "double" for column in feature_columns(project, located)
@@ -77,9 +77,9 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
         DataError: there is no such workflow, or the model has inputs that are no features of it.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from resources.mlflow_server import wait_until_ready
-    from resources.registry import Registry
     from resources.settings import Settings
+    from resources.tracking.registry import Registry
+    from resources.tracking.server import wait_until_ready
 
     wanted, address = _contract_of(workflow, defs), Settings.from_environment().tracking_uri
     wait_until_ready(address, 6.0)
@@ -121,7 +121,7 @@ def _logged(wanted: Contract, features: list[str], trained_until: str | datetime
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    from resources.model_format import METADATA
+    from resources.tracking.model_format import METADATA
 
     for name in features:
         if name not in wanted.kinds:

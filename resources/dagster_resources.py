@@ -24,6 +24,6 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 def default_resources() -> dict[str, Any]:
     """Resources that read the settings when they are used."""
     from resources.spark import SparkResource
-    from resources.tracking import Tracking
+    from resources.tracking.runs import Tracking
 
     return {"lake": LakeResource(), "spark": SparkResource(), "tracking": Tracking()}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
 
-    from resources.model_format import Field, ServableModel
+    from resources.tracking.model_format import Field, ServableModel
 
 _ROW, _SCORE = "_row", "_score"
 

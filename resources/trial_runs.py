@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from resources.host.crash_points import crash_point
 from resources.search_job import SearchJob
 from resources.study import REASON, WORKER, reason_of, tally
-from resources.tracking import TRIAL_RUN_TAG
+from resources.tracking.runs import TRIAL_RUN_TAG
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from resources.settings import Settings
-    from resources.tracking import RunHandle
+    from resources.tracking.runs import RunHandle
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 """As in MLflow's own storage for Optuna (mlflow.optuna.storage)."""

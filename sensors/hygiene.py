@@ -22,8 +22,8 @@ def _settle(what: str, status: dg.DagsterRunStatus) -> Any:
         description=f"Gives MLflow runs that a {what} Dagster run left open their final status.",
     )
     def settle(context: dg.RunStatusSensorContext) -> dg.SkipReason:
-        from resources.mlflow_server import is_up
-        from resources.tracking import Tracking, set_up_client, status_in
+        from resources.tracking.runs import Tracking, set_up_client, status_in
+        from resources.tracking.server import is_up
 
         tracking = Tracking()
         if not is_up(tracking.uri):

@@ -129,7 +129,7 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
 
     from resources.host.dagster_home import make_home
     from resources.host.servers import Servers
-    from resources.mlflow_server import answers
+    from resources.tracking.server import answers
 
     made = Platform(folder, uri, "c" + folder.name.replace("-", "").replace("_", ""))
     make_shop(folder / "project")

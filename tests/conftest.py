@@ -95,7 +95,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def mlflow_uri(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a real MLflow server."""
-    from resources.mlflow_server import wait_until_ready
+    from resources.tracking.server import wait_until_ready
     from tests.mlflow_server import server
 
     with ExitStack() as stack:
@@ -132,7 +132,7 @@ class Shop:
         from platform_assets.definitions import build_defs
         from resources.dagster_resources import LakeResource
         from resources.spark import SparkResource
-        from resources.tracking import Tracking
+        from resources.tracking.runs import Tracking
 
         resources = {"lake": LakeResource(url=self.lake_url), "spark": SparkResource(), "tracking": Tracking(tracking_uri=self.uri)}
         return build_defs(defs=self.defs, resources=resources)
@@ -190,7 +190,7 @@ def make(root: Path, uri: str, minimum: float = 0.55) -> Shop:
 
 def made_once(paths: pytest.TempPathFactory, name: str, made: Callable[[Path], Any]) -> Any:
     """What the first of the processes that test side by side has made in a folder; the others wait for it, and get what can be pickled."""
-    from resources.tracking import file_lock
+    from resources.tracking.runs import file_lock
 
     base = paths.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name

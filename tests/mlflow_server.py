@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resources import mlflow_server
+from resources.tracking import server as mlflow_server
 from tests.ports import free_port
 
 

@@ -44,10 +44,10 @@ def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: 
     from platform_assets.stages.predictions import score_rows
     from resources.lake.lake import Lake
     from resources.lake.published import WHOLE
-    from resources.model_format import load_model
     from resources.settings import Settings
     from resources.spark import SparkResource
-    from resources.tracking import Tracking
+    from resources.tracking.model_format import load_model
+    from resources.tracking.runs import Tracking
 
     project = read_project(defs)
     settings = replace(Settings.from_environment(), tracking_uri=uri, spark_rows=spark_rows)

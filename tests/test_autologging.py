@@ -13,8 +13,8 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LinearRegression
 
-from resources import autologging
-from resources.tracking import Tracking
+from resources.tracking import autologging
+from resources.tracking.runs import Tracking
 
 
 @pytest.mark.parametrize("kind", ["frame", "array", "sparse", "list"])

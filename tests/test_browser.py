@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from resources.mlflow_server import answers
+from resources.tracking.server import answers
 from tests.conftest import make
 from tests.ports import free_port
 from tests.shop import orders, write_orders

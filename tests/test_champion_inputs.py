@@ -141,7 +141,7 @@ def test_a_champion_is_continued_with_the_rows_from_the_end_of_its_training_what
 ) -> None:
     spec = {"views": [], "trained_until": OFFSET}
     monkeypatch.setattr(
-        "resources.model_format.load_model",
+        "resources.tracking.model_format.load_model",
         lambda *args: SimpleNamespace(feature_spec=spec, fields=[SimpleNamespace(name="a", kind="double")], raw=None),
     )
     shown: list[pd.DataFrame] = []

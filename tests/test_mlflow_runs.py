@@ -151,7 +151,7 @@ def test_a_run_that_the_server_did_not_let_end_is_ended_when_it_answers_again(sh
 
     import mlflow
 
-    from resources.tracking import Tracking
+    from resources.tracking.runs import Tracking
 
     context = SimpleNamespace(run_id="away", log=logging.getLogger("test"), run_tags={})
     end = mlflow.end_run
@@ -169,7 +169,7 @@ def test_runs_left_open_by_a_dead_process_are_settled_by_dagsters_status(shop: S
     import mlflow
 
     from resources.settings import Settings
-    from resources.tracking import Tracking
+    from resources.tracking.runs import Tracking
 
     client = mlflow.MlflowClient(shop.uri)
     experiment = client.create_experiment(Settings.from_environment().mlflow_name("shop", "returns"))

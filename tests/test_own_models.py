@@ -14,7 +14,7 @@ from lakeloop.errors import DataError
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from resources.lake.published import TableKey
-from resources.model_format import load_model, trusted_among
+from resources.tracking.model_format import load_model, trusted_among
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.filled

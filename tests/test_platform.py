@@ -92,8 +92,8 @@ def test_a_value_in_a_feature_was_known_before_it_was_asked_for(shop: Shop) -> N
 @pytest.mark.filled
 @pytest.mark.minimum(0.999)
 def test_promotion_refused_when_a_gate_fails_in_one_run_and_after_a_retry(shop: Shop) -> None:
-    from resources.registry import Registry
     from resources.settings import Settings
+    from resources.tracking.registry import Registry
 
     result = shop.materialize()
     assert result.success, failures(result)
@@ -118,7 +118,7 @@ def test_promotion_refused_when_a_gate_fails_in_one_run_and_after_a_retry(shop: 
 
 @pytest.mark.filled
 def test_a_step_without_an_mlflow_server_fails_and_registers_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from resources import tracking
+    from resources.tracking import runs as tracking
 
     monkeypatch.setattr(tracking, "PATIENCE_S", 0.3)
     assert shop.materialize("raw", "validated", "features", "training_sets").success
@@ -294,8 +294,8 @@ def test_the_report_opens_on_a_click_and_hangs_on_the_model_version(walked: tupl
     import httpx
     import mlflow
 
-    from resources.registry import REPORT_TAG, Registry
     from resources.settings import Settings
+    from resources.tracking.registry import REPORT_TAG, Registry
 
     shop, result = walked
     (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key.path[0] == "evaluations"]

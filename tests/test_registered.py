@@ -18,10 +18,10 @@ from platform_assets.bring import contract_of, describe
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from platform_assets.stages.registered import taken_versions
-from resources.brought_model import Contract, check_brought, version_meant
-from resources.model_format import load_model
-from resources.registry import Registry
 from resources.settings import Settings
+from resources.tracking.brought_model import Contract, check_brought, version_meant
+from resources.tracking.model_format import load_model
+from resources.tracking.registry import Registry
 from sensors.all import retrain_request
 from tests.conftest import Shop
 from tests.test_own_models import with_model

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from resources.lake.published import WHOLE, TableKey
-from resources.report_page import ARTIFACT
+from resources.tracking.report_page import ARTIFACT
 from tests.conftest import Shop
 from tests.search_shop import OWN, failure, study_of, with_search
 

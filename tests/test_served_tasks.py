@@ -16,11 +16,11 @@ from lakeloop.spec.tasks import ALERT, Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from resources.model_format import ALERT_THRESHOLD, ServableModel, load_model, log_model, register
 from resources.serving.codec import output_types
 from resources.serving.desired import Deployment, write_desired
 from resources.settings import PROJECT_ROOT
-from resources.tracking import Tracking
+from resources.tracking.model_format import ALERT_THRESHOLD, ServableModel, load_model, log_model, register
+from resources.tracking.runs import Tracking
 from tests.test_registered import log
 from tests.test_serving import Endpoint
 

@@ -35,8 +35,8 @@ def log_version(uri: str, name: str, slope: float) -> str:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    from resources.model_format import log_model, register
-    from resources.tracking import Tracking
+    from resources.tracking.model_format import log_model, register
+    from resources.tracking.runs import Tracking
 
     frame = pd.DataFrame({"amount": [1.0, 2.0, 3.0, 4.0], "country": ["de", "fr", "de", "fr"]})
     columns = ColumnTransformer([("n", "passthrough", ["amount"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["country"])])
@@ -302,8 +302,8 @@ def test_when_the_supervisor_is_killed_its_server_goes_too(tmp_path: Path, mlflo
 
 
 def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(capsys: pytest.CaptureFixture[str]) -> None:
-    from resources.model_format import Field, ServableModel
     from resources.serving.server import _warm
+    from resources.tracking.model_format import Field, ServableModel
 
     class Refuses:
         """Takes no null, and doesn't say why."""
@@ -322,7 +322,7 @@ def test_a_model_with_a_pickle_is_refused(tmp_path: Path) -> None:
     import pickle
 
     from lakeloop.errors import DataError
-    from resources.model_format import refuse_pickles
+    from resources.tracking.model_format import refuse_pickles
 
     (tmp_path / "model.bin").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(DataError, match="holds a pickle"):

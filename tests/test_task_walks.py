@@ -12,8 +12,8 @@ import pytest
 
 from lakeloop.evaluation.check_kinds import KINDS
 from resources.lake.published import WHOLE, TableKey
-from resources.model_format import load_model
 from resources.serving.codec import encode_v1
+from resources.tracking.model_format import load_model
 from tests.conftest import Shop
 from tests.test_platform import failures
 from tests.test_scaffold import problems, scaffold
@@ -48,7 +48,7 @@ def on_spark(shop: Shop, model: Any) -> np.ndarray:
     from platform_assets.stages.predictions import score_rows
     from resources.settings import Settings
     from resources.spark import SparkResource
-    from resources.tracking import Tracking
+    from resources.tracking.runs import Tracking
 
     project, states = read_project(shop.defs), shop.lake.states()
     settings = replace(Settings.from_environment(), tracking_uri=shop.uri, spark_rows=0)
@@ -194,7 +194,7 @@ def test_a_calibrated_model_says_so_in_its_report_and_loads_where_nothing_of_thi
     import subprocess
     import sys
 
-    from resources.registry import Registry
+    from resources.tracking.registry import Registry
 
     file = shop.defs / "shop" / "returns" / "defs.yaml"
     file.write_text(file.read_text().replace("{pipeline: linear}", "{pipeline: linear, params: {class_weight: balanced}, calibrate: true}"))

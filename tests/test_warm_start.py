@@ -22,9 +22,9 @@ from lakeloop.training.warm_start import CannotContinue, continue_trees
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from resources.lake.published import TableKey
-from resources.model_format import load_model
-from resources.registry import Registry
 from resources.settings import PROJECT_ROOT
+from resources.tracking.model_format import load_model
+from resources.tracking.registry import Registry
 from tests.conftest import Shop
 from tests.shop import DAYS, orders, write_orders
 from tests.test_model_contract import PIPELINE

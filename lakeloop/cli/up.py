@@ -40,8 +40,8 @@ def up(*, once: bool, materialize: bool) -> int:
 
 
 def _up(settings: Any, *, once: bool, materialize: bool) -> int:
-    from resources import mlflow_server
     from resources.host.servers import Servers, require_free
+    from resources.tracking import server as mlflow_server
 
     started = time.monotonic()
     for port, what, variable in (
@@ -166,7 +166,7 @@ def _settle_runs(instance: Any, why: str) -> None:
 
 
 def _reconcile(settings: Any, instance: Any) -> None:
-    from resources.tracking import Tracking, set_up_client, status_in
+    from resources.tracking.runs import Tracking, set_up_client, status_in
 
     set_up_client()
     for run in Tracking(tracking_uri=settings.tracking_uri).reconcile(status_in(instance)):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lakeloop.project.project import Located, Project, TableRef
     from lakeloop.rows.verdicts import Verdict
     from resources.spark import SparkResource
-    from resources.tracking import Tracking
+    from resources.tracking.runs import Tracking
 
 States = Mapping[TableKey, Mapping[str, PartitionState]]
 PREVIEW_ROWS = 5

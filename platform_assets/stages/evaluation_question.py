@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lakeloop.evaluation.assessment import Question
     from lakeloop.evaluation.model_checks import Elsewhere, Overlap
     from lakeloop.project.project import Located
-    from resources.model_format import ServableModel
+    from resources.tracking.model_format import ServableModel
 
 PERIODS = {"day": "datetime64[D]", "week": "datetime64[W]"}
 """What rows may be clustered by beside a key or feature: the time that they ask at."""

@@ -91,7 +91,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     from lakeloop.report.evaluation import evaluation_report
     from lakeloop.report.page import render
     from platform_assets.stages.evaluation_tables import write_tables
-    from resources.model_format import load_model
+    from resources.tracking.model_format import load_model
 
     spec, key = located.spec, key_of("evaluations", located)
     states = platform.lake.states()
@@ -207,8 +207,8 @@ def _logged(
     page: str,
 ) -> str:
     """Log scores, pictures and page to MLflow, hang the page on the model version, and give its address."""
-    from resources.registry import Registry
-    from resources.report_page import ARTIFACT, report_url
+    from resources.tracking.registry import Registry
+    from resources.tracking.report_page import ARTIFACT, report_url
 
     name, version, registry = model["name"], model["version"], Registry(platform.settings.tracking_uri)
     with platform.tracking.run(platform, located.domain, located.spec.name) as run:

@@ -84,10 +84,10 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
-    from resources.autologging import autologged
     from resources.host.memory import give_back
-    from resources.model_format import ALERT_THRESHOLD, PERSONAL, log_model, register
-    from resources.registry import Registry
+    from resources.tracking.autologging import autologged
+    from resources.tracking.model_format import ALERT_THRESHOLD, PERSONAL, log_model, register
+    from resources.tracking.registry import Registry
 
     spec, key = located.spec, key_of("models", located)
     name = platform.settings.mlflow_name(located.domain, spec.name)
@@ -186,7 +186,7 @@ def _adopted(
     platform: Platform, located: Located[WorkflowSpec], wanted: str, champion: str | None, version: str, states: States
 ) -> StageResult:
     """A version that a step registered before it died: complete, so that nothing is fitted again and its run has finished its work."""
-    from resources.registry import Registry
+    from resources.tracking.registry import Registry
 
     registry = Registry(platform.settings.tracking_uri)
     training_key = key_of("training_sets", located)
@@ -213,7 +213,7 @@ def _recorded(
     more: dict[str, Any],
 ) -> StageResult:
     """List a registered version as the workflow's model."""
-    from resources.registry import Registry
+    from resources.tracking.registry import Registry
 
     name, address = platform.settings.mlflow_name(located.domain, located.spec.name), platform.settings.tracking_uri
     names, experiment = feature_names(training.value["feature_spec"]), Registry(address).client.get_run(run_id).info.experiment_id

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakeloop.project.project import Located, Project
-    from resources.model_format import ServableModel
+    from resources.tracking.model_format import ServableModel
 
 CODE_VERSION = "1"
 NOTHING_RELEASED = "nothing is released"
@@ -146,8 +146,8 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
 
     from lakeloop.rows.verdicts import check_names, suite_hash
     from lakeloop.training.comparison import comparable
-    from resources.model_format import load_model
     from resources.quality import run_suite
+    from resources.tracking.model_format import load_model
 
     spec, key = located.spec, key_of("predictions", located)
     platform.lake.settle(key)

@@ -50,9 +50,9 @@ def taken_versions(project: Project, tracking_uri: str) -> dict[tuple[str, str],
     asking = {id_: w.spec.model for id_, w in project.workflows.items() if w.spec.model.registered and w.spec.model.version is None}
     if not asking:
         return {}
-    from resources.brought_model import version_meant
-    from resources.mlflow_server import is_up
-    from resources.registry import Registry
+    from resources.tracking.brought_model import version_meant
+    from resources.tracking.registry import Registry
+    from resources.tracking.server import is_up
 
     if not is_up(tracking_uri):
         return {}
@@ -75,8 +75,8 @@ def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) 
     """
     from lakeloop.training.frames import feature_frame
     from platform_assets.bring import contract
-    from resources.brought_model import check_brought, version_meant
-    from resources.registry import Registry
+    from resources.tracking.brought_model import check_brought, version_meant
+    from resources.tracking.registry import Registry
 
     spec, key, training_key = located.spec, key_of("models", located), key_of("training_sets", located)
     expected(states, located)

@@ -22,7 +22,7 @@ from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located
-    from resources.registry import Registry
+    from resources.tracking.registry import Registry
 
 CODE_VERSION = "2"
 DECISIONS_TABLE = "reports/decisions"
@@ -53,7 +53,7 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         Conflict: somebody else moved the champion alias.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from resources.registry import CHAMPION, Registry
+    from resources.tracking.registry import CHAMPION, Registry
 
     spec, key = located.spec, key_of("releases", located)
     states = platform.lake.states()
@@ -153,7 +153,7 @@ def _evidence(spec: WorkflowSpec, facts: Mapping[str, Any]) -> Evidence:
 
 def _move_aliases(registry: Registry, name: str, version: str, champion: str | None, decision: Decision, evidence: Evidence) -> None:
     """Let the aliases and the version's tags say what was decided; done again, it changes nothing."""
-    from resources.registry import CHALLENGER, CHAMPION
+    from resources.tracking.registry import CHALLENGER, CHAMPION
 
     if decision.action == "promote":
         registry.set_alias(name, CHAMPION, version, expected=champion)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lakeloop.search.gain import Gain
     from resources.search_job import SearchJob, Trials
     from resources.study import Tally
-    from resources.tracking import RunHandle
+    from resources.tracking.runs import RunHandle
 
 SHOWN_TRIALS = 50
 """Of the trial table in Dagster, the best ones; all of them are in `reports/trials`."""

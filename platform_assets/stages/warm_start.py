@@ -96,7 +96,7 @@ def continue_champion(
         at: when each was asked, `datetime64[us]`, UTC.
         in_full: rows that a training in full takes.
     """
-    from resources.model_format import load_model
+    from resources.tracking.model_format import load_model
 
     warm = located.spec.model.warm_start
     assert warm is not None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from resources.model_format import Field
+    from resources.tracking.model_format import Field
 
 MOST_ROWS = 10_000
 _DATATYPES = {"double": "FP64", "integer": "INT64", "string": "BYTES", "boolean": "BOOL"}

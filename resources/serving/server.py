@@ -27,10 +27,10 @@ import orjson
 from lakeloop.errors import ServiceUnavailable
 from lakeloop.masking import message_of
 from resources.host.web_guard import App, HostAndOriginGuard, Receive, Scope, Send, answer
-from resources.mlflow_server import wait_until_ready
-from resources.model_format import ServableModel, load_model
 from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2, output_types
 from resources.serving.desired import write_json
+from resources.tracking.model_format import ServableModel, load_model
+from resources.tracking.server import wait_until_ready
 
 MOST_BYTES = 16 * 2**20
 MLFLOW_TIMEOUT_S = 30.0

@@ -24,8 +24,8 @@ from lakeloop.errors import ServiceUnavailable
 from lakeloop.masking import message_of
 from resources.host.crash_points import crash_point
 from resources.host.processes import started
-from resources.run_guard import RunGuard
 from resources.settings import PROJECT_ROOT, Settings
+from resources.tracking.run_guard import RunGuard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -159,7 +159,7 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             workflow: its name.
             status: FAILED or KILLED; a run that ended badly before keeps what it has.
         """
-        from resources.mlflow_server import is_up
+        from resources.tracking.server import is_up
 
         if not is_up(self.uri):
             return
@@ -205,7 +205,7 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             ServiceUnavailable: it doesn't answer.
         """
-        from resources.mlflow_server import wait_until_ready
+        from resources.tracking.server import wait_until_ready
 
         wait_until_ready(self.uri, PATIENCE_S)
 
@@ -215,7 +215,7 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         import requests
         from mlflow import MlflowException
 
-        from resources.mlflow_server import is_up
+        from resources.tracking.server import is_up
 
         try:
             yield

@@ -17,7 +17,7 @@ def server_command(home: Path, port: int) -> list[str]:
     """The command of a server that keeps everything under `home` and answers on 127.0.0.1."""
     home.mkdir(parents=True, exist_ok=True)
     return [
-        sys.executable, "-m", "resources.mlflow_app", "server",
+        sys.executable, "-m", "resources.tracking.app", "server",
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--artifacts-destination", str(home / "artifacts"), "--serve-artifacts",
     ]  # fmt: skip

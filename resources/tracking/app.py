@@ -15,7 +15,7 @@ def __getattr__(name: str) -> Any:
     from mlflow.server.fastapi_app import app
 
     from resources.host.web_guard import HostAndOriginGuard
-    from resources.report_page import ReportPages
+    from resources.tracking.report_page import ReportPages
 
     return HostAndOriginGuard(ReportPages(app))
 
@@ -32,7 +32,7 @@ def main() -> None:
     def in_this_process(command: list[str], *, extra_env: dict[str, str], **_: Any) -> None:
         os.environ.update(extra_env)
         # `python -m uvicorn <options> <app>`
-        uvicorn.main([*command[3:-1], "resources.mlflow_app:app"])
+        uvicorn.main([*command[3:-1], "resources.tracking.app:app"])
 
     mlflow.server._exec_cmd = in_this_process
     sys.argv = ["mlflow", *sys.argv[1:]]

@@ -18,8 +18,8 @@ from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import check_raw
 from lakeloop.training.frames import Kind
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from resources.model_format import METADATA, ServableModel, load_model, refuse_pickles
-from resources.registry import Registry
+from resources.tracking.model_format import METADATA, ServableModel, load_model, refuse_pickles
+from resources.tracking.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from resources.tracking import RunHandle
+    from resources.tracking.runs import RunHandle
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
 METADATA = "lakeloop"
@@ -230,9 +230,9 @@ def register(run: RunHandle, logged: LoggedModel, name: str, *, tags: Mapping[st
     """
     import mlflow
 
-    from resources.registry import Registry
     from resources.settings import Settings
-    from resources.tracking import file_lock
+    from resources.tracking.registry import Registry
+    from resources.tracking.runs import file_lock
 
     registry = Registry(run.client.tracking_uri)
     # Two runs that fit the same at once register one version.

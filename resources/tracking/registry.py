@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lakeloop.errors import Conflict
 from resources.settings import Settings
-from resources.tracking import file_lock, set_up_client
+from resources.tracking.runs import file_lock, set_up_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,7 +34,7 @@ class Registry:
 
     def find_version(self, name: str, fingerprint: str) -> str | None:
         """The finished version with a fingerprint, the first if there are several; None where there is none."""
-        from resources.model_format import FINGERPRINT_TAG, READY_TAG
+        from resources.tracking.model_format import FINGERPRINT_TAG, READY_TAG
 
         found = self.client.search_model_versions(f"name = '{_quoted(name)}'")
         mine = [v for v in found if v.tags.get(FINGERPRINT_TAG) == fingerprint and v.tags.get(READY_TAG) == "true"]
@@ -90,7 +90,7 @@ class Registry:
         """
         import mlflow
 
-        from resources.model_format import FINGERPRINT_TAG, READY_TAG
+        from resources.tracking.model_format import FINGERPRINT_TAG, READY_TAG
 
         client = self.client
         try:

@@ -1,6 +1,6 @@
 """Ends an MLflow run whose process can't: it was killed, or the server was away just then.
 
-`python -m resources.run_guard <server> <run id>` reads standard input to its end. `done` there means that the run has been ended; a status
+`python -m resources.tracking.run_guard <server> <run id>` reads standard input to its end. `done` there means that the run has been ended; a status
 (FINISHED, FAILED, KILLED), that it still has to be; nothing, that the process is dead, and the run is KILLED. It speaks plain HTTP, so that
 it costs next to nothing to start.
 """
@@ -25,7 +25,7 @@ class RunGuard:
 
     def __init__(self, tracking_uri: str, run_id: str) -> None:
         root = Path(__file__).resolve().parent.parent
-        command = [sys.executable, "-m", "resources.run_guard", tracking_uri, run_id]
+        command = [sys.executable, "-m", "resources.tracking.run_guard", tracking_uri, run_id]
         quiet = subprocess.DEVNULL
         # A session of its own: a signal to the step's process group must not take the guard with it.
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=root, start_new_session=True, stdout=quiet, stderr=quiet)

@@ -1,0 +1,1 @@
+"""MLflow: its server, runs, registry and model format. Every tag of ours is named here."""
