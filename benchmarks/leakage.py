@@ -19,7 +19,7 @@ from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake.lake import Lake
 from resources.lake.published import TableKey
 from resources.settings import Settings
-from resources.spark import SparkResource
+from resources.spark.sessions import SparkResource
 from resources.tracking.runs import Tracking
 
 

@@ -14,7 +14,7 @@ from platform_assets.stages.base import Platform
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE
 from resources.settings import Settings
-from resources.spark import SparkResource
+from resources.spark.sessions import SparkResource
 from resources.tracking.runs import Tracking
 
 

@@ -161,7 +161,7 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     from resources.lake.lake import Lake
     from resources.lake.published import WHOLE, PartitionState
     from resources.settings import Settings
-    from resources.spark import SparkResource
+    from resources.spark.sessions import SparkResource
     from resources.tracking.runs import Tracking
 
     project = read_project()

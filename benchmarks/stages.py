@@ -82,7 +82,7 @@ def run_stage(stage: str, defs: Path) -> None:
     from resources.lake.lake import Lake
     from resources.lake.published import WHOLE
     from resources.settings import Settings
-    from resources.spark import SparkResource
+    from resources.spark.sessions import SparkResource
     from resources.tracking.runs import Tracking
 
     for name in PRELOADED[:-1]:  # as in the process that steps are forked from; else small runs would pay for imports

@@ -35,7 +35,7 @@ PRELOADED = [
     "deltalake",
     "pyarrow.compute",
     "pandas",
-    "resources.sail",
+    "resources.spark.sail",
     "sqlglot.optimizer.qualify",
     "mlflow.sklearn",
     "dagster_mlflow",

@@ -23,7 +23,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 def default_resources() -> dict[str, Any]:
     """Resources that read the settings when they are used."""
-    from resources.spark import SparkResource
+    from resources.spark.sessions import SparkResource
     from resources.tracking.runs import Tracking
 
     return {"lake": LakeResource(), "spark": SparkResource(), "tracking": Tracking()}

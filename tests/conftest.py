@@ -131,7 +131,7 @@ class Shop:
         """Its Dagster definitions."""
         from platform_assets.definitions import build_defs
         from resources.dagster_resources import LakeResource
-        from resources.spark import SparkResource
+        from resources.spark.sessions import SparkResource
         from resources.tracking.runs import Tracking
 
         resources = {"lake": LakeResource(url=self.lake_url), "spark": SparkResource(), "tracking": Tracking(tracking_uri=self.uri)}

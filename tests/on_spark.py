@@ -45,7 +45,7 @@ def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: 
     from resources.lake.lake import Lake
     from resources.lake.published import WHOLE
     from resources.settings import Settings
-    from resources.spark import SparkResource
+    from resources.spark.sessions import SparkResource
     from resources.tracking.model_format import load_model
     from resources.tracking.runs import Tracking
 

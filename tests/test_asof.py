@@ -52,9 +52,9 @@ def in_chunks(spine: pa.Table, features: list[FeatureRows], *, at: str) -> pa.Ta
 
 def on_spark(request: pytest.FixtureRequest) -> Join:
     """The join of an engine of Spark's."""
-    from resources.spark import SparkResource
-    from resources.spark_asof import SparkFeatureRows, join_spine
-    from resources.spark_tables import frame_of
+    from resources.spark.asof import SparkFeatureRows, join_spine
+    from resources.spark.sessions import SparkResource
+    from resources.spark.tables import frame_of
 
     spark = SparkResource(remote=request.getfixturevalue("jvm_remote") if request.param == "jvm" else None).session("tests")
 

@@ -89,8 +89,8 @@ def test_a_jvm_of_this_machine_without_delta_gives_every_value_and_schema_that_t
 def test_a_jvm_that_cannot_reach_the_object_store_is_brought_the_rows(object_store_environment: ObjectStore, jvm_remote: str) -> None:
     import deltalake
 
-    from resources.spark import SparkResource
-    from resources.spark_tables import read_delta
+    from resources.spark.sessions import SparkResource
+    from resources.spark.tables import read_delta
 
     moment = pa.timestamp("us", tz="UTC")
     rows = pa.table({"n": [1, 2, None], "at": pa.array([0, None, 5], moment), "name": ["a", "é", None], "_partition": ["x", "y", "y"]})
@@ -105,7 +105,7 @@ def test_a_jvm_that_cannot_reach_the_object_store_is_brought_the_rows(object_sto
 
 
 def test_a_message_may_be_larger_than_what_a_client_takes_by_itself() -> None:
-    from resources.spark import SparkResource
+    from resources.spark.sessions import SparkResource
 
     size = 130 * 2**20
     (row,) = (
@@ -120,7 +120,7 @@ def test_a_message_may_be_larger_than_what_a_client_takes_by_itself() -> None:
 
 def test_each_domain_and_size_has_the_address_that_the_template_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     from lakeloop.errors import LakeloopError, ServiceUnavailable
-    from resources.spark import EmbeddedEngine, SparkResource
+    from resources.spark.sessions import EmbeddedEngine, SparkResource
     from tests.ports import free_port
 
     assert isinstance(SparkResource().engine, EmbeddedEngine)
@@ -163,7 +163,7 @@ def refusing() -> Iterator[str]:
 def test_a_token_in_an_address_is_not_told(refusing: str, address: str) -> None:
     from lakeloop.errors import LakeloopError, ServiceUnavailable
     from resources.settings import Settings
-    from resources.spark import RemoteEngine, SparkResource
+    from resources.spark.sessions import RemoteEngine, SparkResource
 
     address = address.format(host=refusing)
     spark = SparkResource(remote=address)

@@ -40,7 +40,7 @@ def sources(text: str) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
     """A session of the embedded engine that has the tables under their new names."""
-    from resources.spark import SparkResource
+    from resources.spark.sessions import SparkResource
 
     session = SparkResource().session("test_sql")
     orders = {

@@ -47,7 +47,7 @@ def on_spark(shop: Shop, model: Any) -> np.ndarray:
     from platform_assets.stages.lookup import spine_rows
     from platform_assets.stages.predictions import score_rows
     from resources.settings import Settings
-    from resources.spark import SparkResource
+    from resources.spark.sessions import SparkResource
     from resources.tracking.runs import Tracking
 
     project, states = read_project(shop.defs), shop.lake.states()

@@ -18,7 +18,7 @@ from lakeloop.spec.tables import Column, DeltaTableSource, Partitions
 from resources.lake.lake import Lake
 from resources.lake.published import PartitionState, Published, TableKey, retired
 from resources.settings import Settings
-from resources.spark_tables import read_delta
+from resources.spark.tables import read_delta
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from lakeloop.project.project import Located, Project, TableRef
     from lakeloop.rows.verdicts import Verdict
-    from resources.spark import SparkResource
+    from resources.spark.sessions import SparkResource
     from resources.tracking.runs import Tracking
 
 States = Mapping[TableKey, Mapping[str, PartitionState]]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lakeloop.project.project import Located, Project
-    from resources.spark_asof import SparkFeatureRows
+    from resources.spark.asof import SparkFeatureRows
 
 FeatureSpec = dict[str, Any]
 """{"keys", "predict_at", "views": [{"kind", "domain", "name", "version", "keys", "columns": {column: output}, "max_age"}]}: plain
@@ -117,7 +117,7 @@ def join_features(platform: Platform, domain: str, spine: pa.Table, spec: Featur
         The spine's rows in their order with one column per feature, and the Delta versions that were read, by table path.
     """
     if runs_on_spark(platform, spec, states, spine.num_rows):
-        from resources.spark_asof import join_spine
+        from resources.spark.asof import join_spine
 
         spark = platform.spark(domain, large=True)
         return join_spine(spark, spine, spark_lookups(platform, spark, spec, states), at=spec["predict_at"]), versions(
@@ -150,7 +150,7 @@ def runs_on_spark(platform: Platform, spec: FeatureSpec, states: States, rows: i
 
 def spark_lookups(platform: Platform, spark: SparkSession, spec: FeatureSpec, states: States) -> list[SparkFeatureRows]:
     """The same rows as in this process, as DataFrames of a session."""
-    from resources.spark_asof import SparkFeatureRows
+    from resources.spark.asof import SparkFeatureRows
 
     found = []
     for view in spec["views"]:
@@ -290,7 +290,7 @@ def _spark_rows(
     """The rows of `_feature_rows` as a DataFrame, and the columns that decide between equal times: what landed last counts."""
     import pyspark.sql.functions as F
 
-    from resources.spark_tables import read_delta
+    from resources.spark.tables import read_delta
 
     spec, needed = located.spec, _needed(view, located.spec)
     if view["kind"] == "table" and isinstance(spec.source, DeltaTableSource):

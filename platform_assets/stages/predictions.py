@@ -256,7 +256,7 @@ def score_rows(platform: Platform, domain: str, rows: pa.Table, model: ServableM
     if not runs_on_spark(platform, spec, states, rows.num_rows):
         joined, read = join_features(platform, domain, rows, spec, states)
         return model.predict(feature_frame(joined, feature_names(spec))), read
-    from resources.spark_scoring import score_spine
+    from resources.spark.scoring import score_spine
 
     spark = platform.spark(domain, large=True)
     lookups = spark_lookups(platform, spark, spec, states)

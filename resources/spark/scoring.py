@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lakeloop.rows.types import EXACT_INTEGERS
 from lakeloop.spec.tasks import as_scores
-from resources.spark_asof import SparkFeatureRows, point_in_time_join
-from resources.spark_tables import frame_of
+from resources.spark.asof import SparkFeatureRows, point_in_time_join
+from resources.spark.tables import frame_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.masking import masked
-from resources.spark_tables import frame_of
+from resources.spark.tables import frame_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

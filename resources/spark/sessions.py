@@ -51,7 +51,7 @@ class EmbeddedEngine:
         """Start the server if this process has none, and give its address."""
         if os.getpid() not in _embedded:
             os.environ.setdefault("RUST_LOG", "error")
-            from resources.sail import SparkConnectServer
+            from resources.spark.sail import SparkConnectServer
 
             server = SparkConnectServer(ip="127.0.0.1", port=0)
             server.start(background=True)
