@@ -96,7 +96,7 @@ def searched(home: Path, workers: int) -> tuple[float, list[dict[str, Any]]]:
         studies._run = run  # type: ignore[assignment]
     import optuna
 
-    from resources.study_storage import study_storage
+    from resources.search.storage import study_storage
 
     storage = study_storage(platform.settings)
     study = optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)

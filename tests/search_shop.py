@@ -77,8 +77,8 @@ def study_of(shop: Shop) -> Any:
     import optuna
 
     from resources.lake.published import WHOLE, TableKey
+    from resources.search.storage import study_storage
     from resources.settings import Settings
-    from resources.study_storage import study_storage
 
     state = shop.lake.states().get(TableKey("studies", "shop", "returns"), {}).get(WHOLE)
     storage = study_storage(Settings.from_environment())

@@ -9,7 +9,7 @@ def search(settings: Settings) -> None:
     """Try five values."""
     import optuna
 
-    from resources.study_storage import study_storage
+    from resources.search.storage import study_storage
 
     study = optuna.load_study(study_name="shop.returns", storage=study_storage(settings))
     study.optimize(lambda trial: -((trial.suggest_float("x", -1, 1)) ** 2), n_trials=5)

@@ -130,7 +130,7 @@ def test_the_executor_runs_as_many_steps_as_the_setting_says(shop: Shop, monkeyp
 def test_processes_share_a_study(where: str, databases: dict[str, str], tmp_path: Path) -> None:
     import optuna
 
-    from resources.study_storage import study_storage
+    from resources.search.storage import study_storage
 
     settings = replace(
         Settings.from_environment(), home=tmp_path, studies_db=databases["LAKELOOP_STUDIES_DB"] if where == "postgresql" else None

@@ -42,7 +42,7 @@ def studies_db(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 def ended(trials: list[Any]) -> Any:
     """The trials of a study, counted."""
-    from resources.study import tally
+    from resources.search.study import tally
 
     return tally(trials)
 
@@ -94,8 +94,8 @@ def test_a_worker_killed_in_a_trial_is_noticed_and_its_trial_run_again(shop: Sho
 def test_a_trial_that_kills_every_worker_is_given_up_and_the_study_ends(shop: Shop) -> None:
     from dataclasses import replace
 
-    from resources.study import run_again, tally
-    from resources.study_storage import MOST_RETRIES
+    from resources.search.storage import MOST_RETRIES
+    from resources.search.study import run_again, tally
 
     searching = with_search(shop, "{trials: 2, folds: 2, space: {C: {low: 0.1, high: 10.0}}}", model=OWN)
     assert searching.materialize("studies").success
@@ -192,8 +192,8 @@ def test_a_pool_whose_study_cannot_be_reached_says_so_and_waits_for_nobody(tmp_p
     import logging
 
     from lakeloop.errors import ServiceUnavailable
-    from resources.search_job import SearchJob
-    from resources.search_pool import Pool
+    from resources.search.job import SearchJob
+    from resources.search.pool import Pool
     from resources.settings import Settings
 
     nowhere = {"LAKELOOP_HOME": str(tmp_path), "LAKELOOP_STUDIES_DB": "postgresql+psycopg2://nobody@127.0.0.1:1/studies"}

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from lakeloop.project.project import Located
     from lakeloop.search.gain import Gain
-    from resources.search_job import SearchJob, Trials
-    from resources.study import Tally
+    from resources.search.job import SearchJob, Trials
+    from resources.search.study import Tally
     from resources.tracking.runs import RunHandle
 
 SHOWN_TRIALS = 50
@@ -83,7 +83,7 @@ def search(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         SpecError: a fold is empty or has one class only, or too few trials were left; with the file and the key.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from resources.study import best_of, tally
+    from resources.search.study import best_of, tally
 
     spec, key = located.spec, key_of("studies", located)
     states = platform.lake.states()
@@ -136,8 +136,8 @@ def help_search(platform: Platform, located: Located[WorkflowSpec], step: int) -
 
 def _run(platform: Platform, job: SearchJob, trials: Trials, run: RunHandle | None = None) -> None:
     """Run trials here and in the other processes of this step until none is missing, and write them to MLflow if there is a run."""
-    from resources.search_pool import Pool
-    from resources.trial_runs import TrialRuns
+    from resources.search.pool import Pool
+    from resources.search.trial_runs import TrialRuns
 
     settings, log = platform.settings, platform.log
     with (
@@ -158,7 +158,7 @@ def _state(states: States, located: Located[WorkflowSpec]) -> PartitionState:
 def _must_be_enough(located: Located[WorkflowSpec], said: Search, found: Tally, best: FrozenTrial | None) -> None:
     from collections import Counter
 
-    from resources.study import reason_of
+    from resources.search.study import reason_of
 
     if best is not None and not too_few(said, found):
         return

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakeloop.project.project import Located
-    from resources.search_job import SearchJob, Trials
-    from resources.study import Tally
+    from resources.search.job import SearchJob, Trials
+    from resources.search.study import Tally
 
 CODE_VERSION = "1"
 
@@ -82,7 +82,7 @@ def search_rows(platform: Platform, located: Located[WorkflowSpec], states: Stat
     import pyarrow.compute as pc
 
     from lakeloop.training.splits import Window
-    from resources.search_job import times_of
+    from resources.search.job import times_of
 
     spec, training = located.spec, training_state(states, located)
     assert spec.search is not None
@@ -115,7 +115,7 @@ def job_and_trials(
     from lakeloop.search.cross_validation import check_folds
     from lakeloop.search.space import space_of
     from resources.host.processes import cores
-    from resources.search_job import SearchJob, Trials
+    from resources.search.job import SearchJob, Trials
 
     spec, training = located.spec, training_state(states, located)
     assert spec.search is not None
@@ -156,7 +156,7 @@ def job_and_trials(
 def first_trials(said: Search, trials: Trials) -> None:
     """Queue the model's own parameters as the first trial; and what failed, if an earlier run was left with too little."""
     from lakeloop.search.space import own_values
-    from resources.study import run_again, settle, tally
+    from resources.search.study import run_again, settle, tally
 
     study = trials.study
     settle(study, study.get_trials(deepcopy=False))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from lakeloop.project.project import Located
     from resources.lake.lake import Lake
-    from resources.search_job import SearchJob
-    from resources.study import Tally
+    from resources.search.job import SearchJob
+    from resources.search.study import Tally
 
 STUDIES_TABLE, TRIALS_TABLE = "reports/studies", "reports/trials"
 _TEXT, _NUMBER, _COUNT = "text", "number", "count"
@@ -42,7 +42,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 
 def trial_rows(located: Located[Any], job: SearchJob, found: Tally, *, run_id: str, at: datetime) -> list[dict[str, Any]]:
     """A row for each trial that came to an end of its own, in the order of their numbers; of the others only the count is kept."""
-    from resources.study import reason_of
+    from resources.search.study import reason_of
 
     rows = []
     for trial in sorted((*found.finished, *found.failed), key=lambda t: t.number):

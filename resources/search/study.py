@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import Conflict
 from lakeloop.spec.search import Search
 from resources.host.processes import is_gone
+from resources.search.storage import GRACE_S, MOST_RETRIES, study_storage
 from resources.settings import Settings
-from resources.study_storage import GRACE_S, MOST_RETRIES, study_storage
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -1,4 +1,4 @@
-"""A process that runs trials of a study beside others: `python -m resources.search_worker <number>`, with the job on standard input.
+"""A process that runs trials of a study beside others: `python -m resources.search.worker <number>`, with the job on standard input.
 
 It reads the training set from the lake itself, so that no code travels. It ends when the budget is used up, or when its starter is gone, which
 standard input's end tells.
@@ -11,7 +11,7 @@ import sys
 import threading
 
 from resources.lake.lake import Lake
-from resources.search_job import SearchJob, Trials, searched_rows
+from resources.search.job import SearchJob, Trials, searched_rows
 from resources.settings import Settings
 
 

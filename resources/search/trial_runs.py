@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from resources.host.crash_points import crash_point
-from resources.search_job import SearchJob
-from resources.study import REASON, WORKER, reason_of, tally
+from resources.search.job import SearchJob
+from resources.search.study import REASON, WORKER, reason_of, tally
 from resources.tracking.runs import TRIAL_RUN_TAG
 
 if TYPE_CHECKING:

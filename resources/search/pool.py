@@ -9,10 +9,10 @@ import tempfile
 import threading
 from typing import IO, Any
 
-from resources.search_job import POLL_S, SearchJob
+from resources.search.job import POLL_S, SearchJob
+from resources.search.storage import MOST_RETRIES
+from resources.search.study import settle
 from resources.settings import PROJECT_ROOT, Settings
-from resources.study import settle
-from resources.study_storage import MOST_RETRIES
 
 
 class Pool:
@@ -62,7 +62,7 @@ class Pool:
             raise self.problem
 
     def _start(self, number: int) -> None:
-        command = [sys.executable, "-m", "resources.search_worker", str(number)]
+        command = [sys.executable, "-m", "resources.search.worker", str(number)]
         threads = {"OMP_NUM_THREADS": str(self.job.threads), "OPENBLAS_NUM_THREADS": str(self.job.threads)}
         if number in self.outputs:
             self.outputs[number].close()

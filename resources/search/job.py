@@ -20,7 +20,7 @@ from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from resources.host.crash_points import crash_point
 from resources.host.processes import identity
-from resources.study import FOLD_STEPS, REASON, SURPLUS, WORKER, next_sampler, open_study, run_again, settle, tally
+from resources.search.study import FOLD_STEPS, REASON, SURPLUS, WORKER, next_sampler, open_study, run_again, settle, tally
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,1 @@
+"""Optuna studies: storage, workers, trials, and their MLflow runs."""
