@@ -14,30 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.training.frames import Kind
 
 if TYPE_CHECKING:
-    from lakeloop.project.project import Located, Project
-    from lakeloop.spec.workflow import WorkflowSpec
     from resources.tracking.brought_model import Contract
-
-
-def contract(project: Project, located: Located[WorkflowSpec]) -> Contract:
-    """What a workflow wants of a model."""
-    from lakeloop.project.project import feature_columns
-    from platform_assets.stages.lookup import feature_spec
-    from resources.tracking.brought_model import Contract
-
-    kinds: dict[str, Kind] = {
-        column.output: "string" if column.type == "string" else "double" for column in feature_columns(project, located)
-    }
-    return Contract(
-        f"{located.domain}.{located.spec.name}",
-        located.spec.answer,
-        kinds,
-        feature_spec(project, located),
-        located.spec.model.trusted_types,
-    )
 
 
 def contract_of(
@@ -109,6 +88,7 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
 
 def _contract_of(workflow: str, defs: Path | None) -> Contract:
     from platform_assets.loading import DEFS, read_project
+    from platform_assets.stages.contract import contract
 
     project = read_project((defs or DEFS).resolve())
     domain, _, name = workflow.partition(".")

@@ -45,7 +45,7 @@ def fit(frame, label, *, answer, params, seed):
 LOAD = """\
 import json, sys
 import pandas as pd
-from resources.model_format import load_model
+from resources.tracking.model_format import load_model
 model = load_model(sys.argv[1], sys.argv[2])
 frame = pd.DataFrame({field.name: [1.0, 19.0] for field in model.fields})
 print(json.dumps(model.predict(frame).tolist()))

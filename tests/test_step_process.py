@@ -24,7 +24,7 @@ def work(queue, folder):
     import dagster as dg
     with dg.DagsterInstance.local_temp(folder):
         pass
-    from resources.dagster_sqlite import _migrations
+    from resources.host.dagster_sqlite import _migrations
     rng = numpy.random.default_rng(0)
     frame = polars.DataFrame({"a": rng.integers(0, 3, 1000), "b": rng.random(1000)})
     groups = frame.group_by("a").agg(polars.col("b").mean()).height

@@ -10,7 +10,7 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.lookup import feature_names, join_features, utc_moment, warn_of_standing
-from platform_assets.stages.models import fit_rows, model_of
+from platform_assets.stages.rows import clusters_of, fit_rows, model_of, slice_column, times_of
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake.published import WHOLE
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from lakeloop.project.project import Located
     from resources.tracking.model_format import ServableModel
 
-PERIODS = {"day": "datetime64[D]", "week": "datetime64[W]"}
-"""What rows may be clustered by beside a key or feature: the time that they ask at."""
 FIT_SAMPLE = 20_000
 """Rows that were fitted on and are scored again, for the checks that compare with them."""
 REFIT_SAMPLE = 5_000
@@ -66,7 +64,7 @@ def evaluation_question(
     linear_frame, sample, refit_frame = (feature_frame(fitted.take(places), names) for places in (for_linear, picked, for_refits))
     size, fitted = fitted.nbytes, fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
     give_back(size)
-    naive = _slice_column(test, spec.forecast.naive, names) if spec.forecast else None
+    naive = slice_column(test, spec.forecast.naive, names) if spec.forecast else None
     reference = spec.answer.kind.reference
     scores = {
         CANDIDATE: model.predict(test_frame),
@@ -81,7 +79,7 @@ def evaluation_question(
             own = _with_features(platform, located, rows, rival, states, lookups)
             said = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
             scores[CHAMPION][common] = compared.take(said)
-    fit_times = _times(fitted[spec.predict_at]), _times(fitted[LABEL_KNOWN_AT])
+    fit_times = times_of(fitted[spec.predict_at]), times_of(fitted[LABEL_KNOWN_AT])
     fit = Rows(
         y=fit_y[picked],
         at=fit_times[0][picked],
@@ -102,20 +100,20 @@ def evaluation_question(
     refits = None if unlabelled else refit(test_frame.iloc[some])
     test_start = utc_moment(training.value["windows"]["test"][0])
     personal = personal_columns(platform.project, "training_sets", located)
-    sliced = {column: test[_slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
+    sliced = {column: test[slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
     asked = None
     if spec.forecast is not None:
         hidden = bool(personal & set(spec.forecast.series))
         series = ForecastRows.named([test[column].to_pylist() for column in spec.forecast.series], hidden=hidden)
         asked = ForecastRows(
-            spec.forecast.ahead, test[spec.forecast.ahead].to_numpy().astype(int), _times(test[spec.forecast.target]), series
+            spec.forecast.ahead, test[spec.forecast.ahead].to_numpy().astype(int), times_of(test[spec.forecast.target]), series
         )
         sliced = {spec.forecast.ahead: asked.ahead.tolist(), **({"series": series} if len(set(series)) > 1 else {}), **sliced}
     question = Question(
         answer=spec.answer,
         primary=spec.evaluation.primary,
         predict=model.predict,
-        test=Rows(y=y, at=_times(test[spec.predict_at]), frame=test_frame, scores=scores, slices=sliced),
+        test=Rows(y=y, at=times_of(test[spec.predict_at]), frame=test_frame, scores=scores, slices=sliced),
         fit=fit,
         test_start=test_start,
         overlap=_overlap(fitted, test, spec.keys),
@@ -161,10 +159,6 @@ def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> Elsewhere
     return Elsewhere(f"{taken['name']} version {taken['version']}", None if until is None else utc_moment(until), test_start)
 
 
-def _times(column: pa.ChunkedArray) -> np.ndarray:
-    return column.to_numpy().astype("datetime64[us]")
-
-
 def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
     """Which test rows have all their keys in common with a row that was fitted on."""
     import numpy as np
@@ -182,24 +176,6 @@ def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
     )
     unique = np.unique(known)
     return Overlap(np.isin(asked, unique), len(unique) < len(known))
-
-
-def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
-    """Codes of the rows that may depend on each other, as the workflow says."""
-    from lakeloop.metrics.intervals import codes
-
-    by = spec.evaluation.cluster
-    if by is None:
-        return None
-    if by in PERIODS:
-        return codes(_times(test[spec.predict_at]).astype(PERIODS[by]))
-    return codes(test[_slice_column(test, by, names)].to_pandas().astype(str).to_numpy(dtype=str))
-
-
-def _slice_column(test: pa.Table, column: str, names: list[str]) -> str:
-    if column in test.column_names:
-        return column
-    return next(name for name in names if name.endswith(f"__{column}"))
 
 
 def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[np.ndarray, pa.Table]:

@@ -9,48 +9,41 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.evaluation.assessment import CHAMPION, Assessment
 from lakeloop.spec.tasks import PREDICTION
+from platform_assets.stages.report_rows import COUNT, FLAG, NUMBER, TEXT, append_report
 from resources.lake.lake import Lake
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lakeloop.metrics.calibration import CalibrationBin
 
 METRICS_TABLE, SLICES_TABLE = "reports/metrics", "reports/slices"
-BY = ("domain", "workflow")
-_TEXT, _NUMBER, _COUNT, _FLAG = "text", "number", "count", "flag"
-_VALUE = {"value": _NUMBER, "low": _NUMBER, "high": _NUMBER, "n": _COUNT}
-KEYS = {
-    "domain": _TEXT, "workflow": _TEXT, "version": _TEXT, "segment": _TEXT, "slice": _TEXT, "window": _TEXT, "run_id": _TEXT, "evaluation": _TEXT,
-}  # fmt: skip
-"""What all report tables share, beside `at`; segment and slice are null where a row is of all rows."""
+_VALUE = {"value": NUMBER, "low": NUMBER, "high": NUMBER, "n": COUNT}
 TABLES: Mapping[str, Mapping[str, str]] = {
-    METRICS_TABLE: {"model": _TEXT, "metric": _TEXT, **_VALUE},
-    SLICES_TABLE: {"slice_by": _TEXT, "metric": _TEXT, **_VALUE},
+    METRICS_TABLE: {"model": TEXT, "metric": TEXT, **_VALUE},
+    SLICES_TABLE: {"slice_by": TEXT, "metric": TEXT, **_VALUE},
     "reports/comparisons": {
-        "model": _TEXT, "metric": _TEXT, "difference": _NUMBER, "error": _NUMBER, "degrees": _NUMBER, "low": _NUMBER, "high": _NUMBER,
-        "rows": _COUNT, "groups": _COUNT,
+        "model": TEXT, "metric": TEXT, "difference": NUMBER, "error": NUMBER, "degrees": NUMBER, "low": NUMBER, "high": NUMBER,
+        "rows": COUNT, "groups": COUNT,
     },
-    "reports/importance": {"feature": _TEXT, "metric": _TEXT, **_VALUE},
-    "reports/calibration": {"output": _TEXT, "bin": _COUNT, "predicted": _NUMBER, "observed": _NUMBER, "low": _NUMBER, "high": _NUMBER, "n": _COUNT},
+    "reports/importance": {"feature": TEXT, "metric": TEXT, **_VALUE},
+    "reports/calibration": {"output": TEXT, "bin": COUNT, "predicted": NUMBER, "observed": NUMBER, "low": NUMBER, "high": NUMBER, "n": COUNT},
     "reports/thresholds": {
-        "threshold": _NUMBER, "flagged": _NUMBER, "precision": _NUMBER, "precision_low": _NUMBER, "precision_high": _NUMBER, "recall": _NUMBER,
-        "recall_low": _NUMBER, "recall_high": _NUMBER, "false_positives": _COUNT, "false_negatives": _COUNT, "cost": _NUMBER,
-        "cost_low": _NUMBER, "cost_high": _NUMBER,
+        "threshold": NUMBER, "flagged": NUMBER, "precision": NUMBER, "precision_low": NUMBER, "precision_high": NUMBER, "recall": NUMBER,
+        "recall_low": NUMBER, "recall_high": NUMBER, "false_positives": COUNT, "false_negatives": COUNT, "cost": NUMBER,
+        "cost_low": NUMBER, "cost_high": NUMBER,
     },
     "reports/classes": {
-        "class": _TEXT, "n": _COUNT, "predicted": _COUNT, "precision": _NUMBER, "precision_low": _NUMBER, "precision_high": _NUMBER,
-        "recall": _NUMBER, "recall_low": _NUMBER, "recall_high": _NUMBER, "roc_auc": _NUMBER, "mean_probability": _NUMBER,
+        "class": TEXT, "n": COUNT, "predicted": COUNT, "precision": NUMBER, "precision_low": NUMBER, "precision_high": NUMBER,
+        "recall": NUMBER, "recall_low": NUMBER, "recall_high": NUMBER, "roc_auc": NUMBER, "mean_probability": NUMBER,
     },
-    "reports/confusion": {"class": _TEXT, "said": _TEXT, "n": _COUNT},
+    "reports/confusion": {"class": TEXT, "said": TEXT, "n": COUNT},
     "reports/coverage": {
-        "bin": _COUNT, "predicted": _NUMBER, "coverage": _NUMBER, "low": _NUMBER, "high": _NUMBER, "width": _NUMBER, "n": _COUNT,
+        "bin": COUNT, "predicted": NUMBER, "coverage": NUMBER, "low": NUMBER, "high": NUMBER, "width": NUMBER, "n": COUNT,
     },
-    "reports/over_time": {"period": _TEXT, "metric": _TEXT, **_VALUE},
+    "reports/over_time": {"period": TEXT, "metric": TEXT, **_VALUE},
     "reports/weak_slices": {
-        "columns": _TEXT, "rows": _COUNT, "share": _NUMBER, "loss": _NUMBER, "rest": _NUMBER, "p": _NUMBER, "confirmed": _FLAG,
+        "columns": TEXT, "rows": COUNT, "share": NUMBER, "loss": NUMBER, "rest": NUMBER, "p": NUMBER, "confirmed": FLAG,
     },
-    "reports/model_checks": {"code": _TEXT, "check": _TEXT, "outcome": _TEXT, "message": _TEXT},
+    "reports/model_checks": {"code": TEXT, "check": TEXT, "outcome": TEXT, "message": TEXT},
 }  # fmt: skip
 """Table -> its own columns."""
 
@@ -59,8 +52,8 @@ def write_tables(lake: Lake, shared: Mapping[str, Any], primary: str, champion: 
     """Append the rows of an evaluation to every table; a second call with the same `shared["evaluation"]` adds nothing."""
     for table, rows in table_rows(primary, champion, found).items():
         if rows:
-            listed = _table(table, [{**shared, **row} for row in rows])
-            lake.append(table, listed, partition_by=BY, once=f"{table.split('/')[1]}:{shared['evaluation']}")
+            once = f"{table.split('/')[1]}:{shared['evaluation']}"
+            append_report(lake, table, {"evaluation": TEXT, **TABLES[table]}, [{**shared, **row} for row in rows], once=once)
 
 
 def table_rows(primary: str, champion: str | None, found: Assessment) -> dict[str, list[dict[str, Any]]]:
@@ -103,12 +96,3 @@ def _confusion(found: Assessment) -> list[dict[str, Any]]:
 
 def _value(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name, None) for name in _VALUE}
-
-
-def _table(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    kinds = {_TEXT: pa.string(), _NUMBER: pa.float64(), _COUNT: pa.int64(), _FLAG: pa.bool_()}
-    columns = {**KEYS, **TABLES[table]}
-    schema = pa.schema([*((name, kinds[kind]) for name, kind in columns.items()), ("at", pa.timestamp("us", tz="UTC"))])
-    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)

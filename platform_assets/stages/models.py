@@ -13,30 +13,24 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
-from lakeloop.spec.workflow import Model, WorkflowSpec
+from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_code, model_source, reference_of
 from platform_assets.stages import registered, studies
 from platform_assets.stages.base import Platform, StageResult, States, key_of
 from platform_assets.stages.lookup import feature_names
-from platform_assets.stages.training_set import LABEL, SPLIT
+from platform_assets.stages.rows import FIT_SPLITS, SEARCH, fit_rows
+from platform_assets.stages.training_set import LABEL
 from platform_assets.stages.warm_start import START, Training, continue_champion, start_of
 from resources.host.crash_points import crash_point
-from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import pyarrow as pa
 
     from lakeloop.project.project import Located
 
 CODE_VERSION = "1"
-FIT_SPLITS = ("train", "validation")
-"""Nothing is chosen on the validation window (a search only measures on it what it gained), so the model is fitted on it too and is not a month
-older than need be."""
-SEARCH = "search"
-"""In the value of a model's state: what its search found."""
 
 
 def expected(states: States, located: Located[WorkflowSpec], taken: str | None = None) -> str:
@@ -65,11 +59,6 @@ def _start(states: States, located: Located[WorkflowSpec]) -> tuple[str, str | N
         *studies.fingerprint_of(states, located),
     )
     return start_of(states, located, lambda champion: fingerprint("model", CODE_VERSION, *made_of, champion))
-
-
-def model_of(located: Located[WorkflowSpec], state: PartitionState) -> Model:
-    """How the model of a published state was made: as its workflow says, with the parameters that a search found for it."""
-    return with_params(located.spec.model, state.value.get(SEARCH, {}).get("best", {}))
 
 
 def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
@@ -236,21 +225,6 @@ def _recorded(
             **({"training": how.text} if how.text else {}),
             **more,
         },
-    )
-
-
-def fit_rows(lake: Lake, located: Located[WorkflowSpec], training: PartitionState, names: list[str]) -> pa.Table:
-    """The rows of a training set that a model is fitted on, with some of its columns, the label and the split; in order of time and keys.
-
-    An order makes a training repeatable: samples are evenly spaced, and trees draw rows by their place.
-    """
-    import pyarrow.compute as pc
-
-    return lake.read(
-        (key_of("training_sets", located), training.version),
-        columns=list(dict.fromkeys([*names, LABEL, SPLIT])),
-        where=pc.field(SPLIT).isin(FIT_SPLITS),
-        order=[located.spec.predict_at, *located.spec.keys],
     )
 
 

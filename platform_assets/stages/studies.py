@@ -180,7 +180,7 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
     from lakeloop.spec.search import Parameter
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
-    from platform_assets.stages.evaluation_question import clusters_of
+    from platform_assets.stages.rows import clusters_of
 
     spec, names = located.spec, list(job.features)
     own = own_values(

@@ -7,36 +7,22 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from platform_assets.stages.evaluation_tables import BY
+from platform_assets.stages.report_rows import COUNT, NUMBER, TEXT, append_report
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lakeloop.project.project import Located
     from resources.lake.lake import Lake
     from resources.search.job import SearchJob
     from resources.search.study import Tally
 
 STUDIES_TABLE, TRIALS_TABLE = "reports/studies", "reports/trials"
-_TEXT, _NUMBER, _COUNT = "text", "number", "count"
-_KEYS = {
-    "domain": _TEXT,
-    "workflow": _TEXT,
-    "version": _TEXT,
-    "segment": _TEXT,
-    "slice": _TEXT,
-    "window": _TEXT,
-    "run_id": _TEXT,
-    "study": _TEXT,
-}
-"""As in all report tables; a study comes before a model version, so that `version` is null."""
 TABLES: Mapping[str, Mapping[str, str]] = {
     STUDIES_TABLE: {
-        "search": _TEXT, "metric": _TEXT, "best_trial": _COUNT, "best_value": _NUMBER, "best": _TEXT, "own": _TEXT, "complete": _COUNT,
-        "pruned": _COUNT, "failed": _COUNT, "lost": _COUNT, "seconds": _NUMBER, "before": _NUMBER, "after": _NUMBER, "gain": _NUMBER,
-        "gain_low": _NUMBER, "gain_high": _NUMBER, "gain_rows": _COUNT, "gain_where": _TEXT,
+        "study": TEXT, "search": TEXT, "metric": TEXT, "best_trial": COUNT, "best_value": NUMBER, "best": TEXT, "own": TEXT, "complete": COUNT,
+        "pruned": COUNT, "failed": COUNT, "lost": COUNT, "seconds": NUMBER, "before": NUMBER, "after": NUMBER, "gain": NUMBER,
+        "gain_low": NUMBER, "gain_high": NUMBER, "gain_rows": COUNT, "gain_where": TEXT,
     },
-    TRIALS_TABLE: {"trial": _COUNT, "state": _TEXT, "metric": _TEXT, "value": _NUMBER, "params": _TEXT, "steps": _COUNT, "seconds": _NUMBER, "reason": _TEXT},
+    TRIALS_TABLE: {"study": TEXT, "trial": COUNT, "state": TEXT, "metric": TEXT, "value": NUMBER, "params": TEXT, "steps": COUNT, "seconds": NUMBER, "reason": TEXT},
 }  # fmt: skip
 
 
@@ -72,7 +58,7 @@ def write_trials(lake: Lake, study: str, rows: Sequence[Mapping[str, Any]], *, w
     new = [row for row in rows if row["trial"] not in written]
     if new:
         numbers = f"{new[0]['trial']}-{new[-1]['trial']}-{len(new)}"
-        lake.append(TRIALS_TABLE, _table(TRIALS_TABLE, new), partition_by=BY, once=f"trials:{study}:{numbers}")
+        append_report(lake, TRIALS_TABLE, TABLES[TRIALS_TABLE], new, once=f"trials:{study}:{numbers}")
 
 
 def write_study(lake: Lake, located: Located[Any], search: str, value: Mapping[str, Any], *, run_id: str, at: datetime) -> None:
@@ -86,13 +72,4 @@ def write_study(lake: Lake, located: Located[Any], search: str, value: Mapping[s
         "before": gain["before"], "after": gain["after"], "gain": gain["difference"], "gain_low": gain["low"], "gain_high": gain["high"],
         "gain_rows": gain["rows"], "gain_where": gain["where"],
     }  # fmt: skip
-    lake.append(STUDIES_TABLE, _table(STUDIES_TABLE, [row]), partition_by=BY, once=f"study:{search}")
-
-
-def _table(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    kinds = {_TEXT: pa.string(), _NUMBER: pa.float64(), _COUNT: pa.int64()}
-    columns = [(name, kinds[kind]) for name, kind in {**_KEYS, **TABLES[table]}.items()]
-    schema = pa.schema([*columns, ("at", pa.timestamp("us", tz="UTC"))])
-    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+    append_report(lake, STUDIES_TABLE, TABLES[STUDIES_TABLE], [row], once=f"study:{search}")

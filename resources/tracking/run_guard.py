@@ -13,7 +13,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
+
+from resources.settings import PROJECT_ROOT
 
 DONE = "done"
 TRIES = 100
@@ -24,11 +25,12 @@ class RunGuard:
     """The guard of one open run, as its process sees it."""
 
     def __init__(self, tracking_uri: str, run_id: str) -> None:
-        root = Path(__file__).resolve().parent.parent
         command = [sys.executable, "-m", "resources.tracking.run_guard", tracking_uri, run_id]
         quiet = subprocess.DEVNULL
         # A session of its own: a signal to the step's process group must not take the guard with it.
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=root, start_new_session=True, stdout=quiet, stderr=quiet)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, cwd=PROJECT_ROOT, start_new_session=True, stdout=quiet, stderr=quiet
+        )
 
     def release(self) -> None:
         """The run has been ended."""

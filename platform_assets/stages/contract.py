@@ -1,0 +1,29 @@
+"""What a workflow wants of a model that somebody else brings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lakeloop.project.project import Located, Project, feature_columns
+from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.training.frames import Kind
+from platform_assets.stages.lookup import feature_spec
+
+if TYPE_CHECKING:
+    from resources.tracking.brought_model import Contract
+
+
+def contract(project: Project, located: Located[WorkflowSpec]) -> Contract:
+    """What a workflow wants of a model."""
+    from resources.tracking.brought_model import Contract
+
+    kinds: dict[str, Kind] = {
+        column.output: "string" if column.type == "string" else "double" for column in feature_columns(project, located)
+    }
+    return Contract(
+        f"{located.domain}.{located.spec.name}",
+        located.spec.answer,
+        kinds,
+        feature_spec(project, located),
+        located.spec.model.trusted_types,
+    )
