@@ -100,7 +100,7 @@ def cause_of(project: Project, states: States, stale: dict[TableKey, list[str]])
 
 
 def _contents(table: Located[Any]) -> Mapping[str, str]:
-    from platform_assets.stages import raw
+    from platform_assets.stages.tables import raw
 
     try:
         return raw.digests(table) or {}

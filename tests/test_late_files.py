@@ -176,8 +176,8 @@ def test_a_row_keeps_its_partition_when_its_month_begins(tmp_path: Path) -> None
     from datetime import datetime
 
     from platform_assets.definitions import read_project
-    from platform_assets.stages import raw, validated
     from platform_assets.stages.base import Platform
+    from platform_assets.stages.tables import raw, validated
     from resources.settings import Settings
 
     defs = make_shop(tmp_path)
@@ -223,8 +223,8 @@ def test_a_new_month_whose_labels_are_not_known_yet_stops_nothing(trailing: Shop
 
 def test_a_month_that_vanishes_alone_is_emptied_and_one_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     from platform_assets.definitions import read_project
-    from platform_assets.stages import raw, validated
     from platform_assets.stages.base import Platform
+    from platform_assets.stages.tables import raw, validated
     from resources.settings import Settings
 
     defs = make_shop(tmp_path)
@@ -252,8 +252,8 @@ def test_a_month_that_vanishes_alone_is_emptied_and_one_that_cannot_be_read_is_r
 def test_rows_of_no_partition_are_stale_until_they_are_validated(tmp_path: Path) -> None:
     from platform_assets.definitions import read_project
     from platform_assets.plan import stale_assets
-    from platform_assets.stages import raw, validated
     from platform_assets.stages.base import Platform
+    from platform_assets.stages.tables import raw, validated
     from resources.settings import Settings
 
     defs = make_shop(tmp_path)
@@ -278,8 +278,8 @@ def test_rows_of_no_partition_are_stale_until_they_are_validated(tmp_path: Path)
 
 def test_when_a_whole_month_vanishes_is_told_by_its_landing_and_stays_told(tmp_path: Path) -> None:
     from platform_assets.definitions import read_project
-    from platform_assets.stages import raw, validated
     from platform_assets.stages.base import Platform
+    from platform_assets.stages.tables import raw, validated
     from resources.settings import Settings
 
     defs = make_shop(tmp_path)

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from lakeloop.errors import DataError
 from lakeloop.rows.stacking import stacked
 from platform_assets.loading import read_project
-from platform_assets.stages import raw
 from platform_assets.stages.base import Platform
-from platform_assets.stages.validated import validate
+from platform_assets.stages.tables import raw
+from platform_assets.stages.tables.validated import validate
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, PartitionState, TableKey
 from resources.settings import Settings

@@ -265,7 +265,7 @@ def test_what_a_database_says_is_left_out_where_a_column_is_personal(
 ) -> None:
     from lakeloop.errors import DataError
     from platform_assets.plan import unasked
-    from platform_assets.stages import raw
+    from platform_assets.stages.tables import raw
 
     assert sources.shop.materialize().success
     definition = sources.shop.defs / "shop" / "staff" / "defs.yaml"

@@ -29,8 +29,8 @@ from platform_assets.stages.base import (
     table_metadata,
     to_retire,
 )
-from platform_assets.stages.check_rows import report_checks
-from platform_assets.stages.validated import days_of
+from platform_assets.stages.tables.check_rows import report_checks
+from platform_assets.stages.tables.validated import days_of
 from resources.lake.published import WHOLE, PartitionState, TableKey
 from resources.lake.tables import read_table
 

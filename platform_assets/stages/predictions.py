@@ -17,7 +17,6 @@ from lakeloop.spec.tables import PARTITION, Column, Expectation
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 from lakeloop.spec.workflow import Anomaly, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata, to_retire
-from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.lookup import (
     feature_names,
     join_features,
@@ -29,6 +28,7 @@ from platform_assets.stages.lookup import (
     versions,
     warn_of_standing,
 )
+from platform_assets.stages.tables.check_rows import report_checks
 from platform_assets.stages.view_versions import FEATURES
 from resources.lake.published import WHOLE, PartitionState
 

@@ -17,8 +17,8 @@ from lakeloop.masking import masked
 from lakeloop.spec.personal import personal_of_table
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import DAYS, Platform, StageResult, key_of, markdown_table, table_metadata, to_retire
-from platform_assets.stages.check_rows import report_checks
-from platform_assets.stages.landings import SOURCE, landed_rows
+from platform_assets.stages.tables.check_rows import report_checks
+from platform_assets.stages.tables.landings import SOURCE, landed_rows
 from resources.lake.published import UNDATED, WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The stages of a table: raw and validated."""
