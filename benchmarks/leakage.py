@@ -13,7 +13,7 @@ from lakeloop.training.frames import feature_frame, feature_kinds
 from lakeloop.training.pipelines import build_estimator
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform
-from platform_assets.stages.lookup import feature_names, feature_spec, join_features
+from platform_assets.stages.features.lookup import feature_names, feature_spec, join_features
 from platform_assets.stages.rows import FIT_SPLITS
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake.lake import Lake

@@ -9,8 +9,9 @@ from lakeloop.spec.partitions import partition_keys
 from lakeloop.spec.tables import Partitions
 from platform_assets.graph import views_in_order
 from platform_assets.loading import read_project
-from platform_assets.stages import deployments, evaluations, features, models, predictions, releases, training_set
+from platform_assets.stages import deployments, evaluations, models, predictions, releases, training_set
 from platform_assets.stages.base import Platform
+from platform_assets.stages.features import views as features
 from platform_assets.stages.tables import raw, validated
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE

@@ -129,7 +129,7 @@ def joins(lake: Path, times: int) -> tuple[float, float]:
     from lakeloop.rows.asof import FeatureRows, point_in_time_join
     from lakeloop.spec.tables import parse_duration
     from platform_assets.loading import read_project
-    from platform_assets.stages.lookup import feature_spec
+    from platform_assets.stages.features.lookup import feature_spec
     from resources.lake.lake import Lake
     from resources.lake.published import TableKey
     from resources.lake.tables import read_table

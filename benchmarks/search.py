@@ -115,7 +115,7 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     from lakeloop.spec.workflow import Model
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.pipelines import build_estimator
-    from platform_assets.stages.lookup import feature_names
+    from platform_assets.stages.features.lookup import feature_names
     from platform_assets.stages.study_job import search_rows, training_state
 
     platform, located = made(home, 1)
@@ -157,7 +157,7 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     from lakeloop.spec.workflow import Model
     from platform_assets.loading import read_project
     from platform_assets.stages.base import Platform, key_of
-    from platform_assets.stages.lookup import feature_spec
+    from platform_assets.stages.features.lookup import feature_spec
     from resources.lake.lake import Lake
     from resources.lake.published import WHOLE, PartitionState
     from resources.settings import Settings

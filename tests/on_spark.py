@@ -40,7 +40,7 @@ def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: 
     from lakeloop.project.project import upstream
     from platform_assets.definitions import read_project
     from platform_assets.stages.base import Platform, key_of, run_sql
-    from platform_assets.stages.lookup import feature_spec, join_features, spine_rows
+    from platform_assets.stages.features.lookup import feature_spec, join_features, spine_rows
     from platform_assets.stages.predictions import score_rows
     from resources.lake.lake import Lake
     from resources.lake.published import WHOLE

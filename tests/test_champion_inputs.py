@@ -21,8 +21,8 @@ from platform_assets.loading import read_project
 from platform_assets.stages import evaluation_question as asked
 from platform_assets.stages import predictions, warm_start
 from platform_assets.stages.base import Platform
-from platform_assets.stages.lookup import feature_names, feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
-from platform_assets.stages.view_versions import FEATURES
+from platform_assets.stages.features.lookup import feature_names, feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
+from platform_assets.stages.features.view_versions import FEATURES
 from resources.lake.published import WHOLE, PartitionState, TableKey
 from resources.settings import Settings
 from tests.conftest import Shop

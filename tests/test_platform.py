@@ -211,7 +211,7 @@ def test_one_changed_month_rewrites_that_month_only(shop: Shop) -> None:
 def test_a_backfill_that_is_computed_in_several_goes_gives_what_one_go_does(
     shop: Shop, filled_lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from platform_assets.stages import features
+    from platform_assets.stages.features import views as features
     from resources.lake.lake import Lake
 
     goes, run_sql = [], features.run_sql

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lakeloop.errors import NotPublished
-from platform_assets.stages import view_versions
+from platform_assets.stages.features import view_versions
 from resources.lake.published import WHOLE, PartitionState, Published, TableKey
 from tests.conftest import Shop
 
@@ -41,7 +41,7 @@ def test_a_definition_is_free_until_a_release_cites_it(shop: Shop) -> None:
 
 def test_a_change_under_a_cited_version_is_refused_by_name_and_a_new_version_keeps_the_old_beside_it(shop: Shop) -> None:
     from platform_assets.definitions import read_project
-    from platform_assets.stages.lookup import at_version
+    from platform_assets.stages.features.lookup import at_version
 
     assert shop.materialize().success
     before = shop.lake.states()
@@ -178,7 +178,7 @@ def test_a_training_set_cites_what_the_version_that_it_read_means() -> None:
 
 def test_a_view_means_something_else_when_a_view_that_it_reads_does(shop: Shop) -> None:
     from platform_assets.loading import read_project
-    from platform_assets.stages.features import meaning
+    from platform_assets.stages.features.views import meaning
 
     def means() -> str:
         project = read_project(shop.defs)

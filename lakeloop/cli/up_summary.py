@@ -98,7 +98,7 @@ def print_endpoint(project: Any, settings: Any) -> None:
 def _example_request(settings: Any, project: Any, name: str) -> Path | None:
     """Write the newest row of a training set as a request, personal values left out."""
     from lakeloop.project.personal import personal_columns
-    from platform_assets.stages.lookup import feature_names, feature_spec
+    from platform_assets.stages.features.lookup import feature_names, feature_spec
     from resources.lake.lake import Lake
     from resources.lake.published import TableKey
 

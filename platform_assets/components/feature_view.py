@@ -10,8 +10,9 @@ from lakeloop.spec.tables import ViewSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import FeatureViewScaffolder
-from platform_assets.stages import features, view_versions
 from platform_assets.stages.base import column_schema
+from platform_assets.stages.features import view_versions
+from platform_assets.stages.features import views as features
 
 
 @dg.scaffold_with(FeatureViewScaffolder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lakeloop.project.project import Located, Project, feature_columns
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.frames import Kind
-from platform_assets.stages.lookup import feature_spec
+from platform_assets.stages.features.lookup import feature_spec
 
 if TYPE_CHECKING:
     from resources.tracking.brought_model import Contract

@@ -9,7 +9,7 @@ from lakeloop.project.feature_spec import same_lookups
 from lakeloop.project.personal import personal_columns
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
-from platform_assets.stages.lookup import feature_names, join_features, utc_moment, warn_of_standing
+from platform_assets.stages.features.lookup import feature_names, join_features, utc_moment, warn_of_standing
 from platform_assets.stages.rows import clusters_of, fit_rows, model_of, slice_column, times_of
 from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake.published import WHOLE

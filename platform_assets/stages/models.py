@@ -17,7 +17,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_code, model_source, reference_of
 from platform_assets.stages import registered, studies
 from platform_assets.stages.base import Platform, StageResult, States, key_of
-from platform_assets.stages.lookup import feature_names
+from platform_assets.stages.features.lookup import feature_names
 from platform_assets.stages.rows import FIT_SPLITS, SEARCH, fit_rows
 from platform_assets.stages.training_set import LABEL
 from platform_assets.stages.warm_start import START, Training, continue_champion, start_of

@@ -17,7 +17,7 @@ from lakeloop.spec.tables import PARTITION, Column, Expectation
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 from lakeloop.spec.workflow import Anomaly, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata, to_retire
-from platform_assets.stages.lookup import (
+from platform_assets.stages.features.lookup import (
     feature_names,
     join_features,
     own_fingerprints,
@@ -28,8 +28,8 @@ from platform_assets.stages.lookup import (
     versions,
     warn_of_standing,
 )
+from platform_assets.stages.features.view_versions import FEATURES
 from platform_assets.stages.tables.check_rows import report_checks
-from platform_assets.stages.view_versions import FEATURES
 from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec], p
     Raises:
         NotPublished: nothing has been decided yet.
     """
-    from platform_assets.stages.lookup import feature_spec
+    from platform_assets.stages.features.lookup import feature_spec
 
     released = states.get(key_of("releases", located), {}).get(WHOLE)
     if released is None:

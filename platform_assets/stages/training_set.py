@@ -13,7 +13,7 @@ from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.labels import label_column
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table, table_metadata
-from platform_assets.stages.lookup import (
+from platform_assets.stages.features.lookup import (
     feature_spec,
     join_features,
     lookup_fingerprints,
@@ -21,8 +21,8 @@ from platform_assets.stages.lookup import (
     spine_fingerprint,
     spine_rows,
 )
+from platform_assets.stages.features.view_versions import cited_views
 from platform_assets.stages.tables.check_rows import report_checks
-from platform_assets.stages.view_versions import cited_views
 from resources.lake.published import WHOLE, PartitionState, TableKey
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.warm_start import CannotContinue
 from platform_assets.stages.base import Platform, States, key_of
-from platform_assets.stages.lookup import utc_moment
+from platform_assets.stages.features.lookup import utc_moment
 from resources.lake.published import WHOLE
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from lakeloop.python_code import load, source_of
 from lakeloop.rows.history import LANDED, latest_landing, merge_history
 from lakeloop.spec.partitions import FORMATS, in_batches, partition_window
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
-from platform_assets.stages import view_versions
 from platform_assets.stages.base import (
     Platform,
     StageResult,
@@ -29,6 +28,7 @@ from platform_assets.stages.base import (
     table_metadata,
     to_retire,
 )
+from platform_assets.stages.features import view_versions
 from platform_assets.stages.tables.check_rows import report_checks
 from platform_assets.stages.tables.validated import days_of
 from resources.lake.published import WHOLE, PartitionState, TableKey

@@ -19,7 +19,7 @@ from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
-from platform_assets.stages.view_versions import at_version, kept_at
+from platform_assets.stages.features.view_versions import at_version, kept_at
 from resources.lake.published import Published, TableKey
 
 if TYPE_CHECKING:
