@@ -14,8 +14,8 @@ from lakeloop.training.pipelines import build_estimator
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform
 from platform_assets.stages.features.lookup import feature_names, feature_spec, join_features
-from platform_assets.stages.rows import FIT_SPLITS
-from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
+from platform_assets.stages.training.rows import FIT_SPLITS
+from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake.lake import Lake
 from resources.lake.published import TableKey
 from resources.settings import Settings

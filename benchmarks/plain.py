@@ -9,10 +9,11 @@ from lakeloop.spec.partitions import partition_keys
 from lakeloop.spec.tables import Partitions
 from platform_assets.graph import views_in_order
 from platform_assets.loading import read_project
-from platform_assets.stages import deployments, evaluations, models, predictions, releases, training_set
+from platform_assets.stages import deployments, evaluations, predictions, releases
 from platform_assets.stages.base import Platform
 from platform_assets.stages.features import views as features
 from platform_assets.stages.tables import raw, validated
+from platform_assets.stages.training import models, training_set
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE
 from resources.settings import Settings

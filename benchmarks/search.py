@@ -78,7 +78,7 @@ def search(tell: Tell, environment: Mapping[str, str], rounds: int = 3) -> None:
 
 def searched(home: Path, workers: int) -> tuple[float, list[dict[str, Any]]]:
     """Seconds of the trials of a new search with all that belongs to them, and what was tried."""
-    from platform_assets.stages import studies
+    from platform_assets.stages.training import studies
 
     platform, located = made(home, workers)
     took: list[float] = []
@@ -116,7 +116,7 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.pipelines import build_estimator
     from platform_assets.stages.features.lookup import feature_names
-    from platform_assets.stages.study_job import search_rows, training_state
+    from platform_assets.stages.training.study_job import search_rows, training_state
 
     platform, located = made(home, 1)
     states = platform.lake.states()

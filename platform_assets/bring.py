@@ -88,7 +88,7 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
 
 def _contract_of(workflow: str, defs: Path | None) -> Contract:
     from platform_assets.loading import DEFS, read_project
-    from platform_assets.stages.contract import contract
+    from platform_assets.stages.training.contract import contract
 
     project = read_project((defs or DEFS).resolve())
     domain, _, name = workflow.partition(".")

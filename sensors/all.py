@@ -17,7 +17,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
 from platform_assets.stages.base import States
-from platform_assets.stages.registered import taken_versions
+from platform_assets.stages.training.registered import taken_versions
 from resources.host.run_tags import CAUSE_TAG, STOPPED_TAG
 from resources.lake.published import WHOLE, TableKey
 from resources.settings import Settings

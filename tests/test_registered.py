@@ -17,7 +17,7 @@ from lakeloop.training.pipelines import TRUSTED_TYPES
 from platform_assets.bring import contract_of, describe
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
-from platform_assets.stages.registered import taken_versions
+from platform_assets.stages.training.registered import taken_versions
 from resources.settings import Settings
 from resources.tracking.brought_model import Contract, check_brought, version_meant
 from resources.tracking.model_format import load_model

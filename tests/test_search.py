@@ -167,7 +167,7 @@ def test_minutes_end_a_search_and_count_over_all_its_runs(shop: Shop) -> None:
 def test_without_a_search_nothing_changes(shop: Shop) -> None:
     from lakeloop.errors import NotPublished
     from platform_assets.loading import read_project
-    from platform_assets.stages import models
+    from platform_assets.stages.training import models
 
     states = shop.lake.states()
 

@@ -173,7 +173,7 @@ def test_a_training_window_of_one_class_is_refused_with_file_and_key_and_a_class
     from dataclasses import replace
 
     from lakeloop.errors import SpecError
-    from platform_assets.stages.models import _absent_classes
+    from platform_assets.stages.training.models import _absent_classes
 
     located = load_checked(make_shop(tmp_path))[0].workflows[("shop", "returns")]
     assert _absent_classes(located, np.array([0.0, 1.0])) == ""

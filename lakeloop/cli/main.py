@@ -69,7 +69,7 @@ def plan() -> int:
     """Print each stale asset with its stale partitions, and each table whose database can't be asked whether it is."""
     from platform_assets.loading import read_project
     from platform_assets.plan import stale_assets, unasked
-    from platform_assets.stages.registered import taken_versions
+    from platform_assets.stages.training.registered import taken_versions
     from resources.lake.lake import Lake
     from resources.settings import Settings
 

@@ -32,7 +32,7 @@ def materialize_stale(
 ) -> tuple[bool, dict[str, float]]:
     """Launch what is stale, one run after another, and tell their progress; returns whether all succeeded, and seconds by asset."""
     from platform_assets.plan import runs_for, stale_assets, unasked
-    from platform_assets.stages.registered import taken_versions
+    from platform_assets.stages.training.registered import taken_versions
     from resources.lake.lake import Lake
 
     states = Lake(settings.lake_url).states()

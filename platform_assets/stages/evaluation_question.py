@@ -10,8 +10,8 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.features.lookup import feature_names, join_features, utc_moment, warn_of_standing
-from platform_assets.stages.rows import clusters_of, fit_rows, model_of, slice_column, times_of
-from platform_assets.stages.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
+from platform_assets.stages.training.rows import clusters_of, fit_rows, model_of, slice_column, times_of
+from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake.published import WHOLE
 
 if TYPE_CHECKING:

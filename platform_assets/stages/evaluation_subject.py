@@ -10,7 +10,7 @@ from lakeloop.evaluation.decisions import CHAMPION_GATE, ERROR_RATE
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import reference_of
 from platform_assets.stages.base import Platform
-from platform_assets.stages.rows import SEARCH, model_of
+from platform_assets.stages.training.rows import SEARCH, model_of
 from resources.lake.published import PartitionState
 
 if TYPE_CHECKING:

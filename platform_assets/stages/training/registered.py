@@ -74,7 +74,7 @@ def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) 
         ServiceUnavailable: the MLflow server doesn't answer.
     """
     from lakeloop.training.frames import feature_frame
-    from platform_assets.stages.contract import contract
+    from platform_assets.stages.training.contract import contract
     from resources.tracking.brought_model import check_brought, version_meant
     from resources.tracking.registry import Registry
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lakeloop.search.space import with_params
 from lakeloop.spec.workflow import Model, WorkflowSpec
 from platform_assets.stages.base import key_of
-from platform_assets.stages.training_set import LABEL, SPLIT
+from platform_assets.stages.training.training_set import LABEL, SPLIT
 from resources.lake.lake import Lake
 from resources.lake.published import PartitionState
 

@@ -16,7 +16,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_source
 from platform_assets.stages.base import Platform, States, key_of
 from platform_assets.stages.features.lookup import feature_names
-from platform_assets.stages.training_set import LABEL, SPLIT
+from platform_assets.stages.training.training_set import LABEL, SPLIT
 from resources.lake.published import WHOLE, PartitionState
 
 if TYPE_CHECKING:

@@ -18,9 +18,17 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.spec.search import Search
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
-from platform_assets.stages.study_job import SearchRows, first_trials, job_and_trials, search_rows, too_few, training_state, what_decides
-from platform_assets.stages.study_tables import trial_rows, write_study, write_trials
-from platform_assets.stages.training_set import LABEL
+from platform_assets.stages.training.study_job import (
+    SearchRows,
+    first_trials,
+    job_and_trials,
+    search_rows,
+    too_few,
+    training_state,
+    what_decides,
+)
+from platform_assets.stages.training.study_tables import trial_rows, write_study, write_trials
+from platform_assets.stages.training.training_set import LABEL
 from resources.host.crash_points import crash_point
 from resources.lake.published import WHOLE, PartitionState
 
@@ -180,7 +188,7 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
     from lakeloop.spec.search import Parameter
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
-    from platform_assets.stages.rows import clusters_of
+    from platform_assets.stages.training.rows import clusters_of
 
     spec, names = located.spec, list(job.features)
     own = own_values(
