@@ -134,7 +134,7 @@ def test_a_canceled_run_is_killed_in_mlflow_too(shop: Shop, fitting: Fitting, mo
 
 def test_a_step_that_fails_outside_the_mlflow_run_fails_that_run_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from lakeloop.errors import DataError
-    from platform_assets.stages import evaluations
+    from platform_assets.stages.evaluation import evaluations
 
     def broken(*_: Any, **__: Any) -> None:
         raise DataError("no score today")

@@ -372,7 +372,7 @@ def test_a_release_waits_for_the_evaluation_that_answers_the_gates_as_they_are_n
 def test_keys_are_the_same_where_another_of_their_column_is_null() -> None:
     import pyarrow as pa
 
-    from platform_assets.stages.evaluation_question import _overlap
+    from platform_assets.stages.evaluation.question import _overlap
 
     fitted, test = pa.table({"id": pa.array([1, 2, 3])}), pa.table({"id": pa.array([1, None, 3, 4])})
     found = _overlap(fitted, test, ["id"])

@@ -637,7 +637,7 @@ def test_values_of_hidden_columns_are_searched_for_no_slice(assessed: tuple[Ques
 def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(assessed: tuple[Question, Assessment, str], tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
-    from platform_assets.stages.evaluation_tables import TABLES, write_tables
+    from platform_assets.stages.evaluation.tables import TABLES, write_tables
     from resources.lake.lake import Lake
 
     asked, found, _ = assessed

@@ -17,8 +17,8 @@ from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec.workflow import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
-from platform_assets.stages.evaluation_question import evaluation_question
-from platform_assets.stages.evaluation_subject import SCORE, evaluation_subject, previous_facts, version_facts
+from platform_assets.stages.evaluation.question import evaluation_question
+from platform_assets.stages.evaluation.subject import SCORE, evaluation_subject, previous_facts, version_facts
 from resources.host.crash_points import crash_point
 from resources.lake.published import WHOLE, PartitionState
 
@@ -90,7 +90,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     from lakeloop.metrics.wording import figures as interval_of
     from lakeloop.report.evaluation import evaluation_report
     from lakeloop.report.page import render
-    from platform_assets.stages.evaluation_tables import write_tables
+    from platform_assets.stages.evaluation.tables import write_tables
     from resources.tracking.model_format import load_model
 
     spec, key = located.spec, key_of("evaluations", located)

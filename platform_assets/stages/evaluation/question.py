@@ -132,7 +132,7 @@ def evaluation_question(
     )
     if not unlabelled:
         return question
-    from platform_assets.stages.anomaly_question import with_planted
+    from platform_assets.stages.evaluation.planted import with_planted
 
     same = rival is not None and set(feature_names(rival.feature_spec)) <= set(names) and same_lookups(rival.feature_spec, lookups)
     return with_planted(
