@@ -9,10 +9,10 @@ from lakeloop.spec.partitions import partition_keys
 from lakeloop.spec.tables import Partitions
 from platform_assets.graph import views_in_order
 from platform_assets.loading import read_project
-from platform_assets.stages import deployments, predictions, releases
 from platform_assets.stages.base import Platform
 from platform_assets.stages.evaluation import evaluations
 from platform_assets.stages.features import views as features
+from platform_assets.stages.release import deployments, predictions, releases
 from platform_assets.stages.tables import raw, validated
 from platform_assets.stages.training import models, training_set
 from resources.lake.lake import Lake

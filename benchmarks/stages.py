@@ -77,10 +77,10 @@ def run_stage(stage: str, defs: Path) -> None:
     from platform_assets.definitions import PRELOADED
     from platform_assets.graph import views_in_order
     from platform_assets.loading import read_project
-    from platform_assets.stages import predictions, releases
     from platform_assets.stages.base import Platform, StageResult
     from platform_assets.stages.evaluation import evaluations
     from platform_assets.stages.features import views as features
+    from platform_assets.stages.release import predictions, releases
     from platform_assets.stages.tables import raw, validated
     from platform_assets.stages.training import models, training_set
     from resources.lake.lake import Lake

@@ -221,7 +221,7 @@ def _reason(event: Any) -> str:
 def _refusals(lake: Any, run_id: str, tracking_uri: str) -> list[Refusal]:
     import pyarrow.dataset as ds
 
-    from platform_assets.stages.releases import DECISIONS_TABLE
+    from platform_assets.stages.release.releases import DECISIONS_TABLE
     from resources.settings import Settings
 
     table = lake.open(DECISIONS_TABLE)

@@ -41,7 +41,7 @@ def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: 
     from platform_assets.definitions import read_project
     from platform_assets.stages.base import Platform, key_of, run_sql
     from platform_assets.stages.features.lookup import feature_spec, join_features, spine_rows
-    from platform_assets.stages.predictions import score_rows
+    from platform_assets.stages.release.predictions import score_rows
     from resources.lake.lake import Lake
     from resources.lake.published import WHOLE
     from resources.settings import Settings

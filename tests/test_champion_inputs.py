@@ -18,11 +18,11 @@ from lakeloop.evaluation.assessment import assess
 from lakeloop.project.feature_spec import same_lookups
 from lakeloop.spec.tasks import Answer
 from platform_assets.loading import read_project
-from platform_assets.stages import predictions
 from platform_assets.stages.base import Platform
 from platform_assets.stages.evaluation import question as asked
 from platform_assets.stages.features.lookup import feature_names, feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
 from platform_assets.stages.features.view_versions import FEATURES
+from platform_assets.stages.release import predictions
 from platform_assets.stages.training import warm_start
 from resources.lake.published import WHOLE, PartitionState, TableKey
 from resources.settings import Settings

@@ -17,7 +17,7 @@ OUTSIDE = ("lakeloop/cli", "platform_assets/definitions.py")
 ROOMS = {
     "lakeloop": "cli report drafting checking search evaluation project training rows metrics sql spec",
     "resources": "search spark tracking sources lake host",
-    "platform_assets": "stages.evaluation stages.training stages.features stages.tables",
+    "platform_assets": "stages.release stages.evaluation stages.training stages.features stages.tables",
 }
 """The rooms of each ring from the top down: a room imports only those after it. A name is a folder, or a module that stands alone."""
 FACADES = {"lakeloop.pipeline_api", "lakeloop.pipelines", "lakeloop.frames", "lakeloop.tasks", "lakeloop.warm_start", "lakeloop.spec"}

@@ -45,7 +45,7 @@ def on_spark(shop: Shop, model: Any) -> np.ndarray:
     from platform_assets.definitions import read_project
     from platform_assets.stages.base import Platform
     from platform_assets.stages.features.lookup import spine_rows
-    from platform_assets.stages.predictions import score_rows
+    from platform_assets.stages.release.predictions import score_rows
     from resources.settings import Settings
     from resources.spark.sessions import SparkResource
     from resources.tracking.runs import Tracking

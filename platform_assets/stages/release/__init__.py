@@ -1,0 +1,1 @@
+"""What follows from an evaluation: release, batch predictions, deployment."""
