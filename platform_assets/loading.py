@@ -6,10 +6,11 @@ import logging
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from lakeloop.checking.project import load_checked
 from lakeloop.errors import SpecError, SpecErrors
+from lakeloop.project.files import Definition
 from lakeloop.project.project import Located, Project, parsed
 from lakeloop.python_code import load_file
 from lakeloop.spec.tables import ViewSpec
@@ -18,6 +19,24 @@ from resources.settings import PROJECT_ROOT
 
 DEFS = PROJECT_ROOT / "platform_assets" / "defs"
 PYTHON_FILE = "defs.py"
+
+
+@runtime_checkable
+class DefinedInPython(Protocol):
+    """What a variable of `defs.py` has to be: a component of ours, whose class stands above this module."""
+
+    spec: Any
+    definition: Definition
+
+    def located(self, domain: str, folder: Path) -> Located[Any]:
+        """The spec with its place."""
+        ...
+
+
+def shown(path: Path) -> str:
+    """A file as messages name it: relative to the project where it lies in it, else to the folder of its definitions' parent."""
+    base = next((parent.parent for parent in path.parents if parent.name == "platform_assets"), None)
+    return str(path.relative_to(base)) if base else str(path)
 
 
 def load_definitions(defs: Path) -> tuple[Project, list[SpecError]]:
@@ -39,8 +58,6 @@ def python_definitions(defs: Path) -> tuple[list[Located[Any]], list[SpecError]]
     found: list[Located[Any]] = []
     errors: list[SpecError] = []
     for path in sorted(defs.glob(f"*/*/{PYTHON_FILE}")):
-        from platform_assets.components.base import SpecComponent, shown
-
         try:
             module = load_file(path)
         except SpecErrors as error:
@@ -53,7 +70,7 @@ def python_definitions(defs: Path) -> tuple[list[Located[Any]], list[SpecError]]
             line = error.lineno if isinstance(error, SyntaxError) else line
             errors.append(SpecError(f"{type(error).__name__}: {error}", file=shown(path), line=line))
             continue
-        components = [value for value in vars(module).values() if isinstance(value, SpecComponent)]
+        components = [value for value in vars(module).values() if isinstance(value, DefinedInPython)]
         if not components:
             errors.append(
                 SpecError("wanted a LakeTable, FeatureView or MLWorkflow as a variable of the module, found none", file=shown(path))

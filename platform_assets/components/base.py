@@ -14,6 +14,7 @@ from lakeloop.project.files import Definition, to_spec
 from lakeloop.project.project import Located, Project
 from lakeloop.spec.tables import TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.loading import load_definitions, shown
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 
@@ -58,8 +59,6 @@ class SpecComponent(dg.Component, Generic[S]):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets of this one definition; the others of its project are read for what it refers to."""
-        from platform_assets.loading import load_definitions
-
         folder = Path(context.path)
         folder = folder if folder.is_dir() else folder.parent
         project, errors = load_definitions(folder.parent.parent)
@@ -76,9 +75,3 @@ class SpecComponent(dg.Component, Generic[S]):
     def assets(cls, project: Project, located: Located[S]) -> list[dg.AssetsDefinition]:
         """The assets of a located spec."""
         raise NotImplementedError
-
-
-def shown(path: Path) -> str:
-    """A file as messages name it: relative to the project where it lies in it, else to the folder of its definitions' parent."""
-    base = next((parent.parent for parent in path.parents if parent.name == "platform_assets"), None)
-    return str(path.relative_to(base)) if base else str(path)
