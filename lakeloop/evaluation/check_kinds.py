@@ -35,7 +35,7 @@ class CheckKind:
             self.meaning,
             "",
             f"* **Found** when {self.found_when}.",
-            "* It always applies." if always else f"* **Not applicable** when {self.not_applicable_when}.",
+            "* Always applicable." if always else f"* **Not applicable** when {self.not_applicable_when}.",
             f"* **What to do.** {self.what_to_do}",
         ]
         return "\n".join(lines)
@@ -49,90 +49,91 @@ KINDS: Mapping[str, CheckKind] = _listed(
     CheckKind(
         "LL101",
         "Overfit",
-        "The model knows its training rows much better than rows that it hasn't seen.",
-        "the advantage over a constant on the test rows is less than half of that on the training rows, chance set aside (one-sided, 5%)",
+        "The model is much better on its training rows than on rows that it hasn't seen.",
+        "the advantage over a constant on the test rows is significantly less than half of that on the training rows (one-sided, 5%)",
         "the model is no better than a constant on its own training rows, or there is no interval on the test rows",
-        "Take fewer or larger leaves, more regularisation, fewer features or more rows. If only the newest weeks are worse, the world "
-        "changed: see how it does over time.",
+        "Use fewer or larger leaves, more regularisation, fewer features or more rows. If only the newest weeks are worse, the data have "
+        "changed: see the error over time.",
     ),
     CheckKind(
         "LL102",
         "Overlap in time",
-        "The model was trained on something that nobody knew when the test window began, so its score is too good.",
-        "a training row is of the test window, or its label was known only after the window began",
+        "The model was trained on information that was not known when the test window began, so its score is too good.",
+        "a training row is in the test window, or its label was known only after the window began",
         "never",
-        "Set `split.gap` to at least the time that a label takes to be known.",
+        "Set `split.gap` to at least the time until a label is known.",
     ),
     CheckKind(
         "LL103",
         "Overlap of entities",
-        "Test rows are of entities (all keys together) that were trained on, so the model may remember them instead of knowing anything.",
-        "keys that are unique among the training rows come again in the test rows; or, where entities repeat by design, the primary metric is "
+        "Test rows have entities (all keys together) that the model was trained on, so it may have memorised them.",
+        "keys that are unique among the training rows occur again in the test rows; or, where entities repeat by design, the primary metric is "
         "better on known entities than on new ones (one-sided, 5%)",
         "entities repeat by design and too few in the test window are new",
-        "For duplicates, mend the spine. Otherwise expect the score of new entities for new entities, and leave out features that only name one.",
+        "For duplicates, correct the spine. Otherwise expect the score of new entities for new entities, and leave out features that only "
+        "identify an entity.",
     ),
     CheckKind(
         "LL104",
         "Leakage by a feature",
-        "One feature tells the label by itself, which most often means that it was written after the fact.",
-        "one feature alone reaches a ROC AUC of 0.95 (of several classes: each against the rest, on average), or an R² of 0.9, on the test rows",
-        "there is no feature that can be scored, no label that one could tell, or a class with fewer than 10 test rows",
-        "Look at how the feature comes to be, and when: give its view a `delay` or `known_at`, or leave it out.",
+        "One feature alone predicts the label, which usually means that it was recorded after the outcome.",
+        "one feature alone reaches a ROC AUC of 0.95 (for several classes: each against the rest, on average), or an R² of 0.9, on the test rows",
+        "there is no feature that can be scored, no label to predict from it, or a class with fewer than 10 test rows",
+        "Find out how and when the feature is recorded: give its view a `delay` or `known_at`, or leave it out.",
     ),
     CheckKind(
         "LL105",
         "Worse than baseline",
         "Something much simpler is as good.",
-        "it isn't shown that the model is better than a constant, or it is shown that a linear model on the same features is better (one-sided, "
+        "the model is not significantly better than a constant, or a linear model on the same features is significantly better (one-sided, "
         "5% each)",
         "never",
-        "Start from the linear pipeline; look for features that say something; look for a mistake in the label.",
+        "Start from the linear pipeline; look for informative features; look for a mistake in the label.",
     ),
     CheckKind(
         "LL106",
         "Worse than champion",
-        "The released model is better on the very same rows, which neither is known to be trained on.",
-        "the paired difference of the primary metric is below zero (one-sided, 5%). The gate `champion` asks for more: that a loss of `max_drop` "
+        "The released model is better on the same rows, which neither model was trained on as far as is known.",
+        "the paired difference of the primary metric is below zero (one-sided, 5%). The gate `champion` requires more: that a loss of `max_drop` "
         "or more is ruled out",
         "there is no champion, or too few rows that it wasn't trained on",
-        "Keep the champion. What changed since the last version stands in the report.",
+        "Keep the champion. The report lists the changes since the last version.",
     ),
     CheckKind(
         "LL107",
         "Weak slice",
-        "Some rows that can be named are served worse than the rest.",
-        "a slice errs 1.2 times as much as the rest or more, proposed by one half of the test rows and confirmed on the other "
-        "(Holm's test over all that were proposed, 5% together)",
+        "The model errs more on some rows, described by a condition, than on the rest.",
+        "a slice has at least 1.2 times the error of the rest, proposed by one half of the test rows and confirmed on the other "
+        "(Holm's test over all proposed slices, 5% together)",
         "no column may be searched",
-        "Some slices are just harder. Look whether they have enough training rows, a feature that describes them, or a cost that asks for a "
-        "threshold of their own; and whether they should be decided on by the model at all.",
+        "Some slices are just harder. Check whether they have enough training rows, a feature that describes them, or costs that need a "
+        "threshold of their own; and whether the model should decide about them at all.",
     ),
     CheckKind(
         "LL108",
         "Uncalibrated",
-        "What is predicted and what happens differ on average, so that numbers can't be taken at their word.",
-        "over ten bins of equal mass they differ by more than 0.02 (probability) or 0.1 standard deviations (value), chance set aside: the "
-        "lower end of the interval is beyond it. Of several classes each is judged by itself, of quantiles the share of values below each, which may "
-        "be off by 0.02; the 5% are shared among them",
-        "there are fewer than 100 rows, all rows are of one cluster, or the score is no probability and no value",
-        "Say `model: {calibrate: true}` for probabilities, or train on newer rows: a base rate that moved with the season shows here first.",
+        "Predictions and outcomes differ on average, so that predictions can't be read as probabilities or expected values.",
+        "over ten bins of equally many rows they differ by significantly more than 0.02 (probability) or 0.1 standard deviations (value): the "
+        "lower end of the interval is above that. For several classes each class is tested, for quantiles the share of values below each, which "
+        "may be off by 0.02; the tests share the 5%",
+        "there are fewer than 100 rows, all rows are of one cluster, or the score is neither a probability nor a value",
+        "Set `model: {calibrate: true}` for probabilities, or train on newer rows: a base rate that changes with the season shows here first.",
     ),
     CheckKind(
         "LL109",
         "Constant prediction",
-        "The model answers nearly every row alike.",
-        "one prediction is that of 99% of the rows or more",
+        "The model predicts the same for nearly every row.",
+        "99% of the rows or more have the same prediction",
         "there are no rows",
-        "Look for features that are all missing at prediction time, or for a regularisation that leaves nothing.",
+        "Look for features that are all missing at prediction time, or for too strong a regularisation.",
     ),
     CheckKind(
         "LL110",
         "Unstable under the seed",
         "The seed decides as much as the data, so that a better score may be luck.",
-        "the primary metric of refits on the same sample, by seed alone, has a standard deviation above half of its interval's half-width",
+        "the primary metric of refits on the same sample with other seeds has a standard deviation above half of its interval's half-width",
         "no part of the model takes a seed, or the metric has no interval on the test rows",
-        "Use more trees or rows, average over seeds, or compare versions by several seeds.",
+        "Use more trees or rows, average over seeds, or compare versions over several seeds.",
     ),
 )
 
@@ -144,9 +145,9 @@ def documentation() -> str:
         "",
         "<!-- Written by `python -m lakeloop.evaluation.check_kinds docs/checks.md`. -->",
         "",
-        "Every evaluation runs these on the model version that it judges. Each is an asset check of `evaluations`, a row of",
-        "`reports/model_checks` and a line of the report, with one of three outcomes: **found**, **clean**, **not applicable**. A check that",
-        "finds something warns; what stops a promotion are the workflow's `gates`.",
+        "Every evaluation runs these checks on its model version. Each is an asset check of `evaluations`, a row of `reports/model_checks` and",
+        "a line of the report, with one of three outcomes: **found**, **clean**, **not applicable**. A check that finds something warns; only",
+        "the workflow's `gates` stop a promotion.",
         "",
         "| code | asset check |",
         "|---|---|",

@@ -1,9 +1,9 @@
-"""Strange rows without labels: an isolation forest. Use it where nobody can say yet which rows are wrong.
+"""Anomaly detection without labels: an isolation forest. Use it where nobody can say yet which rows are wrong.
 
-A row's score is how few random cuts set it apart from the others, from 0 to 1: about 0.5 for an ordinary row, nearer 1 the stranger it is.
-Numbers are filled and scaled, texts become one column per frequent value, so that rare values share a column that is itself rare. The axes
-are then turned and stretched (principal components), so that a row that breaks a relation between columns lies far out, too. The linear
-pipeline is the simpler choice: one Gaussian cloud, distances from its middle; it is the better one where columns are of one piece.
+A row's score reflects how few random cuts separate it from the others, from 0 to 1: about 0.5 for an ordinary row, higher for a more
+anomalous one. Numbers are imputed and scaled, strings one-hot encoded per frequent value; rare values share a column that is itself rare.
+The axes are then rotated and scaled (principal components), so that a row that breaks a relation between columns is an outlier, too. The
+linear pipeline is the simpler choice: one Gaussian distribution, distances from its centre; it is better where the rows form a single group.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Forecasts of time series, all horizons by one model: a linear model on the newest values, boosted trees on what it leaves.
+"""Forecasts of time series, all horizons by one model: a linear model on the newest values, boosted trees on its residuals.
 
-Use it where series go on with a season, a trend and a calendar. The linear part carries trends beyond everything seen, which trees alone
-can't; the trees add what isn't linear. `params: {log: true}` learns ratios instead of differences: for values that are never negative and
-swing the more the higher they are, or for series of very different size. The linear pipeline is the simpler choice, and often as good on
-short histories.
+Use it for series with a season, a trend and a calendar. The linear part extrapolates trends, which trees alone can't; the trees add what
+isn't linear. `params: {log: true}` learns ratios instead of differences: for values that are never negative and vary more at higher levels,
+or for series of very different size. The linear pipeline is the simpler choice, and often as good on short histories.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Gradient boosted trees on tables: the first thing to try. Takes missing values and categories as they are.
+"""Gradient boosted trees on tables: the first pipeline to try. Handles missing values and categories natively.
 
-scikit-learn's histogram implementation: it needs no system library on any platform, and its models are stored without pickle. Of quantiles each
-has trees of its own; the vote's `transform` gives them all.
+scikit-learn's histogram implementation: it needs no system library on any platform, and its models are stored without pickle. Each quantile
+has its own trees; the `transform` of the voting regressor returns all quantiles.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A linear model: logistic regression, ridge, or linear quantiles; of anomalies a Gaussian cloud. A baseline; or use it for its coefficients.
+"""A linear model: logistic regression, ridge, or linear quantiles; for anomalies a Gaussian mixture. Use it as a baseline, or for its coefficients.
 
-Numbers are filled with their median (and a flag that says so) and scaled; strings become one column per frequent value. Of quantiles each has
-coefficients of its own; the vote's `transform` gives them all.
+Numbers are imputed with their median (with an indicator of missing values) and scaled; strings are one-hot encoded per frequent value. Each
+quantile has its own coefficients; the `transform` of the voting regressor returns all quantiles.
 """
 
 from __future__ import annotations

@@ -16,15 +16,16 @@ _HEAD = """\
 
 <!-- Written by `python -m lakeloop.training.pipeline_docs docs/pipelines.md`. -->
 
-`model: {pipeline: NAME, params: {…}}` in a workflow; `dg scaffold defs … --pipeline NAME` writes it. Each is one short file in
-`lakeloop/pipelines`, which you may copy and own ([models](models.md)). All are made of scikit-learn's parts, so that they are stored without
-pickle and load wherever scikit-learn is. Parameters are those of the estimator; what is listed below is where the defaults differ from scikit-learn's.
+`model: {pipeline: NAME, params: {…}}` selects a pipeline in a workflow; `dg scaffold defs … --pipeline NAME` writes this line. Each pipeline
+is one short file in `lakeloop/pipelines`, which you may copy and own ([models](models.md)). All use scikit-learn's components only, so they
+are stored without pickle and load wherever scikit-learn is installed. Parameters are those of the estimator; the lists below give the defaults
+that differ from scikit-learn's.
 """
 
 
 def documentation() -> str:
     """The page."""
-    parts = [_HEAD, "## Which for which task\n", "| task | pipelines | a draft is decided by |\n|---|---|---|"]
+    parts = [_HEAD, "## Pipelines by task\n", "| task | pipelines | primary metric of a draft |\n|---|---|---|"]
     parts += [f"| `{task}` | {', '.join(_link(name) for name in names_for(task))} | `{kind.primary}` |" for task, kind in TASKS.items()]
     return "\n".join(parts) + "\n" + "".join(_page(name) for name in NAMES)
 
