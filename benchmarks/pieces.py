@@ -88,7 +88,7 @@ def joins(alternate: Alternate, tell: Tell) -> None:
             f"join {size}",
             *alternate(partial(ours, spine, features), partial(duckdb_asof, spine, features), 5),
             0.5,
-            "in memory, against DuckDB's as-of",
+            "in memory, against DuckDB's as-of join",
         )
         with tempfile.TemporaryDirectory() as folder:
             deltalake.write_deltalake(f"{folder}/spine", spine)
@@ -106,7 +106,12 @@ def joins(alternate: Alternate, tell: Tell) -> None:
                 write(f"{folder}/theirs", duckdb_asof(spine, features))
 
             both = alternate(platform, plain, 5)
-            tell(f"Delta join {size}", *both, 0.5, "from Delta to Delta, against deltalake's reading, DuckDB's as-of, and the same writing")
+            tell(
+                f"Delta join {size}",
+                *both,
+                0.5,
+                "from Delta to Delta, against reading with deltalake, DuckDB's as-of join, and the same writing",
+            )
 
 
 def suites(alternate: Alternate, tell: Tell) -> None:

@@ -82,7 +82,7 @@ CASES = (
     Case("knows nothing, no champion", knows=False, alone=True),
     Case("as good as the champion"),
     Case("as good as the champion, by day", days=True),
-    Case("worse by just what is allowed", noise=1.0, edge=True),
+    Case("worse by exactly what is allowed", noise=1.0, edge=True),
     Case("better, for comparison", noise=0.3),
 )
 

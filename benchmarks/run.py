@@ -98,7 +98,7 @@ def table(found: dict[str, Any]) -> str:
         f"On {found['at'][:10]}, {found['cpus']} cores, Python {found['python']}; {PACE:,} additions in plain Python took "
         f"{' s before and '.join(map(str, found['pace_s']))} s after.",
         "",
-        "| claim | found | limit | what it is |",
+        "| claim | measured | limit | what is measured |",
         "|---|--:|--:|---|",
     ]
     lines += [

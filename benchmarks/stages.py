@@ -144,7 +144,7 @@ def measure(tell: Tell) -> None:
         memory = ten["bytes"] / 2**30
         told = f"seconds a row at {many} x the flights against {few} x, {memory:.2f} GiB at most"
         tell(f"{stage}, {many} x", ten["s"] / many, one["s"] / few, PER_ROW, told)
-        tell(f"{stage}, memory, GiB", memory, 1.0, MEMORY_GIB, f"the greatest of its process at {many} x the flights")
+        tell(f"{stage}, memory, GiB", memory, 1.0, MEMORY_GIB, f"peak memory of its process at {many} x the flights")
 
 
 def main() -> None:
