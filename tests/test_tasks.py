@@ -69,7 +69,7 @@ def test_labels_of_declared_classes_become_their_places_and_null_stays_unknown()
     ("values", "answer", "told"),
     [
         (["a", "bb", "bb"], ABC, "2 labels are of a class that isn't declared: 'bb'; did you mean 'b'"),
-        ([1, 2], ABC, "the classes are texts, the label is int64"),
+        ([1, 2], ABC, "the classes are strings, but the label is int64"),
         ([1.0, float("inf"), None], Answer("regression"), "1 of 2 labels are NaN or infinite"),
         ([0, 1, 2], Answer("binary_classification"), "wanted labels 0 and 1 for binary_classification, found 2"),
         (["x"], Answer("regression"), "wanted a label that is a number or a boolean, found string"),

@@ -1,4 +1,4 @@
-"""Decisions: whether a model is promoted, as a pure function with a reason that a person can read."""
+"""Decisions: whether a model version is promoted, as a pure function that gives its reason in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from lakeloop.spec.workflow import Gate
 
 CHAMPION_GATE = "champion"
 ERROR_RATE = 0.05
-"""How often at most a challenger may be promoted that loses more than is allowed, or knows nothing, unless the gate says otherwise."""
+"""How often at most a challenger is promoted although it loses more than is allowed, or predicts no better than a constant, unless the gate
+sets another rate."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an evaluation found of one model version.
+    """What an evaluation measured for one model version.
 
     Attributes:
-        version: the model version that was judged.
+        version: the evaluated model version.
         primary, value: the deciding metric.
-        gates: per gate (outcome, message, severity).
-        champion: the version it was compared with, if any.
+        gates: per gate (outcome, message, ...).
+        champion: the version that it was compared with, if any.
         comparison: with the champion on the same rows, as `lakeloop.metrics.table.Difference.record` gives it; None when there were too few.
-        skill: the same with a reference, which is something that knows nothing.
-        reference: what that is, in words.
-        incomparable: why it can't be compared with the champion at all, if so: the champion answers another question.
+        skill: the same with a reference, a prediction that uses no feature.
+        reference: what the reference is, in words.
+        incomparable: why it can't be compared with the champion: the champion answers another question. Empty when it can.
     """
 
     version: str
@@ -50,19 +51,21 @@ class Evidence:
 
 
 def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, gates: Mapping[str, Gate]) -> Decision:
-    """Decide on a candidate.
+    """Decide whether a candidate is promoted.
+
+    Both tests are one-sided at the gate's error rate: a candidate that is no better than a constant, or loses as much as is allowed or
+    more, is promoted no more often than that.
 
     Args:
         candidate: the version to decide on.
         champion: the version that is released now.
         evidence: the candidate's evaluation.
-        gates: as the workflow states them; `champion` bounds the loss against the champion, and the probability of being wrong.
+        gates: as the workflow declares them; `champion` bounds the loss against the champion and the probability of a wrong promotion.
 
     Returns:
-        `keep` for the champion itself; `refuse` when the evidence is about something else, a blocking gate did not pass, it isn't shown
-        that the candidate knows more than a constant, or a loss against the champion of more than is allowed isn't ruled out (unless the
-        champion answers another question, since the workflow file asks another one now); else `promote`. Both tests are one-sided at the gate's error rate, so that a candidate that knows nothing, or loses as much as is
-        allowed or more, is promoted no more often than that.
+        `keep` for the champion itself. `refuse` when the evidence is about another version or another champion, a blocking gate did not
+        pass, the candidate isn't shown to be better than the reference, or a loss against the champion of more than is allowed isn't ruled
+        out (unless the champion answers another question, because the workflow file has changed). Otherwise `promote`.
     """
     facts: dict[str, Any] = {
         "primary": evidence.primary,
@@ -74,30 +77,25 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
         return Decision("keep", f"version {candidate} is the champion already", facts)
     if evidence.version != candidate:
         return Decision("refuse", f"the evaluation is of version {evidence.version}, not of {candidate}", facts)
-    for name, gate in gates.items():
-        if name == CHAMPION_GATE or gate.severity != "blocking":
-            continue
-        outcome = evidence.gates.get(name)
-        if outcome is None:
-            return Decision("refuse", f"the gate {name} has no result", facts)
-        if outcome[0] != "passed":
-            return Decision("refuse", f"the gate {name} {str(outcome[0]).replace('_', ' ')}: {outcome[1]}", facts)
+    if obstacle := _metric_gate_obstacle(evidence, gates):
+        return Decision("refuse", obstacle, facts)
     bound = gates.get(CHAMPION_GATE)
     rate = ERROR_RATE if bound is None or bound.error_rate is None else bound.error_rate
     if bound is not None and bound.severity == "blocking":
-        knows = _test(evidence.skill, 0.0)
-        facts["p_no_better_than_constant"] = knows
+        p_no_skill = _p_value(evidence.skill, 0.0)
+        facts["p_no_better_than_constant"] = p_no_skill
         if evidence.skill is None:
             return Decision("refuse", f"it was not compared with {evidence.reference}; evaluate it again", facts)
-        if not knows <= rate:
+        if not p_no_skill <= rate:
             return Decision(
                 "refuse",
-                f"{evidence.primary} differs by {signed(evidence.skill['difference'])} (positive is better) from {evidence.reference}: that it knows more is "
-                f"not shown (p {knows:.3f}, wanted at most {rate:g})",
+                f"{evidence.primary} differs by {signed(evidence.skill['difference'])} (positive is better) from {evidence.reference}: that it is better "
+                f"is not shown (p {p_no_skill:.3f}, wanted at most {rate:g})",
                 facts,
             )
+    passes = f"it passes its gates ({evidence.primary} {number(evidence.value)})"
     if champion is None:
-        return Decision("promote", f"it passes its gates ({evidence.primary} {number(evidence.value)}) and there is no champion", facts)
+        return Decision("promote", f"{passes} and there is no champion", facts)
     if evidence.champion != champion:
         return Decision(
             "refuse",
@@ -105,27 +103,40 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
             facts,
         )
     if bound is None or bound.max_drop is None or bound.severity != "blocking":
-        return Decision("promote", f"it passes its gates ({evidence.primary} {number(evidence.value)})", facts)
+        return Decision("promote", passes, facts)
     if evidence.incomparable:
-        told = f"it passes its gates ({evidence.primary} {number(evidence.value)}); champion {champion} isn't compared with it: {evidence.incomparable}"
-        return Decision("promote", told, facts)
+        return Decision("promote", f"{passes}; champion {champion} isn't compared with it: {evidence.incomparable}", facts)
     if evidence.comparison is None:
         return Decision("refuse", f"too few rows that neither it nor the champion {champion} was trained on to compare them", facts)
-    p = _test(evidence.comparison, bound.max_drop)
-    facts["p_worse_than_champion"] = p
+    p_loss = _p_value(evidence.comparison, bound.max_drop)
+    facts["p_worse_than_champion"] = p_loss
     difference, rows = evidence.comparison["difference"], int(evidence.comparison["rows"])
-    shown = (
+    comparison = (
         f"{evidence.primary} differs by {signed(difference)} (positive is better, standard error {number(evidence.comparison['error'])}) from champion "
         f"{champion} on the same {rows} rows"
     )
     loss = f"a loss of {bound.max_drop:g} or more" if bound.max_drop else "being no better"
-    if not p <= rate:
-        return Decision("refuse", f"{shown}: {loss} is not ruled out (p {p:.3f}, wanted at most {rate:g})", facts)
-    return Decision("promote", f"{shown}: {loss} is ruled out (p {p:.3f}, wanted at most {rate:g})", facts)
+    if not p_loss <= rate:
+        return Decision("refuse", f"{comparison}: {loss} is not ruled out (p {p_loss:.3f}, wanted at most {rate:g})", facts)
+    return Decision("promote", f"{comparison}: {loss} is ruled out (p {p_loss:.3f}, wanted at most {rate:g})", facts)
 
 
-def _test(found: Mapping[str, float] | None, margin: float) -> float:
-    """One-sided p-value of a loss of `margin` or more; 1 where nothing is known."""
+def _metric_gate_obstacle(evidence: Evidence, gates: Mapping[str, Gate]) -> str:
+    """The first blocking gate of a metric that did not pass, in words; empty when there is none."""
+    for name, gate in gates.items():
+        if name == CHAMPION_GATE or gate.severity != "blocking":
+            continue
+        result = evidence.gates.get(name)
+        if result is None:
+            return f"the gate {name} has no result"
+        outcome, message = str(result[0]), result[1]
+        if outcome != "passed":
+            return f"the gate {name} {outcome.replace('_', ' ')}: {message}"
+    return ""
+
+
+def _p_value(difference: Mapping[str, float] | None, margin: float) -> float:
+    """One-sided p-value of a loss of `margin` or more; 1 when there was no comparison."""
     from lakeloop.metrics.intervals import one_sided_p
 
-    return 1.0 if found is None else one_sided_p(found["difference"], found["error"], found["degrees"], margin)
+    return 1.0 if difference is None else one_sided_p(difference["difference"], difference["error"], difference["degrees"], margin)

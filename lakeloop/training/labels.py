@@ -1,4 +1,4 @@
-"""Labels: from a view's column to what a training set holds, and to the numbers that models are fitted on and judged by."""
+"""Labels: from a view's column to the column of a training set, and to the numbers that models are fitted and evaluated on."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ MOST_NAMED = 5
 
 
 def label_column(answer: Answer, description: str) -> Column:
-    """The label's column in a training set: a declared class as it is, else a number; null while it isn't known."""
+    """The label's column in a training set: a declared class as it is, otherwise a number; null while the label is unknown."""
     if answer.kind.label != "class":
         return Column(type="double", description=description)
     return Column(type="integer" if all(isinstance(label, int) for label in answer.classes) else "string", description=description)
 
 
 def label_values(values: pa.ChunkedArray, answer: Answer, *, personal: bool = False) -> pa.ChunkedArray:
-    """A view's column as a training set holds it.
+    """Convert a view's column to the values that a training set holds.
 
     Args:
-        values: of a view, null where the label isn't known.
-        answer: what is predicted.
-        personal: whether values must not be named in messages.
+        values: the view's column, null where the label is unknown.
+        answer: what the model predicts.
+        personal: whether messages must not show values.
 
     Raises:
-        DataError: a value is no declared class, neither 0 nor 1, no number or not finite; with the value and the nearest that is declared.
+        DataError: a value is not a declared class, not 0 or 1, not a number, or not finite. The message names the value and the nearest
+            declared class.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -45,52 +46,51 @@ def label_values(values: pa.ChunkedArray, answer: Answer, *, personal: bool = Fa
         raise DataError(f"wanted a label that is a number or a boolean, found {values.type}")
     numbers = values.cast(pa.float64())
     known = numbers.drop_null().to_numpy()
-    bad = int((~np.isfinite(known)).sum())
-    if bad:
-        raise DataError(f"{bad:,} of {len(known):,} labels are NaN or infinite; wanted null where the label isn't known")
+    not_finite = int((~np.isfinite(known)).sum())
+    if not_finite:
+        raise DataError(f"{not_finite:,} of {len(known):,} labels are NaN or infinite; wanted null where the label is unknown")
     if answer.kind.label in ("binary", "none"):
-        others = pc.unique(numbers.drop_null()).to_pylist()
-        strange = [value for value in others if value not in (0.0, 1.0)]
-        if strange:
-            named = "another value" if personal else f"{strange[0]:g}"
+        others = [value for value in pc.unique(numbers.drop_null()).to_pylist() if value not in (0.0, 1.0)]
+        if others:
+            shown = "another value" if personal else f"{others[0]:g}"
             raise DataError(
-                f"wanted labels 0 and 1 for {answer.task}, found {named}; multiclass_classification takes more than two classes"
+                f"wanted labels 0 and 1 for {answer.task}, found {shown}; multiclass_classification takes more than two classes"
             )
     return numbers
 
 
 def label_numbers(values: pa.ChunkedArray, answer: Answer) -> np.ndarray:
-    """Labels of a training set as float64: the number, or the place of the class among the declared ones; NaN for null."""
+    """Labels of a training set as float64: the number, or the position of the class among the declared ones; NaN for null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if answer.kind.label != "class":
         return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
-    places = pc.index_in(values, value_set=pa.array(list(answer.classes), values.type))
-    return np.asarray(places.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    positions = pc.index_in(values, value_set=pa.array(list(answer.classes), values.type))
+    return np.asarray(positions.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
 def _classes(values: pa.ChunkedArray, answer: Answer, personal: bool) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    whole = isinstance(answer.classes[0], int)
-    wanted = pa.int64() if whole else pa.string()
-    if not (pa.types.is_integer(values.type) if whole else pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        raise DataError(f"the classes are {'integers' if whole else 'texts'}, the label is {values.type}")
-    labels = values.cast(wanted)
-    unknown = pc.unique(labels.filter(pc.invert(pc.is_in(labels, value_set=pa.array(list(answer.classes), wanted)))).drop_null())
-    if len(unknown):
-        count = pc.sum(pc.is_in(labels, value_set=unknown)).as_py()
-        raise DataError(f"{count:,} labels are of {_named(unknown.to_pylist(), answer, personal)}")
+    is_integer = isinstance(answer.classes[0], int)
+    class_type = pa.int64() if is_integer else pa.string()
+    if not (pa.types.is_integer(values.type) if is_integer else pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        raise DataError(f"the classes are {'integers' if is_integer else 'strings'}, but the label is {values.type}")
+    labels = values.cast(class_type)
+    is_declared = pc.is_in(labels, value_set=pa.array(list(answer.classes), class_type))
+    undeclared = pc.unique(labels.filter(pc.invert(is_declared)).drop_null())
+    if len(undeclared):
+        count = pc.sum(pc.is_in(labels, value_set=undeclared)).as_py()
+        raise DataError(f"{count:,} labels are of {_undeclared_classes(undeclared.to_pylist(), answer, personal)}")
     return labels
 
 
-def _named(unknown: list[Any], answer: Answer, personal: bool) -> str:
-    what = f"{len(unknown)} classes that aren't" if len(unknown) > 1 else "a class that isn't"
+def _undeclared_classes(undeclared: list[Any], answer: Answer, personal: bool) -> str:
+    what = f"{len(undeclared)} classes that aren't" if len(undeclared) > 1 else "a class that isn't"
     if personal:
-        return f"{what} declared (the column is personal, so they aren't named)"
-    shown = ", ".join(repr(value) for value in unknown[:MOST_NAMED])
-    return (
-        f"{what} declared: {shown}{' and more' if len(unknown) > MOST_NAMED else ''}; {nearest(str(unknown[0]), map(str, answer.classes))}"
-    )
+        return f"{what} declared (not shown, since the column is personal)"
+    shown = ", ".join(repr(value) for value in undeclared[:MOST_NAMED])
+    more = " and more" if len(undeclared) > MOST_NAMED else ""
+    return f"{what} declared: {shown}{more}; {nearest(str(undeclared[0]), map(str, answer.classes))}"
