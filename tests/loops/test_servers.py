@@ -1,0 +1,120 @@
+"""`lakeloop up` and its servers: guarded, told in one line when something is wrong, gone when it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.worlds.places import ROOT
+from tests.worlds.ports import free_port
+
+
+def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """`lakeloop up` with a home and ports of its own."""
+    ports = {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING")}
+    env = {**os.environ, **ports, "LAKELOOP_HOME": str(home), **environment}
+    env.pop("LAKELOOP_MLFLOW", None)
+    command = [sys.executable, "-m", "lakeloop.cli", "up", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process.ports, process.home = ports, home  # type: ignore[attr-defined]
+    return process
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> list[str]:
+    """Read lines until one has a text."""
+    lines: list[str] = []
+    assert process.stdout
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError("".join(lines))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    process = start(tmp_path_factory.mktemp("up"), "--no-materialize")
+    wait_for(process, "Ctrl-C stops everything")
+    yield process
+    process.kill()
+    process.wait(10)
+
+
+@pytest.mark.parametrize("server", ["UI", "MLFLOW", "SERVING"])
+@pytest.mark.parametrize("header", ["Host", "Origin"])
+def test_no_server_answers_a_foreign_host_or_origin(running: subprocess.Popen[str], server: str, header: str) -> None:
+    address = f"http://127.0.0.1:{running.ports[f'LAKELOOP_{server}_PORT']}/"  # type: ignore[attr-defined]
+    value = "evil.example" if header == "Host" else "http://evil.example"
+    assert httpx.get(address, timeout=20).status_code != 403
+    assert httpx.get(address, headers={header: value}, timeout=20).status_code == 403
+    assert httpx.post(address, headers={header: value}, timeout=20).status_code == 403
+
+
+def test_every_server_listens_on_loopback_only(running: subprocess.Popen[str]) -> None:
+    found = {
+        c.laddr.ip
+        for child in psutil.Process(running.pid).children(recursive=True)
+        for c in child.connections(kind="tcp")
+        if c.status == "LISTEN"
+    }
+    assert found == {"127.0.0.1"}
+
+
+def test_no_server_stands_where_a_dotenv_would_win_over_its_environment(running: subprocess.Popen[str]) -> None:
+    folders = [Path(child.cwd()) for child in psutil.Process(running.pid).children(recursive=True)]
+    assert folders and ROOT not in folders
+
+
+def test_a_killed_server_is_told_in_one_line_and_takes_the_others_with_it(running: subprocess.Popen[str]) -> None:
+    children = psutil.Process(running.pid).children(recursive=True)
+    (daemon,) = [c for c in children if "dagster._daemon" in c.cmdline() and "resources.host.tether" not in c.cmdline()]
+    daemon.kill()
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 1
+    told = [line for line in out.splitlines() if line.startswith("lakeloop:")]
+    assert len(told) == 1 and "the Dagster daemon was killed by signal 9" in told[0]
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_ctrl_c_stops_every_process(tmp_path: Path) -> None:
+    process = start(tmp_path, "--no-materialize")
+    (told,) = [line for line in wait_for(process, "Ctrl-C stops everything") if line.startswith("materialises by itself")]
+    assert "batch_flights_flight_delay_schedule, new_data, " in told and "notify" not in told
+    assert f"stop them at http://127.0.0.1:{process.ports['LAKELOOP_UI_PORT']}/automation" in told  # type: ignore[attr-defined]
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) > 6
+    process.send_signal(2)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in out
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_when_up_itself_is_killed_its_servers_go_too(tmp_path: Path) -> None:
+    process = start(tmp_path, "--no-materialize")
+    wait_for(process, "starting MLflow")
+    time.sleep(6)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait(10)
+    assert psutil.wait_procs(children, timeout=40)[1] == []
+
+
+def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start(tmp_path, LAKELOOP_MLFLOW_PORT=str(port))
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out.splitlines() == [f"lakeloop: port {port}, wanted for MLflow, is in use; free it or set LAKELOOP_MLFLOW_PORT to another"]
