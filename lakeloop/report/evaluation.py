@@ -62,8 +62,8 @@ def evaluation_report(subject: Subject, question: Question, found: Assessment) -
 def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     primary = found.own[question.primary]
     suspicious = [c for c in found.checks if c.outcome == "found"]
-    failed = [name for name, gate in subject.gates.items() if gate[0] != "passed" and gate[4] == "blocking"]
-    warned = [name for name, gate in subject.gates.items() if gate[0] != "passed" and gate[4] != "blocking"]
+    failed = [name for name, gate in subject.gates.items() if not gate.is_passed and gate.is_blocking]
+    warned = [name for name, gate in subject.gates.items() if not gate.is_passed and not gate.is_blocking]
     kind = question.answer.kind
     constant = found.differences[kind.reference]
     seen = question.elsewhere is not None and question.elsewhere.may_have_seen
@@ -107,7 +107,7 @@ def _against_champion(subject: Subject, d: Difference) -> str:
 
 def _tiles(subject: Subject, question: Question, found: Assessment, best: ThresholdRow | None) -> list[Tile]:
     primary, bad = found.own[question.primary], [c for c in found.checks if c.outcome == "found"]
-    failed = [name for name, gate in subject.gates.items() if gate[0] != "passed"]
+    failed = [name for name, gate in subject.gates.items() if not gate.is_passed]
     tiles = [Tile(primary.name, number(primary.value), _interval(number, primary.low, primary.high))]
     if CHAMPION in found.differences:
         d = found.differences[CHAMPION]

@@ -15,7 +15,7 @@ from lakeloop.metrics.table import MetricValue, metrics_of
 from lakeloop.metrics.wording import between, capital, counted, figures, gap, moment, number, p_value
 from lakeloop.report import plots
 from lakeloop.report.page import Cell, Figure, Paragraph, Section, Table, Tone
-from lakeloop.report.subject import Subject
+from lakeloop.report.subject import GateOutcome, Subject
 
 NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
 MOST_SLICE_ROWS = 40
@@ -107,10 +107,7 @@ def headline_section(subject: Subject, question: Question, found: Assessment) ->
         blocks.append(
             Table(
                 ["gate", "wanted", "found", "outcome"],
-                [
-                    [name, wanted, seen, _gate_outcome(outcome, severity)]
-                    for name, (outcome, _, wanted, seen, severity) in subject.gates.items()
-                ],
+                [[name, gate.required, gate.observed, _outcome_cell(gate)] for name, gate in subject.gates.items()],
                 ["wanted", "found"],
             )
         )
@@ -140,10 +137,10 @@ def _directions(question: Question, shown: Mapping[str, MetricValue]) -> str:
     return f"{capital(words)}." if words else ""
 
 
-def _gate_outcome(outcome: str, severity: str) -> Cell:
-    if outcome == "passed":
-        return Cell(outcome, "good")
-    return Cell(outcome, "bad") if severity == "blocking" else Cell(f"{outcome}, a warning", "quiet")
+def _outcome_cell(gate: GateOutcome) -> Cell:
+    if gate.is_passed:
+        return Cell(gate.outcome, "good")
+    return Cell(gate.outcome, "bad") if gate.is_blocking else Cell(f"{gate.outcome}, a warning", "quiet")
 
 
 def champion_section(subject: Subject, question: Question, found: Assessment) -> Section:

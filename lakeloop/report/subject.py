@@ -10,6 +10,33 @@ from lakeloop.report.changes import Change
 
 
 @dataclass(frozen=True)
+class GateOutcome:
+    """The outcome of one gate.
+
+    Attributes:
+        outcome: passed, failed or could_not_run.
+        required: the bounds of the metric, in words.
+        observed: the value of the metric, in words.
+        severity: blocking, or warning, which stops nothing.
+    """
+
+    outcome: str
+    required: str
+    observed: str
+    severity: str
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the metric is within its bounds."""
+        return self.outcome == "passed"
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether the gate blocks the promotion when it isn't passed."""
+        return self.severity == "blocking"
+
+
+@dataclass(frozen=True)
 class Subject:
     """What is reported on, as plain values.
 
@@ -31,7 +58,7 @@ class Subject:
         features: name -> description.
         pipeline: what the model is, with its parameters.
         cluster: what may depend on each other, as the workflow says; None for rows.
-        gates: per gate (outcome, message, wanted, found, severity).
+        gates: the outcome per gate.
         champion: version that it is held against.
         margin: loss against it that is allowed; None without a champion gate.
         error_rate: of that gate.
@@ -60,7 +87,7 @@ class Subject:
     features: Mapping[str, str]
     pipeline: str
     cluster: str | None
-    gates: Mapping[str, tuple[str, str, str, str, str]]
+    gates: Mapping[str, GateOutcome]
     champion: str | None
     margin: float | None
     error_rate: float

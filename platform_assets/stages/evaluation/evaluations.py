@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lakeloop.evaluation.assessment import Assessment
     from lakeloop.metrics.table import MetricValue
     from lakeloop.project.project import Located
+    from lakeloop.report.subject import GateOutcome
 
 CODE_VERSION = "3"
 
@@ -184,17 +185,16 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     )
 
 
-def _judged(
-    spec: WorkflowSpec, own: Mapping[str, float], found: Assessment
-) -> tuple[dict[str, list[Any]], dict[str, tuple[str, str, str, str, str]]]:
+def _judged(spec: WorkflowSpec, own: Mapping[str, float], found: Assessment) -> tuple[dict[str, list[Any]], dict[str, GateOutcome]]:
     """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page tells them."""
     from lakeloop.metrics.wording import number
+    from lakeloop.report.subject import GateOutcome
     from resources.quality import gate_suite
 
     results = gate_suite(own, metric_gates(spec))
     checks: dict[str, list[Any]] = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in results}
     checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
-    return checks, {r.name: (r.outcome, r.message, r.wanted, number(own.get(r.name, float("nan"))), r.severity) for r in results}
+    return checks, {r.name: GateOutcome(r.outcome, r.wanted, number(own.get(r.name, float("nan"))), r.severity) for r in results}
 
 
 def _logged(

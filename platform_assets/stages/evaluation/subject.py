@@ -15,7 +15,7 @@ from resources.lake.published import PartitionState
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located
-    from lakeloop.report.subject import Subject
+    from lakeloop.report.subject import GateOutcome, Subject
 
 SCORE = "score"
 """Among the facts of a version: what it scored on its own test window."""
@@ -30,7 +30,7 @@ def evaluation_subject(
     champion: str | None,
     facts: Mapping[str, Any],
     previous: Mapping[str, Any] | None,
-    gates: Mapping[str, tuple[str, str, str, str, str]],
+    gates: Mapping[str, GateOutcome],
     now: datetime,
 ) -> Subject:
     """What the page tells beside what was found."""

@@ -32,7 +32,7 @@ from lakeloop.report.forecast_plots import Path as ForecastPath
 from lakeloop.report.forecast_plots import plot_paths
 from lakeloop.report.page import render
 from lakeloop.report.plots import plot_importance, plot_metric_comparison, plot_residuals, plot_roc_pr, plot_slices
-from lakeloop.report.subject import Subject
+from lakeloop.report.subject import GateOutcome, Subject
 from lakeloop.report.task_plots import plot_class_calibration, plot_confusion
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs, Gate
@@ -419,7 +419,7 @@ def subject(**more) -> Subject:
         "owners": ["team:shop"], "label": "outcomes.returned", "unit": None, "predict_at": "predict_at", "fitted_rows": 5000,
         "windows": {"test": ("2024-03-01", "2024-05-02"), "train": ("2023-01-01", "2024-02-01")}, "window_rows": {"train": 5000, "test": 1500},
         "inputs": {"features/shop/basket": 3}, "training_set": 4, "features": {"amount": "Amount. [EUR]", "kind": "Kind."}, "pipeline": "linear",
-        "cluster": "day", "gates": {"roc_auc": ("failed", "no", "at least 0.9", "0.7", "blocking")}, "champion": "1", "margin": 0.01, "error_rate": 0.05,
+        "cluster": "day", "gates": {"roc_auc": GateOutcome("failed", "at least 0.9", "0.7", "blocking")}, "champion": "1", "margin": 0.01, "error_rate": 0.05,
         "previous": "1", "changes": what_changed({"rows": 1}, {"rows": 2}), "made_at": "2024-06-01 10:00 UTC", "query": "SELECT 1",
     }  # fmt: skip
     return Subject(**{**fields, **more})
@@ -474,7 +474,10 @@ def test_a_page_says_which_rows_a_champion_may_have_seen_and_which_gates_only_wa
     found = assess(asked)
     page = render(evaluation_report(subject(), asked, found))
     assert "rows that neither was trained on" in page and "It fails the gate roc_auc." in page
-    warned = {"roc_auc": ("failed", "no", "at least 0.9", "0.7", "warning"), "brier": ("passed", "", "at most 1", "0.2", "blocking")}
+    warned = {
+        "roc_auc": GateOutcome("failed", "at least 0.9", "0.7", "warning"),
+        "brier": GateOutcome("passed", "at most 1", "0.2", "blocking"),
+    }
     page = render(evaluation_report(subject(gates=warned), replace(asked, champion_known=False), found))
     assert "that neither was trained on" not in page and "it may have seen these rows" in page
     assert "It passes its gate. It doesn&#39;t meet the gate roc_auc, which warns and stops nothing." in page
