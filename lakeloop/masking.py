@@ -13,10 +13,10 @@ MASK = "***"
 KEPT_BACK = "its message is kept back, for it may hold values of personal columns"
 
 
-def masked(values: Mapping[str, Any], personal: Collection[str]) -> dict[str, Any]:
-    """A row with the values of personal columns hidden; that there is none may be seen.
+def mask_row(values: Mapping[str, Any], personal: Collection[str]) -> dict[str, Any]:
+    """Mask the values of personal columns in a row; a null stays visible.
 
-    >>> masked({"id": 1, "email": "a@b.c", "phone": None}, {"email", "phone"})
+    >>> mask_row({"id": 1, "email": "a@b.c", "phone": None}, {"email", "phone"})
     {'id': 1, 'email': '***', 'phone': None}
     """
     return {name: MASK if name in personal and value is not None else value for name, value in values.items()}

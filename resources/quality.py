@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
-from lakeloop.masking import MASK, masked, message_of
+from lakeloop.masking import MASK, mask_row, message_of
 from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
@@ -293,7 +293,7 @@ def _examples(
     shown = [expectation.kwargs[key] for key in ("column", "column_A", "column_B") if key in expectation.kwargs]
     names = [n for n in dict.fromkeys([*keys, *shown, *(expectation.kwargs.get("column_list") or ())]) if n in table.column_names]
     rows = table.select(names).take(list(positions[:MOST_EXAMPLES])).to_pylist()
-    return tuple(masked({n: _plain(v) for n, v in row.items()}, personal) for row in rows)
+    return tuple(mask_row({n: _plain(v) for n, v in row.items()}, personal) for row in rows)
 
 
 def _with_examples(result: ExpectationResult, examples: Sequence[Mapping[str, Any]]) -> ExpectationResult:

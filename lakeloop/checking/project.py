@@ -75,7 +75,7 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
 
 def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     """A partitioned view by SQL says how far back it reads, or its rows would depend on which partitions are computed together."""
-    from lakeloop.sql.reach import reaches
+    from lakeloop.sql.reach import find_reaches
 
     spec = view.spec
     if spec.sql is None or spec.partitions is None:
@@ -86,7 +86,7 @@ def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
         ref = project.find(view.domain, ".".join(table.parts))
         partitioned[table.parts] = ref is not None and spec_of(project, ref).partitions is not None
     errors = []
-    for reach in reaches(query, partitioned):
+    for reach in find_reaches(query, partitioned):
         if reach.back is not None and reach.back > spec.lookback:
             least = f"the view's lookback is {render_duration(spec.lookback)}" if spec.lookback else "the view has no lookback"
             told = f"reads {render_duration(reach.back)} back, and {least}"

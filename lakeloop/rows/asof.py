@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.masking import masked
+from lakeloop.masking import mask_row
 from lakeloop.rows.entity_codes import entity_codes, one_array
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Times = list[tuple[Array, Array]]
-"""Event and known time in microseconds, in blocks that the cache holds: a year's rows as one array would be copied for it."""
-One = TypeVar("One")
-Other = TypeVar("Other")
+"""Event and known time in microseconds, in blocks that fit the cache; a year's rows as one array would have to be copied."""
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 NEVER = np.iinfo(np.int64).min
 """Stands for a null time; numpy's NaT has the same bits."""
 _ROWS_PER_THREAD = 50_000
-"""Fewer rows are looked up faster than a thread starts."""
+"""Looking up fewer rows takes less time than starting a thread."""
 _BLOCK = 1 << 16
-"""Rows compared at once: what is made of them stays in the cache."""
+"""Rows compared at once, so that intermediate arrays stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FeatureRows:
     """The rows of one view or table.
 
     Attributes:
-        name: for messages.
+        name: the view or table, for messages.
         rows: the rows; a retracted value is a row of nulls.
         keys: entity keys, columns of `rows` and of the spine, of the same types.
         columns: column of `rows` -> its name in the result.
@@ -61,8 +61,8 @@ class FeatureRows:
     personal: Collection[str] = ()
 
 
-def is_alive(event_time: np.ndarray, at: np.ndarray, max_age: timedelta | None) -> np.ndarray:
-    """Whether values of some event times (int64 microseconds) count at some times, by age alone.
+def is_alive(event_time: Array, at: Array, max_age: timedelta | None) -> Array:
+    """Whether values are recent enough to count: by age alone, at one time per value (all times as int64 microseconds).
 
     >>> is_alive(np.array([0, 0]), np.array([60_000_000, 60_000_001]), timedelta(minutes=1)).tolist()
     [True, False]
@@ -75,11 +75,11 @@ def is_alive(event_time: np.ndarray, at: np.ndarray, max_age: timedelta | None) 
 def point_in_time_join(spine: pa.Table, features: Iterable[FeatureRows], *, at: str) -> pa.Table:
     """Add feature columns to a spine.
 
-    Rows with a null key or a null time match nothing. The spine's rows come back in their order and number, whatever the features.
+    Rows with a null key or a null time match nothing. The result has the spine's rows, in their order, whatever the features.
 
     Args:
-        spine: rows with the entity keys and the time asked about; duplicates are kept.
-        features: what to look up; taken one after the other, and let go.
+        spine: rows with the entity keys and the time at which to look up; duplicates are kept.
+        features: what to look up; consumed one at a time, and released.
         at: the spine's UTC timestamp column.
 
     Returns:
@@ -88,24 +88,24 @@ def point_in_time_join(spine: pa.Table, features: Iterable[FeatureRows], *, at: 
     Raises:
         DataError: a column is missing, key types differ, a time has no zone, a static table has a key twice, or a name is taken.
     """
-    _need(spine, [at], "the spine")
-    moments = _micros(spine, at, "the spine")
-    taken = set(spine.column_names)
+    _require_columns(spine, [at], "the spine")
+    moments = _column_as_micros(spine, at, "the spine")
+    names = set(spine.column_names)
     result = spine
     for source in features:
         needed = [*source.keys, *source.columns, *filter(None, (source.event_time, source.known_at))]
-        _need(source.rows, needed, source.name)
-        _need(spine, source.keys, "the spine")
+        _require_columns(source.rows, needed, source.name)
+        _require_columns(spine, source.keys, "the spine")
         for output in source.columns.values():
-            if output in taken:
+            if output in names:
                 raise DataError(f"{source.name}: the name {output!r} is already taken in the result")
-            taken.add(output)
-        position = _match(spine, moments, source)
-        indices = _indices(position)
-        looked_up = _in_threads(partial(_looked_up, source.rows, indices), source.columns, len(position))
-        for output, values in zip(source.columns.values(), looked_up, strict=True):
+            names.add(output)
+        positions = _match(spine, moments, source)
+        indices = _take_indices(positions)
+        columns = _map_in_threads(partial(_take_column, source.rows, indices), source.columns, len(positions))
+        for output, values in zip(source.columns.values(), columns, strict=True):
             result = result.append_column(output, values)
-        del source, position, indices, looked_up
+        del source, positions, indices, columns
     return result
 
 
@@ -119,7 +119,7 @@ def join_exact(
     known_by: datetime | None = None,
     personal: Collection[str] = (),
 ) -> pa.Table:
-    """Look up rows by equal keys, the version known last where there are several; for labels.
+    """Look up labels by equal keys; where a key has several versions, the one known last.
 
     Args:
         spine: rows with the keys.
@@ -127,7 +127,7 @@ def join_exact(
         on: the keys.
         columns: column of `rows` -> its name in the result.
         known_at: UTC timestamp column of `rows`; None where every key has one row.
-        known_by: versions known later don't count.
+        known_by: versions known later are ignored.
         personal: keys whose values are masked in messages.
 
     Returns:
@@ -138,108 +138,107 @@ def join_exact(
     """
     import pyarrow as pa
 
-    _need(rows, [*on, *columns, *([known_at] if known_at else [])], "the label")
-    _need(spine, on, "the spine")
+    _require_columns(rows, [*on, *columns, *([known_at] if known_at else [])], "the label")
+    _require_columns(spine, on, "the spine")
     source = FeatureRows("the label", rows, tuple(on), columns, event_time=known_at, known_at=known_at, personal=personal)
     limit = np.iinfo(np.int64).max if known_by is None else int(known_by.timestamp()) * 10**6 + known_by.microsecond
-    position = _match(spine, np.full(spine.num_rows, limit, np.int64), source)
-    indices = _indices(position)
+    indices = _take_indices(_match(spine, np.full(spine.num_rows, limit, np.int64), source))
     return pa.table({output: one_array(rows[column]).take(indices) for column, output in columns.items()})
 
 
-def _looked_up(rows: pa.Table, indices: pa.Array, name: str) -> pa.ChunkedArray:
+def _take_column(rows: pa.Table, indices: pa.Array, name: str) -> pa.ChunkedArray:
     return rows[name].take(indices)
 
 
-def _match(spine: pa.Table, moments: np.ndarray, source: FeatureRows) -> np.ndarray:
+def _match(spine: pa.Table, moments: Array, source: FeatureRows) -> Array:
     """For each row of the spine the position of its feature row, or -1."""
     count = source.rows.num_rows
     if count == 0 or spine.num_rows == 0:
         return np.full(spine.num_rows, -1, np.int64)
-    left, right = entity_codes(spine, source.rows, source.keys, source.name)
+    spine_codes, row_codes = entity_codes(spine, source.rows, source.keys, source.name)
     if source.event_time is None:
-        return _static(left, right, source)
-    times = _times(source)
+        return _match_static(spine_codes, row_codes, source)
+    times = _read_times(source)
     # Almost always every row is usable; then nothing is copied.
     rows = None
-    if int(right.min()) < 0 or any(NEVER in (int(event.min()), int(known.min())) for event, known in times):
-        event, known = _whole(times)
-        rows = np.flatnonzero((right >= 0) & (event != NEVER) & (known != NEVER))
+    if int(row_codes.min()) < 0 or any(NEVER in (int(event.min()), int(known.min())) for event, known in times):
+        event, known = _join_blocks(times)
+        rows = np.flatnonzero((row_codes >= 0) & (event != NEVER) & (known != NEVER))
         if not len(rows):
             return np.full(spine.num_rows, -1, np.int64)
-        right, times = right[rows], _blocks(event[rows], known[rows])
+        row_codes, times = row_codes[rows], _split_blocks(event[rows], known[rows])
 
-    packed, asked, span = _packed(right, times, left, moments)
+    packed, queries, span = _pack(row_codes, times, spine_codes, moments)
     if not _is_sorted(packed):
         order = np.argsort(packed, kind="stable")
         rows = order if rows is None else rows[order]
-        event, known = _whole(times)
-        packed, times = packed[order], _blocks(event[order], known[order])
-    # What counts at t is the greatest (event, known, row) among the rows usable from t on back: a running maximum in order of that time.
-    best = _running_best(packed, span, times, rows)
+        event, known = _join_blocks(times)
+        packed, times = packed[order], _split_blocks(event[order], known[order])
+    # What counts at t is the greatest (event, known, row) among the rows usable by t: a running maximum in order of the time of use.
+    best = _find_running_best(packed, span, times, rows)
 
     starts = np.searchsorted(packed, np.arange(int(packed[-1]) // span + 1) * span)
-    chosen = _last_not_after(packed, asked)
-    matched = (left >= 0) & (left < len(starts)) & (moments != NEVER)
-    matched &= chosen >= starts[np.where(matched, left, 0)]
-    chosen[~matched] = 0
+    positions = _find_last_not_after(packed, queries)
+    is_match = (spine_codes >= 0) & (spine_codes < len(starts)) & (moments != NEVER)
+    is_match &= positions >= starts[np.where(is_match, spine_codes, 0)]
+    positions[~is_match] = 0
     if best is not None:
-        chosen = best[chosen]
+        positions = best[positions]
     if rows is not None:
-        chosen = rows[chosen]
+        positions = rows[positions]
     if source.max_age is not None:
-        event = _micros(source.rows.select([source.event_time]).take(chosen), source.event_time, source.name)
-        matched &= is_alive(event, moments, source.max_age)
-    chosen[~matched] = -1
-    return chosen
+        event = _column_as_micros(source.rows.select([source.event_time]).take(positions), source.event_time, source.name)
+        is_match &= is_alive(event, moments, source.max_age)
+    positions[~is_match] = -1
+    return positions
 
 
-def _times(source: FeatureRows) -> Times:
+def _read_times(source: FeatureRows) -> Times:
     """Event and known time of the rows."""
     assert source.event_time is not None
     names = [source.event_time, source.known_at or source.event_time]
     batches = source.rows.select(list(dict.fromkeys(names))).to_batches(max_chunksize=_BLOCK)
     return [
-        (_as_micros(batch[0], names[0], source.name), _as_micros(batch[-1], names[1], source.name)) for batch in batches if batch.num_rows
+        (_to_micros(batch[0], names[0], source.name), _to_micros(batch[-1], names[1], source.name)) for batch in batches if batch.num_rows
     ]
 
 
-def _blocks(event: Array, known: Array) -> Times:
+def _split_blocks(event: Array, known: Array) -> Times:
     return [(event[n : n + _BLOCK], known[n : n + _BLOCK]) for n in range(0, len(event), _BLOCK)]
 
 
-def _whole(times: Times) -> tuple[Array, Array]:
+def _join_blocks(times: Times) -> tuple[Array, Array]:
     return np.concatenate([event for event, _ in times]), np.concatenate([known for _, known in times])
 
 
-def _packed(entity: Array, times: Times, code: Array, moments: Array) -> tuple[Array, Array, int]:
-    """Entity and time of use as one number that rises with both, for the rows and for what is asked.
+def _pack(row_codes: Array, times: Times, spine_codes: Array, moments: Array) -> tuple[Array, Array, int]:
+    """Pack entity and time of use into one number that rises with both, for the feature rows and for the spine's.
 
-    A row counts from when it has happened and is known. `entity` is overwritten, so that no other array of its length is needed.
+    A row is usable once it has happened and is known. `row_codes` is overwritten, so that no other array of its length is needed.
 
     Returns:
-        The rows' numbers, those asked for, and by how much the number rises from an entity to the next. A moment before all of the rows'
+        The numbers of the feature rows, those of the spine's rows, and the distance from an entity to the next. A moment before all rows
         has the number just below its entity's first.
     """
-    from_ = [known if bool((known >= event).all()) else np.maximum(event, known) for event, known in times]
-    low, high = min(int(block.min()) for block in from_), max(int(block.max()) for block in from_)
+    usable_from = [known if bool((known >= event).all()) else np.maximum(event, known) for event, known in times]
+    low, high = min(int(block.min()) for block in usable_from), max(int(block.max()) for block in usable_from)
     span = high - low + 1
-    if (max(int(entity.max()), int(code.max())) + 2) * span < np.iinfo(np.int64).max:
-        asked = np.clip(moments, low - 1, high)
-        asked -= low
+    if (max(int(row_codes.max()), int(spine_codes.max())) + 2) * span < np.iinfo(np.int64).max:
+        queries = np.clip(moments, low - 1, high)
+        queries -= low
     else:
-        all_ = np.concatenate(from_)
-        ranked = np.unique(all_)
-        from_, low, span = [np.searchsorted(ranked, all_)], 0, len(ranked)
-        asked = np.searchsorted(ranked, moments, side="right") - 1
-    entity *= span
-    entity -= low
+        whole = np.concatenate(usable_from)
+        ranked = np.unique(whole)
+        usable_from, low, span = [np.searchsorted(ranked, whole)], 0, len(ranked)
+        queries = np.searchsorted(ranked, moments, side="right") - 1
+    row_codes *= span
+    row_codes -= low
     start = 0
-    for block in from_:
-        entity[start : start + len(block)] += block
+    for block in usable_from:
+        row_codes[start : start + len(block)] += block
         start += len(block)
-    asked += code * span
-    return entity, asked, span
+    queries += spine_codes * span
+    return row_codes, queries, span
 
 
 def _is_sorted(values: Array) -> bool:
@@ -247,93 +246,97 @@ def _is_sorted(values: Array) -> bool:
     return all(bool((before[n : n + _BLOCK] <= after[n : n + _BLOCK]).all()) for n in range(0, len(after), _BLOCK))
 
 
-def _running_best(packed: Array, span: int, times: Times, rows: Array | None) -> Array | None:
-    """Position of the greatest (event, known, row) so far, within each entity; None where that is each row itself.
+def _find_running_best(packed: Array, span: int, times: Times, rows: Array | None) -> Array | None:
+    """Find the position of the greatest (event, known, row) so far, within each entity; None where that is always the row itself.
 
     Inputs are sorted by entity and time of use; without `rows` a row's number is its position.
     """
-    if not any(_falls(packed, span, times, rows)):
+    if not any(_find_descents(packed, span, times, rows)):
         return None
-    count, (event, known) = len(packed), _whole(times)
+    count, (event, known) = len(packed), _join_blocks(times)
     rank = np.empty(count, np.int64)
     rank[np.lexsort((np.arange(count) if rows is None else rows, known, event, packed // span))] = np.arange(count)
     # Ranks rise with the entity, so the maximum can't reach back into the one before.
-    where = np.empty(count, np.int64)
-    where[rank] = np.arange(count)
-    return where[np.maximum.accumulate(rank)]
+    position_of_rank = np.empty(count, np.int64)
+    position_of_rank[rank] = np.arange(count)
+    return position_of_rank[np.maximum.accumulate(rank)]
 
 
-def _falls(packed: Array, span: int, times: Times, rows: Array | None) -> Iterator[bool]:
-    """For each block whether some row's (event, known, row) is smaller than that of the row before it, of the same entity."""
+def _find_descents(packed: Array, span: int, times: Times, rows: Array | None) -> Iterator[bool]:
+    """Whether a row's (event, known, row) is smaller than that of the row before it of the same entity, for each block with candidates."""
     start, last = 0, (NEVER, NEVER)
     for event, known in times:
         before = np.concatenate(([last[0]], event[:-1]))
-        later = np.flatnonzero(event <= before)
-        position = start + later
-        same = packed[position] // span == packed[position - 1] // span
-        later, position = later[same], position[same]
-        if len(later):
-            even = event[later] == before[later]
-            known_before = np.concatenate(([last[1]], known[:-1]))[later]
-            row_falls = False if rows is None else rows[position] < rows[position - 1]
-            yield bool((~even | (known[later] < known_before) | ((known[later] == known_before) & row_falls)).any())
+        candidates = np.flatnonzero(event <= before)
+        positions = start + candidates
+        is_same_entity = packed[positions] // span == packed[positions - 1] // span
+        candidates, positions = candidates[is_same_entity], positions[is_same_entity]
+        if len(candidates):
+            is_tie = event[candidates] == before[candidates]
+            known_after, known_before = known[candidates], np.concatenate(([last[1]], known[:-1]))[candidates]
+            row_falls = False if rows is None else rows[positions] < rows[positions - 1]
+            yield bool((~is_tie | (known_after < known_before) | ((known_after == known_before) & row_falls)).any())
         start, last = start + len(event), (event[-1], known[-1])
 
 
-def _last_not_after(packed: Array, asked: Array) -> Array:
-    """Last position not after each value, -1 where there is none; asked in rising order, so that neighbours share what the cache holds."""
-    found = np.empty(len(asked), np.int64)
+def _find_last_not_after(packed: Array, queries: Array) -> Array:
+    """Find the last position whose number is not above each query's, -1 where there is none.
+
+    Queries are searched for in rising order, so that neighbours share the cache.
+    """
+    positions = np.empty(len(queries), np.int64)
 
     def search(part: tuple[Array, Array]) -> None:
-        asked, found = part
-        order = np.argsort(asked)
-        found[order] = np.searchsorted(packed, asked[order], side="right")
+        queries, positions = part
+        order = np.argsort(queries)
+        positions[order] = np.searchsorted(packed, queries[order], side="right")
 
-    # As few parts as there are cores: each walks through all of `packed` once.
-    parts = _cores(len(asked))
-    _in_threads(search, zip(np.array_split(asked, parts), np.array_split(found, parts), strict=True), len(asked))
-    found -= 1
-    return found
+    # No more parts than threads: each part reads all of `packed` once.
+    parts = _count_threads(len(queries))
+    _map_in_threads(search, zip(np.array_split(queries, parts), np.array_split(positions, parts), strict=True), len(queries))
+    positions -= 1
+    return positions
 
 
-def _in_threads(work: Callable[[One], Other], parts: Iterable[One], rows: int) -> list[Other]:
-    """Work on each part, on all cores where there is enough of it; NumPy's and Arrow's loops run side by side."""
-    return [work(part) for part in parts] if _cores(rows) == 1 else list(_threads(os.getpid()).map(work, parts))
+def _map_in_threads(work: Callable[[Part], Result], parts: Iterable[Part], rows: int) -> list[Result]:
+    """Apply a function to each part, in several threads if there are rows enough; NumPy and Arrow release the interpreter lock."""
+    return [work(part) for part in parts] if _count_threads(rows) == 1 else list(_thread_pool(os.getpid()).map(work, parts))
 
 
 @cache
-def _threads(process: int) -> ThreadPoolExecutor:
-    """A process's threads, always the same ones: what a thread has freed the C library keeps for it, so that new ones cost new memory."""
+def _thread_pool(process: int) -> ThreadPoolExecutor:
+    """The process's one pool: the C library keeps freed memory for the thread that freed it, so new threads would need new memory."""
     import pyarrow as pa
 
     return ThreadPoolExecutor(pa.cpu_count(), thread_name_prefix="join")
 
 
-def _cores(rows: int) -> int:
+def _count_threads(rows: int) -> int:
     import pyarrow as pa
 
     return int(min(pa.cpu_count(), max(rows // _ROWS_PER_THREAD, 1)))
 
 
-def _static(left: np.ndarray, right: np.ndarray, source: FeatureRows) -> np.ndarray:
-    present = np.flatnonzero(right >= 0)
-    codes = right[present]
-    counted = np.bincount(codes, minlength=int(max(left.max(initial=0), codes.max(initial=0))) + 1)
-    if counted.max(initial=0) > 1:
-        row = int(present[np.flatnonzero(codes == int(counted.argmax()))[1]])
-        key = masked({name: source.rows[name][row].as_py() for name in source.keys}, source.personal)
-        raise DataError(f"{source.name}: wanted one row per key in a table without event time, found {int(counted.max())} for {key}")
-    position = np.full(len(counted), -1, np.int64)
-    position[codes] = present
-    return np.where(left >= 0, position[np.maximum(left, 0)], -1)
+def _match_static(spine_codes: Array, row_codes: Array, source: FeatureRows) -> Array:
+    """For each row of the spine the position of the one row of its key, or -1."""
+    present = np.flatnonzero(row_codes >= 0)
+    codes = row_codes[present]
+    counts = np.bincount(codes, minlength=int(max(spine_codes.max(initial=0), codes.max(initial=0))) + 1)
+    if counts.max(initial=0) > 1:
+        row = int(present[np.flatnonzero(codes == int(counts.argmax()))[1]])
+        key = mask_row({name: source.rows[name][row].as_py() for name in source.keys}, source.personal)
+        raise DataError(f"{source.name}: wanted one row per key in a table without event time, found {int(counts.max())} for {key}")
+    positions = np.full(len(counts), -1, np.int64)
+    positions[codes] = present
+    return np.where(spine_codes >= 0, positions[np.maximum(spine_codes, 0)], -1)
 
 
-def _micros(table: pa.Table, name: str, where: str) -> np.ndarray:
+def _column_as_micros(table: pa.Table, name: str, where: str) -> Array:
     """A UTC time column as int64 microseconds, `NEVER` for null."""
-    return _as_micros(one_array(table[name]), name, where)
+    return _to_micros(one_array(table[name]), name, where)
 
 
-def _as_micros(values: pa.Array, name: str, where: str) -> np.ndarray:
+def _to_micros(values: pa.Array, name: str, where: str) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -349,13 +352,13 @@ def _as_micros(values: pa.Array, name: str, where: str) -> np.ndarray:
     return np.asarray(pc.fill_null(micros, NEVER) if micros.null_count else micros)
 
 
-def _indices(position: np.ndarray) -> pa.Array:
+def _take_indices(positions: Array) -> pa.Array:
     import pyarrow as pa
 
-    return pa.array(position, mask=position < 0)
+    return pa.array(positions, mask=positions < 0)
 
 
-def _need(table: pa.Table, names: Sequence[str], where: str) -> None:
+def _require_columns(table: pa.Table, names: Sequence[str], where: str) -> None:
     for name in names:
         if name not in table.column_names:
             raise DataError(f"{where}: no column {name!r}; {nearest(name, table.column_names)}")

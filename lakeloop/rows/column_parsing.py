@@ -1,4 +1,4 @@
-"""Reading landed values as declared types: each parser gives the value, and null where it can't be held exactly."""
+"""Parsing landed values as declared types: each parser gives the value, and null where it can't be held exactly."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def parsed_column(frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str]) -> tuple[pl.Expr, pl.Expr]:
-    """A declared column of landed rows: its value, and why it could not be read (null where it could); hidden values are masked."""
+def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str]) -> tuple[pl.Expr, pl.Expr]:
+    """Expressions for a declared column of landed rows: its value, and why it can't be read (null where it can); hidden values are masked."""
     import polars as pl
 
     sources = column.source or [name]

@@ -1,4 +1,4 @@
-"""From landed rows to typed, deduplicated ones: lossless or refused, and every row accounted for."""
+"""From landed rows to typed, deduplicated ones: every value is read exactly or quarantined, and every row is accounted for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import SpecError
-from lakeloop.masking import masked, message_of
-from lakeloop.rows.column_parsing import frame_of, parsed_column
-from lakeloop.rows.row_history import chosen, closings, versions
+from lakeloop.masking import mask_row, message_of
+from lakeloop.rows.column_parsing import column_expressions, frame_of
+from lakeloop.rows.row_history import closing_rows, row_versions, take_versions
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.personal import hidden_landed, hidden_sources, personal_of_table
 from lakeloop.spec.tables import Column, TableSpec
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_AT_ONCE = 500_000
-"""That are read from text to their types together."""
+"""Rows that are parsed together."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Conformed:
             `_partition`.
         duplicates: rows dropped because another row of the same key landed later.
         landed: rows of the current landings.
-        superseded: earlier versions of corrected or vanished rows, columns as `valid`; and where a row has vanished, or has another event
-            time since, a row of its keys and former time alone, known from then on.
+        superseded: earlier versions of corrected or vanished rows, columns as `valid`; and for each row that vanished or moved to another
+            event time, a row of its keys and former time alone, known from then on.
     """
 
     valid: pa.Table
@@ -46,14 +46,14 @@ class Conformed:
 
 
 def parse_column(rows: pa.Table, name: str, column: Column) -> pa.Array:
-    """One declared column from landed rows, null where it can't be read."""
+    """Parse one declared column of landed rows; null where a value can't be read."""
     import polars as pl
 
     sources = column.source or [name]
     frame = frame_of(rows.select(list(dict.fromkeys(sources))))
-    value, problem = parsed_column(frame, name, column, frozenset())
-    parsed = frame.select(pl.when(problem.is_null()).then(value).otherwise(None).alias(name))
-    return parsed.to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
+    value, problem = column_expressions(frame, name, column, frozenset())
+    values = frame.select(pl.when(problem.is_null()).then(value).otherwise(None).alias(name))
+    return values.to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
 
 
 def conform(
@@ -64,22 +64,21 @@ def conform(
     vanished: Mapping[tuple[str, str], datetime] | None = None,
     last: datetime | None = None,
 ) -> Conformed:
-    """Type, check by row rules, and deduplicate what landed.
+    """Parse landed rows, apply the row rules, and deduplicate by key.
 
     Args:
-        landed: one table or more, of the source's columns and `_landing`, `_landed_order` (greater landed later), `_row`, `_file`, `ingested_at`, `_current`
-            (whether the row's landing is the current one of its file; the others only tell when a row was first known and corrected),
-            `_partition` (where it landed, and stays: its time alone may name a partition that came into being later).
+        landed: tables of the source's columns and `_landing`, `_landed_order` (greater landed later), `_row`, `_file`, `ingested_at`,
+            `_current` (whether the row's landing is the current one of its file; other landings only say when a row was first known and
+            corrected), `_partition` (where it landed and stays: its time alone may name a partition that was added later).
         spec: the table.
-        bulk_until: when the table was first landed. Rows that landed then, and whose event time is before it, were loaded as history: they
-            count as known at their event time plus delay. The spec's own `bulk_loaded_until` comes first, and means rows of any landing.
+        bulk_until: when the table was first landed. Rows of that landing with an earlier event time were loaded as history: they count as
+            known at their event time plus delay. The spec's own `bulk_loaded_until` takes precedence, for rows of any landing.
         vanished: when a file lost all its rows of a partition, by `_file` and `_partition`.
-        last: when anything landed last; a row is gone from then on where nothing else tells when it vanished.
+        last: the newest landing; a row counts as gone from then on where nothing else says when it vanished.
 
     Returns:
-        The batch. Numbers may be written with spaces around them and integers with zero decimals (`9.0`); text stays as it is. A local
-        time that is ambiguous or doesn't exist (daylight saving) is quarantined, never guessed. Among rows of one key the one landed
-        last stays.
+        The batch. Numbers may have spaces around them, and integers zero decimals (`9.0`); text stays as it is. A local time that is
+        ambiguous or doesn't exist (daylight saving) is quarantined, never guessed. Of several rows of one key, the one landed last stays.
 
     Raises:
         SpecError: a rule can't be evaluated.
@@ -88,34 +87,35 @@ def conform(
     import pyarrow as pa
 
     parts, quarantined, count = [], [], 0
-    # Rows are read a part at a time: a large batch is gigabytes as text.
-    for frame in map(frame_of, _parts(landed, together=any(map(_looks_across_rows, spec.rules.values())))):
+    # One part at a time: a large batch is gigabytes as text.
+    for frame in map(frame_of, _split_rows(landed, together=any(map(_has_aggregate, spec.rules.values())))):
         if "_current" not in frame.columns:
             frame = frame.with_columns(pl.lit(True).alias("_current"))
         if "_partition" not in frame.columns:
             frame = frame.with_columns(pl.lit("whole").alias("_partition"))
-        typed = _with_rules(*_typed(frame, spec), spec)
+        typed = _apply_rules(*_parse_columns(frame, spec), spec)
         count += int(typed["_current"].sum())
-        quarantined.append(_quarantine(typed.filter(pl.col("_current") & pl.col("_rule").is_not_null()), frame, spec))
+        quarantined.append(_quarantine_table(typed.filter(pl.col("_current") & pl.col("_rule").is_not_null()), frame, spec))
         parts.append(typed.filter(pl.col("_rule").is_null()).drop("_rule", "_reason", "_position", "_landing", strict=False))
         del frame, typed
-    good = pl.concat(parts)
+    passing = pl.concat(parts)
     del parts
-    readable = int(good["_current"].sum())
-    history = versions(good, list(spec.columns), spec.keys)
-    latest = chosen(good, history.filter("_kept").sort(["_landed_order", "_row"]), spec, bulk_until)
-    superseded = [chosen(good, history.filter(~pl.col("_kept")), spec, bulk_until), *closings(good, history, spec, vanished or {}, last)]
+    current = int(passing["_current"].sum())
+    history = row_versions(passing, list(spec.columns), spec.keys)
+    valid = take_versions(passing, history.filter("_kept").sort(["_landed_order", "_row"]), spec, bulk_until)
+    superseded = take_versions(passing, history.filter(~pl.col("_kept")), spec, bulk_until)
+    closing = closing_rows(passing, history, spec, vanished or {}, last)
     return Conformed(
-        valid=latest,
+        valid=valid,
         quarantined=pa.concat_tables(quarantined),
-        duplicates=readable - latest.num_rows,
+        duplicates=current - valid.num_rows,
         landed=count,
-        superseded=pa.concat_tables(superseded),
+        superseded=pa.concat_tables([superseded, *closing]),
     )
 
 
-def set_aside(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, spec: TableSpec) -> Conformed:
-    """Move the valid rows under a mask to quarantine, with the rule's name."""
+def quarantine_rows(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, spec: TableSpec) -> Conformed:
+    """Move the valid rows that a mask marks to quarantine, under a rule's name."""
     import json
 
     import pyarrow as pa
@@ -124,7 +124,7 @@ def set_aside(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, sp
         return conformed
     bad = conformed.valid.filter(pa.array(mask))
     personal = personal_of_table(spec)
-    raw = [json.dumps(masked(row, personal), default=str) for row in bad.select(list(spec.columns)).to_pylist()]
+    raw = [json.dumps(mask_row(row, personal), default=str) for row in bad.select(list(spec.columns)).to_pylist()]
     nulls = pa.nulls(bad.num_rows)
     times = bad[spec.event_time].cast(pa.timestamp("us", tz="UTC")) if spec.event_time else nulls.cast(pa.timestamp("us", tz="UTC"))
     rows = pa.table(
@@ -156,31 +156,36 @@ def quarantine_schema() -> pa.Schema:
     )
 
 
-def _typed(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, pl.Expr, pl.Expr]:
-    """Declared columns, with `_p_<column>` saying why a value could not be read (null where it could)."""
+def _parse_columns(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, pl.Expr, pl.Expr]:
+    """Parse the declared columns; `_p_<column>` says why a value could not be read (null where it could).
+
+    Returns:
+        The parsed rows, and expressions for the type rule that a row breaks and for the reason.
+    """
     import polars as pl
 
     expressions, rules, reasons = [], [], []
     hidden = hidden_sources(spec)
     for name, column in spec.columns.items():
-        value, problem = parsed_column(frame, name, column, hidden)
+        value, problem = column_expressions(frame, name, column, hidden)
         expressions += [value.alias(name), problem.alias(f"_p_{name}")]
-        bad = pl.col(f"_p_{name}").is_not_null()
-        rules.append(pl.when(bad).then(pl.lit(f"type:{name}")))
-        reasons.append(pl.when(bad).then(pl.concat_str(pl.lit(f"{name}: "), pl.col(f"_p_{name}"))))
+        unreadable = pl.col(f"_p_{name}").is_not_null()
+        rules.append(pl.when(unreadable).then(pl.lit(f"type:{name}")))
+        reasons.append(pl.when(unreadable).then(pl.concat_str(pl.lit(f"{name}: "), pl.col(f"_p_{name}"))))
         if name in spec.keys or name == spec.event_time or not column.nullable:
             kind = "key" if name in spec.keys else "event_time" if name == spec.event_time else "not_null"
-            absent = ~bad & pl.col(name).is_null()
+            absent = ~unreadable & pl.col(name).is_null()
             rules.append(pl.when(absent).then(pl.lit(f"{kind}:{name}")))
             reasons.append(pl.when(absent).then(pl.lit(f"{name}: wanted a value, found null")))
     system: list[str | pl.Expr] = [c for c in ("_landing", "_landed_order", "_row", "ingested_at", "_current") if c in frame.columns]
-    # A few names in millions of rows.
+    # Few distinct names in millions of rows.
     system += [pl.col(c).cast(pl.Categorical) for c in ("_file", "_partition") if c in frame.columns]
     typed = frame.select(*expressions, *system, pl.int_range(pl.len()).alias("_position"))
     return typed, pl.coalesce(rules), pl.concat_str(reasons, separator="; ", ignore_nulls=True)
 
 
-def _with_rules(typed: pl.DataFrame, rule: pl.Expr, reason: pl.Expr, spec: TableSpec) -> pl.DataFrame:
+def _apply_rules(typed: pl.DataFrame, rule: pl.Expr, reason: pl.Expr, spec: TableSpec) -> pl.DataFrame:
+    """Add `_rule`, the first rule that a row breaks, and `_reason`, all reasons; both null for a row that breaks none."""
     import polars as pl
 
     rules, reasons = [rule], [reason]
@@ -188,18 +193,18 @@ def _with_rules(typed: pl.DataFrame, rule: pl.Expr, reason: pl.Expr, spec: Table
         try:
             broken = typed.select(pl.sql_expr(condition).alias("_")).to_series().eq(False)
         except (pl.exceptions.PolarsError, TypeError) as error:
-            what = message_of(error, hide=bool(hidden_sources(spec)))
-            raise SpecError(f"can't evaluate the rule {condition!r}: {what}", key=f"rules.{name}") from error
+            cause = message_of(error, hide=bool(hidden_sources(spec)))
+            raise SpecError(f"can't evaluate the rule {condition!r}: {cause}", key=f"rules.{name}") from error
         typed = typed.with_columns(broken.fill_null(False).alias(f"_r_{name}"))
         rules.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(name)))
         reasons.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(f"wanted {condition}")))
     joined = pl.concat_str([pl.when(r != "").then(r) for r in reasons], separator="; ", ignore_nulls=True)
-    told = typed.with_columns(pl.coalesce(rules).alias("_rule"), joined.alias("_reason"))
-    return told.drop([name for name in told.columns if name.startswith(("_p_", "_r_"))])
+    judged = typed.with_columns(pl.coalesce(rules).alias("_rule"), joined.alias("_reason"))
+    return judged.drop([name for name in judged.columns if name.startswith(("_p_", "_r_"))])
 
 
-def _looks_across_rows(condition: str) -> bool:
-    """Whether a rule compares a row with others (an aggregate, a window), so that it must see all of them together."""
+def _has_aggregate(condition: str) -> bool:
+    """Whether a rule has an aggregate or a window, so that it needs all rows together."""
     import sqlglot
     from sqlglot import exp
 
@@ -209,8 +214,8 @@ def _looks_across_rows(condition: str) -> bool:
         return True
 
 
-def _parts(landed: Iterable[pa.Table], *, together: bool) -> Iterator[pa.Table]:
-    """Tables of at most `ROWS_AT_ONCE` rows, or all in one; an empty one stays, for its columns."""
+def _split_rows(landed: Iterable[pa.Table], *, together: bool) -> Iterator[pa.Table]:
+    """Split tables into parts of at most `ROWS_AT_ONCE` rows, or join all into one; an empty table stays, for its columns."""
     import pyarrow as pa
 
     for table in [pa.concat_tables(landed)] if together else landed:
@@ -219,7 +224,7 @@ def _parts(landed: Iterable[pa.Table], *, together: bool) -> Iterator[pa.Table]:
             yield table.slice(start, at_once)
 
 
-def _quarantine(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.Table:
+def _quarantine_table(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.Table:
     import json
 
     import pyarrow as pa
@@ -229,7 +234,7 @@ def _quarantine(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.T
     landed = frame[bad["_position"].to_list()]
     own = [c for c in landed.columns if not c.startswith("_") and c != "ingested_at"]
     hidden = hidden_landed(spec, own)
-    raw = [json.dumps(masked(row, hidden), default=str) for row in landed.select(own).iter_rows(named=True)]
+    raw = [json.dumps(mask_row(row, hidden), default=str) for row in landed.select(own).iter_rows(named=True)]
     moment = pa.timestamp("us", tz="UTC")
     times = bad[spec.event_time].to_arrow().cast(moment) if spec.event_time else pa.nulls(bad.height, moment)
     return pa.table(

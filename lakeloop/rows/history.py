@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from lakeloop.rows.column_parsing import frame_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -14,12 +16,12 @@ if TYPE_CHECKING:
 LANDED = "_landed_at"
 RETRACTED = "_retracted"
 RELATIVE_TOLERANCE = 1e-9
-"""Doubles that differ by less are the same value: sums in another order differ in the last bits."""
+"""Doubles that differ by less are equal: sums in another order differ in the last bits."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Rows to keep, and how many of them are new, corrected or retracted."""
+    """The rows to publish, and how many of them are new, corrected or retracted."""
 
     rows: pa.Table
     added: int
@@ -38,13 +40,13 @@ def latest_landing(days: Mapping[date, datetime], lookback: timedelta) -> dict[d
     {datetime.date(2013, 1, 1): datetime.datetime(2013, 1, 9, 0, 0), datetime.date(2013, 1, 2): datetime.datetime(2013, 1, 9, 0, 0)}
     """
     reach = lookback // timedelta(days=1) + (1 if lookback % timedelta(days=1) else 0)
-    found: dict[date, datetime] = {}
+    landings: dict[date, datetime] = {}
     for day, landed in days.items():
         for offset in range(reach + 1):
             later = day + timedelta(days=offset)
-            if later not in found or found[later] < landed:
-                found[later] = landed
-    return dict(sorted(found.items()))
+            if later not in landings or landings[later] < landed:
+                landings[later] = landed
+    return dict(sorted(landings.items()))
 
 
 def merge_history(
@@ -57,7 +59,7 @@ def merge_history(
     landings: Mapping[date, datetime],
     corrected_at: datetime | None = None,
 ) -> Merged:
-    """Merge a recomputation into what was published for the same partitions.
+    """Merge a recomputation into the rows that were published for the same partitions.
 
     Args:
         old: the published rows (all versions), with `known_at`, `_landed_at`, `_retracted`; None at the first computation.
@@ -69,78 +71,112 @@ def merge_history(
         corrected_at: newest landing of corrected rows in inputs without event time; counts for changed rows only.
 
     Returns:
-        The rows of the partitions afterwards: unchanged ones as they were, changed ones in both versions (the new one known later), and
-        for a row that disappeared a row of nulls known from the newest landing of its day on. Row order is by keys, event time, known_at.
+        The rows of the partitions after the merge: unchanged rows as they were; changed rows in both versions, the new one known later; for
+        each row that disappeared, a row of nulls known from the newest landing of its day on. Rows are ordered by keys, event time,
+        `known_at`.
     """
     import polars as pl
 
     identity = [*keys, event_time]
-    moment = pl.Datetime("us", "UTC")
-    fresh = _frame(new)
-    floors = pl.DataFrame(
-        {"_day": list(landings), "_floor": [_utc(landed) for landed in landings.values()]}, schema={"_day": pl.Date, "_floor": moment}
-    )
-    fresh = fresh.with_columns(pl.col(event_time).dt.date().alias("_day")).join(floors, on="_day", how="left").drop("_day")
-    unfloored = fresh.with_columns(
-        pl.max_horizontal("known_at", "_floor").alias("known_at"), pl.col("_floor").alias(LANDED), pl.lit(False).alias(RETRACTED)
-    ).drop("_floor")
+    floors = _floor_frame(landings)
+    recomputed = frame_of(new)
+    floored = _floor_known_at(recomputed, floors, event_time)
     order = [*identity, *[c for c in new.column_names if c not in (*identity, *columns)], *columns, LANDED, RETRACTED]
     order = list(dict.fromkeys(order))
     if old is None or old.num_rows == 0:
-        rows = unfloored.select(order).sort([*identity, "known_at"])
-        return Merged(_arrow(rows, new), rows.height, 0, 0)
+        rows = floored.select(order).sort([*identity, "known_at"])
+        return Merged(_arrow_table(rows, new), rows.height, 0, 0)
 
-    before = _frame(old)
-    latest = before.sort("known_at", maintain_order=True).unique(identity, keep="last", maintain_order=True)
-    joined = unfloored.join(
+    published = frame_of(old)
+    latest = published.sort("known_at", maintain_order=True).unique(identity, keep="last", maintain_order=True)
+    corrected_at = _as_utc(corrected_at) if corrected_at else None
+    added, corrected = _compare_versions(floored, latest, identity, columns, corrected_at)
+    missing = latest.filter(~pl.col(RETRACTED)).join(recomputed.select(identity), on=identity, how="anti", nulls_equal=True)
+    newest = max([_as_utc(landed) for landed in landings.values()] + ([corrected_at] if corrected_at else []), default=None)
+    retracted = _retract(missing, floors, event_time, columns, corrected_at, newest)
+    versions = [published, added, corrected, retracted]
+    rows = pl.concat([frame.select(order) for frame in versions], how="vertical").sort([*identity, "known_at"], maintain_order=True)
+    return Merged(_arrow_table(rows, new), added.height, corrected.height, retracted.height)
+
+
+def _floor_frame(landings: Mapping[date, datetime]) -> pl.DataFrame:
+    """The newest landing per day as a frame of `_day` and `_floor`."""
+    import polars as pl
+
+    floors = [_as_utc(landed) for landed in landings.values()]
+    return pl.DataFrame({"_day": list(landings), "_floor": floors}, schema={"_day": pl.Date, "_floor": pl.Datetime("us", "UTC")})
+
+
+def _join_floors(rows: pl.DataFrame, floors: pl.DataFrame, event_time: str) -> pl.DataFrame:
+    import polars as pl
+
+    return rows.with_columns(pl.col(event_time).dt.date().alias("_day")).join(floors, on="_day", how="left")
+
+
+def _floor_known_at(rows: pl.DataFrame, floors: pl.DataFrame, event_time: str) -> pl.DataFrame:
+    """Recomputed rows as if all were new: none known before the newest landing of its day."""
+    import polars as pl
+
+    known_at = pl.max_horizontal("known_at", "_floor").alias("known_at")
+    rows = _join_floors(rows, floors, event_time).drop("_day")
+    return rows.with_columns(known_at, pl.col("_floor").alias(LANDED), pl.lit(False).alias(RETRACTED)).drop("_floor")
+
+
+def _compare_versions(
+    rows: pl.DataFrame, latest: pl.DataFrame, identity: Sequence[str], columns: Sequence[str], corrected_at: datetime | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The recomputed rows that have no published version, and those that differ from their latest one."""
+    import polars as pl
+
+    joined = rows.join(
         latest.select(*identity, *[pl.col(c).alias(f"_old_{c}") for c in (*columns, "known_at", RETRACTED)], pl.lit(True).alias("_seen")),
         on=identity,
         how="left",
         nulls_equal=True,
     )
-    same = pl.all_horizontal([_same(c, joined.schema[c]) for c in columns]) & ~pl.col(f"_old_{RETRACTED}")
-    first = joined.filter(pl.col("_seen").is_null()).select(order)
-    changed = joined.filter(pl.col("_seen").is_not_null() & ~same)
-    late = pl.lit(_utc(corrected_at) if corrected_at else None, dtype=moment)
-    # Never at the moment of what it replaces: which of the two counts would be chance.
-    after = pl.duration(microseconds=1)
-    changed = changed.with_columns(
-        pl.max_horizontal("known_at", pl.col("_old_known_at") + after, late).alias("known_at"),
-        pl.max_horizontal(LANDED, late).alias(LANDED),
-    ).select(order)
-    gone = latest.filter(~pl.col(RETRACTED)).join(fresh.select(identity), on=identity, how="anti", nulls_equal=True)
-    newest = max([_utc(landed) for landed in landings.values()] + ([_utc(corrected_at)] if corrected_at else []), default=None)
-    gone = gone.with_columns(pl.col(event_time).dt.date().alias("_day")).join(floors, on="_day", how="left")
-    since = pl.coalesce(pl.max_horizontal("_floor", late), pl.lit(newest, dtype=moment))
-    gone = gone.with_columns(
-        *[pl.lit(None, dtype=gone.schema[c]).alias(c) for c in columns],
-        pl.max_horizontal(pl.col("known_at") + after, since).alias("known_at"),
+    unchanged = pl.all_horizontal([_is_equal(c, joined.schema[c]) for c in columns]) & ~pl.col(f"_old_{RETRACTED}")
+    added = joined.filter(pl.col("_seen").is_null())
+    corrected = joined.filter(pl.col("_seen").is_not_null() & ~unchanged)
+    correction = pl.lit(corrected_at, dtype=pl.Datetime("us", "UTC"))
+    # Never at the moment of the version that it replaces: which of the two counts would be chance.
+    after_old = pl.col("_old_known_at") + pl.duration(microseconds=1)
+    return added, corrected.with_columns(
+        pl.max_horizontal("known_at", after_old, correction).alias("known_at"), pl.max_horizontal(LANDED, correction).alias(LANDED)
+    )
+
+
+def _retract(
+    rows: pl.DataFrame,
+    floors: pl.DataFrame,
+    event_time: str,
+    columns: Sequence[str],
+    corrected_at: datetime | None,
+    newest: datetime | None,
+) -> pl.DataFrame:
+    """Published rows that the recomputation no longer has, as rows of nulls known from the newest landing of their day on."""
+    import polars as pl
+
+    moment = pl.Datetime("us", "UTC")
+    since = pl.coalesce(pl.max_horizontal("_floor", pl.lit(corrected_at, dtype=moment)), pl.lit(newest, dtype=moment))
+    return _join_floors(rows, floors, event_time).with_columns(
+        *[pl.lit(None, dtype=rows.schema[c]).alias(c) for c in columns],
+        pl.max_horizontal(pl.col("known_at") + pl.duration(microseconds=1), since).alias("known_at"),
         since.alias(LANDED),
         pl.lit(True).alias(RETRACTED),
-    ).select(order)
-    rows = pl.concat([before.select(order), first, changed, gone], how="vertical").sort([*identity, "known_at"], maintain_order=True)
-    return Merged(_arrow(rows, new), first.height, changed.height, gone.height)
+    )
 
 
-def _same(column: str, kind: pl.DataType) -> pl.Expr:
+def _is_equal(column: str, kind: pl.DataType) -> pl.Expr:
     import polars as pl
 
-    a, b = pl.col(column), pl.col(f"_old_{column}")
+    new, old = pl.col(column), pl.col(f"_old_{column}")
     if kind.is_float():
-        close = (a - b).abs() <= RELATIVE_TOLERANCE * pl.max_horizontal(a.abs(), b.abs())
-        return (a.eq_missing(b) | close.fill_null(False)).fill_null(False)
-    return a.eq_missing(b)
+        close = (new - old).abs() <= RELATIVE_TOLERANCE * pl.max_horizontal(new.abs(), old.abs())
+        return (new.eq_missing(old) | close.fill_null(False)).fill_null(False)
+    return new.eq_missing(old)
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
-    import polars as pl
-
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def _arrow(rows: pl.DataFrame, like: pa.Table) -> pa.Table:
+def _arrow_table(rows: pl.DataFrame, like: pa.Table) -> pa.Table:
     import pyarrow as pa
 
     fields = []
@@ -152,7 +188,5 @@ def _arrow(rows: pl.DataFrame, like: pa.Table) -> pa.Table:
     return rows.to_arrow().cast(pa.schema(fields))
 
 
-def _utc(moment: datetime) -> datetime:
-    from datetime import UTC
-
+def _as_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""How rows of one key came to be what they are: their versions as they landed, which one stays, and since when each was known."""
+"""The history of the rows of a key: their versions as they landed, which one is kept, and since when each was known."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
+def row_versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
     """One row per key and streak of equal content, with the streak's first `ingested_at`; `_kept` marks the row that stays.
 
-    Rows are told by their position `_at`, so that only what decides is sorted and grouped, which copies it.
+    The result refers to rows by their position `_at`, so that only the deciding columns are sorted and grouped, which copies them.
     """
     import polars as pl
 
@@ -34,7 +34,7 @@ def versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFr
     last = last.with_columns(
         pl.col("ingested_at").min().over([*keys, "_streak"]).alias("ingested_at"),
         (pl.col("_streak") > 1).alias("_corrects"),
-        # The row that stays is the last one among the current landings; a key that only older landings have has vanished.
+        # The row that stays is the last one of the current landings; a key that only older landings have has vanished.
         (pl.col("_current") & (pl.col("_landed_order") == pl.col("_landed_order").filter(pl.col("_current")).max().over(keys))).alias(
             "_kept"
         ),
@@ -45,10 +45,14 @@ def versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFr
     return pl.concat([rest, kept])
 
 
-def closings(
+def closing_rows(
     rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, vanished: Mapping[tuple[str, str], datetime], last: datetime | None
 ) -> list[pa.Table]:
-    """Where a history ends: for what vanished or moved to another event time its keys and former time, known from then on; at most one table."""
+    """Rows that end a history: for each row that vanished or moved to another event time its keys and former time, known from then on.
+
+    Returns:
+        One table, or none where no history ends.
+    """
     import polars as pl
 
     replaced = history.filter(~pl.col("_kept"))
@@ -81,17 +85,18 @@ def closings(
         pl.lit(True).alias("_live"),
         *([ended["_since"].alias("known_at")] if at else []),
     )
-    return [_arrow(taken.select(names), spec)]
+    return [_arrow_table(taken.select(names), spec)]
 
 
-def chosen(rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pa.Table:
-    """Rows by their positions in a history, as that says of them."""
+def take_versions(rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pa.Table:
+    """Take the rows at the positions of a history, with the times and the `_corrects` that it has for them."""
     columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live", "_partition"]
     taken = rows.select([*spec.columns, "_partition"])[history["_at"]]
-    return _arrow(_known(taken.with_columns(history["ingested_at"], history["_corrects"]), spec, first).select(columns), spec)
+    return _arrow_table(_add_known_at(taken.with_columns(history["ingested_at"], history["_corrects"]), spec, first).select(columns), spec)
 
 
-def _known(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pl.DataFrame:
+def _add_known_at(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pl.DataFrame:
+    """Add `_live`, and `known_at` where the table has an event time."""
     import polars as pl
 
     if not spec.event_time:
@@ -116,7 +121,7 @@ def _known(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pl.Da
     )
 
 
-def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
+def _arrow_table(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
     import pyarrow as pa
 
     moment = pa.timestamp("us", tz="UTC")
@@ -128,6 +133,6 @@ def _arrow(rows: pl.DataFrame, spec: TableSpec) -> pa.Table:
     }
     fields, columns, series = [pa.field(name, types[name]) for name in rows.columns], [], rows.get_columns()
     del rows
-    for field in fields:  # one column after the other, as text is copied
+    for field in fields:  # one column at a time, since text is copied
         columns.append(series.pop(0).to_frame().to_arrow().column(0).cast(field.type))
     return pa.table(columns, schema=pa.schema(fields))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
-from lakeloop.masking import masked
+from lakeloop.masking import mask_row
 from lakeloop.project.project import located_of
 from lakeloop.spec.partitions import is_of_grain, overlapping, partition_keys, partition_window
 from lakeloop.spec.tables import Column, DeltaTableSource, Partitions
@@ -277,7 +277,7 @@ def column_schema(
 def preview(rows: pa.Table, personal: Collection[str] = ()) -> str:
     """The first rows as a Markdown table, personal values masked, internal columns left out."""
     names = [name for name in rows.column_names if not name.startswith("_")]
-    return markdown_table([masked(row, personal) for row in rows.select(names).slice(0, PREVIEW_ROWS).to_pylist()], names)
+    return markdown_table([mask_row(row, personal) for row in rows.select(names).slice(0, PREVIEW_ROWS).to_pylist()], names)
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.masking import masked
+from lakeloop.masking import mask_row
 from resources.spark.tables import frame_of
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _add_static(spine: DataFrame, source: SparkFeatureRows) -> DataFrame:
     names = [f"_key_{key}" for key in source.keys]
     twice = rows.groupBy(*names).count().where("count > 1").limit(1).collect()
     if twice:
-        key = masked({name: twice[0][f"_key_{name}"] for name in source.keys}, source.personal)
+        key = mask_row({name: twice[0][f"_key_{name}"] for name in source.keys}, source.personal)
         raise DataError(f"{source.name}: wanted one row per key in a table without event time, found {twice[0]['count']} for {key}")
     same = [spine[key] == rows[f"_key_{key}"] for key in source.keys]
     return spine.join(rows, on=same, how="left").drop(*names)

@@ -13,7 +13,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import day_prints, fingerprint
-from lakeloop.masking import masked
+from lakeloop.masking import mask_row
 from lakeloop.spec.personal import personal_of_table
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import DAYS, Platform, StageResult, key_of, markdown_table, table_metadata, to_retire
@@ -80,7 +80,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         newest = max((done[name] for name in asked), key=lambda s: s.version)
         return StageResult(overall, fresh=True, rows=sum(done[name].rows for name in asked), checks=newest.value.get("checks", {}))
 
-    from lakeloop.rows.conform import conform, set_aside
+    from lakeloop.rows.conform import conform, quarantine_rows
     from lakeloop.rows.verdicts import check_names, suite_hash, where_others_stand
     from resources.quality import quarantine_mask, run_suite
 
@@ -103,7 +103,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
             total = conformed.valid.num_rows
             mask = quarantine_mask(conformed.valid, expectation, personal)
             aside[name] = (int(mask.sum()), total)
-            conformed = set_aside(conformed, mask, name, f"fails {expectation.type}", spec)
+            conformed = quarantine_rows(conformed, mask, name, f"fails {expectation.type}", spec)
     declared = conformed.valid.select(list(spec.columns))
     # A month of which the source has nothing any more is empty; one whose rows can't be read is refused.
     standing = 0 if conformed.landed else sum(state.rows for name, state in done.items() if name not in (*stale, *gone))
@@ -189,7 +189,7 @@ def _keys_elsewhere(
     if not both.num_rows:
         return 0, ""
     return both.num_rows, ", ".join(
-        f"{name}={value}" for name, value in masked(both.slice(0, 1).to_pylist()[0], personal_of_table(spec)).items()
+        f"{name}={value}" for name, value in mask_row(both.slice(0, 1).to_pylist()[0], personal_of_table(spec)).items()
     )
 
 
