@@ -28,7 +28,6 @@ class Deployment:
     name: str
     version: str
     uri: str
-    task: str
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,10 @@ def read_desired(folder: Path) -> dict[str, Deployment]:
     found = {}
     for path in sorted((folder / "desired").glob("*.json")):
         try:
-            deployment = Deployment(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+            record = json.loads(path.read_text())
+            # By name: files of version 0.1.0 also state the task, which serving never read.
+            deployment = Deployment(record["name"], record["version"], record["uri"])
+        except (OSError, ValueError, TypeError, KeyError):
             continue
         found[deployment.name] = deployment
     return found

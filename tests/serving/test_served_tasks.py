@@ -64,7 +64,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterato
     running = Endpoint(tmp_path_factory.mktemp("served"), mlflow_uri)
     try:
         for name, model in models.items():  # all stated first: one server for all of them, instead of a swap for each
-            write_desired(running.folder, Deployment(f"shop.{name}", model.version, f"models:/shop.{name}/{model.version}", "regression"))
+            write_desired(running.folder, Deployment(f"shop.{name}", model.version, f"models:/shop.{name}/{model.version}"))
         for name, model in models.items():
             address = running.deploy(name, model.version)
         yield address, models

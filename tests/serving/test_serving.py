@@ -74,7 +74,7 @@ class Endpoint:
         while read_status(self.folder) is None:
             assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.1)
-        write_desired(self.folder, Deployment(f"shop.{name}", version, f"models:/shop.{name}/{version}", "regression"))
+        write_desired(self.folder, Deployment(f"shop.{name}", version, f"models:/shop.{name}/{version}"))
         outcome = wait_until_serving(self.folder, f"shop.{name}", version, 90)
         assert outcome.state == "serving", (outcome, (self.folder / "log").read_text()[-2000:])
         return outcome.address
@@ -228,7 +228,7 @@ def test_a_killed_model_server_is_started_again(endpoint: Endpoint, address: str
 
 
 def test_a_version_that_cannot_be_loaded_leaves_the_one_before_it(endpoint: Endpoint, address: str, versions: list[str]) -> None:
-    write_desired(endpoint.folder, Deployment("shop.prices", "99", "models:/shop.prices/99", "regression"))
+    write_desired(endpoint.folder, Deployment("shop.prices", "99", "models:/shop.prices/99"))
     outcome = wait_until_serving(endpoint.folder, "shop.prices", "99", 60)
     assert outcome.state == "failed"
     answer = v1(address, {"instances": [{"amount": 1.0, "country": "de"}]})
@@ -244,7 +244,7 @@ def test_after_a_start_without_a_report_and_a_crash_the_last_good_set_serves_and
     tmp_path: Path, mlflow_uri: str, versions: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def want(name: str, version: str) -> Deployment:
-        deployment = Deployment(f"shop.{name}", version, f"models:/shop.prices/{version}", "regression")
+        deployment = Deployment(f"shop.{name}", version, f"models:/shop.prices/{version}")
         write_desired(tmp_path, deployment)
         return deployment
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from resources.serving.desired import Deployment
+import json
+from pathlib import Path
+
+from resources.serving.desired import Deployment, read_desired, write_desired
 from resources.serving.supervisor import FIRST_RETRY_S, MOST_RETRY_S, Failure, blamed, next_to_serve, wait_s
 
 
 def of(*names: str) -> dict[str, Deployment]:
     """Deployments such as `a:1`, by name."""
-    made = [Deployment(name, version, f"models:/{name}/{version}", "regression") for name, version in (n.split(":") for n in names)]
+    made = [Deployment(name, version, f"models:/{name}/{version}") for name, version in (n.split(":") for n in names)]
     return {deployment.name: deployment for deployment in made}
 
 
@@ -87,3 +90,10 @@ def test_one_model_that_takes_its_server_down_keeps_no_other_out() -> None:
     assert serving == of("a:1", "c:1", "d:1")
     assert set(failed) == {bad}
     assert 2 <= sum(bad in trying.values() for trying in starts) == failed[bad].attempts <= 7
+
+
+def test_a_deployment_stated_by_version_0_1_0_is_the_same_without_its_task(tmp_path: Path) -> None:
+    write_desired(tmp_path, A2)
+    stated = tmp_path / "desired" / "a.json"
+    stated.write_text(json.dumps({**json.loads(stated.read_text()), "task": "regression"}))
+    assert read_desired(tmp_path) == {"a": A2}

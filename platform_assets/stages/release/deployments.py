@@ -54,7 +54,7 @@ def deploy(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         return StageResult(wanted, checks={SERVING: ["failed", "nothing is released"]}, metadata={"skipped": "nothing is released"})
     folder = platform.settings.home / "serving"
     name = f"{located.domain}.{located.spec.name}"
-    deployment = Deployment(name, released["champion"], f"models:/{released['name']}/{released['champion']}", located.spec.task)
+    deployment = Deployment(name, released["champion"], f"models:/{released['name']}/{released['champion']}")
     standing = read_desired(folder).get(name)
     status = read_status(folder)
     done = states.get(key, {}).get(WHOLE)
