@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import resources.host.fewer_collections  # noqa: F401
 from benchmarks import pieces, stages
 from benchmarks.page import DOCS, show, write_between
 from benchmarks.search import search

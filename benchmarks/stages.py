@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
+import resources.host.fewer_collections  # noqa: F401
 from benchmarks.page import Tell, show
 from resources.settings import PROJECT_ROOT
 

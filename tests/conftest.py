@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+import resources.host.fewer_collections
 from tests.worlds.object_store import ObjectStore
 from tests.worlds.ports import free_port
 

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import resources.host.fewer_collections  # noqa: F401
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code is 0 when all is well, 1 when something was found, 2 when the command itself is wrong."""

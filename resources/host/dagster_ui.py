@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagster_webserver import cli
-
-import resources.host.dagster_sqlite  # noqa: F401
+import resources.host.fewer_collections  # noqa: F401
 from resources.host.web_guard import HostAndOriginGuard
 
 
 def main() -> None:
     """Run the web server; the guard stands in front of everything that it serves, websockets included."""
+    from dagster_webserver import cli
+
+    import resources.host.dagster_sqlite  # noqa: F401
+
     unguarded = cli.create_app_from_workspace_process_context
 
     def guarded(*args: Any, **kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 
+import resources.host.fewer_collections  # noqa: F401
 from resources.lake.lake import Lake
 from resources.search.job import SearchJob, Trials, searched_rows
 from resources.settings import Settings

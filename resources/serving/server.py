@@ -24,6 +24,7 @@ from urllib.parse import unquote
 
 import orjson
 
+import resources.host.fewer_collections  # noqa: F401
 from lakeloop.errors import ServiceUnavailable
 from lakeloop.masking import message_of
 from resources.host.web_guard import App, HostAndOriginGuard, Receive, Scope, Send, answer

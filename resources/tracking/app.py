@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import resources.host.fewer_collections  # noqa: F401
+
 
 def __getattr__(name: str) -> Any:
     """`app`, made when the server process asks for it; the launcher doesn't need it."""

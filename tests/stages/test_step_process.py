@@ -77,6 +77,20 @@ def test_an_unfinished_definition_leaves_the_fork_server_standing(tmp_path: Path
     assert (done.returncode, done.stdout.strip()) == (0, "None"), done.stderr
 
 
+def test_the_collector_runs_less_often_where_the_platform_starts_and_nowhere_else() -> None:
+    code = (
+        "import gc; before = gc.get_threshold()\n"
+        "import resources.settings, resources.lake.lake\n"
+        "assert gc.get_threshold() == before\n"
+        "import platform_assets.definitions as d\n"
+        "print(d.PRELOADED[0], gc.get_threshold()[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=300, check=True
+    )
+    assert done.stdout.split() == ["resources.host.fewer_collections", "50000"]
+
+
 def _environment() -> dict[str, str]:
     import os
 
