@@ -22,8 +22,9 @@ from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_source
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.spread import spread_asset
-from platform_assets.stages.base import Platform, StageResult, key_of, markdown_table
+from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features import views as features
+from platform_assets.stages.metadata import markdown_table
 from resources.host.tether import end_with_parent
 from resources.lake.published import WHOLE, TableKey
 

@@ -13,14 +13,14 @@ from lakeloop.project.project import Located, Project
 from lakeloop.spec.partitions import partition_keys
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Partitions
 from platform_assets.graph import dependencies, partitions_of
-from platform_assets.stages.base import States, key_of
+from platform_assets.stages.base import key_of
 from platform_assets.stages.evaluation import evaluations
 from platform_assets.stages.features import views as features
 from platform_assets.stages.release import deployments, predictions, releases
 from platform_assets.stages.tables import raw, validated
 from platform_assets.stages.tables.landings import SOURCE
 from platform_assets.stages.training import models, studies, training_set
-from resources.lake.published import UNDATED, WHOLE, TableKey, retired
+from resources.lake.published import UNDATED, WHOLE, States, TableKey, retired
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from lakeloop.project.project import Located, Project
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
-from platform_assets.stages.base import States
 from platform_assets.stages.training.registered import taken_versions
 from resources.host.run_tags import CAUSE_TAG, STOPPED_TAG
-from resources.lake.published import WHOLE, TableKey
+from resources.lake.published import WHOLE, States, TableKey
 from resources.settings import Settings
 from sensors.hygiene import settle_sensors
 from sensors.notifications import notify_sensor

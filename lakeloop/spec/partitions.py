@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from lakeloop.errors import DataError
@@ -96,3 +96,12 @@ def _next(moment: datetime, grain: str) -> datetime:
     if grain == "day":
         return moment + timedelta(days=1)
     return (moment.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def name_span(names: Sequence[str]) -> str:
+    """Partitions in order as text: one by its name, several as the first and the last.
+
+    >>> name_span(["2024-01", "2024-02", "2024-03"])
+    '2024-01…2024-03'
+    """
+    return names[0] if len(names) == 1 else f"{names[0]}…{names[-1]}"

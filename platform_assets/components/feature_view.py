@@ -10,9 +10,9 @@ from lakeloop.spec.tables import ViewSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import FeatureViewScaffolder
-from platform_assets.stages.base import column_schema
 from platform_assets.stages.features import view_versions
 from platform_assets.stages.features import views as features
+from platform_assets.stages.metadata import column_schema
 
 
 @dg.scaffold_with(FeatureViewScaffolder)

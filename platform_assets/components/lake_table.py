@@ -12,7 +12,7 @@ from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, Python
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import LakeTableScaffolder
-from platform_assets.stages.base import column_schema
+from platform_assets.stages.metadata import column_schema
 from platform_assets.stages.tables import raw, validated
 
 _SOURCE_KINDS = {Files: "file", PythonFunction: "python", DatabaseSource: "sql"}

@@ -13,8 +13,9 @@ from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.assets import Check, stage_asset
 from platform_assets.components.base import SpecComponent
 from platform_assets.components.scaffolders import MLWorkflowScaffolder
-from platform_assets.stages.base import Platform, column_schema
+from platform_assets.stages.base import Platform
 from platform_assets.stages.evaluation import evaluations
+from platform_assets.stages.metadata import column_schema
 from platform_assets.stages.release import deployments, predictions, releases
 from platform_assets.stages.training import models, studies, study_job, training_set
 

@@ -18,7 +18,7 @@ from lakeloop.rows.stacking import as_landed, stacked
 from lakeloop.spec.tables import PARTITION
 from resources.host.crash_points import crash_point
 from resources.lake.column_encoding import writer_properties
-from resources.lake.published import WHOLE, PartitionState, Published, TableKey
+from resources.lake.published import WHOLE, PartitionState, Published, States, TableKey
 from resources.lake.tables import open_delta, read_table
 from resources.lake.verdict_rows import VERDICTS, newest, note_of, rows_of, states_of
 from resources.lake.writes import NO_STATISTICS, keeps_versions, replacement, types_of
@@ -63,12 +63,12 @@ class Lake:
         """
         return open_delta(self.path(key), version)
 
-    def states(self) -> dict[TableKey, dict[str, PartitionState]]:
+    def states(self) -> States:
         """The last published state of every partition of every table, read from `reports/verdicts`; without retired ones."""
         table = self.open(VERDICTS)
-        return {} if table is None else states_of(table.to_pyarrow_table())
+        return States() if table is None else states_of(table.to_pyarrow_table())
 
-    def current(self, key: TableKey, states: Mapping[TableKey, Mapping[str, PartitionState]] | None = None) -> Published:
+    def current(self, key: TableKey, states: Mapping[TableKey, Mapping[str, PartitionState[Any]]] | None = None) -> Published:
         """The newest version of a table that has a passing verdict.
 
         Raises:
@@ -101,11 +101,11 @@ class Lake:
         self,
         key: TableKey,
         rows: pa.Table,
-        states: Sequence[PartitionState],
+        states: Sequence[PartitionState[Any]],
         *,
         mode: Literal["partitions", "append"] = "partitions",
         run_id: str = "",
-        after: Mapping[str, PartitionState] | None = None,
+        after: Mapping[str, PartitionState[Any]] | None = None,
         beside: Mapping[TableKey, pa.Table] | None = None,
         retire: Sequence[str] = (),
         statistics: bool = True,
@@ -144,10 +144,10 @@ class Lake:
     def record(
         self,
         key: TableKey,
-        states: Sequence[PartitionState],
+        states: Sequence[PartitionState[Any]],
         *,
         run_id: str = "",
-        after: Mapping[str, PartitionState] | None = None,
+        after: Mapping[str, PartitionState[Any]] | None = None,
         retire: Sequence[str] = (),
     ) -> None:
         """List a verdict for something that isn't a table of ours: an adopted table's version, a model, a release.
@@ -266,7 +266,7 @@ class Lake:
         if not made_meanwhile and not isinstance(error, CommitFailedError):
             raise error
 
-    def _settle(self, key: TableKey) -> tuple[int, dict[str, PartitionState]]:
+    def _settle(self, key: TableKey) -> tuple[int, dict[str, PartitionState[Any]]]:
         """Finish what a crash left between commit and verdict, and refuse a head that isn't ours.
 
         Returns:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
+from lakeloop.errors import NotPublished
+from lakeloop.records.base import StateRecord
 from lakeloop.spec.partitions import is_partition
 from lakeloop.spec.tables import Partitions
 
@@ -35,11 +37,25 @@ class TableKey:
         return self.path
 
 
+Stored = Mapping[str, Any]
+"""What a stage recorded, as JSON: nobody looks into it but `lakeloop.records`."""
+V_co = TypeVar("V_co", Stored, StateRecord, covariant=True)
+R = TypeVar("R", bound=StateRecord)
+
+
 @dataclass(frozen=True)
-class PartitionState:
+class PartitionState(Generic[V_co]):
     """What was last published for one partition: the newest row of `reports/verdicts` for it.
 
-    `version` is the Delta version, or -1 for assets that live in MLflow; `value` is what a consumer needs beside the rows.
+    Attributes:
+        partition: its key, or `whole`.
+        fingerprint: of all that it was made from.
+        version: the Delta version, or -1 for assets that live in MLflow.
+        rows: that it has.
+        suite_hash: of the expectations that it passed.
+        value: what a consumer needs beside the rows: a stage's record, or that as stored.
+        run_id: Dagster's run.
+        at: when it was published.
     """
 
     partition: str
@@ -47,9 +63,59 @@ class PartitionState:
     version: int = -1
     rows: int = 0
     suite_hash: str = ""
-    value: Mapping[str, Any] = field(default_factory=dict)
+    value: V_co = field(default_factory=dict)  # type: ignore[assignment]  # a state without a record has an empty one
     run_id: str = ""
     at: datetime | None = None
+
+    def typed(self, kind: type[R]) -> PartitionState[R]:
+        """The same state with its stage's record, read from what is stored.
+
+        Raises:
+            DataError: what is stored lacks something that the record needs.
+        """
+        value = self.value
+        return replace(self, value=value if isinstance(value, kind) else kind.from_record(value))  # type: ignore[arg-type, return-value]
+
+
+class Definition(Protocol):
+    """A definition with its place; only the domain and name count here."""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """Its domain and name."""
+
+
+class States(dict[TableKey, Mapping[str, PartitionState[Any]]]):
+    """The last published state of every partition of every table, by table and partition."""
+
+    def of(self, key: TableKey) -> Mapping[str, PartitionState[Any]]:
+        """The states of a table by partition, as stored; empty where nothing is published."""
+        return self.get(key, {})
+
+    def partition(self, kind: type[R], definition: Definition, name: str) -> PartitionState[R] | None:
+        """One partition of a definition's stage, which is the one that records a `kind`; None where nothing is published."""
+        state = self.of(TableKey(kind.stage, *definition.id)).get(name)
+        return None if state is None else state.typed(kind)
+
+    def whole(self, kind: type[R], definition: Definition) -> PartitionState[R] | None:
+        """The state of an unpartitioned stage; None where nothing is published."""
+        return self.partition(kind, definition, WHOLE)
+
+    def required(self, kind: type[R], definition: Definition, missing: str = "no published version") -> PartitionState[R]:
+        """The state of an unpartitioned stage that another one can't do without.
+
+        Raises:
+            NotPublished: there is none; the message says that the stage has `missing`.
+        """
+        state = self.whole(kind, definition)
+        if state is None:
+            key = TableKey(kind.stage, *definition.id)
+            raise NotPublished(f"{key} has {missing}; materialise {key} first")
+        return state
+
+    def partitions(self, kind: type[R], key: TableKey) -> dict[str, PartitionState[R]]:
+        """The states of a table by partition with its stage's records."""
+        return {name: state.typed(kind) for name, state in self.of(key).items()}
 
 
 @dataclass(frozen=True)
@@ -58,7 +124,7 @@ class Published:
 
     key: TableKey
     version: int
-    partitions: Mapping[str, PartitionState]
+    partitions: Mapping[str, PartitionState[Any]]
 
     @property
     def fingerprint(self) -> str:

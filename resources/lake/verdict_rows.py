@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from resources.lake.published import RETIRED, PartitionState, TableKey
+from lakeloop.records.base import StateRecord
+from resources.lake.published import RETIRED, PartitionState, States, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +31,7 @@ def _verdict_schema() -> pa.Schema:
     )
 
 
-def states_of(rows: pa.Table) -> dict[TableKey, dict[str, PartitionState]]:
+def states_of(rows: pa.Table) -> States:
     """The last published state of every partition of every table; without retired ones.
 
     Args:
@@ -40,7 +41,7 @@ def states_of(rows: pa.Table) -> dict[TableKey, dict[str, PartitionState]]:
 
     rows = rows.filter(pc.field("passed"))
     order = pc.sort_indices(rows, sort_keys=[("at", "ascending"), ("version", "ascending")])
-    found: dict[TableKey, dict[str, PartitionState]] = {}
+    found: dict[TableKey, dict[str, PartitionState[Any]]] = {}
     for row in rows.take(order).to_pylist():
         key = TableKey(row["stage"], row["domain"], row["name"])
         found.setdefault(key, {})[row["partition"]] = PartitionState(
@@ -53,16 +54,18 @@ def states_of(rows: pa.Table) -> dict[TableKey, dict[str, PartitionState]]:
             run_id=row["run_id"],
             at=row["at"],
         )
-    return {key: {name: state for name, state in partitions.items() if not state.value.get(RETIRED)} for key, partitions in found.items()}
+    return States(
+        {key: {name: state for name, state in partitions.items() if not state.value.get(RETIRED)} for key, partitions in found.items()}
+    )
 
 
-def newest(states: Mapping[str, PartitionState]) -> int:
+def newest(states: Mapping[str, PartitionState[Any]]) -> int:
     """The version of the newest state, -1 without any."""
     return max((state.version for state in states.values()), default=-1)
 
 
 def note_of(
-    states: Sequence[PartitionState], run_id: str, before: Mapping[str, PartitionState], retire: Sequence[str] = ()
+    states: Sequence[PartitionState[Any]], run_id: str, before: Mapping[str, PartitionState[Any]], retire: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What a commit says of itself, as JSON can hold it.
 
@@ -78,7 +81,13 @@ def note_of(
 
     states = [*states, *(PartitionState(name, "", value={RETIRED: True}) for name in retire)]
     names = ("partition", "fingerprint", "version", "rows", "suite_hash")
-    listed = [{**{name: getattr(state, name) for name in names}, "value": dict(state.value)} for state in states]
+    listed = [
+        {
+            **{name: getattr(state, name) for name in names},
+            "value": state.value.record() if isinstance(state.value, StateRecord) else dict(state.value),
+        }
+        for state in states
+    ]
     last = max((state.at for state in before.values() if state.at is not None), default=datetime.min.replace(tzinfo=UTC))
     at = max(datetime.now(UTC), last + timedelta(microseconds=1))
     same = fingerprint([(s.partition, s.fingerprint) for s in states], {name: [s.fingerprint, str(s.at)] for name, s in before.items()})

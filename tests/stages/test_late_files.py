@@ -130,7 +130,7 @@ def test_what_was_known_stays_when_a_view_is_described_or_cut_otherwise_and_goes
 
 
 def test_without_hashes_per_day_a_month_counts_as_a_whole(trailing: Shop) -> None:
-    from platform_assets.stages.base import input_fingerprints
+    from platform_assets.stages.inputs import input_fingerprints
     from resources.lake.published import PartitionState
 
     key = TableKey("validated", "shop", "orders")

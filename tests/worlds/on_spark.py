@@ -39,8 +39,9 @@ def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: 
     """Everything that the definitions compute on Spark, with joins and predictions there too if `spark_rows` is 0."""
     from lakeloop.project.project import upstream
     from platform_assets.definitions import read_project
-    from platform_assets.stages.base import Platform, key_of, run_sql
+    from platform_assets.stages.base import Platform, key_of
     from platform_assets.stages.features.lookup import feature_spec, join_features, spine_rows
+    from platform_assets.stages.inputs import run_sql
     from platform_assets.stages.release.predictions import score_rows
     from resources.lake.lake import Lake
     from resources.lake.published import WHOLE

@@ -16,11 +16,12 @@ from lakeloop.errors import NotPublished
 from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec.workflow import Gate, WorkflowSpec
-from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
+from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.question import evaluation_question
 from platform_assets.stages.evaluation.subject import SCORE, evaluation_subject, previous_facts, version_facts
+from platform_assets.stages.metadata import figures, markdown_table
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState, States
 
 if TYPE_CHECKING:
     from lakeloop.evaluation.assessment import Assessment

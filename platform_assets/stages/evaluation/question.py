@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.project.feature_spec import same_lookups
 from lakeloop.project.personal import personal_columns
 from lakeloop.spec.workflow import WorkflowSpec
-from platform_assets.stages.base import Platform, States, key_of
+from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.features.lookup import feature_names, join_features, utc_moment, warn_of_standing
 from platform_assets.stages.training.rows import clusters_of, fit_rows, model_of, slice_column, times_of
 from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
-from resources.lake.published import WHOLE
+from resources.lake.published import WHOLE, States
 
 if TYPE_CHECKING:
     import numpy as np

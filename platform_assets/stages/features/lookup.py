@@ -18,9 +18,10 @@ from lakeloop.rows.asof import FeatureRows, point_in_time_join
 from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
-from platform_assets.stages.base import Platform, States, adopted_frame, input_key, run_sql
+from platform_assets.stages.base import Platform, input_key
 from platform_assets.stages.features.view_versions import at_version, kept_at
-from resources.lake.published import Published, TableKey
+from platform_assets.stages.inputs import adopted_frame, run_sql
+from resources.lake.published import Published, States, TableKey
 
 if TYPE_CHECKING:
     import numpy as np

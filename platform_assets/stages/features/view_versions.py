@@ -13,8 +13,7 @@ from typing import Any
 
 from lakeloop.errors import NotPublished
 from lakeloop.spec.tables import ViewSpec
-from platform_assets.stages.base import States
-from resources.lake.published import WHOLE, PartitionState, Published, TableKey
+from resources.lake.published import WHOLE, PartitionState, Published, States, TableKey
 
 VERSION_CHECK = "version_is_as_released"
 """The check that a view's definition is the one that releases cite under its version."""

@@ -15,23 +15,14 @@ from lakeloop.python_code import load, source_of
 from lakeloop.rows.history import LANDED, latest_landing, merge_history
 from lakeloop.spec.partitions import FORMATS, in_batches, partition_window
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
-from platform_assets.stages.base import (
-    Platform,
-    StageResult,
-    States,
-    input_fingerprints,
-    input_key,
-    key_of,
-    run_sql,
-    spark_for,
-    spark_input,
-    table_metadata,
-    to_retire,
-)
+from platform_assets.stages.base import Platform, StageResult, input_key, key_of
+from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.features import view_versions
-from platform_assets.stages.tables.check_rows import report_checks
+from platform_assets.stages.inputs import input_fingerprints, run_sql, spark_for, spark_input
+from platform_assets.stages.metadata import table_metadata
+from platform_assets.stages.publishing import to_retire
 from platform_assets.stages.tables.validated import days_of
-from resources.lake.published import WHOLE, PartitionState, TableKey
+from resources.lake.published import WHOLE, PartitionState, States, TableKey
 from resources.lake.tables import read_table
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import dagster as dg
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec.workflow import WorkflowSpec
-from platform_assets.stages.base import Platform, StageResult, States, key_of
+from platform_assets.stages.base import Platform, StageResult, key_of
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState, States
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located

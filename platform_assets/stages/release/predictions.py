@@ -16,7 +16,8 @@ from lakeloop.spec.partitions import FORMATS
 from lakeloop.spec.tables import PARTITION, Column, Expectation
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 from lakeloop.spec.workflow import Anomaly, WorkflowSpec
-from platform_assets.stages.base import Platform, StageResult, States, key_of, table_metadata, to_retire
+from platform_assets.stages.base import Platform, StageResult, key_of
+from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.features.lookup import (
     feature_names,
     join_features,
@@ -29,8 +30,9 @@ from platform_assets.stages.features.lookup import (
     warn_of_standing,
 )
 from platform_assets.stages.features.view_versions import FEATURES
-from platform_assets.stages.tables.check_rows import report_checks
-from resources.lake.published import WHOLE, PartitionState
+from platform_assets.stages.metadata import table_metadata
+from platform_assets.stages.publishing import to_retire
+from resources.lake.published import WHOLE, PartitionState, States
 
 if TYPE_CHECKING:
     import numpy as np

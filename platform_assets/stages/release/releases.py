@@ -14,11 +14,11 @@ from lakeloop.evaluation.decisions import Decision, Evidence, should_promote
 from lakeloop.fingerprint import fingerprint
 from lakeloop.metrics.table import reference_words
 from lakeloop.spec.workflow import WorkflowSpec
-from platform_assets.stages.base import Platform, StageResult, States, key_of
+from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.evaluations import asked
 from platform_assets.stages.features.view_versions import after_promotion
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState, States
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located

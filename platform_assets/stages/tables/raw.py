@@ -20,8 +20,9 @@ from lakeloop.rows.verdicts import Verdict
 from lakeloop.spec.partitions import FORMATS, partition_keys
 from lakeloop.spec.personal import hidden_landed, hidden_sources
 from lakeloop.spec.tables import FILE, PARTITION, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
-from platform_assets.stages.base import Platform, StageResult, key_of, preview
-from platform_assets.stages.tables.check_rows import report_checks
+from platform_assets.stages.base import Platform, StageResult, key_of
+from platform_assets.stages.check_rows import report_checks
+from platform_assets.stages.metadata import preview
 from platform_assets.stages.tables.landings import ONWARD, SOURCE, landed_integers, not_landed, without_type
 from resources.lake.published import UNDATED, WHOLE, PartitionState, TableKey
 from resources.lake.writes import types_of

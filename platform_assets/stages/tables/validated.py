@@ -16,8 +16,10 @@ from lakeloop.fingerprint import day_prints, fingerprint
 from lakeloop.masking import mask_row
 from lakeloop.spec.personal import personal_of_table
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
-from platform_assets.stages.base import DAYS, Platform, StageResult, key_of, markdown_table, table_metadata, to_retire
-from platform_assets.stages.tables.check_rows import report_checks
+from platform_assets.stages.base import Platform, StageResult, key_of
+from platform_assets.stages.check_rows import report_checks
+from platform_assets.stages.metadata import markdown_table, table_metadata
+from platform_assets.stages.publishing import to_retire
 from platform_assets.stages.tables.landings import SOURCE, landed_rows
 from resources.lake.published import UNDATED, WHOLE, PartitionState, TableKey
 
@@ -169,7 +171,7 @@ def days_of(rows: pa.Table, spec: TableSpec | ViewSpec, partition: str) -> dict[
 
     if spec.partitions is None or spec.partitions.grain != "month" or partition == UNDATED or spec.event_time is None:
         return {}
-    return {DAYS: day_prints(rows.filter(pc.equal(rows[PARTITION], partition)), spec.event_time)}
+    return {"days": day_prints(rows.filter(pc.equal(rows[PARTITION], partition)), spec.event_time)}
 
 
 def keys_may_repeat(spec: TableSpec) -> bool:

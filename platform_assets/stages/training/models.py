@@ -15,14 +15,14 @@ from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_code, model_source, reference_of
-from platform_assets.stages.base import Platform, StageResult, States, key_of
+from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features.lookup import feature_names
 from platform_assets.stages.training import registered, studies
 from platform_assets.stages.training.rows import FIT_SPLITS, SEARCH, fit_rows
 from platform_assets.stages.training.training_set import LABEL
 from platform_assets.stages.training.warm_start import START, Training, continue_champion, start_of
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState, States
 
 if TYPE_CHECKING:
     import numpy as np

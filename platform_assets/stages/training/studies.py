@@ -17,7 +17,8 @@ from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec.search import Search
 from lakeloop.spec.workflow import WorkflowSpec
-from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table
+from platform_assets.stages.base import Platform, StageResult, key_of
+from platform_assets.stages.metadata import figures, markdown_table
 from platform_assets.stages.training.study_job import (
     SearchRows,
     first_trials,
@@ -30,7 +31,7 @@ from platform_assets.stages.training.study_job import (
 from platform_assets.stages.training.study_tables import trial_rows, write_study, write_trials
 from platform_assets.stages.training.training_set import LABEL
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState, States
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -14,10 +14,10 @@ from lakeloop.project.personal import touches_personal
 from lakeloop.spec.search import Search
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_source
-from platform_assets.stages.base import Platform, States, key_of
+from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.features.lookup import feature_names
 from platform_assets.stages.training.training_set import LABEL, SPLIT
-from resources.lake.published import WHOLE, PartitionState
+from resources.lake.published import WHOLE, PartitionState, States
 
 if TYPE_CHECKING:
     import pyarrow as pa

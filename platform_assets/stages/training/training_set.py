@@ -12,7 +12,8 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.labels import label_column
-from platform_assets.stages.base import Platform, StageResult, States, figures, key_of, markdown_table, table_metadata
+from platform_assets.stages.base import Platform, StageResult, key_of
+from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.features.lookup import (
     feature_spec,
     join_features,
@@ -22,8 +23,8 @@ from platform_assets.stages.features.lookup import (
     spine_rows,
 )
 from platform_assets.stages.features.view_versions import cited_views
-from platform_assets.stages.tables.check_rows import report_checks
-from resources.lake.published import WHOLE, PartitionState, TableKey
+from platform_assets.stages.metadata import figures, markdown_table, table_metadata
+from resources.lake.published import WHOLE, PartitionState, States, TableKey
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.warm_start import CannotContinue
-from platform_assets.stages.base import Platform, States, key_of
+from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.features.lookup import utc_moment
-from resources.lake.published import WHOLE
+from resources.lake.published import WHOLE, States
 
 if TYPE_CHECKING:
     import numpy as np

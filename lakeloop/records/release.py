@@ -1,0 +1,145 @@
+"""What the stages from the evaluation on record: evaluation, release, predictions, deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+from lakeloop.records.base import CheckedState, Record
+from lakeloop.records.features import FeatureSpec
+from lakeloop.records.training import Citation
+
+
+@dataclass(frozen=True)
+class EarlierVersion(Record):
+    """A version that was evaluated before, and what it was made of."""
+
+    version: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EvaluationState(CheckedState):
+    """The evaluation of a model version.
+
+    Attributes:
+        version: that was evaluated.
+        name: of the registered model.
+        metrics: its metrics on the test rows.
+        intervals: low and high of each.
+        baselines: metrics of the champion and of the baselines, by who.
+        champion: the version that it was compared with.
+        comparison: the difference from the champion, see `lakeloop.metrics.table.Difference`; None without a comparison.
+        incomparable: why the champion could not be compared, if so.
+        skill: the difference from the reference, as `comparison`.
+        checks: gates and model checks.
+        rows: that were scored.
+        window: the test window, `<start>/<end>`.
+        asked: the fingerprint of what is asked of every model: metrics, clusters, costs, gates.
+        static: whether the rows are of no later time than those that were fitted on.
+        greater_is_better: of the primary metric.
+        report: the address of its page.
+        facts: what the version was made of; None in states that didn't record it.
+        previous: the version that was evaluated before.
+    """
+
+    stage: ClassVar[str] = "evaluations"
+
+    version: str
+    name: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    champion: str | None = None
+    comparison: Mapping[str, Any] | None = None
+    incomparable: str = ""
+    skill: Mapping[str, Any] | None = None
+    rows: int = 0
+    window: str = ""
+    asked: str | None = None
+    static: bool = False
+    greater_is_better: bool = True
+    report: str = ""
+    facts: Mapping[str, Any] | None = None
+    previous: EarlierVersion | None = None
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> Self:
+        """The state of some JSON values; see `Record.from_record`."""
+        previous = values.get("previous")
+        return replace(super().from_record(values), previous=EarlierVersion.from_record(previous) if previous else None)
+
+
+@dataclass(frozen=True)
+class Rollback(Record):
+    """The champion before the live one, and the views that it cites."""
+
+    version: str
+    cites: Mapping[str, Citation] = field(default_factory=dict)
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> Self:
+        """The rollback of some JSON values; see `Record.from_record`."""
+        return replace(super().from_record(values), cites=Citation.by_view(values.get("cites")))
+
+
+@dataclass(frozen=True)
+class ReleaseState(CheckedState):
+    """A decision on a model version.
+
+    Attributes:
+        champion: the version that is live after it; None where none is.
+        name: of the registered model.
+        candidate: the version that was decided on.
+        action: what was decided.
+        reason: why, as a sentence.
+        decided_at: when (ISO 8601).
+        checks: whether the candidate is the champion.
+        feature_spec: what the champion looks up, whatever the workflow's definition says meanwhile; None where it isn't known.
+        cites: the views that the champion was trained on.
+        rollback: the champion before it.
+    """
+
+    stage: ClassVar[str] = "releases"
+
+    champion: str | None
+    name: str = ""
+    candidate: str = ""
+    action: str = ""
+    reason: str = ""
+    decided_at: str | None = None
+    feature_spec: FeatureSpec | None = None
+    cites: Mapping[str, Citation] = field(default_factory=dict)
+    rollback: Rollback | None = None
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> Self:
+        """The state of some JSON values; see `Record.from_record`."""
+        spec, rollback = values.get("feature_spec"), values.get("rollback")
+        return replace(
+            super().from_record(values),
+            feature_spec=FeatureSpec.from_record(spec) if spec else None,
+            cites=Citation.by_view(values.get("cites")),
+            rollback=Rollback.from_record(rollback) if rollback else None,
+        )
+
+
+@dataclass(frozen=True)
+class PredictionState(CheckedState):
+    """A partition of batch predictions: its checks, and the model version that made them."""
+
+    stage: ClassVar[str] = "predictions"
+
+    model_version: str
+
+
+@dataclass(frozen=True)
+class DeploymentState(CheckedState):
+    """A version stated to be served: whether it is (`serving`, `nobody`, …), where, and the check that says so."""
+
+    stage: ClassVar[str] = "deployments"
+
+    version: str
+    state: str
+    address: str | None = None

@@ -1,0 +1,138 @@
+"""Published tables and views as a stage reads them: their fingerprints, their rows as Spark DataFrames, and a query over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from lakeloop.errors import NotPublished
+from lakeloop.fingerprint import fingerprint
+from lakeloop.project.project import Located, TableRef, located_of
+from lakeloop.records.tables import TableState, ViewState
+from lakeloop.spec.partitions import name_span, overlapping, partition_window
+from lakeloop.spec.tables import DeltaTableSource, Partitions
+from lakeloop.sql.query import parse_query, rewrite_tables
+from platform_assets.stages.base import Platform, input_key
+from resources.lake.published import PartitionState, Published, States, TableKey, retired
+from resources.spark.tables import read_delta
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def input_fingerprints(
+    states: States, key: TableKey, spec: Partitions | None, start: datetime | None, end: datetime | None
+) -> dict[str, str]:
+    """Fingerprints of the published partitions of an input that overlap a window; all of them without a window.
+
+    Of a month that lies partly in the window only the days within it count.
+
+    Raises:
+        NotPublished: nothing of the input has passed its checks, or it isn't published by the partitions that it is defined with now.
+    """
+    partitions = standing(states, key, spec)
+    names: Iterable[str] = sorted(partitions)
+    if spec and start and end:
+        names = overlapping(names, spec.grain, start, end)
+        days = TableState if key.stage == TableState.stage else ViewState
+        return {name: _within(partitions[name], partitions[name].typed(days).value.days, spec.grain, start, end) for name in names}
+    return {name: partitions[name].fingerprint for name in names}
+
+
+def standing(states: States, key: TableKey, spec: Partitions | None) -> Mapping[str, PartitionState]:
+    """The published partitions of an input.
+
+    Raises:
+        NotPublished: nothing of it has passed its checks, or it isn't published by the partitions that it is defined with now.
+    """
+    partitions = states.get(key)
+    if not partitions:
+        raise NotPublished(f"{key} has no published version (no passing verdict); materialise {key} first")
+    old = retired(spec, partitions)
+    if old:
+        raise NotPublished(
+            f"{key}: its partitions were changed, and {name_span(old)} of before still stand; materialise all of {key} first"
+        )
+    return partitions
+
+
+def spark_for(platform: Platform, states: States, domain: str, refs: Sequence[TableRef]) -> SparkSession:
+    """The Spark session of a domain, of the size that reading some inputs needs."""
+    return platform.spark(domain, large=platform.is_large(states, [input_key(ref) for ref in refs]))
+
+
+def _within(state: PartitionState[Any], days: Mapping[str, str] | None, grain: str, start: datetime, end: datetime) -> str:
+    """The fingerprint of what a partition has in a window."""
+    if days is None:
+        return state.fingerprint
+    low, high = partition_window(state.partition, grain)
+    if start <= low and high <= end:
+        return state.fingerprint
+    first, last = f"{start:%Y-%m-%d}", f"{end - timedelta(microseconds=1):%Y-%m-%d}"
+    return fingerprint({day: print_ for day, print_ in days.items() if first <= day <= last})
+
+
+def spark_input(
+    platform: Platform, spark: SparkSession, states: States, ref: TableRef, *, start: datetime | None = None, end: datetime | None = None
+) -> DataFrame:
+    """An input's current rows at its published version as a Spark DataFrame, cut to the partitions that overlap a window."""
+    import pyspark.sql.functions as F
+    from pyspark.sql import Window
+
+    project, key = platform.project, input_key(ref)
+    published = platform.lake.current(key, states)
+    located = located_of(project, ref)
+    spec = located.spec
+    if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
+        return adopted_frame(spark, located, published, start, end)
+    standing(states, key, spec.partitions)
+    wanted = overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
+    frame = read_delta(spark, platform.lake.path(key), published.version, wanted)
+    if ref.kind == "view" and any(state.typed(ViewState).value.changed for state in published.partitions.values()):
+        newest = Window.partitionBy(*spec.keys, spec.event_time).orderBy(F.col("known_at").desc())
+        frame = frame.withColumn("_n", F.row_number().over(newest)).where((F.col("_n") == 1) & ~F.col("_retracted")).drop("_n")
+    internal = [name for name in frame.columns if name.startswith("_")]
+    return frame.drop(*internal)
+
+
+def adopted_frame(
+    spark: SparkSession, located: Located[Any], published: Published, start: datetime | None, end: datetime | None
+) -> DataFrame:
+    """An adopted table at its checked version: declared columns under their names, and `known_at`."""
+    import pyspark.sql.functions as F
+
+    spec = located.spec
+    state = next(iter(published.partitions.values()))
+    frame = read_delta(spark, str(state.typed(TableState).value.url), published.version)
+    frame = frame.select(*[F.col((col.source or [name])[0]).alias(name) for name, col in spec.columns.items()])
+    if spec.event_time:
+        if start and end:
+            frame = frame.where((F.col(spec.event_time) >= F.lit(start)) & (F.col(spec.event_time) < F.lit(end)))
+        seconds = int(spec.known_delay.total_seconds())
+        frame = frame.withColumn(
+            "known_at", F.col(spec.event_time).cast("timestamp") + F.make_dt_interval(F.lit(0), F.lit(0), F.lit(0), F.lit(seconds))
+        )
+    return frame
+
+
+def run_sql(
+    platform: Platform,
+    states: States,
+    domain: str,
+    sql: str,
+    refs: Sequence[TableRef],
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> pa.Table:
+    """Run a domain's query over published inputs and bring the result back as Arrow, its columns in lower case as every declared name is."""
+    query = parse_query(sql, "query")
+    found = {table.parts: platform.project.find(domain, ".".join(table.parts)) for table in query.tables}
+    names = {parts: f"{ref.domain}__{ref.name}" for parts, ref in found.items() if ref}
+    spark = spark_for(platform, states, domain, refs)
+    for ref in refs:
+        spark_input(platform, spark, states, ref, start=start, end=end).createOrReplaceTempView(f"{ref.domain}__{ref.name}")
+    result = spark.sql(rewrite_tables(query, names)).toArrow()
+    return result.rename_columns([name.lower() for name in result.column_names])
