@@ -32,7 +32,7 @@ from lakeloop.metrics.thresholds import ThresholdRow, threshold_curve
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Costs
 from lakeloop.training.baselines import guessed_scores
-from lakeloop.training.fitting import evenly
+from lakeloop.training.frames import evenly_spaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,12 +225,12 @@ def assess(question: Question) -> Assessment:
     metric = metrics_of(answer)[primary]
     train = measure(metric, q.fit.y, q.fit.scores[CANDIDATE])
 
-    picked = evenly(len(y), SEARCHED_ROWS)
+    picked = evenly_spaced(len(y), SEARCHED_ROWS)
     shown = {name: test.frame[name].to_numpy()[picked] for name in test.frame.columns if name not in q.hidden}
     some = None if clusters is None else codes(clusters[picked])
     weak = find_weak_slices(row_loss(answer, y, score)[picked], shown, clusters=some, seed=q.seed)
 
-    shuffled = evenly(len(y), MOST_ROWS)
+    shuffled = evenly_spaced(len(y), MOST_ROWS)
     importance = permutation_importance(
         answer, primary, q.predict, test.frame.iloc[shuffled].reset_index(drop=True), y[shuffled],
         clusters=None if clusters is None else codes(clusters[shuffled]), seed=q.seed,

@@ -17,7 +17,7 @@ from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
 from lakeloop.training.frames import Kind
 from lakeloop.training.model_code import reference_of
-from lakeloop.training.pipelines import build_estimator, pipeline
+from lakeloop.training.pipelines import build_estimator, pipeline_module
 
 Space = Mapping[str, Parameter]
 _NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}
@@ -64,7 +64,7 @@ def space_of(model: Model, answer: Answer, search: Search, folder: Path) -> dict
         raise SpecError(
             f"{reference} has no search space of its own: wanted one, such as {{C: {{low: 0.01, high: 100, log: true}}}}", key="space"
         )
-    module = pipeline(model.pipeline, answer.task, folder)
+    module = pipeline_module(model.pipeline, answer.task, folder)
     space = {name: Parameter.model_validate(values) for name, values in module.search_space(answer.task).items()}
     return {name: space[name] for name in in_order(space)}
 

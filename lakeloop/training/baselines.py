@@ -1,4 +1,4 @@
-"""What a model is held against: a constant, a linear model on the same features, and itself under other seeds."""
+"""What a model is compared with: a constant, a linear model on the same features, and the model itself with other seeds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
-from lakeloop.training.fitting import evenly, fit_model
-from lakeloop.training.frames import Kind
+from lakeloop.training.fitting import fit_model
+from lakeloop.training.frames import Kind, evenly_spaced
 from lakeloop.training.pipelines import build_estimator
 
 if TYPE_CHECKING:
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BASELINE_ROWS = 50_000
-"""Rows that the linear baseline is fitted on: more change its score by less than its interval."""
+"""Rows that the linear baseline is fitted on: more rows change its score by less than its interval."""
 REFIT_ROWS, REFIT_SEEDS = 2_000, 3
-"""Refits by seed are on so many rows: fewer rows make the seed matter more, so what is steady here is steadier in full."""
+"""Rows and number of the refits. With fewer rows the seed matters more, so a model that is stable here is more stable when fitted in full."""
 
 
 def reference_scores(y_fit: np.ndarray, answer: Answer, frame: pd.DataFrame, metric: str, naive: str | None = None) -> np.ndarray:
-    """What a model must know more than, per row of a frame: a constant, or the feature that is the naive forecast where it is known."""
+    """The scores that a model must beat, per row of a frame: a constant, or the feature that holds the naive forecast where it is known."""
     import numpy as np
 
-    found = constant_scores(y_fit, answer, len(frame), metric)
+    constant = constant_scores(y_fit, answer, len(frame), metric)
     if naive is None:
-        return found
-    known = frame[naive].to_numpy(dtype=float)
-    return np.where(np.isfinite(known), known, found)
+        return constant
+    forecast = frame[naive].to_numpy(dtype=float)
+    return np.where(np.isfinite(forecast), forecast, constant)
 
 
 def constant_scores(y_fit: np.ndarray, answer: Answer, count: int, metric: str) -> np.ndarray:
-    """What a model that knows only the labels would say: the share of each class, their quantiles, or the value that is best for the metric."""
+    """The scores of a model that knows only the labels: the share of each class, their quantiles, or the value that is best for the metric."""
     import numpy as np
 
     if answer.classes:
@@ -51,12 +51,16 @@ def constant_scores(y_fit: np.ndarray, answer: Answer, count: int, metric: str) 
 
 
 def guessed_scores(constant: np.ndarray) -> np.ndarray:
-    """Of rows that all have the shares of the classes: one class each, as often as its share and in no order; the same every time."""
+    """One class per row, each as often as its constant share, in an order that is random and the same every time.
+
+    Args:
+        constant: rows that all hold the same shares of the classes.
+    """
     import numpy as np
 
     count, classes = constant.shape
-    places = np.searchsorted(constant[0].cumsum(), (np.arange(count) + 0.5) / max(count, 1)).clip(0, classes - 1)
-    return np.eye(classes)[np.random.default_rng(0).permutation(places)]
+    guesses = np.searchsorted(constant[0].cumsum(), (np.arange(count) + 0.5) / max(count, 1)).clip(0, classes - 1)
+    return np.eye(classes)[np.random.default_rng(0).permutation(guesses)]
 
 
 def _middle_of_half(values: np.ndarray) -> float:
@@ -69,8 +73,8 @@ def _middle_of_half(values: np.ndarray) -> float:
 
 
 def baseline_scores(frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, kinds: Mapping[str, Kind], answer: Answer) -> np.ndarray:
-    """What a linear model on the same features says, fitted on evenly spaced rows."""
-    picked = evenly(len(frame), BASELINE_ROWS)
+    """The scores of a linear model on the same features, fitted on evenly spaced rows."""
+    picked = evenly_spaced(len(frame), BASELINE_ROWS)
     model = fit_model(Model(pipeline="linear"), kinds, answer, frame.iloc[picked], y[picked], folder=Path())
     return scores_of(model, scored, answer)
 
@@ -78,37 +82,39 @@ def baseline_scores(frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, ki
 def seed_refits(
     model: Model, kinds: Mapping[str, Kind], answer: Answer, frame: pd.DataFrame, y: np.ndarray, scored: pd.DataFrame, *, folder: Path
 ) -> list[np.ndarray] | None:
-    """Scores by refits on evenly spaced rows that differ in nothing but the seed; None where no part of the model takes one.
-
-    A model that was trained elsewhere takes none.
+    """The scores of refits on evenly spaced rows that differ only in the seed.
 
     Args:
         model: how it is built.
         kinds: the features.
-        answer: what is answered.
+        answer: what the model predicts.
         frame: features of the rows to fit on.
         y: their labels.
         scored: features of the rows to score.
         folder: of the definition.
+
+    Returns:
+        Scores per refit, fewer when the seed changes nothing; None when no part of the model takes a seed, as in one that was trained
+        elsewhere, or when the rows have a single class.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    picked = evenly(len(frame), REFIT_ROWS)
+    picked = evenly_spaced(len(frame), REFIT_ROWS)
     if model.registered is not None or (answer.kind.label != "number" and len(np.unique(y[picked])) < 2):
         return None
-    found = []
+    refits = []
     for seed in range(REFIT_SEEDS):
-        with threadpool_limits(1):  # so few rows take longer on threads that wait for each other
+        with threadpool_limits(1):  # on so few rows threads wait for each other longer than they work
             if model.train is not None:
                 estimator = fit_model(model, kinds, answer, frame.iloc[picked], y[picked], folder=folder, seed=seed)
             else:
                 estimator = build_estimator(model, kinds, answer, folder)
-                seeded = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
-                if not seeded:
+                seeds = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
+                if not seeds:
                     return None
-                estimator.set_params(**dict.fromkeys(seeded, seed)).fit(frame.iloc[picked], y[picked])
-        found.append(scores_of(estimator, scored, answer))
-        if len(found) > 1 and np.array_equal(found[0], found[1]):
-            break  # the seed that it takes decides nothing
-    return found
+                estimator.set_params(**dict.fromkeys(seeds, seed)).fit(frame.iloc[picked], y[picked])
+        refits.append(scores_of(estimator, scored, answer))
+        if len(refits) > 1 and np.array_equal(refits[0], refits[1]):
+            break  # the seed changes nothing
+    return refits

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import DataError
 from lakeloop.spec.tasks import Answer
+from lakeloop.training.frames import evenly_spaced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 Method = Literal["sigmoid", "isotonic"]
 LATER_SHARE = 0.2
-"""Of the rows to fit on, the newest; the model is fitted on the others."""
+"""Share of the rows to fit on that the curve is fitted on: the newest. The model is fitted on the others."""
 
 
 def fit_calibrated(
@@ -28,16 +29,16 @@ def fit_calibrated(
     method: Method,
     most: int | None = None,
 ) -> Any:
-    """Fit a classifier on the earlier rows, and on the newest a curve from what it says to how often that is so.
+    """Fit a classifier on the earlier rows, and on the newest rows a curve from its probabilities to the observed frequencies.
 
     Args:
         estimator: unfitted, with `predict_proba`.
         frame: the features.
         label: their labels, as `fit_model` takes them.
-        answer: what it says.
-        at: when each row was asked, `datetime64`.
+        answer: what the model predicts.
+        at: the time of each row's prediction, `datetime64`.
         gap: between the earlier and the newest rows; rows in it are left out.
-        method: `sigmoid` (Platt 1999), or `isotonic`, which bends more freely, wants thousands of rows, and may say exactly 0 and 1.
+        method: `sigmoid` (Platt 1999), or `isotonic`, which is more flexible, needs thousands of rows, and can predict exactly 0 and 1.
         most: rows at most to fit on.
 
     Raises:
@@ -47,24 +48,26 @@ def fit_calibrated(
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.frozen import FrozenEstimator
 
-    from lakeloop.training.fitting import evenly
+    start = np.sort(at)[int(len(at) * (1 - LATER_SHARE))]
+    is_newest, is_earlier = at >= start, at < start - np.timedelta64(gap)
+    _require_same_classes(label[is_earlier], label[is_newest], answer, start)
+    earlier = np.flatnonzero(is_earlier)
+    picked = earlier if most is None else earlier[evenly_spaced(len(earlier), most)]
+    estimator.fit(frame.iloc[picked], label[picked])
+    every = np.arange(int(is_newest.sum()))
+    # The model is frozen, so its one "fold" is all of the newest rows.
+    calibrated = CalibratedClassifierCV(FrozenEstimator(estimator), method=method, cv=[(every, every)])
+    calibrated.fit(frame[is_newest], label[is_newest])
+    return calibrated.set_params(cv=None)  # otherwise the positions of the rows would be stored with the model
 
-    cut = np.sort(at)[int(len(at) * (1 - LATER_SHARE))]
-    newest, earlier = at >= cut, at < cut - np.timedelta64(gap)
+
+def _require_same_classes(earlier: np.ndarray, newest: np.ndarray, answer: Answer, start: np.datetime64) -> None:
     names = answer.classes or (0, 1)
-    there, here = ({int(place) for place in label[part]} for part in (earlier, newest))
-    for which, lacking in (("before", here - there), ("from", there - here)):
+    earlier_classes, newest_classes = ({int(position) for position in part} for part in (earlier, newest))
+    for which, lacking in (("before", newest_classes - earlier_classes), ("from", earlier_classes - newest_classes)):
         if lacking:
-            absent = ", ".join(str(names[place]) for place in sorted(lacking))
+            absent = ", ".join(str(names[position]) for position in sorted(lacking))
             raise DataError(
-                f"model.calibrate: none of the rows to fit on {which} {str(cut)[:10]} is of {absent}, so there is nothing to calibrate it by; leave "
+                f"model.calibrate: none of the rows to fit on {which} {str(start)[:10]} is of {absent}, so its probability can't be calibrated; leave "
                 "calibrate out, or train on more rows"
             )
-    places = np.flatnonzero(earlier)
-    picked = places if most is None else places[evenly(len(places), most)]
-    estimator.fit(frame.iloc[picked], label[picked])
-    every = np.arange(int(newest.sum()))
-    # The model is frozen, so that its one "fold" is all of the newest rows.
-    calibrated = CalibratedClassifierCV(FrozenEstimator(estimator), method=method, cv=[(every, every)])
-    calibrated.fit(frame[newest], label[newest])
-    return calibrated.set_params(cv=None)  # not to store the places of the rows with the model

@@ -1,4 +1,4 @@
-"""Copy and own: a ready-made pipeline as a file beside a definition, to be changed there."""
+"""Copy a ready-made pipeline to a file beside a definition, to be changed there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lakeloop.training.pipelines import NAMES
 
 
 def copy_pipeline(name: str, folder: Path) -> Path:
-    """Copy a ready-made pipeline into a workflow's folder; nothing else is touched.
+    """Copy a ready-made pipeline into a workflow's folder and change nothing else.
 
     Args:
         name: of the pipeline.
@@ -20,7 +20,7 @@ def copy_pipeline(name: str, folder: Path) -> Path:
         The new file.
 
     Raises:
-        DataError: there is no such pipeline or folder, or the file is there already.
+        DataError: there is no such pipeline or folder, or the file exists already.
     """
     if name not in NAMES:
         raise DataError(f"no pipeline {name!r}; {nearest(name, NAMES)}")
@@ -29,6 +29,6 @@ def copy_pipeline(name: str, folder: Path) -> Path:
         raise DataError(f"no folder {folder}; {nearest(f'{folder.parent.name}/{folder.name}', others)}")
     target = folder / f"{name}.py"
     if target.exists():
-        raise DataError(f"{target} is there already; nothing was written")
+        raise DataError(f"{target} exists already; nothing was written")
     target.write_text(Path(lakeloop.pipelines.__file__).with_name(f"{name}.py").read_text(encoding="utf-8"), encoding="utf-8")
     return target

@@ -1,4 +1,4 @@
-"""Fitting a workflow's model, however it is given, and checking that what comes out keeps its contract before anybody relies on it."""
+"""Fitting a workflow's model, whatever it is made from, and checking that the fitted model keeps its contract before anything relies on it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.errors import DataError
+from lakeloop.errors import DataError, SpecError
 from lakeloop.spec.tasks import Answer, asked_method, fitted_classes
 from lakeloop.spec.workflow import Model
 from lakeloop.training.calibrated import fit_calibrated
-from lakeloop.training.frames import Kind
-from lakeloop.training.model_code import ModelCode, model_code, reference_of, told
+from lakeloop.training.frames import Kind, evenly_spaced
+from lakeloop.training.model_code import ModelCode, import_model_code, reference_of, user_code_error
 from lakeloop.training.pipelines import build_estimator, most_rows
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRIED_ROWS = 20
-"""So many rows are predicted to see that a fitted model keeps its contract."""
+"""Number of rows that a fitted model predicts to show that it keeps its contract."""
 
 
 def fit_model(
@@ -36,30 +36,28 @@ def fit_model(
     at: np.ndarray | None = None,
     gap: timedelta = timedelta(0),
 ) -> Any:
-    """Fit a pipeline, an estimator, or what a function returns.
+    """Fit a pipeline or an estimator, or call a training function.
 
     Args:
-        model: as the workflow says.
+        model: as the workflow declares it.
         kinds: the features.
-        answer: what it has to answer.
+        answer: what the model predicts.
         frame: features of the rows to fit on, as `feature_frame` makes them.
-        label: their labels, float64; of a classification in several classes the place of each among `answer.classes`.
+        label: their labels, float64; for several classes the position of each among `answer.classes`.
         folder: of the definition.
-        code: the user's own code, where it is imported already.
+        code: the user's own code, if it has been imported already.
         seed: instead of the model's own.
-        at: when each row was asked, `datetime64`; only with it `model.calibrate` is done.
-        gap: between the rows that are fitted on and those that are calibrated on.
+        at: the time of each row's prediction, `datetime64`; `model.calibrate` is applied only when it is passed.
+        gap: between the rows to fit on and the rows to calibrate on.
 
     Returns:
         A fitted object with `predict`, and `predict_proba` for a classification.
 
     Raises:
-        DataError: the user's code raises, or what it returns can't predict as the task asks; with key and line.
+        DataError: the user's code raises, or what it returns can't predict as the task requires; with key and line.
     """
-    from lakeloop.errors import SpecError
-
     key, reference = reference_of(model)
-    code = code or model_code(model, folder)
+    code = code or import_model_code(model, folder)
     path = code.file if code else None
     seeded = model if seed is None else model.model_copy(update={"seed": seed})
     try:
@@ -67,23 +65,27 @@ def fit_model(
             assert code is not None
             fitted = code.value(frame, label, answer=answer, params=dict(model.params), seed=seeded.seed)
         else:
-            fitted = build_estimator(seeded, kinds, answer, folder, code=code)
+            estimator = build_estimator(seeded, kinds, answer, folder, code=code)
             most = most_rows(model, answer, folder)
             if model.calibrate and at is not None:
-                return fit_calibrated(fitted, frame, label, answer, at=at, gap=gap, method=model.calibrate, most=most)
-            picked = slice(None) if most is None else evenly(len(frame), most)
-            fitted.fit(frame.iloc[picked], label[picked])
-            fitted = _predicting_all(fitted) if answer.quantiles else fitted
+                return fit_calibrated(estimator, frame, label, answer, at=at, gap=gap, method=model.calibrate, most=most)
+            fitted = _fit_estimator(estimator, frame, label, answer, most)
     except (SpecError, DataError):
         raise
     except Exception as error:  # the user's code, parameters and data meet here
-        raise told(error, f"model.{key}: {reference} raised while it was fitted", path) from error
+        raise user_code_error(error, f"model.{key}: {reference} raised while it was fitted", path) from error
     check_fitted(fitted, frame.head(TRIED_ROWS), answer, f"model.{key}: {reference}", path)
     return fitted
 
 
-def _predicting_all(fitted: Any) -> Any:
-    """A pipeline that ends in a vote of quantiles as one whose `predict` gives them all, which is what MLflow can ask of a model."""
+def _fit_estimator(estimator: Any, frame: pd.DataFrame, label: np.ndarray, answer: Answer, most: int | None) -> Any:
+    picked = slice(None) if most is None else evenly_spaced(len(frame), most)
+    estimator.fit(frame.iloc[picked], label[picked])
+    return _with_all_quantiles(estimator) if answer.quantiles else estimator
+
+
+def _with_all_quantiles(fitted: Any) -> Any:
+    """A pipeline that ends in a vote of quantiles as one whose `predict` returns all of them, since that is all that MLflow calls."""
     from sklearn.base import clone
     from sklearn.ensemble import VotingRegressor
     from sklearn.multioutput import MultiOutputRegressor
@@ -92,30 +94,23 @@ def _predicting_all(fitted: Any) -> Any:
     if not (isinstance(fitted, Pipeline) and isinstance(fitted[-1], VotingRegressor)):
         return fitted
     members = fitted[-1].estimators_
-    several = MultiOutputRegressor(clone(members[0]))
-    several.estimators_ = members
-    return Pipeline([*fitted.steps[:-1], ("quantiles", several)])
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """Places of at most so many rows, evenly spaced."""
-    import numpy as np
-
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+    quantiles = MultiOutputRegressor(clone(members[0]))
+    quantiles.estimators_ = members
+    return Pipeline([*fitted.steps[:-1], ("quantiles", quantiles)])
 
 
 def check_fitted(fitted: Any, frame: pd.DataFrame, answer: Answer, what: str, path: Path | None = None) -> None:
-    """Check that a fitted object answers what is asked, on a few rows.
+    """Check on a few rows that a fitted object predicts what the task requires.
 
     Args:
-        fitted: has the method that the task asks.
+        fitted: has the method that the task calls.
         frame: the rows.
-        answer: what it has to answer.
-        what: how it is called in an error.
+        answer: what the model predicts.
+        what: the name of the model in an error.
         path: the user's file, for the line of an error.
 
     Raises:
-        DataError: it can't, or gives the wrong shape, something infinite, or no probabilities.
+        DataError: it can't predict, or its predictions have the wrong shape, are infinite, or are no probabilities.
     """
     import numpy as np
 
@@ -124,36 +119,49 @@ def check_fitted(fitted: Any, frame: pd.DataFrame, answer: Answer, what: str, pa
         kind = f"the class {fitted.__name__}" if isinstance(fitted, type) else f"a {type(fitted).__name__}"
         raise DataError(f"{what} gave {kind}: wanted a fitted object with {method}, for a {answer.task}")
     try:
-        found = np.asarray(getattr(fitted, method)(frame))
+        raw = np.asarray(getattr(fitted, method)(frame))
     except Exception as error:  # the user's code
-        raise told(error, f"{what} gave something whose {method} raised", path) from error
-    check_raw(found, len(frame), answer, f"{what}: {method}", fitted_classes(fitted) if answer.classes else None)
+        raise user_code_error(error, f"{what} gave something whose {method} raised", path) from error
+    check_raw(raw, len(frame), answer, f"{what}: {method}", fitted_classes(fitted) if answer.classes else None)
 
 
-def check_raw(found: np.ndarray, rows: int, answer: Answer, what: str, fitted: Sequence[int] | None = None) -> None:
-    """Check what a model said: finite numbers, a row of them or one for each row asked about; of shares, that they are shares.
+def check_raw(raw: np.ndarray, rows: int, answer: Answer, what: str, fitted: Sequence[int] | None = None) -> None:
+    """Check the raw predictions of a model: finite numbers, one or a row of them per row of the frame; shares must be shares.
+
+    Args:
+        raw: what the model's method returned.
+        rows: the number of rows that it was called with.
+        answer: what the model predicts.
+        what: the name of the model and its method in an error.
+        fitted: the classes that it was fitted on, where it knows them.
 
     Raises:
-        DataError: the shape is another, or a value is no number, infinite, or no share.
+        DataError: the shape is another, or a value is no number, not finite, or no share.
     """
     import numpy as np
 
-    if answer.kind.label == "binary":
-        wanted, hint = found.shape == (rows, 2), f"({rows}, 2): a probability for each of the two classes"
-    elif len(answer.columns) == 1:
-        wanted, hint = found.shape == (rows,), f"({rows},): one number a row"
-    else:
-        width = len(fitted) if fitted and answer.classes else len(answer.numbers)
-        named = f"a probability per class, of {width}" if answer.classes else f"the quantiles {', '.join(map(str, answer.quantiles))}"
-        wanted, hint = found.shape == (rows, width), f"({rows}, {width}): {named}"
-    if not wanted:
-        raise DataError(f"{what} gave the shape {found.shape} for {rows} rows, wanted {hint}")
+    shape, meaning = _expected_shape(rows, answer, fitted)
+    if raw.shape != shape:
+        raise DataError(f"{what} gave the shape {raw.shape} for {rows} rows, wanted {shape}: {meaning}")
     try:
-        values = found.astype(np.float64)
+        values = raw.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{what} gave values of type {found.dtype}, wanted numbers", told=error) from error
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise DataError(f"{what} gave {int(bad.sum())} values of {values.size} that are missing or infinite")
+        raise DataError(f"{what} gave values of type {raw.dtype}, wanted numbers", told=error) from error
+    not_finite = ~np.isfinite(values)
+    if not_finite.any():
+        raise DataError(f"{what} gave {int(not_finite.sum())} values of {values.size} that are missing or infinite")
     if answer.kind.shares and ((values < 0).any() or (values > 1).any() or not np.allclose(values.sum(axis=1), 1, atol=1e-6)):
         raise DataError(f"{what} gave {values[0].tolist()} for the first row: wanted probabilities that add up to 1")
+
+
+def _expected_shape(rows: int, answer: Answer, fitted: Sequence[int] | None) -> tuple[tuple[int, ...], str]:
+    """The shape of a model's raw predictions, and what the numbers are, in words."""
+    if answer.kind.label == "binary":
+        return (rows, 2), "a probability for each of the two classes"
+    if len(answer.columns) == 1:
+        return (rows,), "one number a row"
+    width = len(fitted) if fitted and answer.classes else len(answer.numbers)
+    return (
+        rows,
+        width,
+    ), f"a probability per class, of {width}" if answer.classes else f"the quantiles {', '.join(map(str, answer.quantiles))}"

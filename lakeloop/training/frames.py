@@ -1,4 +1,4 @@
-"""The one way features become a model's input: in training, evaluation, batch prediction and serving."""
+"""The one way in which features become a model's input: in training, evaluation, batch prediction and serving."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lakeloop.errors import DataError, nearest
 from lakeloop.rows.types import EXACT_INTEGERS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -16,25 +17,25 @@ Kind = Literal["double", "string"]
 
 
 def feature_kinds(schema: pa.Schema, columns: Sequence[str]) -> dict[str, Kind]:
-    """What each feature is to a model: `double` (numbers and booleans) or `string` (categories).
+    """The kind of each feature: `double` (numbers and booleans) or `string` (categories).
 
     Raises:
-        DataError: a feature is a date, a time or something else that a model can't take.
+        DataError: a feature is missing, or is a date, a time or another type that a model can't take.
     """
     import pyarrow as pa
 
-    found: dict[str, Kind] = {}
+    kinds: dict[str, Kind] = {}
     for name in columns:
         if name not in schema.names:
             raise DataError(f"no feature {name!r}; {nearest(name, schema.names)}")
-        kind = schema.field(name).type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            found[name] = "string"
-        elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-            found[name] = "double"
+        arrow = schema.field(name).type
+        if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
+            kinds[name] = "string"
+        elif pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_boolean(arrow):
+            kinds[name] = "double"
         else:
-            raise DataError(f"feature {name} is {kind}: wanted a number, a boolean or a string; derive one in a view")
-    return found
+            raise DataError(f"feature {name} is {arrow}: wanted a number, a boolean or a string; derive one in a view")
+    return kinds
 
 
 def feature_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def feature_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
     for name, kind in feature_kinds(table.schema, columns).items():
         values = table[name]
         if kind == "string":
-            # One object for each value that there is; `to_numpy` makes one for each row.
+            # One object per distinct value; `to_numpy` makes one per row.
             data[name] = pd.Series(values.to_pandas(), dtype=object)
             continue
         if pa.types.is_boolean(values.type):
@@ -64,5 +65,12 @@ def feature_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
             raise DataError(f"feature {name} has integers beyond 2**53, which a double can't tell apart")
         numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
         data[name] = pd.Series(numbers if numbers.flags.writeable else numbers.copy(), dtype="float64")
-    # The columns as they are: together in one block they would be copied twice.
+    # Without `copy=False` pandas gathers the columns in one block and copies them twice.
     return pd.DataFrame(data, columns=list(columns), copy=False)
+
+
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """Positions of at most `most` of `count` rows, evenly spaced."""
+    import numpy as np
+
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))

@@ -1,6 +1,7 @@
-"""The code that a workflow's model comes from: what it has to offer, checked without running it; where it stands, and how it is imported.
+"""The user's code that a workflow's model is made from: where it is, how it is imported, and checks of what it must define, without running it.
 
-`pipeline: file.py` and `file.py:name` are files beside the definition, each on its own: what several share belongs into an installed package.
+`pipeline: file.py` and `file.py:name` are files beside the definition. Each stands alone: what several of them share belongs in an installed
+package.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ TRAIN_CALL = "f(frame, label, *, answer, params, seed)"
 
 @dataclass(frozen=True)
 class ModelCode:
-    """Code of the user's own behind a model.
+    """The user's own code that a model is made from.
 
     Attributes:
-        module: the name that it is imported by; for a file, of its content too, so that two versions can live in one process.
+        module: the name that it is imported by; a file's name includes a hash of its content, so that one process can hold two versions.
         file: beside the definition; None for an installed module.
         value: what the definition names: a module, a class or a function.
     """
@@ -45,24 +46,24 @@ class ModelCode:
 
     @property
     def shipped(self) -> dict[str, str]:
-        """Source by module name of what has to travel inside the model, so that it loads where the definition isn't."""
+        """Source by module name of the files that are stored inside the model, so that it loads where there is no definition."""
         return {self.module: self.file.read_text(encoding="utf-8")} if self.file else {}
 
 
 def reference_of(model: Model) -> tuple[str, str]:
-    """The key that says what the model is, and what stands there."""
+    """The key that declares what the model is made from, and its value."""
     return next((key, str(value)) for key in MODEL_SOURCES if (value := getattr(model, key)) is not None)
 
 
-def model_code(model: Model, folder: Path) -> ModelCode | None:
-    """Import the user's own code behind a model; None for a ready-made pipeline or a registered model.
+def import_model_code(model: Model, folder: Path) -> ModelCode | None:
+    """Import the user's own code that a model is made from; None for a ready-made pipeline or a registered model.
 
     Args:
-        model: as the workflow says.
+        model: as the workflow declares it.
         folder: of the definition.
 
     Raises:
-        DataError: the code can't be imported, or has no such name.
+        DataError: the code can't be imported, or doesn't define the name.
     """
     key, reference = reference_of(model)
     if key == "registered" or (key == "pipeline" and not reference.endswith(".py")):
@@ -78,20 +79,18 @@ def model_code(model: Model, folder: Path) -> ModelCode | None:
 
 
 def model_source(model: Model, folder: Path) -> str:
-    """The source behind a model, for its fingerprint; empty for a registered one."""
+    """The source of the user's code that a model is made from, for its fingerprint; empty when there is none."""
     key, reference = reference_of(model)
-    if key == "registered":
-        return ""
-    if key == "pipeline" and not reference.endswith(".py"):
+    if key == "registered" or (key == "pipeline" and not reference.endswith(".py")):
         return ""
     return source_of(reference, folder)
 
 
 def import_file(path: Path) -> ModuleType:
-    """Import a file by a name of its own content; the same content is imported once.
+    """Import a file under a name with a hash of its content; the same content is imported once.
 
     Raises:
-        DataError: it can't be read, or raises.
+        DataError: the file can't be read, or raises.
     """
     try:
         source = path.read_bytes()
@@ -106,14 +105,20 @@ def import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file does when it is run
+    except Exception as error:  # a user's file may raise anything when it runs
         del sys.modules[name]
-        raise told(error, f"can't import {path.name}", path) from error
+        raise user_code_error(error, f"can't import {path.name}", path) from error
     return module
 
 
-def told(error: Exception, what: str, path: Path | None) -> LakeloopError:
-    """An exception of a user's code, with the line of their file that it came from."""
+def user_code_error(error: Exception, what: str, path: Path | None) -> LakeloopError:
+    """The error to raise for an exception of a user's code, with the line of their file that it came from.
+
+    Args:
+        error: the exception; one of ours is returned as it is.
+        what: what was being done, the beginning of the message.
+        path: the user's file.
+    """
     if isinstance(error, LakeloopError):
         return error
     line, trace = None, error.__traceback__
@@ -126,7 +131,7 @@ def told(error: Exception, what: str, path: Path | None) -> LakeloopError:
 
 
 def check_code(model: Model, task: Task, folder: Path) -> None:
-    """Check that the user's own code is there and offers what it has to, as far as reading it can tell.
+    """Check, by reading it, that the user's own code exists and defines what it must.
 
     Raises:
         SpecError: with the key, what was wanted, and the nearest match.
@@ -135,30 +140,32 @@ def check_code(model: Model, task: Task, folder: Path) -> None:
     if key == "pipeline":
         problem = _pipeline_problem(reference, task, folder, continued=model.warm_start is not None)
     else:
-        problem = problem_with(reference, folder) or _problem(key, reference, task, folder)
+        problem = problem_with(reference, folder) or _definition_problem(key, reference, task, folder)
     if problem:
         raise SpecError(problem, key=key)
 
 
-def _problem(key: str, reference: str, task: Task, folder: Path) -> str:
-    found = definition_of(reference, folder)
+def _definition_problem(key: str, reference: str, task: Task, folder: Path) -> str:
+    """What is wrong with the class or function that a reference names; empty when nothing is."""
+    definition = definition_of(reference, folder)
     if key == "train":
-        if isinstance(found, ast.ClassDef):
-            return f"{reference} is a class: wanted a function {TRAIN_CALL}; a class stands under estimator"
-        return _arguments_problem(found, reference, TRAIN_ARGUMENTS, TRAIN_KEYWORDS, TRAIN_CALL) if found else ""
-    if isinstance(found, ast.FunctionDef):
-        return f"{reference} is a function: wanted a class with fit and predict; a function stands under train"
-    if isinstance(found, ast.ClassDef) and not found.bases:
-        asked = TASKS[task].asks
-        methods = {node.name for node in found.body if isinstance(node, ast.FunctionDef)}
-        wanted = ["fit", *([] if methods.intersection(asked) else [asked[-1]])]
-        missing = [name for name in wanted if name not in methods]
+        if isinstance(definition, ast.ClassDef):
+            return f"{reference} is a class: wanted a function {TRAIN_CALL}; a class is declared as estimator"
+        return _arguments_problem(definition, reference, TRAIN_ARGUMENTS, TRAIN_KEYWORDS, TRAIN_CALL) if definition else ""
+    if isinstance(definition, ast.FunctionDef):
+        return f"{reference} is a function: wanted a class with fit and predict; a function is declared as train"
+    if isinstance(definition, ast.ClassDef) and not definition.bases:
+        answering = TASKS[task].asks
+        methods = {node.name for node in definition.body if isinstance(node, ast.FunctionDef)}
+        required = ["fit", *([] if methods.intersection(answering) else [answering[-1]])]
+        missing = [name for name in required if name not in methods]
         if missing:
             return f"{reference} has no {' and no '.join(missing)}: wanted a scikit-learn-style estimator for a {task}"
     return ""
 
 
 def _pipeline_problem(reference: str, task: Task, folder: Path, *, continued: bool) -> str:
+    """What is wrong with the file of a pipeline; empty when nothing is."""
     path = folder / reference
     if not path.is_file():
         return f"no file {reference!r} beside the definition; {nearest(reference, [p.name for p in folder.glob('*.py')])}"
@@ -167,17 +174,20 @@ def _pipeline_problem(reference: str, task: Task, folder: Path, *, continued: bo
     except (SyntaxError, UnicodeDecodeError) as error:
         return f"can't read {path.name}: {error}"
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    wanted: list[tuple[str, Sequence[str], Sequence[str]]] = [("estimator", PIPELINE_ARGUMENTS, ()), ("search_space", ("task",), ())]
-    wanted += [("continued", CONTINUED_ARGUMENTS, CONTINUED_KEYWORDS)] if continued else []
-    for name, positional, keywords in wanted:
+    required: list[tuple[str, Sequence[str], Sequence[str]]] = [("estimator", PIPELINE_ARGUMENTS, ()), ("search_space", ("task",), ())]
+    required += [("continued", CONTINUED_ARGUMENTS, CONTINUED_KEYWORDS)] if continued else []
+    for name, positional, keywords in required:
         call = f"{name}({', '.join([*positional, *(['*', *keywords] if keywords else [])])})"
         if name not in functions:
-            why = ", which warm_start asks for" if name == "continued" else ""
+            why = ", which warm_start needs" if name == "continued" else ""
             return f"{reference} has no function {call}{why}; {nearest(name, functions)}"
         problem = _arguments_problem(functions[name], f"{reference}:{name}", positional, keywords, call)
         if problem:
             return problem
-    tasks = _tasks(tree)
+    return _tasks_problem(_declared_tasks(tree), reference, task)
+
+
+def _tasks_problem(tasks: Sequence[str] | None, reference: str, task: Task) -> str:
     if tasks is None:
         return f"{reference} has no TASKS: wanted a tuple of what it can do, such as TASKS = ({task!r},)"
     for name in tasks:
@@ -186,17 +196,18 @@ def _pipeline_problem(reference: str, task: Task, folder: Path, *, continued: bo
     return "" if task in tasks else f"{reference} is for {', '.join(tasks)}, not for {task}"
 
 
-def _tasks(tree: ast.Module) -> Sequence[str] | None:
+def _declared_tasks(tree: ast.Module) -> Sequence[str] | None:
+    """The names in the file's tuple TASKS; None when there is no such literal."""
     for node in tree.body:
         if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(target, ast.Name) and target.id == "TASKS" for target in targets):
             try:
-                found = ast.literal_eval(node.value)
+                tasks = ast.literal_eval(node.value)
             except (ValueError, TypeError):
                 return None
-            return [str(name) for name in found] if isinstance(found, (tuple, list)) else None
+            return [str(name) for name in tasks] if isinstance(tasks, (tuple, list)) else None
     return None
 
 
@@ -207,13 +218,13 @@ def _arguments_problem(
     keywords: Sequence[str],
     call: str,
 ) -> str:
-    """Whether a function can be called with so many positional arguments and some keywords."""
+    """Why a function can't be called with these positional and keyword arguments; empty when it can."""
     if not isinstance(node, ast.FunctionDef):
         return f"{reference} is no plain function: wanted {call}"
     arguments = node.args
-    given = [a.arg for a in [*arguments.posonlyargs, *arguments.args]]
-    if len(given) < len(positional) and arguments.vararg is None:
-        return f"{reference} takes ({', '.join(given)}): wanted {call}"
+    names = [a.arg for a in [*arguments.posonlyargs, *arguments.args]]
+    if len(names) < len(positional) and arguments.vararg is None:
+        return f"{reference} takes ({', '.join(names)}): wanted {call}"
     by_name = {
         *[a.arg for a in arguments.args[max(0, len(positional) - len(arguments.posonlyargs)) :]],
         *[a.arg for a in arguments.kwonlyargs],
@@ -221,6 +232,6 @@ def _arguments_problem(
     for name in keywords:
         if name not in by_name and arguments.kwarg is None:
             return f"{reference} takes no {name!r}: wanted {call}; {nearest(name, by_name)}"
-    required = [a for a in given[: len(given) - len(arguments.defaults)][len(positional) :] if a not in keywords]
+    required = [a for a in names[: len(names) - len(arguments.defaults)][len(positional) :] if a not in keywords]
     required += [a.arg for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is None and a.arg not in keywords]
-    return f"{reference} also wants {', '.join(required)}: it is called as {call}" if required else ""
+    return f"{reference} also requires {', '.join(required)}: it is called as {call}" if required else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lakeloop.spec.tasks import TASKS
-from lakeloop.training.pipelines import NAMES, names_for, ready_made
+from lakeloop.training.pipelines import NAMES, pipelines_for, ready_made_module
 
 _HEAD = """\
 # Ready-made pipelines
@@ -24,9 +24,9 @@ that differ from scikit-learn's.
 
 
 def documentation() -> str:
-    """The page."""
+    """The text of the page."""
     parts = [_HEAD, "## Pipelines by task\n", "| task | pipelines | primary metric of a draft |\n|---|---|---|"]
-    parts += [f"| `{task}` | {', '.join(_link(name) for name in names_for(task))} | `{kind.primary}` |" for task, kind in TASKS.items()]
+    parts += [f"| `{task}` | {', '.join(_link(name) for name in pipelines_for(task))} | `{kind.primary}` |" for task, kind in TASKS.items()]
     return "\n".join(parts) + "\n" + "".join(_page(name) for name in NAMES)
 
 
@@ -35,7 +35,7 @@ def _link(name: str) -> str:
 
 
 def _page(name: str) -> str:
-    module = ready_made(name)
+    module = ready_made_module(name)
     lines = ["", f"## {name}", "", inspect.cleandoc(module.__doc__ or ""), "", f"* **Tasks.** {', '.join(f'`{t}`' for t in module.TASKS)}."]
     defaults = getattr(module, "DEFAULTS", {})
     if defaults:
@@ -50,15 +50,15 @@ def _page(name: str) -> str:
 
 
 def _space(space: Mapping[str, Any]) -> str:
-    shown = []
+    parameters = []
     for key, value in space.items():
         if isinstance(value, Mapping) and "low" in value:
             scale = ", log" if value.get("log") else ""
-            shown.append(f"`{key}` {value['low']:g} to {value['high']:g}{scale}")
+            parameters.append(f"`{key}` {value['low']:g} to {value['high']:g}{scale}")
         else:
             choices = value.get("choices", value) if isinstance(value, Mapping) else value
-            shown.append(f"`{key}` {' or '.join(map(str, choices))}")
-    return "; ".join(shown) or "nothing to search"
+            parameters.append(f"`{key}` {' or '.join(map(str, choices))}")
+    return "; ".join(parameters) or "nothing to search"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Anomalies planted among real rows, so that a detector can be judged without labels.
+"""Anomalies planted among real rows, so that a detector can be evaluated without labels.
 
-Two kinds, half each. A *mixture* takes every value from a row of its own: each value is ordinary, together they are not. A *moved value* is a row
-as it is but for one value: a number far outside (four to eight times the spread of the middle half away from where it was), or a text that
-no row has. Real rows may be anomalies themselves, so that no detector reaches a perfect score.
+Two kinds, half each. A *mixture* takes every value from a different row: each value is ordinary, their combination is not. A *moved value* is
+a real row with one value changed: a number is moved by four to eight interquartile ranges, a string becomes one that no row has. Real rows may
+be anomalies themselves, so no detector reaches a perfect score.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHARE = 0.1
 """Planted rows per real row."""
 LEAST, MOST = 50, 5_000
 FARTHEST = (4.0, 8.0)
-"""How far a number is moved, in spreads of the middle half of its values (interquartile ranges)."""
+"""How far a number is moved, in interquartile ranges of its values."""
 UNSEEN = "(a text that no row has)"
 MIXTURE, MOVED = "mixture", "moved value"
 
@@ -33,7 +33,7 @@ class Planted:
 
     Attributes:
         frame: their features.
-        source: the position of the real row that each began as.
+        source: the position of the real row that each was made from.
         kind: `mixture` or `moved value`.
     """
 
@@ -43,12 +43,12 @@ class Planted:
 
 
 def plant(frame: pd.DataFrame, kinds: Mapping[str, Kind], *, seed: int = 0) -> Planted:
-    """Make anomalies out of real rows.
+    """Make anomalies from real rows.
 
     Args:
-        frame: features of real rows; they stay as they are.
-        kinds: what each feature is.
-        seed: of what is drawn.
+        frame: features of real rows; it isn't changed.
+        kinds: the kind of each feature.
+        seed: of the random draws.
     """
     import pandas as pd
 
@@ -57,28 +57,28 @@ def plant(frame: pd.DataFrame, kinds: Mapping[str, Kind], *, seed: int = 0) -> P
     source = np.sort(rng.choice(n, count, replace=False))
     kind = np.where(np.arange(count) % 2 == 0, MIXTURE, MOVED)
     columns = list(frame.columns)
-    made = {name: frame[name].to_numpy().copy()[source] for name in columns}
-    mixed = np.flatnonzero(kind == MIXTURE)
+    planted = {name: frame[name].to_numpy().copy()[source] for name in columns}
+    mixtures = np.flatnonzero(kind == MIXTURE)
     for name in columns:
-        made[name][mixed] = frame[name].to_numpy()[rng.integers(0, n, len(mixed))]
-    usable = [name for name in columns if kinds[name] == "string" or _spread(frame[name].to_numpy()) > 0]
+        planted[name][mixtures] = frame[name].to_numpy()[rng.integers(0, n, len(mixtures))]
+    movable = [name for name in columns if kinds[name] == "string" or _spread(frame[name].to_numpy()) > 0]
     for row in np.flatnonzero(kind == MOVED):
-        if not usable:
+        if not movable:
             break
-        name = usable[int(rng.integers(0, len(usable)))]
+        name = movable[int(rng.integers(0, len(movable)))]
         if kinds[name] == "string":
-            made[name][row] = UNSEEN
+            planted[name][row] = UNSEEN
             continue
         values = frame[name].to_numpy()
-        at = made[name][row] if np.isfinite(made[name][row]) else np.nanmedian(values)
-        made[name][row] = at + rng.choice((-1.0, 1.0)) * rng.uniform(*FARTHEST) * _spread(values)
-    return Planted(pd.DataFrame(made, columns=columns).astype(frame.dtypes.to_dict()), source, kind)
+        start = planted[name][row] if np.isfinite(planted[name][row]) else np.nanmedian(values)
+        planted[name][row] = start + rng.choice((-1.0, 1.0)) * rng.uniform(*FARTHEST) * _spread(values)
+    return Planted(pd.DataFrame(planted, columns=columns).astype(frame.dtypes.to_dict()), source, kind)
 
 
 def _spread(values: np.ndarray) -> float:
-    """The interquartile range; the standard deviation where half of the values or more are one."""
-    known = values[np.isfinite(values)]
-    if not len(known):
+    """The interquartile range, or the standard deviation when the quartiles are equal."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return 0.0
-    low, high = np.quantile(known, [0.25, 0.75])
-    return float(high - low) or float(known.std())
+    low, high = np.quantile(finite, [0.25, 0.75])
+    return float(high - low) or float(finite.std())

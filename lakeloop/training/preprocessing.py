@@ -1,4 +1,4 @@
-"""What linear models and detectors want of their inputs: numbers filled and scaled, strings one column per frequent value."""
+"""The inputs of linear models and detectors: numbers imputed and scaled, strings one column per frequent value."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from lakeloop.training.frames import Kind
 
 MOST_CATEGORIES = 50
-"""Columns that one string feature becomes at most; rarer values share the last."""
+"""The most columns for one string feature; rarer values share the last."""
 
 
 def preprocessing(kinds: Mapping[str, Kind], *first: Any) -> Any:
-    """An unfitted transformer of a feature frame: numbers filled and scaled, strings one-hot; unknown and rare values share a column.
+    """An unfitted transformer of a feature frame: numbers imputed and scaled, strings one-hot; unknown and rare values share a column.
 
     Args:
-        kinds: the features and what they are, in order.
-        first: transformers that numbers go through before they are filled.
+        kinds: the features and their kinds, in order.
+        first: transformers of the numbers that precede the imputing.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer

@@ -307,12 +307,12 @@ def check_wanted(params: MLWorkflowParams) -> None:
     """
     from lakeloop.errors import nearest
     from lakeloop.spec.tasks import TASKS
-    from lakeloop.training.pipelines import NAMES, pipeline
+    from lakeloop.training.pipelines import NAMES, pipeline_module
 
     if params.task is not None and params.task not in TASKS:
         raise SpecError(f"task: found {params.task!r}; {nearest(params.task, TASKS)}")
     if params.pipeline is not None and params.task is not None:
-        pipeline(params.pipeline, params.task)  # type: ignore[arg-type]
+        pipeline_module(params.pipeline, params.task)  # type: ignore[arg-type]
     if params.pipeline is not None and params.pipeline not in NAMES:
         raise SpecError(f"pipeline: found {params.pipeline!r}; {nearest(params.pipeline, NAMES)}")
     stray = [name for name in _FORECAST_ONLY if getattr(params, name) not in (None, [])]

@@ -109,8 +109,7 @@ class Trials:
     """
 
     def __init__(self, job: SearchJob, rows: pa.Table, settings: Settings, *, worker: int = 0, parallel: bool = False) -> None:
-        from lakeloop.training.fitting import evenly
-        from lakeloop.training.frames import feature_frame, feature_kinds
+        from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
         from lakeloop.training.labels import label_numbers
         from lakeloop.training.pipelines import most_rows
 
@@ -123,7 +122,7 @@ class Trials:
         frame, self.y = feature_frame(rows, list(job.features)), label_numbers(rows[job.label], self.answer)
         self.folds = time_folds(times_of(rows, job.time), self.search.folds, timedelta(seconds=job.gap_s))
         most = most_rows(self.model, self.answer, Path(job.folder))
-        fits = [f.fit if most is None else f.fit[evenly(len(f.fit), most)] for f in self.folds]
+        fits = [f.fit if most is None else f.fit[evenly_spaced(len(f.fit), most)] for f in self.folds]
         self.frames = [
             (frame.iloc[fit], self.y[fit], frame.iloc[f.score], self.y[f.score]) for fit, f in zip(fits, self.folds, strict=True)
         ]

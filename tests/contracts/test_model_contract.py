@@ -13,7 +13,7 @@ from lakeloop.errors import DataError, SpecError
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import check_raw, fit_model
-from lakeloop.training.model_code import model_code, model_source
+from lakeloop.training.model_code import import_model_code, model_source
 from lakeloop.training.pipelines import build_estimator, check_model
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
@@ -76,7 +76,7 @@ def test_a_model_has_exactly_one_source() -> None:
         (PIPELINE.replace("binary_classification", "regression"), "mine.py is for regression, not for binary_classification"),
         (PIPELINE.replace("def estimator", "def estimater"), "has no function estimator(kinds, answer, params, seed); did you mean 'estimater'?"),
         (PIPELINE.replace("params, seed)", "params)"), "mine.py:estimator takes (kinds, answer, params): wanted estimator(kinds, answer, params, seed)"),
-        (PIPELINE.replace("def search_space(task)", "def search_space(task, rows)"), "search_space also wants rows"),
+        (PIPELINE.replace("def search_space(task)", "def search_space(task, rows)"), "search_space also requires rows"),
         (PIPELINE + "def (", "can't read mine.py"),
     ],
 )  # fmt: skip
@@ -101,8 +101,8 @@ def test_a_pipeline_file_that_is_not_there_is_named_with_the_nearest(tmp_path: P
         ("def fit(*rows, answer, params, seed): ...", ""),
         ("def fit(frame, *, answer, params, seed): ...", "train.py:fit takes (frame): wanted f(frame, label, *, answer, params, seed)"),
         ("def fit(frame, label, *, answer, params, sead): ...", "takes no 'seed'"),
-        ("def fit(frame, label, rounds, *, answer, params, seed): ...", "also wants rounds"),
-        ("def fit(frame, label, *, answer, params, seed, rounds): ...", "also wants rounds"),
+        ("def fit(frame, label, rounds, *, answer, params, seed): ...", "also requires rounds"),
+        ("def fit(frame, label, *, answer, params, seed, rounds): ...", "also requires rounds"),
         ("class fit: ...", "is a class: wanted a function"),
         ("async def fit(frame, label, *, answer, params, seed): ...", "is no plain function"),
         ("def fitt(frame, label): ...", "train.py has no 'fit'; did you mean 'fitt'?"),
@@ -146,10 +146,10 @@ def test_own_code_fits_by_each_of_the_three_ways(tmp_path: Path) -> None:
 def test_an_edited_file_is_another_module_and_another_source(tmp_path: Path) -> None:
     model = Model(estimator="majority.py:Majority")
     (tmp_path / "majority.py").write_text(MAJORITY)
-    before, source = model_code(model, tmp_path), model_source(model, tmp_path)
-    assert before is not None and model_code(model, tmp_path) == before
+    before, source = import_model_code(model, tmp_path), model_source(model, tmp_path)
+    assert before is not None and import_model_code(model, tmp_path) == before
     (tmp_path / "majority.py").write_text(MAJORITY.replace("0.0", "1.0"))
-    after = model_code(model, tmp_path)
+    after = import_model_code(model, tmp_path)
     assert after is not None and after.module != before.module and after.value is not before.value
     assert model_source(model, tmp_path) != source
 

@@ -40,9 +40,8 @@ def evaluation_question(
     from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
     from lakeloop.metrics.table import metrics_of
     from lakeloop.training.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
-    from lakeloop.training.comparison import comparable
-    from lakeloop.training.fitting import evenly
-    from lakeloop.training.frames import feature_frame, feature_kinds
+    from lakeloop.training.comparison import compare_answers
+    from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
     from resources.host.memory import give_back
 
@@ -60,7 +59,7 @@ def evaluation_question(
     y, fit_y = label_numbers(test[LABEL], spec.answer), label_numbers(fitted[LABEL], spec.answer)
 
     # Of the features of what was fitted on only samples are needed.
-    for_linear, picked, for_refits = (evenly(len(fit_y), most) for most in (BASELINE_ROWS, FIT_SAMPLE, REFIT_ROWS))
+    for_linear, picked, for_refits = (evenly_spaced(len(fit_y), most) for most in (BASELINE_ROWS, FIT_SAMPLE, REFIT_ROWS))
     linear_frame, sample, refit_frame = (feature_frame(fitted.take(places), names) for places in (for_linear, picked, for_refits))
     size, fitted = fitted.nbytes, fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
     give_back(size)
@@ -71,14 +70,14 @@ def evaluation_question(
         reference: reference_scores(fit_y, spec.answer, test_frame, spec.evaluation.primary, naive),
     }
     scores[LINEAR] = baseline_scores(linear_frame, fit_y[for_linear], test_frame, kinds, spec.answer)
-    compared = comparable(spec.answer, rival.answer) if rival else None
-    if rival is not None and compared is not None and compared.take is not None:
+    compared = compare_answers(spec.answer, rival.answer) if rival else None
+    if rival is not None and compared is not None and compared.convert is not None:
         common, rows = _unseen_by(rival, test, spec.predict_at)
         scores[CHAMPION] = np.full_like(scores[CANDIDATE], np.nan)
         if rows.num_rows:
             own = _with_features(platform, located, rows, rival, states, lookups)
             said = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
-            scores[CHAMPION][common] = compared.take(said)
+            scores[CHAMPION][common] = compared.convert(said)
     fit_times = times_of(fitted[spec.predict_at]), times_of(fitted[LABEL_KNOWN_AT])
     fit = Rows(
         y=fit_y[picked],
@@ -90,7 +89,7 @@ def evaluation_question(
         },
         known_at=fit_times[1][picked],
     )
-    some = evenly(len(y), REFIT_SAMPLE)
+    some = evenly_spaced(len(y), REFIT_SAMPLE)
     made = model_of(located, states[key_of("models", located)][WHOLE])
 
     def refit(scored: pd.DataFrame) -> list[np.ndarray] | None:
@@ -118,7 +117,7 @@ def evaluation_question(
         test_start=test_start,
         overlap=_overlap(fitted, test, spec.keys),
         champion=rival.version if rival else None,
-        champion_told=compared.told if compared else "",
+        champion_told=compared.note if compared else "",
         champion_known=rival is None or rival.feature_spec.get("trained_until") is not None,
         refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
         clusters=clusters_of(spec, test, names),

@@ -147,7 +147,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     import pyarrow.compute as pc
 
     from lakeloop.rows.verdicts import check_names, suite_hash
-    from lakeloop.training.comparison import comparable
+    from lakeloop.training.comparison import compare_answers
     from resources.quality import run_suite
     from resources.tracking.model_format import load_model
 
@@ -173,10 +173,10 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
 
     platform.tracking.wait()
     model = load_model(f"models:/{released['name']}/{released['champion']}", platform.settings.tracking_uri)
-    compared = comparable(spec.answer, model.answer)
-    if compared.take is None:
+    compared = compare_answers(spec.answer, model.answer)
+    if compared.convert is None:
         raise NotPublished(
-            f"the released version {released['champion']} of {released['name']} can't say what {located.definition.file} asks: {compared.told}; "
+            f"the released version {released['champion']} of {released['name']} can't say what {located.definition.file} asks: {compared.note}; "
             f"materialise the stages up to {key_of('releases', located)}"
         )
     spine = spine_rows(platform, located, states)
@@ -192,7 +192,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     rows, names = spine.filter(chosen), pc.filter(names, chosen)
     still = warn_of_standing(platform, dict(model.feature_spec), states, f"version {model.version} of {model.name}")
     scores, read = score_rows(platform, located.domain, rows, model, states)
-    scores = compared.take(scores)
+    scores = compared.convert(scores)
     count = rows.num_rows
     table = rows
     for name, values in spec.answer.values(scores).items():

@@ -14,7 +14,7 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import WorkflowSpec
-from lakeloop.training.model_code import model_code, model_source, reference_of
+from lakeloop.training.model_code import import_model_code, model_source, reference_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features.lookup import feature_names
 from platform_assets.stages.training import registered, studies
@@ -72,7 +72,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.training.fitting import fit_model
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
-    from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline
+    from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline_module
     from resources.host.memory import give_back
     from resources.tracking.autologging import autologged
     from resources.tracking.model_format import ALERT_THRESHOLD, PERSONAL, log_model, register
@@ -107,7 +107,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     absent = _absent_classes(located, label)
     if absent:
         platform.log.warning(f"{training_key}: no row to fit on is of {absent}, so the model will never say it")
-    code = model_code(spec.model, located.folder)
+    code = import_model_code(spec.model, located.folder)
     chosen = with_params(spec.model, studies.params_of(states, located))
     personal = personal_columns(platform.project, "training_sets", located)
     with platform.tracking.run(platform, located.domain, spec.name) as run:
@@ -121,7 +121,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
                 estimator, training_was = continue_champion(
                     platform, located, champion,
                     fresh=lambda: build_estimator(chosen, kinds, spec.answer, located.folder, code=code),
-                    pipeline=pipeline(str(spec.model.pipeline), spec.task, located.folder),
+                    pipeline=pipeline_module(str(spec.model.pipeline), spec.task, located.folder),
                     lookups=lookups, kinds=kinds, frame=frame, label=label, at=at, in_full=training_was.rows,
                 )  # fmt: skip
             if estimator is None:

@@ -14,7 +14,7 @@ from lakeloop.search.space import check_search, draw, own_values, space_of
 from lakeloop.spec.search import PRUNERS, SAMPLERS, Parameter, Search
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
-from lakeloop.training.pipelines import NAMES, pipeline
+from lakeloop.training.pipelines import NAMES, pipeline_module
 from tests.worlds.shop import make_shop
 
 BINARY = Answer("binary_classification")
@@ -95,7 +95,7 @@ def test_the_names_of_samplers_and_pruners_are_those_of_optuna() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_ready_made_pipeline_has_a_space_that_its_estimator_takes(name: str) -> None:
-    for task in pipeline(name, pipeline_task(name)).TASKS:
+    for task in pipeline_module(name, pipeline_task(name)).TASKS:
         model, answer = Model(pipeline=name), ANSWERS.get(task, Answer(task))
         if answer.kind.label == "none":
             with pytest.raises(SpecError, match="has no label to search by"):

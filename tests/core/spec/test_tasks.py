@@ -17,7 +17,7 @@ from lakeloop.evaluation.decisions import Evidence, should_promote
 from lakeloop.metrics.table import BESIDE, metrics_of
 from lakeloop.spec.tasks import TASKS, Answer, as_scores
 from lakeloop.spec.workflow import Gate
-from lakeloop.training.comparison import comparable
+from lakeloop.training.comparison import compare_answers
 from lakeloop.training.labels import label_numbers, label_values
 from tests.worlds.places import ROOT
 from tests.worlds.shop import make_shop
@@ -90,14 +90,14 @@ def test_a_personal_label_is_not_named() -> None:
 
 def test_a_champion_is_compared_by_class_name_by_common_quantiles_or_not_at_all_with_a_reason() -> None:
     old = Answer("multiclass_classification", classes=("c", "a", "z"))
-    found = comparable(ABC, old)
-    assert found.take is not None and found.take(np.array([[0.1, 0.2, 0.7]])).tolist() == [[0.2, 0.0, 0.1]]
-    assert "it doesn't know b, and so gives that a probability of 0" in found.told and "what it says of z" in found.told
+    compared = compare_answers(ABC, old)
+    assert compared.convert is not None and compared.convert(np.array([[0.1, 0.2, 0.7]])).tolist() == [[0.2, 0.0, 0.1]]
+    assert "it doesn't know b, so the probability of that is taken as 0" in compared.note and "its probability of z" in compared.note
     wide = Answer("quantile_regression", quantiles=(0.05, 0.25, 0.5, 0.75, 0.95))
-    narrow = comparable(QUARTERS, wide)
-    assert narrow.take is not None and narrow.take(np.array([[1.0, 2, 3, 4, 5]])).tolist() == [[2, 3, 4]]
-    assert comparable(wide, QUARTERS).take is None
-    assert "another question (regression, not multiclass classification)" in comparable(ABC, Answer("regression")).told
+    narrow = compare_answers(QUARTERS, wide)
+    assert narrow.convert is not None and narrow.convert(np.array([[1.0, 2, 3, 4, 5]])).tolist() == [[2, 3, 4]]
+    assert compare_answers(wide, QUARTERS).convert is None
+    assert "another question (regression, not multiclass classification)" in compare_answers(ABC, Answer("regression")).note
 
 
 def test_a_champion_that_answers_another_question_stands_in_nobodys_way_and_the_decision_says_so() -> None:

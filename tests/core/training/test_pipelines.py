@@ -15,7 +15,7 @@ from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import TASKS
 from lakeloop.training.frames import Kind
 from lakeloop.training.pipeline_docs import documentation
-from lakeloop.training.pipelines import NAMES, names_for
+from lakeloop.training.pipelines import NAMES, pipelines_for
 from tests.worlds.places import ROOT
 
 
@@ -36,7 +36,7 @@ def test_a_pipeline_says_when_to_use_it_and_what_it_can_do(name: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_a_linear_pipeline_and_another(task: str) -> None:
-    assert "linear" in names_for(task) and len(names_for(task)) >= 2  # type: ignore[arg-type]
+    assert "linear" in pipelines_for(task) and len(pipelines_for(task)) >= 2  # type: ignore[arg-type]
 
 
 def tumours() -> tuple[pd.DataFrame, np.ndarray]:
@@ -98,7 +98,7 @@ REAL: dict[Task, Any] = {
 }
 
 
-@pytest.mark.parametrize(("task", "name"), [(task, name) for task in REAL for name in names_for(task)])
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task in REAL for name in pipelines_for(task)])
 def test_a_pipeline_knows_more_than_the_reference_on_real_data_and_is_stored_without_pickle(task: Task, name: str) -> None:
     import skops.io
 

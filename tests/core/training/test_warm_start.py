@@ -138,7 +138,10 @@ def test_trees_of_every_quantile_are_continued_and_other_quantiles_are_not() -> 
     stored = skops.io.loads(skops.io.dumps(grown), trusted=list(TRUSTED_TYPES))
     assert np.array_equal(scores_of(stored, frame, answer), scores_of(grown, frame, answer))
     assert not np.array_equal(scores_of(grown, frame, answer), scores_of(champion, frame, answer))
-    for levels, wanted in (((0.5, 0.9), "trees for 3 quantiles, the workflow asks for 2"), ((0.2, 0.5, 0.9), "quantile is not as in")):
+    for levels, wanted in (
+        ((0.5, 0.9), "trees for 3 quantiles, the workflow asks for 2"),
+        ((0.2, 0.5, 0.9), "quantile is not the same as in"),
+    ):
         other = estimator(KINDS, Answer("quantile_regression", quantiles=levels), PARAMS, 0)
         with pytest.raises(CannotContinue, match=wanted):
             continue_trees(champion, other, *rows(2), trees=3, limit=100)
@@ -160,7 +163,7 @@ def test_what_can_not_be_continued_says_why() -> None:
             label,
             "the champion is a HistGradientBoostingClassifier, the workflow asks",
         ),
-        (champion, estimator(KINDS, BINARY, {**PARAMS, "max_bins": 63}, 0), frame, label, "max_bins is not as in the champion"),
+        (champion, estimator(KINDS, BINARY, {**PARAMS, "max_bins": 63}, 0), frame, label, "max_bins is not the same as in the champion"),
         (champion, fresh, frame.head(99), label[:99], "only 99 rows are newer"),
         (champion, fresh, frame, np.zeros(len(frame)), "don't have the classes that the champion knows"),
     ):
@@ -200,7 +203,7 @@ def test_a_workflow_continues_its_champion_on_newer_rows_and_says_so(shop: Shop)
     with_model(shop, "{pipeline: gradient_boosting, params: {max_iter: 20, min_samples_leaf: 20, max_bins: 63}, warm_start: champion}")
     assert shop.materialize("models").success
     third = shop.lake.states()[model]["whole"]
-    assert third.value["training"] == "in full: max_bins is not as in the champion" and third.value["continued_from"] is None
+    assert third.value["training"] == "in full: max_bins is not the same as in the champion" and third.value["continued_from"] is None
 
 
 def add_days(shop: Shop, days: int) -> None:
@@ -217,7 +220,7 @@ def test_what_can_be_continued_is_checked_at_load(tmp_path: Path) -> None:
         check_model(Model(pipeline="linear", warm_start="champion"), "regression")
     (tmp_path / "mine.py").write_text(PIPELINE)
     with pytest.raises(
-        SpecError, match=r"has no function continued\(champion, fresh, frame, label, \*, trees, limit\), which warm_start asks for"
+        SpecError, match=r"has no function continued\(champion, fresh, frame, label, \*, trees, limit\), which warm_start needs"
     ):
         check_model(Model(pipeline="mine.py", warm_start={"trees": 3}), "binary_classification", tmp_path)
     check_model(Model(pipeline="mine.py"), "binary_classification", tmp_path)
