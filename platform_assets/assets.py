@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,16 @@ from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailab
 from lakeloop.fingerprint import fingerprint
 from lakeloop.masking import KEPT_BACK, message_of, where_raised
 from lakeloop.project.personal import touches_personal
-from lakeloop.rows.verdicts import GOOD_OUTCOMES, check_names
-from lakeloop.spec.tables import Expectation, Partitions, ViewSpec
+from lakeloop.rows.verdicts import GOOD_OUTCOMES
+from lakeloop.spec.tables import Partitions, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_source
-from platform_assets.graph import dependencies, partitions_of
+from platform_assets.graph import dependencies
 from platform_assets.spread import spread_asset
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features import views as features
 from platform_assets.stages.metadata import markdown_table
+from platform_assets.stages.stage import Check, Helper, Stage
 from resources.host.tether import end_with_parent
 from resources.lake.published import WHOLE, TableKey
 
@@ -36,30 +37,6 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 RESOURCES = {"lake", "spark", "tracking"}
-GROUPS = {"raw": "tables", "validated": "tables", "features": "features"}
-"""Dagster's groups within a domain: its tables, its features, and one group per workflow."""
-Run = Callable[[Platform, Sequence[str]], StageResult]
-Help = Callable[[Platform], None]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One asset check of a stage: its name, whether it stops what follows, what it says, and its documentation as Markdown."""
-
-    name: str
-    blocking: bool
-    description: str
-    documentation: str = ""
-
-    @staticmethod
-    def of(expectations: Sequence[Expectation]) -> list[Check]:
-        """A check for each expectation of a suite."""
-        from lakeloop.rows.verdicts import wanted_sentence
-
-        return [
-            Check(name, e.severity == "blocking", wanted_sentence(e)[:200])
-            for name, e in zip(check_names(expectations), expectations, strict=True)
-        ]
 
 
 @cache
@@ -75,20 +52,7 @@ def partitions_definition(spec: Partitions | None) -> dg.TimeWindowPartitionsDef
     return _partitions(spec.grain, spec.start.isoformat(), spec.end.isoformat() if spec.end else None) if spec else None
 
 
-def stage_asset(
-    project: Project,
-    located: Located[Any],
-    stage: str,
-    run: Run,
-    *,
-    checks: Sequence[Check] = (),
-    description: str = "",
-    schema: dg.TableSchema | None = None,
-    kinds: set[str] | None = None,
-    code_version: str = "1",
-    tags: Mapping[str, str] | None = None,
-    helpers: Sequence[Help] = (),
-) -> dg.AssetsDefinition:
+def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> dg.AssetsDefinition:
     """Make the asset of one stage of a table, view or workflow.
 
     Where it has helpers, each is a step of its own, all of them side by side and before the step of the stage; such a stage has no checks and no
@@ -99,22 +63,22 @@ def stage_asset(
     A verdict that blocks fails the step after its check results are recorded; nothing was published then. A server that doesn't answer or
     a conflicting writer is tried again; other errors of ours are final.
     """
-    table_key = key_of(stage, located)
-    key = asset_key(table_key)
-    found = partitions_definition(partitions_of(project, table_key))
+    table_key = key_of(stage.name, located)
+    key, checks, helpers = asset_key(table_key), stage.checks(project, located), stage.helpers(located)
+    partitions = partitions_definition(stage.partitions(located))
     specs = [dg.AssetCheckSpec(c.name, asset=key, description=c.description, blocking=c.blocking) for c in checks]
 
     deps = sorted(asset_key(dep) for dep in dependencies(project)[table_key])
     common: dict[str, Any] = {
         "key": key,
         "backfill_policy": dg.BackfillPolicy.single_run(),
-        "description": description or located.spec.description,
+        "description": stage.describe(located),
         "owners": list(located.spec.owners),
-        "group_name": f"{located.domain}_{GROUPS.get(stage, located.spec.name)}",
-        "kinds": kinds or {"delta"},
-        "code_version": f"{code_version}-{definition_hash(located)[:8]}",
-        "metadata": {"dagster/column_schema": schema} if schema else None,
-        "tags": dict(tags or {}),
+        "group_name": f"{located.domain}_{stage.group or located.spec.name}",
+        "kinds": set(stage.kinds(located)),
+        "code_version": f"{stage.code_version}-{definition_hash(located)[:8]}",
+        "metadata": {"dagster/column_schema": stage.schema(project, located)} if stage.schema else None,
+        "tags": dict(stage.tags(located)),
     }
 
     @contextmanager
@@ -130,27 +94,27 @@ def stage_asset(
 
     def events(context: Any) -> Iterator[Any]:
         end_with_parent()
-        names = list(context.partition_keys) if found else [WHOLE]
+        names = list(context.partition_keys) if partitions else [WHOLE]
         platform = platform_of(context, project)
         with told(platform, context.retry_number):
-            result = run(platform, names)
+            result = stage.run(platform, located, names)
         if result.refused:
             _mark(platform, located, "FAILED")
         if result.fresh:
             result = replace(result, metadata={**_last_metadata(context, key, result.fingerprint), **result.metadata})
         if not result.refused:
-            result = replace(result, metadata={**column_lineage(project, stage, located), **result.metadata})
+            result = replace(result, metadata={**column_lineage(project, stage.name, located), **result.metadata})
         yield from _events(key, result, checks)
 
     if helpers:
-        assert not specs and not found
+        assert not specs and not partitions
         return spread_asset(common, deps, events, [partial(_help, told, project, helper) for helper in helpers], RESOURCES, RETRIES)
 
     @dg.asset(
         **common,
         deps=deps,
         check_specs=specs,
-        partitions_def=found,
+        partitions_def=partitions,
         retry_policy=RETRIES,
         required_resource_keys=RESOURCES,
         output_required=False,
@@ -161,7 +125,7 @@ def stage_asset(
     return materialize
 
 
-def _help(told: Callable[[Platform, int], Any], project: Project, helper: Help, context: Any) -> None:
+def _help(told: Callable[[Platform, int], Any], project: Project, helper: Helper, context: Any) -> None:
     end_with_parent()
     platform = platform_of(context, project)
     with told(platform, context.retry_number):

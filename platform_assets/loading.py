@@ -15,6 +15,7 @@ from lakeloop.project.project import Located, Project, parsed
 from lakeloop.python_code import load_file
 from lakeloop.spec.tables import ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.stages.registry import lineage_rules
 from resources.settings import PROJECT_ROOT
 
 DEFS = PROJECT_ROOT / "platform_assets" / "defs"
@@ -47,6 +48,7 @@ def load_definitions(defs: Path) -> tuple[Project, list[SpecError]]:
     """
     found, errors = python_definitions(defs)
     project, more = load_checked(defs, extra=found)
+    project.lineage_rules.update(lineage_rules())
     return project, sorted([*errors, *more], key=lambda e: (e.file, e.line or 0, str(e)))
 
 

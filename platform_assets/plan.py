@@ -9,18 +9,17 @@ from typing import Any
 
 from lakeloop.errors import DataError, NotPublished, ServiceUnavailable
 from lakeloop.project.personal import touches_personal
-from lakeloop.project.project import Located, Project
+from lakeloop.project.project import Project
+from lakeloop.records.release import ReleaseState
 from lakeloop.spec.partitions import partition_keys
-from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Partitions
+from lakeloop.spec.tables import DatabaseSource, Partitions
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages.base import key_of
-from platform_assets.stages.evaluation import evaluations
-from platform_assets.stages.features import views as features
-from platform_assets.stages.release import deployments, predictions, releases
-from platform_assets.stages.tables import raw, validated
+from platform_assets.stages.registry import definition_of, stage_named
+from platform_assets.stages.stage import World
+from platform_assets.stages.tables import raw
 from platform_assets.stages.tables.landings import SOURCE
-from platform_assets.stages.training import models, studies, training_set
-from resources.lake.published import UNDATED, WHOLE, States, TableKey, retired
+from resources.lake.published import WHOLE, States, TableKey, retired
 
 
 @dataclass(frozen=True)
@@ -76,20 +75,18 @@ def stale_assets(
     model's newest version or alias, unless `taken` has it by workflow, as `registered.taken_versions` looks it up. Tables in `silent`, as
     `unasked` finds them, are taken as they were, and their database isn't asked again.
     """
-    moment = now or datetime.now(UTC)
-    found: dict[TableKey, list[str]] = {}
+    moment, world = now or datetime.now(UTC), World(project, states, taken or {})
+    stale: dict[TableKey, list[str]] = {}
     for key, reads in dependencies(project).items():
-        if key in silent:
-            continue
-        if key.stage in ("predictions", "deployments") and _has_no_champion(states, key, found):
+        if key in silent or _awaits_champion(world, key, stale):
             continue
         partitions = partitions_of(project, key)
         names = partition_keys(partitions, moment) if partitions else [WHOLE]
-        if not any(before in found for before in reads):
-            names = _stale(project, states, key, names, taken or {})
+        if not any(before in stale for before in reads):
+            names = _stale(world, key, names)
         if names:
-            found[key] = names
-    return found
+            stale[key] = names
+    return stale
 
 
 def runs_for(project: Project, stale: Mapping[TableKey, Sequence[str]]) -> list[RunAsked]:
@@ -118,60 +115,28 @@ def runs_for(project: Project, stale: Mapping[TableKey, Sequence[str]]) -> list[
     return asked
 
 
-def _stale(project: Project, states: States, key: TableKey, names: list[str], taken: Mapping[tuple[str, str], str]) -> list[str]:
-    if key.stage == "raw":
-        return _source(project.tables[(key.domain, key.name)], states)
-    done = states.get(key, {})
-    if key.stage in ("validated", "features", "predictions") and retired(partitions_of(project, key), done):
+def _stale(world: World, key: TableKey, names: list[str]) -> list[str]:
+    """Those of an asset's partitions that materialising would change, while all that it reads is fresh."""
+    stage, located, published = stage_named(key.stage), definition_of(world.project, key), world.states.of(key)
+    if stage.is_changed is not None:
+        return [WHOLE] if stage.is_changed(world, located) else []
+    if retired(stage.partitions(located), published):
         return names
 
     def is_stale(name: str) -> bool:
-        return name not in done or done[name].fingerprint != _expected(project, states, key, name, taken)
+        assert stage.expected is not None
+        return name not in published or published[name].fingerprint != stage.expected(world, located, name)
 
     try:
-        found = [name for name in names if is_stale(name)]
-        # Rows of no partition are validated with any other, which has to be asked for.
-        return found or (names[-1:] if _has_undated(project, states, key) and is_stale(UNDATED) else [])
+        # What goes along with any partition has to be asked for by one of them.
+        return [name for name in names if is_stale(name)] or (names[-1:] if any(map(is_stale, stage.goes_along(world, located))) else [])
     except (NotPublished, DataError):
         return names
 
 
-def _has_undated(project: Project, states: States, key: TableKey) -> bool:
-    """Whether rows of no partition have landed for a validated table that has partitions."""
-    raw_key = TableKey("raw", key.domain, key.name)
-    return key.stage == "validated" and partitions_of(project, key) is not None and UNDATED in states.get(raw_key, {})
-
-
-def _expected(project: Project, states: States, key: TableKey, partition: str, taken: Mapping[tuple[str, str], str]) -> str:
-    """The fingerprint that a partition would have if it were materialised now."""
-    name = (key.domain, key.name)
-    if key.stage == "validated":
-        table = project.tables[name]
-        if isinstance(table.spec.source, DeltaTableSource):
-            return states[key][partition].fingerprint
-        return validated.expected(table.spec, states.get(key_of("raw", table), {}), partition)
-    if key.stage == "features":
-        return features.expected(project, states, project.views[name], partition)
-    workflow = project.workflows[name]
-    if key.stage == "training_sets":
-        return training_set.expected(project, states, workflow)
-    if key.stage == "predictions":
-        return predictions.expected(project, states, workflow, partition)
-    if key.stage == "models":
-        return models.expected(states, workflow, taken.get(name))
-    stage: Any = {"studies": studies, "evaluations": evaluations, "releases": releases, "deployments": deployments}[key.stage]
-    return str(stage.expected(states, workflow))
-
-
-def _source(table: Located[Any], states: States) -> list[str]:
-    try:
-        return [] if raw.is_fresh(table, states.get(key_of("raw", table), {}).get(SOURCE)) else [WHOLE]
-    except DataError:
-        return [WHOLE]
-
-
-def _has_no_champion(states: States, key: TableKey, found: Mapping[TableKey, Any]) -> bool:
+def _awaits_champion(world: World, key: TableKey, stale: Mapping[TableKey, Any]) -> bool:
     """Whether nothing is released and nothing will be: there is nothing to predict with or to serve, which is an answer, not work to do."""
-    release = TableKey("releases", key.domain, key.name)
-    released = states.get(release, {}).get(WHOLE)
-    return released is not None and released.value["champion"] is None and release not in found
+    if not stage_named(key.stage).needs_champion:
+        return False
+    released = world.states.whole(ReleaseState, definition_of(world.project, key))
+    return released is not None and released.value.champion is None and TableKey(ReleaseState.stage, key.domain, key.name) not in stale

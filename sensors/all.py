@@ -16,6 +16,7 @@ from lakeloop.project.project import Located, Project
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
+from platform_assets.stages.registry import data_stages
 from platform_assets.stages.training.registered import taken_versions
 from resources.host.run_tags import CAUSE_TAG, STOPPED_TAG
 from resources.lake.published import WHOLE, States, TableKey
@@ -23,7 +24,6 @@ from resources.settings import Settings
 from sensors.hygiene import settle_sensors
 from sensors.notifications import notify_sensor
 
-DATA_STAGES = ("raw", "validated", "features")
 MOST_ATTEMPTS = 3
 """A cause is asked for again after a failed run, so many times in all."""
 _OPEN = [
@@ -45,7 +45,7 @@ def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], do
     """A sensor for data, a sensor per workflow that retrains on data, a schedule per cron that a workflow names; of one domain or of all."""
     automation = Automation()
     keys = [key for asset in assets for key in asset.keys]
-    data = [key for key in keys if key.path[0] in DATA_STAGES]
+    data = [key for key in keys if key.path[0] in data_stages()]
     if data:
         automation.sensors.append(_data_sensor(project, domain, dg.AssetSelection.assets(*data)))
     automation.sensors.extend(settle_sensors())
@@ -81,7 +81,7 @@ def data_request(
         return dg.SkipReason("the lake is empty; materialise the assets once, later changes are followed by themselves")
     silent = unasked(project, states, domain) if silent is None else silent
     everything = stale_assets(project, states, silent=silent).items()
-    stale = {key: parts for key, parts in everything if key.stage in DATA_STAGES and domain in (None, key.domain)}
+    stale = {key: parts for key, parts in everything if key.stage in data_stages() and domain in (None, key.domain)}
     if not stale and silent:
         named = [f"{key} can't be asked, taken as it was: {why}" for key, why in silent.items()]
         more = [f"{len(named) - MOST_NAMED} more can't be asked"] if len(named) > MOST_NAMED else []
@@ -120,7 +120,7 @@ def retrain_request(
     spec = located.spec
     stale = stale_assets(project, states, now=now, taken=taken)
     read = reads_of(project, [TableKey("predictions", *located.id) if spec.batch else TableKey("releases", *located.id)])
-    behind = [str(key) for key in stale if key.stage in DATA_STAGES and key in read]
+    behind = [str(key) for key in stale if key.stage in data_stages() and key in read]
     if behind or not states:
         return dg.SkipReason(f"tables and views come first: {', '.join(behind[:5]) or 'the lake is empty'}")
     mine = {key: parts for key, parts in stale.items() if (key.domain, key.name) == located.id}

@@ -8,6 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from lakeloop.cli.up_runs import post
+from lakeloop.records.base import CheckedState
+from lakeloop.records.release import EvaluationState, ReleaseState
+from lakeloop.rows.verdicts import GOOD_OUTCOMES
+from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.stages.registry import stage_names
+from platform_assets.stages.tables.landings import SOURCE
+from resources.lake.lake import Lake
+from resources.lake.published import TableKey
 
 _AUTOMATION = """
 query {
@@ -26,42 +34,38 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    from lakeloop.rows.verdicts import GOOD_OUTCOMES
-    from resources.lake.lake import Lake
-    from resources.lake.published import WHOLE, TableKey
-
     states = Lake(settings.lake_url).states()
-    stages = [
-        "raw", "validated", "features", "training_sets", "studies", "models", "evaluations", "releases", "predictions", "deployments",
-    ]  # fmt: skip
+    order = {name: place for place, name in enumerate(stage_names())}
     table = Table("asset", box=None, pad_edge=False)
     for name in ("rows", "seconds", "checks passed"):
         table.add_column(name, justify="right")
-    for key in sorted(states, key=lambda k: (stages.index(k.stage) if k.stage in stages else 99, k.name)):
-        parts = states[key]
-        newest = max(parts.values(), key=lambda s: (s.at is not None, s.at))
-        checks = parts.get("source", newest).value.get("checks") or {}
+    for key in sorted(states, key=lambda key: (order.get(key.stage, len(order)), key.name)):
+        partitions = states[key]
+        newest = max(partitions.values(), key=lambda state: (state.at is not None, state.at))
+        checks = partitions.get(SOURCE, newest).typed(CheckedState).value.checks
         passed = sum(1 for outcome in checks.values() if outcome[0] in GOOD_OUTCOMES)
-        rows = sum(s.rows for s in parts.values())
+        rows = sum(state.rows for state in partitions.values())
         took = seconds.get(key.path)
-        told = f"{passed} of {len(checks)}" if checks else "-"
-        table.add_row(key.path, f"{rows:,}" if rows else "-", f"{took:.1f}" if took is not None else "fresh", told)
+        outcomes = f"{passed} of {len(checks)}" if checks else "-"
+        table.add_row(key.path, f"{rows:,}" if rows else "-", f"{took:.1f}" if took is not None else "fresh", outcomes)
     print(flush=True)
     Console(width=100).print(table)
     for workflow in project.workflows.values():
-        released = states.get(TableKey("releases", workflow.domain, workflow.spec.name), {}).get(WHOLE)
-        judged = states.get(TableKey("evaluations", workflow.domain, workflow.spec.name), {}).get(WHOLE)
-        if released is None or judged is None:
-            continue
-        primary, facts = workflow.spec.evaluation.primary, judged.value
-        low, high = facts["intervals"][primary]
-        others = ", ".join(f"{who} {listed[primary]:.3f}" for who, listed in facts["baselines"].items())
-        state = "is released" if released.value["champion"] == facts["version"] else f"is not released ({released.value['reason']})"
-        print(
-            f"{workflow.spec.name} version {facts['version']} {state}: {primary} {facts['metrics'][primary]:.3f} [{low:.3f}, {high:.3f}] "
-            f"on {facts['rows']:,} {'held-back' if facts.get('static') else 'later'} rows ({others}).",
-            flush=True,
-        )
+        release, evaluation = states.whole(ReleaseState, workflow), states.whole(EvaluationState, workflow)
+        if release is not None and evaluation is not None:
+            print(_score(workflow.spec, release.value, evaluation.value), flush=True)
+
+
+def _score(spec: WorkflowSpec, release: ReleaseState, evaluation: EvaluationState) -> str:
+    """The score of the newest model in a sentence, and whether it is released."""
+    primary = spec.evaluation.primary
+    low, high = evaluation.intervals[primary]
+    others = ", ".join(f"{who} {metrics[primary]:.3f}" for who, metrics in evaluation.baselines.items())
+    state = "is released" if release.champion == evaluation.version else f"is not released ({release.reason})"
+    return (
+        f"{spec.name} version {evaluation.version} {state}: {primary} {evaluation.metrics[primary]:.3f} [{low:.3f}, {high:.3f}] "
+        f"on {evaluation.rows:,} {'held-back' if evaluation.static else 'later'} rows ({others})."
+    )
 
 
 def print_automation(ui: str) -> None:
@@ -99,8 +103,6 @@ def _example_request(settings: Any, project: Any, name: str) -> Path | None:
     """Write the newest row of a training set as a request, personal values left out."""
     from lakeloop.project.personal import personal_columns
     from platform_assets.stages.features.lookup import feature_names, feature_spec
-    from resources.lake.lake import Lake
-    from resources.lake.published import TableKey
 
     domain, _, workflow = name.partition(".")
     located = project.workflows[(domain, workflow)]

@@ -6,7 +6,7 @@ source, what a PySpark view declares, what a training set, a model and its predi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,13 +16,6 @@ from lakeloop.project.project import Located, Project, TableRef, columns_of, fea
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
 from lakeloop.spec.tasks import ALERT
 from lakeloop.spec.workflow import WorkflowSpec
-
-STAGES: dict[Any, tuple[str, ...]] = {
-    TableSpec: ("raw", "validated"),
-    ViewSpec: ("features",),
-    WorkflowSpec: ("training_sets", "models", "predictions", "deployments"),
-}
-"""The assets that have columns. A model's are its inputs and the label that it learned from, a deployment's what it answers with."""
 
 
 @dataclass(frozen=True, order=True)
@@ -62,7 +55,7 @@ class Lineage:
         """Every column of every asset, and what it directly comes from."""
         found = {}
         for located in self._project.all():
-            for stage in stages_of(located):
+            for stage in stages_of(self._project, located):
                 for column, sources in asset_lineage(self._project, stage, located).items():
                     found[ColumnRef(stage, located.domain, located.spec.name, column)] = sources
         return found
@@ -121,41 +114,36 @@ class Lineage:
         return ref.stage == "raw"
 
 
-def stages_of(located: Located[Any]) -> tuple[str, ...]:
-    """The assets of a definition that have columns."""
-    spec = located.spec
-    if isinstance(spec, TableSpec) and isinstance(spec.source, DeltaTableSource):
-        return ("validated",)
-    asked = {"predictions": getattr(spec, "batch", None), "deployments": getattr(spec, "online", None)}
-    return tuple(stage for stage in STAGES[type(spec)] if stage not in asked or asked[stage] is not None)
+def stages_of(project: Project, located: Located[Any]) -> list[str]:
+    """The assets of a definition that have columns, by stage."""
+    return [stage for stage, rule in {**RULES, **project.lineage_rules}.items() if rule.applies(located)]
 
 
 def asset_lineage(project: Project, stage: str, located: Located[Any]) -> Sources:
     """What each column of one asset directly comes from; empty for an asset without columns."""
-    if stage not in STAGES[type(located.spec)]:
+    rule = {**RULES, **project.lineage_rules}.get(stage)
+    if rule is None or not rule.applies(located):
         return {}
     key = (stage, *located.id)
     if key not in project.lineage:
-        project.lineage[key] = _asset_lineage(project, stage, located)
-    found: Sources = project.lineage[key]
-    return found
+        project.lineage[key] = rule.sources(project, located)
+    sources: Sources = project.lineage[key]
+    return sources
 
 
-def _asset_lineage(project: Project, stage: str, located: Located[Any]) -> Sources:
-    if isinstance(located.spec, TableSpec):
-        return _table(stage, located)
-    if isinstance(located.spec, ViewSpec):
-        return _view(project, located)
-    return {"training_sets": _training_set, "models": _model, "predictions": _predictions, "deployments": _deployment}[stage](
-        project, located
-    )
+def _landed_columns(spec: TableSpec) -> dict[str, tuple[str, ...]]:
+    """The delivered columns that each declared one is read from."""
+    return {name: tuple(dict.fromkeys(column.source or [name])) for name, column in spec.columns.items()}
 
 
-def _table(stage: str, located: Located[TableSpec]) -> Sources:
+def _raw(project: Project, located: Located[TableSpec]) -> Sources:
+    parts = (part for columns in _landed_columns(located.spec).values() for part in columns)
+    return dict.fromkeys([*dict.fromkeys(parts), "ingested_at"], ())
+
+
+def _validated(project: Project, located: Located[TableSpec]) -> Sources:
     spec = located.spec
-    sources = {name: tuple(dict.fromkeys(column.source or [name])) for name, column in spec.columns.items()}
-    if stage == "raw":
-        return dict.fromkeys([*dict.fromkeys(part for parts in sources.values() for part in parts), "ingested_at"], ())
+    sources = _landed_columns(spec)
     if isinstance(spec.source, DeltaTableSource):
         found: Sources = dict.fromkeys(spec.columns, ())
         if spec.event_time:
@@ -285,6 +273,35 @@ def _predictions(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
 def _deployment(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     said = [*workflow.spec.answer.columns, *([ALERT] if workflow.spec.anomaly else [])]
     return dict.fromkeys(said, _inputs(project, workflow))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the columns of a stage come about.
+
+    Attributes:
+        applies: whether a definition has the stage.
+        sources: what each of its columns comes from.
+    """
+
+    applies: Callable[[Located[Any]], bool]
+    sources: Callable[[Project, Located[Any]], Sources]
+
+
+def _is_workflow(located: Located[Any]) -> bool:
+    return isinstance(located.spec, WorkflowSpec)
+
+
+RULES: dict[str, Rule] = {
+    "raw": Rule(lambda located: isinstance(located.spec, TableSpec) and not isinstance(located.spec.source, DeltaTableSource), _raw),
+    "validated": Rule(lambda located: isinstance(located.spec, TableSpec), _validated),
+    "features": Rule(lambda located: isinstance(located.spec, ViewSpec), _view),
+    "training_sets": Rule(_is_workflow, _training_set),
+    "models": Rule(_is_workflow, _model),
+    "predictions": Rule(lambda located: _is_workflow(located) and located.spec.batch is not None, _predictions),
+    "deployments": Rule(lambda located: _is_workflow(located) and located.spec.online is not None, _deployment),
+}
+"""By stage, for the assets that have columns. A model's are its inputs and the label that it learned from, a deployment's what it answers."""
 
 
 def reachable(edges: Mapping[ColumnRef, Iterable[ColumnRef]], start: ColumnRef) -> set[ColumnRef]:

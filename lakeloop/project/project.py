@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -71,12 +71,19 @@ class Project:
     lineage: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False, compare=False)
     personal: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     """What `lakeloop.project.lineage` and `lakeloop.project.personal` have worked out, by (stage, domain, name)."""
+    lineage_rules: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """By stage, how the columns of stages beyond those that `lakeloop.project.lineage` knows come about; see its `Rule`."""
 
     def all(self) -> Iterator[Located[Any]]:
         """Tables, then views, then workflows."""
         yield from self.tables.values()
         yield from self.views.values()
         yield from self.workflows.values()
+
+    def shelf(self, noun: type[Any]) -> Mapping[ID, Located[Any]]:
+        """All definitions of a kind: tables, views or workflows, by the class of their specs."""
+        shelves: dict[type[Any], Mapping[ID, Located[Any]]] = {TableSpec: self.tables, ViewSpec: self.views, WorkflowSpec: self.workflows}
+        return shelves[noun]
 
     def find(self, domain: str, name: str) -> TableRef | None:
         """The table or view that `name` (or `domain.name`) means, seen from a domain."""

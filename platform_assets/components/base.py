@@ -14,7 +14,9 @@ from lakeloop.project.files import Definition, to_spec
 from lakeloop.project.project import Located, Project
 from lakeloop.spec.tables import TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.assets import stage_asset
 from platform_assets.loading import load_definitions, shown
+from platform_assets.stages.registry import stages_of
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 
@@ -63,15 +65,11 @@ class SpecComponent(dg.Component, Generic[S]):
         folder = folder if folder.is_dir() else folder.parent
         project, errors = load_definitions(folder.parent.parent)
         mine = self.located(folder.parent.name, folder)
-        shelf: Any = (
-            project.tables if isinstance(self.spec, TableSpec) else project.views if isinstance(self.spec, ViewSpec) else project.workflows
-        )
-        shelf.setdefault(mine.id, mine)
         if errors:
             raise SpecErrors(errors)
-        return dg.Definitions(assets=self.assets(project, shelf[mine.id]))
+        return dg.Definitions(assets=self.assets(project, project.shelf(self.spec_type).get(mine.id, mine)))
 
     @classmethod
     def assets(cls, project: Project, located: Located[S]) -> list[dg.AssetsDefinition]:
-        """The assets of a located spec."""
-        raise NotImplementedError
+        """The assets of a located spec: one for each stage that it has."""
+        return [stage_asset(project, located, stage) for stage in stages_of(located)]

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import NotPublished
+from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.fingerprint import fingerprint
+from lakeloop.project.project import Located, Project
 from lakeloop.spec.workflow import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.question import evaluation_question
 from platform_assets.stages.evaluation.subject import SCORE, evaluation_subject, previous_facts, version_facts
 from platform_assets.stages.metadata import figures, markdown_table
+from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
 from resources.lake.published import WHOLE, PartitionState, States
 
@@ -240,3 +243,27 @@ def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]
             row[who] = "" if v is None else interval_of(v)
         rows.append(row)
     return rows
+
+
+def _checks(project: Project, located: Located[WorkflowSpec]) -> list[Check]:
+    """A failed gate is an answer: it stops the promotion (in `releases`), not the run."""
+    gates = metric_gates(located.spec).items()
+    return [
+        *(Check(name, False, f"gate on {name}: {gate.model_dump(exclude_none=True)}") for name, gate in gates),
+        *(Check(kind.name, False, f"{kind.meaning} See {kind.anchor}", kind.text) for kind in KINDS.values()),
+    ]
+
+
+STAGE = Stage(
+    name="evaluations",
+    noun=WorkflowSpec,
+    code_version=CODE_VERSION,
+    run=lambda platform, located, _: evaluate_model(platform, located),
+    reads=lambda project, located: (key_of("models", located), key_of("training_sets", located)),
+    expected=lambda world, located, _: expected(world.states, located),
+    checks=_checks,
+    describe=lambda _: (
+        "How good the model version is on later time that it wasn't trained on, beside champion and baselines; the page `report` tells it all."
+    ),
+    kinds=lambda _: ("mlflow", "greatexpectations"),
+)

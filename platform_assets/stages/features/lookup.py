@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
-from lakeloop.project.project import TableRef, located_of, spec_of
+from lakeloop.project.project import Located, Project, TableRef, feature_columns, located_of, spec_of, spine_upstream
 from lakeloop.rows.asof import FeatureRows, point_in_time_join
 from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakeloop.project.project import Located, Project
     from resources.spark.asof import SparkFeatureRows
 
 FeatureSpec = dict[str, Any]
@@ -38,8 +37,6 @@ JSON, logged with the model."""
 
 def feature_spec(project: Project, located: Located[WorkflowSpec]) -> FeatureSpec:
     """What a workflow's model needs looked up, in the order of its definition."""
-    from lakeloop.project.project import feature_columns
-
     views: dict[tuple[str, str, str], dict[str, Any]] = {}
     for column in feature_columns(project, located):
         ref = column.ref
@@ -64,6 +61,12 @@ def feature_names(spec: FeatureSpec) -> list[str]:
     return [output for view in spec["views"] for output in view["columns"].values()]
 
 
+def lookup_keys(project: Project, located: Located[WorkflowSpec]) -> list[TableKey]:
+    """The tables that a workflow's spine and features are read from, each once."""
+    refs = [*spine_upstream(project, located), *(column.ref for column in feature_columns(project, located))]
+    return list(dict.fromkeys(input_key(ref) for ref in refs))
+
+
 def utc_moment(text: str) -> np.datetime64:
     """A time that a feature spec says (`trained_until`) as `datetime64[us]`, UTC; one without an offset is UTC.
 
@@ -84,8 +87,6 @@ def spine_rows(platform: Platform, located: Located[WorkflowSpec], states: State
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-
-    from lakeloop.project.project import spine_upstream
 
     spec = located.spec
     path = (located.folder / spec.spine).resolve()
@@ -234,8 +235,6 @@ def published_fingerprint(states: States, key: TableKey) -> str:
 
 def spine_fingerprint(project: Project, located: Located[WorkflowSpec], states: States) -> str:
     """The fingerprint of a workflow's spine: its SQL and the tables that it reads."""
-    from lakeloop.project.project import spine_upstream
-
     text = (located.folder / located.spec.spine).resolve().read_text()
     inputs = {str(input_key(ref)): published_fingerprint(states, input_key(ref)) for ref in spine_upstream(project, located)}
     return fingerprint(text, list(located.spec.keys), located.spec.predict_at, inputs)

@@ -11,6 +11,7 @@ import dagster as dg
 from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
+from lakeloop.project.project import Located, Project, upstream
 from lakeloop.python_code import load, source_of
 from lakeloop.rows.history import LANDED, latest_landing, merge_history
 from lakeloop.spec.partitions import FORMATS, in_batches, partition_window
@@ -19,8 +20,9 @@ from platform_assets.stages.base import Platform, StageResult, input_key, key_of
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.features import view_versions
 from platform_assets.stages.inputs import input_fingerprints, run_sql, spark_for, spark_input
-from platform_assets.stages.metadata import table_metadata
+from platform_assets.stages.metadata import column_schema, table_metadata
 from platform_assets.stages.publishing import to_retire
+from platform_assets.stages.stage import Check, Stage
 from platform_assets.stages.tables.validated import days_of
 from resources.lake.published import WHOLE, PartitionState, States, TableKey
 from resources.lake.tables import read_table
@@ -382,3 +384,33 @@ def _landings(
         for row in grouped.group_by(["day"]).aggregate([("landed", "max")]).to_pylist():
             days[row["day"]] = max(days.get(row["day"], row["landed_max"]), row["landed_max"])
     return days, static
+
+
+def _checks(project: Project, located: Located[ViewSpec]) -> list[Check]:
+    cited = Check(view_versions.VERSION_CHECK, True, "the definition is the one that releases cite under its version")
+    return [*Check.of(suite(located.spec)), cited]
+
+
+def _schema(project: Project, located: Located[ViewSpec]) -> dg.TableSchema:
+    spec = located.spec
+    more = {name: ("key", "Entity key.") for name in spec.keys if name not in spec.columns}
+    if spec.event_time:
+        more |= {spec.event_time: ("timestamp", "Event time."), "known_at": ("timestamp", "When the row could first have been used.")}
+    return column_schema(spec.columns, personal_columns(project, "features", located), more)
+
+
+STAGE = Stage(
+    name="features",
+    noun=ViewSpec,
+    code_version=CODE_VERSION,
+    group="features",
+    run=compute,
+    reads=lambda project, located: [input_key(ref) for ref in upstream(project, located)],
+    expected=lambda world, located, partition: expected(world.project, world.states, located, partition),
+    partitions=lambda located: located.spec.partitions,
+    checks=_checks,
+    schema=_schema,
+    describe=lambda located: located.spec.description,
+    kinds=lambda located: ("delta", "sql" if located.spec.sql else "pyspark"),
+    tags=lambda located: {"lakeloop/version": str(located.spec.version)},
+)

@@ -11,6 +11,7 @@ from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
+from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
 from resources.lake.published import WHOLE, PartitionState, States
 
@@ -76,3 +77,18 @@ def deploy(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     if outcome.address:
         metadata["endpoint"] = dg.MetadataValue.url(f"{outcome.address}/v1/models/{name}:predict")
     return StageResult(wanted, checks=checks, metadata=metadata)
+
+
+STAGE = Stage(
+    name="deployments",
+    noun=WorkflowSpec,
+    code_version=CODE_VERSION,
+    run=lambda platform, located, _: deploy(platform, located),
+    reads=lambda project, located: (key_of("releases", located),),
+    expected=lambda world, located, _: expected(world.states, located),
+    exists=lambda located: located.spec.online is not None,
+    checks=lambda project, located: (Check(SERVING, False, "the released version answers at the endpoint"),),
+    describe=lambda _: "Which version should be served, and whether it is.",
+    kinds=lambda _: ("kserve",),
+    needs_champion=True,
+)

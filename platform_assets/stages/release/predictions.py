@@ -21,6 +21,7 @@ from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.features.lookup import (
     feature_names,
     join_features,
+    lookup_keys,
     own_fingerprints,
     runs_on_spark,
     spark_lookups,
@@ -30,8 +31,9 @@ from platform_assets.stages.features.lookup import (
     warn_of_standing,
 )
 from platform_assets.stages.features.view_versions import FEATURES
-from platform_assets.stages.metadata import table_metadata
+from platform_assets.stages.metadata import column_schema, table_metadata
 from platform_assets.stages.publishing import to_retire
+from platform_assets.stages.stage import Check, Stage
 from resources.lake.published import WHOLE, PartitionState, States
 
 if TYPE_CHECKING:
@@ -263,3 +265,28 @@ def score_rows(platform: Platform, domain: str, rows: pa.Table, model: ServableM
     spark = platform.spark(domain, large=True)
     lookups = spark_lookups(platform, spark, spec, states)
     return score_spine(spark, rows, lookups, model, at=spec["predict_at"]), versions(platform, spec, states)
+
+
+def _checks(project: Project, located: Located[WorkflowSpec]) -> list[Check]:
+    spec = located.spec
+    return [
+        *Check.of(suite(spec)),
+        Check(ACCOUNTING, True, "a prediction for every row of the spine that is asked about, none twice"),
+        *(Check(name, True, "probabilities of a row add up to one, quantiles don't cross") for name in own_checks(spec)),
+    ]
+
+
+STAGE = Stage(
+    name="predictions",
+    noun=WorkflowSpec,
+    code_version=CODE_VERSION,
+    run=predict,
+    reads=lambda project, located: (key_of("releases", located), *lookup_keys(project, located)),
+    expected=lambda world, located, partition: expected(world.project, world.states, located, partition),
+    exists=lambda located: located.spec.batch is not None,
+    partitions=lambda located: located.spec.partitions,
+    checks=_checks,
+    schema=lambda project, located: column_schema(columns(located.spec), personal_columns(project, "predictions", located)),
+    describe=lambda located: f"{located.spec.description} Predictions of the released version for every row of the spine.",
+    needs_champion=True,
+)

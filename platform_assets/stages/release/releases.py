@@ -17,6 +17,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.evaluations import asked
 from platform_assets.stages.features.view_versions import after_promotion
+from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
 from resources.lake.published import WHOLE, PartitionState, States
 
@@ -196,3 +197,16 @@ def _write_decision(
     platform.lake.append(
         DECISIONS_TABLE, rows, partition_by=["domain", "workflow"], once=f"decision:{located.domain}.{located.spec.name}:{wanted}:{before}"
     )
+
+
+STAGE = Stage(
+    name="releases",
+    noun=WorkflowSpec,
+    code_version=CODE_VERSION,
+    run=lambda platform, located, _: release(platform, located),
+    reads=lambda project, located: (key_of("evaluations", located),),
+    expected=lambda world, located, _: expected(world.states, located),
+    checks=lambda project, located: (Check(PROMOTED, False, "the newest model is the champion"),),
+    describe=lambda _: "Which version is the champion, and why. The only place that moves an alias.",
+    kinds=lambda _: ("mlflow",),
+)

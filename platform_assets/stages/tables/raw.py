@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import content_hash, fingerprint
+from lakeloop.project.project import Located, Project
 from lakeloop.rows.verdicts import Verdict
 from lakeloop.spec.partitions import FORMATS, partition_keys
 from lakeloop.spec.personal import hidden_landed, hidden_sources
-from lakeloop.spec.tables import FILE, PARTITION, ROW, DatabaseSource, Expectation, Files, PythonFunction, TableSpec
+from lakeloop.spec.tables import FILE, PARTITION, ROW, DatabaseSource, DeltaTableSource, Expectation, Files, PythonFunction, TableSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.metadata import preview
+from platform_assets.stages.stage import Check, Stage, World
 from platform_assets.stages.tables.landings import ONWARD, SOURCE, landed_integers, not_landed, without_type
 from resources.lake.published import UNDATED, WHOLE, PartitionState, TableKey
 from resources.lake.writes import types_of
@@ -380,3 +382,34 @@ def _masked(rows: pa.Table, spec: TableSpec) -> pa.Table:
     """Landed rows without the columns whose values are hidden."""
     hidden = hidden_landed(spec, [name for name in rows.column_names if not name.startswith("_") and name != "ingested_at"])
     return rows.drop_columns([name for name in rows.column_names if name in hidden])
+
+
+_SOURCE_KINDS = {Files: "file", PythonFunction: "python", DatabaseSource: "sql"}
+"""What Dagster shows as the kind of a landing."""
+
+
+def _has_changed(world: World, located: Located[TableSpec]) -> bool:
+    """Whether the source has something that hasn't landed; one that is missing counts, so that the step says so."""
+    try:
+        return not is_fresh(located, world.states.of(key_of("raw", located)).get(SOURCE))
+    except DataError:
+        return True
+
+
+def _checks(project: Project, located: Located[TableSpec]) -> list[Check]:
+    return [*Check.of(expectations(located.spec)), Check(NEW_COLUMNS, False, "the source brings no column that is new")]
+
+
+STAGE = Stage(
+    name="raw",
+    noun=TableSpec,
+    code_version=CODE_VERSION,
+    group="tables",
+    run=lambda platform, located, _: land(platform, located, now=datetime.now(UTC)),
+    reads=lambda project, located: (),
+    exists=lambda located: not isinstance(located.spec.source, DeltaTableSource),
+    is_changed=_has_changed,
+    checks=_checks,
+    describe=lambda located: f"{located.spec.description} As landed, every delivery kept.",
+    kinds=lambda located: ("delta", _SOURCE_KINDS[type(located.spec.source)]),
+)

@@ -14,12 +14,14 @@ import dagster as dg
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import day_prints, fingerprint
 from lakeloop.masking import mask_row
+from lakeloop.project.project import Located, Project
 from lakeloop.spec.personal import personal_of_table
-from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
+from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, Partitions, TableSpec, ViewSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.check_rows import report_checks
-from platform_assets.stages.metadata import markdown_table, table_metadata
+from platform_assets.stages.metadata import column_schema, markdown_table, table_metadata
 from platform_assets.stages.publishing import to_retire
+from platform_assets.stages.stage import Check, Stage, World
 from platform_assets.stages.tables.landings import SOURCE, landed_rows
 from resources.lake.published import UNDATED, WHOLE, PartitionState, TableKey
 
@@ -258,3 +260,49 @@ def _reasons(conformed: Conformed) -> list[dict[str, Any]]:
     return [
         {"rule": row["rule"], "rows": row["count_all"]} for row in counted.sort_by([("count_all", "descending")]).slice(0, 20).to_pylist()
     ]
+
+
+def _expected(world: World, located: Located[TableSpec], partition: str) -> str:
+    """What an adopted table has now is known only when it is materialised, so that it is taken as it was."""
+    if isinstance(located.spec.source, DeltaTableSource):
+        return world.states[key_of("validated", located)][partition].fingerprint
+    return expected(located.spec, world.states.of(key_of("raw", located)), partition)
+
+
+def _partitions(located: Located[TableSpec]) -> Partitions | None:
+    return None if isinstance(located.spec.source, DeltaTableSource) else located.spec.partitions
+
+
+def _undated(world: World, located: Located[TableSpec]) -> list[str]:
+    """Rows of no partition that have landed are validated with any that is asked for."""
+    return [UNDATED] if _partitions(located) and UNDATED in world.states.of(key_of("raw", located)) else []
+
+
+def _checks(project: Project, located: Located[TableSpec]) -> list[Check]:
+    unique = [Check(UNIQUE_KEYS, True, "no key stands in two partitions")] if keys_may_repeat(located.spec) else []
+    return [*Check.of(suite(located.spec)), Check(ACCOUNTING, True, "landed = validated + quarantined + duplicates dropped"), *unique]
+
+
+def _schema(project: Project, located: Located[TableSpec]) -> dg.TableSchema:
+    spec = located.spec
+    more = {"known_at": ("timestamp", "When the row could first have been used.")} if spec.event_time else {}
+    if not isinstance(spec.source, DeltaTableSource):
+        more["ingested_at"] = ("timestamp", "When the row landed in this form.")
+    return column_schema(spec.columns, personal_of_table(spec), more)
+
+
+STAGE = Stage(
+    name="validated",
+    noun=TableSpec,
+    code_version=CODE_VERSION,
+    group="tables",
+    run=validate,
+    reads=lambda project, located: () if isinstance(located.spec.source, DeltaTableSource) else (key_of("raw", located),),
+    expected=_expected,
+    partitions=_partitions,
+    goes_along=_undated,
+    checks=_checks,
+    schema=_schema,
+    describe=lambda located: f"{located.spec.description} One row per {', '.join(located.spec.keys)}; typed, deduplicated, checked.",
+    kinds=lambda _: ("delta", "greatexpectations"),
+)

@@ -11,18 +11,20 @@ import dagster as dg
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
+from lakeloop.project.project import Located, Project
 from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import import_model_code, model_source, reference_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features.lookup import feature_names
+from platform_assets.stages.stage import Stage
 from platform_assets.stages.training import registered, studies
 from platform_assets.stages.training.rows import FIT_SPLITS, SEARCH, fit_rows
 from platform_assets.stages.training.training_set import LABEL
 from platform_assets.stages.training.warm_start import START, Training, continue_champion, start_of
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState, States
+from resources.lake.published import WHOLE, PartitionState, States, TableKey
 
 if TYPE_CHECKING:
     import numpy as np
@@ -249,3 +251,19 @@ def _absent_classes(located: Located[WorkflowSpec], label: np.ndarray) -> str:
 
 def _flat(params: dict[str, Any]) -> dict[str, Any]:
     return {f"model.{name}": value for name, value in params.items()}
+
+
+def _reads(project: Project, located: Located[WorkflowSpec]) -> list[TableKey]:
+    return [key_of("training_sets", located), *([key_of("studies", located)] if located.spec.search is not None else [])]
+
+
+STAGE = Stage(
+    name="models",
+    noun=WorkflowSpec,
+    code_version=CODE_VERSION,
+    run=lambda platform, located, _: train(platform, located),
+    reads=_reads,
+    expected=lambda world, located, _: expected(world.states, located, world.taken.get(located.id)),
+    describe=lambda located: f"{located.spec.description} The model version registered in MLflow for the training set that stands.",
+    kinds=lambda _: ("mlflow", "scikitlearn"),
+)

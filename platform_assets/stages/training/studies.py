@@ -19,7 +19,9 @@ from lakeloop.spec.search import Search
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.metadata import figures, markdown_table
+from platform_assets.stages.stage import Helper, Stage
 from platform_assets.stages.training.study_job import (
+    CODE_VERSION,
     SearchRows,
     first_trials,
     job_and_trials,
@@ -286,3 +288,25 @@ def _shown(listed: Sequence[Mapping[str, Any]], up: bool) -> list[dict[str, Any]
     order = sorted(listed, key=lambda row: (row["value"] is None, (-1 if up else 1) * (row["value"] or 0.0), row["trial"]))
     names = ("trial", "state", "value", "params", "seconds", "reason")
     return [{name: row[name] for name in names} for row in order[:SHOWN_TRIALS]]
+
+
+def _helpers(located: Located[WorkflowSpec]) -> list[Helper]:
+    """The steps that run trials beside the step of the study, as many as the workflow says."""
+    steps = located.spec.search.steps if located.spec.search is not None else 0
+    return [lambda platform, number=number: help_search(platform, located, number) for number in range(steps if steps > 1 else 0)]  # type: ignore[misc]
+
+
+STAGE = Stage(
+    name="studies",
+    noun=WorkflowSpec,
+    code_version=CODE_VERSION,
+    run=lambda platform, located, _: search(platform, located),
+    reads=lambda project, located: (key_of("training_sets", located),),
+    expected=lambda world, located, _: expected(world.states, located),
+    exists=lambda located: located.spec.search is not None,
+    helpers=_helpers,
+    describe=lambda _: (
+        "The best parameters that Optuna found by time-ordered cross-validation within the training window, and what they gain."
+    ),
+    kinds=lambda _: ("optuna",),
+)

@@ -9,6 +9,7 @@ import dagster as dg
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
+from lakeloop.project.project import Located, Project, feature_columns
 from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.labels import label_column
@@ -18,12 +19,14 @@ from platform_assets.stages.features.lookup import (
     feature_spec,
     join_features,
     lookup_fingerprints,
+    lookup_keys,
     published_fingerprint,
     spine_fingerprint,
     spine_rows,
 )
 from platform_assets.stages.features.view_versions import cited_views
-from platform_assets.stages.metadata import figures, markdown_table, table_metadata
+from platform_assets.stages.metadata import column_schema, figures, markdown_table, table_metadata
+from platform_assets.stages.stage import Check, Stage
 from resources.lake.published import WHOLE, PartitionState, States, TableKey
 
 if TYPE_CHECKING:
@@ -201,8 +204,6 @@ def _labels(
 
 def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[str, Column]:
     """The columns of a training set, described as in the views they come from."""
-    from lakeloop.project.project import feature_columns
-
     spec = located.spec
     columns = {name: Column(type="string", description="Entity key.") for name in spec.keys}
     columns[spec.predict_at] = Column(type="timestamp", nullable=False, description="When the prediction is asked for.")
@@ -213,3 +214,27 @@ def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[s
     columns[LABEL_KNOWN_AT] = Column(type="timestamp", description="When the label was known.")
     columns[SPLIT] = Column(type="string", nullable=False, description="Window that the row belongs to.")
     return columns
+
+
+def _reads(project: Project, located: Located[WorkflowSpec]) -> list[TableKey]:
+    label = label_key(project, located)
+    return list(dict.fromkeys([*lookup_keys(project, located), *([label] if label else [])]))
+
+
+def _checks(project: Project, located: Located[WorkflowSpec]) -> list[Check]:
+    return [*Check.of(suite(project, located)), Check(ACCOUNTING, True, "the rows of the spine, none lost, none twice")]
+
+
+STAGE = Stage(
+    name="training_sets",
+    noun=WorkflowSpec,
+    code_version=CODE_VERSION,
+    run=lambda platform, located, _: build(platform, located),
+    reads=_reads,
+    expected=lambda world, located, _: expected(world.project, world.states, located),
+    checks=_checks,
+    schema=lambda project, located: column_schema(training_columns(project, located), personal_columns(project, "training_sets", located)),
+    describe=lambda located: (
+        f"{located.spec.description} The spine with its label, and every feature as it was known at {located.spec.predict_at}."
+    ),
+)

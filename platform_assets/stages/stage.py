@@ -1,0 +1,105 @@
+"""What a stage is: one record that says everything about it, so that graph, plan, assets, checks, sensors, lineage and summary are read off it.
+
+A stage module ends in `STAGE = Stage(…)`, and `platform_assets.stages.registry` lists it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from lakeloop.project.project import Located, Project
+from lakeloop.rows.verdicts import check_names, wanted_sentence
+from lakeloop.spec.tables import Expectation, Partitions, TableSpec, ViewSpec
+from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.stages.base import Platform, StageResult
+from resources.lake.published import States, TableKey
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from lakeloop.project.lineage import Sources
+
+S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
+Helper = Callable[[Platform], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One asset check of a stage: its name, whether it stops what follows, what it says, and its documentation as Markdown."""
+
+    name: str
+    blocking: bool
+    description: str
+    documentation: str = ""
+
+    @staticmethod
+    def of(expectations: Sequence[Expectation]) -> list[Check]:
+        """A check for each expectation of a suite."""
+        return [
+            Check(name, expectation.severity == "blocking", wanted_sentence(expectation)[:200])
+            for name, expectation in zip(check_names(expectations), expectations, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class World:
+    """What the fingerprint of a stage may depend on.
+
+    Attributes:
+        project: every definition.
+        states: what is published.
+        taken: for workflows that take a registered model by alias or newest, the version that this means now, where it was looked up.
+    """
+
+    project: Project
+    states: States
+    taken: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[S]):
+    """A stage of a table, view or workflow.
+
+    Attributes:
+        name: the first part of its asset keys, and its folder in the lake.
+        noun: the kind of definition that has it.
+        code_version: raised when it computes something else from the same inputs.
+        run: materialises some partitions of a definition (`["whole"]` where it has none).
+        reads: the assets that it reads directly.
+        expected: the fingerprint that a partition would have if it were materialised now; raises NotPublished where an input is missing.
+        describe: what Dagster shows of it.
+        exists: whether a definition has this stage.
+        group: Dagster's group within a domain; None for one per definition.
+        partitions: the partitions of its asset.
+        checks: its asset checks.
+        schema: its columns.
+        kinds: the technologies that Dagster shows.
+        tags: of its asset.
+        helpers: further steps that run beside it.
+        lineage: the columns that each of its columns comes from, of a stage whose columns `lakeloop.project.lineage` doesn't know.
+        needs_champion: it has nothing to do until a version is released.
+        is_changed: of a stage that reads a source outside the lake, whether that has changed; it has no fingerprint to be expected then.
+        goes_along: further partitions that are made with any that is asked for.
+    """
+
+    name: str
+    noun: type[S]
+    code_version: str
+    run: Callable[[Platform, Located[S], Sequence[str]], StageResult]
+    reads: Callable[[Project, Located[S]], Iterable[TableKey]]
+    describe: Callable[[Located[S]], str]
+    expected: Callable[[World, Located[S], str], str] | None = None
+    exists: Callable[[Located[S]], bool] = lambda _: True
+    group: str | None = None
+    partitions: Callable[[Located[S]], Partitions | None] = lambda _: None
+    checks: Callable[[Project, Located[S]], Sequence[Check]] = lambda _project, _located: ()
+    schema: Callable[[Project, Located[S]], dg.TableSchema] | None = None
+    kinds: Callable[[Located[S]], Collection[str]] = lambda _: ("delta",)
+    tags: Callable[[Located[S]], Mapping[str, str]] = lambda _: {}
+    helpers: Callable[[Located[S]], Sequence[Helper]] = lambda _: ()
+    lineage: Callable[[Project, Located[Any]], Sources] | None = None
+    needs_champion: bool = False
+    is_changed: Callable[[World, Located[S]], bool] | None = None
+    goes_along: Callable[[World, Located[S]], Sequence[str]] = lambda _world, _located: ()
