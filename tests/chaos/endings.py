@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 import psutil
 
-from tests.conftest import LOCATION
-from tests.worlds.ports import free_port
+from tests.worlds.servers.ports import free_port
 from tests.worlds.shop import make_shop
+from tests.worlds.shop_project import LOCATION
 
 How = Literal["worker", "step", "all"]
 SLOW = "{{estimator: 'tests.worlds.slow:SlowClassifier', params: {{marks: '{marks}', slow_fits: {fits}}}, trusted_types: [tests.worlds.slow.SlowClassifier]}}"

@@ -15,9 +15,8 @@ import pytest
 
 from lakeloop.errors import SpecError
 from resources.lake.published import WHOLE, TableKey
-from tests.conftest import Shop
-from tests.loops.test_platform import failures, fresh
 from tests.worlds.places import ROOT
+from tests.worlds.shop_project import Shop, failures, fresh
 
 COUNTRIES = """\
 import polars as pl

@@ -17,8 +17,9 @@ from lakeloop.drafting.profile import TableProfile, profile_table
 from lakeloop.drafting.table import PARTITION_ROWS, draft_table, partitions_of, slack
 from lakeloop.errors import DataError
 from lakeloop.rows.conform import parse_column
-from tests.conftest import Shop
 from tests.worlds.places import ROOT
+from tests.worlds.scaffolded import definition, problems, scaffold
+from tests.worlds.shop_project import Shop
 
 TODAY = date(2024, 6, 1)
 
@@ -136,39 +137,6 @@ def test_partitions_come_with_size_and_end_with_a_finished_history() -> None:
     large = TableProfile(**{**small.__dict__, "rows": PARTITION_ROWS})
     assert partitions_of(large, TODAY)[0] == {"start": date(2023, 1, 1), "end": date(2025, 1, 1)}
     assert partitions_of(large, date(2023, 2, 1))[0] == {"start": date(2023, 1, 1)}
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project that has no definitions yet."""
-    defs = tmp_path / "platform_assets" / "defs"
-    defs.mkdir(parents=True)
-    return tmp_path
-
-
-def scaffold(project: Path, kind: str, path: str, **params: Any) -> None:
-    """`dg scaffold defs`, from where its command line hands over."""
-    import json
-
-    from dagster.components.component_scaffolding import scaffold_object
-
-    scaffold_object(
-        project / "platform_assets" / "defs" / path,
-        f"platform_assets.components.{kind}",
-        json.dumps(params) if params else None,
-        "yaml",
-        project,
-    )
-
-
-def problems(project: Path) -> list[str]:
-    from lakeloop.checking.project import load_checked
-
-    return [str(error) for error in load_checked(project / "platform_assets" / "defs")[1]]
-
-
-def definition(project: Path, path: str) -> str:
-    return (project / "platform_assets" / "defs" / path).read_text()
 
 
 def orders_file(project: Path, name: str = "orders.csv") -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.test_scaffold import project, scaffold  # noqa: F401
+from tests.worlds.scaffolded import scaffold
 
 CODE = """\
 import sys
@@ -20,7 +20,7 @@ scaffold_object(root / "platform_assets/defs/shop" / sys.argv[2], "platform_asse
 """
 
 
-def asked(project: Path, name: str, answers: str) -> str:  # noqa: F811
+def asked(project: Path, name: str, answers: str) -> str:
     """Run the scaffold on a terminal of its own, with answers typed beforehand; what it said."""
     mine, its = os.openpty()
     os.write(mine, answers.encode())
@@ -43,7 +43,7 @@ def asked(project: Path, name: str, answers: str) -> str:  # noqa: F811
     return said.decode()
 
 
-def test_table_label_and_pipeline_are_asked_for_on_a_terminal(project: Path) -> None:  # noqa: F811
+def test_table_label_and_pipeline_are_asked_for_on_a_terminal(project: Path) -> None:
     from tests.worlds.shop import orders, write_orders
 
     write_orders(project / "in" / "orders.csv", orders())
@@ -56,14 +56,14 @@ def test_table_label_and_pipeline_are_asked_for_on_a_terminal(project: Path) -> 
     assert "task: anomaly_detection" in (project / "platform_assets/defs/shop/odd/defs.yaml").read_text()
 
 
-def test_without_a_terminal_nothing_is_asked(project: Path) -> None:  # noqa: F811
+def test_without_a_terminal_nothing_is_asked(project: Path) -> None:
     found = subprocess.run([sys.executable, "-c", CODE, str(project), "late"], stdin=subprocess.PIPE, capture_output=True, timeout=60)
     assert found.returncode == 0 and b"Table" not in found.stdout
     assert "some_view" in (project / "platform_assets/defs/shop/late/defs.yaml").read_text()
 
 
 @pytest.mark.parametrize("params", [{"label": "x"}, {"table": "orders"}, {"task": "forecasting"}, {"task": "anomaly_detection"}])
-def test_half_of_what_is_needed_is_an_error_without_a_terminal(project: Path, params: dict[str, str]) -> None:  # noqa: F811
+def test_half_of_what_is_needed_is_an_error_without_a_terminal(project: Path, params: dict[str, str]) -> None:
     import click
 
     with pytest.raises(click.ClickException, match="wanted --table and --label together"):

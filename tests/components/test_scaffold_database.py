@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from lakeloop.spec.tables import DatabaseSource, TableSpec
 from resources.lake.published import TableKey
 from resources.sources.database import DatabaseReader
-from tests.components.test_scaffold import definition, problems, project, scaffold  # noqa: F401 (a fixture)
-from tests.conftest import Shop
+from tests.worlds.scaffolded import definition, problems, scaffold
+from tests.worlds.shop_project import Shop
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def draft(root: Path, name: str = "readings", **params: Any) -> str:
 
 
 @pytest.mark.usefixtures("database")
-def test_a_row_number_is_no_key_of_a_table_that_is_read_onward(project: Path) -> None:  # noqa: F811
+def test_a_row_number_is_no_key_of_a_table_that_is_read_onward(project: Path) -> None:
     assert "keys: [row_number]" in draft(project, "doses")
     with pytest.raises(click.ClickException, match=r"with a cursor a row has no number that stays; name the columns .* with --keys"):
         scaffold(project, "LakeTable", "lab/onward", database="LAB_DB", table="doses", cursor="at")
@@ -54,7 +54,7 @@ def test_a_row_number_is_no_key_of_a_table_that_is_read_onward(project: Path) ->
 
 
 @pytest.mark.usefixtures("database")
-def test_the_number_of_a_row_of_a_database_is_said_to_have_no_order(project: Path) -> None:  # noqa: F811
+def test_the_number_of_a_row_of_a_database_is_said_to_have_no_order(project: Path) -> None:
     text = draft(project, "doses")
     assert "A database promises no order" in text.replace("\n  # ", " ") and "file" not in text.partition("columns:")[0]
     assert "Number of the row in the answer." in text
@@ -63,7 +63,7 @@ def test_the_number_of_a_row_of_a_database_is_said_to_have_no_order(project: Pat
     assert "row_number" in definition(project, "lab/amount/spine.sql")
 
 
-def test_an_adopted_delta_table_keeps_its_types_and_wants_a_key(project: Path) -> None:  # noqa: F811
+def test_an_adopted_delta_table_keeps_its_types_and_wants_a_key(project: Path) -> None:
     days = [f"2024-03-{1 + n % 28:02d}" for n in range(60)]
     deltalake.write_deltalake(str(project / "delta"), pa.table({"day": days, "size": [1.5, 2.5] * 30}))
     with pytest.raises(click.ClickException, match="an adopted Delta table has no numbers of its rows; name the columns .* with --keys"):
@@ -87,7 +87,7 @@ def test_a_definition_with_a_cursor_and_a_row_number_as_key_is_refused() -> None
 
 
 @pytest.mark.usefixtures("database")
-def test_a_time_that_sqlite_holds_as_text_is_the_event_time(project: Path) -> None:  # noqa: F811
+def test_a_time_that_sqlite_holds_as_text_is_the_event_time(project: Path) -> None:
     text = draft(project)
     assert "at: {type: timestamp" in text and "event_time: at" in text
     scaffold(project, "MLWorkflow", "lab/level", table="readings", label="glucose")
@@ -110,7 +110,7 @@ def test_an_overlap_is_taken_off_a_time_that_is_held_as_text(last: str, overlap:
 
 
 def test_a_text_cursor_with_an_overlap_reads_on_and_lands_what_came_late(
-    project: Path,  # noqa: F811
+    project: Path,
     database: sqlite3.Connection,
     tmp_path: Path,
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_text_cursor_with_an_overlap_reads_on_and_lands_what_came_late(
 
 @pytest.mark.parametrize("column", ["glucose", "name"])
 def test_an_overlap_that_no_value_allows_is_refused_when_the_table_is_drafted(
-    project: Path,  # noqa: F811
+    project: Path,
     database: sqlite3.Connection,
     column: str,
 ) -> None:
@@ -142,7 +142,7 @@ def test_an_overlap_that_no_value_allows_is_refused_when_the_table_is_drafted(
 
 @pytest.mark.usefixtures("database")
 def test_a_query_is_sql_or_a_file_and_stands_beside_the_definition(
-    project: Path,  # noqa: F811
+    project: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.spec.tables import DatabaseSource
 from resources.sources.database import DatabaseReader
-from tests.conftest import free_port
-from tests.contracts.test_database import engine, postgres, run  # noqa: F401 - fixtures
-from tests.worlds.postgres import PASSWORD
+from tests.worlds.servers.ports import free_port
+from tests.worlds.servers.postgres import PASSWORD, run
 
 pytest.importorskip("adbc_driver_postgresql")
 pytest.importorskip("adbc_driver_sqlite")
@@ -37,7 +36,7 @@ def both(database: sa.Engine, **options: Any) -> tuple[DatabaseReader, DatabaseR
     return DatabaseReader(spec, Path(), url=url), DatabaseReader(spec, Path(), url="adbc+" + url)
 
 
-def test_every_value_and_type_is_the_same_by_either_driver(engine: sa.Engine) -> None:  # noqa: F811
+def test_every_value_and_type_is_the_same_by_either_driver(engine: sa.Engine) -> None:
     run(engine, TYPES, *ROWS)
     plain, adbc = both(engine, table="things")
     (one, position), (two, other) = plain.read(None), adbc.read(None)
@@ -56,7 +55,7 @@ def test_every_value_and_type_is_the_same_by_either_driver(engine: sa.Engine) ->
         ("text", ["a", "b", "it's 100% :x"], None, 1),
     ],
 )
-def test_a_position_is_read_on_from_alike(engine: sa.Engine, kind: str, values: list[str], overlap: Any, expected: int) -> None:  # noqa: F811
+def test_a_position_is_read_on_from_alike(engine: sa.Engine, kind: str, values: list[str], overlap: Any, expected: int) -> None:
     run(engine, f"CREATE TABLE log (c {kind})", *[f"INSERT INTO log VALUES ('{value.replace(chr(39), chr(39) * 2)}')" for value in values])
     plain, adbc = both(engine, table="log", cursor="c", **({"overlap": overlap} if overlap else {}))
     _, position = adbc.read(None)
@@ -66,14 +65,14 @@ def test_a_position_is_read_on_from_alike(engine: sa.Engine, kind: str, values: 
     assert (again.num_rows, after) == (expected, position)
 
 
-def test_a_type_that_the_driver_gives_another_way_comes_as_before(engine: sa.Engine) -> None:  # noqa: F811
+def test_a_type_that_the_driver_gives_another_way_comes_as_before(engine: sa.Engine) -> None:
     run(engine, "CREATE TABLE odd (f real, u uuid, j jsonb, s interval, a int[])")
     run(engine, """INSERT INTO odd VALUES (0.1, '0e37df36-f698-11e6-8dd4-cb9ced3df976', '{"a": 1}', '1 day', '{1,2}')""")
     plain, adbc = both(engine, table="odd")
     assert adbc.read(None)[0].equals(plain.read(None)[0])
 
 
-def test_a_query_with_colons_and_percents_is_read_as_written(engine: sa.Engine, tmp_path: Path) -> None:  # noqa: F811
+def test_a_query_with_colons_and_percents_is_read_as_written(engine: sa.Engine, tmp_path: Path) -> None:
     run(engine, "CREATE TABLE log (c bigint)", "INSERT INTO log VALUES (1), (2)")
     (tmp_path / "q.sql").write_text("SELECT c, c::text || ' :since 50%' AS shown FROM log WHERE c % 2 = 0")
     _, adbc = both(engine, query="q.sql", cursor="c")
@@ -83,7 +82,7 @@ def test_a_query_with_colons_and_percents_is_read_as_written(engine: sa.Engine, 
     assert reader.read(position)[0].num_rows == 1
 
 
-def test_the_query_of_a_source_cannot_write(engine: sa.Engine, tmp_path: Path) -> None:  # noqa: F811
+def test_the_query_of_a_source_cannot_write(engine: sa.Engine, tmp_path: Path) -> None:
     run(engine, "CREATE TABLE log (c bigint)", "INSERT INTO log VALUES (1)")
     run(engine, "CREATE FUNCTION sly() RETURNS bigint LANGUAGE sql AS 'DELETE FROM log RETURNING c'")
     (tmp_path / "q.sql").write_text("SELECT sly() AS c")
@@ -93,7 +92,7 @@ def test_the_query_of_a_source_cannot_write(engine: sa.Engine, tmp_path: Path) -
     assert both(engine, table="log")[0].read(None)[0].num_rows == 1
 
 
-def test_no_message_holds_a_password(engine: sa.Engine) -> None:  # noqa: F811
+def test_no_message_holds_a_password(engine: sa.Engine) -> None:
     wrong = engine.url.set(drivername="adbc+postgresql", port=free_port()).render_as_string(hide_password=False)
     with pytest.raises(ServiceUnavailable) as refused:
         DatabaseReader(DatabaseSource(database="SALES_DB", table="t"), Path(), url=wrong).read(None)
@@ -118,7 +117,7 @@ def test_a_database_without_an_adbc_driver_is_refused_with_those_that_have_one()
         DatabaseReader(DatabaseSource(database="SALES_DB", table="t"), Path(), url="adbc+mysql://u:p@h/d").read(None)
 
 
-def test_the_first_rows_are_enough_for_a_draft(engine: sa.Engine) -> None:  # noqa: F811
+def test_the_first_rows_are_enough_for_a_draft(engine: sa.Engine) -> None:
     run(engine, "CREATE TABLE many AS SELECT n FROM generate_series(1, 50000) AS n")
     head = both(engine, table="many")[1].head(10)
     assert head.num_rows == 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from lakeloop.spec.tables import DatabaseSource
 from resources.lake.lake import Lake
 from resources.lake.published import TableKey
 from resources.sources.database import DatabaseReader
-from tests.conftest import Shop, free_port
-from tests.worlds.postgres import PASSWORD, server
+from tests.worlds.servers.ports import free_port
+from tests.worlds.servers.postgres import PASSWORD, run
+from tests.worlds.shop_project import Shop, failures
 
 RAW, ORDERS = TableKey("raw", "sales", "orders"), TableKey("validated", "sales", "orders")
 DEFINITION = """\
@@ -34,32 +34,6 @@ attributes:
     ordered_at: {type: timestamp, nullable: false, description: When.}
     amount_eur: {type: double, unit: EUR, source: amount, description: Amount.}
 """
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    with server() as url:
-        yield url
-
-
-@pytest.fixture
-def engine(postgres: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
-    """A database of the test's own, whose URL the environment holds."""
-    import hashlib
-
-    name = "t" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
-    admin = sa.create_engine(postgres, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(postgres).set(database=name)
-    monkeypatch.setenv("SALES_DB", url.render_as_string(hide_password=False))
-    yield sa.create_engine(url, poolclass=sa.NullPool)
-
-
-def run(engine: sa.Engine, *statements: str) -> None:
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def reader(**options: Any) -> DatabaseReader:
@@ -203,11 +177,6 @@ def landed(lake: Lake) -> list[int]:
 
 def amounts(lake: Lake) -> dict[int, float]:
     return {row["order_id"]: row["amount_eur"] for row in lake.read(lake.current(ORDERS)).to_pylist()}
-
-
-def failures(result: Any) -> str:
-    events = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
-    return " ".join(f"{e.event_specific_data.error.message} {e.event_specific_data.error.cause}" for e in events)
 
 
 def stale(shop: Shop) -> dict[str, list[str]]:

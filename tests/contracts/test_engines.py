@@ -16,12 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Shop, make
-from tests.loops.test_platform import failures
-from tests.worlds import jvm_spark
-from tests.worlds.object_store import ObjectStore
 from tests.worlds.on_spark import QUERIES, results
 from tests.worlds.places import ROOT
+from tests.worlds.servers import jvm_spark
+from tests.worlds.servers.object_store import ObjectStore
+from tests.worlds.shop_project import Shop, failures, make
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +119,7 @@ def test_a_message_may_be_larger_than_what_a_client_takes_by_itself() -> None:
 def test_each_domain_and_size_has_the_address_that_the_template_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     from lakeloop.errors import LakeloopError, ServiceUnavailable
     from resources.spark.sessions import EmbeddedEngine, SparkResource
-    from tests.worlds.ports import free_port
+    from tests.worlds.servers.ports import free_port
 
     assert isinstance(SparkResource().engine, EmbeddedEngine)
     monkeypatch.setenv("LAKELOOP_SPARK", "sc://{domain}-{size}.spark:15002")

@@ -20,8 +20,8 @@ from lakeloop.notices import steady_reason
 from resources.host import crash_points
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, PartitionState, TableKey
-from tests.worlds.object_store import ObjectStore
-from tests.worlds.ports import free_port
+from tests.worlds.servers.object_store import ObjectStore
+from tests.worlds.servers.ports import free_port
 
 KEY = TableKey("validated", "shop", "orders")
 WRITERS = 3

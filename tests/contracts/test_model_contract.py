@@ -15,40 +15,11 @@ from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import check_raw, fit_model
 from lakeloop.training.model_code import import_model_code, model_source
 from lakeloop.training.pipelines import build_estimator, check_model
+from tests.worlds.own_code import MAJORITY, PIPELINE
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
 FRAME = pd.DataFrame({"amount": [1.0, 2.0, np.nan, 4.0] * 10, "country": pd.Series(["de", "fr", None, "de"] * 10, dtype=object)})
 LABEL = np.array([0.0, 1.0, 0.0, 1.0] * 10)
-PIPELINE = """\
-TASKS = ("binary_classification",)
-
-def estimator(kinds, answer, params, seed):
-    from lakeloop.pipelines.linear import estimator as linear
-    return linear(kinds, answer, params, seed)
-
-def search_space(task):
-    return {"C": {"low": 0.1, "high": 10.0}}
-"""
-MAJORITY = """\
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-
-
-class Majority(ClassifierMixin, BaseEstimator):
-    def __init__(self, share=0.5):
-        self.share = share
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        self.p_ = float(np.mean(y)) * self.share
-        return self
-
-    def predict_proba(self, X):
-        return np.tile([1 - self.p_, self.p_], (len(X), 1))
-
-    def predict(self, X):
-        return np.full(len(X), 0.0)
-"""
 
 
 def problem(folder: Path, model: Model, task: Any = "binary_classification") -> str:
@@ -170,21 +141,11 @@ def test_an_edited_file_is_another_module_and_another_source(tmp_path: Path) -> 
     ],
 )
 def test_what_a_train_function_gives_is_tried_before_it_is_stored(tmp_path: Path, body: str, wanted: str) -> None:
-    header = "from tests.contracts.test_model_contract import Fixed\ndef fit(frame, label, *, answer, params, seed):\n"
+    header = "from tests.worlds.own_code import Fixed\ndef fit(frame, label, *, answer, params, seed):\n"
     (tmp_path / "train.py").write_text(f"{header}{body}\n")
     with pytest.raises(DataError) as told:
         fit(tmp_path, Model(train="train.py:fit"))
     assert str(told.value).startswith("model.train: train.py:fit") and wanted in str(told.value)
-
-
-class Fixed:
-    """Says the same whatever it is asked."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    def predict_proba(self, frame: pd.DataFrame) -> Any:
-        return self.answer
 
 
 def test_a_file_that_raises_when_imported_is_told_with_its_line(tmp_path: Path) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 import dagster as dg
 
 from resources.lake.published import WHOLE, TableKey
-from tests.conftest import Shop
-from tests.loops.test_platform import failures, fresh
-from tests.worlds.object_store import BUCKET, ObjectStore
+from tests.worlds.servers.object_store import BUCKET, ObjectStore
+from tests.worlds.shop_project import Shop, failures, fresh
 
 
 def test_the_walk_on_an_object_store_and_a_second_time_for_nothing(

@@ -15,8 +15,9 @@ from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from resources.lake.published import TableKey
 from resources.tracking.model_format import load_model, trusted_among
-from tests.conftest import Shop
+from tests.worlds.own_code import with_model
 from tests.worlds.places import ROOT
+from tests.worlds.shop_project import Shop
 
 pytestmark = pytest.mark.filled
 
@@ -51,17 +52,6 @@ model = load_model(sys.argv[1], sys.argv[2])
 frame = pd.DataFrame({field.name: [1.0, 19.0] for field in model.fields})
 print(json.dumps(model.predict(frame).tolist()))
 """
-
-
-def with_model(shop: Shop, model: str, **files: str) -> Path:
-    """The workflow with another model; returns its folder."""
-    folder = shop.defs / "shop" / "returns"
-    text = (folder / "defs.yaml").read_text().splitlines()
-    changed = [f"  model: {model}" if line.startswith("  model:") else line for line in text]
-    (folder / "defs.yaml").write_text("\n".join(changed) + "\n")
-    for name, source in files.items():
-        (folder / f"{name}.py").write_text(source)
-    return folder
 
 
 def version_of(shop: Shop) -> str:

@@ -19,12 +19,11 @@ from lakeloop.errors import LakeloopError
 from resources.host.dagster_home import make_home
 from resources.lake.published import WHOLE, TableKey
 from resources.settings import SQLITE_STEPS, Settings
-from tests.conftest import Shop, make
-from tests.loops.test_platform import failures, fresh
-from tests.worlds.mlflow_server import server
-from tests.worlds.postgres import PASSWORD
-from tests.worlds.postgres import server as postgres
+from tests.worlds.servers.mlflow_server import server
+from tests.worlds.servers.postgres import PASSWORD
+from tests.worlds.servers.postgres import server as postgres
 from tests.worlds.shared_study import search
+from tests.worlds.shop_project import Shop, failures, fresh, make
 
 STEPS = 16
 PARALLEL = """\

@@ -13,8 +13,8 @@ import pytest
 
 from lakeloop.evaluation.anomaly_findings import top_overlap
 from lakeloop.training.planting import MIXTURE, MOVED, UNSEEN, plant
-from tests.components.test_scaffold import definition, problems, project, scaffold  # noqa: F401
-from tests.conftest import Shop
+from tests.worlds.scaffolded import definition, problems, scaffold
+from tests.worlds.shop_project import Shop
 
 
 def tumours() -> dict[str, list[Any]]:
@@ -28,14 +28,14 @@ def tumours() -> dict[str, list[Any]]:
     return {"sample_id": [f"s{i}" for i in range(len(rows))], **kept, "malignant": malignant}
 
 
-def table(project: Path, rows: dict[str, list[Any]]) -> None:  # noqa: F811
+def table(project: Path, rows: dict[str, list[Any]]) -> None:
     (project / "in").mkdir(exist_ok=True)
     pyarrow.csv.write_csv(pa.table(rows), project / "in" / "rows.csv")
     scaffold(project, "LakeTable", "lab/samples", source=str(project / "in" / "rows.csv"))
 
 
 def test_from_a_table_without_a_label_to_a_released_detector(
-    project: Path,  # noqa: F811
+    project: Path,
     mlflow_uri: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -63,7 +63,7 @@ def test_from_a_table_without_a_label_to_a_released_detector(
     assert flagged.empty or flagged.min() > predicted[~predicted["is_alert"]]["prediction"].max()
 
 
-def test_without_a_label_nothing_of_one_is_written_and_every_row_is_asked_about(project: Path) -> None:  # noqa: F811
+def test_without_a_label_nothing_of_one_is_written_and_every_row_is_asked_about(project: Path) -> None:
     table(project, tumours())
     scaffold(project, "MLWorkflow", "lab/strange", table="samples", task="anomaly_detection", pipeline="linear")
     assert problems(project) == []
@@ -139,7 +139,7 @@ def test_the_top_of_two_equal_rankings_is_shared_and_of_two_random_ones_hardly()
         (569, {"horizon": 3}, "horizon: only for --task forecasting"),
     ],
 )
-def test_what_cannot_be_looked_at_is_told_by_its_option(project: Path, rows: int, params: dict[str, Any], told: str) -> None:  # noqa: F811
+def test_what_cannot_be_looked_at_is_told_by_its_option(project: Path, rows: int, params: dict[str, Any], told: str) -> None:
     import click
 
     table(project, {name: values[:rows] for name, values in tumours().items()})
@@ -156,7 +156,7 @@ def test_what_cannot_be_looked_at_is_told_by_its_option(project: Path, rows: int
         (("pipeline: anomaly", "pipeline: anomoly"), "did you mean 'anomaly'"),
     ],
 )
-def test_what_a_workflow_says_wrongly_is_told_where_it_stands(project: Path, change: tuple[str, str], told: str) -> None:  # noqa: F811
+def test_what_a_workflow_says_wrongly_is_told_where_it_stands(project: Path, change: tuple[str, str], told: str) -> None:
     table(project, tumours())
     scaffold(project, "MLWorkflow", "lab/strange", table="samples", task="anomaly_detection")
     path = project / "platform_assets" / "defs" / "lab" / "strange" / "defs.yaml"
@@ -165,7 +165,7 @@ def test_what_a_workflow_says_wrongly_is_told_where_it_stands(project: Path, cha
     assert any(told in problem for problem in problems(project)), problems(project)
 
 
-def test_an_alert_comes_from_the_inputs_of_the_model(project: Path) -> None:  # noqa: F811
+def test_an_alert_comes_from_the_inputs_of_the_model(project: Path) -> None:
     from lakeloop.checking.project import load_checked
     from lakeloop.project.lineage import Lineage
 

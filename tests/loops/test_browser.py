@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from resources.tracking.server import answers
-from tests.conftest import make
 from tests.worlds.places import ROOT
-from tests.worlds.ports import free_port
+from tests.worlds.servers.ports import free_port
 from tests.worlds.shop import orders, write_orders
+from tests.worlds.shop_project import make
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # In CI a missing browser is a failure: `.ci/run` installs it.

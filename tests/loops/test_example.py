@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.components.test_scaffold import problems, project, scaffold  # noqa: F401
 from tests.worlds.places import DEFS, ROOT
+from tests.worlds.scaffolded import problems, scaffold
 
 EXAMPLE = DEFS / "climate"
 
 
-def test_the_third_example_is_what_two_commands_write(project: Path) -> None:  # noqa: F811
+def test_the_third_example_is_what_two_commands_write(project: Path) -> None:
     scaffold(project, "LakeTable", "climate/seattle_weather", source="package:vega_datasets/_data/seattle-weather.csv")
     scaffold(
         project, "MLWorkflow", "climate/max_temperature", table="seattle_weather", label="temp_max", task="forecasting", horizon=7, season=1

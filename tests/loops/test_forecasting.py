@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from tests.components.test_scaffold import definition, problems, project, scaffold  # noqa: F401
-from tests.conftest import Shop
+from tests.worlds.scaffolded import definition, problems, scaffold
+from tests.worlds.shop_project import Shop
 
 START = date(2023, 1, 1)
 HORIZON = 5
@@ -34,17 +34,17 @@ def sales(days: int = 240, stores: tuple[str, ...] = ("north", "south"), seed: i
     return rows
 
 
-def table(project: Path, rows: dict[str, list[Any]], **params: Any) -> None:  # noqa: F811
+def table(project: Path, rows: dict[str, list[Any]], **params: Any) -> None:
     (project / "in").mkdir(exist_ok=True)
     pyarrow.csv.write_csv(pa.table(rows), project / "in" / "rows.csv")
     scaffold(project, "LakeTable", "demand/sales", source=str(project / "in" / "rows.csv"), **params)
 
 
-def forecast(project: Path, **params: Any) -> None:  # noqa: F811
+def forecast(project: Path, **params: Any) -> None:
     scaffold(project, "MLWorkflow", "demand/sold", **{"table": "sales", "label": "sold", "task": "forecasting", **params})
 
 
-def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from resources.lake.published import WHOLE, TableKey
 
     monkeypatch.setenv("LAKELOOP_ENV", "tforecast")
@@ -101,7 +101,7 @@ def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri
         ({"day": None}, {"every": "1d"}, "don't lie whole steps of 1d from the others of their series"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_forecast_is_told_by_its_option(project: Path, change: Any, params: dict[str, Any], told: str) -> None:  # noqa: F811
+def test_what_cannot_be_forecast_is_told_by_its_option(project: Path, change: Any, params: dict[str, Any], told: str) -> None:
     import click
 
     rows = sales(60, ("north", "west"))
@@ -114,7 +114,7 @@ def test_what_cannot_be_forecast_is_told_by_its_option(project: Path, change: An
 
 
 def test_missing_days_and_short_series_are_said_and_the_rest_is_drafted(
-    project: Path,  # noqa: F811
+    project: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = sales(60)
@@ -128,7 +128,7 @@ def test_missing_days_and_short_series_are_said_and_the_rest_is_drafted(
     assert problems(project) == []
 
 
-def test_a_gap_that_does_not_cover_the_horizon_is_refused_where_it_stands(project: Path) -> None:  # noqa: F811
+def test_a_gap_that_does_not_cover_the_horizon_is_refused_where_it_stands(project: Path) -> None:
     table(project, sales(60))
     forecast(project, horizon=HORIZON)
     path = project / "platform_assets" / "defs" / "demand" / "sold" / "defs.yaml"
@@ -149,7 +149,7 @@ def test_a_gap_that_does_not_cover_the_horizon_is_refused_where_it_stands(projec
         ([f"2024-03-{1 + q // 96:02d} {q % 96 // 4:02d}:{q % 4 * 15:02d}:00" for q in range(480)], "15m", 1),
     ],
 )
-def test_step_and_season_are_read_off_the_times(project: Path, times: list[str], every: str, season: int) -> None:  # noqa: F811
+def test_step_and_season_are_read_off_the_times(project: Path, times: list[str], every: str, season: int) -> None:
     table(project, {"at": times, "passengers": [100 + i % 13 for i in range(len(times))]})
     forecast(project, label="passengers", horizon=3)
     assert problems(project) == []

@@ -21,89 +21,15 @@ from lakeloop.project.personal import personal_columns, touches_personal
 from lakeloop.rows.types import cast_exactly
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, PartitionState, TableKey
-from tests.conftest import Shop, make
-from tests.worlds.mlflow_server import server
-from tests.worlds.shop import ORDERS, WORKFLOW, orders, write_orders
+from tests.worlds.personal_shop import PERSONAL_ORDERS, PERSONAL_WORKFLOW, PROFILE, PROFILE_SQL, people, planted, write
+from tests.worlds.servers.mlflow_server import server
+from tests.worlds.shop import write_orders
+from tests.worlds.shop_project import Shop, failures, make
 from tests.worlds.stored import contents, found_in
 
 Printed = Callable[[], dict[str, str]]
-PLANTED_ROWS = 12
-"""The first rows carry planted values; the others are of the same kind, and plain."""
 DATA_TABLES = ("raw", "validated", "superseded", "features", "training_sets", "predictions")
 """Where the values must be: in the data files of these tables, and not in their logs."""
-PERSONAL_ORDERS = (
-    ORDERS.replace("customer: {type: string, nullable: false", "customer: {type: string, nullable: false, personal: true")
-    .replace(
-        "  rules:\n",
-        """\
-    email: {type: string, personal: true, description: Address.}
-    phone: {type: integer, personal: true, source: tel, description: Telephone.}
-    salary_eur: {type: double, unit: EUR, personal: true, description: Income.}
-  rules:
-    salary_is_positive: salary_eur > 0
-""",
-    )
-    .rstrip("\n")
-    + """
-    - expect_column_values_to_match_regex: {column: email, regex: "@shop.example$"}
-      quarantine: true
-    - expect_column_values_to_be_between: {column: salary_eur, max_value: 5000}
-      severity: warning
-    - expect_column_max_to_be_between: {column: salary_eur, max_value: 5000}
-      severity: warning
-    - expect_column_values_to_be_between: {column: email, min_value: 3}
-      severity: warning
-    - expect_column_values_to_be_between: {column: amount_eur, max_value: 1}
-      severity: warning
-    - expect_column_pair_values_a_to_be_greater_than_b: {column_A: salary_eur, column_B: amount_eur}
-      severity: warning
-    - expect_compound_columns_to_be_unique: {column_list: [customer, phone]}
-      severity: warning
-"""
-)
-PROFILE = """\
-type: platform_assets.components.FeatureView
-attributes:
-  name: profile
-  description: Of the person who orders.
-  sql: view.sql
-  keys: [order_id]
-  columns:
-    salary_eur: {type: double, description: Income.}
-    email: {type: string, description: Address.}
-    email_length: {type: integer, personal: false, description: A length tells nobody.}
-"""
-PROFILE_SQL = "SELECT order_id, max(salary_eur) AS salary_eur, max(email) AS email, max(length(email)) AS email_length FROM shop.orders GROUP BY order_id\n"
-PERSONAL_WORKFLOW = (
-    WORKFLOW.replace("MINIMUM", "0.5")
-    .replace("    basket: [items, amount_eur]\n", "    basket: [items, amount_eur]\n    profile: {columns: [salary_eur, email_length], allow_personal: true}\n")
-    .replace('  batch: {schedule: "0 2 * * *"}', "  expectations:\n    training_set:\n      - expect_column_values_to_be_between: {column: basket__items, max_value: 0}\n        severity: warning\n    predictions:\n      - expect_column_values_to_be_between: {column: prediction, max_value: 0}\n        severity: warning\n  batch: {}\n  online: {}")
-)  # fmt: skip
-
-
-def people() -> list[dict[str, object]]:
-    """Orders with the person behind each, and a column that nobody declared."""
-    rows = orders()
-    for index, row in enumerate(rows):
-        planted = index < PLANTED_ROWS
-        row["customer"] = f"PLANTEDcustomer{index % 5}x" if planted else row["customer"]
-        row["email"] = f"PLANTEDmail{index}@shop.example" if planted else f"{row['customer']}@shop.example"
-        row["tel"] = 7_600_000_123_400 + index if planted else 100 + index % 50
-        row["salary_eur"] = 987_654.0625 + index if planted else 1000 + index % 300
-        row["ssn"] = f"PLANTEDssn{index}" if planted else "none"
-    rows[0]["tel"] = "PLANTEDphone"  # not of its type
-    rows[1]["salary_eur"] = -987_655.0625  # breaks a rule
-    rows[2]["email"] = "PLANTEDmail2@elsewhere"  # fails an expectation that quarantines
-    rows[3]["order_id"] = ""  # has no key
-    rows[4]["returned"] = "perhaps"  # something that isn't personal isn't of its type
-    return rows
-
-
-def planted(rows: list[dict[str, object]]) -> list[str | float]:
-    found: list[str | float] = ["PLANTED"]
-    for row in rows[:PLANTED_ROWS]:
-        found += [abs(float(row[name])) for name in ("tel", "salary_eur") if not isinstance(row[name], str)]  # type: ignore[arg-type]
-    return found
 
 
 @pytest.fixture
@@ -116,14 +42,6 @@ def printed(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture)
         return {"stdout": streams.out, "stderr": streams.err, "logged": caplog.text}
 
     return found
-
-
-def write(shop: Shop, name: str, text: str, sql: str = "") -> None:
-    folder = shop.defs / "shop" / name
-    folder.mkdir(exist_ok=True)
-    (folder / "defs.yaml").write_text(text)
-    if sql:
-        (folder / "view.sql").write_text(sql)
 
 
 @pytest.fixture
@@ -163,11 +81,6 @@ def search(shop: Shop, home: Path, values: list[str | float], captured: dict[str
     for store in ("dagster/history/runs/", "mlflow.db"):
         assert any(store in place for place, _ in places), store
     return found_in(places, values)
-
-
-def messages(result: Any) -> str:
-    events = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
-    return " ".join(f"{e.event_specific_data.error.message} {e.event_specific_data.error.cause}" for e in events)
 
 
 def test_the_search_opens_what_things_are_stored_in(tmp_path: Path) -> None:
@@ -211,7 +124,7 @@ def test_planted_values_are_nowhere_but_in_the_data(
 
     shop, rows = personal_shop, people()
     result = shop.materialize(instance=instance)
-    assert result.success, messages(result)
+    assert result.success, failures(result)
     example = _example_request(replace(Settings.from_environment(), lake_url=shop.lake_url), read_project(shop.defs), "shop.returns")
     assert example is not None
     (sent,) = json.loads(example.read_text())["instances"]
@@ -252,7 +165,7 @@ def test_planted_values_are_not_in_what_a_failure_leaves(
     write(shop, "broken", PROFILE.replace("name: profile", "name: broken").replace(columns, f"  columns:\n    {view}\n"), sql)
     result = shop.materialize("raw", "validated", "features", instance=instance)
     assert not result.success
-    assert told in messages(result), messages(result)
+    assert told in failures(result), failures(result)
     assert search(shop, home, planted(people()), printed()) == []
 
 
@@ -272,12 +185,8 @@ def test_a_personal_key_that_stands_in_two_months_is_refused_without_its_value(
     write_orders(shop.data.with_name("more.csv"), [{**rows[20], "ordered_at": "2024-05-20 10:00:00"}])
     result = shop.materialize("raw", "validated", instance=instance)
     assert not result.success
-    assert "order_id=***" in messages(result)
+    assert "order_id=***" in failures(result)
     assert search(shop, home, planted(people()), printed()) == []
-
-
-def source_that_fails() -> pa.Table:
-    raise ValueError(f"no such customer: {people()[5]['email']}")
 
 
 def test_an_exception_of_a_users_function_is_told_by_kind_and_place_only(
@@ -285,11 +194,11 @@ def test_an_exception_of_a_users_function_is_told_by_kind_and_place_only(
 ) -> None:
     path = personal_shop.defs / "shop" / "orders" / "defs.yaml"
     path.write_text(
-        path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.loops.test_personal:source_that_fails}")
+        path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.worlds.personal_shop:source_that_fails}")
     )
     result = personal_shop.materialize("raw", instance=instance)
     assert not result.success
-    assert "a ValueError; its message is kept back" in messages(result)
+    assert "a ValueError; its message is kept back" in failures(result)
     failed = next(e for e in result.all_events if e.event_type_value == "STEP_FAILURE")
     assert "in source_that_fails" in failed.event_specific_data.user_failure_data.metadata["raised"].value
     assert search(personal_shop, home, planted(people()), printed()) == []
@@ -313,8 +222,8 @@ def test_what_a_database_says_of_a_value_is_kept_back(
     path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {database: SHOP_DATABASE, table: orders}"))
     result = personal_shop.materialize("raw", instance=instance)
     assert not result.success
-    assert "orders: column email: a value is no" in messages(result)
-    assert "its message is kept back" in messages(result)
+    assert "orders: column email: a value is no" in failures(result)
+    assert "its message is kept back" in failures(result)
     assert search(personal_shop, home, planted(people()), printed()) == []
 
 

@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 
 from resources.lake.published import WHOLE, TableKey
-from tests.conftest import Shop, make
 from tests.worlds.shop import DAYS, orders, write_orders
+from tests.worlds.shop_project import Shop, failures, fresh, make
 
 ORDERS, RAW = TableKey("validated", "shop", "orders"), TableKey("raw", "shop", "orders")
 
@@ -25,15 +25,6 @@ def key(stage: str) -> TableKey:
 
 def versions(result: Any) -> dict[str, str]:
     return {e.asset_key.to_user_string(): e.materialization.tags["dagster/data_version"] for e in result.get_asset_materialization_events()}
-
-
-def failures(result: Any) -> str:
-    events = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
-    return " ".join(f"{e.event_specific_data.error.message} {e.event_specific_data.error.cause}" for e in events)
-
-
-def fresh(result: Any) -> set[bool]:
-    return {bool(e.materialization.metadata["fresh"].value) for e in result.get_asset_materialization_events()}
 
 
 def test_the_loop_from_a_file_to_predictions_and_a_second_time_for_nothing(shop: Shop) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.worlds.places import ROOT
-from tests.worlds.ports import free_port
+from tests.worlds.servers.ports import free_port
 
 
 def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -14,9 +14,8 @@ from lakeloop.evaluation.check_kinds import KINDS
 from resources.lake.published import WHOLE, TableKey
 from resources.serving.codec import encode_v1
 from resources.tracking.model_format import load_model
-from tests.components.test_scaffold import problems, scaffold
-from tests.conftest import Shop
-from tests.loops.test_platform import failures
+from tests.worlds.scaffolded import problems, scaffold
+from tests.worlds.shop_project import Shop, failures
 
 
 def drafted(root: Path, uri: str, frame: pd.DataFrame, **params: Any) -> tuple[Shop, Path]:

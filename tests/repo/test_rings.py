@@ -94,8 +94,18 @@ def test_every_module_stands_in_a_room() -> None:
 
 
 def test_no_folder_has_more_than_twenty_modules() -> None:
-    sizes = Counter(path.parent for path in ALL.values() if path.name != "__init__.py")
+    sizes = Counter(path.parent for path in modules(*BANNED, "sensors", "tests", "benchmarks").values() if path.name != "__init__.py")
     assert {str(folder.relative_to(ROOT)): count for folder, count in sizes.items() if count > MOST_MODULES} == {}
+
+
+def test_no_test_module_imports_another() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in modules("tests", "benchmarks").items()
+        for name in imports(path)
+        if name.startswith("tests.") and name.rpartition(".")[2].startswith(("test_", "conftest"))
+    ]
+    assert wrong == [], "what tests share stands in tests/worlds, fixtures in a conftest.py"
 
 
 def test_nothing_is_imported_in_a_circle() -> None:

@@ -17,8 +17,9 @@ import pytest
 from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, known_after, notices, untold
 from resources.lake.published import TableKey
 from resources.settings import Settings
-from tests.conftest import Shop, free_port
+from tests.worlds.servers.ports import free_port
 from tests.worlds.shop import orders, write_orders
+from tests.worlds.shop_project import Shop
 
 BAD_FILE = b"order_id,customer,ordered_at,items,amount_eur\no1,c1,2024-01-01 00:00:00,1,2\n"
 
@@ -246,7 +247,7 @@ def test_a_database_that_is_down_is_one_message_of_all_its_tables_and_each_gets_
     import sqlalchemy as sa
 
     from platform_assets import assets
-    from tests.sensors.test_unasked import define
+    from tests.worlds.source_tables import define
 
     monkeypatch.setenv("LAKELOOP_NOTIFY", mailbox.url)
     monkeypatch.setattr(assets, "RETRIES", dg.RetryPolicy(max_retries=0))

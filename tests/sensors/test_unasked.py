@@ -15,18 +15,9 @@ import sqlalchemy as sa
 from lakeloop.errors import ServiceUnavailable
 from resources.lake.published import TableKey
 from resources.sources.database import DatabaseReader
-from tests.conftest import Shop
+from tests.worlds.shop_project import Shop
+from tests.worlds.source_tables import define
 
-TABLE = """\
-type: platform_assets.components.LakeTable
-attributes:
-  name: {name}
-  description: One row per thing.
-  source: {source}
-  keys: [id]
-  columns:
-    id: {{type: integer, nullable: false, description: Which.}}
-"""
 ORDERS, STAFF, BOOKS = (TableKey("raw", domain, name) for domain, name in (("shop", "orders"), ("shop", "staff"), ("library", "books")))
 
 
@@ -55,13 +46,6 @@ class Sources:
         from platform_assets.loading import read_project
 
         return read_project(self.shop.defs)
-
-
-def define(defs: Path, key: TableKey, source: str) -> Path:
-    path = defs / key.domain / key.name / "defs.yaml"
-    path.parent.mkdir(parents=True)
-    path.write_text(TABLE.format(name=key.name, source=source))
-    return path.parent
 
 
 @pytest.fixture

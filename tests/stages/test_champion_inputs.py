@@ -26,7 +26,7 @@ from platform_assets.stages.release import predictions
 from platform_assets.stages.training import warm_start
 from resources.lake.published import WHOLE, PartitionState, TableKey
 from resources.settings import Settings
-from tests.conftest import Shop
+from tests.worlds.shop_project import Shop
 
 HISTORY, RETURNS, TRAINING = (
     TableKey(stage, "shop", name) for stage, name in (("features", "history"), ("releases", "returns"), ("training_sets", "returns"))

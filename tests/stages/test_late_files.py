@@ -10,8 +10,8 @@ import pytest
 
 from lakeloop.spec.tables import Partitions
 from resources.lake.published import TableKey
-from tests.conftest import Shop
 from tests.worlds.shop import make_shop, orders, write_orders
+from tests.worlds.shop_project import Shop
 
 HISTORY = TableKey("features", "shop", "history")
 TRAILING = """\

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Shop
-from tests.loops.test_platform import failures
 from tests.worlds.places import ROOT
+from tests.worlds.shop_project import Shop, failures
 
 pytestmark = pytest.mark.filled
 

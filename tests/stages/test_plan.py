@@ -11,7 +11,7 @@ import pytest
 
 from platform_assets.assets import asset_key
 from resources.lake.published import TableKey
-from tests.conftest import Shop
+from tests.worlds.shop_project import Shop
 
 VISITS = """\
 type: platform_assets.components.LakeTable

@@ -6,12 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from lakeloop.errors import DataError
-from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from platform_assets.bring import contract_of, describe
@@ -23,50 +21,11 @@ from resources.tracking.brought_model import Contract, check_brought, version_me
 from resources.tracking.model_format import load_model
 from resources.tracking.registry import Registry
 from sensors.all import retrain_request
-from tests.conftest import Shop
-from tests.contracts.test_own_models import with_model
+from tests.worlds.brought_models import CONTRACT, LABEL, ROWS, SPEC, VIEW, log
+from tests.worlds.own_code import with_model
+from tests.worlds.shop_project import Shop
 
-VIEW = {"kind": "view", "domain": "shop", "name": "basket", "version": 1, "keys": ["order_id"], "max_age": None}
-SPEC = {
-    "keys": ["order_id"],
-    "predict_at": "at",
-    "views": [{**VIEW, "columns": {"items": "items", "amount": "amount", "country": "country"}}],
-}
-CONTRACT = Contract("shop.returns", Answer("binary_classification"), {"items": "double", "amount": "double", "country": "string"}, SPEC)
-ROWS = pd.DataFrame({"items": [1.0, 15.0] * 10, "amount": [5.0, np.nan] * 10, "country": pd.Series(["de", None] * 10, dtype=object)})
 OVERLAP = "LL102_overlap_in_time"
-LABEL = np.array([0.0, 1.0] * 10)
-
-
-def estimator(columns: list[str]) -> Any:
-    from lakeloop.pipelines.linear import estimator as linear
-
-    kinds: Any = {name: CONTRACT.kinds[name] for name in columns}
-    return linear(kinds, CONTRACT.answer, {}, 0).fit(ROWS[columns], LABEL)
-
-
-def log(uri: str, name: str, *, columns: str = "items amount country", metadata: Any = SPEC, types: Any = None, **more: Any) -> str:
-    """Log and register a model as somebody with MLflow alone would; returns its URI."""
-    import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment("elsewhere")
-    names = columns.split()
-    inputs = Schema([ColSpec((types or {}).get(n) or CONTRACT.kinds.get(n, "double"), n, required=False) for n in names])
-    arguments: dict[str, Any] = {
-        "serialization_format": "skops",
-        "signature": ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double")])),
-        "pyfunc_predict_fn": "predict_proba",
-        "skops_trusted_types": list(TRUSTED_TYPES),
-        "metadata": {"lakeloop": {"task": "binary_classification", "feature_spec": metadata}} if metadata else None,
-        "pip_requirements": [],
-        **more,
-    }
-    model = arguments.pop("model", None) or estimator([n for n in names if n in CONTRACT.kinds])
-    info = mlflow.sklearn.log_model(model, name="model", registered_model_name=name, **arguments)
-    return f"models:/{name}/{info.registered_model_version}"
 
 
 def told(mlflow_uri: str, uri: str, contract: Contract = CONTRACT) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from resources.lake.published import WHOLE, TableKey
 from resources.tracking.report_page import ARTIFACT
-from tests.conftest import Shop
-from tests.worlds.search_shop import OWN, failure, study_of, with_search
+from tests.worlds.search_shop import OWN, failure, nested_runs, study_of, with_search
+from tests.worlds.shop_project import Shop
 
 pytestmark = pytest.mark.filled
 
@@ -27,18 +27,6 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def trials_of(shop: Shop) -> list[tuple[Any, ...]]:
     """What was tried and found."""
     return [(t.number, t.state.name, t.params, t.value, t.intermediate_values) for t in study_of(shop).trials]
-
-
-def nested_runs(shop: Shop) -> list[Any]:
-    """The MLflow runs of trials, by number."""
-    import mlflow
-
-    from resources.settings import Settings
-
-    client = mlflow.MlflowClient(shop.uri)
-    experiment = client.get_experiment_by_name(Settings.from_environment().mlflow_name("shop", "returns"))
-    found = [r for r in client.search_runs([experiment.experiment_id], max_results=1000) if "lakeloop.trial" in r.data.tags]
-    return sorted(found, key=lambda r: int(r.data.tags["lakeloop.trial"]))
 
 
 def test_a_model_is_trained_with_what_the_search_found(shop: Shop) -> None:

@@ -17,10 +17,9 @@ import pytest
 
 from resources.lake.published import WHOLE, TableKey
 from tests.chaos.step import code_of, start
-from tests.conftest import Shop
-from tests.stages.test_search import nested_runs
 from tests.worlds.places import ROOT
-from tests.worlds.search_shop import OWN, failure, study_of, with_search
+from tests.worlds.search_shop import OWN, failure, nested_runs, study_of, with_search
+from tests.worlds.shop_project import Shop
 
 pytestmark = pytest.mark.filled
 
@@ -33,7 +32,7 @@ def studies_db(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if request.param == "sqlite":
         yield "sqlite"
         return
-    from tests.worlds import postgres
+    from tests.worlds.servers import postgres
 
     with postgres.server() as url:
         monkeypatch.setenv("LAKELOOP_STUDIES_DB", url)

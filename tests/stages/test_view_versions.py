@@ -7,7 +7,7 @@ import pytest
 from lakeloop.errors import NotPublished
 from platform_assets.stages.features import view_versions
 from resources.lake.published import WHOLE, PartitionState, Published, TableKey
-from tests.conftest import Shop
+from tests.worlds.shop_project import Shop
 
 pytestmark = pytest.mark.filled
 

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
-from tests.conftest import Shop
+from tests.worlds.shop_project import Shop
 
 OWN = "model: {estimator: 'tests.worlds.search_shop:Moody', trusted_types: ['tests.worlds.search_shop.Moody']}"
 
@@ -95,3 +95,15 @@ def failure(result: Any) -> str:
         for e in result.all_events
         if e.is_step_failure
     )
+
+
+def nested_runs(shop: Shop) -> list[Any]:
+    """The MLflow runs of trials, by number."""
+    import mlflow
+
+    from resources.settings import Settings
+
+    client = mlflow.MlflowClient(shop.uri)
+    experiment = client.get_experiment_by_name(Settings.from_environment().mlflow_name("shop", "returns"))
+    found = [r for r in client.search_runs([experiment.experiment_id], max_results=1000) if "lakeloop.trial" in r.data.tags]
+    return sorted(found, key=lambda r: int(r.data.tags["lakeloop.trial"]))

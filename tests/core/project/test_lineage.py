@@ -12,9 +12,9 @@ from lakeloop.checking.project import load_checked
 from lakeloop.cli.main import main
 from lakeloop.project.lineage import ColumnRef, Lineage
 from lakeloop.project.project import Project
-from tests.conftest import Shop
 from tests.worlds.places import DEFS
 from tests.worlds.shop import make_shop
+from tests.worlds.shop_project import Shop
 
 RETURNS = "training_sets.shop.returns"
 FUNCTION_VIEW = """\
@@ -22,7 +22,7 @@ type: platform_assets.components.FeatureView
 attributes:
   name: spending
   description: By a function.
-  function: tests.core.project.test_lineage:spending
+  function: tests.worlds.functions:spending
   inputs: [orders, shop.history]
   keys: [customer]
   event_time: ordered_at
@@ -31,14 +31,6 @@ attributes:
     total_eur: {type: double, description: Sum.}
     one: {type: integer, description: Always 1.}
 """
-
-
-def spending(orders: object, history: object) -> None:
-    """Named by a view; nothing here runs it."""
-
-
-def orders() -> None:
-    """Named by a table; nothing here runs it."""
 
 
 def shop_project(root: Path, view: str = "") -> tuple[Project, list[str]]:
@@ -187,10 +179,10 @@ def test_an_adopted_table_ends_the_lineage_and_names_its_column(tmp_path: Path) 
 def test_a_table_by_function_names_the_function(tmp_path: Path) -> None:
     defs = make_shop(tmp_path)
     path = defs / "shop" / "orders" / "defs.yaml"
-    path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.core.project.test_lineage:orders}"))
+    path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.worlds.functions:orders}"))
     found = Lineage(load_checked(defs)[0])
     (ref,) = found.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
-    assert (str(ref), found.origin(ref)) == ("raw.shop.orders.amount_eur", "function tests.core.project.test_lineage:orders")
+    assert (str(ref), found.origin(ref)) == ("raw.shop.orders.amount_eur", "function tests.worlds.functions:orders")
 
 
 def test_the_command_prints_a_tree_down_to_raw_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from lakeloop.errors import SpecError
 from lakeloop.sql.query import Query, column_sources, parse_query, qualified, rewrite_tables, words
 from lakeloop.sql.refusals import refusals
 from resources.lake.published import TableKey
-from tests.conftest import make
+from tests.worlds.shop_project import make
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -25,10 +25,9 @@ from resources.lake.published import TableKey
 from resources.settings import PROJECT_ROOT
 from resources.tracking.model_format import load_model
 from resources.tracking.registry import Registry
-from tests.conftest import Shop
-from tests.contracts.test_model_contract import PIPELINE
-from tests.contracts.test_own_models import with_model
+from tests.worlds.own_code import PIPELINE, with_model
 from tests.worlds.shop import DAYS, orders, write_orders
+from tests.worlds.shop_project import Shop
 
 KINDS: dict[str, Any] = {"country": "string", "plan": "string", "amount": "double", "age": "double"}
 PARAMS = {"max_iter": 20, "min_samples_leaf": 5}

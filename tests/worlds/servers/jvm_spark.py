@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.worlds.places import ROOT
-from tests.worlds.ports import free_port
+from tests.worlds.servers.ports import free_port
 
 READY_S = 120.0
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.worlds.ports import free_ports
+from tests.worlds.servers.ports import free_ports
 
 READY_S = 60.0
 BUCKET = "lake"

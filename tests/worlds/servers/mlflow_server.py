@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resources.tracking import server as mlflow_server
-from tests.worlds.ports import free_port
+from tests.worlds.servers.ports import free_port
 
 
 @contextmanager

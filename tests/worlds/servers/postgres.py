@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from tests.conftest import free_port
+from tests.worlds.servers.ports import free_port
 
 PASSWORD = "s3cret-of-the-test"
 
@@ -70,8 +71,6 @@ def _exists(name: str) -> bool:
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
-    import sqlalchemy as sa
-
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
@@ -79,3 +78,10 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
             return url
         time.sleep(0.1)
     raise AssertionError(f"PostgreSQL did not start: {log.read_text()[-2000:]}")
+
+
+def run(engine: sa.Engine, *statements: str) -> None:
+    """Execute statements in one transaction."""
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement.replace("%", "%%"))
