@@ -1,1 +1,1 @@
-"""Hyperparameter search: the space, time-ordered cross-validation, and what a search gained. Optuna's storage is in `resources`."""
+"""Hyperparameter search: the space, time-ordered cross-validation, and the gain of a search. Optuna's storage is in `resources`."""

@@ -1,4 +1,4 @@
-"""What a search gained over the parameters that the model had without it, on rows that the search never saw."""
+"""The gain of a search over the parameters that the model has without it, on rows that the search never saw."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better the parameters found are; positive is better whatever the metric's direction.
+    """How much better the best parameters of a search are; positive is better whatever the metric's direction.
 
     Attributes:
-        metric: that was searched for.
+        metric: that the search optimised.
         before: its value without the search.
-        after: with the best parameters.
-        difference: after against before on the same rows, and its 95% interval.
-        low: of it.
-        high: of it.
-        rows: that were scored.
-        where: which rows these are.
-        same: the best parameters are those that the model had anyway.
+        after: its value with the best parameters.
+        difference: of the two on the same rows.
+        low, high: the 95% interval of the difference.
+        rows: the number of scored rows.
+        where: which rows these are, in words.
+        same: the best parameters are those that the model has without the search.
     """
 
     metric: str
@@ -48,23 +47,23 @@ class Gain:
     same: bool = False
 
     def record(self) -> dict[str, Any]:
-        """As plain values."""
+        """The gain as plain values."""
         return asdict(self)
 
     @property
     def sentence(self) -> str:
-        """What it comes to."""
+        """The gain in a sentence."""
         if self.same:
             return f"The search gained nothing: no other parameters were better in cross-validation ({self.metric} {number(self.after)} on {self.where})."
         figures = (
             f"{self.metric} {number(self.after)} against {number(self.before)} without it, a difference of {signed(self.difference)} "
-            f"[{signed(self.low)}, {signed(self.high)}] (positive is better) on {self.rows:,} rows that it never saw ({self.where})"
+            f"[{signed(self.low)}, {signed(self.high)}] (positive is better) on {self.rows:,} rows that the search never saw ({self.where})"
         )
         if self.low > 0:
             return f"The search gained: {figures}."
         if self.high < 0:
-            return f"The search gained nothing, it lost: {figures}. Take `search` out, or search on more rows."
-        return f"The search gained nothing that can be told from chance: {figures}."
+            return f"The search made the model worse: {figures}. Remove `search`, or search on more rows."
+        return f"The search gained nothing that could not be chance: {figures}."
 
 
 def measure_gain(
@@ -81,26 +80,26 @@ def measure_gain(
     same: bool = False,
     clusters: np.ndarray | None = None,
 ) -> Gain:
-    """Fit the model without and with what was found, and score both on the same later rows.
+    """Fit the model without and with the best parameters, and score both on the same later rows.
 
     Args:
-        model: as written.
-        params: found by the search.
+        model: as the workflow declares it.
+        params: the best parameters of the search.
         kinds: the features.
-        answer: what is answered.
-        metric: that was searched for.
+        answer: what the model predicts.
+        metric: that the search optimised.
         fit: features and labels to fit on.
         unseen: features and labels of rows that the search never saw.
         folder: of the definition.
         where: which rows these are, in words.
-        same: that the parameters found are the model's own, so that one fit is enough.
+        same: whether these parameters are the model's own, so that one fit is enough.
         clusters: rows that may depend on each other.
 
     Raises:
         DataError: predictions are NaN or infinite.
     """
-    tried: list[Mapping[str, Any]] = [params] if same else [{}, params]
-    fitted = [fit_model(with_params(model, found), kinds, answer, *fit, folder=folder) for found in tried]
+    variants: list[Mapping[str, Any]] = [params] if same else [{}, params]
+    fitted = [fit_model(with_params(model, variant), kinds, answer, *fit, folder=folder) for variant in variants]
     scores = [scores_of(estimator, unseen[0], answer) for estimator in fitted]
     values = [measure(metrics_of(answer)[metric], unseen[1], score).value for score in scores]
     difference = paired_difference(answer, metric, unseen[1], scores[-1], scores[0], clusters=clusters)

@@ -1,4 +1,4 @@
-"""What a search tries: the space of a workflow, checked against its estimator, drawn from by a trial, and the pipeline's own values in it."""
+"""The space of a search: declared by the workflow or its pipeline, checked against the estimator, drawn from by a trial."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from lakeloop.training.pipelines import build_estimator, pipeline_module
 
 Space = Mapping[str, Parameter]
 _NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}
-"""Samplers that want a package which Optuna doesn't bring."""
+"""Samplers that need a package which Optuna doesn't install."""
 
 
-class Fits(Protocol):
-    """What gives a fitted estimator: an unfitted one, or a function of the user's own."""
+class Fittable(Protocol):
+    """What returns a fitted estimator: an unfitted one, or a function of the user."""
 
     def fit(self, rows: Any, y: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
-class _ByFunction:
-    """A model that a function of the user's own fits."""
+class _FunctionModel:
+    """A model that a function of the user fits."""
 
     model: Model
     kinds: Mapping[str, Kind]
@@ -43,7 +43,7 @@ class _ByFunction:
         return fit_model(self.model, self.kinds, self.answer, rows, y, folder=self.folder)
 
 
-class Draws(Protocol):
+class TrialDraws(Protocol):
     """The part of an Optuna trial that draws values."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
@@ -52,10 +52,10 @@ class Draws(Protocol):
 
 
 def space_of(model: Model, answer: Answer, search: Search, folder: Path) -> dict[str, Parameter]:
-    """The space of a search, its parameters in an order in which each stands after those that it depends on.
+    """The space of a search, with each parameter after those that it depends on.
 
     Raises:
-        SpecError: the workflow names none, and neither does its pipeline.
+        SpecError: neither the workflow nor its pipeline declares one.
     """
     if search.space is not None:
         return {name: search.space[name] for name in in_order(search.space)}
@@ -69,11 +69,11 @@ def space_of(model: Model, answer: Answer, search: Search, folder: Path) -> dict
     return {name: space[name] for name in in_order(space)}
 
 
-def draw(trial: Draws, space: Space) -> dict[str, Any]:
-    """The parameters of a trial; one whose condition isn't met is left out."""
+def draw(trial: TrialDraws, space: Space) -> dict[str, Any]:
+    """Draw the parameters of a trial; one whose condition isn't met is left out."""
     drawn: dict[str, Any] = {}
     for name, values in space.items():
-        if not all(other in drawn and drawn[other] in wanted for other, wanted in values.when.items()):
+        if not all(other in drawn and drawn[other] in allowed for other, allowed in values.when.items()):
             continue
         if values.choices is not None:
             drawn[name] = trial.suggest_categorical(name, values.choices)
@@ -85,41 +85,44 @@ def draw(trial: Draws, space: Space) -> dict[str, Any]:
 
 
 def own_values(model: Model, answer: Answer, space: Space, folder: Path) -> dict[str, Any]:
-    """What the model's parameters are without a search, where they lie in the space; the first trial tries them."""
-    made: Any = None if model.train is not None else build_estimator(model, {}, answer, folder)
-    known = {name.split("__")[-1]: value for name, value in made.get_params().items()} if hasattr(made, "get_params") else {}
-    found: dict[str, Any] = {}
+    """The parameters that the model has without a search, where they lie in the space; the first trial tries them."""
+    estimator: Any = None if model.train is not None else build_estimator(model, {}, answer, folder)
+    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    defaults = {name.split("__")[-1]: value for name, value in params.items()}
+    own: dict[str, Any] = {}
     for name, values in space.items():
-        value = model.params.get(name, known.get(name))
-        met = all(other in found and found[other] in wanted for other, wanted in values.when.items())
-        if met and _holds(values, value):
-            found[name] = value
-    return found
+        value = model.params.get(name, defaults.get(name))
+        is_active = all(other in own and own[other] in allowed for other, allowed in values.when.items())
+        if is_active and _is_within(values, value):
+            own[name] = value
+    return own
 
 
-def unfitted(model: Model, kinds: Mapping[str, Kind], answer: Answer, folder: Path) -> Fits:
-    """What a trial fits."""
-    found: Fits = _ByFunction(model, kinds, answer, folder) if model.train is not None else build_estimator(model, kinds, answer, folder)
-    return found
+def build_unfitted(model: Model, kinds: Mapping[str, Kind], answer: Answer, folder: Path) -> Fittable:
+    """Build what a trial fits."""
+    if model.train is not None:
+        return _FunctionModel(model, kinds, answer, folder)
+    estimator: Fittable = build_estimator(model, kinds, answer, folder)
+    return estimator
 
 
 def with_params(model: Model, params: Mapping[str, Any]) -> Model:
-    """The model with parameters that a search found, over its own."""
+    """The model with the parameters of a search over its own."""
     return model.model_copy(update={"params": {**model.params, **params}})
 
 
 def check_search(model: Model, answer: Answer, search: Search, folder: Path) -> None:
-    """Check what can be checked of a search without fitting anything.
+    """Check as much of a search as is possible without fitting anything.
 
     Raises:
         SpecError: a metric that the task doesn't have, a parameter that the estimator doesn't have, an argument that the sampler or pruner doesn't
-            take, or a package that it lacks; `key` is the place below `search`.
+            take, or a package that isn't installed; `key` is the place below `search`.
     """
     key, reference = reference_of(model)
     if key == "registered":
-        raise SpecError(f"{reference} is not trained here, so that there is nothing to search")
+        raise SpecError(f"{reference} is not trained here, so there is nothing to search")
     if answer.kind.label == "none":
-        raise SpecError(f"the task {answer.task} has no label to search by; take search out")
+        raise SpecError(f"the task {answer.task} has no label to search by; remove search")
     if search.metric is not None:
         try:
             check_metric(answer, search.metric)
@@ -129,36 +132,36 @@ def check_search(model: Model, answer: Answer, search: Search, folder: Path) -> 
     _check_arguments("pruner", search.pruner)
     space = space_of(model, answer, search, folder)
     for name, values in space.items() if search.space is not None and model.train is None else ():
-        tried = values.choices[0] if values.choices is not None else values.low
+        example = values.choices[0] if values.choices is not None else values.low
         try:
-            build_estimator(with_params(model, {name: tried}), {}, answer, folder)
+            build_estimator(with_params(model, {name: example}), {}, answer, folder)
         except SpecError as error:
             raise SpecError(error.message, key=f"space.{name}" if error.key.endswith(f".{name}") else error.key) from error
 
 
 def _check_arguments(what: str, named: Named) -> None:
-    needed = _NEEDS.get(named.name)
-    if needed and importlib.util.find_spec(needed) is None:
-        raise SpecError(f"{named.name} needs the package {needed}, which isn't installed", key=what)
+    package = _NEEDS.get(named.name)
+    if package and importlib.util.find_spec(package) is None:
+        raise SpecError(f"{named.name} needs the package {package}, which isn't installed", key=what)
     if named in (Search.model_fields["sampler"].default, Search.model_fields["pruner"].default):
-        return  # so that the usual case doesn't pay for importing Optuna
+        return  # the usual case doesn't pay for importing Optuna
     import optuna
 
-    shelf: Any = optuna.samplers if what == "sampler" else optuna.pruners
-    signature = inspect.signature(getattr(shelf, named.name))
-    known = [name for name in signature.parameters if name != "seed"]
+    module: Any = optuna.samplers if what == "sampler" else optuna.pruners
+    signature = inspect.signature(getattr(module, named.name))
+    names = [name for name in signature.parameters if name != "seed"]
     for name in named.arguments:
         if name == "seed":
             raise SpecError("the seed of the sampler is `search.seed`", key=f"{what}.{named.name}.seed")
-        if name not in known:
-            raise SpecError(f"{named.name} has no argument {name!r}; {nearest(name, known)}", key=f"{what}.{named.name}.{name}")
+        if name not in names:
+            raise SpecError(f"{named.name} has no argument {name!r}; {nearest(name, names)}", key=f"{what}.{named.name}.{name}")
     try:
         signature.bind(**named.arguments)
     except TypeError as error:
         raise SpecError(f"{named.name}: {error}", key=f"{what}.{named.name}") from error
 
 
-def _holds(values: Parameter, value: Any) -> bool:
+def _is_within(values: Parameter, value: Any) -> bool:
     """Whether a value can be drawn from a parameter."""
     if values.choices is not None:
         return any(value is c or (value == c and type(value) is type(c)) for c in values.choices)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.masking import message_of
 from lakeloop.search.cross_validation import FIRST_ROUNDS, cross_validate, time_folds
-from lakeloop.search.space import draw, unfitted, with_params
+from lakeloop.search.space import build_unfitted, draw, with_params
 from lakeloop.spec.search import Parameter, Search
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
@@ -250,7 +250,7 @@ class Trials:
                 raise optuna.TrialPruned(f"in fold {fold + 1} of {len(self.folds)}")
 
         return cross_validate(
-            lambda: unfitted(with_params(self.model, params), self.kinds, self.answer, Path(self.job.folder)),
+            lambda: build_unfitted(with_params(self.model, params), self.kinds, self.answer, Path(self.job.folder)),
             self.frames,
             self.answer,
             self.job.metric,

@@ -60,12 +60,12 @@ def test_one_class_only_in_a_fold_is_told_before_anything_is_fitted() -> None:
     check_folds(folds, y, BINARY, "roc_auc")
     one = y.copy()
     one[folds[0].score] = 0
-    with pytest.raises(DataError, match=r"fold 1 of 2 .* has one class only in its \d+ rows to score, on which roc_auc is not defined"):
+    with pytest.raises(DataError, match=r"fold 1 of 2 .* has a single class in its \d+ rows to score, on which roc_auc is not defined"):
         check_folds(folds, one, BINARY, "roc_auc")
     check_folds(folds, one, BINARY, "log_loss")
     one = y.copy()
     one[folds[0].fit] = 1
-    with pytest.raises(DataError, match=r"fold 1 of 2 .* has one class only to fit on \(\d+ rows\)"):
+    with pytest.raises(DataError, match=r"fold 1 of 2 .* has a single class to fit on \(\d+ rows\)"):
         check_folds(folds, one, BINARY, "log_loss")
 
 
