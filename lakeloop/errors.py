@@ -51,6 +51,10 @@ class NotPublished(LakeloopError):
     """A table version without a passing verdict was asked for."""
 
 
+class FormatError(LakeloopError):
+    """A lake of another format than this version of Lakeloop reads."""
+
+
 class Conflict(LakeloopError):
     """Somebody else changed the table between reading and committing."""
 

@@ -1,4 +1,4 @@
-"""The `lakeloop` command line: `check`, `plan`, `up`, `lineage`, `copy-pipeline`.
+"""The `lakeloop` command line: `check`, `plan`, `up`, `lineage`, `copy-pipeline`, `upgrade`.
 
 The one module of this package that may import everything.
 """
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import resources.host.fewer_collections  # noqa: F401
+from lakeloop.errors import LakeloopError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +33,24 @@ def main(arguments: list[str] | None = None) -> int:
     copying.add_argument("pipeline", help="such as gradient_boosting")
     copying.add_argument("workflow", help="<domain>/<name>")
     copying.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: platform_assets/defs)")
+    upgrading = commands.add_parser("upgrade", help="convert a lake that an older version wrote; prints first what changes")
+    upgrading.add_argument("--dry-run", action="store_true", help="only print what would change")
     options = parser.parse_args(arguments)
+    try:
+        return run(options)
+    except LakeloopError as error:
+        print(f"lakeloop: {error}", file=sys.stderr)
+        return 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command that was asked for; returns its exit code.
+
+    Raises:
+        LakeloopError: it can't be done; the message says why.
+    """
+    if options.command == "upgrade":
+        return upgrade(dry_run=options.dry_run)
     if options.command == "copy-pipeline":
         return copy_pipeline(options.pipeline, options.workflow, options.defs)
     if options.command == "lineage":
@@ -92,17 +110,12 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
     """Print where a column comes from, down to raw columns, or what comes from it; of an asset, for each of its columns."""
     import json
 
-    from lakeloop.errors import LakeloopError
     from lakeloop.project.lineage import Lineage
     from lakeloop.project.lineage_tree import as_record, render
     from platform_assets.loading import DEFS, read_project
 
-    try:
-        found = Lineage(read_project((defs or DEFS).resolve()))
-        refs = found.find(column)
-    except LakeloopError as error:
-        print(f"lakeloop: {error}", file=sys.stderr)
-        return 1
+    found = Lineage(read_project((defs or DEFS).resolve()))
+    refs = found.find(column)
     if as_json:
         print(json.dumps([as_record(found, ref, downstream=downstream) for ref in refs], indent=2))
     else:
@@ -112,19 +125,30 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
 
 def copy_pipeline(name: str, workflow: str, defs: Path | None = None) -> int:
     """Copy a ready-made pipeline into a workflow's folder, and say which line uses it."""
-    from lakeloop.errors import LakeloopError
     from lakeloop.training import copy_pipeline as copying
     from platform_assets.loading import DEFS
 
     folder = (defs or DEFS).resolve() / workflow
-    try:
-        target = copying.copy_pipeline(name, folder)
-    except LakeloopError as error:
-        print(f"lakeloop: {error}", file=sys.stderr)
-        return 1
+    target = copying.copy_pipeline(name, folder)
     print(f"{target} is yours now. To use it, write in {folder / 'defs.yaml'}:\n\n  model: {{pipeline: {target.name}}}\n")
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def upgrade(*, dry_run: bool = False) -> int:
+    """Print what this version changes in the lake, then change it, one step after the other."""
+    from resources.lake.format import steps_to
+    from resources.lake.format import upgrade as apply_steps
+    from resources.settings import Settings
+
+    url = Settings.from_environment().lake_url
+    steps = steps_to(url)
+    for step in steps:
+        print(f"format {step.format}: {step.description}")
+    if not steps:
+        print(f"the lake at {url} has the format of this version; nothing to change")
+    elif dry_run:
+        print(f"nothing was changed in the lake at {url}")
+    else:
+        apply_steps(url, steps)
+        print(f"the lake at {url} has format {steps[-1].format} now")
+    return 0

@@ -18,6 +18,7 @@ from lakeloop.rows.stacking import as_landed, stacked
 from lakeloop.spec.tables import PARTITION
 from resources.host.crash_points import crash_point
 from resources.lake.column_encoding import writer_properties
+from resources.lake.format import check_format, mark_format
 from resources.lake.published import WHOLE, PartitionState, Published, States, TableKey
 from resources.lake.tables import open_delta, read_table
 from resources.lake.verdict_rows import VERDICTS, newest, note_of, rows_of, states_of
@@ -48,6 +49,7 @@ class Lake:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self._is_readable = self._is_marked = False
 
     def path(self, key: TableKey | str) -> str:
         """URL of a table's root."""
@@ -59,8 +61,12 @@ class Lake:
         """Open a table, at its newest version unless one is named; None when there is no such table.
 
         Raises:
+            FormatError: the lake has a format that this version doesn't read.
             ServiceUnavailable: the store doesn't answer, or doesn't let us in.
         """
+        if not self._is_readable:
+            check_format(self.url)
+            self._is_readable = True
         return open_delta(self.path(key), version)
 
     def states(self) -> States:
@@ -165,6 +171,7 @@ class Lake:
         # An id is only safe against the version in which it was looked for (delta-rs' own retries have let it land twice), so such a commit
         # must be the very next one.
         properties = deltalake.CommitProperties(app_transactions=[deltalake.Transaction(once, 1)], max_commit_retries=0) if once else None
+        self._mark()
         for attempt in range(_APPEND_ATTEMPTS):
             # Many writers at once get out of each other's way.
             time.sleep(random.uniform(0, _APPEND_PAUSE_S * attempt))
@@ -187,6 +194,12 @@ class Lake:
                 self._must_be_outrun(path, table, error)
         raise Conflict(f"{path}: others committed at each of {_APPEND_ATTEMPTS} attempts to append; nothing was written")
 
+    def _mark(self) -> None:
+        """Write down the format of a lake that is written to."""
+        if not self._is_marked:
+            mark_format(self.url)
+            self._is_marked = True
+
     def _commit(
         self,
         key: TableKey,
@@ -201,6 +214,7 @@ class Lake:
         """Commit to a table, whose newest version must be `head` if that is given."""
         import deltalake
 
+        self._mark()
         table = self.open(key)
         before = -1 if table is None else table.version()
         if head is not None and before != head:

@@ -33,16 +33,20 @@ def open_delta(url: str, version: int | None = None) -> DeltaTable | None:
     except TableNotFoundError:
         return None
     except OSError as error:
-        # A store's own answer may name keys and what was signed, so only the first lines go on.
-        told = " ".join(str(error).partition("<")[0].replace("\x1b[31m↳\x1b[0m", "").split())
-        parts = urlsplit(url)
-        if not parts.netloc:
-            raise ServiceUnavailable(f"the folder did not give {url}: {told[:300]}") from error
-        # What was asked of the store differs from table to table, and why it was not given doesn't.
-        told = re.sub(r"(https?://[^/\s]+)/\S*", r"\1/…", told).replace(parts.path.strip("/") or "/", "…")[:300]
-        raise ServiceUnavailable(
-            f"the store {parts.scheme}://{parts.netloc} did not give {url} (its address and credentials are AWS_* and the like): {told}"
-        ) from error
+        raise unavailable(url, error) from error
+
+
+def unavailable(url: str, error: OSError) -> ServiceUnavailable:
+    """The error for a folder or store that did not give something, without what a store's answer may show of keys and signatures."""
+    answer = " ".join(str(error).partition("<")[0].replace("\x1b[31m↳\x1b[0m", "").split())
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return ServiceUnavailable(f"the folder did not give {url}: {answer[:300]}")
+    # What was asked of the store differs from table to table, and why it was not given doesn't.
+    answer = re.sub(r"(https?://[^/\s]+)/\S*", r"\1/…", answer).replace(parts.path.strip("/") or "/", "…")[:300]
+    return ServiceUnavailable(
+        f"the store {parts.scheme}://{parts.netloc} did not give {url} (its address and credentials are AWS_* and the like): {answer}"
+    )
 
 
 def read_table(
