@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
+from resources.tracking.tags import DESCRIBED_FROM_TAG
 
 if TYPE_CHECKING:
     from resources.tracking.brought_model import Contract
@@ -82,7 +83,7 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
         info.save(str(Path(path, "MLmodel")))
         client.log_model_artifacts(logged.model_id, path)
         client.finalize_logged_model(logged.model_id, "READY")
-        made = client.create_model_version(name, f"models:/{logged.model_id}", model_id=logged.model_id, tags={"described_from": uri})
+        made = client.create_model_version(name, f"models:/{logged.model_id}", model_id=logged.model_id, tags={DESCRIBED_FROM_TAG: uri})
     return str(made.version)
 
 

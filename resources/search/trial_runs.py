@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from resources.host.crash_points import crash_point
 from resources.search.job import SearchJob
 from resources.search.study import REASON, WORKER, reason_of, tally
-from resources.tracking.runs import TRIAL_RUN_TAG
+from resources.tracking.tags import REASON_TAG, STUDY_TAG, TRIAL_STATE_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 """As in MLflow's own storage for Optuna (mlflow.optuna.storage)."""
-STUDY_TAG, TRIAL_TAG, STATE_TAG = "lakeloop.study", TRIAL_RUN_TAG, "lakeloop.trial_state"
-"""The state comes with all else that is logged, so that a run without it was left half written."""
 _PAUSE_S = 1.0
 
 
@@ -75,7 +73,7 @@ class TrialRuns:
             STUDY_TAG: self.job.study,
             TRIAL_TAG: str(trial.number),
         }
-        said = {STATE_TAG: trial.state.name.lower()} | ({"lakeloop.reason": reason_of(trial)} if trial.state.name == "FAIL" else {})
+        said = {TRIAL_STATE_TAG: trial.state.name.lower()} | ({REASON_TAG: reason_of(trial)} if trial.state.name == "FAIL" else {})
         made = client.create_run(self.run.experiment_id, start_time=began, tags=tags).info.run_id
         crash_point("search.trial_run_open")
         metrics = [Metric(f"{self.job.metric}_so_far", value, ended, step) for step, value in sorted(trial.intermediate_values.items())]
@@ -97,12 +95,12 @@ class TrialRuns:
                 [self.run.experiment_id], f"tags.`{STUDY_TAG}` = '{self.job.study}'", page_token=token, max_results=1000
             )
             for run in page:
-                if STATE_TAG not in run.data.tags:
+                if TRIAL_STATE_TAG not in run.data.tags:
                     client.delete_run(run.info.run_id)
                     continue
                 found.add(int(run.data.tags[TRIAL_TAG]))
                 if run.info.status == "RUNNING":
-                    client.set_terminated(run.info.run_id, STATUS[run.data.tags[STATE_TAG].upper()])
+                    client.set_terminated(run.info.run_id, STATUS[run.data.tags[TRIAL_STATE_TAG].upper()])
             token = page.token
             if not token:
                 return found

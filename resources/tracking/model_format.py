@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import DataError
 from lakeloop.spec.tasks import Answer, as_scores, asked_method, fitted_classes
+from resources.tracking.tags import DELTA_VERSION_TAG, FINGERPRINT_TAG, READY_TAG
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,6 @@ _STORABLE = (
     "(wanted scikit-learn's parts, arrays, plain values, and classes or functions at the top level of a module that can be imported)"
 )
 _ADD = "platform_assets.bring.describe adds it, see docs/models.md"
-FINGERPRINT_TAG, READY_TAG = "lakeloop.fingerprint", "lakeloop.ready"
 ALERT_THRESHOLD = "alert_threshold"
 """In the feature spec of a model that flags rows: the score above which one is an alert."""
 PERSONAL = "personal"
@@ -188,7 +188,7 @@ def log_model(
         source = mlflow.data.delta_dataset_source.DeltaDatasetSource(path=url, delta_table_version=version)
         meta = mlflow.data.meta_dataset.MetaDataset(source, name=dataset, digest=str(version))
         listed.append(
-            DatasetInput(meta._to_mlflow_entity(), [InputTag("mlflow.data.context", "training"), InputTag("delta_version", str(version))])
+            DatasetInput(meta._to_mlflow_entity(), [InputTag("mlflow.data.context", "training"), InputTag(DELTA_VERSION_TAG, str(version))])
         )
     if listed:
         run.client.log_inputs(run.run_id, listed)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from lakeloop.errors import Conflict
 from resources.settings import Settings
 from resources.tracking.runs import file_lock, set_up_client
+from resources.tracking.tags import FINGERPRINT_TAG, READY_TAG, REPORT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-REPORT_TAG = "lakeloop.report"
 
 
 class Registry:
@@ -34,8 +34,6 @@ class Registry:
 
     def find_version(self, name: str, fingerprint: str) -> str | None:
         """The finished version with a fingerprint, the first if there are several; None where there is none."""
-        from resources.tracking.model_format import FINGERPRINT_TAG, READY_TAG
-
         found = self.client.search_model_versions(f"name = '{_quoted(name)}'")
         mine = [v for v in found if v.tags.get(FINGERPRINT_TAG) == fingerprint and v.tags.get(READY_TAG) == "true"]
         return str(min(int(v.version) for v in mine)) if mine else None
@@ -89,8 +87,6 @@ class Registry:
             fingerprint: by which it is found again.
         """
         import mlflow
-
-        from resources.tracking.model_format import FINGERPRINT_TAG, READY_TAG
 
         client = self.client
         try:

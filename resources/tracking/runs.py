@@ -26,14 +26,13 @@ from resources.host.crash_points import crash_point
 from resources.host.processes import started
 from resources.settings import PROJECT_ROOT, Settings
 from resources.tracking.run_guard import RunGuard
+from resources.tracking.tags import DOMAIN_TAG, HOST_TAG, PID_TAG, PROCESS_STARTED_TAG, TRIAL_TAG, WORKFLOW_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, dg.DagsterExecutionInterruptedError)
 """What ends a step from outside: its run is KILLED, not FAILED."""
-TRIAL_RUN_TAG = "lakeloop.trial"
-"""On the runs of a search's trials, which are nested under the run of their Dagster run: the trial's number."""
 PATIENCE_S = 6.0
 """How long a step waits for the server by itself; Dagster's retry comes on top."""
 _CLIENT = {
@@ -121,7 +120,7 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
                 "experiment_name": experiment,
                 "mlflow_tracking_uri": self.uri,
                 "env": {},
-                "extra_tags": {**_tags(context), "lakeloop.domain": domain, "lakeloop.workflow": workflow},
+                "extra_tags": {**_tags(context), DOMAIN_TAG: domain, WORKFLOW_TAG: workflow},
             },
         )
         mlflow.end_run() if mlflow.active_run() else None
@@ -192,7 +191,7 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             if final is not None:
                 client.set_terminated(run.info.run_id, final)
                 found.append(Reconciled(run.info.run_id, final))
-        for run in client.search_runs(experiments, f"attributes.status = 'RUNNING' and tags.`{TRIAL_RUN_TAG}` != ''", max_results=500):
+        for run in client.search_runs(experiments, f"attributes.status = 'RUNNING' and tags.`{TRIAL_TAG}` != ''", max_results=500):
             above = client.get_run(run.data.tags["mlflow.parentRunId"])
             if above.info.status != "RUNNING":
                 client.set_terminated(run.info.run_id, "KILLED")
@@ -242,7 +241,7 @@ def set_up_client() -> None:
 
 
 def _tags(context: Any) -> dict[str, str]:
-    tags = {"lakeloop.pid": str(os.getpid()), "lakeloop.host": socket.gethostname(), "lakeloop.process_started": str(started(os.getpid()))}
+    tags = {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname(), PROCESS_STARTED_TAG: str(started(os.getpid()))}
     commit = _git_commit()
     if commit:
         tags["mlflow.source.git.commit"] = commit
@@ -260,10 +259,10 @@ def _git_commit() -> str:
 
 def _dead(tags: Mapping[str, str]) -> bool:
     """Whether the process that opened a run is known to be gone; on another host nothing is known."""
-    if tags.get("lakeloop.host") != socket.gethostname() or not tags.get("lakeloop.pid", "").isdigit():
+    if tags.get(HOST_TAG) != socket.gethostname() or not tags.get(PID_TAG, "").isdigit():
         return False
-    found = started(int(tags["lakeloop.pid"]))
-    return found == 0.0 or abs(found - float(tags.get("lakeloop.process_started", found))) > 1
+    found = started(int(tags[PID_TAG]))
+    return found == 0.0 or abs(found - float(tags.get(PROCESS_STARTED_TAG, found))) > 1
 
 
 @contextmanager

@@ -286,7 +286,8 @@ def test_the_report_opens_on_a_click_and_hangs_on_the_model_version(walked: tupl
     import mlflow
 
     from resources.settings import Settings
-    from resources.tracking.registry import REPORT_TAG, Registry
+    from resources.tracking.registry import Registry
+    from resources.tracking.tags import REPORT_TAG
 
     shop, result = walked
     (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key.path[0] == "evaluations"]

@@ -20,6 +20,7 @@ from platform_assets.stages.features.view_versions import after_promotion
 from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
 from resources.lake.published import WHOLE, PartitionState, States
+from resources.tracking.tags import DECISION_TAG, metric_tag
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located
@@ -162,8 +163,8 @@ def _move_aliases(registry: Registry, name: str, version: str, champion: str | N
     challenger = registry.version_of(name, CHALLENGER)
     if challenger != version:
         registry.set_alias(name, CHALLENGER, version, expected=challenger)
-    registry.set_tag(name, version, "lakeloop.decision", decision.action)
-    registry.set_tag(name, version, f"test_{evidence.primary}", f"{evidence.value:.6f}")
+    registry.set_tag(name, version, DECISION_TAG, decision.action)
+    registry.set_tag(name, version, metric_tag(evidence.primary), f"{evidence.value:.6f}")
 
 
 def _write_decision(

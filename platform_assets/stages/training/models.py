@@ -25,6 +25,14 @@ from platform_assets.stages.training.training_set import LABEL
 from platform_assets.stages.training.warm_start import START, Training, continue_champion, start_of
 from resources.host.crash_points import crash_point
 from resources.lake.published import WHOLE, PartitionState, States, TableKey
+from resources.tracking.tags import (
+    CONTINUED_FROM_TAG,
+    DOMAIN_TAG,
+    ROWS_FITTED_TAG,
+    TRAINING_SET_TAG,
+    TRAINING_TAG,
+    WORKFLOW_TAG,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,7 +164,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
             shipped=code.shipped if code else {},
         )
         crash_point("model.logged")
-        tags = {"lakeloop.domain": located.domain, "lakeloop.workflow": spec.name, "training_set_version": str(training.version)}
+        tags = {DOMAIN_TAG: located.domain, WORKFLOW_TAG: spec.name, TRAINING_SET_TAG: str(training.version)}
         tags |= training_was.tags
         version = register(run, logged, name, tags=tags, fingerprint=wanted)
         crash_point("model.registered")
@@ -185,8 +193,8 @@ def _adopted(
     names = feature_names(training.value["feature_spec"])
     name = platform.settings.mlflow_name(located.domain, located.spec.name)
     run_id, tags = registry.finish_run_of(name, version), registry.tags_of(name, version)
-    rows = int(tags["rows_fitted"]) if "rows_fitted" in tags else fit_rows(platform.lake, located, training, names[:1]).num_rows
-    how = Training(tags.get("lakeloop.training", ""), tags.get("continued_from"), rows)
+    rows = int(tags[ROWS_FITTED_TAG]) if ROWS_FITTED_TAG in tags else fit_rows(platform.lake, located, training, names[:1]).num_rows
+    how = Training(tags.get(TRAINING_TAG, ""), tags.get(CONTINUED_FROM_TAG), rows)
     more = {"adopted": "a step that died had registered it"}
     return _recorded(platform, located, states, wanted, champion, version, run_id, training, how, more)
 

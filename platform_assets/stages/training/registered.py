@@ -12,13 +12,13 @@ from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from resources.host.crash_points import crash_point
 from resources.lake.published import WHOLE, PartitionState, States
+from resources.tracking.tags import DOMAIN_TAG, REGISTERED_TAG, TRAINING_SET_TAG, WORKFLOW_TAG
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located, Project
 
 CODE_VERSION = "1"
 TRIED_ROWS = 100
-SOURCE_TAG = "lakeloop.registered"
 UNKNOWN_TRAINING = "the model was registered elsewhere, and it isn't known what it was trained on: it may have seen the test rows"
 
 
@@ -102,10 +102,10 @@ def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) 
         model = check_brought(uri, platform.settings.tracking_uri, wants, feature_frame(rows, list(wants.kinds)))
         run.log_params({"registered": model.name, "version": model.version, "features": len(model.features)})
         tags = {
-            "lakeloop.domain": located.domain,
-            "lakeloop.workflow": spec.name,
-            "training_set_version": str(training.version),
-            SOURCE_TAG: uri,
+            DOMAIN_TAG: located.domain,
+            WORKFLOW_TAG: spec.name,
+            TRAINING_SET_TAG: str(training.version),
+            REGISTERED_TAG: uri,
         }
         version = found or registry.refer(name, uri, tags=tags, fingerprint=own)
         crash_point("model.registered")

@@ -11,6 +11,7 @@ from lakeloop.training.warm_start import CannotContinue
 from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.features.lookup import utc_moment
 from resources.lake.published import WHOLE, States
+from resources.tracking.tags import CONTINUED_FROM_TAG, ROWS_FITTED_TAG, TRAINING_TAG
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ class Training:
         """Of the registered version."""
         if not self.text:
             return {}
-        return {"lakeloop.training": self.text, "rows_fitted": str(self.rows), **({"continued_from": self.parent} if self.parent else {})}
+        return {TRAINING_TAG: self.text, ROWS_FITTED_TAG: str(self.rows), **({CONTINUED_FROM_TAG: self.parent} if self.parent else {})}
 
 
 def start_of(states: States, located: Located[WorkflowSpec], print_of: Callable[[str | None], str]) -> tuple[str, str | None]:
