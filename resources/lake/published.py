@@ -39,7 +39,7 @@ class TableKey:
 
 Stored = Mapping[str, Any]
 """What a stage recorded, as JSON: nobody looks into it but `lakeloop.records`."""
-V_co = TypeVar("V_co", Stored, StateRecord, covariant=True)
+V_co = TypeVar("V_co", bound=Stored | StateRecord, covariant=True)
 R = TypeVar("R", bound=StateRecord)
 
 
