@@ -15,6 +15,7 @@ import dagster as dg
 from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.masking import KEPT_BACK, message_of, where_raised
+from lakeloop.project.lineage import asset_lineage
 from lakeloop.project.personal import touches_personal
 from lakeloop.rows.verdicts import GOOD_OUTCOMES
 from lakeloop.spec.tables import Partitions, ViewSpec
@@ -28,6 +29,7 @@ from platform_assets.stages.metadata import markdown_table
 from platform_assets.stages.stage import Check, Helper, Stage
 from resources.host.tether import end_with_parent
 from resources.lake.published import WHOLE, TableKey
+from resources.settings import Settings
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located, Project
@@ -158,8 +160,6 @@ def column_lineage(project: Project, stage: str, located: Located[Any]) -> Mappi
 
     Worked out when the asset is materialised, so that loading the code location doesn't pay for it.
     """
-    from lakeloop.project.lineage import asset_lineage
-
     deps = {
         column: [dg.TableColumnDep(dg.AssetKey([s.stage, s.domain, s.name]), s.column) for s in sources]
         for column, sources in asset_lineage(project, stage, located).items()
@@ -214,8 +214,6 @@ def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey, fingerpr
 
 def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform:
     """The outside world from a Dagster context."""
-    from resources.settings import Settings
-
     return Platform(
         settings=replace(
             Settings.from_environment(), tracking_uri=context.resources.tracking.uri, lake_url=context.resources.lake.lake.url

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
+from resources.settings import Settings
+from resources.tracking.model_format import METADATA
+from resources.tracking.server import wait_until_ready
 from resources.tracking.tags import DESCRIBED_FROM_TAG
 
 if TYPE_CHECKING:
@@ -57,9 +60,7 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
         DataError: there is no such workflow, or the model has inputs that are no features of it.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from resources.settings import Settings
     from resources.tracking.registry import Registry
-    from resources.tracking.server import wait_until_ready
 
     wanted, address = _contract_of(workflow, defs), Settings.from_environment().tracking_uri
     wait_until_ready(address, 6.0)
@@ -101,8 +102,6 @@ def _contract_of(workflow: str, defs: Path | None) -> Contract:
 def _logged(wanted: Contract, features: list[str], trained_until: str | datetime | None) -> dict[str, Any]:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
-
-    from resources.tracking.model_format import METADATA
 
     for name in features:
         if name not in wanted.kinds:

@@ -9,8 +9,11 @@ from typing import Any
 import dagster as dg
 
 import resources.host.fewer_collections  # noqa: F401
+from platform_assets.components import FeatureView, LakeTable, MLWorkflow
 from platform_assets.loading import DEFS, read_project
+from resources.dagster_resources import default_resources
 from resources.settings import Settings
+from sensors.all import build_automation
 
 PRELOADED = [
     "resources.host.fewer_collections",  # first, as every import after it takes less time
@@ -61,10 +64,6 @@ def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None,
     Raises:
         SpecError: a definition can't be built.
     """
-    from platform_assets.components import FeatureView, LakeTable, MLWorkflow
-    from resources.dagster_resources import default_resources
-    from sensors.all import build_automation
-
     project = read_project(defs, domain)
     nouns = ((LakeTable, project.tables), (FeatureView, project.views), (MLWorkflow, project.workflows))
     mine = [(noun, located) for noun, shelf in nouns for located in shelf.values() if domain in (None, located.domain)]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from lakeloop.checking.project import load_checked
+from lakeloop.checking.project import check, load_checked
 from lakeloop.errors import SpecError, SpecErrors
 from lakeloop.project.files import Definition
 from lakeloop.project.project import Located, Project, parsed
@@ -96,8 +96,6 @@ def read_project(defs: Path = DEFS, domain: str | None = None) -> Project:
     Raises:
         SpecErrors: with every error found, one a line.
     """
-    from lakeloop.checking.project import check
-
     project, errors = load_definitions(defs)
     while errors:
         project, left_out = _without(project, {_place(e.file) for e in errors if domain and _place(e.file)[:1] not in ((), (domain,))})

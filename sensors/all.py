@@ -13,10 +13,12 @@ from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import MOST_NAMED, steady_reason
 from lakeloop.project.project import Located, Project
+from lakeloop.spec.partitions import partition_keys
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
 from platform_assets.stages.registry import data_stages
+from platform_assets.stages.tables import raw
 from platform_assets.stages.training.registered import taken_versions
 from resources.host.run_tags import CAUSE_TAG, STOPPED_TAG
 from resources.lake.published import WHOLE, States, TableKey
@@ -99,7 +101,6 @@ def cause_of(project: Project, states: States, stale: dict[TableKey, list[str]])
 
 
 def _contents(table: Located[Any]) -> Mapping[str, str]:
-    from platform_assets.stages.tables import raw
 
     try:
         return raw.digests(table) or {}
@@ -143,7 +144,6 @@ def scheduled_request(located: Located[WorkflowSpec], what: str, keys: Sequence[
         return dg.RunRequest(run_key=f"{what}-{at:%Y-%m-%dT%H:%M}", asset_selection=list(keys))
     if partitions.end is not None and at.date() >= partitions.end:
         return dg.SkipReason(f"the data of {located.spec.name} end before {partitions.end}; {at:%Y-%m-%d} is no day of theirs")
-    from lakeloop.spec.partitions import partition_keys
 
     names = partition_keys(partitions, at)
     if at.date() < partitions.start or not names:

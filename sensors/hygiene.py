@@ -6,6 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+from resources.tracking.runs import Tracking, set_up_client, status_in
+from resources.tracking.server import is_up
+
 
 def settle_sensors() -> list[Any]:
     """A sensor each for failed and for canceled runs; a killed container takes even the guard of its MLflow run with it."""
@@ -22,8 +25,6 @@ def _settle(what: str, status: dg.DagsterRunStatus) -> Any:
         description=f"Gives MLflow runs that a {what} Dagster run left open their final status.",
     )
     def settle(context: dg.RunStatusSensorContext) -> dg.SkipReason:
-        from resources.tracking.runs import Tracking, set_up_client, status_in
-        from resources.tracking.server import is_up
 
         tracking = Tracking()
         if not is_up(tracking.uri):

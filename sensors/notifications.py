@@ -17,6 +17,8 @@ import dagster as dg
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, known_after, notices, untold
+from resources.notify import channels
+from resources.settings import Settings
 
 FIRST_LOOK_S = 3600.0
 """A channel that is new is told of the last hour's runs, and not of the history."""
@@ -55,8 +57,6 @@ def notify_sensor(domain: str | None = None) -> Any:
         required_resource_keys={"lake", "tracking"},
     )
     def notify(context):  # type: ignore[no-untyped-def]
-        from resources.notify import channels
-        from resources.settings import Settings
 
         settings = Settings.from_environment()
         if not settings.notify:
@@ -222,7 +222,6 @@ def _refusals(lake: Any, run_id: str, tracking_uri: str) -> list[Refusal]:
     import pyarrow.dataset as ds
 
     from platform_assets.stages.release.releases import DECISIONS_TABLE
-    from resources.settings import Settings
 
     table = lake.open(DECISIONS_TABLE)
     if table is None:

@@ -12,6 +12,13 @@ from pathlib import Path
 
 import resources.host.fewer_collections  # noqa: F401
 from lakeloop.errors import LakeloopError
+from lakeloop.project.lineage import Lineage
+from lakeloop.project.lineage_tree import as_record, render
+from lakeloop.training import copy_pipeline as copying
+from resources.lake.format import steps_to
+from resources.lake.format import upgrade as apply_steps
+from resources.lake.lake import Lake
+from resources.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,8 +97,6 @@ def plan() -> int:
     from platform_assets.loading import read_project
     from platform_assets.plan import stale_assets, unasked
     from platform_assets.stages.training.registered import taken_versions
-    from resources.lake.lake import Lake
-    from resources.settings import Settings
 
     project, settings = read_project(), Settings.from_environment()
     taken = taken_versions(project, settings.tracking_uri)
@@ -110,8 +115,6 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
     """Print where a column comes from, down to raw columns, or what comes from it; of an asset, for each of its columns."""
     import json
 
-    from lakeloop.project.lineage import Lineage
-    from lakeloop.project.lineage_tree import as_record, render
     from platform_assets.loading import DEFS, read_project
 
     found = Lineage(read_project((defs or DEFS).resolve()))
@@ -125,7 +128,6 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
 
 def copy_pipeline(name: str, workflow: str, defs: Path | None = None) -> int:
     """Copy a ready-made pipeline into a workflow's folder, and say which line uses it."""
-    from lakeloop.training import copy_pipeline as copying
     from platform_assets.loading import DEFS
 
     folder = (defs or DEFS).resolve() / workflow
@@ -136,10 +138,6 @@ def copy_pipeline(name: str, workflow: str, defs: Path | None = None) -> int:
 
 def upgrade(*, dry_run: bool = False) -> int:
     """Print what this version changes in the lake, then change it, one step after the other."""
-    from resources.lake.format import steps_to
-    from resources.lake.format import upgrade as apply_steps
-    from resources.settings import Settings
-
     url = Settings.from_environment().lake_url
     steps = steps_to(url)
     for step in steps:

@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.cli.up_runs import materialize_stale
 from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary
 from lakeloop.errors import LakeloopError
+from platform_assets.loading import read_project
+from resources.host.dagster_home import make_home
 from resources.host.run_tags import STOPPED_TAG, UP_TAG
+from resources.host.servers import Servers, require_free
+from resources.serving.desired import read_desired, read_status
 from resources.settings import PROJECT_ROOT, Settings
+from resources.tracking import server as mlflow_server
+from resources.tracking.runs import Tracking, set_up_client, status_in
 
 if TYPE_CHECKING:
     from resources.host.servers import Servers
@@ -40,8 +46,6 @@ def up(*, once: bool, materialize: bool) -> int:
 
 
 def _up(settings: Any, *, once: bool, materialize: bool) -> int:
-    from resources.host.servers import Servers, require_free
-    from resources.tracking import server as mlflow_server
 
     started = time.monotonic()
     for port, what, variable in (
@@ -69,8 +73,6 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
             **_new(mlflow_server.server_environment(settings.home / "mlflow", settings.mlflow_port, settings.mlflow_db)),
         )
         import dagster as dg
-
-        from platform_assets.loading import read_project
 
         # Dagster's databases are made here, by one process: two that start together fail on each other's migration.
         instance = dg.DagsterInstance.get()
@@ -131,8 +133,6 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
 
 def _wait_for_endpoint(servers: Servers, settings: Any) -> None:
     """Wait until what should be served is, or can't be."""
-    from resources.serving.desired import read_desired, read_status
-
     folder = settings.home / "serving"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -166,7 +166,6 @@ def _settle_runs(instance: Any, why: str) -> None:
 
 
 def _reconcile(settings: Any, instance: Any) -> None:
-    from resources.tracking.runs import Tracking, set_up_client, status_in
 
     set_up_client()
     for run in Tracking(tracking_uri=settings.tracking_uri).reconcile(status_in(instance)):
@@ -175,8 +174,6 @@ def _reconcile(settings: Any, instance: Any) -> None:
 
 def _dagster_home(settings: Any) -> Path:
     """Dagster's home, with our `dagster.yaml`; `.env` names it for `dg` and `dagster` too."""
-    from resources.host.dagster_home import make_home
-
     folder = make_home(settings.home / "dagster", settings.dagster_db)
     env = PROJECT_ROOT / ".env"
     # A home elsewhere has been named by the environment, which `dg` and `dagster` see too.

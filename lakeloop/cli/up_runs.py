@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
 from resources.host.run_tags import UP_TAG
+from resources.lake.lake import Lake
 
 if TYPE_CHECKING:
     from platform_assets.plan import RunAsked
@@ -33,7 +34,6 @@ def materialize_stale(
     """Launch what is stale, one run after another, and tell their progress; returns whether all succeeded, and seconds by asset."""
     from platform_assets.plan import runs_for, stale_assets, unasked
     from platform_assets.stages.training.registered import taken_versions
-    from resources.lake.lake import Lake
 
     states = Lake(settings.lake_url).states()
     silent = unasked(project, states)

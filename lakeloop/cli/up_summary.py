@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from lakeloop.cli.up_runs import post
+from lakeloop.project.personal import personal_columns
 from lakeloop.records.base import CheckedState
 from lakeloop.records.release import EvaluationState, ReleaseState
 from lakeloop.rows.verdicts import GOOD_OUTCOMES
 from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.stages.features.lookup import feature_names, feature_spec
 from platform_assets.stages.registry import stage_names
 from platform_assets.stages.tables.landings import SOURCE
 from resources.lake.lake import Lake
 from resources.lake.published import TableKey
+from resources.serving.desired import read_status
 
 _AUTOMATION = """
 query {
@@ -84,8 +87,6 @@ def print_automation(ui: str) -> None:
 
 def print_endpoint(project: Any, settings: Any) -> None:
     """Print a request that works, for the first model that is served."""
-    from resources.serving.desired import read_status
-
     status = read_status(settings.home / "serving")
     ready = sorted(name for name, m in (status.models if status else {}).items() if m["state"] == "ready")
     if status is None or not ready:
@@ -101,9 +102,6 @@ def print_endpoint(project: Any, settings: Any) -> None:
 
 def _example_request(settings: Any, project: Any, name: str) -> Path | None:
     """Write the newest row of a training set as a request, personal values left out."""
-    from lakeloop.project.personal import personal_columns
-    from platform_assets.stages.features.lookup import feature_names, feature_spec
-
     domain, _, workflow = name.partition(".")
     located = project.workflows[(domain, workflow)]
     lake = Lake(settings.lake_url)

@@ -16,8 +16,14 @@ import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from lakeloop.errors import LakeloopError, SpecError
-from lakeloop.spec.tables import NAME, Spec
+from lakeloop.checking.project import load_checked
+from lakeloop.drafting.profile import profile_table
+from lakeloop.drafting.table import draft_table
+from lakeloop.errors import LakeloopError, SpecError, nearest
+from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec
+from lakeloop.spec.tasks import TASKS
+from lakeloop.training.pipelines import NAMES, pipeline_module
+from resources.sources.peek import peek, typed_rows, written_source
 
 if TYPE_CHECKING:
     from lakeloop.drafting.profile import Origin, TableProfile
@@ -167,8 +173,6 @@ class MLWorkflowScaffolder(dg.Scaffolder[MLWorkflowParams]):
 
 def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:
     """What a workflow is drafted from, with what is missing asked for: on a terminal only, so that nothing ever waits for an answer in vain."""
-    from lakeloop.training.pipelines import NAMES
-
     complete = params.table is not None and (params.label is not None or params.task == "anomaly_detection")
     if complete or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return params
@@ -192,11 +196,6 @@ def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:
 
 def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> tuple[dict[str, str], list[str]]:
     """The definition of a table from its source, a query's file beside it, by name; and what to tell of it."""
-    from lakeloop.drafting.profile import profile_table
-    from lakeloop.drafting.table import draft_table
-    from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files
-    from resources.sources.peek import peek, written_source
-
     spec: DatabaseSource | DeltaTableSource | Files
     query = _query(params.query, folder) if params.query else {}
     if params.database is not None:
@@ -258,12 +257,9 @@ def _query(given: str, folder: Path) -> dict[str, str]:
 
 def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name: str) -> tuple[Mapping[str, str], list[str]]:
     """The files of a workflow by path below the definitions, and what to tell of it."""
-    from lakeloop.checking.project import load_checked
     from lakeloop.drafting.anomaly import draft_anomaly
     from lakeloop.drafting.forecast import draft_forecast
     from lakeloop.drafting.workflow import draft_workflow
-    from lakeloop.errors import nearest
-    from resources.sources.peek import peek, typed_rows
 
     check_wanted(params)
     if params.table is None or (params.label is None and params.task != "anomaly_detection"):
@@ -305,10 +301,6 @@ def check_wanted(params: MLWorkflowParams) -> None:
     Raises:
         SpecError: with the nearest that is there.
     """
-    from lakeloop.errors import nearest
-    from lakeloop.spec.tasks import TASKS
-    from lakeloop.training.pipelines import NAMES, pipeline_module
-
     if params.task is not None and params.task not in TASKS:
         raise SpecError(f"task: found {params.task!r}; {nearest(params.task, TASKS)}")
     if params.pipeline is not None and params.task is not None:
@@ -358,8 +350,6 @@ def _place(request: dg.ScaffoldRequest) -> Iterator[tuple[Path, str, str]]:
 
 def _write(defs: Path, files: Mapping[str, str]) -> None:
     """Write files that aren't there yet, all or none, and check the definitions that they make."""
-    from lakeloop.checking.project import load_checked
-
     taken = [path for path in files if (defs / path).exists()]
     if taken:
         raise SpecError(f"{taken[0]} is there already; nothing was written")
