@@ -1,4 +1,4 @@
-"""Everything that is found of a model version on its test rows, as one frozen record. Pure: scores and rows in, findings out."""
+"""All findings about a model version on its test rows, as one frozen record. Pure: scores and rows in, findings out."""
 
 from __future__ import annotations
 
@@ -42,25 +42,26 @@ if TYPE_CHECKING:
 Array = np.ndarray
 CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE = "candidate", "champion", "constant", "linear", "seasonal_naive"
 ORDER = (CANDIDATE, CHAMPION, LINEAR, NAIVE, CONSTANT)
-"""In which order models are shown. The last is the reference of a task, or else the one before it."""
+"""The order in which models are shown. The reference of a task is the last, or the one before it."""
 LEAST_COMMON_ROWS = 100
-"""Fewer rows than this say nothing about which of two models is better."""
+"""With fewer rows than this two models are not compared."""
 DAYS_IN_WEEKS = 21
-"""Error over time is shown by week, by day in a test window shorter than this."""
+"""The error over time is shown by week; in a test window shorter than this, by day."""
 SEARCHED_ROWS = 60_000
+"""Rows at most in which weak slices are searched."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows with a label, and what the model says of them.
+    """Rows with a label, and the models' scores of them.
 
     Attributes:
         y: truth.
-        at: when each was asked, `datetime64[us]`, UTC.
+        at: the time of each prediction, `datetime64[us]`, UTC.
         frame: the features.
         scores: per model; the champion's are NaN on rows that it was trained on.
         slices: declared slices: column and values.
-        known_at: when each label was known; None where it has no time.
+        known_at: when each label became known; None where labels have no such time.
     """
 
     y: Array
@@ -73,13 +74,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class ForecastRows:
-    """What rows of a forecast ask about.
+    """The horizon, target time and series of the rows of a forecast.
 
     Attributes:
-        column: that says how far ahead.
-        ahead: how many steps that is.
+        column: that holds the horizon.
+        ahead: the horizon of each row, in steps.
         target: the time that is forecast, `datetime64[us]`, UTC.
-        series: its name.
+        series: the name of each row's series.
     """
 
     column: str
@@ -88,12 +89,12 @@ class ForecastRows:
     series: Sequence[str]
 
     @staticmethod
-    def named(columns: Sequence[Sequence[Any]], *, hidden: bool = False) -> list[str]:
-        """One name from the columns that name a series; a number in the order of the rows where their values are personal.
+    def series_names(columns: Sequence[Sequence[Any]], *, hidden: bool = False) -> list[str]:
+        """One name per row from the columns that identify a series; a number in the order of the rows where their values are personal.
 
-        >>> ForecastRows.named([["b", "a", "b"], [1, 1, 1]])
+        >>> ForecastRows.series_names([["b", "a", "b"], [1, 1, 1]])
         ['b · 1', 'a · 1', 'b · 1']
-        >>> ForecastRows.named([["b", "a", "b"], [1, 1, 1]], hidden=True)
+        >>> ForecastRows.series_names([["b", "a", "b"], [1, 1, 1]], hidden=True)
         ['series 1', 'series 2', 'series 1']
         """
         names = [" · ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
@@ -103,30 +104,30 @@ class ForecastRows:
 
 @dataclass(frozen=True)
 class Question:
-    """What an assessment is asked to find.
+    """What an assessment is made of.
 
     Attributes:
-        answer: what the model says of a row.
+        answer: what the model predicts.
         primary: the metric that decides.
-        predict: scores of a frame of features.
-        test: rows to judge by.
-        fit: rows that the model was fitted on, or an even sample of them.
+        predict: computes the scores of a frame of features.
+        test: rows to evaluate on.
+        fit: rows that the model was fitted on, or an evenly spaced sample of them.
         test_start: when the test window begins.
-        overlap: of entities, of the test rows with all rows that were fitted on.
+        overlap: of the entities of the test rows with those of all rows that the model was fitted on.
         champion: its version, if there is one.
-        champion_told: in which way it answers something else than is asked now, a sentence; see `lakeloop.training.comparison`.
-        champion_known: whether it is known until when the champion's training rows go.
+        champion_note: how the champion's answer differs from the declared one, a sentence; see `lakeloop.training.comparison`.
+        champion_known: whether the end of the champion's training rows is known.
         refits: the primary metric of refits that differ in the seed; None where the model takes none.
         clusters: code per test row of rows that may depend on each other.
         costs: of wrong decisions.
         hidden: columns whose values must not be shown.
-        seed: of what is drawn at random.
-        forecast: what the test rows of a forecast ask about.
-        elsewhere: that the model was trained elsewhere; then `fit` are rows that it could have been fitted on.
+        seed: of random draws.
+        forecast: horizon, target time and series of the test rows of a forecast.
+        elsewhere: set when the model was trained elsewhere; `fit` are then rows that it could have been fitted on.
         planted: which of the test rows are planted, where there is no label.
-        beside: metrics of the candidate that were measured on other rows.
-        fit_times: when each of all rows that were fitted on was asked, and when its label was known; None where `fit` has them all.
-        static: times are no times, but a shuffled order of the rows.
+        more_metrics: metrics of the candidate that were measured on other rows.
+        fit_times: the times of prediction and of the known label of all rows that the model was fitted on; None where `fit` has them all.
+        static: the rows have no time; their times are a shuffled order.
     """
 
     answer: Answer
@@ -137,7 +138,7 @@ class Question:
     test_start: np.datetime64
     overlap: checks.Overlap
     champion: str | None = None
-    champion_told: str = ""
+    champion_note: str = ""
     champion_known: bool = True
     refits: Sequence[float] | None = None
     clusters: Array | None = None
@@ -145,34 +146,34 @@ class Question:
     hidden: frozenset[str] = frozenset()
     seed: int = 0
     forecast: ForecastRows | None = None
-    elsewhere: checks.Elsewhere | None = None
+    elsewhere: checks.TrainedElsewhere | None = None
     planted: PlantedRows | None = None
-    beside: Sequence[MetricValue] = ()
+    more_metrics: Sequence[MetricValue] = ()
     fit_times: tuple[Array, Array] | None = None
     static: bool = False
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What was found.
+    """The findings about a model version.
 
     Attributes:
-        values: per model (candidate, champion, linear, the task's reference) its metrics.
-        differences: the candidate less each other model on the same rows, by the primary metric.
-        train: the primary metric on rows that were fitted on.
-        by_day: the primary metric's interval, were days what is independent.
+        values: the metrics per model (candidate, champion, linear, the task's reference).
+        differences: the candidate minus each other model on the same rows, by the primary metric.
+        train: the primary metric on rows that the model was fitted on.
+        by_day: the primary metric with its interval when rows are clustered by day.
         slices: a row per declared slice.
-        weak: the worst slices that were found, confirmed or not.
-        searched: columns that were searched for them.
+        weak: the weakest slices of the search, confirmed or not.
+        searched: the number of columns that were searched for weak slices.
         importance: per feature.
-        calibration: per bin of equal numbers (and class), or per quantile.
-        classes: per class, of a classification in several.
-        confusion: rows by class and by what was said of them, of the same.
-        coverage: per bin of the predicted median, of a quantile regression.
+        calibration: per bin of equally many rows (and class), or per quantile.
+        classes: per class of a multiclass classification.
+        confusion: counts of rows by class and predicted class, of the same.
+        coverage: per bin of the predicted median of a quantile regression.
         thresholds: of a binary classification.
-        over_time: the primary metric per week or day; of a quantile regression also coverage and width.
+        over_time: the primary metric per week or day; for a quantile regression also coverage and width.
         checks: one result per model check.
-        importance_rows: rows that were shuffled.
+        importance_rows: the number of rows that were shuffled.
     """
 
     values: Mapping[str, list[MetricValue]]
@@ -199,65 +200,81 @@ class Assessment:
 
 
 def assess(question: Question) -> Assessment:
-    """Find everything."""
+    """Compute metrics, differences, slices, importance, calibration and checks of a model version."""
     q, test = question, question.test
     answer, primary, clusters, y = q.answer, q.primary, q.clusters, question.test.y
-    score, reference = test.scores[CANDIDATE], test.scores[answer.kind.reference]
-    values: dict[str, list[MetricValue]] = {}
-    differences: dict[str, Difference] = {}
-    # Rows that the candidate may have been trained on decide nothing.
-    until = q.elsewhere.until if q.elsewhere else None
-    unseen = np.ones(len(y), bool) if until is None else test.at >= until
-    for who, other in test.scores.items():
-        known = np.isfinite(other) if other.ndim == 1 else np.isfinite(other).all(axis=1)
-        if who == CHAMPION and (known & unseen).sum() < LEAST_COMMON_ROWS:
-            continue
-        some = None if clusters is None else clusters[known]
-        values[who] = evaluate(answer, y[known], other[known], clusters=some)
-        values[who] += relative(answer, y[known], other[known], reference[known], clusters=some)
-        if who != CANDIDATE:
-            told = known & unseen
-            held = _reference(answer, primary, other) if who == answer.kind.reference else other
-            some = None if clusters is None else clusters[told]
-            differences[who] = paired_difference(answer, primary, y[told], score[told], held[told], clusters=some)
-    values[CANDIDATE] += q.beside
+    score = test.scores[CANDIDATE]
+    values, differences = _compare(q)
     own = {value.name: value for value in values[CANDIDATE]}
     metric = metrics_of(answer)[primary]
     train = measure(metric, q.fit.y, q.fit.scores[CANDIDATE])
-
-    picked = evenly_spaced(len(y), SEARCHED_ROWS)
-    shown = {name: test.frame[name].to_numpy()[picked] for name in test.frame.columns if name not in q.hidden}
-    some = None if clusters is None else codes(clusters[picked])
-    weak = find_weak_slices(row_loss(answer, y, score)[picked], shown, clusters=some, seed=q.seed)
-
+    searched = [name for name in test.frame.columns if name not in q.hidden]
+    weak = _weak_slices(q, searched)
     shuffled = evenly_spaced(len(y), MOST_ROWS)
     importance = permutation_importance(
         answer, primary, q.predict, test.frame.iloc[shuffled].reset_index(drop=True), y[shuffled],
         clusters=None if clusters is None else codes(clusters[shuffled]), seed=q.seed,
     )  # fmt: skip
-    slices = [
-        {"slice_by": column, **row}
-        for column, listed in test.slices.items()
-        for row in _in_order(column, by_slice(answer, y, score, listed, primary, clusters=clusters), q.forecast)
-    ]
     return Assessment(
         values=values,
         differences=differences,
         train=train,
         by_day=measure(metric, y, score, clusters=codes(test.at.astype("datetime64[D]"))),
-        slices=slices,
+        slices=_declared_slices(q),
         weak=weak,
-        searched=len(shown),
+        searched=len(searched),
         importance=importance,
         calibration=_calibration(answer, y, score, clusters),
         thresholds=threshold_curve(y, score, q.costs, clusters) if answer.kind.costs else [],
         over_time=[row for name in (primary, *answer.kind.beside) for row in _over_time(answer, name, test, clusters)],
-        checks=_checks(q, own, differences, train, weak, len(shown)),
+        checks=_checks(q, own, differences, train, weak, len(searched)),
         importance_rows=len(shuffled),
         classes=class_rows(answer, y, score, clusters) if answer.classes else [],
         confusion=confusion(answer, y, score) if answer.classes else None,
         coverage=coverage_bins(answer, y, score, clusters) if answer.quantiles else [],
     )
+
+
+def _compare(q: Question) -> tuple[dict[str, list[MetricValue]], dict[str, Difference]]:
+    """The metrics of every model, and the candidate's difference to each of the others on the same rows."""
+    test, answer, primary, clusters, y = q.test, q.answer, q.primary, q.clusters, q.test.y
+    score, reference = test.scores[CANDIDATE], test.scores[answer.kind.reference]
+    values: dict[str, list[MetricValue]] = {}
+    differences: dict[str, Difference] = {}
+    # Rows that the candidate may have been trained on don't count in comparisons.
+    until = q.elsewhere.until if q.elsewhere else None
+    unseen = np.ones(len(y), bool) if until is None else test.at >= until
+    for who, other in test.scores.items():
+        scored = np.isfinite(other) if other.ndim == 1 else np.isfinite(other).all(axis=1)
+        common = scored & unseen
+        if who == CHAMPION and common.sum() < LEAST_COMMON_ROWS:
+            continue
+        some = None if clusters is None else clusters[scored]
+        values[who] = evaluate(answer, y[scored], other[scored], clusters=some)
+        values[who] += relative(answer, y[scored], other[scored], reference[scored], clusters=some)
+        if who != CANDIDATE:
+            opponent = _reference(answer, primary, other) if who == answer.kind.reference else other
+            some = None if clusters is None else clusters[common]
+            differences[who] = paired_difference(answer, primary, y[common], score[common], opponent[common], clusters=some)
+    values[CANDIDATE] += q.more_metrics
+    return values, differences
+
+
+def _weak_slices(q: Question, searched: Sequence[str]) -> list[WeakSlice]:
+    picked = evenly_spaced(len(q.test.y), SEARCHED_ROWS)
+    columns = {name: q.test.frame[name].to_numpy()[picked] for name in searched}
+    some = None if q.clusters is None else codes(q.clusters[picked])
+    return find_weak_slices(row_loss(q.answer, q.test.y, q.test.scores[CANDIDATE])[picked], columns, clusters=some, seed=q.seed)
+
+
+def _declared_slices(q: Question) -> list[dict[str, Any]]:
+    return [
+        {"slice_by": column, **row}
+        for column, slice_values in q.test.slices.items()
+        for row in _sort_slices(
+            column, by_slice(q.answer, q.test.y, q.test.scores[CANDIDATE], slice_values, q.primary, clusters=q.clusters), q.forecast
+        )
+    ]
 
 
 def _calibration(answer: Answer, y: Array, score: Array, clusters: Array | None) -> list[CalibrationBin]:
@@ -282,7 +299,7 @@ def _checks(
         metric.value(rows.y, _reference(answer, primary, rows.scores[answer.kind.reference])) for rows in (test, fit)
     )
     columns = list(fit.frame.columns)
-    # What was planted says nothing of a feature that knows too much.
+    # Planted rows tell nothing about a feature that leaks the label.
     alone = (
         {}
         if answer.kind.label == "none"
@@ -298,7 +315,7 @@ def _checks(
         checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters),
     ]
     return [
-        *(checks.check_elsewhere(q.elsewhere) if q.elsewhere else training),
+        *(checks.check_trained_elsewhere(q.elsewhere) if q.elsewhere else training),
         checks.check_leakage(answer, alone),
         checks.check_baseline(primary, differences[answer.kind.reference], differences.get(LINEAR), reference_words(answer, primary)),
         checks.check_champion(primary, q.champion, differences.get(CHAMPION)),
@@ -310,17 +327,17 @@ def _checks(
 
 
 def _reference(answer: Answer, primary: str, constant: Array) -> Array:
-    """What knows nothing, as it does best by a metric."""
+    """The best scores without any knowledge: the constant, or guesses where the metric is best for guesses."""
     return guessed_scores(constant) if metrics_of(answer)[primary].guessed else constant
 
 
-def _in_order(column: str, rows: list[dict[str, Any]], forecast: ForecastRows | None) -> list[dict[str, Any]]:
-    """Slices largest first, but for how far ahead a forecast is."""
+def _sort_slices(column: str, rows: list[dict[str, Any]], forecast: ForecastRows | None) -> list[dict[str, Any]]:
+    """Sort slices by size, the largest first; those of a forecast's horizon by the horizon."""
     return sorted(rows, key=lambda row: int(row["slice"])) if forecast is not None and column == forecast.column else rows
 
 
 def _over_time(answer: Answer, name: str, test: Rows, clusters: Array | None) -> list[dict[str, Any]]:
-    """A metric per week (Monday to Sunday) or per day of a short window, per longer periods where these have too few rows."""
+    """A metric per week (Monday to Sunday), per day in a short window, or per longer period where these have too few rows."""
     days = test.at.astype("datetime64[D]")
     span = (days.max() - days.min()).astype(int) + 1 if len(days) else 0
     # numpy's weeks begin on Thursdays, the day of 1970-01-01.

@@ -1,4 +1,4 @@
-"""What the model checks are: codes, meanings, what to do; the page docs/checks.md is written from here. What they compute is elsewhere."""
+"""Codes, meanings and remedies of the model checks, from which docs/checks.md is written. `lakeloop.evaluation.model_checks` computes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckKind:
-    """A check as its documentation has it."""
+    """A check and its documentation."""
 
     code: str
     title: str
@@ -29,7 +29,7 @@ class CheckKind:
 
     @property
     def text(self) -> str:
-        """What its documentation says of it, as Markdown."""
+        """Its documentation, as Markdown."""
         always = self.not_applicable_when == "never"
         lines = [
             self.meaning,
@@ -41,11 +41,11 @@ class CheckKind:
         return "\n".join(lines)
 
 
-def _listed(*kinds: CheckKind) -> dict[str, CheckKind]:
+def _by_code(*kinds: CheckKind) -> dict[str, CheckKind]:
     return {kind.code: kind for kind in kinds}
 
 
-KINDS: Mapping[str, CheckKind] = _listed(
+KINDS: Mapping[str, CheckKind] = _by_code(
     CheckKind(
         "LL101",
         "Overfit",
@@ -139,7 +139,7 @@ KINDS: Mapping[str, CheckKind] = _listed(
 
 
 def documentation() -> str:
-    """The page docs/checks.md."""
+    """The text of docs/checks.md."""
     lines = [
         "# Model checks",
         "",

@@ -1,4 +1,4 @@
-"""What is found of a classification in several classes beside its metrics: each class by itself, what is taken for what, calibration per class."""
+"""Findings about a classification in several classes besides its metrics: each class by itself, the confusion matrix, calibration per class."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class on some rows; a share of nothing is NaN.
+    """The figures of one class; a share of no rows is NaN.
 
     Attributes:
         name: of the class.
-        n: rows that are of it.
-        predicted: rows that it is said of.
-        precision: share of those that are of it, with its 95% interval.
-        recall: share of its rows that are found, with its 95% interval.
-        roc_auc: against all others.
-        mean_probability: over all rows; beside `n` it says whether the class is taken to be as frequent as it is.
+        n: rows of the class.
+        predicted: rows that the model assigns to it.
+        precision: share of the predicted rows that are of the class, with its 95% interval.
+        recall: share of the rows of the class that are predicted, with its 95% interval.
+        roc_auc: against all other classes.
+        mean_probability: over all rows; compared with `n` it shows whether the model expects the class as often as it occurs.
     """
 
     name: str
@@ -43,31 +43,28 @@ class ClassRow:
 
 
 def class_rows(answer: Answer, y: Array, score: Array, clusters: Array | None = None) -> list[ClassRow]:
-    """Every declared class, in the declared order."""
-    said, found = score.argmax(axis=1), []
-    for place, name in enumerate(answer.classes):
-        own, claimed = y == place, said == place
-        precision, recall = share_of(own, claimed, clusters), share_of(claimed, own, clusters)
-        area = roc_auc(own.astype(float), score[:, place])
-        found.append(
-            ClassRow(
-                str(name), int(own.sum()), int(claimed.sum()), *precision, *recall, area, float(score[:, place].mean()) if len(y) else 0.0
-            )
-        )
-    return found
+    """The figures of every declared class, in the declared order."""
+    predictions, rows = score.argmax(axis=1), []
+    for position, name in enumerate(answer.classes):
+        is_class, is_predicted = y == position, predictions == position
+        precision, recall = share_of(is_class, is_predicted, clusters), share_of(is_predicted, is_class, clusters)
+        area = roc_auc(is_class.astype(float), score[:, position])
+        mean = float(score[:, position].mean()) if len(y) else 0.0
+        rows.append(ClassRow(str(name), int(is_class.sum()), int(is_predicted.sum()), *precision, *recall, area, mean))
+    return rows
 
 
 def confusion(answer: Answer, y: Array, score: Array) -> Array:
-    """Rows of each class (down) by the class that is said (across): `(classes, classes)` counts."""
+    """Counts of rows by class (down) and predicted class (across): `(classes, classes)`."""
     count = len(answer.classes)
     return np.bincount(y.astype(int) * count + score.argmax(axis=1), minlength=count**2).reshape(count, count)
 
 
 def class_calibration(answer: Answer, y: Array, score: Array, clusters: Array | None = None) -> list[CalibrationBin]:
-    """Ten bins per class, of its probability against how often it was that class (class-wise calibration, Kull et al. 2019)."""
+    """Ten bins per class of its predicted probability and its observed frequency (class-wise calibration, Kull et al. 2019)."""
     truth = one_hot(y, len(answer.classes))
     return [
-        found
-        for place, name in enumerate(answer.numbers)
-        for found in calibration_curve(truth[:, place], score[:, place], clusters=clusters, output=name)
+        row
+        for position, name in enumerate(answer.numbers)
+        for row in calibration_curve(truth[:, position], score[:, position], clusters=clusters, output=name)
     ]

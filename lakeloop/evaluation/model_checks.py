@@ -1,6 +1,6 @@
-"""Model checks: what is commonly wrong with a model, each with a code, three outcomes, and a page that says what to do.
+"""Model checks: common faults of a model, each with a code, three outcomes, and documentation that says what to do.
 
-Each check is a small function of what an evaluation has at hand. They warn; what stops a promotion are the gates.
+Each check is a small function of the data of an evaluation. Checks only warn; gates stop a promotion.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ Array = np.ndarray
 Outcome = Literal["found", "clean", "not_applicable"]
 ERROR_RATE = 0.05
 MOST_SKILL_LOST = 0.5
-"""Part of the advantage over a constant that may be lost from training to test rows. Some always is; half of it means that the model
-remembers more than it knows."""
+"""Part of the advantage over a constant that may be lost from training to test rows. Some always is; half of it means that the model has
+memorised more than it has learned."""
 MOST_CALIBRATION_ERROR = 0.02
-"""Two points of probability: less is rarely worth a recalibration."""
+"""Two percentage points: less is rarely worth a recalibration."""
 MOST_REGRESSION_GAP = 0.1
 """The same for a regression, in standard deviations of the label."""
 LEAST_CALIBRATED_ROWS = 100
-LEAST_TOLD = 10
-"""Test rows, of a classification those of the rarest class, without which no feature can be said to tell them apart."""
+LEAST_FEATURE_ROWS = 10
+"""Test rows, for a classification those of the rarest class, that are needed to score single features."""
 CUTS = (0.001, 0.002, 0.005, 0.01, *np.linspace(0, 1, 51)[1:-1], 0.99, 0.995, 0.998, 0.999)
-"""Quantiles of a feature between which the mean of the label is taken: fiftieths, and finer ones where tails are long."""
+"""Quantiles of a feature between which the label is averaged: fiftieths, and finer ones in the tails."""
 LEAST_WEAKNESS = 1.2
-"""Loss in a slice over loss elsewhere; a confirmed but smaller difference is no reason to act."""
+"""Loss in a slice over loss of the other rows; a smaller difference, even if confirmed, is no reason to act."""
 CONSTANT_SHARE = 0.99
 MOST_SEED_SHARE = 0.5
-"""Standard deviation over seeds, over the half-width of the interval: beyond it the seed decides as much as the rows do."""
+"""Standard deviation over seeds, over the half-width of the interval: above it the seed matters as much as the choice of rows."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found."""
+    """The outcome of a check."""
 
     code: str
     outcome: Outcome
@@ -56,17 +56,17 @@ class CheckResult:
 
     @property
     def kind(self) -> CheckKind:
-        """What the check is, as its documentation has it."""
+        """The check with its documentation."""
         return KINDS[self.code]
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Entities of the test rows that were trained on, and what that does to the primary metric.
+    """Which entities of the test rows are also among the training rows.
 
     Attributes:
         seen: per test row, whether its entity (all keys together) is among the training rows.
-        repeats: whether entities come more than once among the training rows.
+        repeats: whether entities occur more than once among the training rows.
     """
 
     seen: Array
@@ -74,12 +74,12 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """That a model was trained elsewhere: nobody here knows its training rows.
+class TrainedElsewhere:
+    """What is known about the training of a model that was trained elsewhere; its training rows aren't.
 
     Attributes:
-        source: what it is called there.
-        until: its training rows are before that, `datetime64`, UTC; None where nobody said so.
+        source: the registered model and version.
+        until: the end of its training rows, exclusive, `datetime64`, UTC; None where it wasn't declared.
         test_start: when the test window begins.
     """
 
@@ -94,15 +94,15 @@ class Elsewhere:
 
     @property
     def sentence(self) -> str:
-        """What is known of it."""
+        """What is known about the training, in words."""
         if self.until is None:
             return f"{self.source} was trained elsewhere, and it isn't known on what: it may have seen these rows"
-        before = f"{self.source} was trained elsewhere, on what was before {self.until.astype('datetime64[m]').item():%Y-%m-%d %H:%M}"
+        before = f"{self.source} was trained elsewhere, on rows before {self.until.astype('datetime64[m]').item():%Y-%m-%d %H:%M}"
         return f"{before}: it may have seen the rows of the test window until then" if self.may_have_seen else before
 
 
-def check_elsewhere(elsewhere: Elsewhere) -> list[CheckResult]:
-    """LL101 to LL103 of a model that was trained elsewhere: nothing can be said of its training rows but when they end."""
+def check_trained_elsewhere(elsewhere: TrainedElsewhere) -> list[CheckResult]:
+    """LL101 to LL103 for a model that was trained elsewhere: of its training rows only the end may be known."""
     unknown = [CheckResult(code, "not_applicable", f"it isn't known what {elsewhere.source} was trained on") for code in ("LL101", "LL103")]
     outcome: Outcome = "not_applicable" if elsewhere.until is None else "found" if elsewhere.may_have_seen else "clean"
     return [unknown[0], CheckResult("LL102", outcome, elsewhere.sentence), unknown[1]]
@@ -111,38 +111,39 @@ def check_elsewhere(elsewhere: Elsewhere) -> list[CheckResult]:
 def check_overfit(
     what: Task | Answer, primary: str, train: MetricValue, test: MetricValue, constant_train: float, constant_test: float
 ) -> CheckResult:
-    """LL101: the advantage over a constant on training rows, and how much of it is left on test rows."""
+    """LL101: how much of the advantage over a constant on training rows is left on test rows."""
     sign = 1.0 if metrics_of(what)[primary].greater_is_better else -1.0
-    known, left = sign * (train.value - constant_train), sign * (test.value - constant_test)
+    train_skill, test_skill = sign * (train.value - constant_train), sign * (test.value - constant_test)
     words = reference_words(what, primary)
-    if not (math.isfinite(known) and math.isfinite(left)) or known <= 0:
+    if not (math.isfinite(train_skill) and math.isfinite(test_skill)) or train_skill <= 0:
         return CheckResult("LL101", "not_applicable", f"the model is no better than {words} on its own training rows")
     # Half the width of an interval is about two standard errors.
     error = math.hypot(test.high - test.low, MOST_SKILL_LOST * (train.high - train.low)) / 4
     if not math.isfinite(error):
         return CheckResult("LL101", "not_applicable", f"{primary} has no interval on these rows")
-    lost = one_sided_p((1 - MOST_SKILL_LOST) * known - left, error, 1e9) <= ERROR_RATE
+    is_lost = one_sided_p((1 - MOST_SKILL_LOST) * train_skill - test_skill, error, 1e9) <= ERROR_RATE
+    left = test_skill / train_skill
     message = (
         f"{primary} is {number(train.value)} on training rows and {number(test.value)} on test rows: "
-        f"{left / known:.0%} of the advantage over {words} is left"
+        f"{left:.0%} of the advantage over {words} is left"
     )
-    return CheckResult("LL101", "found" if lost else "clean", message, {"train": train.value, "test": test.value, "left": left / known})
+    return CheckResult("LL101", "found" if is_lost else "clean", message, {"train": train.value, "test": test.value, "left": left})
 
 
 def check_time_overlap(fit_at: Array, fit_known_at: Array | None, test_start: np.datetime64) -> CheckResult:
-    """LL102: training rows from the test window, or whose label wasn't known when it began."""
+    """LL102: training rows in the test window, or with a label that wasn't known when the window began."""
     inside = int((fit_at >= test_start).sum())
     if inside:
-        return CheckResult("LL102", "found", f"{inside:,} training rows are of the test window or later", {"rows": inside})
+        return CheckResult("LL102", "found", f"{inside:,} training rows are in the test window or later", {"rows": inside})
     if fit_known_at is None:
-        return CheckResult("LL102", "clean", "no training row is of the test window; the label has no time of its own")
-    late = fit_known_at >= test_start
-    count = int(late.sum())
+        return CheckResult("LL102", "clean", "no training row is in the test window; the label has no time of its own")
+    is_late = fit_known_at >= test_start
+    count = int(is_late.sum())
     if count:
-        wait = (fit_known_at[late].max() - test_start).astype("timedelta64[h]").item()
+        wait = (fit_known_at[is_late].max() - test_start).astype("timedelta64[h]").item()
         message = (
             f"the labels of {count:,} of {len(fit_known_at):,} training rows were known only after the test window began: a model trained on "
-            f"that day could not have had them. A gap longer by {_hours(wait)} leaves them out"
+            f"that day could not have used them. A gap longer by {_hours(wait)} leaves them out"
         )
         return CheckResult("LL102", "found", message, {"rows": count, "share": count / len(fit_known_at)})
     return CheckResult("LL102", "clean", "every training row and its label were known before the test window began")
@@ -151,7 +152,7 @@ def check_time_overlap(fit_at: Array, fit_known_at: Array | None, test_start: np
 def check_entity_overlap(
     what: Task | Answer, primary: str, overlap: Overlap, y: Array, score: Array, clusters: Array | None = None
 ) -> CheckResult:
-    """LL103: test rows of entities that were trained on, and whether the model is better on them."""
+    """LL103: test rows of entities among the training rows, and whether the model is better on them."""
     count, n = int(overlap.seen.sum()), len(overlap.seen)
     if not count:
         return CheckResult("LL103", "clean", f"none of the {n:,} test rows has the keys of a training row")
@@ -160,39 +161,40 @@ def check_entity_overlap(
         return CheckResult("LL103", "found", message, {"rows": count})
     new = ~overlap.seen
     metric = metrics_of(what)[primary]
-    a, b = (measure(metric, y[m], score[m], clusters=None if clusters is None else clusters[m]) for m in (overlap.seen, new))
-    if not (math.isfinite(a.value) and math.isfinite(b.value) and math.isfinite(a.low) and math.isfinite(b.low)):
+    on_seen, on_new = (
+        measure(metric, y[mask], score[mask], clusters=None if clusters is None else clusters[mask]) for mask in (overlap.seen, new)
+    )
+    if not all(math.isfinite(number) for each in (on_seen, on_new) for number in (each.value, each.low)):
         return CheckResult(
             "LL103",
             "not_applicable",
-            f"entities are asked about again and again by design ({count / n:.0%} of the test rows), and too few are new to compare with",
+            f"entities repeat by design ({count / n:.0%} of the test rows), and too few are new to compare with",
         )
     sign = 1.0 if metric.greater_is_better else -1.0
-    better = one_sided_p(sign * (a.value - b.value), math.hypot(a.high - a.low, b.high - b.low) / 4, 1e9) <= ERROR_RATE
-    message = (
-        f"{primary} is {number(a.value)} on the {count:,} rows of known entities and {number(b.value)} on the {n - count:,} of new ones"
-    )
-    return CheckResult("LL103", "found" if better else "clean", message, {"known": a.value, "new": b.value, "rows": count})
+    error = math.hypot(on_seen.high - on_seen.low, on_new.high - on_new.low) / 4
+    is_better = one_sided_p(sign * (on_seen.value - on_new.value), error, 1e9) <= ERROR_RATE
+    message = f"{primary} is {number(on_seen.value)} on the {count:,} rows of known entities and {number(on_new.value)} on the {n - count:,} of new ones"
+    return CheckResult("LL103", "found" if is_better else "clean", message, {"known": on_seen.value, "new": on_new.value, "rows": count})
 
 
 def check_leakage(what: Task | Answer, alone: Mapping[str, float]) -> CheckResult:
-    """LL104: one feature that predicts the label (nearly) by itself.
+    """LL104: one feature that (nearly) predicts the label by itself.
 
     Args:
-        what: decides the measure and its limit, see `TaskKind.alone`.
-        alone: that measure on the test rows of each feature by itself, see `single_feature_scores`.
+        what: decides the metric and its limit, see `TaskKind.alone`.
+        alone: that metric on the test rows per feature by itself, see `single_feature_scores`.
     """
-    measure_name, limit = answer_of(what).kind.alone
-    known = {name: value for name, value in alone.items() if math.isfinite(value)}
-    if not known:
+    metric, limit = answer_of(what).kind.alone
+    scores = {name: value for name, value in alone.items() if math.isfinite(value)}
+    if not scores:
         return CheckResult("LL104", "not_applicable", "no feature could be scored by itself")
-    best = max(known, key=lambda name: known[name])
-    suspects = sorted((name for name in known if known[name] >= limit), key=lambda name: -known[name])
+    best = max(scores, key=lambda name: scores[name])
+    suspects = sorted((name for name in scores if scores[name] >= limit), key=lambda name: -scores[name])
     if suspects:
-        message = "; ".join(f"{name} alone has a {measure_name} of {known[name]:.3f}" for name in suspects)
-        return CheckResult("LL104", "found", message, {name: known[name] for name in suspects})
+        message = "; ".join(f"{name} alone has a {metric} of {scores[name]:.3f}" for name in suspects)
+        return CheckResult("LL104", "found", message, {name: scores[name] for name in suspects})
     return CheckResult(
-        "LL104", "clean", f"the best feature by itself is {best}, with a {measure_name} of {known[best]:.3f}", {best: known[best]}
+        "LL104", "clean", f"the best feature by itself is {best}, with a {metric} of {scores[best]:.3f}", {best: scores[best]}
     )
 
 
@@ -219,16 +221,16 @@ def check_champion(primary: str, champion: str | None, comparison: Difference | 
     if comparison is None or not comparison.degrees >= 1 or not math.isfinite(comparison.error):
         return CheckResult("LL106", "not_applicable", f"too few rows that champion {champion} wasn't trained on")
     p = comparison.p_worse()
-    sees = 2.49 * comparison.error  # z of 5% one-sided plus z of 80% power
+    detectable = 2.49 * comparison.error  # z of 5% one-sided plus z of 80% power
     message = (
         f"{primary} differs by {signed(comparison.difference)} from champion {champion} on the same {comparison.rows:,} rows (p of being no worse "
-        f"{p:.3g}; a loss of {number(sees)} would be seen four times in five)"
+        f"{p:.3g}; a loss of {number(detectable)} would be detected four times in five)"
     )
-    return CheckResult("LL106", "found" if p <= ERROR_RATE else "clean", message, {"p": p, "seen_at_80_percent": sees})
+    return CheckResult("LL106", "found" if p <= ERROR_RATE else "clean", message, {"p": p, "seen_at_80_percent": detectable})
 
 
 def check_weak_slices(slices: Sequence[WeakSlice], searched: int) -> CheckResult:
-    """LL107: a slice where the model errs much more than elsewhere, confirmed on rows that didn't propose it."""
+    """LL107: a slice where the model errs much more than on the other rows, confirmed on rows that didn't propose it."""
     if not searched:
         return CheckResult("LL107", "not_applicable", "no column may be searched")
     weak = [s for s in slices if s.confirmed and s.loss >= LEAST_WEAKNESS * s.rest]
@@ -240,48 +242,48 @@ def check_weak_slices(slices: Sequence[WeakSlice], searched: int) -> CheckResult
 
 
 def check_calibration(what: Task | Answer, y: Array, score: Array, clusters: Array | None = None) -> CheckResult:
-    """LL108: probabilities (or predicted values, or quantiles) that are off by more than matters, chance set aside."""
+    """LL108: probabilities, predicted values or quantiles that are off by significantly more than is tolerated."""
     answer = answer_of(what)
     if len(y) >= LEAST_CALIBRATED_ROWS and answer.numbers:
         return _check_quantiles(answer, y, score, clusters) if answer.quantiles else _check_classes(answer, y, score, clusters)
     shares = answer.kind.shares
     unit, limit = (1.0, MOST_CALIBRATION_ERROR) if shares else (float(np.std(y)), MOST_REGRESSION_GAP)
     if answer.kind.label == "none":
-        return CheckResult("LL108", "not_applicable", "a score of strangeness is no probability and no value")
+        return CheckResult("LL108", "not_applicable", "an anomaly score is neither a probability nor a value")
     if len(y) < LEAST_CALIBRATED_ROWS or not unit:
-        return CheckResult("LL108", "not_applicable", f"{len(y)} rows say too little of it")
+        return CheckResult("LL108", "not_applicable", f"the {len(y)} rows are too few, or all have the same label")
     value, (low, high) = calibration_error(y, score) / unit, calibration_bounds(y, score, clusters, 0.95)
     low, high = low / unit, high / unit
     if not math.isfinite(low):
-        return _too_dependent()
+        return _without_interval()
     measured = "probability" if shares else "standard deviations of the label"
     message = f"predicted and observed differ by {value:.3f} [{low:.3f}, {high:.3f}] over ten bins, in {measured}; {limit:g} is tolerated"
     return CheckResult("LL108", "found" if low > limit else "clean", message, {"value": value, "low": low, "high": high})
 
 
 def _check_classes(answer: Answer, y: Array, score: Array, clusters: Array | None) -> CheckResult:
-    """Class by class, the error rate shared among them (Bonferroni)."""
+    """Test each class, with the error rate divided among them (Bonferroni)."""
     truth, level = one_hot(y, len(answer.classes)), 1 - ERROR_RATE / len(answer.classes)
-    seen = {}
-    for place, name in enumerate(map(str, answer.classes)):
-        low, high = calibration_bounds(truth[:, place], score[:, place], clusters, level)
-        seen[name] = (calibration_error(truth[:, place], score[:, place]), low, high)
-    if not all(math.isfinite(low) for _, low, _ in seen.values()):
-        return _too_dependent()
-    off = [name for name, (_, low, _) in seen.items() if low > MOST_CALIBRATION_ERROR]
-    worst = off or [max(seen, key=lambda name: seen[name][0])]
-    shown = "; ".join(f"{name} by {seen[name][0]:.3f} [{seen[name][1]:.3f}, {seen[name][2]:.3f}]" for name in worst[:3])
+    errors = {}
+    for position, name in enumerate(map(str, answer.classes)):
+        low, high = calibration_bounds(truth[:, position], score[:, position], clusters, level)
+        errors[name] = (calibration_error(truth[:, position], score[:, position]), low, high)
+    if not all(math.isfinite(low) for _, low, _ in errors.values()):
+        return _without_interval()
+    off = [name for name, (_, low, _) in errors.items() if low > MOST_CALIBRATION_ERROR]
+    worst = off or [max(errors, key=lambda name: errors[name][0])]
+    shown = "; ".join(f"{name} by {errors[name][0]:.3f} [{errors[name][1]:.3f}, {errors[name][2]:.3f}]" for name in worst[:3])
     more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
     what = "the classes whose probability and frequency differ" if off else "probability and frequency differ most for"
     message = f"{what}: {shown}{more}, over ten bins each; {MOST_CALIBRATION_ERROR:g} is tolerated"
-    return CheckResult("LL108", "found" if off else "clean", message, {name: seen[name][0] for name in worst})
+    return CheckResult("LL108", "found" if off else "clean", message, {name: errors[name][0] for name in worst})
 
 
 def _check_quantiles(answer: Answer, y: Array, score: Array, clusters: Array | None) -> CheckResult:
-    """Quantile by quantile, the error rate shared among them (Bonferroni)."""
+    """Test each quantile, with the error rate divided among them (Bonferroni)."""
     rows = reliability(answer, y, score, clusters, 1 - ERROR_RATE / len(answer.quantiles))
     if not all(math.isfinite(row.low) for row in rows):
-        return _too_dependent()
+        return _without_interval()
     off = [row for row in rows if not row.low - MOST_CALIBRATION_ERROR <= row.predicted <= row.high + MOST_CALIBRATION_ERROR]
     shown = "; ".join(
         f"{row.observed:.1%} [{row.low:.1%}, {row.high:.1%}] of values are below the quantile {row.predicted:g}" for row in off or rows
@@ -290,12 +292,12 @@ def _check_quantiles(answer: Answer, y: Array, score: Array, clusters: Array | N
     return CheckResult("LL108", "found" if off else "clean", message, {row.output: row.observed for row in rows})
 
 
-def _too_dependent() -> CheckResult:
-    return CheckResult("LL108", "not_applicable", "all rows may depend on each other, so that nothing says how far chance goes")
+def _without_interval() -> CheckResult:
+    return CheckResult("LL108", "not_applicable", "all rows may depend on each other, so no interval can be computed")
 
 
 def check_constant(score: Array) -> CheckResult:
-    """LL109: one and the same prediction for (nearly) every row."""
+    """LL109: the same prediction for (nearly) every row."""
     if not len(score):
         return CheckResult("LL109", "not_applicable", "there are no rows")
     largest = float(np.abs(score).max())
@@ -306,7 +308,7 @@ def check_constant(score: Array) -> CheckResult:
 
 
 def check_seed(primary: str, values: Sequence[float] | None, half_width: float) -> CheckResult:
-    """LL110: the metric of refits that differ in nothing but the seed.
+    """LL110: the metric of refits that differ only in the seed.
 
     Args:
         primary: the metric.
@@ -314,7 +316,9 @@ def check_seed(primary: str, values: Sequence[float] | None, half_width: float) 
         half_width: of the metric's interval on the same rows.
     """
     if values is None:
-        return CheckResult("LL110", "not_applicable", "no part of the model takes a seed, or it was trained elsewhere, or on one class")
+        return CheckResult(
+            "LL110", "not_applicable", "no part of the model takes a seed, or it was trained elsewhere, or on a single class"
+        )
     if not np.isfinite(values).all() or not (math.isfinite(half_width) and half_width > 0):
         return CheckResult("LL110", "not_applicable", f"{primary} has no interval on these rows")
     deviation = float(np.std(values, ddof=1))
@@ -326,26 +330,26 @@ def check_seed(primary: str, values: Sequence[float] | None, half_width: float) 
 def single_feature_scores(
     what: Task | Answer, fit: Mapping[str, Array], fit_y: Array, test: Mapping[str, Array], y: Array
 ) -> dict[str, float]:
-    """How well each feature predicts by itself: means of the label per category or per fiftieth, learnt on `fit`, judged on `test`.
+    """How well each feature predicts the label by itself: means of the label per category or per fiftieth, from `fit`, scored on `test`.
 
-    Of a number also a straight line, whichever says more. NaN where the test rows are too few to say.
+    For a label that is a number a straight line is tried, too, and the better score is taken. NaN where the test rows are too few.
     """
     answer = answer_of(what)
-    number_label = answer.kind.label == "number"
-    fewest = len(y) if number_label else int(np.unique(y, return_counts=True)[1].min(initial=len(y)))
-    if fewest < LEAST_TOLD:
+    is_number = answer.kind.label == "number"
+    fewest = len(y) if is_number else int(np.unique(y, return_counts=True)[1].min(initial=len(y)))
+    if fewest < LEAST_FEATURE_ROWS:
         return dict.fromkeys(fit, math.nan)
-    metric = METRICS["regression" if number_label else answer.task][answer.kind.alone[0]]
-    told = one_hot(fit_y, len(answer.classes)) if answer.classes else fit_y
-    found = {feature: metric.value(y, _means(fit[feature], told, test[feature])) for feature in fit}
-    if number_label:
+    metric = METRICS["regression" if is_number else answer.task][answer.kind.alone[0]]
+    fit_target = one_hot(fit_y, len(answer.classes)) if answer.classes else fit_y
+    scores = {feature: metric.value(y, _means(fit[feature], fit_target, test[feature])) for feature in fit}
+    if is_number:
         lines = {feature: metric.value(y, _line(fit[feature], fit_y, test[feature])) for feature in fit if fit[feature].dtype != object}
-        found |= {feature: max(value, found[feature]) for feature, value in lines.items() if math.isfinite(value)}
-    return found
+        scores |= {feature: max(value, scores[feature]) for feature, value in lines.items() if math.isfinite(value)}
+    return scores
 
 
 def _line(fit: Array, y: Array, test: Array) -> Array:
-    """A straight line through the rows to fit on, where a feature isn't known its mean."""
+    """A straight line fitted to the label; the mean of the label where the feature is null."""
     known = np.isfinite(fit)
     if known.sum() < 2 or not np.ptp(fit[known]):
         return np.full(len(test), y.mean())
@@ -354,22 +358,26 @@ def _line(fit: Array, y: Array, test: Array) -> Array:
 
 
 def _means(fit: Array, y: Array, test: Array) -> Array:
+    """The mean of the label per category or per bin of the feature, shrunk towards the overall mean, looked up for the test rows."""
     import pandas as pd
 
-    a, b = pd.Series(fit), pd.Series(test)
-    if a.dtype != object:
-        cuts = np.unique(np.nanquantile(a, CUTS)) if a.notna().any() else np.array([])
-        # A value that is a cut stands by itself: of a flag that is rare all cuts are 0.
-        a, b = (pd.Series(np.where(s.isna(), -1, np.searchsorted(cuts, s, "left") + np.searchsorted(cuts, s, "right"))) for s in (a, b))
-    a, b = a.where(a.notna(), "(missing)"), b.where(b.notna(), "(missing)")
-    # Keys of one type, so that a number never meets "(missing)".
-    kinds, place = np.unique(a.astype(str), return_inverse=True)
+    fit_bins, test_bins = pd.Series(fit), pd.Series(test)
+    if fit_bins.dtype != object:
+        cuts = np.unique(np.nanquantile(fit_bins, CUTS)) if fit_bins.notna().any() else np.array([])
+        # A value that is a cut has a bin of its own: all cuts of a rare flag are 0.
+        fit_bins, test_bins = (
+            pd.Series(np.where(values.isna(), -1, np.searchsorted(cuts, values, "left") + np.searchsorted(cuts, values, "right")))
+            for values in (fit_bins, test_bins)
+        )
+    fit_bins, test_bins = (values.where(values.notna(), "(missing)") for values in (fit_bins, test_bins))
+    # Compared as strings, so that a number is never compared with "(missing)".
+    distinct, codes = np.unique(fit_bins.astype(str), return_inverse=True)
     wide = y.reshape(len(y), -1)
-    sums = np.stack([np.bincount(place, column, len(kinds)) for column in wide.T], axis=1)
+    sums = np.stack([np.bincount(codes, column, len(distinct)) for column in wide.T], axis=1)
     overall = wide.mean(axis=0)
-    means = np.vstack([(sums + 10 * overall) / (np.bincount(place, minlength=len(kinds))[:, None] + 10), overall])
-    known = pd.Index(kinds).get_indexer(pd.Index(b.astype(str)))  # -1, what wasn't there, is the last row
-    return np.asarray(means[known].reshape(len(b), *y.shape[1:]))
+    means = np.vstack([(sums + 10 * overall) / (np.bincount(codes, minlength=len(distinct))[:, None] + 10), overall])
+    rows = pd.Index(distinct).get_indexer(pd.Index(test_bins.astype(str)))  # -1, a new category, is the last row
+    return np.asarray(means[rows].reshape(len(test_bins), *y.shape[1:]))
 
 
 def _hours(wait: Any) -> str:

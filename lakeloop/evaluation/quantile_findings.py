@@ -1,4 +1,4 @@
-"""What is found of predicted quantiles beside their metrics: how often each holds, and where the interval covers too much or too little."""
+"""Findings about predicted quantiles besides their metrics: how reliable each is, and where the interval covers too much or too little."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COVERAGE_BINS = 10
 
 @dataclass(frozen=True)
 class CoverageBin:
-    """Rows of about the same predicted median: its mean, the share inside the interval with its own 95% interval, and the mean width."""
+    """Rows of similar predicted median: its mean, the share inside the interval with its own 95% interval, and the mean width."""
 
     predicted: float
     coverage: float
@@ -27,24 +27,24 @@ class CoverageBin:
 
 
 def reliability(answer: Answer, y: Array, score: Array, clusters: Array | None = None, level: float = LEVEL) -> list[CalibrationBin]:
-    """Per quantile: what share of values should be at or below it, and what share is."""
-    found = []
-    for place, (name, wanted) in enumerate(zip(answer.numbers, answer.quantiles, strict=True)):
-        below = (y <= score[:, place]).astype(float)
+    """Per quantile the nominal and the observed share of values at or below it."""
+    bins = []
+    for position, (name, nominal) in enumerate(zip(answer.numbers, answer.quantiles, strict=True)):
+        below = (y <= score[:, position]).astype(float)
         share = float(below.mean())
         low, high = interval(share, spread(below - share, clusters), "share", len(y), level)
-        found.append(CalibrationBin(wanted, share, low, high, len(y), name))
-    return found
+        bins.append(CalibrationBin(nominal, share, low, high, len(y), name))
+    return bins
 
 
 def coverage_bins(answer: Answer, y: Array, score: Array, clusters: Array | None = None) -> list[CoverageBin]:
     """Tenths of the rows by their predicted median, lowest first."""
     point, inside = answer.point(score), ((score[:, 0] <= y) & (y <= score[:, -1])).astype(float)
-    bins, found = equal_mass_bins(point, COVERAGE_BINS), []
-    for index in np.unique(bins):
-        mask = bins == index
+    indices, bins = equal_mass_bins(point, COVERAGE_BINS), []
+    for index in np.unique(indices):
+        mask = indices == index
         share, n = float(inside[mask].mean()), int(mask.sum())
-        some = spread(inside[mask] - share, None if clusters is None else clusters[mask])
+        error = spread(inside[mask] - share, None if clusters is None else clusters[mask])
         width = float((score[mask, -1] - score[mask, 0]).mean())
-        found.append(CoverageBin(float(point[mask].mean()), share, *interval(share, some, "share", n, LEVEL), width, n))
-    return found
+        bins.append(CoverageBin(float(point[mask].mean()), share, *interval(share, error, "share", n, LEVEL), width, n))
+    return bins

@@ -1,7 +1,7 @@
-"""The worst slices, found automatically: half of the rows propose, the other half confirms, so that chance finds none.
+"""Search for weak slices: one half of the rows proposes, the other half confirms, so that chance alone finds none.
 
-Searching many slices on the same rows that judge them always finds a bad one. Here the slices are chosen on one half, and their errors are
-estimated and tested on the other (Holm 1979, over the few that are tested), so the figures shown are free of the choice.
+A search of many slices that evaluates them on the same rows always finds a bad one. Here the slices are chosen on one half, and their errors
+are estimated and tested on the other (Holm 1979, over the few that are tested), so the choice doesn't bias the figures.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from lakeloop.metrics.intervals import one_sided_p, spread
 Array = np.ndarray
 ERROR_RATE = 0.05
 TESTED = 10
-"""Slices that the first half may propose: each more makes the second half's test harder to pass."""
+"""Slices that the first half may propose: each additional one makes the test on the second half harder to pass."""
 LEAST_SHARE, LEAST_ROWS = 0.01, 50
 MOST_CATEGORIES = 30
 QUANTILES = 5
 PAIRED = 8
-"""Single conditions that are tried in pairs."""
+"""Single conditions that are combined in pairs."""
 
 
 @dataclass(frozen=True)
 class WeakSlice:
-    """A slice where the model errs more than elsewhere.
+    """A slice where the model errs more than on the other rows.
 
     Attributes:
         name: its conditions.
-        columns: that it is made of.
-        rows: in it, of those that confirmed it.
+        columns: of its conditions.
+        rows: of the slice, in the confirming half.
         share: of all rows.
-        loss: mean loss in it, on the rows that confirmed it.
-        rest: mean loss elsewhere.
-        p: Holm-adjusted p-value of being no worse than elsewhere.
+        loss: mean loss in the slice, in the confirming half.
+        rest: mean loss of the other rows.
+        p: Holm-adjusted p-value of being no worse than the other rows.
         confirmed: p is at most the error rate.
     """
 
@@ -56,28 +56,41 @@ def find_weak_slices(loss: Array, columns: Mapping[str, Sequence[Any]], *, clust
 
     Args:
         loss: of each row.
-        columns: values per column, numbers or strings; None and NaN are a value of their own. Leave out columns whose values must not be
-            shown.
+        columns: values per column, numbers or strings; None and NaN are a value of their own. Columns whose values must not be shown
+            must be left out.
         clusters: rows that may depend on each other; a cluster goes to one half as a whole.
         seed: of the halves.
 
     Returns:
-        What was tested, the worst first.
+        The tested slices, the worst first.
     """
     n = len(loss)
-    rng = np.random.default_rng(seed)
-    group = np.arange(n) if clusters is None else clusters
-    first = (rng.permutation(int(group.max()) + 1 if n else 0) % 2 == 0)[group] if n else np.zeros(0, bool)
+    first = _first_half(n, clusters, seed)
     least = max(LEAST_ROWS, int(LEAST_SHARE * n / 2))
     single = [(((name,), label), mask) for name, values in columns.items() for label, mask in _conditions(name, values, first)]
-    ranked = _ranked(single, loss, first, clusters, least)
+    ranked = _rank(single, loss, first, clusters, least)
     worst = [candidate for _, candidate in ranked[:PAIRED]]
     pairs = [(((*a[0][0], *b[0][0]), f"{a[0][1]} and {b[0][1]}"), a[1] & b[1]) for a, b in combinations(worst, 2) if a[0][0] != b[0][0]]
     chosen: list[tuple[tuple[tuple[str, ...], str], Array]] = []
-    for _, candidate in sorted([*ranked, *_ranked(pairs, loss, first, clusters, least)], key=lambda item: -item[0]):
-        if len(chosen) < TESTED and not any(_alike(candidate[1], other[1]) for other in chosen):
+    for _, candidate in sorted([*ranked, *_rank(pairs, loss, first, clusters, least)], key=lambda item: -item[0]):
+        if len(chosen) < TESTED and not any(_is_similar(candidate[1], other[1]) for other in chosen):
             chosen.append(candidate)
-    second = ~first
+    return sorted(_confirm(chosen, loss, ~first, clusters), key=lambda item: (not item.confirmed, -(item.loss - item.rest)))
+
+
+def _first_half(n: int, clusters: Array | None, seed: int) -> Array:
+    """Which rows are in the half that proposes."""
+    if not n:
+        return np.zeros(0, bool)
+    groups = np.arange(n) if clusters is None else clusters
+    is_first: Array = (np.random.default_rng(seed).permutation(int(groups.max()) + 1) % 2 == 0)[groups]
+    return is_first
+
+
+def _confirm(
+    chosen: Sequence[tuple[tuple[tuple[str, ...], str], Array]], loss: Array, second: Array, clusters: Array | None
+) -> list[WeakSlice]:
+    """Test the chosen slices on the other half, the p-values adjusted by Holm's method."""
     tested = []
     for (names, label), mask in chosen:
         inside = mask & second
@@ -86,11 +99,11 @@ def find_weak_slices(loss: Array, columns: Mapping[str, Sequence[Any]], *, clust
         difference, p = _excess(loss[second], mask[second], None if clusters is None else clusters[second])
         rest = float(loss[second & ~mask].mean())
         tested.append((p, names, label, int(inside.sum()), float(mask.mean()), rest + difference, rest))
-    found, running = [], 0.0
-    for place, (p, names, label, rows, share, mean, rest) in enumerate(sorted(tested, key=lambda item: item[0])):
-        running = min(max(running, p * (len(tested) - place)), 1.0)
-        found.append(WeakSlice(label, names, rows, share, mean, rest, running, running <= ERROR_RATE))
-    return sorted(found, key=lambda item: (not item.confirmed, -(item.loss - item.rest)))
+    slices, adjusted = [], 0.0
+    for position, (p, names, label, rows, share, mean, rest) in enumerate(sorted(tested, key=lambda item: item[0])):
+        adjusted = min(max(adjusted, p * (len(tested) - position)), 1.0)
+        slices.append(WeakSlice(label, names, rows, share, mean, rest, adjusted, adjusted <= ERROR_RATE))
+    return slices
 
 
 def _conditions(name: str, values: Sequence[Any], first: Array) -> list[tuple[str, Array]]:
@@ -99,40 +112,40 @@ def _conditions(name: str, values: Sequence[Any], first: Array) -> list[tuple[st
 
     column = pd.Series(values)
     missing = column.isna().to_numpy()
-    found = [(f"{name} is missing", missing)] if missing.any() else []
+    conditions = [(f"{name} is missing", missing)] if missing.any() else []
     if column.dtype == object:
         frequent = column[first].value_counts().index[:MOST_CATEGORIES]
-        return found + [(f"{name} = {value}", (column == value).to_numpy()) for value in frequent]
+        return conditions + [(f"{name} = {value}", (column == value).to_numpy()) for value in frequent]
     numbers = column.to_numpy(dtype=float)
     known = numbers[first & ~missing]
     if not len(known):
-        return found
+        return conditions
     distinct = np.unique(known)
     if len(distinct) <= QUANTILES:
-        return found + [(f"{name} = {value:g}", numbers == value) for value in distinct]
+        return conditions + [(f"{name} = {value:g}", numbers == value) for value in distinct]
     cuts = np.unique(np.quantile(known, np.arange(1, QUANTILES) / QUANTILES))
     part = np.where(missing, -1, np.searchsorted(cuts, numbers, "right"))
     for index in range(len(cuts) + 1):
         low = f"{cuts[index - 1]:.4g} ≤ " if index else ""
         high = f" < {cuts[index]:.4g}" if index < len(cuts) else ""
-        found.append((f"{low}{name}{high}", part == index))
-    return found
+        conditions.append((f"{low}{name}{high}", part == index))
+    return conditions
 
 
-def _ranked(candidates: list[Any], loss: Array, first: Array, clusters: Array | None, least: int) -> list[tuple[float, Any]]:
-    """Candidates with enough rows inside and outside, by the evidence of the first half."""
-    found = []
+def _rank(candidates: list[Any], loss: Array, first: Array, clusters: Array | None, least: int) -> list[tuple[float, Any]]:
+    """Rank the candidates with enough rows inside and outside by the evidence of the first half."""
+    ranked = []
     for candidate in candidates:
         mask = candidate[1][first]
         if least <= mask.sum() <= len(mask) - least:
             difference, p = _excess(loss[first], mask, None if clusters is None else clusters[first])
             if difference > 0:
-                found.append((-np.log(max(p, 1e-300)), candidate))
-    return sorted(found, key=lambda item: -item[0])
+                ranked.append((-np.log(max(p, 1e-300)), candidate))
+    return sorted(ranked, key=lambda item: -item[0])
 
 
 def _excess(loss: Array, mask: Array, clusters: Array | None) -> tuple[float, float]:
-    """How much more loss there is inside than outside, and the one-sided p-value of no more."""
+    """How much higher the mean loss is inside than outside, and the one-sided p-value of its not being higher."""
     inside, outside = int(mask.sum()), int((~mask).sum())
     if inside < 2 or outside < 2:
         return 0.0, 1.0
@@ -143,7 +156,7 @@ def _excess(loss: Array, mask: Array, clusters: Array | None) -> tuple[float, fl
     return float(a - b), one_sided_p(float(a - b), error.error, error.degrees)
 
 
-def _alike(a: Array, b: Array) -> bool:
-    """Most of the rows of either are rows of the other: to show both would say one thing twice."""
+def _is_similar(a: Array, b: Array) -> bool:
+    """Whether most rows of the smaller slice are in the other one, so that showing both would be redundant."""
     both = (a & b).sum()
     return bool(both > 0.6 * max(min(a.sum(), b.sum()), 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lakeloop.evaluation.anomaly_findings import FLAGGED, LABELLED, STEADY, found_by_kind
+from lakeloop.evaluation.anomaly_findings import FLAGGED, LABELLED, STEADY, separation_by_kind
 from lakeloop.evaluation.assessment import CANDIDATE, Assessment, Question
 from lakeloop.metrics.table import BESIDE
 from lakeloop.report import plots
@@ -31,7 +31,7 @@ def planted_section(question: Question, found: Assessment) -> Section:
         "average_precision above say (misranked is the share of the other kind that a row is on the wrong side of). Real rows may be "
         "anomalies, too, so a perfect figure can't be reached; and what happens to you may be of another kind than what was planted here."
     )
-    alone = found_by_kind(y, score, marks.kinds)
+    alone = separation_by_kind(y, score, marks.kinds)
     rows = [[kind, f"{int((marks.kinds == kind).sum()):,}", f"{value:.4f}", _WHAT.get(kind, "")] for kind, value in alone.items()]
     blocks: list[Paragraph | Figure | Table] = [
         Paragraph(words),

@@ -9,7 +9,7 @@ from typing import Any
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.importance import REPEATS
-from lakeloop.evaluation.model_checks import CheckResult, Elsewhere
+from lakeloop.evaluation.model_checks import CheckResult, TrainedElsewhere
 from lakeloop.evaluation.weak_slices import TESTED
 from lakeloop.metrics.table import MetricValue, metrics_of
 from lakeloop.metrics.wording import between, capital, counted, figures, gap, moment, number, p_value
@@ -38,7 +38,7 @@ def purpose_section(subject: Subject, question: Question) -> Section:
     return Section("purpose", "What the model is for", [Table(["", ""], rows)])
 
 
-def data_section(subject: Subject, elsewhere: Elsewhere | None, *, learnt: bool) -> Section:
+def data_section(subject: Subject, elsewhere: TrainedElsewhere | None, *, learnt: bool) -> Section:
     """Windows, inputs with their Delta versions, and features."""
     windows = [
         [name, moment(ends[0]), moment(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
@@ -147,7 +147,7 @@ def champion_section(subject: Subject, question: Question, found: Assessment) ->
     """The paired difference to the champion, or why there is none."""
     d = found.differences.get(CHAMPION)
     if d is None and CHAMPION not in question.test.scores:
-        told = f"They aren't compared: {question.champion_told}. What decides is the gates, and that this model knows more than a constant."
+        told = f"They aren't compared: {question.champion_note}. What decides is the gates, and that this model knows more than a constant."
         return Section("champion", f"Against champion {subject.champion}", [Paragraph(told)])
     if d is None:
         return Section(
@@ -161,7 +161,7 @@ def champion_section(subject: Subject, question: Question, found: Assessment) ->
             f"On {d.rows:,} rows{' that neither was trained on' if known else ''}, {question.primary} differs by {gap(d.difference, d.low, d.high)} "
             "(positive is better), paired row by row."
         ),
-        *([Paragraph(f"Mind that {question.champion_told}.")] if question.champion_told else []),
+        *([Paragraph(f"Mind that {question.champion_note}.")] if question.champion_note else []),
         *([] if question.champion_known else [Paragraph("It isn't known on what the champion was trained: it may have seen these rows.")]),
     ]
     if subject.margin is not None:

@@ -153,7 +153,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
         "baselines": {who: {v.name: v.value for v in listed} for who, listed in found.values.items() if who != CANDIDATE},
         "champion": champion,
         "comparison": comparison.record() if comparison else None,
-        "incomparable": question.champion_told if rival and CHAMPION not in question.test.scores else "",
+        "incomparable": question.champion_note if rival and CHAMPION not in question.test.scores else "",
         "skill": skill.record(),
         "checks": checks,
         "rows": len(question.test.y),

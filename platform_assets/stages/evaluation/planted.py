@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.evaluation.anomaly_findings import PlantedRows, beside
+from lakeloop.evaluation.anomaly_findings import PlantedRows, real_row_metrics
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
 from lakeloop.evaluation.model_checks import Overlap
 from lakeloop.metrics.table import metrics_of
@@ -84,7 +84,7 @@ def with_planted(
         refits=seeds,
         clusters=None if question.clusters is None else np.concatenate([question.clusters, question.clusters[planted.source]]),
         planted=marks,
-        beside=beside(
+        more_metrics=real_row_metrics(
             test.scores[CANDIDATE],
             None if refits is None else [score[: len(some)] for score in refits],
             some,

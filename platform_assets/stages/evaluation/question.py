@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakeloop.evaluation.assessment import Question
-    from lakeloop.evaluation.model_checks import Elsewhere, Overlap
+    from lakeloop.evaluation.model_checks import Overlap, TrainedElsewhere
     from lakeloop.project.project import Located
     from resources.tracking.model_format import ServableModel
 
@@ -103,7 +103,7 @@ def evaluation_question(
     asked = None
     if spec.forecast is not None:
         hidden = bool(personal & set(spec.forecast.series))
-        series = ForecastRows.named([test[column].to_pylist() for column in spec.forecast.series], hidden=hidden)
+        series = ForecastRows.series_names([test[column].to_pylist() for column in spec.forecast.series], hidden=hidden)
         asked = ForecastRows(
             spec.forecast.ahead, test[spec.forecast.ahead].to_numpy().astype(int), times_of(test[spec.forecast.target]), series
         )
@@ -117,7 +117,7 @@ def evaluation_question(
         test_start=test_start,
         overlap=_overlap(fitted, test, spec.keys),
         champion=rival.version if rival else None,
-        champion_told=compared.note if compared else "",
+        champion_note=compared.note if compared else "",
         champion_known=rival is None or rival.feature_spec.get("trained_until") is not None,
         refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
         clusters=clusters_of(spec, test, names),
@@ -147,15 +147,15 @@ def evaluation_question(
     )
 
 
-def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> Elsewhere | None:
+def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> TrainedElsewhere | None:
     """What is known of the training of a registered model that the workflow takes."""
-    from lakeloop.evaluation.model_checks import Elsewhere
+    from lakeloop.evaluation.model_checks import TrainedElsewhere
 
     taken = model.get("registered")
     if taken is None:
         return None
     until = taken["trained_until"]
-    return Elsewhere(f"{taken['name']} version {taken['version']}", None if until is None else utc_moment(until), test_start)
+    return TrainedElsewhere(f"{taken['name']} version {taken['version']}", None if until is None else utc_moment(until), test_start)
 
 
 def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
