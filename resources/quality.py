@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
 from lakeloop.masking import MASK, mask_row, message_of
-from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, wanted_sentence
+from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, describe_expectation
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
 from resources.host.memory import give_back
@@ -224,7 +224,7 @@ def _only_told_apart(names: Sequence[str], expectations: Sequence[Expectation]) 
 
 def _result(name: str, expectation: Expectation, result: Any, personal: Collection[str]) -> ExpectationResult:
     column = expectation.kwargs.get("column")
-    wanted = wanted_sentence(expectation)
+    wanted = describe_expectation(expectation)
     hide = bool(_columns(expectation) & set(personal))
     problem = _exception(result, hide=hide)
     if problem:
@@ -257,7 +257,7 @@ def _by_share(name: str, expectation: Expectation, bad: int, total: int) -> Expe
     message = "" if passed else f"wanted at most {1 - float(mostly):.4%} of rows set aside, found {bad} of {total} ({share:.4%})"
     return ExpectationResult(
         name, expectation.type, expectation.severity, "passed" if passed else "failed", f"{bad} of {total} rows set aside",
-        wanted_sentence(expectation), expectation.kwargs.get("column"), bad, share, (), message,
+        describe_expectation(expectation), expectation.kwargs.get("column"), bad, share, (), message,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.masking import mask_row
-from lakeloop.rows.entity_codes import entity_codes, one_array
+from lakeloop.rows.entity_codes import entity_codes, to_one_array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,7 +143,7 @@ def join_exact(
     source = FeatureRows("the label", rows, tuple(on), columns, event_time=known_at, known_at=known_at, personal=personal)
     limit = np.iinfo(np.int64).max if known_by is None else int(known_by.timestamp()) * 10**6 + known_by.microsecond
     indices = _take_indices(_match(spine, np.full(spine.num_rows, limit, np.int64), source))
-    return pa.table({output: one_array(rows[column]).take(indices) for column, output in columns.items()})
+    return pa.table({output: to_one_array(rows[column]).take(indices) for column, output in columns.items()})
 
 
 def _take_column(rows: pa.Table, indices: pa.Array, name: str) -> pa.ChunkedArray:
@@ -333,7 +333,7 @@ def _match_static(spine_codes: Array, row_codes: Array, source: FeatureRows) -> 
 
 def _column_as_micros(table: pa.Table, name: str, where: str) -> Array:
     """A UTC time column as int64 microseconds, `NEVER` for null."""
-    return _to_micros(one_array(table[name]), name, where)
+    return _to_micros(to_one_array(table[name]), name, where)
 
 
 def _to_micros(values: pa.Array, name: str, where: str) -> Array:

@@ -52,7 +52,7 @@ def entity_codes(spine: pa.Table, rows: pa.Table, keys: Sequence[str], where: st
     return left, right
 
 
-def one_array(values: pa.ChunkedArray) -> pa.Array:
+def to_one_array(values: pa.ChunkedArray) -> pa.Array:
     """A column as one array, without a copy where it is one already; `combine_chunks` always copies."""
     return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
 
@@ -131,7 +131,7 @@ def _keys(table: pa.Table, name: str) -> pa.Array:
     """A key column in its plain type, or as a dictionary of that type."""
     import pyarrow as pa
 
-    values = one_array(table[name])
+    values = to_one_array(table[name])
     wanted = _plain_type(values.type)
     if pa.types.is_floating(wanted) or pa.types.is_decimal(wanted):
         raise DataError(f"the key {name!r} is {wanted}: wanted a string, an integer, a date or a timestamp")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def stacked(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
+def stack_tables(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
     """Tables one below the other; a column without a type takes that of the others, and integers are doubles where others are.
 
     Raises:
@@ -26,7 +26,7 @@ def stacked(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
         known = types.setdefault(field.name, field.type)
         if {known, field.type} == {pa.int64(), pa.float64()}:
             types[field.name] = pa.float64()
-    fitted = [as_landed(table, types) for table in tables]
+    fitted = [match_landed_types(table, types) for table in tables]
     first: dict[str, pa.Table] = {}
     for rows in fitted:
         for field in (field for field in rows.schema if not pa.types.is_null(field.type)):
@@ -45,17 +45,17 @@ def _file_of(rows: pa.Table, unknown: str) -> str:
     return str(rows[FILE][0]) if FILE in rows.column_names and rows.num_rows else unknown
 
 
-def as_landed(rows: pa.Table, landed: Mapping[str, pa.DataType]) -> pa.Table:
+def match_landed_types(rows: pa.Table, landed: Mapping[str, pa.DataType]) -> pa.Table:
     """Rows with integers as doubles where a column has landed so and each is exactly one; everything else as it is."""
     import pyarrow as pa
 
     for index, field in enumerate(rows.schema):
         if pa.types.is_int64(field.type) and landed.get(field.name) == pa.float64():
-            rows = rows.set_column(index, field.name, as_doubles(rows.column(index)))
+            rows = rows.set_column(index, field.name, cast_to_doubles(rows.column(index)))
     return rows
 
 
-def as_doubles(integers: pa.ChunkedArray) -> pa.ChunkedArray:
+def cast_to_doubles(integers: pa.ChunkedArray) -> pa.ChunkedArray:
     """Integers as doubles if each of them is exactly one; else as they are."""
     import pyarrow as pa
     import pyarrow.compute as pc

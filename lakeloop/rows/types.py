@@ -106,7 +106,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
-def same_type(a: pa.DataType, b: pa.DataType) -> bool:
+def is_same_type(a: pa.DataType, b: pa.DataType) -> bool:
     """Whether two columns hold the same: of times the zone counts and not the unit, and every kind of text is one."""
     import pyarrow as pa
 

@@ -81,18 +81,18 @@ def suite_hash(expectations: Sequence[Expectation]) -> str:
     return fingerprint([expectation.model_dump(mode="json") for expectation in expectations])
 
 
-def where_others_stand(expectations: Sequence[Expectation], standing: int) -> list[Expectation]:
+def allow_empty_beside(expectations: Sequence[Expectation], standing: int) -> list[Expectation]:
     """A table's expectations for a batch beside which so many of its rows stay: a partition alone may be empty, a table may not.
 
     Args:
-        expectations: as `generated_expectations` begins them, with the row count first.
+        expectations: as `generate_expectations` begins them, with the row count first.
         standing: rows of the partitions that the batch doesn't replace.
     """
     count, *others = expectations
     return [count.model_copy(update={"kwargs": {**count.kwargs, "min_value": 0}}) if standing else count, *others]
 
 
-def generated_expectations(
+def generate_expectations(
     columns: Iterable[str], keys: Sequence[str], *, min_rows: int | None = 1, unique: Literal["blocking", "warning"] = "blocking"
 ) -> list[Expectation]:
     """What every table must meet without being told: it has rows, exactly its columns, and keys that are there and unique.
@@ -116,10 +116,10 @@ def generated_expectations(
     return found
 
 
-def wanted_sentence(expectation: Expectation) -> str:
+def describe_expectation(expectation: Expectation) -> str:
     """What an expectation asks for, in words.
 
-    >>> wanted_sentence(Expectation(type="expect_column_values_to_be_between", kwargs={"column": "seats", "min_value": 1}))
+    >>> describe_expectation(Expectation(type="expect_column_values_to_be_between", kwargs={"column": "seats", "min_value": 1}))
     'column values to be between (column: seats, min_value: 1)'
     """
     what = expectation.type.removeprefix("expect_").replace("_", " ")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lakeloop.project.project import Located, Project
-from lakeloop.rows.verdicts import check_names, wanted_sentence
+from lakeloop.rows.verdicts import check_names, describe_expectation
 from lakeloop.spec.tables import Expectation, Partitions, TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult
@@ -38,7 +38,7 @@ class Check:
     def of(expectations: Sequence[Expectation]) -> list[Check]:
         """A check for each expectation of a suite."""
         return [
-            Check(name, expectation.severity == "blocking", wanted_sentence(expectation)[:200])
+            Check(name, expectation.severity == "blocking", describe_expectation(expectation)[:200])
             for name, expectation in zip(check_names(expectations), expectations, strict=True)
         ]
 

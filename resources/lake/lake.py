@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import Conflict, DataError, NotPublished, ServiceUnavailable
-from lakeloop.rows.stacking import as_landed, stacked
+from lakeloop.rows.stacking import match_landed_types, stack_tables
 from lakeloop.spec.tables import PARTITION
 from resources.host.crash_points import crash_point
 from resources.lake.column_encoding import writer_properties
@@ -226,7 +226,7 @@ class Lake:
         if split and PARTITION not in rows.column_names:
             raise DataError(f"{key}: a batch for partitions {', '.join(partitions)} needs the column {PARTITION}")
         if table is not None and mode == "append":
-            rows = as_landed(rows, types_of(table))
+            rows = match_landed_types(rows, types_of(table))
         options: dict[str, Any] = {
             "partition_by": [PARTITION] if split else None,
             "commit_properties": deltalake.CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
@@ -239,7 +239,7 @@ class Lake:
         else:
             options |= replacement(key, table, rows, partitions, mode, retire)
             if mode == "append" and options["mode"] == "overwrite":
-                rows = stacked([read_table(table), rows])
+                rows = stack_tables([read_table(table), rows])
         try:
             # As a stream: a table is copied whole before it is written.
             deltalake.write_deltalake(self.path(key) if table is None else table, rows.to_reader(_ROWS_AT_ONCE), **options)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
-from lakeloop.rows.types import same_type
+from lakeloop.rows.types import is_same_type
 from lakeloop.spec.tables import PARTITION
 from resources.lake.published import WHOLE, TableKey
 
@@ -52,7 +52,7 @@ def replacement(
 
     old = types_of(table)
     new = {f.name: f.type for f in rows.schema}
-    changed = {name for name in old.keys() & new.keys() if not same_type(old[name], new[name])}
+    changed = {name for name in old.keys() & new.keys() if not is_same_type(old[name], new[name])}
     fits = not changed and old.keys() <= new.keys()
     if mode == "append":
         # A column that has had no value yet (Delta's void) takes any type.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.rows.stacking import as_doubles, stacked
+from lakeloop.rows.stacking import cast_to_doubles, stack_tables
 from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
 from resources.sources.json_rows import read_json
 
@@ -104,14 +104,14 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
             parts.append(_READERS[kind](data, spec, where))
         except pa.ArrowInvalid as error:
             raise DataError(f"{where} can't be read as {kind}", told=error) from error
-    rows = stacked(parts, f"{file.shown}: ")
+    rows = stack_tables(parts, f"{file.shown}: ")
     if rows.num_rows == 0:
         raise DataError(f"{file.shown}: wanted at least one row, found none")
     if kind == "jsonl":
         for name in _declared_doubles(columns) - set(integers):
             place = rows.schema.get_field_index(name)
             if place >= 0 and pa.types.is_int64(rows.schema.field(place).type):
-                rows = rows.set_column(place, name, as_doubles(rows.column(place)))
+                rows = rows.set_column(place, name, cast_to_doubles(rows.column(place)))
     needed = dict.fromkeys(part for name, column in columns.items() for part in (column.source or [name]) if part not in (FILE, ROW))
     missing = [name for name in needed if name not in rows.column_names]
     if missing:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
 from lakeloop.rows.conform import parse_column
-from lakeloop.rows.stacking import stacked
+from lakeloop.rows.stacking import stack_tables
 from lakeloop.rows.types import schema_of
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from resources.sources.files import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files
@@ -86,7 +86,7 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
         parts.append(rows.append_column(FILE, pa.repeat(file.label, rows.num_rows)))
         if sum(part.num_rows for part in parts) >= ENOUGH_ROWS:
             break
-    rows = nulls_as_text(stacked(parts))
+    rows = nulls_as_text(stack_tables(parts))
     return Peeked(rows, len(files), len(parts) < len(files), format_of(files[0], source) == "csv")
 
 

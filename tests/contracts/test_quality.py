@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.checking.expectation_names import EXPECTATIONS
-from lakeloop.rows.verdicts import generated_expectations
+from lakeloop.rows.verdicts import generate_expectations
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
 from resources.quality import gate_suite, quarantine_mask, run_suite
@@ -31,7 +31,7 @@ def test_the_static_list_is_what_the_library_has():
 def test_zero_rows_do_not_pass():
     from lakeloop.spec.tables import Column
 
-    suite = [*generated_expectations({"n": Column(type="integer")}, ["n"]), BETWEEN]
+    suite = [*generate_expectations({"n": Column(type="integer")}, ["n"]), BETWEEN]
     verdict = run_suite(pa.table({"n": pa.array([], pa.int64())}), suite)
     assert not verdict.passed
     assert verdict.results[0].outcome == "failed"

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from lakeloop.errors import DataError
-from lakeloop.rows.stacking import stacked
+from lakeloop.rows.stacking import stack_tables
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform
 from platform_assets.stages.tables import raw
@@ -252,11 +252,11 @@ def test_any_other_change_of_type_is_refused_with_both_and_what_to_do(sales: Sal
 
 def test_files_of_one_landing_are_fitted_to_each_other_or_refused_with_both_types() -> None:
     whole, part, empty, text = (pa.table({"x": values}) for values in (pa.array([2]), pa.array([1.5]), pa.nulls(1), pa.array(["a"])))
-    assert stacked([empty, whole, part])["x"].to_pylist() == [None, 2.0, 1.5]
+    assert stack_tables([empty, whole, part])["x"].to_pylist() == [None, 2.0, 1.5]
     with pytest.raises(DataError, match="column x is string in one file and int64 in another"):
-        stacked([empty, text, whole])
+        stack_tables([empty, text, whole])
     with pytest.raises(DataError, match="column x is double in one file and int64 in another"):
-        stacked([part, pa.table({"x": [2**53 + 1]})])
+        stack_tables([part, pa.table({"x": [2**53 + 1]})])
 
 
 def test_a_folder_of_files_with_several_types_names_two_of_them(sales: Sales) -> None:

@@ -41,11 +41,11 @@ DAYS_OF_A_MONTH = 30
 
 def suite(spec: ViewSpec) -> list[Expectation]:
     """The generated expectations (keys and event time identify a row), then the user's own."""
-    from lakeloop.rows.verdicts import generated_expectations
+    from lakeloop.rows.verdicts import generate_expectations
 
     times = [spec.event_time, KNOWN_AT] if spec.event_time else []
     identity = [*spec.keys, *times[:1]]
-    return [*generated_expectations(dict.fromkeys([*identity, *times, *spec.columns]), identity), *spec.expectations]
+    return [*generate_expectations(dict.fromkeys([*identity, *times, *spec.columns]), identity), *spec.expectations]
 
 
 def definition(located: Located[ViewSpec]) -> str:
@@ -109,7 +109,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     import pyarrow as pa
 
     from lakeloop.project.project import upstream
-    from lakeloop.rows.verdicts import check_names, suite_hash, where_others_stand
+    from lakeloop.rows.verdicts import allow_empty_beside, check_names, suite_hash
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("features", located)
@@ -147,7 +147,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     expectations = suite(spec)
     # Labels of a new month that aren't known yet, say: a view with rows in other partitions may have none in these.
     standing = sum(state.rows for name, state in done.items() if name not in (*stale, *gone))
-    judged = where_others_stand(expectations, standing)
+    judged = allow_empty_beside(expectations, standing)
     verdict = run_suite(rows.drop_columns([PARTITION]), judged, keys=spec.keys, personal=personal)
     checks = {r.name: [r.outcome, r.message] for r in verdict.results}
     assert list(checks) == check_names(expectations)

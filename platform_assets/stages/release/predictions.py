@@ -59,12 +59,12 @@ def suite(spec: WorkflowSpec) -> list[Expectation]:
 
     A partition may be empty (before the test window, or in the future): the rows are accounted for against the spine instead.
     """
-    from lakeloop.rows.verdicts import generated_expectations
+    from lakeloop.rows.verdicts import generate_expectations
 
     said = spec.answer.columns
     shares = [name for name, column in said.items() if spec.answer.kind.shares and column.type == "double"]
     return [
-        *generated_expectations(columns(spec), [*spec.keys, spec.predict_at], min_rows=None, unique="warning"),
+        *generate_expectations(columns(spec), [*spec.keys, spec.predict_at], min_rows=None, unique="warning"),
         *(Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": name}) for name in said),
         *(
             Expectation(type="expect_column_values_to_be_between", kwargs={"column": name, "min_value": 0, "max_value": 1})

@@ -45,8 +45,8 @@ def not_landed(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.rows.stacking import as_landed
-    from lakeloop.rows.types import same_type
+    from lakeloop.rows.stacking import match_landed_types
+    from lakeloop.rows.types import is_same_type
 
     table = platform.lake.open(key, max(s.version for s in state.values()))
     if table is None or rows.num_rows == 0 or since is None:
@@ -55,9 +55,9 @@ def not_landed(
     cursor = str(spec.source.cursor)
     dataset = table.to_pyarrow_dataset()
     types = {field.name: field.type for field in dataset.schema if not pa.types.is_null(field.type)}
-    ours = as_landed(rows.drop_columns([name for name in without_type(rows) if name not in types]), types)
+    ours = match_landed_types(rows.drop_columns([name for name in without_type(rows) if name not in types]), types)
     known = [field for field in ours.schema if field.name in types]
-    if cursor not in types or any(not pa.types.is_null(f.type) and not same_type(types[f.name], f.type) for f in known):
+    if cursor not in types or any(not pa.types.is_null(f.type) and not is_same_type(types[f.name], f.type) for f in known):
         return rows  # a changed type is refused by name when it is written
     ours = ours.cast(pa.schema([field.with_type(types.get(field.name, field.type)).remove_metadata() for field in ours.schema]))
 

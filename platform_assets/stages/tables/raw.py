@@ -124,7 +124,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
     Raises:
         DataError: a file can't be read as declared; the table stays as it was.
     """
-    from lakeloop.rows.stacking import stacked
+    from lakeloop.rows.stacking import stack_tables
     from resources.quality import run_suite
     from resources.sources.files import read_file
 
@@ -181,7 +181,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
         vanished[label] = {partition: when for partition, when in vanished[label].items() if partition not in entries}
         order += 1
 
-    batch = stacked(landed) if landed else None
+    batch = stack_tables(landed) if landed else None
     suite = expectations(spec)
     verdict = run_suite(batch, suite) if batch is not None else Verdict(passed=True, results=())
     checks = {r.name: [r.outcome, r.message] for r in verdict.results} or dict(value.get("checks", {}))

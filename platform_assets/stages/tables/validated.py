@@ -40,9 +40,9 @@ ACCOUNTING = "landed_is_accounted_for"
 
 def suite(spec: TableSpec) -> list[Expectation]:
     """The generated expectations, then the user's own."""
-    from lakeloop.rows.verdicts import generated_expectations
+    from lakeloop.rows.verdicts import generate_expectations
 
-    return [*generated_expectations(spec.columns, spec.keys), *spec.expectations]
+    return [*generate_expectations(spec.columns, spec.keys), *spec.expectations]
 
 
 def expected(spec: TableSpec, raw: Mapping[str, PartitionState], partition: str) -> str:
@@ -85,7 +85,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
         return StageResult(overall, fresh=True, rows=sum(done[name].rows for name in asked), checks=newest.value.get("checks", {}))
 
     from lakeloop.rows.conform import conform, quarantine_rows
-    from lakeloop.rows.verdicts import check_names, suite_hash, where_others_stand
+    from lakeloop.rows.verdicts import allow_empty_beside, check_names, suite_hash
     from resources.quality import quarantine_mask, run_suite
 
     source = raw[SOURCE].value
@@ -111,7 +111,7 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     declared = conformed.valid.select(list(spec.columns))
     # A month of which the source has nothing any more is empty; one whose rows can't be read is refused.
     standing = 0 if conformed.landed else sum(state.rows for name, state in done.items() if name not in (*stale, *gone))
-    judged = where_others_stand(expectations, standing)
+    judged = allow_empty_beside(expectations, standing)
     verdict = run_suite(declared, judged, keys=spec.keys, personal=personal, quarantined=aside)
     counts = {
         "landed": conformed.landed,

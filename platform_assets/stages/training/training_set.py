@@ -53,11 +53,11 @@ def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]
 
     The same entity may be asked about twice at one time (both rows stay), so that this is only pointed out.
     """
-    from lakeloop.rows.verdicts import generated_expectations
+    from lakeloop.rows.verdicts import generate_expectations
 
     spec = located.spec
     return [
-        *generated_expectations(training_columns(project, located), [*spec.keys, spec.predict_at], unique="warning"),
+        *generate_expectations(training_columns(project, located), [*spec.keys, spec.predict_at], unique="warning"),
         Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": spec.predict_at}),
         *(
             [Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": LABEL, "mostly": 0.01})]
