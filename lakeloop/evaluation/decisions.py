@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lakeloop.metrics.wording import number, signed
+from lakeloop.metrics.wording import format_number, format_plain_signed
 from lakeloop.spec.workflow import Gate
 
 CHAMPION_GATE = "champion"
@@ -89,11 +89,11 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
         if not p_no_skill <= rate:
             return Decision(
                 "refuse",
-                f"{evidence.primary} differs by {signed(evidence.skill['difference'])} (positive is better) from {evidence.reference}: that it is better "
+                f"{evidence.primary} differs by {format_plain_signed(evidence.skill['difference'])} (positive is better) from {evidence.reference}: that it is better "
                 f"is not shown (p {p_no_skill:.3f}, wanted at most {rate:g})",
                 facts,
             )
-    passes = f"it passes its gates ({evidence.primary} {number(evidence.value)})"
+    passes = f"it passes its gates ({evidence.primary} {format_number(evidence.value)})"
     if champion is None:
         return Decision("promote", f"{passes} and there is no champion", facts)
     if evidence.champion != champion:
@@ -112,7 +112,7 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
     facts["p_worse_than_champion"] = p_loss
     difference, rows = evidence.comparison["difference"], int(evidence.comparison["rows"])
     comparison = (
-        f"{evidence.primary} differs by {signed(difference)} (positive is better, standard error {number(evidence.comparison['error'])}) from champion "
+        f"{evidence.primary} differs by {format_plain_signed(difference)} (positive is better, standard error {format_number(evidence.comparison['error'])}) from champion "
         f"{champion} on the same {rows} rows"
     )
     loss = f"a loss of {bound.max_drop:g} or more" if bound.max_drop else "being no better"

@@ -19,7 +19,7 @@ from lakeloop.metrics.calibration import calibration_bounds, calibration_error
 from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.intervals import one_sided_p
 from lakeloop.metrics.table import METRICS, Difference, MetricValue, measure, metrics_of, reference_words
-from lakeloop.metrics.wording import number, signed
+from lakeloop.metrics.wording import format_number, format_plain_signed
 from lakeloop.spec.tables import Task, render_duration
 from lakeloop.spec.tasks import Answer, answer_of
 
@@ -124,7 +124,7 @@ def check_overfit(
     is_lost = one_sided_p((1 - MOST_SKILL_LOST) * train_skill - test_skill, error, 1e9) <= ERROR_RATE
     left = test_skill / train_skill
     message = (
-        f"{primary} is {number(train.value)} on training rows and {number(test.value)} on test rows: "
+        f"{primary} is {format_number(train.value)} on training rows and {format_number(test.value)} on test rows: "
         f"{left:.0%} of the advantage over {words} is left"
     )
     return CheckResult("LL101", "found" if is_lost else "clean", message, {"train": train.value, "test": test.value, "left": left})
@@ -164,7 +164,7 @@ def check_entity_overlap(
     on_seen, on_new = (
         measure(metric, y[mask], score[mask], clusters=None if clusters is None else clusters[mask]) for mask in (overlap.seen, new)
     )
-    if not all(math.isfinite(number) for each in (on_seen, on_new) for number in (each.value, each.low)):
+    if not all(math.isfinite(format_number) for each in (on_seen, on_new) for format_number in (each.value, each.low)):
         return CheckResult(
             "LL103",
             "not_applicable",
@@ -173,7 +173,7 @@ def check_entity_overlap(
     sign = 1.0 if metric.greater_is_better else -1.0
     error = math.hypot(on_seen.high - on_seen.low, on_new.high - on_new.low) / 4
     is_better = one_sided_p(sign * (on_seen.value - on_new.value), error, 1e9) <= ERROR_RATE
-    message = f"{primary} is {number(on_seen.value)} on the {count:,} rows of known entities and {number(on_new.value)} on the {n - count:,} of new ones"
+    message = f"{primary} is {format_number(on_seen.value)} on the {count:,} rows of known entities and {format_number(on_new.value)} on the {n - count:,} of new ones"
     return CheckResult("LL103", "found" if is_better else "clean", message, {"known": on_seen.value, "new": on_new.value, "rows": count})
 
 
@@ -203,15 +203,15 @@ def check_baseline(primary: str, constant: Difference, linear: Difference | None
     p = constant.p_not_worse()
     if not p <= ERROR_RATE:
         why = f"p {p:.3f}" if constant.degrees >= 1 and math.isfinite(constant.error) else "too few independent rows"
-        message = f"{primary} differs by {signed(constant.difference)} from {words}: that it is better is not shown ({why})"
+        message = f"{primary} differs by {format_plain_signed(constant.difference)} from {words}: that it is better is not shown ({why})"
         return CheckResult("LL105", "found", message, {"p": p})
     if linear is not None and linear.p_worse() <= ERROR_RATE:
-        message = (
-            f"a linear model on the same features is better: {primary} differs by {signed(linear.difference)} (p {linear.p_worse():.3g})"
-        )
+        message = f"a linear model on the same features is better: {primary} differs by {format_plain_signed(linear.difference)} (p {linear.p_worse():.3g})"
         return CheckResult("LL105", "found", message, {"p": linear.p_worse()})
-    beside = f", and by {signed(linear.difference)} from a linear model" if linear is not None and linear.error else ""
-    return CheckResult("LL105", "clean", f"{primary} differs by {signed(constant.difference)} from {words}{beside} (positive is better)")
+    beside = f", and by {format_plain_signed(linear.difference)} from a linear model" if linear is not None and linear.error else ""
+    return CheckResult(
+        "LL105", "clean", f"{primary} differs by {format_plain_signed(constant.difference)} from {words}{beside} (positive is better)"
+    )
 
 
 def check_champion(primary: str, champion: str | None, comparison: Difference | None) -> CheckResult:
@@ -223,8 +223,8 @@ def check_champion(primary: str, champion: str | None, comparison: Difference | 
     p = comparison.p_worse()
     detectable = 2.49 * comparison.error  # z of 5% one-sided plus z of 80% power
     message = (
-        f"{primary} differs by {signed(comparison.difference)} from champion {champion} on the same {comparison.rows:,} rows (p of being no worse "
-        f"{p:.3g}; a loss of {number(detectable)} would be detected four times in five)"
+        f"{primary} differs by {format_plain_signed(comparison.difference)} from champion {champion} on the same {comparison.rows:,} rows (p of being no worse "
+        f"{p:.3g}; a loss of {format_number(detectable)} would be detected four times in five)"
     )
     return CheckResult("LL106", "found" if p <= ERROR_RATE else "clean", message, {"p": p, "seen_at_80_percent": detectable})
 

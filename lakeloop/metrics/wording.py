@@ -16,21 +16,21 @@ HUGE = 1e9
 MOST_DECIMALS = 12
 
 
-def figures(value: MetricValue) -> str:
+def format_metric(value: MetricValue) -> str:
     """A metric and its interval."""
     if not math.isfinite(value.value):
         return "not defined"
     if not (math.isfinite(value.low) and math.isfinite(value.high)):
-        return f"{number(value.value)} (no interval)"
-    return f"{number(value.value)} [{number(value.low)}, {number(value.high)}]"
+        return f"{format_number(value.value)} (no interval)"
+    return f"{format_number(value.value)} [{format_number(value.low)}, {format_number(value.high)}]"
 
 
-def between(low: float, high: float) -> str:
+def format_interval(low: float, high: float) -> str:
     """An interval in a column of its own."""
-    return f"{number(low)} to {number(high)}" if math.isfinite(low) and math.isfinite(high) else "no interval"
+    return f"{format_number(low)} to {format_number(high)}" if math.isfinite(low) and math.isfinite(high) else "no interval"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Four digits after the point, fewer for large numbers, three in all for small ones; powers of ten for what is huge or tiny."""
     if not math.isfinite(value):
         return "–"
@@ -44,27 +44,31 @@ def number(value: float) -> str:
     return f"{value:.4f}" if size < 10 else f"{value:,.2f}" if size < 10_000 else f"{value:,.0f}"
 
 
-def counted(count: int, what: str) -> str:
+def format_count(count: int, what: str) -> str:
     """How many there are of what is named in the singular."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def sign(value: float) -> str:
+def format_signed(value: float) -> str:
     """A number with its sign."""
     if not math.isfinite(value):
         return "–"
-    return ("+" if value >= 0 else "−") + number(abs(value))
+    return ("+" if value >= 0 else "−") + format_number(abs(value))
 
 
-def gap(value: float, low: float, high: float) -> str:
+def format_difference(value: float, low: float, high: float) -> str:
     """A difference and its interval."""
-    return f"{sign(value)} [{sign(low)}, {sign(high)}]" if math.isfinite(low) and math.isfinite(high) else f"{sign(value)} (no interval)"
+    return (
+        f"{format_signed(value)} [{format_signed(low)}, {format_signed(high)}]"
+        if math.isfinite(low) and math.isfinite(high)
+        else f"{format_signed(value)} (no interval)"
+    )
 
 
-def threshold(value: float) -> str:
+def format_threshold(value: float) -> str:
     """A threshold of a probability, with three digits of its distance to the nearer of 0 and 1.
 
-    >>> [threshold(value) for value in (0.25, 0.000161474, 0.999898123, 2.92182e-10, 1.0)]
+    >>> [format_threshold(value) for value in (0.25, 0.000161474, 0.999898123, 2.92182e-10, 1.0)]
     ['0.25', '0.000161', '0.999898', '2.92e-10', '1']
     """
     rest = min(value, 1 - value)
@@ -73,33 +77,33 @@ def threshold(value: float) -> str:
     return f"{value:.{min(2 - math.floor(math.log10(rest)), MOST_DECIMALS)}f}".rstrip("0").rstrip(".")
 
 
-def signed(value: float) -> str:
+def format_plain_signed(value: float) -> str:
     """A number with its sign, in plain characters."""
-    return f"+{number(value)}" if value >= 0 else number(value)
+    return f"+{format_number(value)}" if value >= 0 else format_number(value)
 
 
-def share(value: float, low: float, high: float) -> str:
+def format_share(value: float, low: float, high: float) -> str:
     """A share and its interval."""
     if not math.isfinite(value):
         return "–"
     return f"{value:.1%} [{low:.1%}, {high:.1%}]" if math.isfinite(low) and math.isfinite(high) else f"{value:.1%}"
 
 
-def p_value(value: float) -> str:
+def format_p_value(value: float) -> str:
     """A probability, small ones as such."""
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def moment(text: str) -> str:
+def format_minute(text: str) -> str:
     """An ISO time to the minute."""
     return text[:16].replace("T", " ")
 
 
-def capital(text: str) -> str:
+def capitalize(text: str) -> str:
     """With a capital letter first."""
     return text[:1].upper() + text[1:]
 
 
-def listed(names: Sequence[str], what: str) -> str:
+def join_names(names: Sequence[str], what: str) -> str:
     """One or several things by name."""
     return f"the {what} {names[0]}" if len(names) == 1 else f"the {what}s {', '.join(names[:-1])} and {names[-1]}"

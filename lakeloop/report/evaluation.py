@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lakeloop.evaluation.assessment import CHAMPION, LINEAR, Assessment, Question
 from lakeloop.metrics.table import Difference, reference_words
 from lakeloop.metrics.thresholds import ThresholdRow, cheapest
-from lakeloop.metrics.wording import figures, gap, listed, number, sign, threshold
+from lakeloop.metrics.wording import format_difference, format_metric, format_number, format_signed, format_threshold, join_names
 from lakeloop.report.page import Report, Tile, Tone
 from lakeloop.report.search import gain_section
 from lakeloop.report.sections import (
@@ -71,18 +71,18 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
     rows = "the test window" if seen else unseen
     planted = f", {int(question.test.y.sum()):,} of them planted" if question.planted is not None else ""
     parts = [
-        f"On {primary.n:,} rows of {rows}{planted}, {primary.name} ({better(question)}) is {figures(primary)}; "
-        f"against {reference_words(question.answer, question.primary)} that is {sign(constant.difference)}, where positive is better."
+        f"On {primary.n:,} rows of {rows}{planted}, {primary.name} ({better(question)}) is {format_metric(primary)}; "
+        f"against {reference_words(question.answer, question.primary)} that is {format_signed(constant.difference)}, where positive is better."
     ]
     if seen and question.elsewhere is not None:
         parts.append(f"{question.elsewhere.sentence}.")
     if failed:
-        parts.append(f"It fails {listed(failed, 'gate')}. That blocks its promotion.")
+        parts.append(f"It fails {join_names(failed, 'gate')}. That blocks its promotion.")
     elif len(subject.gates) > len(warned):
         parts.append("It passes its gates." if len(subject.gates) - len(warned) > 1 else "It passes its gate.")
     if warned:
         parts.append(
-            f"It doesn't meet {listed(warned, 'gate')}, which {'warns' if len(warned) == 1 else 'warn'} and {'stops' if len(warned) == 1 else 'stop'} nothing."
+            f"It doesn't meet {join_names(warned, 'gate')}, which {'warns' if len(warned) == 1 else 'warn'} and {'stops' if len(warned) == 1 else 'stop'} nothing."
         )
     if CHAMPION in found.differences:
         parts.append(_against_champion(subject, found.differences[CHAMPION]))
@@ -95,7 +95,7 @@ def _lead(subject: Subject, question: Question, found: Assessment) -> str:
 
 
 def _against_champion(subject: Subject, d: Difference) -> str:
-    told = f"Against champion {subject.champion} it differs by {gap(d.difference, d.low, d.high)}"
+    told = f"Against champion {subject.champion} it differs by {format_difference(d.difference, d.low, d.high)}"
     if subject.margin is None:
         return f"{told}."
     loss = f"a loss of {subject.margin:g} or more" if subject.margin else "that it is no better"
@@ -108,14 +108,16 @@ def _against_champion(subject: Subject, d: Difference) -> str:
 def _tiles(subject: Subject, question: Question, found: Assessment, best: ThresholdRow | None) -> list[Tile]:
     primary, bad = found.own[question.primary], [c for c in found.checks if c.outcome == "found"]
     failed = [name for name, gate in subject.gates.items() if not gate.is_passed]
-    tiles = [Tile(primary.name, number(primary.value), _interval(number, primary.low, primary.high))]
+    tiles = [Tile(primary.name, format_number(primary.value), _interval(format_number, primary.low, primary.high))]
     if CHAMPION in found.differences:
         d = found.differences[CHAMPION]
         tone: Tone = "good" if d.low > 0 else "bad" if d.high < 0 else ""
-        tiles.append(Tile(f"against champion {subject.champion}", sign(d.difference), _interval(sign, d.low, d.high), tone))
+        tiles.append(
+            Tile(f"against champion {subject.champion}", format_signed(d.difference), _interval(format_signed, d.low, d.high), tone)
+        )
     elif LINEAR in found.differences and found.differences[LINEAR].error:
         d = found.differences[LINEAR]
-        tiles.append(Tile("against a linear model", sign(d.difference), _interval(sign, d.low, d.high)))
+        tiles.append(Tile("against a linear model", format_signed(d.difference), _interval(format_signed, d.low, d.high)))
     if subject.gates:
         tiles.append(
             Tile(
@@ -134,7 +136,7 @@ def _tiles(subject: Subject, question: Question, found: Assessment, best: Thresh
         )
     )
     if best is not None and best.cost is not None:
-        tiles.append(Tile("cheapest threshold", threshold(best.threshold), f"{number(best.cost)} per row"))
+        tiles.append(Tile("cheapest threshold", format_threshold(best.threshold), f"{format_number(best.cost)} per row"))
     return tiles
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lakeloop.evaluation.assessment import CANDIDATE, LINEAR, NAIVE, ForecastRows, Question
 from lakeloop.metrics.table import MetricValue, measure, metrics_of
-from lakeloop.metrics.wording import between, number
+from lakeloop.metrics.wording import format_interval, format_number
 from lakeloop.report.forecast_plots import Path, plot_by_horizon, plot_paths
 from lakeloop.report.page import Figure, Paragraph, Section, Table
 
@@ -29,17 +29,17 @@ def horizon_section(question: Question) -> Section:
     first, last = own[0], own[-1]
     words = (
         f"Asked at {len(origins):,} {'origins' if len(origins) > 1 else 'origin'} of the test window, {_day(origins[0])} to {_day(origins[-1])}, up to "
-        f"{steps[-1]} steps ahead, always with what was known at the origin. {primary} is {number(first.value)} at {_steps(steps[0])}"
+        f"{steps[-1]} steps ahead, always with what was known at the origin. {primary} is {format_number(first.value)} at {_steps(steps[0])}"
     )
     if len(steps) > 1:
-        words += f" and {number(last.value)} at {_steps(steps[-1])}"
+        words += f" and {format_number(last.value)} at {_steps(steps[-1])}"
     better = sum(a.value < b.value for a, b in zip(own, naive, strict=True))
     if not metrics_of(question.answer)[primary].greater_is_better and primary != "bias":
         words += f"; it is lower than the seasonal naive forecast's at {better} of {len(steps)} horizons"
     columns = ["steps ahead", "rows", primary, "95% interval", "seasonal naive", "linear model"]
     linear = values.get(LINEAR, own)
     rows = [
-        [str(step), f"{v.n:,}", number(v.value), between(v.low, v.high), number(n.value), number(other.value)]
+        [str(step), f"{v.n:,}", format_number(v.value), format_interval(v.low, v.high), format_number(n.value), format_number(other.value)]
         for step, v, n, other in zip(steps, own, naive, linear, strict=True)
     ]
     return Section(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from lakeloop.metrics.wording import number, threshold
+from lakeloop.metrics.wording import format_number, format_threshold
 from lakeloop.report.short_names import shortened
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def plot_metric_comparison(values: Mapping[str, Sequence[MetricValue]], metric: 
         ax,
         [(v.value, v.low, v.high) for v in found],
         [ORANGE if who == "candidate" else BLUE for who in order],
-        [f"{names.get(who, who)}  {number(v.value)}" for who, v in zip(order, found, strict=True)],
+        [f"{names.get(who, who)}  {format_number(v.value)}" for who, v in zip(order, found, strict=True)],
     )
     ax.set_xlabel(f"{metric} on the test window, 95% interval")
     return Picture(f"{metric} of this model beside others", figure)
@@ -342,7 +342,7 @@ def plot_thresholds(rows: Sequence[ThresholdRow], best: ThresholdRow | None) -> 
         low, high = (np.array([getattr(row, f"cost_{end}") for row in rows], float) for end in ("low", "high"))
         axes[1].fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
         if best is not None:
-            axes[1].plot([best.threshold], [best.cost], "o", color=ORANGE, label=f"least at {threshold(best.threshold)}")
+            axes[1].plot([best.threshold], [best.cost], "o", color=ORANGE, label=f"least at {format_threshold(best.threshold)}")
             axes[1].legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
         axes[1].set(xlabel="threshold", ylabel="cost per row", ylim=(0, None))
     return Picture("What a threshold does", figure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.metrics.wording import number
+from lakeloop.metrics.wording import format_number
 from lakeloop.report.page import Paragraph, Section, Table
 from lakeloop.search.gain import Gain
 
@@ -29,7 +29,7 @@ def gain_section(study: Mapping[str, Any]) -> Section:
             Paragraph(gain.sentence),
             Table(["parameter", "without the search", "found"], rows, ["without the search", "found"]),
             Paragraph(
-                f"Trials: {told}. The best reached {gain.metric} {number(study['best_value'])} in cross-validation within the training window, which is a "
+                f"Trials: {told}. The best reached {gain.metric} {format_number(study['best_value'])} in cross-validation within the training window, which is a "
                 "little too good, as the best of many always is.",
                 quiet=True,
             ),

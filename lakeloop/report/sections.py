@@ -12,7 +12,16 @@ from lakeloop.evaluation.importance import REPEATS
 from lakeloop.evaluation.model_checks import CheckResult, TrainedElsewhere
 from lakeloop.evaluation.weak_slices import TESTED
 from lakeloop.metrics.table import MetricValue, metrics_of
-from lakeloop.metrics.wording import between, capital, counted, figures, gap, moment, number, p_value
+from lakeloop.metrics.wording import (
+    capitalize,
+    format_count,
+    format_difference,
+    format_interval,
+    format_metric,
+    format_minute,
+    format_number,
+    format_p_value,
+)
 from lakeloop.report import plots
 from lakeloop.report.page import Cell, Figure, Paragraph, Section, Table, Tone
 from lakeloop.report.subject import GateOutcome, Subject
@@ -41,7 +50,7 @@ def purpose_section(subject: Subject, question: Question) -> Section:
 def data_section(subject: Subject, elsewhere: TrainedElsewhere | None, *, learnt: bool) -> Section:
     """Windows, inputs with their Delta versions, and features."""
     windows = [
-        [name, moment(ends[0]), moment(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
+        [name, format_minute(ends[0]), format_minute(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
         for name, ends in sorted(subject.windows.items(), key=lambda item: item[1])
     ]
     rows = "labelled rows" if learnt else "rows"
@@ -61,7 +70,7 @@ def data_section(subject: Subject, elsewhere: TrainedElsewhere | None, *, learnt
         [
             Paragraph(
                 (f"{elsewhere.sentence}. It is held against" if elsewhere else f"Fitted on {subject.fitted_rows:,} rows of")
-                + f" version {subject.training_set} of the training set, with {counted(len(features), 'feature')}"
+                + f" version {subject.training_set} of the training set, with {format_count(len(features), 'feature')}"
                 + ("" if subject.static else f", each as it was known at {subject.predict_at}")
                 + f". {how}"
             ),
@@ -70,9 +79,9 @@ def data_section(subject: Subject, elsewhere: TrainedElsewhere | None, *, learnt
                 ["read from", "Delta version"],
                 inputs,
                 ["Delta version"],
-                folded=f"{counted(len(inputs), 'table')} that {'was' if len(inputs) == 1 else 'were'} read",
+                folded=f"{format_count(len(inputs), 'table')} that {'was' if len(inputs) == 1 else 'were'} read",
             ),
-            Table(["feature", "what it is"], features, folded=counted(len(features), "feature")),
+            Table(["feature", "what it is"], features, folded=format_count(len(features), "feature")),
         ],
     )
 
@@ -82,13 +91,13 @@ def headline_section(subject: Subject, question: Question, found: Assessment) ->
     order = [who for who in ORDER if who in found.values]
     named = {who: {v.name: v for v in found.values[who]} for who in order}
     rows: list[list[str | Cell]] = [
-        [name, *[figures(named[who][name]) if name in named[who] else "" for who in order]] for name in named[CANDIDATE]
+        [name, *[format_metric(named[who][name]) if name in named[who] else "" for who in order]] for name in named[CANDIDATE]
     ]
     names = [NAMES[who] if who != CHAMPION else f"champion {subject.champion}" for who in order]
     blocks: list[Any] = [
         Figure(
             plots.plot_metric_comparison(found.values, question.primary),
-            f"{capital(better(question))}. {_same_rows(question, named)}",
+            f"{capitalize(better(question))}. {_same_rows(question, named)}",
             "metric_comparison",
         ),
         Table(
@@ -134,7 +143,7 @@ def _directions(question: Question, shown: Mapping[str, MetricValue]) -> str:
         (way, [metric.name for metric in deciding if metric.greater_is_better is up]) for way, up in (("Higher", True), ("lower", False))
     ]
     words = "; ".join(f"{way} is better for {', '.join(names)}" for way, names in told if names)
-    return f"{capital(words)}." if words else ""
+    return f"{capitalize(words)}." if words else ""
 
 
 def _outcome_cell(gate: GateOutcome) -> Cell:
@@ -158,7 +167,7 @@ def champion_section(subject: Subject, question: Question, found: Assessment) ->
     known = question.champion_known and (question.elsewhere is None or question.elsewhere.until is not None)
     blocks: list[Any] = [
         Paragraph(
-            f"On {d.rows:,} rows{' that neither was trained on' if known else ''}, {question.primary} differs by {gap(d.difference, d.low, d.high)} "
+            f"On {d.rows:,} rows{' that neither was trained on' if known else ''}, {question.primary} differs by {format_difference(d.difference, d.low, d.high)} "
             "(positive is better), paired row by row."
         ),
         *([Paragraph(f"Mind that {question.champion_note}.")] if question.champion_note else []),
@@ -170,7 +179,7 @@ def champion_section(subject: Subject, question: Question, found: Assessment) ->
         blocks.append(
             Paragraph(
                 f"The gate asks that {loss} be ruled out, with an error rate of {subject.error_rate:g}: the probability of such a figure under that loss "
-                f"is {p_value(p)}, so it {'is' if p <= subject.error_rate else 'is not'} ruled out. A model that loses just so much is promoted at most "
+                f"is {format_p_value(p)}, so it {'is' if p <= subject.error_rate else 'is not'} ruled out. A model that loses just so much is promoted at most "
                 f"{subject.error_rate:.0%} of the time."
             )
         )
@@ -180,7 +189,7 @@ def champion_section(subject: Subject, question: Question, found: Assessment) ->
 def importance_section(question: Question, found: Assessment) -> Section:
     """What the metric loses when one feature is shuffled."""
     columns = ["feature", "how much worse", "95% interval"]
-    rows = [[item.feature, number(item.value), between(item.low, item.high)] for item in found.importance]
+    rows = [[item.feature, format_number(item.value), format_interval(item.low, item.high)] for item in found.importance]
     nothing = sum(not item.low > 0 for item in found.importance)
     words = (
         f"How much worse {question.primary} gets when one feature is shuffled among the rows: what the model leans on, not what causes anything. "
@@ -210,7 +219,7 @@ def over_time_section(question: Question, found: Assessment, overall: MetricValu
     """The deciding metric by period, where rows have a time."""
     columns = ["from", "rows", question.primary, "95% interval"]
     rows = [
-        [str(row["period"]), f"{row['n']:,}", number(row["value"]), between(row["low"], row["high"])]
+        [str(row["period"]), f"{row['n']:,}", format_number(row["value"]), format_interval(row["low"], row["high"])]
         for row in found.over_time
         if row["metric"] == question.primary
     ]
@@ -218,7 +227,7 @@ def over_time_section(question: Question, found: Assessment, overall: MetricValu
     if len(rows) < 2:
         told = f"The {overall.n:,} rows of the test window are too few for more than one period, so nothing is said of change over time."
         return Section("time", "How it does over time", [Paragraph(told)])
-    blocks: list[Any] = [Table(columns, rows, columns[1:], folded=f"the {counted(len(rows), 'period')}")]
+    blocks: list[Any] = [Table(columns, rows, columns[1:], folded=f"the {format_count(len(rows), 'period')}")]
     if known:
         caption = f"By the first day of each period, {better(question)}. Where a bar leaves the picture, its interval is in the table."
         blocks.insert(0, Figure(plots.plot_over_time(known, question.primary, overall.value), caption))
@@ -249,7 +258,10 @@ def slices_section(question: Question, found: Assessment) -> Section:
                 )
             )
         columns = [column, "rows", question.primary, "95% interval"]
-        listed = [[str(r["slice"]), f"{r['n']:,}", number(r["value"]), between(r["low"], r["high"])] for r in rows[:MOST_SLICE_ROWS]]
+        listed = [
+            [str(r["slice"]), f"{r['n']:,}", format_number(r["value"]), format_interval(r["low"], r["high"])]
+            for r in rows[:MOST_SLICE_ROWS]
+        ]
         more = f"The {MOST_SLICE_ROWS} largest of {len(rows)}; all of them are in reports/slices." if len(rows) > MOST_SLICE_ROWS else ""
         blocks.append(Table(columns, listed, columns[1:], more, f"the figures by {column}"))
     return Section("slices", "By declared slice", blocks)
@@ -260,14 +272,14 @@ def weak_section(question: Question, found: Assessment) -> Section:
     loss = question.answer.kind.loss_words
     confirmed = [item for item in found.weak if item.confirmed]
     words = (
-        f"{counted(found.searched, 'feature')} {'was' if found.searched == 1 else 'were'} searched, alone and in pairs, for rows whose loss ({loss}) is higher than the rest's. Half of the test rows proposed up to "
+        f"{format_count(found.searched, 'feature')} {'was' if found.searched == 1 else 'were'} searched, alone and in pairs, for rows whose loss ({loss}) is higher than the rest's. Half of the test rows proposed up to "
         f"{TESTED} slices; the figures and tests are of the other half, so that the search itself makes nothing look bad."
     )
     words += f" {len(confirmed)} of {len(found.weak)} were confirmed." if found.weak else " None was proposed."
     columns = ["slice", "share of rows", "loss", "elsewhere", "ratio", "p", "outcome"]
     rows: list[list[str | Cell]] = [
         [
-            item.name, f"{item.share:.1%}", number(item.loss), number(item.rest), f"{item.loss / item.rest:.2f}" if item.rest else "", p_value(item.p),
+            item.name, f"{item.share:.1%}", format_number(item.loss), format_number(item.rest), f"{item.loss / item.rest:.2f}" if item.rest else "", format_p_value(item.p),
             Cell("confirmed", "bad") if item.confirmed else Cell("chance", "quiet"),
         ]
         for item in found.weak
@@ -321,7 +333,7 @@ def method_section(subject: Subject, question: Question, found: Assessment) -> S
     if not subject.cluster and not subject.static and math.isfinite(ratio):
         sentence += (
             f" Were days what is independent, the interval of {question.primary} would be {ratio:.1f} times as wide "
-            f"({number(days.low)} to {number(days.high)}); say `evaluation: {{cluster: day}}` for that."
+            f"({format_number(days.low)} to {format_number(days.high)}); say `evaluation: {{cluster: day}}` for that."
         )
     if not math.isfinite(own.low):
         sentence += " Where there is no interval, the rows are too few, or too few of them independent, to say how far chance goes."

@@ -11,7 +11,7 @@ import numpy as np
 from lakeloop.evaluation.assessment import CANDIDATE, Assessment, Question
 from lakeloop.metrics.calibration import CALIBRATION_BINS
 from lakeloop.metrics.thresholds import POINTS, ThresholdRow, cheapest
-from lakeloop.metrics.wording import between, capital, number, share, threshold
+from lakeloop.metrics.wording import capitalize, format_interval, format_number, format_share, format_threshold
 from lakeloop.report import plots, task_plots
 from lakeloop.report.page import Cell, Figure, Paragraph, Section, Table
 
@@ -27,11 +27,11 @@ def _calibration(question: Question, found: Assessment) -> Section:
         else "Are the predicted values right on average, low ones as high ones?"
     ) + f" {_points(len(found.calibration))}"
     check = next(c for c in found.checks if c.code == "LL108")
-    rows = [[number(b.predicted), number(b.observed), between(b.low, b.high), f"{b.n:,}"] for b in found.calibration]
+    rows = [[format_number(b.predicted), format_number(b.observed), format_interval(b.low, b.high), f"{b.n:,}"] for b in found.calibration]
     columns = ["mean predicted", "mean observed", "95% interval", "rows"]
     blocks: list[Any] = [
         Paragraph(words),
-        Figure(plots.plot_calibration(found.calibration, what), f"{capital(check.message)}.", "calibration" if binary else ""),
+        Figure(plots.plot_calibration(found.calibration, what), f"{capitalize(check.message)}.", "calibration" if binary else ""),
         Table(columns, rows, columns, folded="the points"),
     ]
     if binary:
@@ -62,9 +62,9 @@ def _thresholds(question: Question, found: Assessment) -> Section:
     words = "A row is flagged when its probability is at least the threshold."
     if costs is not None and best is not None:
         words += (
-            f" A false alarm costs {costs.false_positive:g} and a miss {costs.false_negative:g}: the threshold {threshold(best.threshold)} costs least, "
-            f"{_cost(best)} per row. Flagging nothing costs {number(costs.false_negative * float(np.mean(question.test.y)))}, flagging everything "
-            f"{number(costs.false_positive * float(1 - np.mean(question.test.y)))}."
+            f" A false alarm costs {costs.false_positive:g} and a miss {costs.false_negative:g}: the threshold {format_threshold(best.threshold)} costs least, "
+            f"{_cost(best)} per row. Flagging nothing costs {format_number(costs.false_negative * float(np.mean(question.test.y)))}, flagging everything "
+            f"{format_number(costs.false_positive * float(1 - np.mean(question.test.y)))}."
         )
         if costs.false_negative * float(np.mean(question.test.y)) < (best.cost or 0.0):
             words += " At these costs nothing that the model says is worth a false alarm."
@@ -75,8 +75,8 @@ def _thresholds(question: Question, found: Assessment) -> Section:
     columns = ["threshold", "flagged", "precision", "recall", *(["cost per row"] if costs else ["false alarms", "misses"])]
     rows: list[list[str | Cell]] = [
         [
-            Cell(threshold(row.threshold), "good" if row is best else ""), f"{row.flagged:.1%}",
-            share(row.precision, row.precision_low, row.precision_high), share(row.recall, row.recall_low, row.recall_high),
+            Cell(format_threshold(row.threshold), "good" if row is best else ""), f"{row.flagged:.1%}",
+            format_share(row.precision, row.precision_low, row.precision_high), format_share(row.recall, row.recall_low, row.recall_high),
             *([_cost(row)] if row.cost is not None else [f"{row.false_positives:,}", f"{row.false_negatives:,}"]),
         ]
         for row in found.thresholds
@@ -95,7 +95,7 @@ def _thresholds(question: Question, found: Assessment) -> Section:
 
 def _cost(row: ThresholdRow) -> str:
     cost, low, high = (math.nan if value is None else value for value in (row.cost, row.cost_low, row.cost_high))
-    return f"{number(cost)} [{number(low)}, {number(high)}]" if math.isfinite(low) else number(cost)
+    return f"{format_number(cost)} [{format_number(low)}, {format_number(high)}]" if math.isfinite(low) else format_number(cost)
 
 
 def _residuals(question: Question, found: Assessment) -> Section:
@@ -126,8 +126,8 @@ def _classes(question: Question, found: Assessment) -> Section:
     columns = ["class", "rows", "said", "precision", "recall", "ROC AUC", "mean p"]
     cells = [
         [
-            row.name, f"{row.n:,}", f"{row.predicted:,}", share(row.precision, row.precision_low, row.precision_high),
-            share(row.recall, row.recall_low, row.recall_high), number(row.roc_auc), f"{row.mean_probability:.1%}",
+            row.name, f"{row.n:,}", f"{row.predicted:,}", format_share(row.precision, row.precision_low, row.precision_high),
+            format_share(row.recall, row.recall_low, row.recall_high), format_number(row.roc_auc), f"{row.mean_probability:.1%}",
         ]
         for row in rows
     ]  # fmt: skip
@@ -162,8 +162,12 @@ def _class_calibration(question: Question, found: Assessment) -> Section:
     if len(order) > task_plots.MOST_PANELS:
         words += f" The {task_plots.MOST_PANELS} most frequent classes are drawn."
     columns = ["class", "mean predicted", "mean observed", "95% interval", "rows"]
-    rows = [[name, number(b.predicted), number(b.observed), between(b.low, b.high), f"{b.n:,}"] for name in order for b in by_class[name]]
-    picture = Figure(task_plots.plot_class_calibration({name: by_class[name] for name in order}), f"{capital(check.message)}.")
+    rows = [
+        [name, format_number(b.predicted), format_number(b.observed), format_interval(b.low, b.high), f"{b.n:,}"]
+        for name in order
+        for b in by_class[name]
+    ]
+    picture = Figure(task_plots.plot_class_calibration({name: by_class[name] for name in order}), f"{capitalize(check.message)}.")
     return Section(
         "calibration", "Calibration", [Paragraph(words), picture, Table(columns, rows, columns[1:], folded="the bins of all classes")]
     )
@@ -173,11 +177,13 @@ def _coverage(question: Question, found: Assessment) -> Section:
     low, high = question.answer.quantiles[0], question.answer.quantiles[-1]
     nominal, own = high - low, found.own
     words = (
-        f"Between the quantiles {low:g} and {high:g} should lie {nominal:.0%} of the values; {share(own['coverage'].value, own['coverage'].low, own['coverage'].high)} do. The interval is "
-        f"{number(own['width'].value)} wide on average. Where it covers too much it could be narrower, where it covers too little it promises too much."
+        f"Between the quantiles {low:g} and {high:g} should lie {nominal:.0%} of the values; {format_share(own['coverage'].value, own['coverage'].low, own['coverage'].high)} do. The interval is "
+        f"{format_number(own['width'].value)} wide on average. Where it covers too much it could be narrower, where it covers too little it promises too much."
     )
     columns = ["mean predicted median", "share inside", "mean width", "rows"]
-    rows = [[number(b.predicted), share(b.coverage, b.low, b.high), number(b.width), f"{b.n:,}"] for b in found.coverage]
+    rows = [
+        [format_number(b.predicted), format_share(b.coverage, b.low, b.high), format_number(b.width), f"{b.n:,}"] for b in found.coverage
+    ]
     blocks: list[Any] = [
         Paragraph(words),
         Figure(task_plots.plot_coverage(found.coverage, nominal), f"{_points(len(found.coverage))} By their predicted median.", "coverage"),
@@ -186,16 +192,16 @@ def _coverage(question: Question, found: Assessment) -> Section:
     for name in question.answer.kind.beside:
         known = [row for row in found.over_time if row["metric"] == name and math.isfinite(row["value"])]
         if known:
-            blocks.append(Figure(plots.plot_over_time(known, name, own[name].value), f"{capital(name)} over the test window."))
+            blocks.append(Figure(plots.plot_over_time(known, name, own[name].value), f"{capitalize(name)} over the test window."))
     return Section("coverage", "How much the interval covers", blocks)
 
 
 def _reliability(question: Question, found: Assessment) -> Section:
     check = next(c for c in found.checks if c.code == "LL108")
     columns = ["quantile", "share of values below", "column"]
-    rows = [[f"{b.predicted:g}", share(b.observed, b.low, b.high), b.output] for b in found.calibration]
+    rows = [[f"{b.predicted:g}", format_share(b.observed, b.low, b.high), b.output] for b in found.calibration]
     together = "" if check.outcome == "not_applicable" else " These intervals hold for all quantiles at once."
-    picture = Figure(task_plots.plot_reliability(found.calibration), f"{capital(check.message)}.{together}")
+    picture = Figure(task_plots.plot_reliability(found.calibration), f"{capitalize(check.message)}.{together}")
     words = "Of the values, how many are at or below each predicted quantile?"
     return Section("calibration", "Each quantile", [Paragraph(words), picture, Table(columns, rows, columns[:2])])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.metrics.table import measure, metrics_of, paired_difference
-from lakeloop.metrics.wording import number, signed
+from lakeloop.metrics.wording import format_number, format_plain_signed
 from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
@@ -54,10 +54,10 @@ class Gain:
     def sentence(self) -> str:
         """The gain in a sentence."""
         if self.same:
-            return f"The search gained nothing: no other parameters were better in cross-validation ({self.metric} {number(self.after)} on {self.where})."
+            return f"The search gained nothing: no other parameters were better in cross-validation ({self.metric} {format_number(self.after)} on {self.where})."
         figures = (
-            f"{self.metric} {number(self.after)} against {number(self.before)} without it, a difference of {signed(self.difference)} "
-            f"[{signed(self.low)}, {signed(self.high)}] (positive is better) on {self.rows:,} rows that the search never saw ({self.where})"
+            f"{self.metric} {format_number(self.after)} against {format_number(self.before)} without it, a difference of {format_plain_signed(self.difference)} "
+            f"[{format_plain_signed(self.low)}, {format_plain_signed(self.high)}] (positive is better) on {self.rows:,} rows that the search never saw ({self.where})"
         )
         if self.low > 0:
             return f"The search gained: {figures}."

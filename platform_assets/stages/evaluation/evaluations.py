@@ -92,7 +92,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     """
     from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, assess
     from lakeloop.metrics.table import metrics_of
-    from lakeloop.metrics.wording import figures as interval_of
+    from lakeloop.metrics.wording import format_metric as interval_of
     from lakeloop.report.evaluation import evaluation_report
     from lakeloop.report.page import render
     from platform_assets.stages.evaluation.tables import write_tables
@@ -191,14 +191,14 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
 
 def _judged(spec: WorkflowSpec, own: Mapping[str, float], found: Assessment) -> tuple[dict[str, list[Any]], dict[str, GateOutcome]]:
     """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page tells them."""
-    from lakeloop.metrics.wording import number
+    from lakeloop.metrics.wording import format_number
     from lakeloop.report.subject import GateOutcome
     from resources.quality import gate_suite
 
     results = gate_suite(own, metric_gates(spec))
     checks: dict[str, list[Any]] = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in results}
     checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
-    return checks, {r.name: GateOutcome(r.outcome, r.wanted, number(own.get(r.name, float("nan"))), r.severity) for r in results}
+    return checks, {r.name: GateOutcome(r.outcome, r.wanted, format_number(own.get(r.name, float("nan"))), r.severity) for r in results}
 
 
 def _logged(
@@ -231,7 +231,7 @@ def _logged(
 
 def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:
     from lakeloop.evaluation.assessment import ORDER
-    from lakeloop.metrics.wording import figures as interval_of
+    from lakeloop.metrics.wording import format_metric as interval_of
 
     order = [who for who in ORDER if who in values]
     named = {who: {v.name: v for v in values[who]} for who in order}

@@ -25,7 +25,7 @@ from lakeloop.metrics.calibration import CalibrationBin, calibration_bounds, cal
 from lakeloop.metrics.intervals import codes, share_of
 from lakeloop.metrics.table import METRICS, MetricValue, evaluate, measure, paired_difference
 from lakeloop.metrics.thresholds import cheapest, threshold_curve
-from lakeloop.metrics.wording import between, figures, number
+from lakeloop.metrics.wording import format_interval, format_metric, format_number
 from lakeloop.report.changes import what_changed
 from lakeloop.report.evaluation import evaluation_report
 from lakeloop.report.forecast_plots import Path as ForecastPath
@@ -512,10 +512,10 @@ def words(page: str) -> str:
 
 
 def test_numbers_are_written_with_the_digits_that_say_something() -> None:
-    written = [number(x) for x in (-0.0, 0.12345, 1234.5, 123_456_789.1, 776_626_728_785.08, 7.7663e-10, 0.000539, np.nan)]
+    written = [format_number(x) for x in (-0.0, 0.12345, 1234.5, 123_456_789.1, 776_626_728_785.08, 7.7663e-10, 0.000539, np.nan)]
     assert written == ["0.0000", "0.1235", "1,234.50", "123,456,789", "7.77e+11", "7.77e-10", "0.000539", "–"]
-    assert figures(MetricValue("mae", 1.0, np.nan, np.nan, 20)) == "1.0000 (no interval)"
-    assert (between(1.0, 2.0), between(np.nan, np.nan)) == ("1.0000 to 2.0000", "no interval")
+    assert format_metric(MetricValue("mae", 1.0, np.nan, np.nan, 20)) == "1.0000 (no interval)"
+    assert (format_interval(1.0, 2.0), format_interval(np.nan, np.nan)) == ("1.0000 to 2.0000", "no interval")
     picture = plot_metric_comparison({"candidate": [MetricValue("mae", 7.77e-10, 7e-10, 8e-10, 20)]}, "mae")
     assert [text.get_text() for text in picture.figure.axes[0].get_yticklabels()] == ["this model  7.77e-10"]
 
