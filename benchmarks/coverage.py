@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.page import DOCS, write_between
 from lakeloop.metrics.table import METRICS, measure, paired_difference
-from lakeloop.metrics.thresholds import at_threshold
+from lakeloop.metrics.thresholds import evaluate_threshold
 from lakeloop.spec.tables import Task
 from lakeloop.spec.workflow import Costs
 
@@ -133,7 +133,7 @@ def thresholds(world: World, y: np.ndarray, score: np.ndarray, clusters: np.ndar
     """What a threshold does and costs, with the intervals; nothing where scores are no probabilities of two classes."""
     if world.task != "binary_classification":
         return {}
-    row = at_threshold(y, score, THRESHOLD, COSTS, clusters)
+    row = evaluate_threshold(y, score, THRESHOLD, COSTS, clusters)
     values = {name: [getattr(row, f"{name}{end}") for end in ("", "_low", "_high")] for name in ("precision", "recall", "cost")}
     return {f"{name} at {THRESHOLD:g}": (value, low, high) for name, (value, low, high) in values.items()}
 

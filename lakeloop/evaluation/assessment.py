@@ -14,18 +14,18 @@ from lakeloop.evaluation.importance import MOST_ROWS, Importance, permutation_im
 from lakeloop.evaluation.quantile_findings import CoverageBin, coverage_bins, reliability
 from lakeloop.evaluation.weak_slices import WeakSlice, find_weak_slices
 from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
-from lakeloop.metrics.intervals import codes
+from lakeloop.metrics.intervals import group_codes
 from lakeloop.metrics.table import (
     LEAST_SLICE_ROWS,
     Difference,
     MetricValue,
-    by_slice,
     evaluate,
     measure,
+    measure_slices,
     metrics_of,
     paired_difference,
     reference_words,
-    relative,
+    relative_metrics,
     row_loss,
 )
 from lakeloop.metrics.thresholds import ThresholdRow, threshold_curve
@@ -213,13 +213,13 @@ def assess(question: Question) -> Assessment:
     shuffled = evenly_spaced(len(y), MOST_ROWS)
     importance = permutation_importance(
         answer, primary, q.predict, test.frame.iloc[shuffled].reset_index(drop=True), y[shuffled],
-        clusters=None if clusters is None else codes(clusters[shuffled]), seed=q.seed,
+        clusters=None if clusters is None else group_codes(clusters[shuffled]), seed=q.seed,
     )  # fmt: skip
     return Assessment(
         values=values,
         differences=differences,
         train=train,
-        by_day=measure(metric, y, score, clusters=codes(test.at.astype("datetime64[D]"))),
+        by_day=measure(metric, y, score, clusters=group_codes(test.at.astype("datetime64[D]"))),
         slices=_declared_slices(q),
         weak=weak,
         searched=len(searched),
@@ -251,7 +251,7 @@ def _compare(q: Question) -> tuple[dict[str, list[MetricValue]], dict[str, Diffe
             continue
         some = None if clusters is None else clusters[scored]
         values[who] = evaluate(answer, y[scored], other[scored], clusters=some)
-        values[who] += relative(answer, y[scored], other[scored], reference[scored], clusters=some)
+        values[who] += relative_metrics(answer, y[scored], other[scored], reference[scored], clusters=some)
         if who != CANDIDATE:
             opponent = _reference(answer, primary, other) if who == answer.kind.reference else other
             some = None if clusters is None else clusters[common]
@@ -263,7 +263,7 @@ def _compare(q: Question) -> tuple[dict[str, list[MetricValue]], dict[str, Diffe
 def _weak_slices(q: Question, searched: Sequence[str]) -> list[WeakSlice]:
     picked = evenly_spaced(len(q.test.y), SEARCHED_ROWS)
     columns = {name: q.test.frame[name].to_numpy()[picked] for name in searched}
-    some = None if q.clusters is None else codes(q.clusters[picked])
+    some = None if q.clusters is None else group_codes(q.clusters[picked])
     return find_weak_slices(row_loss(q.answer, q.test.y, q.test.scores[CANDIDATE])[picked], columns, clusters=some, seed=q.seed)
 
 
@@ -272,7 +272,7 @@ def _declared_slices(q: Question) -> list[dict[str, Any]]:
         {"slice_by": column, **row}
         for column, slice_values in q.test.slices.items()
         for row in _sort_slices(
-            column, by_slice(q.answer, q.test.y, q.test.scores[CANDIDATE], slice_values, q.primary, clusters=q.clusters), q.forecast
+            column, measure_slices(q.answer, q.test.y, q.test.scores[CANDIDATE], slice_values, q.primary, clusters=q.clusters), q.forecast
         )
     ]
 
@@ -345,5 +345,5 @@ def _over_time(answer: Answer, name: str, test: Rows, clusters: Array | None) ->
     months, quarters, years = (days.astype(f"datetime64[{unit}]").astype("datetime64[D]") for unit in ("M", "3M", "Y"))
     grains = [*([] if span >= DAYS_IN_WEEKS else [days]), weeks, months, quarters, years]
     period = next((grain for grain in grains if len(days) >= LEAST_SLICE_ROWS * len(np.unique(grain))), years)
-    rows = by_slice(answer, test.y, test.scores[CANDIDATE], [str(day) for day in period], name, clusters=clusters)
+    rows = measure_slices(answer, test.y, test.scores[CANDIDATE], [str(day) for day in period], name, clusters=clusters)
     return sorted(({"period": row.pop("slice"), **row} for row in rows), key=lambda row: str(row["period"]))

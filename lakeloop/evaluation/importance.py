@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.metrics.intervals import LEVEL, spread, student
+from lakeloop.metrics.intervals import LEVEL, spread, student_quantile
 from lakeloop.metrics.metric import Metric
 from lakeloop.metrics.table import metrics_of
 from lakeloop.spec.tables import Task
@@ -74,7 +74,7 @@ def permutation_importance(
     for feature in frame.columns:
         value, change = _shuffled_change(metric, predict, frame, y, influence, feature, rng)
         error = spread(change, clusters, metric.degrees(y) if metric.degrees else None)
-        half = student(1 - (1 - LEVEL) / 2, error.degrees) * error.error if error.degrees >= 1 else float("nan")
+        half = student_quantile(1 - (1 - LEVEL) / 2, error.degrees) * error.error if error.degrees >= 1 else float("nan")
         drop = sign * (base - value)
         importance.append(Importance(feature, drop, drop - half, drop + half, n))
     return sorted(importance, key=lambda item: -item.value)

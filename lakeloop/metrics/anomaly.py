@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from lakeloop.metrics.binary import BINARY_METRICS, placements
-from lakeloop.metrics.metric import by_name, mean_metric
+from lakeloop.metrics.metric import index_by_name, mean_metric
 
 Array = np.ndarray
 
@@ -20,4 +20,4 @@ def misranked(y: Array, score: Array) -> Array:
     return found
 
 
-ANOMALY_METRICS = by_name(BINARY_METRICS["roc_auc"], BINARY_METRICS["average_precision"], mean_metric(misranked, False))
+ANOMALY_METRICS = index_by_name(BINARY_METRICS["roc_auc"], BINARY_METRICS["average_precision"], mean_metric(misranked, False))

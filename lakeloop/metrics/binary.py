@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from lakeloop.metrics.calibration import calibration_bounds, calibration_error, calibration_influence
-from lakeloop.metrics.metric import by_name, mean_metric, value_metric
+from lakeloop.metrics.metric import index_by_name, mean_metric, value_metric
 
 Array = np.ndarray
 
@@ -92,7 +92,7 @@ def _ranked(y: Array, score: Array) -> tuple[Array, Array, Array]:
     return at, np.cumsum(np.bincount(at, y)), np.cumsum(np.bincount(at)).astype(float)
 
 
-BINARY_METRICS = by_name(
+BINARY_METRICS = index_by_name(
     value_metric(roc_auc, True, roc_auc_influence, scale="logit", degrees=smaller_class),
     value_metric(average_precision, True, _average_precision_influence, scale="logit", degrees=smaller_class),
     mean_metric(log_loss, False),

@@ -12,7 +12,7 @@ import numpy as np
 from lakeloop.metrics.binary import roc_auc as area
 from lakeloop.metrics.binary import roc_auc_influence as area_influence
 from lakeloop.metrics.calibration import calibration_bounds, calibration_error, calibration_influence
-from lakeloop.metrics.metric import by_name, mean_metric, value_metric
+from lakeloop.metrics.metric import index_by_name, mean_metric, value_metric
 
 Array = np.ndarray
 
@@ -112,7 +112,7 @@ def _class_degrees(y: Array) -> float:
     return float((1 / counts).sum() ** 2 / (1 / counts**2 / np.maximum(counts - 1, 1)).sum()) if len(counts) else 0.0
 
 
-CLASS_METRICS = by_name(
+CLASS_METRICS = index_by_name(
     mean_metric(log_loss, False),
     mean_metric(accuracy, True, "share"),
     value_metric(macro_f1, True, _macro_f1_influence, scale="logit", degrees=_class_degrees, guessed=True),

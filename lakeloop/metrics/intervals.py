@@ -64,8 +64,8 @@ def interval(value: float, found: Spread, scale: Scale, n: int, level: float = L
     if not (math.isfinite(value) and math.isfinite(found.error)) or found.degrees < 1:
         return math.nan, math.nan
     if scale == "share":  # whose error follows from its value
-        return _wilson(value, found.error, found.groups, student(1 - (1 - level) / 2, found.groups - 1))
-    t = student(1 - (1 - level) / 2, found.degrees)
+        return _wilson(value, found.error, found.groups, student_quantile(1 - (1 - level) / 2, found.groups - 1))
+    t = student_quantile(1 - (1 - level) / 2, found.degrees)
     if found.error == 0:
         return value, value
     if scale == "logit" and 0 < value < 1:
@@ -104,14 +104,14 @@ def one_sided_p(difference: float, found_error: float, degrees: float, margin: f
     return float(stdtr(degrees, -(difference + margin) / found_error))
 
 
-def student(probability: float, degrees: float) -> float:
+def student_quantile(probability: float, degrees: float) -> float:
     """Quantile of Student's t."""
     from scipy.special import ndtri, stdtrit
 
     return float(ndtri(probability) if degrees > 1e6 else stdtrit(degrees, probability))
 
 
-def codes(values: Array) -> Array:
+def group_codes(values: Array) -> Array:
     """Group codes (0, 1, …) of any values."""
     return np.unique(values, return_inverse=True)[1]
 

@@ -69,6 +69,6 @@ def value_metric(value: Callable[[Array, Array], float], up: bool, influence: Ca
     return Metric(name, up, description, value, influence, **more)
 
 
-def by_name(*metrics: Metric) -> dict[str, Metric]:
+def index_by_name(*metrics: Metric) -> dict[str, Metric]:
     """Metrics by their names."""
     return {found.name: found for found in metrics}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lakeloop.metrics.intervals import interval, spread
-from lakeloop.metrics.metric import Metric, by_name, mean_metric
+from lakeloop.metrics.metric import Metric, index_by_name, mean_metric
 
 Array = np.ndarray
 
@@ -35,7 +35,7 @@ def quantile_metrics(quantiles: Sequence[float]) -> dict[str, Metric]:
         ends = abs(low - nominal), abs(high - nominal)
         return (0.0 if low <= nominal <= high else min(ends)), max(ends)
 
-    return by_name(
+    return index_by_name(
         mean_metric(
             lambda y, score: pinball(y, score, levels).mean(axis=1), False, name="pinball_loss",
             description="Mean pinball loss over the quantiles, in the label's unit (Koenker and Bassett 1978).",

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from lakeloop.metrics.intervals import LEVEL, spread, student
-from lakeloop.metrics.metric import by_name, mean_metric, value_metric
+from lakeloop.metrics.intervals import LEVEL, spread, student_quantile
+from lakeloop.metrics.metric import index_by_name, mean_metric, value_metric
 
 Array = np.ndarray
 
@@ -77,7 +77,7 @@ def _median_influence(y: Array, score: Array) -> Array:
     error = np.abs(score - y)
     low, high = _median_bounds(y, score, None, LEVEL)
     below = (error <= np.median(error)).astype(float)
-    width = 2 * student(1 - (1 - LEVEL) / 2, math.inf) * 0.5 / math.sqrt(len(y))
+    width = 2 * student_quantile(1 - (1 - LEVEL) / 2, math.inf) * 0.5 / math.sqrt(len(y))
     return np.asarray((below.mean() - below) * (high - low) / width)
 
 
@@ -89,19 +89,19 @@ def _median_bounds(y: Array, score: Array, clusters: Array | None, level: float)
     found = spread((error <= np.median(error)) - 0.5, clusters)
     if not math.isfinite(found.error):
         return math.nan, math.nan
-    half = student(1 - (1 - level) / 2, max(found.degrees, 1.0)) * found.error
+    half = student_quantile(1 - (1 - level) / 2, max(found.degrees, 1.0)) * found.error
     low, high = np.quantile(error, [max(0.5 - half, 0), min(0.5 + half, 1)], method="linear")
     return float(low), float(high)
 
 
-REGRESSION_METRICS = by_name(
+REGRESSION_METRICS = index_by_name(
     mean_metric(mae, False),
     value_metric(rmse, False, _rmse_influence, scale="squared"),
     value_metric(r2, True, _r2_influence),
     value_metric(median_absolute_error, False, _median_influence, bounds=_median_bounds),
     mean_metric(bias, False, decides=False),
 )
-FORECAST_METRICS = by_name(
+FORECAST_METRICS = index_by_name(
     mean_metric(mae, False),
     value_metric(rmse, False, _rmse_influence, scale="squared"),
     value_metric(wape, False, _wape_influence),

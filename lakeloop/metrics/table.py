@@ -16,7 +16,7 @@ from lakeloop.errors import DataError, SpecError, nearest
 from lakeloop.metrics.anomaly import ANOMALY_METRICS
 from lakeloop.metrics.binary import BINARY_METRICS
 from lakeloop.metrics.classes import CLASS_METRICS
-from lakeloop.metrics.intervals import LEVEL, Spread, interval, one_sided_p, spread, student
+from lakeloop.metrics.intervals import LEVEL, Spread, interval, one_sided_p, spread, student_quantile
 from lakeloop.metrics.metric import Metric
 from lakeloop.metrics.quantiles import quantile_metrics
 from lakeloop.metrics.regression import FORECAST_METRICS, REGRESSION_METRICS, ratio_influence
@@ -95,7 +95,7 @@ BESIDE: Mapping[Task, Mapping[str, str]] = {
 """Metrics that gates may name and that don't decide: against the reference on the same rows, or of other rows than those that decide."""
 
 
-def relative(what: Task | Answer, y: Array, score: Array, reference: Array, *, clusters: Array | None = None) -> list[MetricValue]:
+def relative_metrics(what: Task | Answer, y: Array, score: Array, reference: Array, *, clusters: Array | None = None) -> list[MetricValue]:
     """The metrics of a task that are relative to its reference, with 95% intervals."""
     found = []
     for name in ["mase"] if answer_of(what).kind.reference == "seasonal_naive" else []:
@@ -193,11 +193,11 @@ def paired_difference(what: Task | Answer, name: str, y: Array, a: Array, b: Arr
         if math.isfinite(value)
         else Spread(math.nan, 0.0, 0.0, 0)
     )
-    half = student(1 - (1 - LEVEL) / 2, found.degrees) * found.error if found.degrees >= 1 else math.nan
+    half = student_quantile(1 - (1 - LEVEL) / 2, found.degrees) * found.error if found.degrees >= 1 else math.nan
     return Difference(value, found.error, found.degrees, value - half, value + half, len(y), found.groups)
 
 
-def by_slice(
+def measure_slices(
     what: Task | Answer, y: Array, score: Array, values: Sequence[Any], name: str, *, clusters: Array | None = None
 ) -> list[dict[str, Any]]:
     """A metric per value of a column, largest slices first; null is the slice `(missing)`.

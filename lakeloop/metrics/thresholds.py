@@ -40,10 +40,10 @@ def threshold_curve(y: Array, score: Array, costs: Costs | None = None, clusters
 
     Thresholds go from 0.01 to 0.99; where scores lie beyond, their quantiles are thresholds, too.
     """
-    return [at_threshold(y, score, float(point), costs, clusters) for point in _points(score)]
+    return [evaluate_threshold(y, score, float(point), costs, clusters) for point in _points(score)]
 
 
-def at_threshold(y: Array, score: Array, threshold: float, costs: Costs | None = None, clusters: Array | None = None) -> ThresholdRow:
+def evaluate_threshold(y: Array, score: Array, threshold: float, costs: Costs | None = None, clusters: Array | None = None) -> ThresholdRow:
     """What one threshold does.
 
     Args:
@@ -62,7 +62,7 @@ def at_threshold(y: Array, score: Array, threshold: float, costs: Costs | None =
     )  # fmt: skip
 
 
-def cheapest(rows: list[ThresholdRow]) -> ThresholdRow | None:
+def find_cheapest(rows: list[ThresholdRow]) -> ThresholdRow | None:
     """The threshold that costs least; None without costs."""
     priced = [row for row in rows if row.cost is not None]
     return min(priced, key=lambda row: (row.cost or 0.0, row.threshold)) if priced else None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from lakeloop.evaluation.assessment import CHAMPION, LINEAR, Assessment, Question
 from lakeloop.metrics.table import Difference, reference_words
-from lakeloop.metrics.thresholds import ThresholdRow, cheapest
+from lakeloop.metrics.thresholds import ThresholdRow, find_cheapest
 from lakeloop.metrics.wording import format_difference, format_metric, format_number, format_signed, format_threshold, join_names
 from lakeloop.report.page import Report, Tile, Tone
 from lakeloop.report.search import gain_section
@@ -33,7 +33,7 @@ from lakeloop.report.task_sections import SECTIONS
 def evaluation_report(subject: Subject, question: Question, found: Assessment) -> Report:
     """Compose the page."""
     primary = found.own[question.primary]
-    best = cheapest(found.thresholds)
+    best = find_cheapest(found.thresholds)
     sections = [
         purpose_section(subject, question),
         data_section(subject, question.elsewhere, learnt=question.planted is None),

@@ -10,7 +10,7 @@ import numpy as np
 
 from lakeloop.evaluation.assessment import CANDIDATE, Assessment, Question
 from lakeloop.metrics.calibration import CALIBRATION_BINS
-from lakeloop.metrics.thresholds import POINTS, ThresholdRow, cheapest
+from lakeloop.metrics.thresholds import POINTS, ThresholdRow, find_cheapest
 from lakeloop.metrics.wording import capitalize, format_interval, format_number, format_share, format_threshold
 from lakeloop.report import plots, task_plots
 from lakeloop.report.page import Cell, Figure, Paragraph, Section, Table
@@ -58,7 +58,7 @@ def _points(count: int) -> str:
 
 
 def _thresholds(question: Question, found: Assessment) -> Section:
-    costs, best = question.costs, cheapest(found.thresholds)
+    costs, best = question.costs, find_cheapest(found.thresholds)
     words = "A row is flagged when its probability is at least the threshold."
     if costs is not None and best is not None:
         words += (

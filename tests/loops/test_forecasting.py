@@ -179,13 +179,13 @@ def test_a_trend_goes_on_beyond_everything_that_was_learnt_from(log: bool) -> No
 
 
 def test_the_relative_error_of_the_reference_itself_is_one_and_its_interval_covers() -> None:
-    from lakeloop.metrics.table import relative
+    from lakeloop.metrics.table import relative_metrics
 
     rng, held = np.random.default_rng(5), 0
     for _ in range(600):
         y, noise = rng.normal(10, 2, 200), rng.normal(0, 1, (2, 200))
-        (found,) = relative("forecasting", y, y + 0.7 * noise[0], y + 0.5 * noise[0] + 0.5 * noise[1])
+        (found,) = relative_metrics("forecasting", y, y + 0.7 * noise[0], y + 0.5 * noise[0] + 0.5 * noise[1])
         held += found.low <= 0.7 / np.sqrt(0.5) <= found.high
     assert 0.92 <= held / 600 <= 0.98
-    (same,) = relative("forecasting", y, y + noise[0], y + noise[0])
+    (same,) = relative_metrics("forecasting", y, y + noise[0], y + noise[0])
     assert (same.value, same.low, same.high) == (1, 1, 1)

@@ -58,14 +58,14 @@ def times_of(column: pa.ChunkedArray) -> np.ndarray:
 
 def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
     """Codes of the rows that may depend on each other, as the workflow says."""
-    from lakeloop.metrics.intervals import codes
+    from lakeloop.metrics.intervals import group_codes
 
     by = spec.evaluation.cluster
     if by is None:
         return None
     if by in PERIODS:
-        return codes(times_of(test[spec.predict_at]).astype(PERIODS[by]))
-    return codes(test[slice_column(test, by, names)].to_pandas().astype(str).to_numpy(dtype=str))
+        return group_codes(times_of(test[spec.predict_at]).astype(PERIODS[by]))
+    return group_codes(test[slice_column(test, by, names)].to_pandas().astype(str).to_numpy(dtype=str))
 
 
 def slice_column(test: pa.Table, column: str, names: list[str]) -> str:

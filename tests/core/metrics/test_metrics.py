@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from lakeloop.errors import SpecError
 from lakeloop.evaluation.decisions import Evidence, should_promote
-from lakeloop.metrics.table import by_slice, check_metric, evaluate, paired_difference
+from lakeloop.metrics.table import check_metric, evaluate, measure_slices, paired_difference
 from lakeloop.spec.tables import parse_duration, render_duration
 from lakeloop.spec.workflow import Gate
 
@@ -64,7 +64,7 @@ def test_a_paired_difference_is_positive_when_the_first_is_better_whatever_the_m
 
 def test_slices_cover_every_row_once_nulls_included():
     y = np.array([0, 1, 0, 1, 1.0])
-    rows = by_slice("binary_classification", y, np.linspace(0, 1, 5), ["a", None, "a", "b", None], "accuracy")
+    rows = measure_slices("binary_classification", y, np.linspace(0, 1, 5), ["a", None, "a", "b", None], "accuracy")
     assert sum(row["n"] for row in rows) == 5
 
 

@@ -22,9 +22,9 @@ from lakeloop.evaluation.importance import Importance, permutation_importance
 from lakeloop.evaluation.weak_slices import find_weak_slices
 from lakeloop.metrics.binary import average_precision
 from lakeloop.metrics.calibration import CalibrationBin, calibration_bounds, calibration_error
-from lakeloop.metrics.intervals import codes, share_of
+from lakeloop.metrics.intervals import group_codes, share_of
 from lakeloop.metrics.table import METRICS, MetricValue, evaluate, measure, paired_difference
-from lakeloop.metrics.thresholds import cheapest, threshold_curve
+from lakeloop.metrics.thresholds import find_cheapest, threshold_curve
 from lakeloop.metrics.wording import format_interval, format_metric, format_number
 from lakeloop.report.changes import what_changed
 from lakeloop.report.evaluation import evaluation_report
@@ -211,9 +211,9 @@ def test_thresholds_count_as_by_hand_and_the_cheapest_follows_the_costs() -> Non
     half = next(row for row in rows if row.threshold == 0.5)
     assert (half.flagged, half.precision, half.recall, half.false_positives, half.false_negatives) == (0.4, 0.5, 0.5, 1, 1)
     assert half.cost == pytest.approx(11 / 5)
-    assert cheapest(rows).threshold == 0.31
-    assert cheapest(threshold_curve(y, score, Costs(false_positive=10, false_negative=1))).threshold == 0.81
-    assert cheapest(threshold_curve(y, score)) is None
+    assert find_cheapest(rows).threshold == 0.31
+    assert find_cheapest(threshold_curve(y, score, Costs(false_positive=10, false_negative=1))).threshold == 0.81
+    assert find_cheapest(threshold_curve(y, score)) is None
 
 
 def test_days_that_are_bad_as_a_whole_make_the_intervals_of_a_threshold_wider() -> None:
@@ -232,7 +232,7 @@ def test_the_cheapest_threshold_of_a_rare_class_lies_among_its_scores() -> None:
     rng = np.random.default_rng(0)
     score = 1 / (1 + np.exp(-rng.normal(-7, 1.2, 50_000)))
     y = (rng.random(50_000) < score).astype(float)
-    best = cheapest(threshold_curve(y, score, Costs(false_positive=1, false_negative=500)))
+    best = find_cheapest(threshold_curve(y, score, Costs(false_positive=1, false_negative=500)))
     assert 0.001 < best.threshold < 0.005
     assert best.cost < min(1 - y.mean(), 500 * y.mean())
 
@@ -408,7 +408,7 @@ def question(answer: Answer, n: int = 1500) -> Question:
     fit = replace(rows, at=at - np.timedelta64(90, "D"), known_at=at - np.timedelta64(89, "D"))
     return Question(
         answer, primary, predict, rows, fit, at[0], checks.Overlap(np.zeros(n, bool), False),
-        champion="1", refits=[0.7, 0.7], clusters=codes(at.astype("datetime64[D]")), hidden=frozenset({"secret"}),
+        champion="1", refits=[0.7, 0.7], clusters=group_codes(at.astype("datetime64[D]")), hidden=frozenset({"secret"}),
         costs=Costs(false_positive=1, false_negative=4) if answer.task == BINARY else None,
     )  # fmt: skip
 
