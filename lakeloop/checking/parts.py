@@ -15,8 +15,8 @@ from lakeloop.spec.tables import Expectation
 
 def check_query(project: Project, located: Located[Any], file: str, needed: Iterable[tuple[str, tuple[str, ...]]]) -> list[SpecError]:
     """A query's tables and columns exist, the engine takes it, and it gives the columns that are needed (name, key in the file), each once."""
-    from lakeloop.sql.query import qualified
-    from lakeloop.sql.refusals import refusals
+    from lakeloop.sql.query import qualify_columns
+    from lakeloop.sql.refusals import find_refusals
 
     try:
         query = parsed(located, file)
@@ -39,7 +39,7 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
     if errors:
         return errors
     try:
-        tree = qualified(query, schemas)[0]
+        tree = qualify_columns(query, schemas)[0]
     except SpecError as error:
         available = sorted({column for columns in schemas.values() for column in columns})
         words = [word.strip("'.,") for word in error.message.split()]
@@ -49,7 +49,7 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
         hint = f"; {nearest(unknown, available)}" if unknown else ""
         return [SpecError(error.message + hint, file=error.file, line=error.line)]
     given = list(tree.named_selects)  # type: ignore[attr-defined]
-    errors += refusals(query, schemas, tree)
+    errors += find_refusals(query, schemas, tree)
     for name, path in needed:
         if name not in given:
             errors.append(located.definition.error(f"{file} has no column {name!r}; {nearest(name, given)}", *path))

@@ -105,10 +105,10 @@ def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
     return "".join([*text, query.text[done:]])
 
 
-def words(text: str) -> str:
+def normalize_sql(text: str) -> str:
     """A query without comments, spaces and letter case outside of strings: what it asks, not how it is laid out.
 
-    >>> words("SELECT 'It' AS a /* so */ FROM D.t;") == words("select 'It'  as A from d.t")
+    >>> normalize_sql("SELECT 'It' AS a /* so */ FROM D.t;") == normalize_sql("select 'It'  as A from d.t")
     True
     """
     import sqlglot
@@ -223,7 +223,7 @@ def column_sources(
         schemas: for each table as the query names it, column name -> type.
 
     Raises:
-        SpecError: as `qualified`.
+        SpecError: as `qualify_columns`.
 
     >>> query = parse_query("SELECT k, max(a + b) OVER (PARTITION BY c) AS m, count(*) OVER (PARTITION BY c) AS n FROM d.t", "x.sql")
     >>> for column, sources in column_sources(query, {("d", "t"): dict.fromkeys("kabc", "double")}).items():
@@ -236,7 +236,7 @@ def column_sources(
     from sqlglot.lineage import lineage
     from sqlglot.optimizer.scope import build_scope
 
-    tree, schema = qualified(query, schemas)
+    tree, schema = qualify_columns(query, schemas)
     for window in tree.find_all(exp.Window):
         window.set("partition_by", None)
         window.set("order", None)
@@ -287,11 +287,11 @@ def _expand_stars(scope: Scope, schema: Mapping[str, Any]) -> None:
     from sqlglot import exp
 
     for star in [star for projection in getattr(scope.expression, "selects", []) for star in projection.find_all(exp.Star)]:
-        qualified = isinstance(star.parent, exp.Column)
-        place = star.parent if qualified else star
-        if isinstance(place.parent, exp.Select) or (isinstance(place.parent, exp.Count) and not qualified):
+        qualify_columns = isinstance(star.parent, exp.Column)
+        place = star.parent if qualify_columns else star
+        if isinstance(place.parent, exp.Select) or (isinstance(place.parent, exp.Count) and not qualify_columns):
             continue
-        of = [star.parent.table] if qualified else list(scope.selected_sources)
+        of = [star.parent.table] if qualify_columns else list(scope.selected_sources)
         columns = [exp.column(name, table=table) for table in of for name in _names_of(scope.sources.get(table), schema)]
         place.replace(exp.Tuple(expressions=columns))
 
@@ -318,7 +318,7 @@ def _see_around(scope: Scope) -> None:
         _see_around(inner)
 
 
-def qualified(
+def qualify_columns(
     query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], *, expand_alias_refs: bool = True
 ) -> tuple[exp.Expression, dict[str, object]]:
     """A copy of the query with every column under its table's name and `*` expanded, and the schema that it was read by.
@@ -344,7 +344,7 @@ def qualified(
             table.set("catalog", None)
     schema: dict[str, object] = {flat[parts]: dict(columns) for parts, columns in schemas.items()}
     try:
-        qualified = qualify(
+        qualify_columns = qualify(
             tree,
             schema=schema,
             dialect=DIALECT,
@@ -356,7 +356,7 @@ def qualified(
     except SqlglotError as error:
         message = str(error).splitlines()[0]
         raise SpecError(_tidy(message), file=query.file, line=_line_of_column(query.text, message)) from error
-    return qualified, schema
+    return qualify_columns, schema
 
 
 def _tidy(message: str) -> str:

@@ -9,20 +9,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lakeloop.errors import SpecError
-from lakeloop.sql.query import DIALECT, Query, line_of, qualified
+from lakeloop.sql.query import DIALECT, Query, line_of, qualify_columns
 
 NUMBERED = "number the rows in a subquery (row_number() OVER (…) AS n) and choose them around it (WHERE n = 1)"
 SELECT_FIRST = "SELECT first, and FROM behind it"
 _OPENERS = {"UNION", "ALL", "EXCEPT", "MINUS", "INTERSECT"}
 
 
-def refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], tree: Any) -> list[SpecError]:
+def find_refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], tree: Any) -> list[SpecError]:
     """What the embedded engine would refuse in a query, in the order of its lines.
 
     Args:
         query: a parsed query whose columns are known to exist.
         schemas: for each table as the query names it, column name -> type.
-        tree: what `qualified` makes of the query by them.
+        tree: what `qualify_columns` makes of the query by them.
     """
     found = [*_words(query), *_selects(query), *_elsewhere(query)]
     if not found:
@@ -169,7 +169,7 @@ def _early_names(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, st
     if not any(_uses_its_own_names(select) for select in tree.find_all(exp.Select)):
         return
     try:
-        qualified(replace(query, tree=tree), schemas, expand_alias_refs=False)
+        qualify_columns(replace(query, tree=tree), schemas, expand_alias_refs=False)
     except SpecError as error:
         name = next((word for word in error.message.split("'")[1::2] if word.lower() in names), None)
         if name is not None:

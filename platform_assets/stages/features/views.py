@@ -71,11 +71,11 @@ def meaning(project: Project, located: Located[ViewSpec]) -> str:
 
 
 def _own_meaning(located: Located[ViewSpec]) -> str:
-    from lakeloop.sql.query import words
+    from lakeloop.sql.query import normalize_sql
 
     spec = located.spec
     if spec.sql:
-        text = words((located.folder / spec.sql).read_text())
+        text = normalize_sql((located.folder / spec.sql).read_text())
     else:
         text = source_of(str(spec.function), located.folder)
     named = spec.model_dump(mode="json", include={"keys", "event_time", "known_at", "delay", "lookback", "inputs"})

@@ -11,8 +11,8 @@ import pytest
 
 from lakeloop.checking.project import load_checked
 from lakeloop.errors import SpecError
-from lakeloop.sql.query import Query, column_sources, parse_query, qualified, rewrite_tables, words
-from lakeloop.sql.refusals import refusals
+from lakeloop.sql.query import Query, column_sources, normalize_sql, parse_query, qualify_columns, rewrite_tables
+from lakeloop.sql.refusals import find_refusals
 from resources.lake.published import TableKey
 from tests.worlds.shop_project import make
 
@@ -156,7 +156,7 @@ def test_what_the_embedded_engine_refuses_is_told_with_its_line_and_what_to_writ
 
 def refused(query: Query) -> list[SpecError]:
     schemas = {table.parts: SCHEMAS[table.parts] for table in query.tables}
-    return refusals(query, schemas, qualified(query, schemas)[0])
+    return find_refusals(query, schemas, qualify_columns(query, schemas)[0])
 
 
 @pytest.mark.parametrize("text", TAKEN)
@@ -168,7 +168,9 @@ def test_what_the_embedded_engine_takes_is_not_refused(spark: SparkSession, text
 
 def test_functions_that_compute_something_else_are_other_words() -> None:
     exact, near = "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x) FROM d.t", "SELECT percentile_approx(x, 0.5) FROM d.t"
-    assert words(exact) != words(near) and words(exact) == words(exact.replace(" ", "  ").lower() + " -- the median")
+    assert normalize_sql(exact) != normalize_sql(near) and normalize_sql(exact) == normalize_sql(
+        exact.replace(" ", "  ").lower() + " -- the median"
+    )
 
 
 @pytest.mark.parametrize("clause", ["VERSION AS OF 3", "TIMESTAMP AS OF '2024-01-01'"])
@@ -187,7 +189,7 @@ def test_columns_of_nested_joins_and_pivots_are_known() -> None:
     joined = "SELECT o.order_id, p.email FROM (shop.orders o JOIN shop.people p ON o.customer = p.customer)"
     assert sources(joined) == {"order_id": ["shop.orders.order_id"], "email": ["shop.people.email"]}
     pivoted = parse_query("SELECT * FROM shop.orders PIVOT (sum(amount) FOR (customer) IN ('a', 'b'))", "x.sql")
-    assert qualified(pivoted, {("shop", "orders"): SCHEMAS[("shop", "orders")]})[0].named_selects == ["order_id", "tags", "a", "b"]
+    assert qualify_columns(pivoted, {("shop", "orders"): SCHEMAS[("shop", "orders")]})[0].named_selects == ["order_id", "tags", "a", "b"]
 
 
 @pytest.mark.parametrize(
