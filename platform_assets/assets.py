@@ -16,7 +16,7 @@ from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailab
 from lakeloop.fingerprint import fingerprint
 from lakeloop.masking import KEPT_BACK, message_of, where_raised
 from lakeloop.project.lineage import asset_lineage
-from lakeloop.project.personal import touches_personal
+from lakeloop.project.personal import has_personal_values
 from lakeloop.rows.verdicts import GOOD_OUTCOMES
 from lakeloop.spec.tables import Partitions, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
@@ -141,7 +141,7 @@ def _values_kept_back(project: Project, located: Located[Any], key: TableKey) ->
     Our own errors mask what they show, but they may have been caused by a library's, or pass on what it told. This is the boundary of the
     step, where every exception ends.
     """
-    if not touches_personal(project, located):
+    if not has_personal_values(project, located):
         yield
         return
     try:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from lakeloop.checking.project import check, load_checked
 from lakeloop.errors import SpecError, SpecErrors
 from lakeloop.project.files import Definition
-from lakeloop.project.project import Located, Project, parsed
+from lakeloop.project.project import Located, Project, parse_sql_file
 from lakeloop.python_code import load_file
 from lakeloop.spec.tables import ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
@@ -140,5 +140,5 @@ def _named(located: Located[Any]) -> set[tuple[str, ...]]:
         names = list(spec.inputs)
     query = spec.spine if isinstance(spec, WorkflowSpec) else spec.sql if isinstance(spec, ViewSpec) else None
     with suppress(SpecError):
-        names += [".".join(table.parts) for table in parsed(located, query).tables] if query else []
+        names += [".".join(table.parts) for table in parse_sql_file(located, query).tables] if query else []
     return {tuple([located.domain, *name.split(".")][-2:]) for name in names}

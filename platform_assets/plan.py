@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakeloop.errors import DataError, NotPublished, ServiceUnavailable
-from lakeloop.project.personal import touches_personal
+from lakeloop.project.personal import has_personal_values
 from lakeloop.project.project import Project
 from lakeloop.records.release import ReleaseState
 from lakeloop.spec.partitions import partition_keys
@@ -55,7 +55,7 @@ def unasked(project: Project, states: States, domain: str | None = None) -> dict
                 raw.digests(table)
             except (DataError, ServiceUnavailable) as error:
                 # What a database says of a value may be personal, and this is logged.
-                said = error.message if isinstance(error, DataError) and touches_personal(project, table) else str(error)
+                said = error.message if isinstance(error, DataError) and has_personal_values(project, table) else str(error)
                 found[key] = " ".join(said.split())
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.files import Definition
-from lakeloop.project.project import Located, Project, columns_of, parsed
+from lakeloop.project.project import Located, Project, columns_of, parse_sql_file
 from lakeloop.python_code import problem_with
 from lakeloop.spec.tables import Expectation
 
@@ -19,7 +19,7 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
     from lakeloop.sql.refusals import find_refusals
 
     try:
-        query = parsed(located, file)
+        query = parse_sql_file(located, file)
     except SpecError as error:
         return [error]
     errors, schemas = [], {}
@@ -66,7 +66,7 @@ def check_code(located: Located[Any], reference: str, *path: str) -> list[SpecEr
     return [located.definition.error(problem, *path)] if problem else []
 
 
-def told_at(definition: Definition, path: tuple[str, ...], attempt: Any) -> list[SpecError]:
+def locate_errors(definition: Definition, path: tuple[str, ...], attempt: Any) -> list[SpecError]:
     """Errors of a check that doesn't know the file, told with the place."""
     try:
         attempt()

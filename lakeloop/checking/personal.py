@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lakeloop.errors import SpecError
-from lakeloop.project.personal import any_personal, personal_columns
+from lakeloop.project.personal import has_personal_columns, personal_columns
 from lakeloop.project.project import Located, Project, feature_columns
 from lakeloop.spec.personal import hidden_landed
 from lakeloop.spec.tables import DatabaseSource, TableSpec, ViewSpec
@@ -20,7 +20,7 @@ def check_personal(project: Project) -> list[SpecError]:
     A definition that is broken, or stands on a broken one, is left out: its own errors come first, and it can't be built.
     """
     errors: list[SpecError] = []
-    if not any_personal(project):
+    if not has_personal_columns(project):
         return errors
     checks: list[Iterator[SpecError]] = [_check_table(table) for table in project.tables.values()]
     checks += [_check_view(project, view) for view in project.views.values()]

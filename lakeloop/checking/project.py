@@ -10,7 +10,7 @@ from lakeloop.checking.parts import check_code, check_expectations, check_query
 from lakeloop.checking.personal import check_personal
 from lakeloop.checking.workflow import check_workflow
 from lakeloop.errors import SpecError, nearest
-from lakeloop.project.project import ID, Located, Project, columns_of, load_project, parsed, spec_of, upstream
+from lakeloop.project.project import ID, Located, Project, columns_of, load_project, parse_sql_file, spec_of, upstream
 from lakeloop.spec.tables import PythonFunction, TableSpec, ViewSpec, render_duration
 
 
@@ -80,7 +80,7 @@ def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     spec = view.spec
     if spec.sql is None or spec.partitions is None:
         return []
-    query = parsed(view, spec.sql)
+    query = parse_sql_file(view, spec.sql)
     partitioned = {}
     for table in query.tables:
         ref = project.find(view.domain, ".".join(table.parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from lakeloop.checking.parts import check_expectations, check_query, told_at
+from lakeloop.checking.parts import check_expectations, check_query, locate_errors
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.project import Located, Project, TableRef, spec_of, usable_columns
 from lakeloop.spec.tables import Column, render_duration
@@ -25,16 +25,16 @@ def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[Sp
     errors += problems
     errors += _check_evaluation(workflow, outputs)
     errors += _check_forecast(project, workflow, outputs)
-    errors += told_at(at, ("evaluation", "primary"), lambda: check_metric(spec.answer, spec.evaluation.primary))
+    errors += locate_errors(at, ("evaluation", "primary"), lambda: check_metric(spec.answer, spec.evaluation.primary))
     errors += _check_gates(workflow)
     if spec.model.calibrate and not (spec.answer.kind.shares and (spec.model.pipeline or spec.model.estimator)):
         errors.append(at.error(f"this is for a pipeline or an estimator that classifies, this is a {spec.task}", "model", "calibrate"))
-    problems = told_at(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
+    problems = locate_errors(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
     if spec.search is not None and not problems:
         from lakeloop.search.space import check_search
 
         search = spec.search
-        problems = told_at(at, ("search",), lambda: check_search(spec.model, spec.answer, search, workflow.folder))
+        problems = locate_errors(at, ("search",), lambda: check_search(spec.model, spec.answer, search, workflow.folder))
     errors += problems
     for name in spec.answer.columns:
         if name in (*spec.keys, spec.predict_at):
@@ -62,7 +62,7 @@ def _check_gates(workflow: Located[WorkflowSpec]) -> list[SpecError]:
             strange, told = ("min", "max"), "this bounds a metric; the gate `champion` has max_drop and error_rate"
         else:
             strange, told = ("max_drop", "error_rate"), "this is for the gate `champion`; bound a metric by min and max"
-            problems = told_at(at, ("gates", name), lambda name=name: check_metric(spec.answer, name, decides=False))  # type: ignore[misc]
+            problems = locate_errors(at, ("gates", name), lambda name=name: check_metric(spec.answer, name, decides=False))  # type: ignore[misc]
             if gate.min is None and gate.max is None and not problems:
                 problems = [at.error("wanted min or max, or both, found neither", "gates", name)]
             errors += problems

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from lakeloop.errors import LakeloopError, SpecError, nearest
-from lakeloop.project.project import Located, Project, TableRef, columns_of, feature_columns, label_view, parsed, upstream
+from lakeloop.project.project import Located, Project, TableRef, columns_of, feature_columns, label_view, parse_sql_file, upstream
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
 from lakeloop.spec.tasks import ALERT
 from lakeloop.spec.workflow import WorkflowSpec
@@ -71,11 +71,11 @@ class Lineage:
 
     def roots(self, ref: ColumnRef) -> tuple[ColumnRef, ...]:
         """The raw columns that a column came from at last; of an adopted table its own columns, for it has no raw ones."""
-        return tuple(sorted(r for r in reachable(self.columns, ref) if self._is_root(r)))
+        return tuple(sorted(r for r in reachable_columns(self.columns, ref) if self._is_root(r)))
 
     def reach(self, ref: ColumnRef) -> tuple[ColumnRef, ...]:
         """Every column that came from a column, however far on."""
-        return tuple(sorted(reachable(self.users, ref) - {ref}))
+        return tuple(sorted(reachable_columns(self.users, ref) - {ref}))
 
     def find(self, text: str) -> list[ColumnRef]:
         """The columns that `stage.domain.name.column` means (slashes will do), all of an asset's without a column.
@@ -189,7 +189,7 @@ def _column(ref: TableRef, name: str) -> ColumnRef:
 def _query_lineage(project: Project, located: Located[Any], file: str) -> Sources:
     from lakeloop.sql.query import column_sources
 
-    query = parsed(located, file)
+    query = parse_sql_file(located, file)
     refs = {table.parts: _found(project, located.domain, ".".join(table.parts)) for table in query.tables}
     sources = column_sources(query, {parts: columns_of(project, ref) for parts, ref in refs.items()})
     return {name: tuple(sorted(_column(refs[parts], column) for parts, column in pairs)) for name, pairs in sources.items()}
@@ -304,7 +304,7 @@ RULES: dict[str, Rule] = {
 """By stage, for the assets that have columns. A model's are its inputs and the label that it learned from, a deployment's what it answers."""
 
 
-def reachable(edges: Mapping[ColumnRef, Iterable[ColumnRef]], start: ColumnRef) -> set[ColumnRef]:
+def reachable_columns(edges: Mapping[ColumnRef, Iterable[ColumnRef]], start: ColumnRef) -> set[ColumnRef]:
     """A column and all that edges lead to from it."""
     seen: set[ColumnRef] = set()
     stack = [start]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lakeloop.project.lineage import ColumnRef, Lineage, reachable
+from lakeloop.project.lineage import ColumnRef, Lineage, reachable_columns
 
 
 def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str:
@@ -33,7 +33,7 @@ def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str
 def as_record(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> dict[str, Any]:
     """The same as plain JSON: every column on the way with its direct neighbours, and the raw columns (or all that come from it)."""
     edges = lineage.users if downstream else lineage.columns
-    on_the_way = sorted(reachable(edges, ref))
+    on_the_way = sorted(reachable_columns(edges, ref))
     end = lineage.reach(ref) if downstream else lineage.roots(ref)
     return {
         "column": str(ref),

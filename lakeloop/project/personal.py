@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def personal_columns(project: Project, stage: str, located: Located[Any]) -> frozenset[str]:
     """The personal columns of one asset."""
-    if not any_personal(project):
+    if not has_personal_columns(project):
         return frozenset()
     spec = located.spec
     if isinstance(spec, TableSpec):
@@ -46,9 +46,9 @@ def _inherited(project: Project, stage: str, located: Located[Any]) -> frozenset
     return frozenset(found)
 
 
-def touches_personal(project: Project, located: Located[Any]) -> bool:
+def has_personal_values(project: Project, located: Located[Any]) -> bool:
     """Whether personal values may be at hand when an asset of a definition is made, as columns or behind them."""
-    if not any_personal(project):
+    if not has_personal_columns(project):
         return False
     from lakeloop.project.project import feature_columns, label_view, located_of, spine_upstream, upstream
 
@@ -61,8 +61,8 @@ def touches_personal(project: Project, located: Located[Any]) -> bool:
     else:
         refs = [*spine_upstream(project, located), *(feature.ref for feature in feature_columns(project, located))]
         label = label_view(project, located)
-        own = label is not None and touches_personal(project, label)
-    return own or any(touches_personal(project, located_of(project, ref)) for ref in dict.fromkeys(refs))
+        own = label is not None and has_personal_values(project, label)
+    return own or any(has_personal_values(project, located_of(project, ref)) for ref in dict.fromkeys(refs))
 
 
 def _is_personal(project: Project, source: ColumnRef) -> bool:
@@ -71,7 +71,7 @@ def _is_personal(project: Project, source: ColumnRef) -> bool:
     return source.column in personal_columns(project, source.stage, shelf[(source.domain, source.name)])
 
 
-def any_personal(project: Project) -> bool:
+def has_personal_columns(project: Project) -> bool:
     """Whether any column of any definition is marked as personal."""
     specs: list[TableSpec | ViewSpec] = [located.spec for located in project.tables.values()]
     specs += [located.spec for located in project.views.values()]

@@ -137,7 +137,7 @@ def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:
     """The tables and views that a view reads, in a fixed order."""
     spec = view.spec
     if spec.sql is not None:
-        names = [".".join(table.parts) for table in parsed(view, spec.sql).tables]
+        names = [".".join(table.parts) for table in parse_sql_file(view, spec.sql).tables]
     else:
         names = spec.inputs
     return _refs(project, view.domain, names)
@@ -145,7 +145,7 @@ def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:
 
 def spine_upstream(project: Project, workflow: Located[WorkflowSpec]) -> list[TableRef]:
     """The tables and views that a workflow's spine reads, in a fixed order."""
-    return _refs(project, workflow.domain, [".".join(table.parts) for table in parsed(workflow, workflow.spec.spine).tables])
+    return _refs(project, workflow.domain, [".".join(table.parts) for table in parse_sql_file(workflow, workflow.spec.spine).tables])
 
 
 def resolve_view(project: Project, workflow: Located[WorkflowSpec], name: str) -> Located[ViewSpec]:
@@ -248,7 +248,7 @@ def usable_columns(spec: TableSpec | ViewSpec) -> list[str]:
 _parsed: dict[str, Query] = {}
 
 
-def parsed(located: Located[Any], file: str) -> Query:
+def parse_sql_file(located: Located[Any], file: str) -> Query:
     """A definition's SQL file, parsed once per content.
 
     Raises:

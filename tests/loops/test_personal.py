@@ -17,7 +17,7 @@ import pytest
 
 from lakeloop.checking.project import load_checked
 from lakeloop.errors import DataError
-from lakeloop.project.personal import personal_columns, touches_personal
+from lakeloop.project.personal import has_personal_values, personal_columns
 from lakeloop.rows.types import cast_exactly
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, PartitionState, TableKey
@@ -282,7 +282,7 @@ def test_what_is_computed_from_a_personal_column_is_personal_unless_its_view_say
         "predictions": {"customer"},
     }
     assert personal_columns(project, "features", project.views[("shop", "history")]) == {"customer"}
-    assert touches_personal(project, project.views[("shop", "outcomes")])
+    assert has_personal_values(project, project.views[("shop", "outcomes")])
 
 
 @pytest.mark.parametrize(

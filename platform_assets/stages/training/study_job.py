@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
-from lakeloop.project.personal import touches_personal
+from lakeloop.project.personal import has_personal_values
 from lakeloop.spec.search import Search
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_source
@@ -143,7 +143,7 @@ def job_and_trials(
         metric=metric,
         gap_s=spec.split.gap.total_seconds(),
         threads=max(1, cores() // here),
-        personal=touches_personal(platform.project, located),
+        personal=has_personal_values(platform.project, located),
     )
     try:
         trials = Trials(job, rows.searched, platform.settings, worker=worker, parallel=said.workers * said.steps > 1)
