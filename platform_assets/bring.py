@@ -77,7 +77,7 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
         info.signature, info.metadata = more["signature"], {**(info.metadata or {}), **more["metadata"]}
         loader = info.flavors.get("python_function", {})
         if loader.get("loader_module") == "mlflow.sklearn":
-            loader["predict_fn"] = wanted.answer.kind.asks[0]
+            loader["predict_fn"] = wanted.answer.kind.methods[0]
         experiment = mlflow.set_experiment(f"brought.{name}")
         logged = client.create_logged_model(experiment.experiment_id, name.replace(".", "_"))
         info.model_id, info.model_uuid = logged.model_id, logged.model_id

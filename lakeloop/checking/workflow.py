@@ -27,7 +27,7 @@ def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[Sp
     errors += _check_forecast(project, workflow, outputs)
     errors += locate_errors(at, ("evaluation", "primary"), lambda: check_metric(spec.answer, spec.evaluation.primary))
     errors += _check_gates(workflow)
-    if spec.model.calibrate and not (spec.answer.kind.shares and (spec.model.pipeline or spec.model.estimator)):
+    if spec.model.calibrate and not (spec.answer.kind.gives_probabilities and (spec.model.pipeline or spec.model.estimator)):
         errors.append(at.error(f"this is for a pipeline or an estimator that classifies, this is a {spec.task}", "model", "calibrate"))
     problems = locate_errors(at, ("model",), lambda: check_model(spec.model, spec.task, workflow.folder))
     if spec.search is not None and not problems:

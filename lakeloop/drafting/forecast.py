@@ -302,7 +302,7 @@ class _Plan:
             why = f"as {self.table.name} says" if self.delay else "a value is known at its own time; say here if it comes later"
             lines.append(line(1, "delay", render_duration(self.delay) if self.delay else "0d", why))
             if lookback:
-                lines.append(line(1, "lookback", render_duration(self.h.every.at_most(lookback))))
+                lines.append(line(1, "lookback", render_duration(self.h.every.longest(lookback))))
         return "\n".join([*lines, "  columns:", *columns]) + "\n"
 
     def recent_yaml(self) -> str:
@@ -360,7 +360,7 @@ class _Plan:
         split, split_why = self._split()
         spread = float(np.std(h.values))
         allowed = float(f"{0.01 * spread:.2g}") or 1e-9
-        ahead = f"the next {h.every.words(h.horizon)}"
+        ahead = f"the next {h.every.describe(h.horizon)}"
         by = f", by {' and '.join(h.series)}" if h.series else ""
         model: dict[str, Any] = {"pipeline": self.pipeline}
         model_why = ""
@@ -438,18 +438,18 @@ class _Plan:
         first, last = int(steps.min()), int(steps.max()) - 1
         span = last - first + 1
         test = max(math.ceil(span * TEST_SHARE), 1)
-        gap = self.h.every.at_most(self.h.horizon) + self.delay
+        gap = self.h.every.longest(self.h.horizon) + self.delay
         train = max(span - test - self.h.horizon, 1)
         split = {
-            "train": render_duration(self.h.every.at_most(train) + self._day()),
-            "test": render_duration(self.h.every.at_most(test)),
+            "train": render_duration(self.h.every.longest(train) + self._day()),
+            "test": render_duration(self.h.every.longest(test)),
             "gap": render_duration(gap),
         }
         why = f"windows of origins; the gap covers the horizon{' and the delay' if self.delay else ''}, or values of the test window were learnt from"
         return split, why
 
     def _day(self) -> timedelta:
-        return self.h.every.at_most(1)
+        return self.h.every.longest(1)
 
 
 def _in_brackets(expression: str) -> str:

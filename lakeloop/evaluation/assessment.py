@@ -282,7 +282,7 @@ def _calibration(answer: Answer, y: Array, score: Array, clusters: Array | None)
         return class_calibration(answer, y, score, clusters)
     if answer.quantiles:
         return reliability(answer, y, score, clusters)
-    return calibration_curve(y, score, scale="share" if answer.kind.shares else "plain", clusters=clusters)
+    return calibration_curve(y, score, scale="share" if answer.kind.gives_probabilities else "plain", clusters=clusters)
 
 
 def _checks(

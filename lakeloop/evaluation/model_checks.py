@@ -181,10 +181,10 @@ def check_leakage(what: Task | Answer, alone: Mapping[str, float]) -> CheckResul
     """LL104: one feature that (nearly) predicts the label by itself.
 
     Args:
-        what: decides the metric and its limit, see `TaskKind.alone`.
+        what: decides the metric and its limit, see `TaskKind.leak_limit`.
         alone: that metric on the test rows per feature by itself, see `single_feature_scores`.
     """
-    metric, limit = answer_of(what).kind.alone
+    metric, limit = answer_of(what).kind.leak_limit
     scores = {name: value for name, value in alone.items() if math.isfinite(value)}
     if not scores:
         return CheckResult("LL104", "not_applicable", "no feature could be scored by itself")
@@ -246,7 +246,7 @@ def check_calibration(what: Task | Answer, y: Array, score: Array, clusters: Arr
     answer = answer_of(what)
     if len(y) >= LEAST_CALIBRATED_ROWS and answer.numbers:
         return _check_quantiles(answer, y, score, clusters) if answer.quantiles else _check_classes(answer, y, score, clusters)
-    shares = answer.kind.shares
+    shares = answer.kind.gives_probabilities
     unit, limit = (1.0, MOST_CALIBRATION_ERROR) if shares else (float(np.std(y)), MOST_REGRESSION_GAP)
     if answer.kind.label == "none":
         return CheckResult("LL108", "not_applicable", "an anomaly score is neither a probability nor a value")
@@ -339,7 +339,7 @@ def single_feature_scores(
     fewest = len(y) if is_number else int(np.unique(y, return_counts=True)[1].min(initial=len(y)))
     if fewest < LEAST_FEATURE_ROWS:
         return dict.fromkeys(fit, math.nan)
-    metric = METRICS["regression" if is_number else answer.task][answer.kind.alone[0]]
+    metric = METRICS["regression" if is_number else answer.task][answer.kind.leak_limit[0]]
     fit_target = one_hot(fit_y, len(answer.classes)) if answer.classes else fit_y
     scores = {feature: metric.value(y, _means(fit[feature], fit_target, test[feature])) for feature in fit}
     if is_number:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.metrics.table import check_metric
-from lakeloop.spec.search import Named, Parameter, Search, in_order
+from lakeloop.spec.search import Named, Parameter, Search, order_parameters
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
@@ -58,7 +58,7 @@ def space_of(model: Model, answer: Answer, search: Search, folder: Path) -> dict
         SpecError: neither the workflow nor its pipeline declares one.
     """
     if search.space is not None:
-        return {name: search.space[name] for name in in_order(search.space)}
+        return {name: search.space[name] for name in order_parameters(search.space)}
     reference = reference_of(model)[1]
     if model.pipeline is None:
         raise SpecError(
@@ -66,7 +66,7 @@ def space_of(model: Model, answer: Answer, search: Search, folder: Path) -> dict
         )
     module = pipeline_module(model.pipeline, answer.task, folder)
     space = {name: Parameter.model_validate(values) for name, values in module.search_space(answer.task).items()}
-    return {name: space[name] for name in in_order(space)}
+    return {name: space[name] for name in order_parameters(space)}
 
 
 def draw(trial: TrialDraws, space: Space) -> dict[str, Any]:

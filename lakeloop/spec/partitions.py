@@ -65,7 +65,7 @@ def is_of_grain(key: str, grain: str) -> bool:
     return True
 
 
-def overlapping(keys: Iterable[str], grain: str, start: datetime, end: datetime) -> list[str]:
+def select_overlapping(keys: Iterable[str], grain: str, start: datetime, end: datetime) -> list[str]:
     """Those of `keys` that share an instant with [start, end); keys that are no partitions of the grain always count."""
 
     def counts(key: str) -> bool:
@@ -75,10 +75,10 @@ def overlapping(keys: Iterable[str], grain: str, start: datetime, end: datetime)
     return [key for key in keys if not is_of_grain(key, grain) or counts(key)]
 
 
-def in_batches(rows: Mapping[str, int], most: int) -> list[list[str]]:
+def split_into_batches(rows: Mapping[str, int], most: int) -> list[list[str]]:
     """Partitions in their order, in batches of at most so many rows; one that has more is a batch by itself.
 
-    >>> in_batches({"2013-01": 5, "2013-02": 3, "2013-03": 9, "2013-04": 1}, 8)
+    >>> split_into_batches({"2013-01": 5, "2013-02": 3, "2013-03": 9, "2013-04": 1}, 8)
     [['2013-01', '2013-02'], ['2013-03'], ['2013-04']]
     """
     batches: list[list[str]] = []

@@ -127,7 +127,7 @@ class Search(Spec):
     @classmethod
     def _conditions_fit(cls, value: dict[str, Parameter] | None) -> dict[str, Parameter] | None:
         if value is not None:
-            in_order(value)
+            order_parameters(value)
         return value
 
     @model_validator(mode="after")
@@ -136,14 +136,14 @@ class Search(Spec):
             raise ValueError("wanted trials or minutes, or both: a search needs an end")
         return self
 
-    def ended(self, trials: int, seconds: float) -> Literal["trials", "minutes"] | None:
+    def exhausted_budget(self, trials: int, seconds: float) -> Literal["trials", "minutes"] | None:
         """Which budget so many finished trials and seconds use up."""
         if self.trials is not None and trials >= self.trials:
             return "trials"
         return "minutes" if self.minutes is not None and seconds >= 60 * self.minutes else None
 
 
-def in_order(space: dict[str, Parameter]) -> list[str]:
+def order_parameters(space: dict[str, Parameter]) -> list[str]:
     """The parameters, each after those that it depends on.
 
     Raises:

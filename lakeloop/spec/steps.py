@@ -38,10 +38,10 @@ class Step:
     def __str__(self) -> str:
         return f"{self.count}{self.unit}"
 
-    def words(self, steps: int) -> str:
+    def describe(self, steps: int) -> str:
         """So many steps in words.
 
-        >>> Step.parse("1d").words(7), Step.parse("15m").words(4), Step.parse("1mo").words(1)
+        >>> Step.parse("1d").describe(7), Step.parse("15m").describe(4), Step.parse("1mo").describe(1)
         ('7 days', '4 steps of 15m', 'month')
         """
         if self.count > 1:
@@ -54,10 +54,10 @@ class Step:
         """Its length; None for months, which differ."""
         return None if self.unit == "mo" else self.count * _SECONDS[self.unit]
 
-    def at_most(self, steps: int) -> timedelta:
+    def longest(self, steps: int) -> timedelta:
         """No less than so many steps: a month is taken as 31 days.
 
-        >>> Step.parse("1d").at_most(7), Step.parse("1mo").at_most(2)
+        >>> Step.parse("1d").longest(7), Step.parse("1mo").longest(2)
         (datetime.timedelta(days=7), datetime.timedelta(days=62))
         """
         seconds = self.seconds

@@ -37,13 +37,13 @@ class TaskKind:
 
     Attributes:
         label: what its label is.
-        asks: the method of an estimator that gives the scores; the first of these that it has (a vote's `transform` has every member's say).
+        methods: the method of an estimator that gives the scores; the first of these that it has (a vote's `transform` has every member's say).
         primary: the metric that a drafted workflow is decided by.
         mean_is_best: metrics by which the mean of the labels is the best constant; by the others the median is. Of shares it is always the mean.
         loss: the metric whose value per row judges slices (it must have `Metric.rows`).
         loss_words: what that is, in a sentence.
-        alone: metric and value that one feature hardly reaches by itself on a question worth asking (LL104); of a number, a regression's.
-        shares: its numbers are probabilities, from 0 to 1.
+        leak_limit: metric and value that one feature hardly reaches by itself on a question worth asking (LL104); of a number, a regression's.
+        gives_probabilities: its numbers are probabilities, from 0 to 1.
         costs: `evaluation.costs` and thresholds apply.
         prediction: what the column `prediction` holds, as a sentence.
         sections: of the report, by name in `lakeloop.report.task_sections.SECTIONS`, between the champion's and the importance's.
@@ -52,13 +52,13 @@ class TaskKind:
     """
 
     label: LabelKind
-    asks: tuple[str, ...]
+    methods: tuple[str, ...]
     primary: str
     mean_is_best: tuple[str, ...]
     loss: str
     loss_words: str
-    alone: tuple[str, float]
-    shares: bool
+    leak_limit: tuple[str, float]
+    gives_probabilities: bool
     costs: bool
     prediction: str
     sections: tuple[str, ...]
@@ -74,52 +74,52 @@ class TaskKind:
 TASKS: Mapping[Task, TaskKind] = {
     "binary_classification": TaskKind(
         label="binary",
-        asks=("predict_proba",),
+        methods=("predict_proba",),
         primary="roc_auc",
         mean_is_best=(),
         loss="brier",
         loss_words="squared error of the probability",
-        alone=("roc_auc", 0.95),
-        shares=True,
+        leak_limit=("roc_auc", 0.95),
+        gives_probabilities=True,
         costs=True,
         prediction="Probability of the positive class.",
         sections=("calibration", "thresholds"),
     ),
     "multiclass_classification": TaskKind(
         label="class",
-        asks=("predict_proba",),
+        methods=("predict_proba",),
         primary="log_loss",
         mean_is_best=(),
         loss="brier",
         loss_words="squared error of the probabilities",
-        alone=("roc_auc", 0.95),
-        shares=True,
+        leak_limit=("roc_auc", 0.95),
+        gives_probabilities=True,
         costs=False,
         prediction="The most probable class.",
         sections=("classes", "class_calibration"),
     ),
     "regression": TaskKind(
         label="number",
-        asks=("predict",),
+        methods=("predict",),
         primary="mae",
         mean_is_best=("rmse", "r2", "bias"),
         loss="mae",
         loss_words="absolute error",
-        alone=("r2", 0.9),
-        shares=False,
+        leak_limit=("r2", 0.9),
+        gives_probabilities=False,
         costs=False,
         prediction="Predicted value, in the label's unit.",
         sections=("calibration", "residuals"),
     ),
     "quantile_regression": TaskKind(
         label="number",
-        asks=("transform", "predict"),
+        methods=("transform", "predict"),
         primary="pinball_loss",
         mean_is_best=(),
         loss="pinball_loss",
         loss_words="pinball loss",
-        alone=("r2", 0.9),
-        shares=False,
+        leak_limit=("r2", 0.9),
+        gives_probabilities=False,
         costs=False,
         prediction="Predicted median, in the label's unit.",
         sections=("coverage", "reliability", "residuals"),
@@ -127,13 +127,13 @@ TASKS: Mapping[Task, TaskKind] = {
     ),
     "forecasting": TaskKind(
         label="number",
-        asks=("predict",),
+        methods=("predict",),
         primary="mae",
         mean_is_best=("rmse", "r2", "bias"),
         loss="mae",
         loss_words="absolute error",
-        alone=("r2", 0.999),  # the last value may well say most of the next
-        shares=False,
+        leak_limit=("r2", 0.999),  # the last value may well say most of the next
+        gives_probabilities=False,
         costs=False,
         prediction="Forecast of the value at the target time, in the label's unit.",
         sections=("horizons", "calibration", "residuals"),
@@ -141,13 +141,13 @@ TASKS: Mapping[Task, TaskKind] = {
     ),
     "anomaly_detection": TaskKind(
         label="none",
-        asks=("score_samples",),
+        methods=("score_samples",),
         primary="roc_auc",
         mean_is_best=("roc_auc", "average_precision", "misranked"),
         loss="misranked",
         loss_words="share of the other kind that is ranked wrongly",
-        alone=("roc_auc", 0.95),
-        shares=False,
+        leak_limit=("roc_auc", 0.95),
+        gives_probabilities=False,
         costs=False,
         prediction="How strange the row is; higher is stranger, the scale is the pipeline's.",
         sections=("planted",),
@@ -225,14 +225,14 @@ def answer_of(what: Task | Answer) -> Answer:
     return what if isinstance(what, Answer) else Answer(what)
 
 
-def asked_method(estimator: Any, answer: Answer) -> str:
+def scoring_method(estimator: Any, answer: Answer) -> str:
     """The method of an estimator that gives its scores."""
-    return next((name for name in answer.kind.asks if hasattr(estimator, name)), answer.kind.asks[-1])
+    return next((name for name in answer.kind.methods if hasattr(estimator, name)), answer.kind.methods[-1])
 
 
 def scores_of(estimator: Any, frame: pd.DataFrame, answer: Answer) -> np.ndarray:
     """The scores of a fitted estimator: float64, in the order of the rows."""
-    return as_scores(getattr(estimator, asked_method(estimator, answer))(frame), answer, fitted_classes(estimator))
+    return to_scores(getattr(estimator, scoring_method(estimator, answer))(frame), answer, fitted_classes(estimator))
 
 
 def fitted_classes(estimator: Any) -> list[int] | None:
@@ -241,7 +241,7 @@ def fitted_classes(estimator: Any) -> list[int] | None:
     return None if classes is None else [int(place) for place in classes]
 
 
-def as_scores(raw: Any, answer: Answer, fitted: Sequence[int] | None = None) -> np.ndarray:
+def to_scores(raw: Any, answer: Answer, fitted: Sequence[int] | None = None) -> np.ndarray:
     """What an estimator answered as scores.
 
     Of two probabilities the second is taken, of a class that it wasn't fitted on the probability is 0, and quantiles that cross are put in

@@ -169,7 +169,7 @@ class Forecast(Spec):
         """How far the furthest forecast lies ahead, at most."""
         from lakeloop.spec.steps import Step
 
-        return Step.parse(self.every).at_most(self.horizon)
+        return Step.parse(self.every).longest(self.horizon)
 
 
 class Anomaly(Spec):

@@ -46,7 +46,7 @@ def constant_scores(y_fit: np.ndarray, answer: Answer, count: int, metric: str) 
         return np.zeros(count)
     if metric == "median_absolute_error":
         return np.full(count, _middle_of_half(y_fit))
-    best = np.mean if answer.kind.shares or metric in answer.kind.mean_is_best else np.median
+    best = np.mean if answer.kind.gives_probabilities or metric in answer.kind.mean_is_best else np.median
     return np.full(count, float(best(y_fit)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, SpecError
-from lakeloop.spec.tasks import Answer, asked_method, fitted_classes
+from lakeloop.spec.tasks import Answer, fitted_classes, scoring_method
 from lakeloop.spec.workflow import Model
 from lakeloop.training.calibrated import fit_calibrated
 from lakeloop.training.frames import Kind, evenly_spaced
@@ -114,7 +114,7 @@ def check_fitted(fitted: Any, frame: pd.DataFrame, answer: Answer, what: str, pa
     """
     import numpy as np
 
-    method = asked_method(fitted, answer)
+    method = scoring_method(fitted, answer)
     if isinstance(fitted, type) or not callable(getattr(fitted, method, None)):
         kind = f"the class {fitted.__name__}" if isinstance(fitted, type) else f"a {type(fitted).__name__}"
         raise DataError(f"{what} gave {kind}: wanted a fitted object with {method}, for a {answer.task}")
@@ -150,7 +150,7 @@ def check_raw(raw: np.ndarray, rows: int, answer: Answer, what: str, fitted: Seq
     not_finite = ~np.isfinite(values)
     if not_finite.any():
         raise DataError(f"{what} gave {int(not_finite.sum())} values of {values.size} that are missing or infinite")
-    if answer.kind.shares and ((values < 0).any() or (values > 1).any() or not np.allclose(values.sum(axis=1), 1, atol=1e-6)):
+    if answer.kind.gives_probabilities and ((values < 0).any() or (values > 1).any() or not np.allclose(values.sum(axis=1), 1, atol=1e-6)):
         raise DataError(f"{what} gave {values[0].tolist()} for the first row: wanted probabilities that add up to 1")
 
 

@@ -155,7 +155,7 @@ def _definition_problem(key: str, reference: str, task: Task, folder: Path) -> s
     if isinstance(definition, ast.FunctionDef):
         return f"{reference} is a function: wanted a class with fit and predict; a function is declared as train"
     if isinstance(definition, ast.ClassDef) and not definition.bases:
-        answering = TASKS[task].asks
+        answering = TASKS[task].methods
         methods = {node.name for node in definition.body if isinstance(node, ast.FunctionDef)}
         required = ["fit", *([] if methods.intersection(answering) else [answering[-1]])]
         missing = [name for name in required if name not in methods]

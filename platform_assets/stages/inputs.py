@@ -10,7 +10,7 @@ from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.project import Located, TableRef, located_of
 from lakeloop.records.tables import TableState, ViewState
-from lakeloop.spec.partitions import name_span, overlapping, partition_window
+from lakeloop.spec.partitions import name_span, partition_window, select_overlapping
 from lakeloop.spec.tables import DeltaTableSource, Partitions
 from lakeloop.sql.query import parse_query, rewrite_tables
 from platform_assets.stages.base import Platform, input_key
@@ -35,7 +35,7 @@ def input_fingerprints(
     partitions = standing(states, key, spec)
     names: Iterable[str] = sorted(partitions)
     if spec and start and end:
-        names = overlapping(names, spec.grain, start, end)
+        names = select_overlapping(names, spec.grain, start, end)
         days = TableState if key.stage == TableState.stage else ViewState
         return {name: _within(partitions[name], partitions[name].typed(days).value.days, spec.grain, start, end) for name in names}
     return {name: partitions[name].fingerprint for name in names}
@@ -88,7 +88,7 @@ def spark_input(
     if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
         return adopted_frame(spark, located, published, start, end)
     standing(states, key, spec.partitions)
-    wanted = overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
+    wanted = select_overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
     frame = read_delta(spark, platform.lake.path(key), published.version, wanted)
     if ref.kind == "view" and any(state.typed(ViewState).value.changed for state in published.partitions.values()):
         newest = Window.partitionBy(*spec.keys, spec.event_time).orderBy(F.col("known_at").desc())

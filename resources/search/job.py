@@ -153,7 +153,7 @@ class Trials:
     def _next(self) -> bool:
         """Run the next trial, or wait where others run the last ones; False when the budget is used up."""
         found = self._settled()
-        if self.search.ended(found.ended, found.seconds):
+        if self.search.exhausted_budget(found.ended, found.seconds):
             return False
         position = found.ended + len(found.running)
         used_up = self.search.trials is not None and position >= self.search.trials

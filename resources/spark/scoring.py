@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lakeloop.rows.types import EXACT_INTEGERS
-from lakeloop.spec.tasks import as_scores
+from lakeloop.spec.tasks import to_scores
 from resources.spark.asof import SparkFeatureRows, point_in_time_join
 from resources.spark.tables import frame_of
 
@@ -45,7 +45,7 @@ def score_spine(spark: SparkSession, spine: pa.Table, features: Sequence[SparkFe
     scored = joined.select(_ROW, *inputs).select(_ROW, udf(*[F.col(field.name) for field in model.fields]).alias(_SCORE))
     answered = scored.orderBy(_ROW).toArrow()[_SCORE].combine_chunks()
     raw = np.asarray(answered.flatten()).reshape(spine.num_rows, -1)
-    return as_scores(raw, model.answer, model.fitted)
+    return to_scores(raw, model.answer, model.fitted)
 
 
 def _input(frame: DataFrame, field: Field) -> Column:

@@ -126,7 +126,11 @@ def check_brought(uri: str, tracking_uri: str, contract: Contract, rows: pd.Data
     if Answer.from_record(described) != contract.answer:
         raise DataError(f"{uri} says that it answers {described.get('task')!r}, the workflow wants {contract.answer.record()}")
     loader = info.flavors["python_function"]
-    if contract.answer.kind.shares and loader["loader_module"] == "mlflow.sklearn" and loader.get("predict_fn", "predict") == "predict":
+    if (
+        contract.answer.kind.gives_probabilities
+        and loader["loader_module"] == "mlflow.sklearn"
+        and loader.get("predict_fn", "predict") == "predict"
+    ):
         raise DataError(f"{uri} answers with classes (its pyfunc_predict_fn is predict): wanted probabilities. {_lines(uri, contract)}")
     _check_answers(load_model(str(folder)), rows[features], uri, contract)
     name, _, version = uri.removeprefix("models:/").partition("/")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import DataError
-from lakeloop.spec.tasks import Answer, as_scores, asked_method, fitted_classes
+from lakeloop.spec.tasks import Answer, fitted_classes, scoring_method, to_scores
 from resources.tracking.tags import DELTA_VERSION_TAG, FINGERPRINT_TAG, READY_TAG
 
 if TYPE_CHECKING:
@@ -103,13 +103,13 @@ class ServableModel:
 
         if not len(frame):
             return np.empty((0, *([len(self.answer.numbers)] if self.answer.numbers else [])), np.float64)
-        return as_scores(self.answered(frame), self.answer, self.fitted)
+        return to_scores(self.answered(frame), self.answer, self.fitted)
 
     def answered(self, frame: pd.DataFrame) -> Any:
         """What the model itself says, whatever its shape is."""
         inputs = frame[[field.name for field in self.fields]]
         if self.answer.kind.label == "none":  # MLflow's own flavour knows no method but predict, which only says yes or no
-            return getattr(self.raw, asked_method(self.raw, self.answer))(inputs)
+            return getattr(self.raw, scoring_method(self.raw, self.answer))(inputs)
         return self._model.predict(inputs)
 
 
@@ -170,7 +170,7 @@ def log_model(
             input_example=example,
             code_paths=[str(path) for path in sorted(Path(folder).iterdir())] or None,
             pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in _REQUIREMENTS],
-            pyfunc_predict_fn="predict" if answer.kind.label == "none" else asked_method(estimator, answer),
+            pyfunc_predict_fn="predict" if answer.kind.label == "none" else scoring_method(estimator, answer),
             metadata={
                 METADATA: {
                     **answer.record(),

@@ -14,7 +14,7 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project, upstream
 from lakeloop.python_code import load, source_of
 from lakeloop.rows.history import LANDED, latest_landing, merge_history
-from lakeloop.spec.partitions import FORMATS, in_batches, partition_window
+from lakeloop.spec.partitions import FORMATS, partition_window, split_into_batches
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import Platform, StageResult, input_key, key_of
 from platform_assets.stages.check_rows import report_checks
@@ -136,7 +136,7 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
 
     refs = upstream(platform.project, located)
     personal = personal_columns(platform.project, "features", located)
-    batches = in_batches(_input_rows(states, refs, stale), ROWS_AT_ONCE)
+    batches = split_into_batches(_input_rows(states, refs, stale), ROWS_AT_ONCE)
     parts, outside = [], 0
     for batch in batches:
         part, beyond = _shape(_result(platform, states, located, refs, batch), spec, batch, stale, str(key), personal)
@@ -353,7 +353,7 @@ def _landings(
     import pyarrow.compute as pc
 
     from lakeloop.project.project import spec_of
-    from lakeloop.spec.partitions import overlapping
+    from lakeloop.spec.partitions import select_overlapping
 
     days: dict[date, datetime] = {}
     static: datetime | None = None
@@ -363,7 +363,7 @@ def _landings(
         published = platform.lake.current(key, states)
         if ref.kind == "table" and not any(s.value.get("live") for s in published.partitions.values()):
             continue
-        parts = overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
+        parts = select_overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
         landed = LANDED if ref.kind == "view" else "ingested_at"
         if ref.kind == "view" and spec.event_time is None:
             continue

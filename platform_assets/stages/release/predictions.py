@@ -62,7 +62,7 @@ def suite(spec: WorkflowSpec) -> list[Expectation]:
     from lakeloop.rows.verdicts import generate_expectations
 
     said = spec.answer.columns
-    shares = [name for name, column in said.items() if spec.answer.kind.shares and column.type == "double"]
+    shares = [name for name, column in said.items() if spec.answer.kind.gives_probabilities and column.type == "double"]
     return [
         *generate_expectations(columns(spec), [*spec.keys, spec.predict_at], min_rows=None, unique="warning"),
         *(Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": name}) for name in said),

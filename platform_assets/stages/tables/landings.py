@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.spec.partitions import in_batches
+from lakeloop.spec.partitions import split_into_batches
 from lakeloop.spec.tables import PARTITION, ROW, DatabaseSource, TableSpec
 from platform_assets.stages.base import Platform
 from resources.lake.published import PartitionState, TableKey
@@ -29,7 +29,7 @@ def landed_rows(platform: Platform, key: TableKey, state: Mapping[str, Partition
     live, empty = _live(state), state[SOURCE].value.get("empty", ())
     version = max(s.version for s in state.values())
     sizes = {name: state[name].rows if name in state else 0 for name in partitions}
-    for together in in_batches(sizes, ROWS_AT_ONCE):
+    for together in split_into_batches(sizes, ROWS_AT_ONCE):
         yield _with_empty(_marked(platform.lake.read((key, version), partitions=together), live), empty)
 
 

@@ -165,7 +165,7 @@ def first_trials(said: Search, trials: Trials) -> None:
     if own:
         study.enqueue_trial(own, skip_if_exists=True)
     found = tally(listed)
-    if said.ended(found.ended, found.seconds) and too_few(said, found):
+    if said.exhausted_budget(found.ended, found.seconds) and too_few(said, found):
         for trial in found.failed:
             run_again(study, trial)
 

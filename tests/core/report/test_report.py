@@ -389,13 +389,13 @@ def question(answer: Answer, n: int = 1500) -> Question:
             return np.stack([1 - rest, 0.7 * rest, 0.3 * rest], axis=1)
         if answer.quantiles:
             return given[:, None] + np.array([-1.64, 0, 1.64])
-        return expit(given - 1) if answer.kind.shares else given
+        return expit(given - 1) if answer.kind.gives_probabilities else given
 
     score, z = predict(frame), frame["amount"].to_numpy()
     if answer.classes:
         y = (rng.random(n)[:, None] > score.cumsum(axis=1)).sum(axis=1).astype(float)
     else:
-        y = (rng.random(n) < score).astype(float) if answer.kind.shares else z + rng.normal(0, 1, n)
+        y = (rng.random(n) < score).astype(float) if answer.kind.gives_probabilities else z + rng.normal(0, 1, n)
     primary = answer.kind.primary
     at = np.datetime64("2024-03-01", "us") + np.arange(n) * np.timedelta64(1, "h")
     rows = Rows(

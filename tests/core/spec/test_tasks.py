@@ -15,7 +15,7 @@ from lakeloop.checking.project import load_checked
 from lakeloop.errors import DataError
 from lakeloop.evaluation.decisions import Evidence, should_promote
 from lakeloop.metrics.table import BESIDE, metrics_of
-from lakeloop.spec.tasks import TASKS, Answer, as_scores
+from lakeloop.spec.tasks import TASKS, Answer, to_scores
 from lakeloop.spec.workflow import Gate
 from lakeloop.training.comparison import compare_answers
 from lakeloop.training.labels import label_numbers, label_values
@@ -51,11 +51,11 @@ def test_what_is_stored_with_a_model_gives_its_answer_back() -> None:
 
 
 def test_a_class_that_was_not_fitted_has_probability_zero_and_quantiles_are_put_in_order() -> None:
-    assert as_scores([[0.25, 0.75]], ABC, [0, 2]).tolist() == [[0.25, 0, 0.75]]
-    assert as_scores([[3.0, 1.0, 2.0]], QUARTERS).tolist() == [[1, 2, 3]]
+    assert to_scores([[0.25, 0.75]], ABC, [0, 2]).tolist() == [[0.25, 0, 0.75]]
+    assert to_scores([[3.0, 1.0, 2.0]], QUARTERS).tolist() == [[1, 2, 3]]
     assert ABC.values(np.array([[0.2, 0.4, 0.4]]))["prediction"] == ["b"]
     with pytest.raises(DataError, match=r"wanted 3 numbers a row \(probability_a, .*shape \(1, 2\)"):
-        as_scores([[0.5, 0.5]], ABC)
+        to_scores([[0.5, 0.5]], ABC)
 
 
 def test_labels_of_declared_classes_become_their_places_and_null_stays_unknown() -> None:
