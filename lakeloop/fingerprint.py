@@ -41,7 +41,7 @@ def content_hash(rows: pa.Table) -> str:
     return digest.hexdigest()[:16]
 
 
-def day_prints(rows: pa.Table, time: str) -> dict[str, str]:
+def day_hashes(rows: pa.Table, time: str) -> dict[str, str]:
     """A hash of the rows of each day (UTC), whatever their order; so that a reader of some days sees a change in them, and in no others.
 
     Args:
@@ -50,8 +50,8 @@ def day_prints(rows: pa.Table, time: str) -> dict[str, str]:
 
     >>> import pyarrow as pa
     >>> from datetime import date
-    >>> one = day_prints(pa.table({"d": [date(2024, 3, 1), date(2024, 3, 2)], "v": [1, 2]}), "d")
-    >>> two = day_prints(pa.table({"d": [date(2024, 3, 2), date(2024, 3, 1)], "v": [3, 1]}), "d")
+    >>> one = day_hashes(pa.table({"d": [date(2024, 3, 1), date(2024, 3, 2)], "v": [1, 2]}), "d")
+    >>> two = day_hashes(pa.table({"d": [date(2024, 3, 2), date(2024, 3, 1)], "v": [3, 1]}), "d")
     >>> [day for day in one if one[day] != two[day]]
     ['2024-03-02']
     """

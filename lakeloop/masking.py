@@ -35,7 +35,7 @@ def message_of(error: BaseException, hide: bool) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def where_raised(error: BaseException) -> str:
+def format_frames(error: BaseException) -> str:
     """The places that an error came through, outermost first, without any value."""
     frames = traceback.extract_tb(error.__traceback__)
     return "\n".join(f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)

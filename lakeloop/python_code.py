@@ -12,7 +12,7 @@ from typing import Any
 from lakeloop.errors import DataError, nearest
 
 
-def load(reference: str, folder: Path) -> Any:
+def load_reference(reference: str, folder: Path) -> Any:
     """What a reference names, imported.
 
     Args:
@@ -52,7 +52,7 @@ def source_of(reference: str, folder: Path) -> str:
     return path.read_text(encoding="utf-8") if path and path.is_file() else reference
 
 
-def problem_with(reference: str, folder: Path) -> str:
+def find_problem(reference: str, folder: Path) -> str:
     """What is wrong with a reference, found without importing what it names; empty when nothing is."""
     where, _, name = reference.partition(":")
     if not name.isidentifier():
@@ -65,7 +65,7 @@ def problem_with(reference: str, folder: Path) -> str:
     if path.suffix != ".py":
         return ""
     try:
-        names = _top_level_names(tree_of(path))
+        names = _top_level_names(parse_file(path))
     except (SyntaxError, UnicodeDecodeError) as error:
         return f"can't read {path.name}: {error}"
     return "" if name in names or not names.isdisjoint({"*", "__getattr__"}) else f"{where} has no {name!r}; {nearest(name, names)}"
@@ -77,12 +77,14 @@ def definition_of(reference: str, folder: Path) -> ast.FunctionDef | ast.AsyncFu
     if path is None or path.suffix != ".py":
         return None
     found = [
-        node for node in tree_of(path).body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name
+        node
+        for node in parse_file(path).body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name
     ]
     return found[-1] if found else None
 
 
-def tree_of(path: Path) -> ast.Module:
+def parse_file(path: Path) -> ast.Module:
     """The syntax tree of a file.
 
     Raises:

@@ -14,7 +14,7 @@ import dagster as dg
 
 from lakeloop.errors import Conflict, DataError, LakeloopError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
-from lakeloop.masking import KEPT_BACK, message_of, where_raised
+from lakeloop.masking import KEPT_BACK, format_frames, message_of
 from lakeloop.project.lineage import asset_lineage
 from lakeloop.project.personal import has_personal_values
 from lakeloop.rows.verdicts import GOOD_OUTCOMES
@@ -152,7 +152,7 @@ def _values_kept_back(project: Project, located: Located[Any], key: TableKey) ->
         raise error from None
     except Exception as error:
         told = f"{key}: {message_of(error, hide=True)}"
-        raise dg.Failure(description=told, metadata={"raised": dg.MetadataValue.text(where_raised(error))}) from None
+        raise dg.Failure(description=told, metadata={"raised": dg.MetadataValue.text(format_frames(error))}) from None
 
 
 def column_lineage(project: Project, stage: str, located: Located[Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.files import Definition
 from lakeloop.project.project import Located, Project, columns_of, parse_sql_file
-from lakeloop.python_code import problem_with
+from lakeloop.python_code import find_problem
 from lakeloop.spec.tables import Expectation
 
 
@@ -62,7 +62,7 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
 
 def check_code(located: Located[Any], reference: str, *path: str) -> list[SpecError]:
     """Code that a definition refers to is there and loads."""
-    problem = problem_with(reference, located.folder)
+    problem = find_problem(reference, located.folder)
     return [located.definition.error(problem, *path)] if problem else []
 
 

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, get_args
 
 from lakeloop.errors import DataError, LakeloopError, SpecError, nearest
-from lakeloop.python_code import definition_of, load, problem_with, source_of, tree_of
+from lakeloop.python_code import definition_of, find_problem, load_reference, parse_file, source_of
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import TASKS
 from lakeloop.spec.workflow import MODEL_SOURCES, Model
@@ -70,7 +70,7 @@ def import_model_code(model: Model, folder: Path) -> ModelCode | None:
         return None
     where, _, name = reference.partition(":")
     if not where.endswith(".py"):
-        value = load(reference, folder)
+        value = load_reference(reference, folder)
         return ModelCode(str(getattr(value, "__module__", where)), None, value)
     module = import_file(folder / where)
     if name and not hasattr(module, name):
@@ -140,7 +140,7 @@ def check_code(model: Model, task: Task, folder: Path) -> None:
     if key == "pipeline":
         problem = _pipeline_problem(reference, task, folder, continued=model.warm_start is not None)
     else:
-        problem = problem_with(reference, folder) or _definition_problem(key, reference, task, folder)
+        problem = find_problem(reference, folder) or _definition_problem(key, reference, task, folder)
     if problem:
         raise SpecError(problem, key=key)
 
@@ -170,7 +170,7 @@ def _pipeline_problem(reference: str, task: Task, folder: Path, *, continued: bo
     if not path.is_file():
         return f"no file {reference!r} beside the definition; {nearest(reference, [p.name for p in folder.glob('*.py')])}"
     try:
-        tree = tree_of(path)
+        tree = parse_file(path)
     except (SyntaxError, UnicodeDecodeError) as error:
         return f"can't read {path.name}: {error}"
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -157,9 +157,9 @@ def call_function(reference: str, base: Path) -> pa.Table:
     """
     import pyarrow as pa
 
-    from lakeloop.python_code import load
+    from lakeloop.python_code import load_reference
 
-    result: Any = load(reference, base)()
+    result: Any = load_reference(reference, base)()
     if hasattr(result, "to_arrow"):
         result = result.to_arrow()
     elif type(result).__module__.startswith("pandas"):

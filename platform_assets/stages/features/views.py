@@ -12,7 +12,7 @@ from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project, upstream
-from lakeloop.python_code import load, source_of
+from lakeloop.python_code import load_reference, source_of
 from lakeloop.rows.history import LANDED, latest_landing, merge_history
 from lakeloop.spec.partitions import FORMATS, partition_window, split_into_batches
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
@@ -276,7 +276,7 @@ def _result(
 def _run_function(
     platform: Platform, states: States, located: Located[ViewSpec], refs: Sequence[TableRef], start: datetime | None, end: datetime | None
 ) -> pa.Table:
-    function = load(str(located.spec.function), located.folder)
+    function = load_reference(str(located.spec.function), located.folder)
     spark = spark_for(platform, states, located.domain, refs)
     frames = {ref.name: spark_input(platform, spark, states, ref, start=start, end=end) for ref in refs}
     result = function(**frames)

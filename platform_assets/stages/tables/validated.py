@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
-from lakeloop.fingerprint import day_prints, fingerprint
+from lakeloop.fingerprint import day_hashes, fingerprint
 from lakeloop.masking import mask_row
 from lakeloop.project.project import Located, Project
 from lakeloop.spec.personal import personal_of_table
@@ -173,7 +173,7 @@ def days_of(rows: pa.Table, spec: TableSpec | ViewSpec, partition: str) -> dict[
 
     if spec.partitions is None or spec.partitions.grain != "month" or partition == UNDATED or spec.event_time is None:
         return {}
-    return {"days": day_prints(rows.filter(pc.equal(rows[PARTITION], partition)), spec.event_time)}
+    return {"days": day_hashes(rows.filter(pc.equal(rows[PARTITION], partition)), spec.event_time)}
 
 
 def keys_may_repeat(spec: TableSpec) -> bool:
