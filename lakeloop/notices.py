@@ -121,7 +121,7 @@ class Notice:
         return "\n".join([self.body, "", *(f"{what}: {url}" for what, url in self.links.items())])
 
 
-def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list[Notice]:
+def collect_notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list[Notice]:
     """Every trouble that a run shows, told or not before, one per cause.
 
     All assets that the absence of a server has stopped are one, and so are a failed check and the failure that it leads to.
@@ -136,7 +136,7 @@ def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list
     if run.status == "FAILURE" and not run.failures:
         told = run.reason or "its process ended without saying why"
         what = "See its log; when the cause is mended, start it again."
-        cause = fingerprint(steady_reason(told))
+        cause = fingerprint(normalize_reason(told))
         found.append(_notice(f"run:{run.asked_by}", cause, f"run {run.run_id[:8]} failed", told, what))
     if run.status == "CANCELED":
         reason = run.reason or "Somebody, or the end of the platform, stopped it."
@@ -150,16 +150,16 @@ def notices(run: EndedRun, *, ui: str, environment: str, warnings: bool) -> list
     return [_with_links(notice, run, ui, environment) for notice in found]
 
 
-def untold(found: Sequence[Notice], troubles: Troubles) -> list[Notice]:
+def select_new(found: Sequence[Notice], troubles: Troubles) -> list[Notice]:
     """Those that nobody has been told: none of the subjects that they are about is known to be in trouble for that cause.
 
-    A cause that is known of one of its assets and has now reached another is no news; what it has reached is kept by `known_after` though
+    A cause that is known of one of its assets and has now reached another is no news; what it has reached is kept by `record_notice` though
     nothing is sent.
     """
     return [notice for notice in found if all(notice.cause not in troubles.get(subject, ()) for subject in notice.subjects)]
 
 
-def known_after(notice: Notice, troubles: Troubles) -> dict[str, list[str]]:
+def record_notice(notice: Notice, troubles: Troubles) -> dict[str, list[str]]:
     """The troubles that are known once a notice is: those before it, and its own."""
     found = {subject: list(causes) for subject, causes in troubles.items()}
     for subject, cause in notice.known.items():
@@ -168,7 +168,7 @@ def known_after(notice: Notice, troubles: Troubles) -> dict[str, list[str]]:
     return found
 
 
-def after(run: EndedRun, troubles: Troubles) -> dict[str, list[str]]:
+def clear_resolved(run: EndedRun, troubles: Troubles) -> dict[str, list[str]]:
     """The troubles that a run has not ended: a materialised asset and a passed check are well again, and their workflow's run with them."""
     well = {*run.succeeded, *(f"{check.asset}#{check.check}" for check in run.checks if check.passed)}
     if run.status == "SUCCESS":
@@ -176,10 +176,10 @@ def after(run: EndedRun, troubles: Troubles) -> dict[str, list[str]]:
     return {subject: list(causes) for subject, causes in troubles.items() if subject not in well}
 
 
-def steady_reason(reason: str) -> str:
+def normalize_reason(reason: str) -> str:
     """A reason without what differs from one time to the next though the cause is the same; for comparing, not for reading.
 
-    >>> steady_reason("run 0b5f1c9e-3d7a-4f0e-9a68-1f2e3d4c5b6a of partition 2024-03 was killed after 12.3 s (pid 4711)")
+    >>> normalize_reason("run 0b5f1c9e-3d7a-4f0e-9a68-1f2e3d4c5b6a of partition 2024-03 was killed after 12.3 s (pid 4711)")
     'run <id> of partition 2024-03 was killed after <duration> (pid <pid>)'
     """
     text = _GONE.sub("is gone", _ASKED_FOR.sub("", reason))
@@ -192,7 +192,7 @@ def _of_failures(run: EndedRun) -> list[Notice]:
     """One per cause. An asset of several steps may fail for several reasons, which are its cause together: it is known for one at a time."""
     reasons: dict[str, dict[str, str]] = {}
     for failure in run.failures:
-        reasons.setdefault(failure.asset, {}).setdefault(steady_reason(failure.reason), failure.reason)
+        reasons.setdefault(failure.asset, {}).setdefault(normalize_reason(failure.reason), failure.reason)
     reached: dict[str, list[str]] = {}
     for asset, told in reasons.items():
         reached.setdefault(fingerprint(*sorted(told)), []).append(asset)

@@ -17,39 +17,39 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(list(value)))
 
 
-def flow(value: Any) -> str:
+def to_flow(value: Any) -> str:
     """A value on one line.
 
-    >>> flow({"type": "double", "unit": "%", "source": ["Share (%)"]})
+    >>> to_flow({"type": "double", "unit": "%", "source": ["Share (%)"]})
     "{type: double, unit: '%', source: [Share (%)]}"
-    >>> flow("NO"), flow(3.0), flow("a: b")
+    >>> to_flow("NO"), to_flow(3.0), to_flow("a: b")
     ("'NO'", '3.0', "'a: b'")
     """
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=_WIDTH, sort_keys=False, allow_unicode=True)
     return str(text).removesuffix("\n").removesuffix("\n...")
 
 
-def line(indent: int, key: str, value: Any, comment: str = "") -> str:
+def to_line(indent: int, key: str, value: Any, to_comment: str = "") -> str:
     """`key: value  # comment`, indented by two spaces a level; a mapping or list in flow style.
 
-    >>> line(1, "keys", ["id"], "unique in all 3 rows")
+    >>> to_line(1, "keys", ["id"], "unique in all 3 rows")
     '  keys: [id]  # unique in all 3 rows'
     """
-    shown = f"{'  ' * indent}{flow(key)}: {flow(value)}"
-    return f"{shown}  # {one_line(comment)}" if comment else shown
+    shown = f"{'  ' * indent}{to_flow(key)}: {to_flow(value)}"
+    return f"{shown}  # {to_one_line(to_comment)}" if to_comment else shown
 
 
-def comment(indent: int, text: str) -> str:
+def to_comment(indent: int, text: str) -> str:
     """A comment line."""
-    return f"{'  ' * indent}# {one_line(text)}"
+    return f"{'  ' * indent}# {to_one_line(text)}"
 
 
-def one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     """Text that can't end a comment early, whatever a source called its columns."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def described(column: Mapping[str, Any]) -> dict[str, Any]:
+def column_fields(column: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a column in the order in which they are read, defaults left out."""
     order = ("type", "unit", "nullable", "personal", "source", "format", "timezone", "description")
     found = {

@@ -11,7 +11,7 @@ import dagster as dg
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
-from lakeloop.notices import MOST_NAMED, steady_reason
+from lakeloop.notices import MOST_NAMED, normalize_reason
 from lakeloop.project.project import Located, Project
 from lakeloop.spec.partitions import partition_keys
 from lakeloop.spec.workflow import WorkflowSpec
@@ -106,7 +106,7 @@ def _contents(table: Located[Any]) -> Mapping[str, str]:
         return raw.digests(table) or {}
     except (DataError, ServiceUnavailable) as error:
         # The run that is asked for fails for that table alone, is told to people, and does the others.
-        return {"unreadable": steady_reason(str(error))}
+        return {"unreadable": normalize_reason(str(error))}
 
 
 def retrain_request(

@@ -16,7 +16,7 @@ import dagster as dg
 
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
-from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, known_after, notices, untold
+from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, clear_resolved, collect_notices, record_notice, select_new
 from resources.notify import channels
 from resources.settings import Settings
 
@@ -81,7 +81,7 @@ def notify_sensor(domain: str | None = None) -> Any:
                 place,
                 endings_after(context.instance, place["after"]),
                 run_of,
-                lambda run: notices(run, ui=settings.ui_url, environment=settings.environment, warnings=settings.notify_warnings),
+                lambda run: collect_notices(run, ui=settings.ui_url, environment=settings.environment, warnings=settings.notify_warnings),
                 channel,
                 deadline,
             )
@@ -111,9 +111,9 @@ def tell(
     position, sent = place["after"], 0
     for ending in endings:
         run = run_of(ending)
-        troubles = after(run, troubles)
+        troubles = clear_resolved(run, troubles)
         for notice in judge(run):
-            if untold([notice], troubles):
+            if select_new([notice], troubles):
                 if time.monotonic() > deadline:
                     return {"after": position, "troubles": troubles}, f"channel {channel.name}: {sent} sent, more at the next tick"
                 if not channel.send(notice.title, notice.text):
@@ -123,7 +123,7 @@ def tell(
                     }, f"channel {channel.name} did not take a message; tried again at the next tick"
                 sent += 1
             # Also of one that isn't sent: its cause may have reached another asset, which is well again only by its own success.
-            troubles = known_after(notice, troubles)
+            troubles = record_notice(notice, troubles)
         position = ending.position
     return {"after": position, "troubles": troubles}, f"channel {channel.name}: {sent} sent, {len(endings)} runs read"
 

@@ -10,7 +10,7 @@ from lakeloop.drafting.label_profile import LabelProfile, profile_features, prof
 from lakeloop.drafting.workflow import LEAST_ROWS, WorkflowDraft, _Plan, asked_at
 from lakeloop.errors import DataError
 from lakeloop.spec.tables import Column, TableSpec
-from lakeloop.yaml_text import comment, line
+from lakeloop.yaml_text import to_comment, to_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,36 +80,36 @@ class _AnomalyPlan(_Plan):
     def workflow_yaml(self) -> str:
         asked = f"asked at {self.when}" if self.when else "static: the order of the rows is a shuffled one, not time"
         label: list[str] = [
-            comment(1, "label: {view: …, column: …} of rows that somebody has looked at would judge the model; it learns from none.")
+            to_comment(1, "label: {view: …, column: …} of rows that somebody has looked at would judge the model; it learns from none.")
         ]
         if self.judged is not None:
             label = [
-                line(
+                to_line(
                     1, "label", {"view": f"{self.name}_outcomes", "column": self.judged.column[0]}, "only judges: nothing is learnt from it"
                 )
             ]
         planted = "of anomalies that are planted among the rows of the test window"
         lines = [
-            comment(0, f"Drafted from {self.source}: rows that are unlike the others."),
+            to_comment(0, f"Drafted from {self.source}: rows that are unlike the others."),
             "type: platform_assets.components.MLWorkflow",
             "attributes:",
-            line(1, "name", self.name),
-            line(1, "description", f"Which rows of {self.table.name} are unlike the others ({asked})?"),
-            line(1, "task", "anomaly_detection"),
-            line(1, "spine", "spine.sql"),
-            line(1, "keys", list(self.table.keys)),
+            to_line(1, "name", self.name),
+            to_line(1, "description", f"Which rows of {self.table.name} are unlike the others ({asked})?"),
+            to_line(1, "task", "anomaly_detection"),
+            to_line(1, "spine", "spine.sql"),
+            to_line(1, "keys", list(self.table.keys)),
             *label,
             "  features:",
-            line(2, f"{self.name}_inputs", "*"),
-            line(1, "model", {"pipeline": self.pipeline or PIPELINE}),
-            line(1, "anomaly", {"alert_rate": ALERT_RATE}, "so many ordinary rows may be flagged: as many as somebody can look at"),
-            line(1, "split", self.split, "windows of all rows, labelled or not"),
-            line(1, "evaluation", self._evaluation("roc_auc"), "; ".join(filter(None, (planted, self.cluster_why)))),
+            to_line(2, f"{self.name}_inputs", "*"),
+            to_line(1, "model", {"pipeline": self.pipeline or PIPELINE}),
+            to_line(1, "anomaly", {"alert_rate": ALERT_RATE}, "so many ordinary rows may be flagged: as many as somebody can look at"),
+            to_line(1, "split", self.split, "windows of all rows, labelled or not"),
+            to_line(1, "evaluation", self._evaluation("roc_auc"), "; ".join(filter(None, (planted, self.cluster_why)))),
             "  gates:",
-            line(2, "roc_auc", {"min": 0.6}, "a coin has 0.5: raise it to what the model must be worth"),
-            line(2, "champion", {"max_drop": 0.02}),
+            to_line(2, "roc_auc", {"min": 0.6}, "a coin has 0.5: raise it to what the model must be worth"),
+            to_line(2, "champion", {"max_drop": 0.02}),
         ]
         if self.when and self.table.partitions:
-            lines.append(line(1, "partitions", self._partitions()))
-        lines += [line(1, "batch", {}), line(1, "online", {}), line(1, "retrain", {"causes": ["data"], "cooldown": "1d"})]
+            lines.append(to_line(1, "partitions", self._partitions()))
+        lines += [to_line(1, "batch", {}), to_line(1, "online", {}), to_line(1, "retrain", {"causes": ["data"], "cooldown": "1d"})]
         return "\n".join(lines) + "\n"

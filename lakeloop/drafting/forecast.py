@@ -17,7 +17,7 @@ from lakeloop.drafting.series_history import History, read_history, stride_of
 from lakeloop.drafting.sql import sql_name
 from lakeloop.drafting.workflow import WorkflowDraft
 from lakeloop.spec.tables import Column, TableSpec, render_duration
-from lakeloop.yaml_text import comment, described, line
+from lakeloop.yaml_text import column_fields, to_comment, to_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -286,23 +286,23 @@ class _Plan:
         ]
 
     def _double(self, text: str) -> dict[str, Any]:
-        return described(Column(type="double", unit=self.table.columns[self.label].unit, description=text).model_dump())
+        return column_fields(Column(type="double", unit=self.table.columns[self.label].unit, description=text).model_dump())
 
     def _view(self, name: str, description: str, keys: Sequence[str], lookback: int | None, columns: Sequence[str]) -> str:
         lines = [
             "type: platform_assets.components.FeatureView",
             "attributes:",
-            line(1, "name", name),
-            line(1, "description", description),
-            line(1, "sql", "view.sql"),
-            line(1, "keys", list(keys)),
+            to_line(1, "name", name),
+            to_line(1, "description", description),
+            to_line(1, "sql", "view.sql"),
+            to_line(1, "keys", list(keys)),
         ]
         if lookback is not None:
-            lines.append(line(1, "event_time", self.time if lookback else TARGET))
+            lines.append(to_line(1, "event_time", self.time if lookback else TARGET))
             why = f"as {self.table.name} says" if self.delay else "a value is known at its own time; say here if it comes later"
-            lines.append(line(1, "delay", render_duration(self.delay) if self.delay else "0d", why))
+            lines.append(to_line(1, "delay", render_duration(self.delay) if self.delay else "0d", why))
             if lookback:
-                lines.append(line(1, "lookback", render_duration(self.h.every.longest(lookback))))
+                lines.append(to_line(1, "lookback", render_duration(self.h.every.longest(lookback))))
         return "\n".join([*lines, "  columns:", *columns]) + "\n"
 
     def recent_yaml(self) -> str:
@@ -316,8 +316,8 @@ class _Plan:
             deviation: f"Standard deviation of the newest {n} steps.",
             change: f"Mean of the newest {s} steps less that of the {s} before.",
         }
-        columns = [line(2, name, {"type": "string", "description": "Which series."}) for _, name in self._groups()]
-        columns += [line(2, name, self._double(text)) for name, text in told.items()]
+        columns = [to_line(2, name, {"type": "string", "description": "Which series."}) for _, name in self._groups()]
+        columns += [to_line(2, name, self._double(text)) for name, text in told.items()]
         return self._view(f"{self.name}_recent", f"The newest values of {self.label}, for {self.name}.", self._keys(), 2 * n, columns)
 
     def season_yaml(self) -> str:
@@ -327,7 +327,7 @@ class _Plan:
             f"mean_of_{SEASONS_BACK}_seasons": f"Mean of the newest {SEASONS_BACK} of those.",
             "value_two_seasons_ago": "The one before the newest.",
         }
-        columns = [line(2, name, self._double(text)) for name, text in told.items()]
+        columns = [to_line(2, name, self._double(text)) for name, text in told.items()]
         return self._view(
             f"{self.name}_season",
             f"{self.label} at the same place in the season, for {self.name}.",
@@ -337,8 +337,8 @@ class _Plan:
         )
 
     def calendar_yaml(self) -> str:
-        columns = [line(2, "steps", {"type": "integer", "description": "How many steps ahead."})]
-        columns += [line(2, name, {"type": "string", "description": text}) for name, _, text in self._calendar()]
+        columns = [to_line(2, "steps", {"type": "integer", "description": "How many steps ahead."})]
+        columns += [to_line(2, name, {"type": "string", "description": text}) for name, _, text in self._calendar()]
         return self._view(
             f"{self.name}_calendar",
             f"What is known beforehand of a time that is forecast, for {self.name}.",
@@ -350,7 +350,7 @@ class _Plan:
     def outcomes_yaml(self) -> str:
         text = self.table.columns[self.label].description or f"{self.label}."
         column = Column(type="double", unit=self.table.columns[self.label].unit, nullable=False, description=text)
-        columns = [line(2, self.label, described(column.model_dump()))]
+        columns = [to_line(2, self.label, column_fields(column.model_dump()))]
         return self._view(
             f"{self.name}_outcomes", f"The label of {self.name}: {self.label} at a time.", [*self._keys(), TARGET], 0, columns
         )
@@ -368,31 +368,31 @@ class _Plan:
             model["params"] = {"log": True}
             model_why = "ratios, not differences: never negative, and higher values swing more"
         lines = [
-            comment(0, f"Drafted from {self.source}, label {self.label}: {self.told()}."),
+            to_comment(0, f"Drafted from {self.source}, label {self.label}: {self.told()}."),
             "type: platform_assets.components.MLWorkflow",
             "attributes:",
-            line(1, "name", self.name),
-            line(1, "description", f"What will {' '.join(self.label.split('_'))} be in {ahead}{by}?"),
-            line(1, "task", "forecasting"),
-            line(1, "spine", "spine.sql"),
-            line(1, "keys", [*self._keys(), TARGET, AHEAD, PHASE]),
-            line(1, "label", {"view": f"{self.name}_outcomes", "column": self.label}),
-            line(
+            to_line(1, "name", self.name),
+            to_line(1, "description", f"What will {' '.join(self.label.split('_'))} be in {ahead}{by}?"),
+            to_line(1, "task", "forecasting"),
+            to_line(1, "spine", "spine.sql"),
+            to_line(1, "keys", [*self._keys(), TARGET, AHEAD, PHASE]),
+            to_line(1, "label", {"view": f"{self.name}_outcomes", "column": self.label}),
+            to_line(
                 1,
                 "forecast",
                 {"series": self._keys(), "target": TARGET, "ahead": AHEAD, "horizon": h.horizon, "every": str(h.every), "naive": NAIVE},
             ),
             "  features:",
-            *[line(2, f"{self.name}_{view}", "*") for view in ("calendar", "recent", "season")],
-            line(1, "model", model, model_why),
-            line(1, "split", split, split_why),
-            line(1, "evaluation", {"primary": "mae", "cluster": self._cluster()}, "forecasts of the same time share what happens then"),
+            *[to_line(2, f"{self.name}_{view}", "*") for view in ("calendar", "recent", "season")],
+            to_line(1, "model", model, model_why),
+            to_line(1, "split", split, split_why),
+            to_line(1, "evaluation", {"primary": "mae", "cluster": self._cluster()}, "forecasts of the same time share what happens then"),
             "  gates:",
-            line(2, "mase", {"max": 1.0}, "1 is the seasonal naive forecast: lower it to what the model must be worth"),
-            line(2, "champion", {"max_drop": allowed}, f"mean absolute error: 1% of the standard deviation of {spread:.3g}"),
-            line(1, "batch", {}),
-            line(1, "online", {}),
-            line(1, "retrain", {"causes": ["data"], "cooldown": "1d"}),
+            to_line(2, "mase", {"max": 1.0}, "1 is the seasonal naive forecast: lower it to what the model must be worth"),
+            to_line(2, "champion", {"max_drop": allowed}, f"mean absolute error: 1% of the standard deviation of {spread:.3g}"),
+            to_line(1, "batch", {}),
+            to_line(1, "online", {}),
+            to_line(1, "retrain", {"causes": ["data"], "cooldown": "1d"}),
         ]
         return "\n".join(lines) + "\n"
 

@@ -10,7 +10,7 @@ from typing import Any
 from lakeloop.drafting.column_names import sentence_of
 from lakeloop.drafting.profile import ColumnProfile, TableProfile
 from lakeloop.spec.tables import FILE, ROW
-from lakeloop.yaml_text import comment, described, flow, line
+from lakeloop.yaml_text import column_fields, to_comment, to_flow, to_line
 
 PARTITION_ROWS = 200_000
 """From here on it pays to land, check and compute month by month; below, one pass over everything takes seconds."""
@@ -38,12 +38,12 @@ def draft_table(
     """
     seen = "the first " if sampled else ""
     lines = [
-        comment(0, f"Drafted from {shown}: {seen}{profile.rows:,} rows, {len(profile.columns)} columns."),
-        comment(0, "What stands here was guessed from the data. Read it once, keep what is true, say what a row and a column mean."),
+        to_comment(0, f"Drafted from {shown}: {seen}{profile.rows:,} rows, {len(profile.columns)} columns."),
+        to_comment(0, "What stands here was guessed from the data. Read it once, keep what is true, say what a row and a column mean."),
         "type: platform_assets.components.LakeTable",
         "attributes:",
-        line(1, "name", name),
-        line(1, "description", f"One row per {_row_of(profile)}."),
+        to_line(1, "name", name),
+        to_line(1, "description", f"One row per {_row_of(profile)}."),
     ]
     null_note = ""
     given = dict(source)
@@ -51,16 +51,19 @@ def draft_table(
         given["null_values"] = list(profile.null_values)
         listed = ", ".join(profile.null_columns[:5]) + (", …" if len(profile.null_columns) > 5 else "")
         null_note = f"{', '.join(profile.null_values[1:])} stands for no value in {listed}"
-    lines += [line(1, "source", given, "; ".join(filter(None, (note, null_note)))), line(1, "keys", list(profile.keys), profile.key_reason)]
+    lines += [
+        to_line(1, "source", given, "; ".join(filter(None, (note, null_note)))),
+        to_line(1, "keys", list(profile.keys), profile.key_reason),
+    ]
     lines += _time(profile, today)
     lines.append("  columns:")
     lines += [_column(profile, column) for column in profile.columns]
-    lines += [comment(2, f"left out: {source_name}: {why}") for source_name, why in profile.left_out.items()]
+    lines += [to_comment(2, f"left out: {source_name}: {why}") for source_name, why in profile.left_out.items()]
     expectations = [text for column in profile.columns for text in _expectations(profile, column)]
     if expectations:
         lines += [
             "  expectations:",
-            comment(
+            to_comment(
                 2,
                 "Ranges and values as seen, with half the range to spare. Warnings: make blocking (or quarantine) what must never happen.",
             ),
@@ -86,20 +89,20 @@ def partitions_of(profile: TableProfile, today: date) -> tuple[dict[str, Any] | 
         # Room for a year of later rows; beyond it, move the end.
         found["end"] = date(high.year + 2, 1, 1)
     if profile.rows < PARTITION_ROWS:
-        return None, f"under {PARTITION_ROWS:,} rows one piece is quickest; for a table that grows: {line(0, 'partitions', found)}"
+        return None, f"under {PARTITION_ROWS:,} rows one piece is quickest; for a table that grows: {to_line(0, 'partitions', found)}"
     return found, "the history ends there; take the end away if it goes on" if finished else "open: months are added as they begin"
 
 
 def _time(profile: TableProfile, today: date) -> list[str]:
     if profile.event_time is None:
-        return [comment(1, f"event_time: none: {profile.time_reason}")]
-    lines = [line(1, "event_time", profile.event_time, profile.time_reason)]
-    lines.append(comment(1, "known_delay: 1d would say that a row is complete a day after its event time; without it, at once."))
+        return [to_comment(1, f"event_time: none: {profile.time_reason}")]
+    lines = [to_line(1, "event_time", profile.event_time, profile.time_reason)]
+    lines.append(to_comment(1, "known_delay: 1d would say that a row is complete a day after its event time; without it, at once."))
     partitions, why = partitions_of(profile, today)
     if partitions is not None:
-        lines.append(line(1, "partitions", partitions, why))
+        lines.append(to_line(1, "partitions", partitions, why))
     elif why:
-        lines.append(comment(1, f"partitions: none: {why}"))
+        lines.append(to_comment(1, f"partitions: none: {why}"))
     return lines
 
 
@@ -113,7 +116,7 @@ def _column(profile: TableProfile, column: ColumnProfile) -> str:
         notes.append(f"missing in {column.nulls / profile.rows:.1%} of the rows")
     if column.distinct == 1:
         notes.append("one value in every row")
-    return line(2, column.name, described(fields), "; ".join(filter(None, notes)))
+    return to_line(2, column.name, column_fields(fields), "; ".join(filter(None, notes)))
 
 
 def _expectations(profile: TableProfile, column: ColumnProfile) -> list[str]:
@@ -129,7 +132,7 @@ def _expectations(profile: TableProfile, column: ColumnProfile) -> list[str]:
         found.append({"expect_column_values_to_be_in_set": {"column": name, "value_set": list(column.values), "mostly": MOSTLY}})
     if complete and name not in profile.keys and name != profile.event_time:
         found.append({"expect_column_values_to_not_be_null": {"column": name, "mostly": MOSTLY}})
-    return [f"    - {flow({**item, 'severity': 'warning'})}" for item in found]
+    return [f"    - {to_flow({**item, 'severity': 'warning'})}" for item in found]
 
 
 def slack(low: float, high: float, *, whole: bool) -> tuple[float, float]:

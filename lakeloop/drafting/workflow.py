@@ -27,7 +27,7 @@ from lakeloop.spec.tables import Column, TableSpec, render_duration
 from lakeloop.spec.tasks import QUANTILES, TASKS
 from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import check_model
-from lakeloop.yaml_text import comment, described, line
+from lakeloop.yaml_text import column_fields, to_comment, to_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -171,15 +171,15 @@ class _Plan:
         lines = [
             "type: platform_assets.components.FeatureView",
             "attributes:",
-            line(1, "name", f"{self.name}_inputs"),
-            line(1, "description", f"What a row of {self.table.name} says of itself, for {self.name}."),
-            line(1, "sql", "view.sql"),
-            line(1, "keys", list(self.table.keys)),
-            comment(1, "No event time: what a row says of itself when it is asked about belongs to it, and is looked up by its key."),
+            to_line(1, "name", f"{self.name}_inputs"),
+            to_line(1, "description", f"What a row of {self.table.name} says of itself, for {self.name}."),
+            to_line(1, "sql", "view.sql"),
+            to_line(1, "keys", list(self.table.keys)),
+            to_comment(1, "No event time: what a row says of itself when it is asked about belongs to it, and is looked up by its key."),
             "  columns:",
         ]
-        lines += [line(2, name, described(column.model_dump())) for name, _, column in self.calendar]
-        lines += [line(2, f.name, described(f.column.model_dump()), f.note) for f in self.taken]
+        lines += [to_line(2, name, column_fields(column.model_dump())) for name, _, column in self.calendar]
+        lines += [to_line(2, f.name, column_fields(f.column.model_dump()), f.note) for f in self.taken]
         return "\n".join(lines) + "\n"
 
     def history_sql(self) -> str:
@@ -204,18 +204,18 @@ class _Plan:
         lines = [
             "type: platform_assets.components.FeatureView",
             "attributes:",
-            line(1, "name", f"{self.name}_history"),
-            line(1, "description", f"What {self.label} was the last time, as far as known, by {' and '.join(self.entity)}."),
-            line(1, "sql", "view.sql"),
-            line(1, "keys", self.entity),
-            line(1, "event_time", self._time_name()),
-            line(1, *known),
-            *([line(1, "partitions", self._partitions())] if self.table.partitions else []),
+            to_line(1, "name", f"{self.name}_history"),
+            to_line(1, "description", f"What {self.label} was the last time, as far as known, by {' and '.join(self.entity)}."),
+            to_line(1, "sql", "view.sql"),
+            to_line(1, "keys", self.entity),
+            to_line(1, "event_time", self._time_name()),
+            to_line(1, *known),
+            *([to_line(1, "partitions", self._partitions())] if self.table.partitions else []),
             "  columns:",
-            line(
+            to_line(
                 2,
                 self._last(),
-                described(column.model_copy(update={"nullable": True, "description": f"{self.label} before."}).model_dump()),
+                column_fields(column.model_copy(update={"nullable": True, "description": f"{self.label} before."}).model_dump()),
             ),
         ]
         return "\n".join(lines) + "\n"
@@ -238,20 +238,20 @@ class _Plan:
         lines = [
             "type: platform_assets.components.FeatureView",
             "attributes:",
-            line(1, "name", f"{self.name}_outcomes"),
-            line(1, "description", f"The label of {self.name}: {self.label} of {self.table.name}."),
-            line(1, "sql", "view.sql"),
-            line(1, "keys", list(self.table.keys)),
+            to_line(1, "name", f"{self.name}_outcomes"),
+            to_line(1, "description", f"The label of {self.name}: {self.label} of {self.table.name}."),
+            to_line(1, "sql", "view.sql"),
+            to_line(1, "keys", list(self.table.keys)),
         ]
         if self.when:
-            lines.append(line(1, "event_time", self._time_name()))
+            lines.append(to_line(1, "event_time", self._time_name()))
             if self.known_at:
-                lines.append(line(1, "known_at", "outcome_known_at", self.known_why))
+                lines.append(to_line(1, "known_at", "outcome_known_at", self.known_why))
             else:
-                lines.append(line(1, "delay", render_duration(self.delay) if self.delay else "0d", self.known_why))
+                lines.append(to_line(1, "delay", render_duration(self.delay) if self.delay else "0d", self.known_why))
             if self.table.partitions:
-                lines.append(line(1, "partitions", self._partitions()))
-        lines += ["  columns:", line(2, name, described(column.model_dump()), self.what.reason)]
+                lines.append(to_line(1, "partitions", self._partitions()))
+        lines += ["  columns:", to_line(2, name, column_fields(column.model_dump()), self.what.reason)]
         return "\n".join(lines) + "\n"
 
     # Workflow
@@ -285,28 +285,32 @@ class _Plan:
         )
         classes = {"classes": list(self.what.classes)} if self.what.classes else {}
         lines = [
-            comment(0, f"Drafted from {self.source}, label {self.label}: {self.what.reason}."),
+            to_comment(0, f"Drafted from {self.source}, label {self.label}: {self.what.reason}."),
             "type: platform_assets.components.MLWorkflow",
             "attributes:",
-            line(1, "name", self.name),
-            line(1, "description", f"{self._question()} ({asked})."),
-            line(1, "task", self.what.task),
-            line(1, "spine", "spine.sql"),
-            line(1, "keys", list(self.table.keys)),
-            line(1, "label", {"view": f"{self.name}_outcomes", "column": self.what.column[0], **classes}),
-            *([line(1, "quantiles", list(QUANTILES), "the median, and an interval of 90%")] if self.kind == "quantile_regression" else []),
+            to_line(1, "name", self.name),
+            to_line(1, "description", f"{self._question()} ({asked})."),
+            to_line(1, "task", self.what.task),
+            to_line(1, "spine", "spine.sql"),
+            to_line(1, "keys", list(self.table.keys)),
+            to_line(1, "label", {"view": f"{self.name}_outcomes", "column": self.what.column[0], **classes}),
+            *(
+                [to_line(1, "quantiles", list(QUANTILES), "the median, and an interval of 90%")]
+                if self.kind == "quantile_regression"
+                else []
+            ),
             "  features:",
-            line(2, f"{self.name}_inputs", "*"),
-            *([line(2, f"{self.name}_history", "*")] if self.history else []),
-            line(1, "model", *self._model()),
-            line(1, "split", self.split, self.split_why),
-            line(1, "evaluation", self._evaluation(TASKS[self.what.task].primary), self.cluster_why),
+            to_line(2, f"{self.name}_inputs", "*"),
+            *([to_line(2, f"{self.name}_history", "*")] if self.history else []),
+            to_line(1, "model", *self._model()),
+            to_line(1, "split", self.split, self.split_why),
+            to_line(1, "evaluation", self._evaluation(TASKS[self.what.task].primary), self.cluster_why),
             "  gates:",
             *self._gates(),
         ]
         if self.when and self.table.partitions:
-            lines.append(line(1, "partitions", self._partitions()))
-        lines += [line(1, "batch", {}), line(1, "online", {}), line(1, "retrain", {"causes": ["data"], "cooldown": "1d"})]
+            lines.append(to_line(1, "partitions", self._partitions()))
+        lines += [to_line(1, "batch", {}), to_line(1, "online", {}), to_line(1, "retrain", {"causes": ["data"], "cooldown": "1d"})]
         return "\n".join(lines) + "\n"
 
     def _evaluation(self, primary: str) -> dict[str, Any]:
@@ -335,15 +339,17 @@ class _Plan:
     def _gates(self) -> list[str]:
         if self.what.classes:
             return [
-                line(2, "roc_auc", {"min": 0.55}, "each class against the rest: a coin has 0.5; raise it to what the model must be worth"),
-                line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
-                line(2, "champion", {"max_drop": 0.02}, "log loss"),
+                to_line(
+                    2, "roc_auc", {"min": 0.55}, "each class against the rest: a coin has 0.5; raise it to what the model must be worth"
+                ),
+                to_line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
+                to_line(2, "champion", {"max_drop": 0.02}, "log loss"),
             ]
         if self.kind == "quantile_regression":
             spread = float(np.nanstd(self.what.values))
             return [
-                line(2, "coverage_error", {"max": 0.1}, "how far the share of values inside the interval may be from 90%"),
-                line(
+                to_line(2, "coverage_error", {"max": 0.1}, "how far the share of values inside the interval may be from 90%"),
+                to_line(
                     2,
                     "champion",
                     {"max_drop": float(f"{0.005 * spread:.2g}")},
@@ -352,23 +358,23 @@ class _Plan:
             ]
         if self.kind == "binary_classification":
             return [
-                line(2, "roc_auc", {"min": 0.55}, "a coin has 0.5: raise it to what the model must be worth"),
-                line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
-                line(2, "champion", {"max_drop": 0.01}),
+                to_line(2, "roc_auc", {"min": 0.55}, "a coin has 0.5: raise it to what the model must be worth"),
+                to_line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
+                to_line(2, "champion", {"max_drop": 0.01}),
             ]
         if self.kind == "regression":
             spread = float(np.nanstd(self.what.values))
             allowed = float(f"{0.02 * spread:.2g}")
             return [
-                line(2, "r2", {"min": 0.0}, "0 is to say the mean of these rows: raise it to what the model must be worth"),
-                line(
+                to_line(2, "r2", {"min": 0.0}, "0 is to say the mean of these rows: raise it to what the model must be worth"),
+                to_line(
                     2,
                     "champion",
                     {"max_drop": allowed},
                     f"mean absolute error, in the label's unit: 2% of its standard deviation of {spread:.3g}",
                 ),
             ]
-        return [line(2, "champion", {"max_drop": 0.01})]
+        return [to_line(2, "champion", {"max_drop": 0.01})]
 
     # Time
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pytest
 
 from lakeloop.errors import Conflict, ServiceUnavailable
-from lakeloop.notices import steady_reason
+from lakeloop.notices import normalize_reason
 from resources.host import crash_points
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, PartitionState, TableKey
@@ -106,7 +106,7 @@ def test_a_store_that_is_gone_or_shut_is_told_by_its_url_without_the_key(
         Lake("s3://lake/a").states()
     with pytest.raises(ServiceUnavailable, match="s3://lake/a/validated/shop/orders") as other:
         Lake("s3://lake/a").open(KEY)
-    assert steady_reason(str(shut.value)) == steady_reason(str(other.value)), "one message for all its tables"
+    assert normalize_reason(str(shut.value)) == normalize_reason(str(other.value)), "one message for all its tables"
     assert secret not in str(shut.value) and "\n" not in str(shut.value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ServiceUnavailable, match="the store s3://lake did not give s3://lake/a/reports/verdicts"):

@@ -15,11 +15,11 @@ from lakeloop.notices import (
     EndedRun,
     Notice,
     StepFailure,
-    after,
-    known_after,
-    notices,
-    steady_reason,
-    untold,
+    clear_resolved,
+    collect_notices,
+    normalize_reason,
+    record_notice,
+    select_new,
 )
 
 RUN = EndedRun("0123456789", "FAILURE", asked_by="everything")
@@ -27,7 +27,7 @@ DOWN = "the MLflow server at http://mlflow.example:5000 did not answer within 10
 
 
 def judged(run: EndedRun) -> list[Notice]:
-    return notices(run, ui="http://ui", environment="dev", warnings=False)
+    return collect_notices(run, ui="http://ui", environment="dev", warnings=False)
 
 
 def failing(*assets: str, reason: str = DOWN, **options: Any) -> EndedRun:
@@ -36,10 +36,10 @@ def failing(*assets: str, reason: str = DOWN, **options: Any) -> EndedRun:
 
 def tell(troubles: dict[str, list[str]], run: EndedRun) -> tuple[list[str], dict[str, list[str]]]:
     """What a channel is told of a run, and what it knows then; as the sensor does it."""
-    troubles, told = after(run, troubles), []
+    troubles, told = clear_resolved(run, troubles), []
     for notice in judged(run):
-        told += [found.title.removeprefix("[dev] ") for found in untold([notice], troubles)]
-        troubles = known_after(notice, troubles)
+        told += [found.title.removeprefix("[dev] ") for found in select_new([notice], troubles)]
+        troubles = record_notice(notice, troubles)
     return told, troubles
 
 
@@ -190,7 +190,7 @@ def test_several_steps_of_an_asset_are_one_trouble_in_whatever_order_they_failed
     ],
 )
 def test_what_is_new_every_time_makes_no_new_cause(one: str, two: str) -> None:
-    assert steady_reason(one) == steady_reason(two)
+    assert normalize_reason(one) == normalize_reason(two)
     _, known = tell({}, failing("raw/d/t", reason=one))
     assert tell(known, failing("raw/d/t", reason=two))[0] == []
     (notice,) = judged(failing("raw/d/t", reason=one))
@@ -219,7 +219,7 @@ def test_what_is_new_every_time_makes_no_new_cause(one: str, two: str) -> None:
     ],
 )
 def test_other_numbers_and_names_tell_causes_apart(one: str, two: str) -> None:
-    assert steady_reason(one) != steady_reason(two)
+    assert normalize_reason(one) != normalize_reason(two)
     _, known = tell({}, failing("raw/d/t", reason=one))
     assert tell(known, failing("raw/d/t", reason=two))[0] == ["raw/d/t failed"]
 

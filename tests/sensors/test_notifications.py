@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, after, known_after, notices, untold
+from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, clear_resolved, collect_notices, record_notice, select_new
 from resources.lake.published import TableKey
 from resources.settings import Settings
 from tests.worlds.servers.ports import free_port
@@ -330,7 +330,7 @@ def test_the_asset_of_a_step_is_found_where_names_hold_underscores(step: str, as
 
 
 def judged(run: EndedRun, *, warnings: bool = False) -> list[str]:
-    return [notice.subject for notice in notices(run, ui="http://ui", environment="dev", warnings=warnings)]
+    return [notice.subject for notice in collect_notices(run, ui="http://ui", environment="dev", warnings=warnings)]
 
 
 RUN = EndedRun("0123456789", "FAILURE", asked_by="raw/d/t")
@@ -352,29 +352,34 @@ def test_one_cause_makes_one_notice_whatever_its_signs() -> None:
 
 def test_a_trouble_is_told_again_for_another_reason_or_after_a_success() -> None:
     failing = replace(RUN, failures=[StepFailure("raw/d/t", "no file")])
-    (told,) = notices(failing, ui="http://ui", environment="dev", warnings=False)
-    known = known_after(told, {})
-    assert untold([told], known) == []
-    (other,) = notices(replace(RUN, failures=[StepFailure("raw/d/t", "no column")]), ui="http://ui", environment="dev", warnings=False)
-    assert untold([other], known) == [other]
-    assert after(failing, known) == known
-    assert after(EndedRun("1", "SUCCESS", succeeded=["raw/d/t"]), known) == {}
-    assert after(EndedRun("1", "SUCCESS", succeeded=["raw/d/other"]), known) == known
+    (told,) = collect_notices(failing, ui="http://ui", environment="dev", warnings=False)
+    known = record_notice(told, {})
+    assert select_new([told], known) == []
+    (other,) = collect_notices(
+        replace(RUN, failures=[StepFailure("raw/d/t", "no column")]), ui="http://ui", environment="dev", warnings=False
+    )
+    assert select_new([other], known) == [other]
+    assert clear_resolved(failing, known) == known
+    assert clear_resolved(EndedRun("1", "SUCCESS", succeeded=["raw/d/t"]), known) == {}
+    assert clear_resolved(EndedRun("1", "SUCCESS", succeeded=["raw/d/other"]), known) == known
 
 
 def test_the_gates_of_a_refused_model_are_known_with_the_refusal() -> None:
     gate = CheckOutcome("evaluations/d/w", "roc_auc", passed=False, blocking=False)
     run = replace(RUN, status="SUCCESS", checks=[gate], refusals=[Refusal("d", "w", "4", "too low")])
-    (told,) = notices(run, ui="http://ui", environment="dev", warnings=True)
-    again = notices(replace(run, refusals=[]), ui="http://ui", environment="dev", warnings=True)
+    (told,) = collect_notices(run, ui="http://ui", environment="dev", warnings=True)
+    again = collect_notices(replace(run, refusals=[]), ui="http://ui", environment="dev", warnings=True)
     assert [notice.subject for notice in again] == ["evaluations/d/w#roc_auc"]
-    assert untold(again, known_after(told, {})) == []
-    assert untold(
-        notices(replace(run, refusals=[Refusal("d", "w", "5", "too low")]), ui="", environment="dev", warnings=True), known_after(told, {})
+    assert select_new(again, record_notice(told, {})) == []
+    assert select_new(
+        collect_notices(replace(run, refusals=[Refusal("d", "w", "5", "too low")]), ui="", environment="dev", warnings=True),
+        record_notice(told, {}),
     )
 
 
 def test_a_long_reason_is_cut_for_a_chat() -> None:
-    (notice,) = notices(replace(RUN, failures=[StepFailure("raw/d/t", "x" * 5000)]), ui="http://ui", environment="prod", warnings=False)
+    (notice,) = collect_notices(
+        replace(RUN, failures=[StepFailure("raw/d/t", "x" * 5000)]), ui="http://ui", environment="prod", warnings=False
+    )
     assert notice.title == "[prod] raw/d/t failed"
     assert len(notice.text) < 1200 and "…" in notice.text
