@@ -1,4 +1,4 @@
-"""Every error a user can meet. A message says what was wanted, what was found, where, and what to do."""
+"""Every error that users meet. A message says what was wanted, what was found, where, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class LakeloopError(Exception):
 
 
 class SpecError(LakeloopError):
-    """A definition file says something that can't be built.
+    """A definition file can't be built as it is written.
 
     Args:
         message: what was wanted and what was found, one sentence.
@@ -27,7 +27,7 @@ class SpecError(LakeloopError):
 
 
 class SpecErrors(SpecError):
-    """Several things that are wrong, one a line; `errors` holds each with its place."""
+    """Several errors, one per line; `errors` holds each with its place."""
 
     def __init__(self, errors: Iterable[SpecError], heading: str = "", closing: str = "") -> None:
         self.errors = tuple(errors)
@@ -35,20 +35,20 @@ class SpecErrors(SpecError):
 
 
 class DataError(LakeloopError):
-    """Data that can't be taken as it is; nothing was written.
+    """Data that can't be accepted; nothing was written.
 
     Args:
         message: what was wanted, what was found, and where, without a value of a personal column.
-        told: what a library or a database said of it, which may show any value; it is left out where personal columns are at hand.
+        detail: the message of a library or a database, which may show any value; it is left out where personal columns are at hand.
     """
 
-    def __init__(self, message: str, *, told: object = "") -> None:
-        self.message, self.told = message, str(told)
-        super().__init__(": ".join(part for part in (message, self.told) if part))
+    def __init__(self, message: str, *, detail: object = "") -> None:
+        self.message, self.detail = message, str(detail)
+        super().__init__(": ".join(part for part in (message, self.detail) if part))
 
 
 class NotPublished(LakeloopError):
-    """A table version without a passing verdict was asked for."""
+    """A table version without a passing verdict was requested."""
 
 
 class FormatError(LakeloopError):
@@ -56,15 +56,15 @@ class FormatError(LakeloopError):
 
 
 class Conflict(LakeloopError):
-    """Somebody else changed the table between reading and committing."""
+    """Another writer changed the table between reading and committing."""
 
 
 class ServiceUnavailable(LakeloopError):
-    """A server that a step needs did not answer; the address is in the message."""
+    """A server that a step needs did not answer; the message has its address."""
 
 
 def nearest(name: str, available: Iterable[str]) -> str:
-    """Say what could have been meant.
+    """Suggest the nearest of the available names.
 
     >>> nearest("late_shar", ["late_share", "mean_delay"])
     "did you mean 'late_share'? Available: late_share, mean_delay"

@@ -29,14 +29,14 @@ def to_flow(value: Any) -> str:
     return str(text).removesuffix("\n").removesuffix("\n...")
 
 
-def to_line(indent: int, key: str, value: Any, to_comment: str = "") -> str:
+def to_line(indent: int, key: str, value: Any, comment: str = "") -> str:
     """`key: value  # comment`, indented by two spaces a level; a mapping or list in flow style.
 
     >>> to_line(1, "keys", ["id"], "unique in all 3 rows")
     '  keys: [id]  # unique in all 3 rows'
     """
     shown = f"{'  ' * indent}{to_flow(key)}: {to_flow(value)}"
-    return f"{shown}  # {to_one_line(to_comment)}" if to_comment else shown
+    return f"{shown}  # {to_one_line(comment)}" if comment else shown
 
 
 def to_comment(indent: int, text: str) -> str:

@@ -147,7 +147,7 @@ def _values_kept_back(project: Project, located: Located[Any], key: TableKey) ->
     try:
         yield
     except DataError as error:
-        raise (DataError(error.message, told=KEPT_BACK) if error.told else error) from None
+        raise (DataError(error.message, detail=KEPT_BACK) if error.detail else error) from None
     except LakeloopError as error:
         raise error from None
     except Exception as error:

@@ -347,7 +347,7 @@ def _to_micros(values: pa.Array, name: str, where: str) -> Array:
     try:
         values = values.cast(pa.timestamp("us", tz="UTC"))
     except pa.ArrowInvalid as error:
-        raise DataError(f"{where}: {name} is finer than a microsecond", told=error) from error
+        raise DataError(f"{where}: {name} is finer than a microsecond", detail=error) from error
     micros = values.cast(pa.int64())
     return np.asarray(pc.fill_null(micros, NEVER) if micros.null_count else micros)
 

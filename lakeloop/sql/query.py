@@ -287,11 +287,11 @@ def _expand_stars(scope: Scope, schema: Mapping[str, Any]) -> None:
     from sqlglot import exp
 
     for star in [star for projection in getattr(scope.expression, "selects", []) for star in projection.find_all(exp.Star)]:
-        qualify_columns = isinstance(star.parent, exp.Column)
-        place = star.parent if qualify_columns else star
-        if isinstance(place.parent, exp.Select) or (isinstance(place.parent, exp.Count) and not qualify_columns):
+        is_qualified = isinstance(star.parent, exp.Column)
+        place = star.parent if is_qualified else star
+        if isinstance(place.parent, exp.Select) or (isinstance(place.parent, exp.Count) and not is_qualified):
             continue
-        of = [star.parent.table] if qualify_columns else list(scope.selected_sources)
+        of = [star.parent.table] if is_qualified else list(scope.selected_sources)
         columns = [exp.column(name, table=table) for table in of for name in _names_of(scope.sources.get(table), schema)]
         place.replace(exp.Tuple(expressions=columns))
 
@@ -344,7 +344,7 @@ def qualify_columns(
             table.set("catalog", None)
     schema: dict[str, object] = {flat[parts]: dict(columns) for parts, columns in schemas.items()}
     try:
-        qualify_columns = qualify(
+        qualified = qualify(
             tree,
             schema=schema,
             dialect=DIALECT,
@@ -356,7 +356,7 @@ def qualify_columns(
     except SqlglotError as error:
         message = str(error).splitlines()[0]
         raise SpecError(_tidy(message), file=query.file, line=_line_of_column(query.text, message)) from error
-    return qualify_columns, schema
+    return qualified, schema
 
 
 def _tidy(message: str) -> str:

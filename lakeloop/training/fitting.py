@@ -146,7 +146,7 @@ def check_raw(raw: np.ndarray, rows: int, answer: Answer, what: str, fitted: Seq
     try:
         values = raw.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{what} gave values of type {raw.dtype}, wanted numbers", told=error) from error
+        raise DataError(f"{what} gave values of type {raw.dtype}, wanted numbers", detail=error) from error
     not_finite = ~np.isfinite(values)
     if not_finite.any():
         raise DataError(f"{what} gave {int(not_finite.sum())} values of {values.size} that are missing or infinite")

@@ -127,7 +127,7 @@ def user_code_error(error: Exception, what: str, path: Path | None) -> LakeloopE
             line = trace.tb_lineno
         trace = trace.tb_next
     where = f" ({path.name} line {line})" if path is not None and line else ""
-    return DataError(f"{what}: {type(error).__name__}{where}", told=str(error).strip()[:500])
+    return DataError(f"{what}: {type(error).__name__}{where}", detail=str(error).strip()[:500])
 
 
 def check_code(model: Model, task: Task, folder: Path) -> None:

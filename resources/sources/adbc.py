@@ -126,4 +126,4 @@ def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     try:
         return plain.cast(field.type)
     except pa.ArrowInvalid as error:
-        raise DataError(f"column {field.name}: a value is no {field.type}; cast it in a query", told=error) from None
+        raise DataError(f"column {field.name}: a value is no {field.type}; cast it in a query", detail=error) from None

@@ -189,10 +189,10 @@ class DatabaseReader:
         # Without their cause: a driver's error holds the URL it was given.
         except (OperationalError, InterfaceError) as error:
             if str(error.orig).startswith("no such "):  # SQLite's for a table or column, which another try won't bring
-                raise DataError(f"{self.label}: {self._where()} refused the query", told=self._clean(error)) from None
+                raise DataError(f"{self.label}: {self._where()} refused the query", detail=self._clean(error)) from None
             raise ServiceUnavailable(f"{self.label}: {self._where()} does not answer: {self._clean(error)}") from None
         except DBAPIError as error:
-            raise DataError(f"{self.label}: {self._where()} refused the query", told=self._clean(error)) from None
+            raise DataError(f"{self.label}: {self._where()} refused the query", detail=self._clean(error)) from None
 
     def _run(self, connection: Connection, sql: str, values: Mapping[str, Any]) -> Result[Any]:
         import sqlalchemy as sa
@@ -201,7 +201,7 @@ class DatabaseReader:
         try:
             return connection.execution_options(stream_results=True, max_row_buffer=CHUNK_ROWS).execute(sa.text(self._escaped(sql)), values)
         except ProgrammingError as error:
-            raise DataError(f"{self.label}: {self._where()} refused the query", told=f"{self._clean(error)}{self._hint()}") from None
+            raise DataError(f"{self.label}: {self._where()} refused the query", detail=f"{self._clean(error)}{self._hint()}") from None
 
     def _hint(self) -> str:
         import sqlalchemy as sa
@@ -247,7 +247,7 @@ class DatabaseReader:
         try:
             rows = pa.concat_tables(batches, promote_options="default")
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-            raise DataError(f"{self.label}: a column has values of several types; cast it in a query", told=error) from error
+            raise DataError(f"{self.label}: a column has values of several types; cast it in a query", detail=error) from error
         return rows.replace_schema_metadata(None).cast(
             pa.schema([found.with_metadata(field.metadata or {}) for found, field in zip(rows.schema, fields, strict=True)])
         )
@@ -269,7 +269,7 @@ class DatabaseReader:
         try:
             return adbc.read(self._engine.url, text, fields, connect_s=CONNECT_S, enough=enough)
         except DataError as error:
-            raise DataError(f"{self.label}: {error.message}", told=error.told) from None
+            raise DataError(f"{self.label}: {error.message}", detail=error.detail) from None
 
     def _escaped(self, sql: str) -> str:
         """A colon in the query is no parameter of ours."""
@@ -378,7 +378,7 @@ def _array(values: list[Any], field: pa.Field, where: str) -> pa.Array:
     try:
         return pa.array(values) if pa.types.is_null(kind) else pa.array(values, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise DataError(f"{where}: column {field.name}: a value is no {kind}; cast it in a query", told=error) from None
+        raise DataError(f"{where}: column {field.name}: a value is no {kind}; cast it in a query", detail=error) from None
 
 
 def _plain(value: Any, *, text: bool) -> Any:

@@ -103,7 +103,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
         try:
             parts.append(_READERS[kind](data, spec, where))
         except pa.ArrowInvalid as error:
-            raise DataError(f"{where} can't be read as {kind}", told=error) from error
+            raise DataError(f"{where} can't be read as {kind}", detail=error) from error
     rows = stack_tables(parts, f"{file.shown}: ")
     if rows.num_rows == 0:
         raise DataError(f"{file.shown}: wanted at least one row, found none")
@@ -258,7 +258,7 @@ def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
         lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline=""), delimiter=delimiter)
         header = next((line for line in lines if line), [])
     except csv.Error as error:
-        raise DataError(f"{where}: wanted a header line, found what can't be read as one", told=error) from error
+        raise DataError(f"{where}: wanted a header line, found what can't be read as one", detail=error) from error
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(f"{where}: the header names {twice[0]!r} more than once")
@@ -323,7 +323,7 @@ def _in_microseconds(rows: pa.Table, where: str) -> pa.Table:
             raise DataError(
                 f"{where}: column {field.name}: wanted times in microseconds, found finer ones; round them at the source, or make them "
                 "integers or text",
-                told=error,
+                detail=error,
             ) from error
     return rows
 

@@ -42,7 +42,7 @@ def read_json(data: bytes, spec: Files, where: str) -> pa.Table:
                 json.loads(line or b"{}")
             except json.JSONDecodeError as problem:
                 raise DataError(f"{where}: line {number} is no JSON: {problem.msg} at column {problem.colno}") from error
-        raise DataError(f"{where}: its lines don't make one table", told=error) from error
+        raise DataError(f"{where}: its lines don't make one table", detail=error) from error
     for index, column in enumerate(rows.schema):
         if pa.types.is_timestamp(column.type):
             texts = [json.loads(line).get(column.name) for line in data.splitlines() if line.strip()]

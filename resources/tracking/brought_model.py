@@ -215,7 +215,7 @@ def _check_answers(model: ServableModel, rows: pd.DataFrame, uri: str, contract:
     try:
         raw = np.asarray(model.answered(rows))
     except Exception as error:  # whatever a foreign model does
-        raise DataError(f"{uri} raised a {type(error).__name__} when it predicted {len(rows)} rows", told=str(error)[:500]) from error
+        raise DataError(f"{uri} raised a {type(error).__name__} when it predicted {len(rows)} rows", detail=str(error)[:500]) from error
     what = f"{uri}: predict"
     if contract.answer.kind.label == "binary" and raw.ndim == 1 and np.issubdtype(raw.dtype, np.number):
         if len(raw) and np.isin(raw, (0, 1)).all():

@@ -115,7 +115,7 @@ def test_a_time_finer_than_a_microsecond_is_refused_and_others_are_microseconds(
     write(FINE)
     with pytest.raises(DataError, match=r"data\.parquet: column at: wanted times in microseconds") as refused:
         read(tmp_path, "data.parquet")
-    assert "1500" not in refused.value.message and refused.value.told
+    assert "1500" not in refused.value.message and refused.value.detail
 
 
 def test_a_time_of_a_function_is_in_microseconds_or_refused(tmp_path: Path):

@@ -258,7 +258,7 @@ def test_what_a_database_says_is_left_out_where_a_column_is_personal(
     project, states = sources.project, sources.shop.lake.states()
 
     def refused(table: Any) -> dict[str, str]:
-        raise DataError("staff: refused the query", told="no integer: ann@x.org")
+        raise DataError("staff: refused the query", detail="no integer: ann@x.org")
 
     monkeypatch.setattr(raw, "digests", refused)
     assert unasked(project, states)[STAFF] == (

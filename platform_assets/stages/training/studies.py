@@ -213,7 +213,7 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
         )
     except DataError as error:
         told = located.definition.error(f"what was found can't be scored on {rows.where}: {error.message}", "search")
-        raise DataError(str(told), told=error.told) from error
+        raise DataError(str(told), detail=error.detail) from error
 
 
 def _pictures(study: Study, job: SearchJob) -> dict[str, str]:
