@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import SpecError
 from lakeloop.masking import MASK, mask_row, message_of
@@ -128,12 +128,13 @@ def gate_suite(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[
     return results
 
 
-def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_format: str) -> list[Any]:
+def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_format: Literal["BASIC", "COMPLETE"]) -> list[Any]:
     """Run Great Expectations; a result per expectation, in order, an exception where one could not even be made."""
     if not expectations:
         return []
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.registry import get_expectation_impl
 
     made: list[Any] = []
@@ -143,7 +144,7 @@ def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_f
         except Exception as error:  # whatever the library's own validation raises is the result
             made.append(error)
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (
         context.data_sources.add_pandas("batch")
         .add_dataframe_asset("rows")
@@ -157,7 +158,7 @@ def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_f
         item.meta = {"position": index}
         suite.expectations.append(item)
     outcome = batch.validate(suite, result_format=result_format) if good else None
-    by_position = {r.expectation_config.meta["position"]: r for r in (outcome.results if outcome else [])}
+    by_position = {r.expectation_config.meta["position"]: r for r in (outcome.results if outcome else []) if r.expectation_config}
     results: list[Any] = []
     position = 0
     for item in made:
@@ -251,10 +252,14 @@ def _result(name: str, expectation: Expectation, result: Any, personal: Collecti
 
 
 def _by_share(name: str, expectation: Expectation, bad: int, total: int) -> ExpectationResult:
-    mostly = expectation.kwargs.get("mostly")
+    mostly: float | None = expectation.kwargs.get("mostly")
     share = bad / total if total else 0.0
     passed = mostly is None or 1 - share >= float(mostly)
-    message = "" if passed else f"wanted at most {1 - float(mostly):.4%} of rows set aside, found {bad} of {total} ({share:.4%})"
+    message = (
+        ""
+        if passed or mostly is None
+        else f"wanted at most {1 - float(mostly):.4%} of rows set aside, found {bad} of {total} ({share:.4%})"
+    )
     return ExpectationResult(
         name, expectation.type, expectation.severity, "passed" if passed else "failed", f"{bad} of {total} rows set aside",
         describe_expectation(expectation), expectation.kwargs.get("column"), bad, share, (), message,

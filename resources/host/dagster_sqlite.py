@@ -44,7 +44,7 @@ def _known_engine(url: str, *, poolclass: type[Pool], connect_args: dict[str, An
     return _engine(url, (connect_args or {}).get("timeout"))
 
 
-ScriptDirectory.from_config = _known_migrations
+ScriptDirectory.from_config = _known_migrations  # type: ignore[method-assign]  # replacing it is the point
 for _storage in _STORAGES:
     _known_migrations(get_alembic_config(str(_storage.__file__))).as_revision_number("head")
-    _storage.create_engine = _known_engine
+    _storage.create_engine = _known_engine  # type: ignore[attr-defined]  # a name that the module imports

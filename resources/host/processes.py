@@ -6,12 +6,13 @@ import os
 import socket
 
 
-def cores() -> int:
-    """How many cores this process may use; fewer where `OMP_NUM_THREADS` says so."""
+def available_cores() -> int:
+    """Count the cores that this process may use; fewer where `OMP_NUM_THREADS` says so."""
     import joblib
 
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(joblib.cpu_count(), int(asked) if asked.isdigit() else joblib.cpu_count()))
+    cores: int = joblib.cpu_count()
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(limit) if limit.isdigit() else cores))
 
 
 def identity() -> str:

@@ -161,7 +161,7 @@ def _write(url: str, text: str) -> None:
     try:
         stream = _store(url).open_output_stream(FILE, None)
         stream.write(text.encode())
-        stream.close()
+        stream.close()  # type: ignore[attr-defined]  # deltalake's stub leaves it out
     except OSError as error:
         raise unavailable(url, error) from error
 

@@ -280,7 +280,7 @@ class Lake:
         if not made_meanwhile and not isinstance(error, CommitFailedError):
             raise error
 
-    def _settle(self, key: TableKey) -> tuple[int, dict[str, PartitionState[Any]]]:
+    def _settle(self, key: TableKey) -> tuple[int, Mapping[str, PartitionState[Any]]]:
         """Finish what a crash left between commit and verdict, and refuse a head that isn't ours.
 
         Returns:

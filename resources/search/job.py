@@ -20,7 +20,7 @@ from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from resources.host.crash_points import crash_point
 from resources.host.processes import identity
-from resources.search.study import FOLD_STEPS, REASON, SURPLUS, WORKER, next_sampler, open_study, run_again, settle, tally
+from resources.search.study import FOLD_STEPS, REASON, SURPLUS, WORKER, Direction, Tally, next_sampler, open_study, run_again, settle, tally
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ class SearchJob:
     """
 
     study: str
-    direction: str
+    direction: Direction
     about: Mapping[str, Any]
     lake: str
     table: str
@@ -143,7 +143,7 @@ class Trials:
         while self._settled().running:
             time.sleep(POLL_S)
 
-    def _settled(self) -> Any:
+    def _settled(self) -> Tally:
         found = tally(self.study.get_trials(deepcopy=False))
         if not found.running:
             return found
@@ -269,7 +269,8 @@ class _Surplus(Exception):
 
 def times_of(rows: pa.Table, column: str) -> np.ndarray:
     """A column of times as `datetime64[us]`, UTC."""
-    return rows[column].to_numpy().astype("datetime64[us]")
+    times: np.ndarray = rows[column].to_numpy()
+    return times.astype("datetime64[us]")
 
 
 def searched_rows(rows: pa.Table, job: SearchJob) -> pa.Table:

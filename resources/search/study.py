@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import Conflict
 from lakeloop.spec.search import Search
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
+Direction = Literal["minimize", "maximize"]
 WORKER, REASON, SURPLUS = "worker", "reason", "surplus"
 """Attributes of a trial: the process that runs it, why it failed, and that it was begun when the budget was used up, so that it counts nowhere."""
 FOLD_STEPS = 1000
@@ -53,7 +54,7 @@ class Tally:
         return len(self.finished) + len(self.failed)
 
 
-def open_study(settings: Settings, name: str, direction: str, search: Search, about: dict[str, Any]) -> Study:
+def open_study(settings: Settings, name: str, direction: Direction, search: Search, about: dict[str, Any]) -> Study:
     """The study of a name, made if there is none.
 
     Args:

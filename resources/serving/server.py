@@ -61,7 +61,8 @@ class Predictions:
 
         path = unquote(scope["path"])
         v1, v2 = _V1.match(path), _V2.match(path)
-        if scope["method"] != "POST" or not (v1 or v2):
+        matched = v1 or v2
+        if scope["method"] != "POST" or matched is None:
             await self.app(scope, receive, closing)
             return
         try:
@@ -71,7 +72,7 @@ class Predictions:
             await answer(send, error.status, {"error": error.message, "field": error.field}, close)
         except Exception as error:  # the process boundary: a model's failure is told by id, not by traceback
             ticket = uuid.uuid4().hex[:12]
-            hide = (v1 or v2)[1] in self.models and self.models[(v1 or v2)[1]].holds_personal
+            hide = matched[1] in self.models and self.models[matched[1]].holds_personal
             told = message_of(error, hide=True) if hide else f"{type(error).__name__}: {error}"
             print(f"prediction failed [{ticket}]: {told}", file=sys.stderr, flush=True)
             await answer(send, 500, {"error": f"the model failed on this request; see the server's log for {ticket}"}, close)

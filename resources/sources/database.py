@@ -25,7 +25,7 @@ from resources.sources.files import nulls_as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy import Connection, Engine, Result
+    from sqlalchemy import Connection, CursorResult, Engine
 
 CHUNK_ROWS = 20_000
 """Rows held as Python objects at a time; the rest of a delivery is Arrow."""
@@ -194,7 +194,7 @@ class DatabaseReader:
         except DBAPIError as error:
             raise DataError(f"{self.label}: {self._where()} refused the query", detail=self._clean(error)) from None
 
-    def _run(self, connection: Connection, sql: str, values: Mapping[str, Any]) -> Result[Any]:
+    def _run(self, connection: Connection, sql: str, values: Mapping[str, Any]) -> CursorResult[Any]:
         import sqlalchemy as sa
         from sqlalchemy.exc import ProgrammingError
 
@@ -265,7 +265,8 @@ class DatabaseReader:
         result.close()
         # Positions are ours; written into the text by the dialect's rules, as the two drivers want parameters each its own way.
         body = sa.text(self._escaped(sql)).bindparams(**values)
-        text = str(body.compile(dialect=type(connection.dialect)(paramstyle="named"), compile_kwargs={"literal_binds": True}))
+        dialect = type(connection.dialect)(paramstyle="named")  # type: ignore[call-arg]  # the protocol leaves out what every dialect takes
+        text = str(body.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
         try:
             return adbc.read(self._engine.url, text, fields, connect_s=CONNECT_S, enough=enough)
         except DataError as error:
@@ -275,11 +276,11 @@ class DatabaseReader:
         """A colon in the query is no parameter of ours."""
         return sql if self.spec.query is None else sql.replace(self.text(), self.text().replace(":", "\\:"))
 
-    def _fields(self, connection: Connection, names: Sequence[str], result: Result[Any]) -> list[pa.Field]:
+    def _fields(self, connection: Connection, names: Sequence[str], result: CursorResult[Any]) -> list[pa.Field]:
         """The Arrow types: of the server's description where there is one that never varies, else (null) of the values."""
         import pyarrow as pa
 
-        described = list(result.cursor.description or ()) if connection.dialect.name == "postgresql" else []
+        described: list[Any] = list(result.cursor.description or ()) if result.cursor and connection.dialect.name == "postgresql" else []
         if not described:
             return [pa.field(name, pa.null()) for name in names]
         kinds = {

@@ -94,7 +94,7 @@ class SparkResource(LazyPySparkResource):
 
     spark_config: dict[str, Any] = {}
     remote: str | None = Field(default=None, repr=False)
-    _sessions: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _sessions: dict[str, SparkSession] = PrivateAttr(default_factory=dict)
 
     @property
     def engine(self) -> Engine:
@@ -164,7 +164,7 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
         for name, value in {"spark.sql.session.timeZone": "UTC", **(_JVM_HERE if local else {}), **config}.items():
             builder = builder.config(name, value)
         # `getOrCreate` would give the first session again for another address.
-        session = builder.getOrCreate() if local else builder.create()
+        session: SparkSession = builder.getOrCreate() if local else builder.create()
         session.conf.set("spark.sql.session.timeZone", "UTC")
     except Exception as error:  # pyspark raises whatever gRPC or Java did; the address is what helps.
         # Without the cause, which may say the address with its token.

@@ -36,7 +36,7 @@ def main() -> None:
         # `python -m uvicorn <options> <app>`
         uvicorn.main([*command[3:-1], "resources.tracking.app:app"])
 
-    mlflow.server._exec_cmd = in_this_process
+    mlflow.server._exec_cmd = in_this_process  # type: ignore[attr-defined, assignment]  # the one place where `mlflow server` starts another
     sys.argv = ["mlflow", *sys.argv[1:]]
     cli()
 

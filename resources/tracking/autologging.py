@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,20 +22,23 @@ def autologged() -> Iterator[None]:
     import mlflow.sklearn
     from mlflow.sklearn import utils
 
-    pictures, rows = utils._get_classifier_artifacts, utils._get_X_y_and_sample_weight
+    autolog: Callable[..., None] = mlflow.sklearn.autolog
+    plots, inputs_of = utils._get_classifier_artifacts, utils._get_X_y_and_sample_weight
+
+    def sampled_inputs_of(fit: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return inputs_of(fit, *_sample(args, kwargs))  # type: ignore[no-untyped-call]  # MLflow declares no types there
+
     utils._get_classifier_artifacts = lambda *_: []
-    utils._get_X_y_and_sample_weight = lambda fit, args, kwargs: rows(fit, *_fewer(args, kwargs))
+    utils._get_X_y_and_sample_weight = sampled_inputs_of
     try:
-        mlflow.sklearn.autolog(
-            log_models=False, log_datasets=False, log_model_signatures=False, log_post_training_metrics=False, silent=True
-        )
+        autolog(log_models=False, log_datasets=False, log_model_signatures=False, log_post_training_metrics=False, silent=True)
         yield
     finally:
-        mlflow.sklearn.autolog(disable=True, silent=True)
-        utils._get_classifier_artifacts, utils._get_X_y_and_sample_weight = pictures, rows
+        autolog(disable=True, silent=True)
+        utils._get_classifier_artifacts, utils._get_X_y_and_sample_weight = plots, inputs_of
 
 
-def _fewer(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _sample(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """What `fit` was given, with so many rows of all that has one for each row of the first; how many is logged."""
     import mlflow
 

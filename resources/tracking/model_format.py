@@ -185,8 +185,9 @@ def log_model(
         raise DataError(f"the model {name} was stored without a signature")
     listed = []
     for dataset, url, version in datasets:
-        source = mlflow.data.delta_dataset_source.DeltaDatasetSource(path=url, delta_table_version=version)
-        meta = mlflow.data.meta_dataset.MetaDataset(source, name=dataset, digest=str(version))
+        delta = mlflow.data.delta_dataset_source.DeltaDatasetSource(path=url, delta_table_version=version)
+        # MLflow itself makes them so, and marks `profile` as abstract in their base.
+        meta = mlflow.data.meta_dataset.MetaDataset(delta, name=dataset, digest=str(version))  # type: ignore[abstract]
         listed.append(
             DatasetInput(meta._to_mlflow_entity(), [InputTag("mlflow.data.context", "training"), InputTag(DELTA_VERSION_TAG, str(version))])
         )

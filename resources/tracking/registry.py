@@ -119,7 +119,7 @@ class Registry:
     def model_id(self, name: str, version: str) -> str:
         """The logged model that a version was made from: its source is `models:/<id>`, and the server leaves the id itself out."""
         found = self.client.get_model_version(name, version)
-        return str(found.model_id or found.source.removeprefix("models:/"))
+        return str(found.model_id or str(found.source).removeprefix("models:/"))
 
     def attach_report(self, name: str, version: str, url: str, page: str, *, own_files: bool = True) -> None:
         """Hang a report on a version: its address in a tag and in the description, and where the files are its own, the page among them."""

@@ -125,8 +125,9 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
         mlflow.end_run() if mlflow.active_run() else None
         with file_lock(settings.home / "locks", f"run-{context.run_id}-{domain}-{workflow}"), self._told():
-            tracked = MlFlow(shim)
+            tracked = MlFlow(shim)  # type: ignore[no-untyped-call]  # dagster-mlflow declares no types there
             active = mlflow.active_run()
+            assert active is not None and tracked.experiment is not None  # made just now
             client = mlflow.MlflowClient(self.uri)
             client.update_run(active.info.run_id, status="RUNNING")
         handle = RunHandle(active.info.run_id, tracked.experiment.experiment_id, client)

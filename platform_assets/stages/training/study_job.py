@@ -114,7 +114,7 @@ def job_and_trials(
     from lakeloop.metrics.table import metrics_of
     from lakeloop.search.cross_validation import check_folds
     from lakeloop.search.space import space_of
-    from resources.host.processes import cores
+    from resources.host.processes import available_cores
     from resources.search.job import SearchJob, Trials
 
     spec, training = located.spec, training_state(states, located)
@@ -142,7 +142,7 @@ def job_and_trials(
         space={name: values.model_dump(mode="json") for name, values in space_of(spec.model, spec.answer, said, located.folder).items()},
         metric=metric,
         gap_s=spec.split.gap.total_seconds(),
-        threads=max(1, cores() // here),
+        threads=max(1, available_cores() // here),
         personal=has_personal_values(platform.project, located),
     )
     try:
