@@ -1,4 +1,4 @@
-"""The picture of a detector: scores of real and of planted rows, and from where on a row is flagged."""
+"""The picture of an anomaly detector: scores of real and of planted rows, and the threshold of the flag."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from lakeloop.report.plots import BLUE, GREY, ORANGE, Picture, canvas, styled
 
 
 @styled
-def plot_strangeness(planted: np.ndarray, score: np.ndarray, threshold: float | None) -> Picture:
-    """Distribution of scores of real rows and of planted ones; the axis leaves out the outermost 0.5% at either end."""
+def plot_anomaly_scores(planted: np.ndarray, score: np.ndarray, threshold: float | None) -> Picture:
+    """Distributions of the scores of real and of planted rows; the outermost 0.5% are drawn at the edges."""
     figure, ax = canvas(height=2.6)
     low, high = np.quantile(score, [0.005, 0.995])
     edges = np.linspace(low, max(high, low + 1e-9), 41)
@@ -17,7 +17,7 @@ def plot_strangeness(planted: np.ndarray, score: np.ndarray, threshold: float | 
         if (planted == value).any():
             ax.hist(np.clip(score[planted == value], low, high), bins=edges, density=True, alpha=0.55, color=colour, label=label)
     if threshold is not None:
-        ax.axvline(threshold, color=GREY, linewidth=1, linestyle="--", label="flagged from here on")
-    ax.set(xlabel="score, higher is stranger", ylabel="density")
+        ax.axvline(threshold, color=GREY, linewidth=1, linestyle="--", label="flagged above")
+    ax.set(xlabel="score, higher is more anomalous", ylabel="density")
     ax.legend(frameon=False, fontsize=9)
     return Picture("Scores of real and of planted rows", figure)

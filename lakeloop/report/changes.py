@@ -1,4 +1,4 @@
-"""What changed from one model version to another: data, features, parameters, score."""
+"""Changes from one model version to the next: data, features, parameters, score."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is not as it was; empty where there was nothing."""
+    """One fact that differs; empty where it was or is absent."""
 
     what: str
     before: str
     after: str
 
 
-def what_changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """Compare the facts of two versions, in the order that they are told.
+def compare_facts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """List the differences between the facts of two versions, in the order of the facts.
 
     Args:
         before: the facts of the earlier version: plain values, lists or mappings by name.
-        now: of the later one.
+        now: the facts of the later version.
 
-    >>> what_changed({"rows": 10, "features": ["a"]}, {"rows": 12, "features": ["a", "b"]})
+    >>> compare_facts({"rows": 10, "features": ["a"]}, {"rows": 12, "features": ["a", "b"]})
     [Change(what='rows', before='10', after='12'), Change(what='features', before='', after='b')]
     """
-    found = []
+    changes = []
     for name in dict.fromkeys([*now, *before]):
         a, b = before.get(name), now.get(name)
         if a == b:
             continue
         if isinstance(a or b, list):
-            gone = ", ".join(str(v) for v in a or [] if v not in (b or []))
-            new = ", ".join(str(v) for v in b or [] if v not in (a or []))
-            if gone or new:
-                found.append(Change(name, gone, new))
+            removed = ", ".join(str(v) for v in a or [] if v not in (b or []))
+            added = ", ".join(str(v) for v in b or [] if v not in (a or []))
+            if removed or added:
+                changes.append(Change(name, removed, added))
         elif isinstance(a or b, Mapping):
-            inner = what_changed(a or {}, b or {})
-            found += [Change(f"{name}: {change.what}", change.before, change.after) for change in inner]
+            inner = compare_facts(a or {}, b or {})
+            changes += [Change(f"{name}: {change.what}", change.before, change.after) for change in inner]
         else:
-            found.append(Change(name, _shown(a), _shown(b)))
-    return found
+            changes.append(Change(name, _text(a), _text(b)))
+    return changes
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):

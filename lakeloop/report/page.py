@@ -1,6 +1,6 @@
 """A report as a frozen record, and that record as one HTML file: inline style and pictures, nothing from the network, no script.
 
-What an evaluation's report says stands in `lakeloop.report.evaluation`.
+`lakeloop.report.evaluation` composes the report of an evaluation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A few sentences; `quiet` for the small print."""
+    """A few sentences; `quiet` for small print."""
 
     text: str
     quiet: bool = False
@@ -48,7 +48,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; columns named in `numeric` are set to the right; with `folded` (what it has) it opens on a click."""
+    """A table; the columns in `numeric` are aligned to the right; with `folded` (its summary) it opens on a click."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
@@ -59,7 +59,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with what it says; with a `name` it is shown outside the page, too."""
+    """A picture and its caption; with a `name` it is shown outside the page, too."""
 
     picture: Picture
     caption: str
@@ -82,7 +82,7 @@ class Report:
     Attributes:
         title: of the page.
         subtitle: one line below it.
-        lead: what it comes to, in a sentence or two.
+        lead: the result in a few sentences.
         tiles: the figures to see first.
         sections: in order.
         footer: how and when it was made.
@@ -103,7 +103,7 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The page as one HTML file. Everything is escaped but the pictures, which are drawn here."""
+    """Render the page as one HTML file. Everything is escaped except the pictures, which are our own."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -119,14 +119,14 @@ def render(report: Report) -> str:
 
 
 def _figure(text: str) -> Markup:
-    """A figure that breaks before its interval only, where a table is narrow."""
+    """A figure that wraps only before its interval in a narrow table."""
     from markupsafe import Markup
 
     return Markup(" ").join(Markup('<span class="whole">{}</span>').format(part) for part in re.split(r" (?=[\[(])", text))
 
 
 def _prose(text: str) -> Markup:
-    """Escaped text in which `code` is set as such and long names may break at their underscores."""
+    """Escaped text with `code` marked up and line breaks allowed after underscores."""
     from markupsafe import Markup, escape
 
     parts = str(escape(text)).replace("_", "_<wbr>").split("`")

@@ -1,4 +1,4 @@
-"""The report's section on a search: what it gained, the parameters found, how many trials it took."""
+"""The report's section on a search: its gain, the best parameters, the number of trials."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from lakeloop.search.gain import Gain
 
 
 def gain_section(study: Mapping[str, Any]) -> Section:
-    """The part of an evaluation's page about the search.
+    """The section of an evaluation's page about the search.
 
     Args:
-        study: what the study's state says: `gain`, `best`, `best_value`, `own_value`, `counts`.
+        study: of the study's state: `gain`, `best`, `best_value`, `own`, `counts`.
     """
     gain, counts = Gain(**study["gain"]), study["counts"]
     rows = [
         [name, str(study["own"].get(name, "–")), f"{value:.4g}" if isinstance(value, float) else str(value)]
         for name, value in study["best"].items()
     ]
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    trials = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     return Section(
         "search",
         "What the search gained",
         [
             Paragraph(gain.sentence),
-            Table(["parameter", "without the search", "found"], rows, ["without the search", "found"]),
+            Table(["parameter", "without the search", "best"], rows, ["without the search", "best"]),
             Paragraph(
-                f"Trials: {told}. The best reached {gain.metric} {format_number(study['best_value'])} in cross-validation within the training window, which is a "
-                "little too good, as the best of many always is.",
+                f"Trials: {trials}. The best reached {gain.metric} {format_number(study['best_value'])} in cross-validation within the training window, which is "
+                "slightly optimistic, as the best of many always is.",
                 quiet=True,
             ),
         ],

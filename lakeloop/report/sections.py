@@ -1,4 +1,4 @@
-"""Sections of the report that any task has, but for its search's; those of some tasks are in `lakeloop.report.task_sections`."""
+"""Sections of the report that every task has; those of some tasks are in `lakeloop.report.task_sections`, that of a search in its own module."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ MOST_SLICE_ROWS = 40
 
 
 def purpose_section(subject: Subject, question: Question) -> Section:
-    """What the model is for, what is asked of it and when."""
+    """The purpose of the model, its label and the time of its predictions."""
     rows = [
         ["question", subject.description],
         [
-            "asked at",
-            "any time: nothing is known of the time of a row" if subject.static else f"{subject.predict_at}, for every row of the spine",
+            "predicted at",
+            "any time: rows have no time" if subject.static else f"{subject.predict_at}, for every row of the spine",
         ],
         ["label", f"{subject.label}{f', in {subject.unit}' if subject.unit else ''}"],
         ["task", question.answer.task.replace("_", " ")],
         ["decided by", f"{question.primary}: {metrics_of(question.answer)[question.primary].description}"],
         ["model", subject.pipeline],
-        ["ask", ", ".join(subject.owners) or "no owner is named"],
+        ["contact", ", ".join(subject.owners) or "no owner is declared"],
     ]
     return Section("purpose", "What the model is for", [Table(["", ""], rows)])
 
 
-def data_section(subject: Subject, elsewhere: TrainedElsewhere | None, *, learnt: bool) -> Section:
+def data_section(subject: Subject, elsewhere: TrainedElsewhere | None, *, has_label: bool) -> Section:
     """Windows, inputs with their Delta versions, and features."""
     windows = [
         [name, format_minute(ends[0]), format_minute(ends[1]), f"{subject.window_rows.get(name, 0):,}"]
         for name, ends in sorted(subject.windows.items(), key=lambda item: item[1])
     ]
-    rows = "labelled rows" if learnt else "rows"
+    rows = "labelled rows" if has_label else "rows"
     columns = ["window", "from (UTC)", "to (UTC)", rows]
     if subject.static:
         columns, windows = ["window", rows], [[name, count] for name, _, _, count in windows]
     how = (
-        "The windows are shares of the rows, drawn by a hash of their keys; nothing is known of their time."
+        "The windows are shares of the rows, drawn by a hash of their keys; the rows have no time."
         if subject.static
-        else f"The windows are walked back from the newest {'label that is known' if learnt else 'row'}."
+        else f"The windows are counted back from the newest {'known label' if has_label else 'row'}."
     )
     inputs = [[table, str(version)] for table, version in sorted(subject.inputs.items())]
     features = [[name, text] for name, text in subject.features.items()]
@@ -69,34 +69,34 @@ def data_section(subject: Subject, elsewhere: TrainedElsewhere | None, *, learnt
         "Data and versions",
         [
             Paragraph(
-                (f"{elsewhere.sentence}. It is held against" if elsewhere else f"Fitted on {subject.fitted_rows:,} rows of")
+                (f"{elsewhere.sentence}. It is evaluated on" if elsewhere else f"Fitted on {subject.fitted_rows:,} rows of")
                 + f" version {subject.training_set} of the training set, with {format_count(len(features), 'feature')}"
                 + ("" if subject.static else f", each as it was known at {subject.predict_at}")
                 + f". {how}"
             ),
             Table(columns, windows, [rows]),
             Table(
-                ["read from", "Delta version"],
+                ["input", "Delta version"],
                 inputs,
                 ["Delta version"],
-                folded=f"{format_count(len(inputs), 'table')} that {'was' if len(inputs) == 1 else 'were'} read",
+                folded=format_count(len(inputs), "input table"),
             ),
-            Table(["feature", "what it is"], features, folded=format_count(len(features), "feature")),
+            Table(["feature", "description"], features, folded=format_count(len(features), "feature")),
         ],
     )
 
 
-def headline_section(subject: Subject, question: Question, found: Assessment) -> Section:
-    """Every metric with its interval, against baselines and champion on the same rows, and the gates."""
-    order = [who for who in ORDER if who in found.values]
-    named = {who: {v.name: v for v in found.values[who]} for who in order}
+def headline_section(subject: Subject, question: Question, assessment: Assessment) -> Section:
+    """Every metric with its interval, beside baselines and champion on the same rows, and the gates."""
+    order = [who for who in ORDER if who in assessment.values]
+    named = {who: {v.name: v for v in assessment.values[who]} for who in order}
     rows: list[list[str | Cell]] = [
         [name, *[format_metric(named[who][name]) if name in named[who] else "" for who in order]] for name in named[CANDIDATE]
     ]
     names = [NAMES[who] if who != CHAMPION else f"champion {subject.champion}" for who in order]
     blocks: list[Any] = [
         Figure(
-            plots.plot_metric_comparison(found.values, question.primary),
+            plots.plot_metric_comparison(assessment.values, question.primary),
             f"{capitalize(better(question))}. {_same_rows(question, named)}",
             "metric_comparison",
         ),
@@ -108,16 +108,16 @@ def headline_section(subject: Subject, question: Question, found: Assessment) ->
         blocks.append(
             Figure(
                 plots.plot_roc_pr(question.test.y, question.test.scores[CANDIDATE]),
-                "Dashed: what a model without any knowledge would show.",
+                "Dashed: a model without any knowledge.",
                 "roc_and_precision_recall",
             )
         )
     if subject.gates:
         blocks.append(
             Table(
-                ["gate", "wanted", "found", "outcome"],
+                ["gate", "required", "observed", "outcome"],
                 [[name, gate.required, gate.observed, _outcome_cell(gate)] for name, gate in subject.gates.items()],
-                ["wanted", "found"],
+                ["required", "observed"],
             )
         )
     return Section("headline", "How good it is", blocks)
@@ -132,17 +132,17 @@ def _same_rows(question: Question, named: Mapping[str, Mapping[str, MetricValue]
     fewer = named[CHAMPION][question.primary].n if CHAMPION in named else len(question.test.y)
     if fewer == len(question.test.y):
         return "All on the same rows."
-    what = "that it wasn't trained on" if question.champion_known else "that it could be asked about"
-    return f"All on the same rows, but for the champion's, which are the {fewer:,} of {len(question.test.y):,} {what}."
+    which = "that it wasn't trained on" if question.champion_known else "that it could predict"
+    return f"All on the same rows, except the champion's: the {fewer:,} of {len(question.test.y):,} {which}."
 
 
 def _directions(question: Question, shown: Mapping[str, MetricValue]) -> str:
-    """Which figures are better when higher, and which when lower; of those that are neither, nothing."""
+    """Which metrics are better when higher, and which when lower; those that are neither are left out."""
     deciding = [metric for name, metric in metrics_of(question.answer).items() if metric.decides and name in shown]
-    told = [
+    directions = [
         (way, [metric.name for metric in deciding if metric.greater_is_better is up]) for way, up in (("Higher", True), ("lower", False))
     ]
-    words = "; ".join(f"{way} is better for {', '.join(names)}" for way, names in told if names)
+    words = "; ".join(f"{way} is better for {', '.join(names)}" for way, names in directions if names)
     return f"{capitalize(words)}." if words else ""
 
 
@@ -152,61 +152,61 @@ def _outcome_cell(gate: GateOutcome) -> Cell:
     return Cell(gate.outcome, "bad") if gate.is_blocking else Cell(f"{gate.outcome}, a warning", "quiet")
 
 
-def champion_section(subject: Subject, question: Question, found: Assessment) -> Section:
+def champion_section(subject: Subject, question: Question, assessment: Assessment) -> Section:
     """The paired difference to the champion, or why there is none."""
-    d = found.differences.get(CHAMPION)
+    d = assessment.differences.get(CHAMPION)
     if d is None and CHAMPION not in question.test.scores:
-        told = f"They aren't compared: {question.champion_note}. What decides is the gates, and that this model knows more than a constant."
-        return Section("champion", f"Against champion {subject.champion}", [Paragraph(told)])
+        reason = f"They aren't compared: {question.champion_note}. The gates decide, and whether this model is better than a constant."
+        return Section("champion", f"Against champion {subject.champion}", [Paragraph(reason)])
     if d is None:
         return Section(
             "champion",
             f"Against champion {subject.champion}",
-            [Paragraph("Too few rows of the test window are later than what the champion was trained on. They can't be compared.")],
+            [Paragraph("Too few rows of the test window are later than the champion's training rows, so the models can't be compared.")],
         )
-    known = question.champion_known and (question.elsewhere is None or question.elsewhere.until is not None)
+    is_known = question.champion_known and (question.elsewhere is None or question.elsewhere.until is not None)
     blocks: list[Any] = [
         Paragraph(
-            f"On {d.rows:,} rows{' that neither was trained on' if known else ''}, {question.primary} differs by {format_difference(d.difference, d.low, d.high)} "
+            f"On {d.rows:,} rows{' that neither was trained on' if is_known else ''}, {question.primary} differs by {format_difference(d.difference, d.low, d.high)} "
             "(positive is better), paired row by row."
         ),
-        *([Paragraph(f"Mind that {question.champion_note}.")] if question.champion_note else []),
-        *([] if question.champion_known else [Paragraph("It isn't known on what the champion was trained: it may have seen these rows.")]),
+        *([Paragraph(f"Note that {question.champion_note}.")] if question.champion_note else []),
+        *([] if question.champion_known else [Paragraph("The champion's training rows aren't known: it may have seen these rows.")]),
     ]
     if subject.margin is not None:
         p = d.p_not_worse(subject.margin)
         loss = f"a loss of {subject.margin:g} or more" if subject.margin else "being no better"
         blocks.append(
             Paragraph(
-                f"The gate asks that {loss} be ruled out, with an error rate of {subject.error_rate:g}: the probability of such a figure under that loss "
-                f"is {format_p_value(p)}, so it {'is' if p <= subject.error_rate else 'is not'} ruled out. A model that loses just so much is promoted at most "
+                f"The gate requires that {loss} is ruled out at an error rate of {subject.error_rate:g}. The probability of such a figure under that loss "
+                f"is {format_p_value(p)}, so it {'is' if p <= subject.error_rate else 'is not'} ruled out. A model exactly at this limit is promoted at most "
                 f"{subject.error_rate:.0%} of the time."
             )
         )
     return Section("champion", f"Against champion {subject.champion}", blocks)
 
 
-def importance_section(question: Question, found: Assessment) -> Section:
-    """What the metric loses when one feature is shuffled."""
+def importance_section(question: Question, assessment: Assessment) -> Section:
+    """How much worse the metric gets when one feature is shuffled."""
     columns = ["feature", "how much worse", "95% interval"]
-    rows = [[item.feature, format_number(item.value), format_interval(item.low, item.high)] for item in found.importance]
-    nothing = sum(not item.low > 0 for item in found.importance)
+    rows = [[item.feature, format_number(item.value), format_interval(item.low, item.high)] for item in assessment.importance]
+    unimportant = sum(not item.low > 0 for item in assessment.importance)
     words = (
-        f"How much worse {question.primary} gets when one feature is shuffled among the rows: what the model leans on, not what causes anything. "
-        "Of two features that say the same, each looks less important than both are together."
+        f"How much worse {question.primary} gets when one feature is shuffled among the rows: what the model relies on, not what causes anything. "
+        "Of two features that hold the same information, each looks less important than both together."
     )
-    if nothing:
-        words += f" {nothing} of {len(found.importance)} can't be told from no importance at all."
-    note = f"{REPEATS} shuffles of {found.importance_rows:,} evenly spaced test rows; the interval covers the choice of rows, by truth and by lent value."
+    if unimportant:
+        words += f" {unimportant} of {len(assessment.importance)} can't be distinguished from no importance at all."
+    note = f"{REPEATS} shuffles of {assessment.importance_rows:,} evenly spaced test rows; the interval covers the choice of rows, both those predicted and those whose values are taken."
     more = f" The {plots.MOST_LINES} most important of {len(rows)}." if len(rows) > plots.MOST_LINES else ""
     picture = Figure(
-        plots.plot_importance(found.importance, question.primary),
-        f"Grey: can't be told from nothing.{more}",
+        plots.plot_importance(assessment.importance, question.primary),
+        f"Grey: not distinguishable from zero.{more}",
         "importance",
     )
     return Section(
         "importance",
-        "What it leans on",
+        "What it relies on",
         [
             Paragraph(words),
             picture,
@@ -215,88 +215,88 @@ def importance_section(question: Question, found: Assessment) -> Section:
     )
 
 
-def over_time_section(question: Question, found: Assessment, overall: MetricValue) -> Section:
+def over_time_section(question: Question, assessment: Assessment, overall: MetricValue) -> Section:
     """The deciding metric by period, where rows have a time."""
     columns = ["from", "rows", question.primary, "95% interval"]
     rows = [
         [str(row["period"]), f"{row['n']:,}", format_number(row["value"]), format_interval(row["low"], row["high"])]
-        for row in found.over_time
+        for row in assessment.over_time
         if row["metric"] == question.primary
     ]
-    known = [row for row in found.over_time if row["metric"] == question.primary and math.isfinite(row["value"])]
+    finite = [row for row in assessment.over_time if row["metric"] == question.primary and math.isfinite(row["value"])]
     if len(rows) < 2:
-        told = f"The {overall.n:,} rows of the test window are too few for more than one period, so nothing is said of change over time."
-        return Section("time", "How it does over time", [Paragraph(told)])
+        reason = f"The {overall.n:,} rows of the test window are too few for more than one period, so no change over time is shown."
+        return Section("time", "How it does over time", [Paragraph(reason)])
     blocks: list[Any] = [Table(columns, rows, columns[1:], folded=f"the {format_count(len(rows), 'period')}")]
-    if known:
+    if finite:
         caption = f"By the first day of each period, {better(question)}. Where a bar leaves the picture, its interval is in the table."
-        blocks.insert(0, Figure(plots.plot_over_time(known, question.primary, overall.value), caption))
+        blocks.insert(0, Figure(plots.plot_over_time(finite, question.primary, overall.value), caption))
     return Section("time", "How it does over time", blocks)
 
 
-def is_sliced(question: Question, found: Assessment) -> bool:
-    """Whether there are declared slices beside a forecast's own series, which have a section of theirs."""
-    own = question.forecast.column if question.forecast else None
-    return any(row["slice_by"] != own for row in found.slices)
+def is_sliced(question: Question, assessment: Assessment) -> bool:
+    """Whether there are declared slices other than the horizons of a forecast, which have their own section."""
+    horizon = question.forecast.column if question.forecast else None
+    return any(row["slice_by"] != horizon for row in assessment.slices)
 
 
-def slices_section(question: Question, found: Assessment) -> Section:
+def slices_section(question: Question, assessment: Assessment) -> Section:
     """The deciding metric by each declared slice."""
     blocks: list[Any] = []
-    for column in dict.fromkeys(row["slice_by"] for row in found.slices):
+    for column in dict.fromkeys(row["slice_by"] for row in assessment.slices):
         if question.forecast is not None and column == question.forecast.column:
-            continue  # it has a section of its own
-        rows = [row for row in found.slices if row["slice_by"] == column]
+            continue  # horizons have their own section
+        rows = [row for row in assessment.slices if row["slice_by"] == column]
         drawn = sum(math.isfinite(row["value"]) for row in rows)
         order = "largest first" if drawn <= plots.MOST_LINES else f"the {plots.MOST_LINES} largest of {len(rows)}, largest first"
         if drawn:
             blocks.append(
                 Figure(
-                    plots.plot_slices(rows, column, question.primary, found.own[question.primary].value),
-                    f"By {column}, {order} (rows in brackets); {better(question)}. Dashed: all rows; grey: too few rows to say.",
+                    plots.plot_slices(rows, column, question.primary, assessment.own[question.primary].value),
+                    f"By {column}, {order} (rows in brackets); {better(question)}. Dashed: all rows; grey: few rows.",
                     f"by_{column}",
                 )
             )
         columns = [column, "rows", question.primary, "95% interval"]
-        listed = [
+        cells = [
             [str(r["slice"]), f"{r['n']:,}", format_number(r["value"]), format_interval(r["low"], r["high"])]
             for r in rows[:MOST_SLICE_ROWS]
         ]
-        more = f"The {MOST_SLICE_ROWS} largest of {len(rows)}; all of them are in reports/slices." if len(rows) > MOST_SLICE_ROWS else ""
-        blocks.append(Table(columns, listed, columns[1:], more, f"the figures by {column}"))
+        more = f"The {MOST_SLICE_ROWS} largest of {len(rows)}; all are in reports/slices." if len(rows) > MOST_SLICE_ROWS else ""
+        blocks.append(Table(columns, cells, columns[1:], more, f"the figures by {column}"))
     return Section("slices", "By declared slice", blocks)
 
 
-def weak_section(question: Question, found: Assessment) -> Section:
-    """Slices that were found to have more error than the rest, and which of them chance explains."""
+def weak_section(question: Question, assessment: Assessment) -> Section:
+    """Slices with more error than the other rows, and which of them chance explains."""
     loss = question.answer.kind.loss_words
-    confirmed = [item for item in found.weak if item.confirmed]
+    confirmed = [item for item in assessment.weak if item.confirmed]
     words = (
-        f"{format_count(found.searched, 'feature')} {'was' if found.searched == 1 else 'were'} searched, alone and in pairs, for rows whose loss ({loss}) is higher than the rest's. Half of the test rows proposed up to "
-        f"{TESTED} slices; the figures and tests are of the other half, so that the search itself makes nothing look bad."
+        f"{format_count(assessment.searched, 'feature')} {'was' if assessment.searched == 1 else 'were'} searched, alone and in pairs, for rows whose loss ({loss}) is higher than that of the others. Half of the test rows proposed up to "
+        f"{TESTED} slices; the figures and tests are from the other half, so the search itself doesn't bias them."
     )
-    words += f" {len(confirmed)} of {len(found.weak)} were confirmed." if found.weak else " None was proposed."
-    columns = ["slice", "share of rows", "loss", "elsewhere", "ratio", "p", "outcome"]
+    words += f" {len(confirmed)} of {len(assessment.weak)} were confirmed." if assessment.weak else " None was proposed."
+    columns = ["slice", "share of rows", "loss", "other rows", "ratio", "p", "outcome"]
     rows: list[list[str | Cell]] = [
         [
             item.name, f"{item.share:.1%}", format_number(item.loss), format_number(item.rest), f"{item.loss / item.rest:.2f}" if item.rest else "", format_p_value(item.p),
             Cell("confirmed", "bad") if item.confirmed else Cell("chance", "quiet"),
         ]
-        for item in found.weak
+        for item in assessment.weak
     ]  # fmt: skip
-    small = "A slice with more error isn't served worse by this model alone: where the outcome is less certain, every model errs more."
-    table = [Table(columns, rows, columns[1:6], "p: adjusted for all that were tested (Holm).")] if rows else []
+    small = "More error in a slice isn't always a fault of this model: where the outcome is less certain, every model errs more."
+    table = [Table(columns, rows, columns[1:6], "p: adjusted for all tested slices (Holm).")] if rows else []
     return Section("weak", "The worst slices, found automatically", [Paragraph(words), *table, Paragraph(small, quiet=True)])
 
 
-def checks_section(found: Assessment) -> Section:
-    """Every model check, with advice for those that found something."""
+def checks_section(assessment: Assessment) -> Section:
+    """The outcome of every model check, with advice for those that found something."""
     tones: dict[str, Tone] = {"found": "bad", "clean": "good", "not_applicable": "quiet"}
     rows: list[list[str | Cell]] = [
-        [c.code, c.kind.title, Cell(c.outcome.replace("_", " "), tones[c.outcome]), c.message] for c in found.checks
+        [c.code, c.kind.title, Cell(c.outcome.replace("_", " "), tones[c.outcome]), c.message] for c in assessment.checks
     ]  # fmt: skip
-    suspicious = [c for c in found.checks if c.outcome == "found"]
-    blocks: list[Any] = [Table(["code", "check", "outcome", "what was seen"], rows)]
+    suspicious = [c for c in assessment.checks if c.outcome == "found"]
+    blocks: list[Any] = [Table(["code", "check", "outcome", "finding"], rows)]
     blocks += [_advice(check) for check in suspicious]
     return Section("checks", "Model checks", blocks)
 
@@ -307,45 +307,43 @@ def _advice(check: CheckResult) -> Paragraph:
 
 
 def changes_section(subject: Subject) -> Section:
-    """What is recorded of the difference to the version before."""
+    """The recorded differences to the previous version."""
     title = f"What changed since version {subject.previous}" if subject.previous else "What changed since the last version"
     if subject.previous is None:
         return Section("changes", title, [Paragraph("This is the first version that was evaluated.")])
     if not subject.changes:
         return Section("changes", title, [Paragraph("Nothing that is recorded: data, features, parameters and windows are the same.")])
     rows = [[change.what, change.before, change.after] for change in subject.changes]
-    note = "Scores are of each version's own test window; where windows differ, only both models on the same rows can be compared."
+    note = "Each score is from the version's own test window; where the windows differ, only scores of both models on the same rows are comparable."
     return Section("changes", title, [Table(["what", f"version {subject.previous}", f"version {subject.version}"], rows, caption=note)])
 
 
-def method_section(subject: Subject, question: Question, found: Assessment) -> Section:
-    """What intervals assume, and what was sampled."""
-    own, days = found.own[question.primary], found.by_day
-    assumed = (
-        f"Rows of one {subject.cluster} may depend on each other, those of different ones are taken as independent"
+def method_section(subject: Subject, question: Question, assessment: Assessment) -> Section:
+    """What the intervals assume, and what was sampled."""
+    own, days = assessment.own[question.primary], assessment.by_day
+    assumption = (
+        f"Rows of one {subject.cluster} may depend on each other; those of different ones are assumed to be independent"
         if subject.cluster
-        else "Rows are taken as independent"
+        else "Rows are assumed to be independent"
     )
     ratio = (days.high - days.low) / (own.high - own.low) if own.high > own.low else math.nan
-    sentence = (
-        f"{assumed}: the intervals say how the figures would vary from one such window to the next, and nothing of a world that changes."
-    )
+    sentence = f"{assumption}. The intervals show how the figures would vary from one such window to the next if nothing else changed."
     if not subject.cluster and not subject.static and math.isfinite(ratio):
         sentence += (
-            f" Were days what is independent, the interval of {question.primary} would be {ratio:.1f} times as wide "
-            f"({format_number(days.low)} to {format_number(days.high)}); say `evaluation: {{cluster: day}}` for that."
+            f" If only days were independent, the interval of {question.primary} would be {ratio:.1f} times as wide "
+            f"({format_number(days.low)} to {format_number(days.high)}); set `evaluation: {{cluster: day}}` for that."
         )
     if not math.isfinite(own.low):
-        sentence += " Where there is no interval, the rows are too few, or too few of them independent, to say how far chance goes."
+        sentence += " Where there is no interval, the rows are too few, or too few of them are independent."
     n = len(question.test.y)
-    sampled = [f"Importance uses {found.importance_rows:,} of {n:,} test rows, evenly spaced."] if found.importance_rows < n else []
+    sampled = (
+        [f"Importance uses {assessment.importance_rows:,} of {n:,} test rows, evenly spaced."] if assessment.importance_rows < n else []
+    )
     sampled += [f"The search for weak slices uses {SEARCHED_ROWS:,}."] if n > SEARCHED_ROWS else []
     sampled += (
         []
         if question.elsewhere
-        else [
-            f"What is known of training rows (overfit, leakage) is from {len(question.fit.y):,} of {subject.fitted_rows:,}, evenly spaced."
-        ]
+        else [f"Checks of training rows (overfit, leakage) use {len(question.fit.y):,} of {subject.fitted_rows:,}, evenly spaced."]
     )
     return Section(
         "method",

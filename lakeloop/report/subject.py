@@ -1,4 +1,4 @@
-"""Who and what an evaluation's report is about, beside what was found."""
+"""The subject of an evaluation's report: everything on the page except the findings."""
 
 from __future__ import annotations
 
@@ -42,32 +42,32 @@ class Subject:
 
     Attributes:
         name: of the workflow.
-        domain: that it belongs to.
-        environment: where it was made.
+        domain: of the workflow.
+        environment: in which the report is written.
         version: of the model.
-        description: what the model is for, as the workflow says.
-        owners: whom to ask.
+        description: the purpose of the model, as the workflow declares it.
+        owners: contacts.
         label: view and column.
         unit: of the label, if it has one.
-        predict_at: the column of the moment that is asked about.
-        fitted_rows: rows that it was fitted on.
+        predict_at: the column with the time of the prediction.
+        fitted_rows: the number of rows that the model was fitted on.
         windows: name -> (from, to), in order of time.
         window_rows: labelled rows per window.
         inputs: table -> Delta version.
         training_set: its Delta version.
         features: name -> description.
-        pipeline: what the model is, with its parameters.
-        cluster: what may depend on each other, as the workflow says; None for rows.
+        pipeline: what the model is made from, with its parameters.
+        cluster: within which rows may depend on each other, as the workflow declares it; None for independent rows.
         gates: the outcome per gate.
-        champion: version that it is held against.
-        margin: loss against it that is allowed; None without a champion gate.
+        champion: the version that the model is compared with.
+        margin: the loss against it that is allowed; None without a champion gate.
         error_rate: of that gate.
-        previous: version that `changes` are against.
+        previous: the version that `changes` starts from.
         changes: since then.
-        made_at: UTC.
-        query: where the numbers are, as SQL.
-        static: `predict_at` is no time, but a shuffled order of the rows.
-        search: what the search found that its parameters come from, see `lakeloop.report.search.gain_section`.
+        made_at: the time of the report, UTC.
+        query: SQL that reads the figures.
+        static: the rows have no time; `predict_at` is a shuffled order.
+        search: the study that the parameters come from, see `lakeloop.report.search.gain_section`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Pictures that only some tasks have: what is taken for what, calibration per class, coverage and reliability of quantiles."""
+"""Pictures that only some tasks have: confusion matrix, calibration per class, coverage and reliability of quantiles."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lakeloop.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PAPER, Picture, canvas, styled
-from lakeloop.report.short_names import shortened
+from lakeloop.report.short_names import shorten
 
 if TYPE_CHECKING:
     from lakeloop.evaluation.quantile_findings import CoverageBin
     from lakeloop.metrics.calibration import CalibrationBin
 
 MOST_CLASSES = 20
-"""More classes than this make a picture that nobody can read; the most frequent are shown."""
+"""More classes than this are unreadable; the most frequent are shown."""
 MOST_PANELS = 9
 
 
 @styled
 def plot_confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
-    """Share of the rows of each class by what is said of them; the most frequent classes, in the declared order."""
+    """Share of the rows of each class by predicted class; the most frequent classes, in the declared order."""
     shown = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_CLASSES])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    part, names = shares[np.ix_(shown, shown)], shortened([str(classes[place]) for place in shown], 18)
+    part, names = shares[np.ix_(shown, shown)], shorten([str(classes[position]) for position in shown], 18)
     figure, ax = canvas(height=min(1.6 + 0.36 * len(shown), 7.0))
     ax.grid(visible=False)
-    # One colour of varying strength, so that it stands on a light page as on a dark one.
+    # One colour in varying opacity, so that it suits a light and a dark page.
     for row in range(len(shown)):
         for column in range(len(shown)):
             share = float(part[row, column])
@@ -35,25 +35,25 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
             ax.add_patch(_rectangle(column - 0.5, row - 0.5, colour, share))
             if share >= 0.005 and len(shown) <= 12:
                 ax.text(column, row, f"{share:.0%}", ha="center", va="center", color=PAPER if share > 0.55 else INK, fontsize=9)
-    ax.set(xlim=(-0.5, len(shown) - 0.5), ylim=(len(shown) - 0.5, -0.5), xlabel="said", ylabel="was")
+    ax.set(xlim=(-0.5, len(shown) - 0.5), ylim=(len(shown) - 0.5, -0.5), xlabel="predicted", ylabel="actual")
     ax.set_xticks(
         range(len(shown)), names, rotation=45 if max(map(len, names)) > 4 else 0, ha="right" if max(map(len, names)) > 4 else "center"
     )
     ax.set_yticks(range(len(shown)), names)
-    return Picture("Share of each class by what is said of it", figure)
+    return Picture("Share of each class by predicted class", figure)
 
 
 @styled
 def plot_class_calibration(by_class: Mapping[str, Sequence[CalibrationBin]]) -> Picture:
-    """Observed over predicted share, a panel a class; at most nine."""
-    shown = list(zip(shortened(list(by_class), 20), by_class.values(), strict=True))[:MOST_PANELS]
+    """Observed over predicted share, one panel per class; at most nine."""
+    shown = list(zip(shorten(list(by_class), 20), by_class.values(), strict=True))[:MOST_PANELS]
     across = min(3, len(shown))
     figure, axes = canvas(across, height=2.3 * -(-len(shown) // across), rows=-(-len(shown) // across))
-    for place, ax in enumerate(axes):
-        if place >= len(shown):
+    for index, ax in enumerate(axes):
+        if index >= len(shown):
             ax.set_visible(False)
             continue
-        name, bins = shown[place]
+        name, bins = shown[index]
         mean, rate = np.array([b.predicted for b in bins]), np.array([b.observed for b in bins])
         low, high = np.array([b.low for b in bins]), np.array([b.high for b in bins])
         end = float(max(np.nanmax(mean), np.nanmax(rate), 0.05))
@@ -85,7 +85,7 @@ def plot_coverage(bins: Sequence[CoverageBin], nominal: float) -> Picture:
 
 @styled
 def plot_reliability(bins: Sequence[CalibrationBin]) -> Picture:
-    """Share of values at or below each quantile, over its own level."""
+    """Share of values at or below each quantile, over its level."""
     figure, ax = canvas(height=3.4)
     level, share = np.array([b.predicted for b in bins]), np.array([b.observed for b in bins])
     spread = np.array([[b.observed - b.low, b.high - b.observed] for b in bins]).T

@@ -62,7 +62,7 @@ class Gain:
         if self.low > 0:
             return f"The search gained: {figures}."
         if self.high < 0:
-            return f"The search made the model worse: {figures}. Remove `search`, or search on more rows."
+            return f"The search gained nothing and made the model worse: {figures}. Remove `search`, or search on more rows."
         return f"The search gained nothing that could not be chance: {figures}."
 
 

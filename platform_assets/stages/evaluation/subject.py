@@ -35,7 +35,7 @@ def evaluation_subject(
 ) -> Subject:
     """What the page tells beside what was found."""
     from lakeloop.project.project import feature_columns, label_view
-    from lakeloop.report.changes import what_changed
+    from lakeloop.report.changes import compare_facts
     from lakeloop.report.subject import Subject
 
     spec = located.spec
@@ -76,7 +76,7 @@ def evaluation_subject(
         margin=bound.max_drop if bound else None,
         error_rate=(bound.error_rate if bound else None) or ERROR_RATE,
         previous=previous["version"] if previous else None,
-        changes=what_changed(previous["facts"], facts) if previous else (),
+        changes=compare_facts(previous["facts"], facts) if previous else (),
         made_at=f"{now:%Y-%m-%d %H:%M} UTC",
         search=model.value.get(SEARCH),
         query=f"SELECT * FROM reports.metrics WHERE {where}; likewise slices, comparisons, importance, calibration, thresholds, over_time, "

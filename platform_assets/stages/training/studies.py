@@ -217,9 +217,9 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
 
 
 def _pictures(study: Study, job: SearchJob) -> dict[str, str]:
-    from lakeloop.report.search_plots import study_pictures
+    from lakeloop.report.search_plots import draw_study
 
-    return study_pictures(study, job.metric, int(job.search["seed"]))
+    return draw_study(study, job.metric, int(job.search["seed"]))
 
 
 def _recorded(

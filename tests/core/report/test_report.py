@@ -26,10 +26,9 @@ from lakeloop.metrics.intervals import group_codes, share_of
 from lakeloop.metrics.table import METRICS, MetricValue, evaluate, measure, paired_difference
 from lakeloop.metrics.thresholds import find_cheapest, threshold_curve
 from lakeloop.metrics.wording import format_interval, format_metric, format_number
-from lakeloop.report.changes import what_changed
+from lakeloop.report.changes import compare_facts
 from lakeloop.report.evaluation import evaluation_report
-from lakeloop.report.forecast_plots import Path as ForecastPath
-from lakeloop.report.forecast_plots import plot_paths
+from lakeloop.report.forecast_plots import ForecastPath, plot_paths
 from lakeloop.report.page import render
 from lakeloop.report.plots import plot_importance, plot_metric_comparison, plot_residuals, plot_roc_pr, plot_slices
 from lakeloop.report.subject import GateOutcome, Subject
@@ -369,7 +368,9 @@ def test_the_documentation_of_the_checks_is_what_the_code_says() -> None:
 
 
 def test_what_changed_tells_what_was_gained_lost_and_altered() -> None:
-    told = {(c.what, c.before, c.after) for c in what_changed({"f": ["a", "b"], "m": {"x": 1}}, {"f": ["b", "c"], "m": {"x": 2, "y": 0.5}})}
+    told = {
+        (c.what, c.before, c.after) for c in compare_facts({"f": ["a", "b"], "m": {"x": 1}}, {"f": ["b", "c"], "m": {"x": 2, "y": 0.5}})
+    }
     assert told == {("f", "a", "c"), ("m: x", "1", "2"), ("m: y", "", "0.5")}
 
 
@@ -420,7 +421,7 @@ def subject(**more) -> Subject:
         "windows": {"test": ("2024-03-01", "2024-05-02"), "train": ("2023-01-01", "2024-02-01")}, "window_rows": {"train": 5000, "test": 1500},
         "inputs": {"features/shop/basket": 3}, "training_set": 4, "features": {"amount": "Amount. [EUR]", "kind": "Kind."}, "pipeline": "linear",
         "cluster": "day", "gates": {"roc_auc": GateOutcome("failed", "at least 0.9", "0.7", "blocking")}, "champion": "1", "margin": 0.01, "error_rate": 0.05,
-        "previous": "1", "changes": what_changed({"rows": 1}, {"rows": 2}), "made_at": "2024-06-01 10:00 UTC", "query": "SELECT 1",
+        "previous": "1", "changes": compare_facts({"rows": 1}, {"rows": 2}), "made_at": "2024-06-01 10:00 UTC", "query": "SELECT 1",
     }  # fmt: skip
     return Subject(**{**fields, **more})
 
@@ -480,15 +481,15 @@ def test_a_page_says_which_rows_a_champion_may_have_seen_and_which_gates_only_wa
     }
     page = render(evaluation_report(subject(gates=warned), replace(asked, champion_known=False), found))
     assert "that neither was trained on" not in page and "it may have seen these rows" in page
-    assert "It passes its gate. It doesn&#39;t meet the gate roc_auc, which warns and stops nothing." in page
+    assert "It passes its gate. It doesn&#39;t meet the gate roc_auc, which only warns." in page
 
 
 def test_a_page_about_rows_without_a_time_tells_nothing_of_time() -> None:
     asked = question(Answer(BINARY))
     page = render(evaluation_report(subject(static=True, cluster=None), asked, assess(replace(asked, static=True))))
     assert "known at predict_at" not in words(page) and "were known before the test window began" not in page
-    assert "over time" not in page and "later time" not in page and "2024-03-01" not in page
-    assert "of a test window that it wasn&#39;t trained on" in page and "nothing is known of their time" in page
+    assert "over time" not in page and "later rows" not in page and "2024-03-01" not in page
+    assert "of a test window that it wasn&#39;t trained on" in page and "the rows have no time" in page
 
 
 def test_what_knows_nothing_is_the_best_of_its_kind_by_each_metric() -> None:
@@ -570,7 +571,7 @@ def test_forecasts_are_drawn_without_a_figure_that_stays_and_the_legend_hides_no
 def test_the_page_of_few_rows_says_what_is_not_known() -> None:
     asked = cut(question(Answer(BINARY)), 20)
     few = words(render(evaluation_report(subject(cluster=None), asked, assess(replace(asked, clusters=np.zeros(20, int))))))
-    assert "3 of 3 can't be told from no importance at all" in few and "[–, –]" not in few and "– to –" not in few
+    assert "3 of 3 can't be distinguished from no importance at all" in few and "[–, –]" not in few and "– to –" not in few
     assert "is not shown (too few independent rows)" in few and "(p 1.000)" not in few
     assert "too few for more than one period" in few and "Where there is no interval" in few
 
@@ -581,12 +582,12 @@ def test_a_page_says_what_is_better_and_whether_the_champion_is_beaten() -> None
     page = words(render(evaluation_report(subject(), asked, found)))
     assert "mae (lower is better) is 0." in page and "Higher is better for r2; lower is better for mae, rmse" in page
     assert "All on the same rows." in page and "How much worse mae gets when one feature is shuffled" in page
-    assert "a loss of 0.01 or more is ruled out, as the gate champion asks" in page and "1 table that was read" in page
+    assert "a loss of 0.01 or more is ruled out, as the gate champion requires" in page and "1 input table" in page
     later = asked.test.scores[CHAMPION].copy()
     later[:900] = np.nan
     fewer = replace(asked, test=replace(asked.test, scores={**asked.test.scores, CHAMPION: later}))
     page = words(render(evaluation_report(subject(), fewer, assess(fewer))))
-    assert "which are the 600 of 1,500 that it wasn't trained on" in page
+    assert "the 600 of 1,500 that it wasn't trained on" in page
 
 
 class Page(HTMLParser):
@@ -621,7 +622,7 @@ def test_the_page_is_one_file_without_script_or_network(assessed: tuple[Question
 
 def test_the_page_tells_everything_that_it_should(assessed: tuple[Question, Assessment, str]) -> None:
     asked, found, page = assessed
-    for title in ("What the model is for", "Data and versions", "How good it is", "Against champion 1", "What it leans on",
+    for title in ("What the model is for", "Data and versions", "How good it is", "Against champion 1", "What it relies on",
                   "How it does over time", "By declared slice", "The worst slices", "Model checks", "What changed since version 1", "How the numbers"):  # fmt: skip
         assert title in page
     assert ("Thresholds and costs" in page) == (asked.answer.task == BINARY)
