@@ -1,1 +1,1 @@
-"""SQL as data: what a query reads and gives, how far back it reaches, and what the embedded engine refuses. No query is run here."""
+"""SQL as data: what a query reads and returns, how far back it reads, and what the embedded engine refuses. No query runs here."""

@@ -1,4 +1,4 @@
-"""SQL as data: which tables a query reads, which columns it gives, and the same query over other table names."""
+"""SQL as data: which tables a query reads, which columns it returns, and the same query over other table names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lakeloop.errors import SpecError
 
 if TYPE_CHECKING:
     from sqlglot import Token, exp
+    from sqlglot.lineage import Node
     from sqlglot.optimizer.scope import Scope
 
 DIALECT = "spark"
@@ -18,7 +19,7 @@ DIALECT = "spark"
 
 @dataclass(frozen=True)
 class TableName:
-    """A table as a query names it: `parts` from the left, `line` (1-based) where it does so first."""
+    """A table as a query names it: `parts` from the left; `line` (1-based) is the first that names it."""
 
     parts: tuple[str, ...]
     line: int
@@ -26,7 +27,7 @@ class TableName:
 
 @dataclass(frozen=True)
 class Query:
-    """One parsed SELECT, its text, and the tables it reads (common table expressions left out)."""
+    """One parsed SELECT, its text, and the tables that it reads (without common table expressions)."""
 
     tree: exp.Expression
     text: str
@@ -39,11 +40,36 @@ def parse_query(text: str, file: str) -> Query:
 
     Args:
         text: the SQL.
-        file: named in errors.
+        file: its name in errors.
 
     Raises:
-        SpecError: the text can't be parsed, isn't exactly one query, or does anything but read.
+        SpecError: the text can't be parsed, isn't exactly one query, or does more than read.
     """
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    tree = _parse_statement(text, file)
+    for call in tree.find_all(exp.Anonymous):
+        if call.name.upper() == "IDENTIFIER":
+            raise SpecError(f"wanted the name itself, found {call.sql(DIALECT)}", file=file, line=_line_of(text, (call.name,)))
+    try:
+        tables = _find_tables(tree)
+    except SqlglotError as error:
+        raise SpecError(f"can't make sense of the query: {str(error).splitlines()[0]}", file=file, line=1) from error
+    lines: dict[tuple[str, ...], int] = {}
+    for parts, table in tables:
+        lines.setdefault(parts, _line_of(text, parts))
+        if table.args.get("version"):
+            raise SpecError(
+                f"wanted {'.'.join(parts)} as it is, found a {table.args['version'].sql(DIALECT)}: a query reads what is published now",
+                file=file,
+                line=_line_of(text, parts),
+            )
+    return Query(tree, text, file, tuple(TableName(parts, line) for parts, line in lines.items()))
+
+
+def _parse_statement(text: str, file: str) -> exp.Expression:
+    """Parse a text that must be one query."""
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
@@ -52,44 +78,23 @@ def parse_query(text: str, file: str) -> Query:
         statements = [s for s in sqlglot.parse(text, read=DIALECT) if s is not None]
     except SqlglotError as error:
         details = (getattr(error, "errors", None) or [{}])[0]
-        line = details.get("line")
-        what = re.sub(r"<Token .*?text: (.*?), line: .*?>", r"'\1'", details.get("description") or str(error).splitlines()[0])
+        problem = re.sub(r"<Token .*?text: (.*?), line: .*?>", r"'\1'", details.get("description") or str(error).splitlines()[0])
         near = details.get("highlight")
-        raise SpecError(f"can't parse the SQL: {what}" + (f", near {near!r}" if near else ""), file=file, line=line) from error
+        message = f"can't parse the SQL: {problem}" + (f", near {near!r}" if near else "")
+        raise SpecError(message, file=file, line=details.get("line")) from error
     if len(statements) != 1:
         raise SpecError(f"wanted one query, found {len(statements)} statements", file=file, line=1)
     tree = statements[0]
     if not isinstance(tree, exp.Query):
         raise SpecError(f"wanted a SELECT or WITH query, found {tree.key.upper()}", file=file, line=1)
-    for call in tree.find_all(exp.Anonymous):
-        if call.name.upper() == "IDENTIFIER":
-            raise SpecError(f"wanted the name itself, found {call.sql(DIALECT)}", file=file, line=_line_of(text, (call.name,)))
-    found: dict[tuple[str, ...], int] = {}
-    try:
-        tables = _tables(tree)  # type: ignore[arg-type]
-    except SqlglotError as error:
-        raise SpecError(f"can't make sense of the query: {str(error).splitlines()[0]}", file=file, line=1) from error
-    for parts, table in tables:
-        found.setdefault(parts, _line_of(text, parts))
-        if table.args.get("version"):
-            raise SpecError(
-                f"wanted {'.'.join(parts)} as it is, found a {table.args['version'].sql(DIALECT)}: a query reads what is published now",
-                file=file,
-                line=_line_of(text, parts),
-            )
-    return Query(
-        tree,  # type: ignore[arg-type]
-        text,
-        file,
-        tuple(TableName(parts, line) for parts, line in found.items()),
-    )
+    return tree  # type: ignore[return-value]
 
 
 def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
-    """The query's own text over other table names; columns keep the old name as their qualifier through an alias.
+    """Rewrite the query's own text over other table names; an alias keeps the old name as the qualifier of columns.
 
-    Everything else stays as it was written, for SQL that sqlglot writes again may compute something else (it makes `percentile_cont` approximate).
-    Only what the embedded engine has differently is changed too, see `_averages` and `_logarithms`.
+    Everything else stays as written, since SQL generated by sqlglot may compute something else (it makes `percentile_cont` approximate).
+    Only functions that differ in the embedded engine are changed too, see `_average_edits` and `_logarithm_edits`.
 
     >>> rewrite_tables(parse_query("SELECT t.a  FROM d.t", "x.sql"), {("d", "t"): "d__t"})
     'SELECT t.a  FROM d__t AS t'
@@ -97,16 +102,16 @@ def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
     import sqlglot
 
     tokens = sqlglot.tokenize(query.text, read=DIALECT)
-    edits = [*_renamings(query, names, tokens), *_averages(query, tokens), *_logarithms(tokens)]
-    text, done = [], 0
-    for start, end, new in sorted(edits):
-        text += [query.text[done:start], new]
-        done = end
-    return "".join([*text, query.text[done:]])
+    edits = [*_rename_edits(query, names, tokens), *_average_edits(query, tokens), *_logarithm_edits(tokens)]
+    pieces, position = [], 0
+    for start, end, replacement in sorted(edits):
+        pieces += [query.text[position:start], replacement]
+        position = end
+    return "".join([*pieces, query.text[position:]])
 
 
 def normalize_sql(text: str) -> str:
-    """A query without comments, spaces and letter case outside of strings: what it asks, not how it is laid out.
+    """Normalize a query for comparison: no comments, single spaces, lower case outside of strings.
 
     >>> normalize_sql("SELECT 'It' AS a /* so */ FROM D.t;") == normalize_sql("select 'It'  as A from d.t")
     True
@@ -119,26 +124,26 @@ def normalize_sql(text: str) -> str:
 
 
 Edit = tuple[int, int, str]
-"""From, to (exclusive), and what stands there instead."""
+"""Start, end (exclusive), and the replacement."""
 
 
-def _renamings(query: Query, names: Mapping[tuple[str, ...], str], tokens: Sequence[Token]) -> Iterator[Edit]:
-    """New names of tables, and an alias behind each that had none: behind a sample, as Spark wants it, and none before a PIVOT."""
+def _rename_edits(query: Query, names: Mapping[tuple[str, ...], str], tokens: Sequence[Token]) -> Iterator[Edit]:
+    """Edits that rename tables and add an alias to each that has none: after a sample, as Spark requires, and never before a PIVOT."""
     from sqlglot import TokenType, exp
 
-    ends = {token.end: place for place, token in enumerate(tokens)}
-    for parts, table in _tables(query.tree):
+    ends = {token.end: position for position, token in enumerate(tokens)}
+    for parts, table in _find_tables(query.tree):
         if parts not in names:
             continue
         first, last = table.parts[0].meta["start"], table.parts[-1].meta["end"]
         yield first, last + 1, names[parts]
-        place = ends[last]
-        if table.args.get("sample") and tokens[place + 1].token_type == TokenType.TABLE_SAMPLE:
-            place = _closing(tokens, place + 2)
-            if [token.text.upper() for token in tokens[place + 1 : place + 3]] == ["REPEATABLE", "("]:
-                place = _closing(tokens, place + 2)
+        position = ends[last]
+        if table.args.get("sample") and tokens[position + 1].token_type == TokenType.TABLE_SAMPLE:
+            position = _find_closing(tokens, position + 2)
+            if [token.text.upper() for token in tokens[position + 1 : position + 3]] == ["REPEATABLE", "("]:
+                position = _find_closing(tokens, position + 2)
         if not table.alias and not table.args.get("pivots"):
-            yield tokens[place].end + 1, tokens[place].end + 1, f" AS {table.parts[-1].sql(DIALECT)}"
+            yield tokens[position].end + 1, tokens[position].end + 1, f" AS {table.parts[-1].sql(DIALECT)}"
     for column in query.tree.find_all(exp.Column):
         *qualifiers, _ = column.parts
         if len(qualifiers) > 1 and tuple(part.name for part in qualifiers) in names:
@@ -146,28 +151,28 @@ def _renamings(query: Query, names: Mapping[tuple[str, ...], str], tokens: Seque
             yield qualifiers[0].meta["start"], qualifiers[-1].meta["start"], ""
 
 
-def _averages(query: Query, tokens: Sequence[Token]) -> Iterator[Edit]:
-    """Averages are taken of doubles: of a decimal average the embedded engine cuts the last digit off where the JVM's rounds it.
+def _average_edits(query: Query, tokens: Sequence[Token]) -> Iterator[Edit]:
+    """Edits that cast the arguments of averages to double: the embedded engine truncates a decimal average where Spark on the JVM rounds it.
 
-    No column of a lake is a decimal, so a query without a decimal in its text has none; its averages stay as they are.
+    No column of a lake is a decimal, so the averages of a query without a decimal in its text stay as they are.
     """
     from sqlglot import TokenType, exp
 
-    cast = any(kind.this == exp.DataType.Type.DECIMAL for kind in query.tree.find_all(exp.DataType))
-    if not cast and all(number.is_string or "." not in number.this for number in query.tree.find_all(exp.Literal)):
+    has_cast = any(kind.this == exp.DataType.Type.DECIMAL for kind in query.tree.find_all(exp.DataType))
+    if not has_cast and all(number.is_string or "." not in number.this for number in query.tree.find_all(exp.Literal)):
         return
-    for first, last in _calls(tokens, "avg", "mean"):
+    for first, last in _find_calls(tokens, "avg", "mean"):
         if tokens[first + 1].token_type in (TokenType.DISTINCT, TokenType.ALL):
             first += 1
         yield tokens[first].end + 1, tokens[first].end + 1, " CAST("
         yield tokens[last].start, tokens[last].start, " AS DOUBLE)"
 
 
-def _logarithms(tokens: Sequence[Token]) -> Iterator[Edit]:
-    """`log(x)` as `ln(x)`: the embedded engine only knows the one with a base."""
+def _logarithm_edits(tokens: Sequence[Token]) -> Iterator[Edit]:
+    """Edits that write `log(x)` as `ln(x)`: the embedded engine has only the logarithm with a base."""
     from sqlglot import TokenType
 
-    for first, last in _calls(tokens, "log"):
+    for first, last in _find_calls(tokens, "log"):
         depth, commas = 0, 0
         for token in tokens[first + 1 : last]:
             depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
@@ -176,30 +181,30 @@ def _logarithms(tokens: Sequence[Token]) -> Iterator[Edit]:
             yield tokens[first - 1].start, tokens[first - 1].end + 1, "ln"
 
 
-def _calls(tokens: Sequence[Token], *functions: str) -> Iterator[tuple[int, int]]:
-    """Where the arguments of calls of some functions stand: the places of their parentheses."""
+def _find_calls(tokens: Sequence[Token], *functions: str) -> Iterator[tuple[int, int]]:
+    """Find the calls of some functions: the positions of their parentheses."""
     from sqlglot import TokenType
 
-    for place, token in enumerate(tokens[:-1]):
-        named = token.token_type == TokenType.VAR and token.text.lower() in functions
-        if named and tokens[place + 1].token_type == TokenType.L_PAREN:
-            yield place + 1, _closing(tokens, place + 1)
+    for position, token in enumerate(tokens[:-1]):
+        is_function = token.token_type == TokenType.VAR and token.text.lower() in functions
+        if is_function and tokens[position + 1].token_type == TokenType.L_PAREN:
+            yield position + 1, _find_closing(tokens, position + 1)
 
 
-def _closing(tokens: Sequence[Token], opening: int) -> int:
-    """The place of the parenthesis that closes the one at a place."""
+def _find_closing(tokens: Sequence[Token], opening: int) -> int:
+    """Find the parenthesis that closes the one at a position."""
     from sqlglot import TokenType
 
     depth = 0
-    for place in range(opening, len(tokens)):
-        depth += (tokens[place].token_type == TokenType.L_PAREN) - (tokens[place].token_type == TokenType.R_PAREN)
+    for position in range(opening, len(tokens)):
+        depth += (tokens[position].token_type == TokenType.L_PAREN) - (tokens[position].token_type == TokenType.R_PAREN)
         if depth == 0:
-            return place
-    raise AssertionError("the query was parsed, so its parentheses are in pairs")
+            return position
+    raise AssertionError("a parsed query has its parentheses in pairs")
 
 
-def _tables(tree: exp.Expression) -> list[tuple[tuple[str, ...], exp.Table]]:
-    """The tables that a query names with the parts of their names, each place once; common table expressions are none."""
+def _find_tables(tree: exp.Expression) -> list[tuple[tuple[str, ...], exp.Table]]:
+    """Find the tables of a query, each occurrence with the parts of its name; common table expressions don't count."""
     from sqlglot import exp
     from sqlglot.optimizer.scope import traverse_scope
 
@@ -211,12 +216,12 @@ def _tables(tree: exp.Expression) -> list[tuple[tuple[str, ...], exp.Table]]:
 def column_sources(
     query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]
 ) -> dict[str, tuple[tuple[tuple[str, ...], str], ...]]:
-    """For each column of the query's result, the (table, column) pairs whose values it is computed from.
+    """For each column of the query's result, the (table, column) pairs that it is computed from.
 
-    Followed through common table expressions, subqueries, `*`, unions and joins. A column counts where its value goes into the
-    expression, conditions of a CASE included. What only chooses, groups or orders rows doesn't: WHERE, JOIN ON, GROUP BY, and a window's
-    PARTITION BY and ORDER BY. So a constant and `count(*)` come from no column. Where it can't be told which column it is, all count: those
-    of a table whose columns the query names anew (`AS t(a, b)`), or of every table.
+    They are traced through common table expressions, subqueries, `*`, unions and joins. A column counts if its value enters the expression,
+    conditions of a CASE included. Columns that only select, group or order rows don't count: WHERE, JOIN ON, GROUP BY, and a window's
+    PARTITION BY and ORDER BY. So a constant and `count(*)` come from no column. Where the column can't be identified, all columns count:
+    those of a table whose columns the query renames (`AS t(a, b)`), or those of every table.
 
     Args:
         query: a parsed query.
@@ -232,49 +237,67 @@ def column_sources(
     m ['d.t.a', 'd.t.b']
     n []
     """
-    from sqlglot import exp
     from sqlglot.lineage import lineage
-    from sqlglot.optimizer.scope import build_scope
 
     tree, schema = qualify_columns(query, schemas)
+    _simplify(tree)
+    scope = _open_scope(tree, schema)
+    tables = {"__".join(parts): parts for parts in schemas}
+    nodes = lineage(None, tree, schema, dialect=DIALECT, scope=scope, trim_selects=False, copy=False)
+    return {column: tuple(sorted(_columns_below(node, tables, schemas))) for column, node in nodes.items()}
+
+
+def _simplify(tree: exp.Expression) -> None:
+    """Drop what only chooses and orders the rows of a window, and give each projection and lateral column a name of its own."""
+    from sqlglot import exp
+
     for window in tree.find_all(exp.Window):
         window.set("partition_by", None)
         window.set("order", None)
-    for query_ in tree.find_all(exp.Select):
-        query_.set("expressions", [single for projection in query_.expressions for single in _named_singly(projection)])
+    for select in tree.find_all(exp.Select):
+        select.set("expressions", [single for projection in select.expressions for single in _split_aliases(projection)])
     for lateral in tree.find_all(exp.Lateral):
         if isinstance(lateral.this, exp.Subquery):
-            for select, name in zip(lateral.this.selects, lateral.alias_column_names, strict=False):
-                select.set("alias", exp.to_identifier(name))
+            for projection, name in zip(lateral.this.selects, lateral.alias_column_names, strict=False):
+                projection.set("alias", exp.to_identifier(name))
+
+
+def _open_scope(tree: exp.Expression, schema: Mapping[str, Any]) -> Scope:
+    """The scope of a query with its stars expanded, in which subqueries see the tables around them."""
+    from sqlglot.optimizer.scope import build_scope
+
     scope = build_scope(tree)
     assert scope is not None, "a query has a scope"
     for part in scope.traverse():
         _expand_stars(part, schema)
     scope = build_scope(tree)
     assert scope is not None
-    _see_around(scope)
-    named = {"__".join(parts): parts for parts in schemas}
-    every = {(parts, name) for parts, columns in schemas.items() for name in columns}
-    found = {}
-    nodes = lineage(None, tree, schema, dialect=DIALECT, scope=scope, trim_selects=False, copy=False)
-    for column, node in nodes.items():
-        pairs: set[tuple[tuple[str, ...], str]] = set()
-        for leaf in node.walk():
-            table = leaf.expression
-            if isinstance(table, exp.Placeholder):
-                pairs |= every
-            elif isinstance(table, exp.Table) and table.name in named:
-                parts = named[table.name]
-                # A name in backticks comes in quotes.
-                one = leaf.name.rpartition(".")[2].strip('"')
-                told = one in schemas[parts] and not table.alias_column_names
-                pairs |= {(parts, name) for name in ([one] if told else schemas[parts])}
-        found[column] = tuple(sorted(pairs))
-    return found
+    _share_outer_sources(scope)
+    return scope
 
 
-def _named_singly(projection: Any) -> list[Any]:
-    """A projection that gives several columns, `posexplode(x) AS (a, b)`, as one for each: all are computed from the same."""
+def _columns_below(
+    node: Node, tables: Mapping[str, tuple[str, ...]], schemas: Mapping[tuple[str, ...], Mapping[str, str]]
+) -> set[tuple[tuple[str, ...], str]]:
+    """The (table, column) pairs at the leaves of a column's lineage."""
+    from sqlglot import exp
+
+    pairs: set[tuple[tuple[str, ...], str]] = set()
+    for leaf in node.walk():
+        table = leaf.expression
+        if isinstance(table, exp.Placeholder):
+            pairs |= {(parts, name) for parts, columns in schemas.items() for name in columns}
+        elif isinstance(table, exp.Table) and table.name in tables:
+            parts = tables[table.name]
+            # A name in backticks comes in quotes.
+            column = leaf.name.rpartition(".")[2].strip('"')
+            is_known = column in schemas[parts] and not table.alias_column_names
+            pairs |= {(parts, name) for name in ([column] if is_known else schemas[parts])}
+    return pairs
+
+
+def _split_aliases(projection: Any) -> list[Any]:
+    """Split a projection of several columns, `posexplode(x) AS (a, b)`, into one for each: all have the same sources."""
     from sqlglot import exp
 
     if not isinstance(projection, exp.Aliases):
@@ -283,21 +306,21 @@ def _named_singly(projection: Any) -> list[Any]:
 
 
 def _expand_stars(scope: Scope, schema: Mapping[str, Any]) -> None:
-    """`*` among the arguments of a call, as in `struct(*)`, as the columns that it stands for; that of `count(*)` stands for none."""
+    """Replace `*` among the arguments of a call, as in `struct(*)`, by the columns that it stands for; the one of `count(*)` stands for none."""
     from sqlglot import exp
 
     for star in [star for projection in getattr(scope.expression, "selects", []) for star in projection.find_all(exp.Star)]:
         is_qualified = isinstance(star.parent, exp.Column)
-        place = star.parent if is_qualified else star
-        if isinstance(place.parent, exp.Select) or (isinstance(place.parent, exp.Count) and not is_qualified):
+        node = star.parent if is_qualified else star
+        if isinstance(node.parent, exp.Select) or (isinstance(node.parent, exp.Count) and not is_qualified):
             continue
-        of = [star.parent.table] if is_qualified else list(scope.selected_sources)
-        columns = [exp.column(name, table=table) for table in of for name in _names_of(scope.sources.get(table), schema)]
-        place.replace(exp.Tuple(expressions=columns))
+        tables = [star.parent.table] if is_qualified else list(scope.selected_sources)
+        columns = [exp.column(name, table=table) for table in tables for name in _column_names(scope.sources.get(table), schema)]
+        node.replace(exp.Tuple(expressions=columns))
 
 
-def _names_of(source: exp.Table | Scope | None, schema: Mapping[str, Any]) -> Iterable[str]:
-    """The columns that a table, or a query in its place, has."""
+def _column_names(source: exp.Table | Scope | None, schema: Mapping[str, Any]) -> Iterable[str]:
+    """The column names of a table, or of a query in its place."""
     from sqlglot import exp
 
     if isinstance(source, exp.Table):
@@ -305,8 +328,8 @@ def _names_of(source: exp.Table | Scope | None, schema: Mapping[str, Any]) -> It
     return getattr(source.expression, "named_selects", ()) if source is not None else ()
 
 
-def _see_around(scope: Scope) -> None:
-    """Let subqueries see the tables around them, as SQL does, and a LATERAL subquery be what its query gives."""
+def _share_outer_sources(scope: Scope) -> None:
+    """Let subqueries see the tables around them, as SQL does, and replace a LATERAL subquery by its query."""
     from sqlglot.optimizer.scope import Scope
 
     for name, source in scope.sources.items():
@@ -315,23 +338,26 @@ def _see_around(scope: Scope) -> None:
     for inner in (*scope.subquery_scopes, *scope.udtf_scopes, *scope.set_operation_scopes):
         inner.sources = {**scope.sources, **inner.sources}
     for inner in (*scope.cte_scopes, *scope.set_operation_scopes, *scope.table_scopes, *scope.subquery_scopes):
-        _see_around(inner)
+        _share_outer_sources(inner)
 
 
 def qualify_columns(
     query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], *, expand_alias_refs: bool = True
 ) -> tuple[exp.Expression, dict[str, object]]:
-    """A copy of the query with every column under its table's name and `*` expanded, and the schema that it was read by.
+    """Qualify every column with its table and expand `*`, in a copy of the query.
+
+    Returns:
+        The copy, and the schema by which its columns were resolved.
 
     Raises:
-        SpecError: a column that no table has; the message names it and its line. Without `expand_alias_refs` also a name that a SELECT gives
-            and uses as a column.
+        SpecError: no table has a column; the message names it and its line. Without `expand_alias_refs` also an alias that its own SELECT uses
+            as a column.
     """
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.qualify import qualify
 
-    # One flat name per table, so that a table and a view of other depths can stand in one schema.
+    # One flat name per table, so that names of different depths fit into one schema.
     flat = {parts: "__".join(parts) for parts in schemas}
     tree = query.tree.copy()
     for table in tree.find_all(exp.Table):
@@ -355,23 +381,23 @@ def qualify_columns(
         )
     except SqlglotError as error:
         message = str(error).splitlines()[0]
-        raise SpecError(_tidy(message), file=query.file, line=_line_of_column(query.text, message)) from error
+        raise SpecError(_tidy_message(message), file=query.file, line=_line_of_column(query.text, message)) from error
     return qualified, schema
 
 
-def _tidy(message: str) -> str:
+def _tidy_message(message: str) -> str:
     return message.replace('"', "'").rstrip(".")
 
 
 def line_of(node: Any) -> int:
-    """The first line on which a part of the query has a name."""
+    """The first line of a part of a query, by the names in it."""
     return min((part.meta["line"] for part in node.walk() if "line" in part.meta), default=1)
 
 
 def _line_of(text: str, parts: tuple[str, ...]) -> int:
-    wanted = ".".join(parts)
+    name = ".".join(parts)
     for number, line in enumerate(text.splitlines(), 1):
-        if wanted in line.partition("--")[0].replace("`", ""):
+        if name in line.partition("--")[0].replace("`", ""):
             return number
     return 1
 

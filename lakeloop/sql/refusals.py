@@ -1,11 +1,12 @@
-"""SQL that sqlglot reads and the embedded engine refuses: told by line, with what to write instead, before anything runs.
+"""SQL that sqlglot parses and the embedded engine refuses: reported by line, with what to write instead, before anything runs.
 
-What a query means and which columns it has is in `lakeloop.sql.query`. Functions that the engine doesn't have are told when it runs.
+Which tables and columns a query has is in `lakeloop.sql.query`. Functions that the engine lacks are reported when the query runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lakeloop.errors import SpecError
@@ -17,57 +18,57 @@ _OPENERS = {"UNION", "ALL", "EXCEPT", "MINUS", "INTERSECT"}
 
 
 def find_refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], tree: Any) -> list[SpecError]:
-    """What the embedded engine would refuse in a query, in the order of its lines.
+    """Find what the embedded engine would refuse in a query, in the order of its lines.
 
     Args:
         query: a parsed query whose columns are known to exist.
         schemas: for each table as the query names it, column name -> type.
-        tree: what `qualify_columns` makes of the query by them.
+        tree: the query with its columns qualified, from `qualify_columns`.
     """
-    found = [*_words(query), *_selects(query), *_elsewhere(query)]
-    if not found:
-        found = [*_widths(tree), *_early_names(query, schemas)]
-    return [SpecError(message, file=query.file, line=line) for line, message in sorted(set(found))]
+    findings = [*_check_word_order(query), *_check_selects(query), *_check_expressions(query)]
+    if not findings:
+        findings = [*_check_column_counts(tree), *_check_early_aliases(query, schemas)]
+    return [SpecError(message, file=query.file, line=line) for line, message in sorted(set(findings))]
 
 
-Told = tuple[int, str]
-"""A line and what is told of it."""
+Finding = tuple[int, str]
+"""A line and its message."""
 
 
-def _words(query: Query) -> Iterator[Told]:
-    """What only the order of the words shows: FROM before SELECT, and pipes."""
+def _check_word_order(query: Query) -> Iterator[Finding]:
+    """Find what only the order of the words shows: FROM before SELECT, and pipes."""
     import sqlglot
     from sqlglot import TokenType
 
     tokens = sqlglot.tokenize(query.text, read=DIALECT)
-    opened: list[int] = []
-    closes_with = False
-    for place, token in enumerate(tokens):
-        before = tokens[place - 1] if place else None
+    open_parentheses: list[int] = []
+    closes_cte = False
+    for position, token in enumerate(tokens):
+        before = tokens[position - 1] if position else None
         if token.token_type == TokenType.L_PAREN:
-            opened.append(place)
+            open_parentheses.append(position)
         elif token.token_type == TokenType.PIPE_GT:
             yield token.line, "the embedded engine has no |>; write the query with SELECT, FROM and WHERE"
         elif token.token_type == TokenType.FROM:
-            # In `trim(FROM x)` it is an argument's.
-            call = (
+            # In `trim(FROM x)` it belongs to an argument.
+            is_argument = (
                 before is not None
                 and before.token_type == TokenType.L_PAREN
-                and place > 1
-                and tokens[place - 2].token_type == TokenType.VAR
+                and position > 1
+                and tokens[position - 2].token_type == TokenType.VAR
             )
-            begins = before is None or before.token_type == TokenType.L_PAREN or before.text.upper() in _OPENERS or closes_with
-            if begins and not call:
+            begins_query = before is None or before.token_type == TokenType.L_PAREN or before.text.upper() in _OPENERS or closes_cte
+            if begins_query and not is_argument:
                 yield token.line, f"the embedded engine has no query that begins with FROM; write {SELECT_FIRST}"
-        closes_with = False
+        closes_cte = False
         if token.token_type == TokenType.R_PAREN:
-            opening = opened.pop()
-            inside = tokens[opening + 1].token_type in (TokenType.SELECT, TokenType.WITH, TokenType.FROM, TokenType.VALUES)
-            closes_with = inside and opening > 0 and tokens[opening - 1].token_type == TokenType.ALIAS
+            opening = open_parentheses.pop()
+            is_query = tokens[opening + 1].token_type in (TokenType.SELECT, TokenType.WITH, TokenType.FROM, TokenType.VALUES)
+            closes_cte = is_query and opening > 0 and tokens[opening - 1].token_type == TokenType.ALIAS
 
 
-def _selects(query: Query) -> Iterator[Told]:
-    """Clauses of a SELECT that the engine doesn't have, and what it doesn't take within others."""
+def _check_selects(query: Query) -> Iterator[Finding]:
+    """Find clauses of a SELECT that the engine lacks, and what it refuses within the others."""
     from sqlglot import exp
 
     for select in query.tree.find_all(exp.Select):
@@ -86,36 +87,36 @@ def _selects(query: Query) -> Iterator[Told]:
             yield line, "the embedded engine has no GROUP BY ALL; name the columns"
         for star in select.expressions:
             star = star.this if isinstance(star, exp.Column) else star
-            for what in ("except_", "replace"):
-                if isinstance(star, exp.Star) and star.args.get(what):
-                    yield line, f"the embedded engine has no * {what.strip('_').upper()}; name the columns"
-        for inner in _own(select.args.get("where"), exp.AggFunc, exp.Window):
+            for option in ("except_", "replace"):
+                if isinstance(star, exp.Star) and star.args.get(option):
+                    yield line, f"the embedded engine has no * {option.strip('_').upper()}; name the columns"
+        for inner in _walk_own(select.args.get("where"), exp.AggFunc, exp.Window):
             if not isinstance(inner, exp.Window) and isinstance(inner.parent, exp.Window):
                 continue
-            other = NUMBERED if isinstance(inner, exp.Window) else "use HAVING behind GROUP BY"
-            yield line_of(inner) or line, f"{inner.sql(DIALECT)} can't stand in WHERE; {other}"
-        yield from _joined(select)
+            remedy = NUMBERED if isinstance(inner, exp.Window) else "use HAVING behind GROUP BY"
+            yield line_of(inner) or line, f"{inner.sql(DIALECT)} can't stand in WHERE; {remedy}"
+        yield from _check_using(select)
 
 
-def _joined(select: Any) -> Iterator[Told]:
-    """A column that tables are joined by with USING has no table any more, but in WHERE and ORDER BY."""
+def _check_using(select: Any) -> Iterator[Finding]:
+    """Find columns of USING under a table's name: after the join they belong to no table, except in WHERE and ORDER BY."""
     from sqlglot import exp
 
     joins = select.args.get("joins") or ()
-    joined = {name.name.lower() for join in joins for name in join.args.get("using") or ()}
+    using = {name.name.lower() for join in joins for name in join.args.get("using") or ()}
     others = {join.this.alias_or_name for join in joins if not join.args.get("using")}
     for part in [*select.expressions, select.args.get("group"), select.args.get("having")]:
-        for column in _own(part, exp.Column):
+        for column in _walk_own(part, exp.Column):
             name = column.name.lower()
-            if column.table and column.table not in others and name in joined:
+            if column.table and column.table not in others and name in using:
                 yield (
                     line_of(column),
                     f"{column.sql(DIALECT)} is joined by USING, behind which it has no table; write {column.name}, or join with ON",
                 )
 
 
-def _elsewhere(query: Query) -> Iterator[Told]:
-    """What stands in a query as a whole or in an expression."""
+def _check_expressions(query: Query) -> Iterator[Finding]:
+    """Find set operations, clauses and operators that the engine lacks, anywhere in a query."""
     from sqlglot import exp
 
     for operation in query.tree.find_all(exp.SetOperation):
@@ -126,24 +127,24 @@ def _elsewhere(query: Query) -> Iterator[Told]:
             yield line_of(ctes), "the embedded engine has no WITH RECURSIVE; unroll it, or write a view by function"
     for fetch in query.tree.find_all(exp.Fetch):
         yield line_of(fetch.parent), "the embedded engine has no FETCH; write LIMIT"
-    for some in query.tree.find_all(exp.Any, exp.All):
-        if isinstance(some.parent, (exp.Like, exp.ILike)):
-            yield line_of(some.parent), f"the embedded engine has no LIKE {some.key.upper()}; write a LIKE for each"
-        elif isinstance(some.this, (exp.Subquery, exp.Select)):
+    for quantifier in query.tree.find_all(exp.Any, exp.All):
+        if isinstance(quantifier.parent, (exp.Like, exp.ILike)):
+            yield line_of(quantifier.parent), f"the embedded engine has no LIKE {quantifier.key.upper()}; write a LIKE for each"
+        elif isinstance(quantifier.this, (exp.Subquery, exp.Select)):
             yield (
-                line_of(some.parent),
-                f"the embedded engine has no {some.key.upper()} of a subquery; write IN (SELECT …), or compare with its min or max",
+                line_of(quantifier.parent),
+                f"the embedded engine has no {quantifier.key.upper()} of a subquery; write IN (SELECT …), or compare with its min or max",
             )
-    for within in query.tree.find_all(exp.In):
-        if within.args.get("query") and not _chooses(within):
+    for membership in query.tree.find_all(exp.In):
+        if membership.args.get("query") and not _is_in_condition(membership):
             yield (
-                line_of(within),
+                line_of(membership),
                 "the embedded engine has no IN (SELECT …) among the columns; join the subquery (LEFT JOIN … ON), or write EXISTS (SELECT … WHERE …)",
             )
 
 
-def _widths(tree: Any) -> Iterator[Told]:
-    """A UNION, EXCEPT or INTERSECT of queries with different numbers of columns, and columns that nobody can count."""
+def _check_column_counts(tree: Any) -> Iterator[Finding]:
+    """Find a UNION, EXCEPT or INTERSECT of queries with different numbers of columns, and a `*` that can't be expanded."""
     from sqlglot import exp
 
     for select in tree.find_all(exp.Select):
@@ -155,10 +156,8 @@ def _widths(tree: Any) -> Iterator[Told]:
             yield line_of(operation.right), f"wanted as many columns on both sides of {operation.key.upper()}, found {left} and {right}"
 
 
-def _early_names(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> Iterator[Told]:
-    """A name that a SELECT gives, used in the same SELECT as a column: there only GROUP BY, HAVING and ORDER BY know it."""
-    from dataclasses import replace
-
+def _check_early_aliases(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> Iterator[Finding]:
+    """Find an alias that its own SELECT uses as a column: there only GROUP BY, HAVING and ORDER BY know it."""
     from sqlglot import exp
 
     tree = query.tree.copy()
@@ -166,33 +165,33 @@ def _early_names(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, st
     for select in tree.find_all(exp.Select):
         for clause in ("group", "having", "order", "sort"):
             select.set(clause, None)
-    if not any(_uses_its_own_names(select) for select in tree.find_all(exp.Select)):
+    if not any(_has_ambiguous_alias(select) for select in tree.find_all(exp.Select)):
         return
     try:
         qualify_columns(replace(query, tree=tree), schemas, expand_alias_refs=False)
     except SpecError as error:
         name = next((word for word in error.message.split("'")[1::2] if word.lower() in names), None)
         if name is not None:
-            found = [column for column in query.tree.find_all(exp.Column) if column.name.lower() == name.lower() and not column.table]
-            line = line_of(found[-1]) if found else error.line or 1
+            uses = [column for column in query.tree.find_all(exp.Column) if column.name.lower() == name.lower() and not column.table]
+            line = line_of(uses[-1]) if uses else error.line or 1
             yield (
                 line,
                 f"{name} is named in the same SELECT, where it is no column yet; write its expression again, or name it in a subquery",
             )
 
 
-def _uses_its_own_names(select: Any) -> bool:
-    """Whether a SELECT has a column without a table that is called as one that it gives; only then it matters which of both is meant."""
+def _has_ambiguous_alias(select: Any) -> bool:
+    """Whether a SELECT has a column without a table and an alias of the same name; only then it matters which of the two is meant."""
     from sqlglot import exp
 
-    given = {projection.alias.lower() for projection in select.expressions if isinstance(projection, exp.Alias)}
+    aliases = {projection.alias.lower() for projection in select.expressions if isinstance(projection, exp.Alias)}
     parts = [part for name, part in select.args.items() if name not in ("from", "from_", "with", "with_")]
-    flat = [node for part in parts for node in (part if isinstance(part, list) else [part]) if isinstance(node, exp.Expression)]
-    return any(not column.table and column.name.lower() in given for node in flat for column in node.find_all(exp.Column))
+    nodes = [node for part in parts for node in (part if isinstance(part, list) else [part]) if isinstance(node, exp.Expression)]
+    return any(not column.table and column.name.lower() in aliases for node in nodes for column in node.find_all(exp.Column))
 
 
-def _own(part: Any, *kinds: Any) -> Iterator[Any]:
-    """The expressions of some kinds in a part of a SELECT, without those of subqueries in it."""
+def _walk_own(part: Any, *kinds: Any) -> Iterator[Any]:
+    """Walk the expressions of some kinds in a part of a SELECT, without those of its subqueries."""
     from sqlglot import exp
 
     if part is not None:
@@ -201,8 +200,8 @@ def _own(part: Any, *kinds: Any) -> Iterator[Any]:
                 yield node
 
 
-def _chooses(node: Any) -> bool:
-    """Whether an expression stands where rows are chosen: in WHERE, HAVING or ON."""
+def _is_in_condition(node: Any) -> bool:
+    """Whether an expression stands in a condition that selects rows: WHERE, HAVING or ON."""
     from sqlglot import exp
 
     while node is not None and not isinstance(node, exp.Query):
