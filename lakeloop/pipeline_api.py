@@ -3,9 +3,9 @@
 A façade, and the one import from the ground upwards: everything in it is defined elsewhere.
 """
 
+from lakeloop.rows.types import Kind
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import MEDIAN, Answer
-from lakeloop.training.frames import Kind
 from lakeloop.training.pipelines import TRUSTED_TYPES, make
 from lakeloop.training.preprocessing import preprocessing
 from lakeloop.training.warm_start import continue_trees

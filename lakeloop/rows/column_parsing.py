@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.masking import MASK
-from lakeloop.rows.types import EXACT_INTEGERS
-from lakeloop.spec.tables import Column, ColumnType
+from lakeloop.rows.types import EXACT_INTEGERS, polars_type
+from lakeloop.spec.tables import Column
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,68 +24,68 @@ def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: f
     else:
         text, kind = pl.col(sources[0]), frame.schema[sources[0]]
     if kind == pl.Null:
-        return pl.lit(None, dtype=_polars_type(column.type)), pl.lit(None, dtype=pl.String)
-    value, why = _PARSERS[column.type](text, kind, column)
+        return pl.lit(None, dtype=polars_type(column.type)), pl.lit(None, dtype=pl.String)
+    value, wanted = _PARSERS[column.type](text, kind, column)
     shown = pl.lit(MASK) if hidden & set(sources) else text.cast(pl.String)
     fails = text.is_not_null() & value.is_null()
-    return value, pl.when(fails).then(pl.concat_str(pl.lit("wanted " + why + ", found "), shown, ignore_nulls=True)).otherwise(None)
+    return value, pl.when(fails).then(pl.concat_str(pl.lit("wanted " + wanted + ", found "), shown, ignore_nulls=True)).otherwise(None)
 
 
-def _string(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+def _parse_string(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
     import polars as pl
 
     return text.cast(pl.String), "text"
 
 
-def _integer(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+def _parse_integer(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
     import polars as pl
 
-    why = "an integer"
+    wanted = "an integer"
     if kind == pl.String:
         plain = text.str.strip_chars().str.replace(r"^([+-]?\d+)\.0*$", "$1").str.strip_prefix("+")
-        return pl.when(plain.str.contains(r"^-?\d+$")).then(plain.cast(pl.Int64, strict=False)), why
+        return pl.when(plain.str.contains(r"^-?\d+$")).then(plain.cast(pl.Int64, strict=False)), wanted
     if kind.is_float():
         whole = (text == text.floor()) & (text.abs() <= EXACT_INTEGERS)
-        return pl.when(whole).then(text.cast(pl.Int64, strict=False)), why
+        return pl.when(whole).then(text.cast(pl.Int64, strict=False)), wanted
     if kind.is_integer():
-        return text.cast(pl.Int64, strict=False), why
+        return text.cast(pl.Int64, strict=False), wanted
     if kind.is_decimal():
-        return pl.when(text == text.floor()).then(text.cast(pl.Int64, strict=False)), why
-    return pl.lit(None, dtype=pl.Int64), f"{why}, not a {kind}"
+        return pl.when(text == text.floor()).then(text.cast(pl.Int64, strict=False)), wanted
+    return pl.lit(None, dtype=pl.Int64), f"{wanted}, not a {kind}"
 
 
-def _double(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+def _parse_double(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
     import polars as pl
 
-    why = "a finite number"
+    wanted = "a finite number"
     if kind == pl.String:
         digits = text.str.strip_chars()
         number = digits.cast(pl.Float64, strict=False)
-        # A decimal is the nearest double by convention; a whole number (an identifier, a count) must be held exactly.
+        # A decimal fraction is the nearest double by convention; a whole number (an identifier, a count) must be held exactly.
         whole = digits.str.contains(r"^[+-]?\d{16,}$")
         exact = (digits.str.strip_prefix("+").cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).fill_null(False)
-        return pl.when(number.is_finite() & (~whole | exact)).then(number), why
+        return pl.when(number.is_finite() & (~whole | exact)).then(number), wanted
     if kind.is_integer():
         return pl.when(text.cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).then(
             text.cast(pl.Float64)
         ), "a number that a double holds"
     if kind.is_float() or kind.is_decimal():
         number = text.cast(pl.Float64)
-        return pl.when(number.is_finite()).then(number), why
-    return pl.lit(None, dtype=pl.Float64), f"{why}, not a {kind}"
+        return pl.when(number.is_finite()).then(number), wanted
+    return pl.lit(None, dtype=pl.Float64), f"{wanted}, not a {kind}"
 
 
-def _boolean(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+def _parse_boolean(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
     import polars as pl
 
-    why = "true or false (also t, f, 1, 0)"
+    wanted = "true or false (also t, f, 1, 0)"
     if kind == pl.Boolean:
-        return text, why
+        return text, wanted
     plain = text.cast(pl.String).str.strip_chars().str.to_lowercase()
-    return pl.when(plain.is_in(["true", "t", "1"])).then(True).when(plain.is_in(["false", "f", "0"])).then(False), why
+    return pl.when(plain.is_in(["true", "t", "1"])).then(True).when(plain.is_in(["false", "f", "0"])).then(False), wanted
 
 
-def _date(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+def _parse_date(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
     import polars as pl
 
     form = column.format or "%Y-%m-%d"
@@ -98,7 +98,7 @@ def _date(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, st
     return pl.lit(None, dtype=pl.Date), f"a date, not a {kind}"
 
 
-def _timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+def _parse_timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
     import polars as pl
 
     utc = pl.Datetime("us", "UTC")
@@ -111,7 +111,7 @@ def _timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Exp
         exact = pl.when(exact.cast(pl.Datetime(kind.time_unit, kind.time_zone)) == text).then(exact)
         if kind.time_zone:
             return exact.dt.convert_time_zone("UTC"), "a timestamp in microseconds"
-        return _localised(exact, zone), f"a timestamp{place}"
+        return _localize(exact, zone), f"a timestamp{place}"
     if kind != pl.String:
         return pl.lit(None, dtype=utc), f"a timestamp, not a {kind}"
     plain = text.str.strip_chars()
@@ -119,9 +119,9 @@ def _timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Exp
         if "%z" in column.format or "%:z" in column.format or "%#z" in column.format:
             return plain.str.to_datetime(column.format, strict=False, time_unit="us", time_zone="UTC"), f"a timestamp as {column.format}"
         local = plain.str.to_datetime(column.format, strict=False, time_unit="us")
-        return _localised(local, zone), f"a timestamp as {column.format}{place}"
+        return _localize(local, zone), f"a timestamp as {column.format}{place}"
     iso = plain.str.replace(r"^(\d{4}-\d\d-\d\d)[ tT]", "${1}T").str.replace(r"[zZ]$", "+00:00").str.replace(r"([+-]\d\d)(\d\d)$", "$1:$2")
-    iso = pl.when(iso.str.contains(r"\.\d{6}\d*[1-9]")).then(None).otherwise(iso)  # finer than a microsecond would be cut
+    iso = pl.when(iso.str.contains(r"\.\d{6}\d*[1-9]")).then(None).otherwise(iso)  # finer than a microsecond: would be truncated
     zoned = pl.coalesce(
         [iso.str.to_datetime(f, strict=False, time_unit="us", time_zone="UTC") for f in ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z")]
     )
@@ -129,11 +129,11 @@ def _timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Exp
         [iso.str.to_datetime(f, strict=False, time_unit="us") for f in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")]
         + [iso.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))]
     )
-    return pl.coalesce([zoned, _localised(naive, zone)]).cast(utc), f"a timestamp as ISO 8601{place}"
+    return pl.coalesce([zoned, _localize(naive, zone)]).cast(utc), f"a timestamp as ISO 8601{place}"
 
 
-def _localised(local: pl.Expr, zone: str | None) -> pl.Expr:
-    """Local times as UTC; null where the zone is unknown, or the clock showed that time twice or never."""
+def _localize(local: pl.Expr, zone: str | None) -> pl.Expr:
+    """Convert local times to UTC; null where the zone is unknown, or the clock showed that time twice or never."""
     import polars as pl
 
     if zone is None:
@@ -142,21 +142,13 @@ def _localised(local: pl.Expr, zone: str | None) -> pl.Expr:
 
 
 _PARSERS: dict[str, Any] = {
-    "string": _string,
-    "integer": _integer,
-    "double": _double,
-    "boolean": _boolean,
-    "date": _date,
-    "timestamp": _timestamp,
+    "string": _parse_string,
+    "integer": _parse_integer,
+    "double": _parse_double,
+    "boolean": _parse_boolean,
+    "date": _parse_date,
+    "timestamp": _parse_timestamp,
 }
-
-
-def _polars_type(kind: ColumnType) -> pl.DataType:
-    import polars as pl
-
-    return {
-        "string": pl.String(), "integer": pl.Int64(), "double": pl.Float64(), "boolean": pl.Boolean(), "date": pl.Date(), "timestamp": pl.Datetime("us", "UTC"),
-    }[kind]  # fmt: skip
 
 
 def frame_of(table: pa.Table) -> pl.DataFrame:

@@ -1,6 +1,6 @@
-"""Entity keys of two tables as integers that both share, so that a join compares and sorts numbers.
+"""Entity keys of two tables as integer codes that both share, so that a join compares and sorts numbers.
 
-Rows that stand in runs of equal keys, as tables written in order of their keys do, get codes that rise with the rows: then nothing is sorted.
+Rows in runs of equal keys, as in tables that are written in key order, get codes that rise with the rows; then nothing needs sorting.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lakeloop.errors import DataError
+from lakeloop.rows.types import lake_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = np.ndarray
 _LONG_RUNS = 4
-"""Rows in a run of equal keys, on average, from which looking up each run once is the faster way."""
+"""The average run of equal keys from which it is faster to look up each run once."""
 
 
 def entity_codes(spine: pa.Table, rows: pa.Table, keys: Sequence[str], where: str) -> tuple[Array, Array]:
-    """Integers that tell entities apart, for the rows of both sides.
+    """Encode the entities of both tables as integers.
 
     Args:
         spine: rows with the keys; plain or dictionary-encoded.
@@ -37,63 +38,63 @@ def entity_codes(spine: pa.Table, rows: pa.Table, keys: Sequence[str], where: st
     """
     left = right = None
     for key in keys:
-        a, b = _plain_type(spine.schema.field(key).type), _plain_type(rows.schema.field(key).type)
-        if a != b:
-            raise DataError(f"{where}: the key {key!r} is {b} there and {a} in the spine")
-        one, two, size = _codes(_keys(spine, key), _keys(rows, key))
+        spine_type, rows_type = lake_type(spine.schema.field(key).type), lake_type(rows.schema.field(key).type)
+        if spine_type != rows_type:
+            raise DataError(f"{where}: the key {key!r} is {rows_type} there and {spine_type} in the spine")
+        key_left, key_right, size = _encode_key(_key_column(spine, key), _key_column(rows, key))
         if left is None or right is None:
-            left, right = one, two
+            left, right = key_left, key_right
         else:
-            left = np.where((left >= 0) & (one >= 0), left * size + one, -1)
-            right = np.where((right >= 0) & (two >= 0), right * size + two, -1)
-            # Kept dense, so that many keys never overflow.
-            left, right = _dense(left, right)
+            left = np.where((left >= 0) & (key_left >= 0), left * size + key_left, -1)
+            right = np.where((right >= 0) & (key_right >= 0), right * size + key_right, -1)
+            # Dense again, so that many keys never overflow.
+            left, right = _renumber(left, right)
     assert left is not None and right is not None
     return left, right
 
 
 def to_one_array(values: pa.ChunkedArray) -> pa.Array:
-    """A column as one array, without a copy where it is one already; `combine_chunks` always copies."""
+    """A column as one array, without a copy if it has one chunk; `combine_chunks` always copies."""
     return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
 
 
-def _dense(left: Array, right: Array) -> tuple[Array, Array]:
-    """Codes numbered anew by where they first appear in `right`; -1 stays, and what only `left` has becomes it."""
+def _renumber(left: Array, right: Array) -> tuple[Array, Array]:
+    """Renumber codes in the order of their first appearance in `right`; -1 stays, and a code that only `left` has becomes -1."""
     count = len(right)
     starts = np.concatenate(([0], np.flatnonzero(right[1:] != right[:-1]) + 1)) if count else np.zeros(0, np.int64)
     in_runs = len(starts) * _LONG_RUNS <= count
     heads = right[starts] if in_runs else right
     values, first, inverse = np.unique(heads, return_index=True, return_inverse=True)
-    number = np.empty(len(values), np.int64)
-    known = values >= 0
-    number[~known] = -1
-    number[np.flatnonzero(known)[np.argsort(first[known])]] = np.arange(int(known.sum()))
-    place = np.minimum(np.searchsorted(values, left), max(len(values) - 1, 0))
-    hit = (values[place] == left) & (left >= 0) if len(values) else np.zeros(len(left), bool)
-    dense = number[inverse]
-    return np.where(hit, number[place], -1) if len(values) else np.full(len(left), -1), (
-        np.repeat(dense, np.diff(starts, append=count)) if in_runs else dense
-    )
+    numbers = np.empty(len(values), np.int64)
+    is_code = values >= 0
+    numbers[~is_code] = -1
+    numbers[np.flatnonzero(is_code)[np.argsort(first[is_code])]] = np.arange(int(is_code.sum()))
+    new_right = np.repeat(numbers[inverse], np.diff(starts, append=count)) if in_runs else numbers[inverse]
+    if not len(values):
+        return np.full(len(left), -1), new_right
+    positions = np.minimum(np.searchsorted(values, left), len(values) - 1)
+    return np.where((values[positions] == left) & (left >= 0), numbers[positions], -1), new_right
 
 
-def _codes(spine: pa.Array, rows: pa.Array) -> tuple[Array, Array, int]:
-    """Dictionary codes of the feature rows' keys, and the spine's keys in the same codes."""
+def _encode_key(spine: pa.Array, rows: pa.Array) -> tuple[Array, Array, int]:
+    """Encode a key of both tables by the dictionary of the feature rows; also returns the dictionary's size."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     right, dictionary = _encode(rows)
     if pa.types.is_dictionary(spine.type):
-        return _through(spine, pc.index_in(spine.dictionary, value_set=dictionary)), right, len(dictionary)
-    left = _nullable(pc.index_in(spine, value_set=dictionary))
+        return _map_dictionary(spine, pc.index_in(spine.dictionary, value_set=dictionary)), right, len(dictionary)
+    left = _codes_of(pc.index_in(spine, value_set=dictionary))
     if spine.null_count:
         left = np.where(np.asarray(pc.is_null(spine)), -1, left)
     return left, right, len(dictionary)
 
 
 def _encode(values: pa.Array) -> tuple[Array, pa.Array]:
-    """Dictionary codes, -1 for null, and the dictionary.
+    """Encode values by a dictionary, -1 for null; rows sorted at write come in runs of equal keys, and only the first of a run is looked up.
 
-    Rows that were sorted at write stand in runs of equal keys, so only the first of each run is looked up.
+    Returns:
+        The codes and the dictionary.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -101,52 +102,41 @@ def _encode(values: pa.Array) -> tuple[Array, pa.Array]:
     if pa.types.is_dictionary(values.type):
         # A dictionary may hold a value twice, or null.
         encoded = values.dictionary.dictionary_encode()
-        return _through(values, encoded.indices), encoded.dictionary
+        return _map_dictionary(values, encoded.indices), encoded.dictionary
     count = len(values)
     if values.null_count == 0 and count > 1:
         starts = np.concatenate(([0], np.flatnonzero(np.asarray(pc.not_equal(values[1:], values[:-1]))) + 1))
         if len(starts) * _LONG_RUNS <= count:
             heads = values.take(pa.array(starts)).dictionary_encode()
             lengths = np.diff(starts, append=count)
-            return np.repeat(_nullable(heads.indices), lengths), heads.dictionary
+            return np.repeat(_codes_of(heads.indices), lengths), heads.dictionary
     encoded = values.dictionary_encode()
-    return _nullable(encoded.indices), encoded.dictionary
+    return _codes_of(encoded.indices), encoded.dictionary
 
 
-def _through(values: pa.DictionaryArray, codes: pa.Array) -> Array:
-    """The code of each value, from those of the dictionary; -1 for null."""
-    # Null indices point at one more place behind the dictionary.
-    found = np.append(_nullable(codes), -1)
+def _map_dictionary(values: pa.DictionaryArray, codes: pa.Array) -> Array:
+    """Map each value to the code of its dictionary entry; -1 for null."""
+    # Null indices point at an additional entry after the dictionary.
+    entry_codes = np.append(_codes_of(codes), -1)
     indices = values.indices
-    return np.asarray(found[np.asarray(indices.cast("int64").fill_null(len(codes)) if indices.null_count else indices)])
+    return np.asarray(entry_codes[np.asarray(indices.cast("int64").fill_null(len(codes)) if indices.null_count else indices)])
 
 
-def _nullable(indices: pa.Array) -> Array:
+def _codes_of(indices: pa.Array) -> Array:
+    """Arrow indices as int64, -1 for null."""
     import pyarrow.compute as pc
 
     return np.asarray(pc.fill_null(indices, -1) if indices.null_count else indices).astype(np.int64, copy=False)
 
 
-def _keys(table: pa.Table, name: str) -> pa.Array:
+def _key_column(table: pa.Table, name: str) -> pa.Array:
     """A key column in its plain type, or as a dictionary of that type."""
     import pyarrow as pa
 
     values = to_one_array(table[name])
-    wanted = _plain_type(values.type)
-    if pa.types.is_floating(wanted) or pa.types.is_decimal(wanted):
-        raise DataError(f"the key {name!r} is {wanted}: wanted a string, an integer, a date or a timestamp")
+    kind = lake_type(values.type)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        raise DataError(f"the key {name!r} is {kind}: wanted a string, an integer, a date or a timestamp")
     if pa.types.is_dictionary(values.type):
-        return pa.DictionaryArray.from_arrays(values.indices, values.dictionary.cast(wanted))
-    return values.cast(wanted) if values.type != wanted else values
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_integer(kind):
-        return pa.int64()
-    return pa.timestamp("us", tz="UTC") if pa.types.is_timestamp(kind) and kind.tz else kind
+        return pa.DictionaryArray.from_arrays(values.indices, values.dictionary.cast(kind))
+    return values.cast(kind) if values.type != kind else values

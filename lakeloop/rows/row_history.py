@@ -59,23 +59,23 @@ def closing_rows(
     if not replaced.height:
         return []
     moment, at = pl.Datetime("us", "UTC"), spec.event_time
-    touched = history.join(replaced.select(spec.keys).unique(), on=spec.keys, how="semi", nulls_equal=True)
-    touched = touched.with_columns((rows[at] if at else pl.repeat(0, rows.height, eager=True)).gather(touched["_at"]).alias("_time"))
-    touched = touched.sort(["ingested_at", "_landed_order", "_row"]).with_columns(
+    affected = history.join(replaced.select(spec.keys).unique(), on=spec.keys, how="semi", nulls_equal=True)
+    affected = affected.with_columns((rows[at] if at else pl.repeat(0, rows.height, eager=True)).gather(affected["_at"]).alias("_time"))
+    affected = affected.sort(["ingested_at", "_landed_order", "_row"]).with_columns(
         pl.col("_time").shift(-1).over(spec.keys).alias("_next_time"),
         pl.col("ingested_at").shift(-1).over(spec.keys).alias("_since"),
         pl.col("_kept").any().over(spec.keys).alias("_stays"),
     )
-    moved = touched.filter(pl.col("_since").is_not_null() & (pl.col("_time") != pl.col("_next_time")))
-    gone = touched.filter(pl.col("_since").is_null() & ~pl.col("_stays"))
-    if gone.height:
+    moved = affected.filter(pl.col("_since").is_not_null() & (pl.col("_time") != pl.col("_next_time")))
+    vanished_rows = affected.filter(pl.col("_since").is_null() & ~pl.col("_stays"))
+    if vanished_rows.height:
         places = rows.select("_file", "_partition") if "_file" in rows.columns else rows.select(pl.lit("").alias("_file"), "_partition")
         current = places.with_columns(rows["ingested_at"], rows["_current"]).filter("_current")
         landings = {(f, p): when for f, p, when in current.group_by("_file", "_partition").agg(pl.col("ingested_at").max()).iter_rows()}
         fallback = last.astimezone(UTC) if last else rows["ingested_at"].max()
-        ends = [landings.get(place) or vanished.get(place) or fallback for place in places[gone["_at"]].iter_rows()]
-        gone = gone.with_columns(pl.Series("_since", ends, dtype=moment))
-    ended = pl.concat([moved, gone])
+        ends = [landings.get(place) or vanished.get(place) or fallback for place in places[vanished_rows["_at"]].iter_rows()]
+        vanished_rows = vanished_rows.with_columns(pl.Series("_since", ends, dtype=moment))
+    ended = pl.concat([moved, vanished_rows])
     if not ended.height:
         return []
     names = [*spec.columns, *(["known_at"] if at else []), "ingested_at", "_live", "_partition"]
@@ -108,16 +108,17 @@ def _add_known_at(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -
         else pl.col(spec.event_time)
     )
     if spec.bulk_loaded_until is not None:
-        late = at >= pl.lit(spec.bulk_loaded_until.astimezone(UTC), dtype=moment)
+        is_live_landing = at >= pl.lit(spec.bulk_loaded_until.astimezone(UTC), dtype=moment)
     elif first is not None:
         landed = pl.lit(first.astimezone(UTC), dtype=moment)
-        late = (at >= landed) | (pl.col("ingested_at") > landed)
+        is_live_landing = (at >= landed) | (pl.col("ingested_at") > landed)
     else:
-        late = pl.lit(True)
-    live = pl.col("_corrects") | late
+        is_live_landing = pl.lit(True)
+    is_live = pl.col("_corrects") | is_live_landing
     due = at + spec.known_delay
     return rows.with_columns(
-        live.alias("_live"), pl.when(live).then(pl.max_horizontal(due, pl.col("ingested_at"))).otherwise(due).cast(moment).alias("known_at")
+        is_live.alias("_live"),
+        pl.when(is_live).then(pl.max_horizontal(due, pl.col("ingested_at"))).otherwise(due).cast(moment).alias("known_at"),
     )
 
 

@@ -1,34 +1,75 @@
-"""The Arrow types of declared columns, and casts that change no value."""
+"""Declared types: the Arrow type that the lake keeps their values in, what they are to a model, and casts that change no value.
+
+`TYPES` is the one table of declared types. Delta stores Arrow's types as they are; Polars and Spark derive theirs from them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from lakeloop.errors import DataError
 from lakeloop.masking import MASK
 from lakeloop.spec.tables import Column, ColumnType
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
-
+Kind = Literal["double", "string"]
+"""What an input is to a model: a number (of booleans 0 and 1), or a category."""
 EXACT_INTEGERS = 2**53
 """Every integer up to here is exactly one double (IEEE 754)."""
+
+
+@dataclass(frozen=True)
+class HeldType:
+    """How values of a declared type are held.
+
+    Attributes:
+        arrow: the function of pyarrow that makes the Arrow type, and its arguments; times are UTC microseconds.
+        model: what such a column is to a model; None if it can't be an input.
+    """
+
+    arrow: tuple[str, ...]
+    model: Kind | None
+
+
+TYPES: Mapping[ColumnType, HeldType] = {
+    "string": HeldType(("string",), "string"),
+    "integer": HeldType(("int64",), "double"),
+    "double": HeldType(("float64",), "double"),
+    "boolean": HeldType(("bool_",), "double"),
+    "date": HeldType(("date32",), None),
+    "timestamp": HeldType(("timestamp", "us", "UTC"), None),
+}
 
 
 def arrow_type(kind: ColumnType) -> pa.DataType:
     """The Arrow type of a declared column; times are UTC microseconds."""
     import pyarrow as pa
 
-    return {
-        "string": pa.string(),
-        "integer": pa.int64(),
-        "double": pa.float64(),
-        "boolean": pa.bool_(),
-        "date": pa.date32(),
-        "timestamp": pa.timestamp("us", tz="UTC"),
-    }[kind]
+    function, *arguments = TYPES[kind].arrow
+    return getattr(pa, function)(*arguments)
+
+
+def polars_type(kind: ColumnType) -> pl.DataType:
+    """The Polars type of a declared column."""
+    import polars as pl
+    import pyarrow as pa
+
+    return pl.Series(pa.nulls(0, arrow_type(kind))).dtype
+
+
+def model_kind(kind: pa.DataType) -> Kind | None:
+    """What a column of an Arrow type is to a model; None if it can't be an input."""
+    import pyarrow as pa
+
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "string"
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return "double" if is_number else None
 
 
 def schema_of(columns: Mapping[str, Column]) -> pa.Schema:
@@ -42,8 +83,8 @@ def cast_exactly(table: pa.Table, schema: pa.Schema, where: str, personal: Colle
     """Cast a table to a schema without changing a value.
 
     Raises:
-        DataError: a value would change; the message names the column, the type, the first such value (of a personal column: masked) and
-            its row.
+        DataError: a value would change; the message names the column, the type, the first such value (masked in a personal column) and its
+            row.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -56,9 +97,9 @@ def cast_exactly(table: pa.Table, schema: pa.Schema, where: str, personal: Colle
         if values.type == field.type:
             columns.append(values)
             continue
-        strange = _cannot_hold(values.type, field.type)
-        if strange:
-            raise DataError(f"{where}: column {field.name}: wanted {field.type}, found {values.type}{strange}")
+        mismatch = _describe_mismatch(values.type, field.type)
+        if mismatch:
+            raise DataError(f"{where}: column {field.name}: wanted {field.type}, found {values.type}{mismatch}")
         try:
             cast = values.cast(field.type, safe=True)
         except pa.ArrowInvalid:
@@ -79,26 +120,26 @@ def cast_exactly(table: pa.Table, schema: pa.Schema, where: str, personal: Colle
     return pa.table(columns, schema=schema)
 
 
-def _cannot_hold(found: pa.DataType, wanted: pa.DataType) -> str:
-    """Why a cast between two kinds of value makes no sense; empty where it may be tried."""
+def _describe_mismatch(source: pa.DataType, target: pa.DataType) -> str:
+    """Why a cast between two types makes no sense; empty where it may be tried."""
     import pyarrow as pa
 
-    number = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
-    if pa.types.is_null(found):
+    number_tests = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
+    if pa.types.is_null(source):
         return ""
-    if pa.types.is_timestamp(wanted):
-        if not pa.types.is_timestamp(found):
-            return "" if pa.types.is_date(found) else ", which is no time"
-        return "" if found.tz else ", which has no time zone"
-    if any(test(wanted) for test in number):
-        return "" if any(test(found) for test in number) else ", which is no number"
-    if pa.types.is_string(wanted):
+    if pa.types.is_timestamp(target):
+        if not pa.types.is_timestamp(source):
+            return "" if pa.types.is_date(source) else ", which is no time"
+        return "" if source.tz else ", which has no time zone"
+    if any(test(target) for test in number_tests):
+        return "" if any(test(source) for test in number_tests) else ", which is no number"
+    if pa.types.is_string(target):
         return ", which is no text"
     return ""
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """What a column holds, whether as a dictionary or not; every kind of text is a string."""
+    """The type of a column's values, dictionary-encoded or not; every kind of text is a string."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
@@ -106,8 +147,18 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
+def lake_type(kind: pa.DataType) -> pa.DataType:
+    """The type in which the lake keeps a column: `plain_type`, integers of 64 bits, times with a zone as UTC microseconds."""
+    import pyarrow as pa
+
+    kind = plain_type(kind)
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    return pa.timestamp("us", tz="UTC") if pa.types.is_timestamp(kind) and kind.tz else kind
+
+
 def is_same_type(a: pa.DataType, b: pa.DataType) -> bool:
-    """Whether two columns hold the same: of times the zone counts and not the unit, and every kind of text is one."""
+    """Whether two columns hold the same: units of time don't count, zones do, and every kind of text is one."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b):

@@ -1,4 +1,4 @@
-"""Verdicts: what a suite of expectations said of a batch. Three outcomes: passed, failed, could not run."""
+"""Verdicts: the results of a suite of expectations on a batch. Three outcomes: passed, failed, could not run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lakeloop.spec.tables import Expectation
 
 Outcome = Literal["passed", "failed", "could_not_run"]
 GOOD_OUTCOMES = ("passed", "clean", "not_applicable")
-"""Outcomes that pass a check: of an expectation or gate, and of a model check."""
+"""The outcomes that pass: of an expectation or gate, and of a model check."""
 MOST_EXAMPLES = 20
 
 
@@ -25,11 +25,11 @@ class ExpectationResult:
         expectation_type: the library's own name.
         severity: `blocking` stops publication, `warning` doesn't.
         outcome: a crash is `could_not_run`, which stops publication as a failure does.
-        observed: what was seen, plain JSON.
-        wanted: what was asked for, one sentence.
-        unexpected_count, unexpected_share: failing rows, and their share of the values judged.
+        observed: the observed value, plain JSON.
+        wanted: the expectation in words, one sentence.
+        unexpected_count, unexpected_share: failing rows, and their share of the checked values.
         unexpected_examples: some failing rows (keys and value), personal values masked.
-        message: what to say of it; empty when passed.
+        message: the reason; empty when passed.
     """
 
     name: str
@@ -46,20 +46,20 @@ class ExpectationResult:
 
     @property
     def blocks(self) -> bool:
-        """Whether this result keeps the batch from being published."""
+        """Whether this result stops the publication of the batch."""
         return self.outcome != "passed" and self.severity == "blocking"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a suite said of a batch."""
+    """The results of a suite on a batch."""
 
     passed: bool
     results: Sequence[ExpectationResult] = field(default_factory=tuple)
 
 
 def check_names(expectations: Sequence[Expectation]) -> list[str]:
-    """A name for each expectation: its type without the common beginning, and its column; a number after a repeated one.
+    """Name each expectation: its type without the common prefix, and its column; a repeated name is numbered.
 
     >>> check_names([Expectation(type="expect_column_values_to_be_between", kwargs={"column": "seats"})] * 2)
     ['between__seats', 'between__seats_2']
@@ -81,47 +81,47 @@ def suite_hash(expectations: Sequence[Expectation]) -> str:
     return fingerprint([expectation.model_dump(mode="json") for expectation in expectations])
 
 
-def allow_empty_beside(expectations: Sequence[Expectation], standing: int) -> list[Expectation]:
-    """A table's expectations for a batch beside which so many of its rows stay: a partition alone may be empty, a table may not.
+def allow_empty_beside(expectations: Sequence[Expectation], other_rows: int) -> list[Expectation]:
+    """Let a batch be empty if other partitions of its table have rows: a partition alone may be empty, a table may not.
 
     Args:
-        expectations: as `generate_expectations` begins them, with the row count first.
-        standing: rows of the partitions that the batch doesn't replace.
+        expectations: those of the table, with the row count of `generate_expectations` first.
+        other_rows: rows of the partitions that the batch doesn't replace.
     """
     count, *others = expectations
-    return [count.model_copy(update={"kwargs": {**count.kwargs, "min_value": 0}}) if standing else count, *others]
+    return [count.model_copy(update={"kwargs": {**count.kwargs, "min_value": 0}}) if other_rows else count, *others]
 
 
 def generate_expectations(
     columns: Iterable[str], keys: Sequence[str], *, min_rows: int | None = 1, unique: Literal["blocking", "warning"] = "blocking"
 ) -> list[Expectation]:
-    """What every table must meet without being told: it has rows, exactly its columns, and keys that are there and unique.
+    """Generate what every table must meet: it has rows, exactly its columns, and unique keys without nulls.
 
     The row count comes first: zero rows pass most other expectations.
 
     Args:
-        columns: the columns that there must be, no more and no less.
+        columns: the columns of the table, no more and no less.
         keys: the columns that identify a row.
         min_rows: the least number of rows; None where an empty batch may be legitimate and is accounted for otherwise.
-        unique: whether keys must be there and unique (`blocking`), or may be null, and one that stands twice is pointed out (`warning`).
+        unique: `blocking` if keys must be present and unique; with `warning` they may be null, and duplicates are reported.
     """
-    found = [] if min_rows is None else [Expectation(type="expect_table_row_count_to_be_between", kwargs={"min_value": min_rows})]
-    found.append(Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": list(columns), "exact_match": True}))
+    expectations = [] if min_rows is None else [Expectation(type="expect_table_row_count_to_be_between", kwargs={"min_value": min_rows})]
+    expectations.append(Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": list(columns), "exact_match": True}))
     if unique == "blocking":
-        found += [Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": key}) for key in keys]
+        expectations += [Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": key}) for key in keys]
     if len(keys) == 1:
-        found.append(Expectation(type="expect_column_values_to_be_unique", kwargs={"column": keys[0]}, severity=unique))
+        expectations.append(Expectation(type="expect_column_values_to_be_unique", kwargs={"column": keys[0]}, severity=unique))
     else:
-        found.append(Expectation(type="expect_compound_columns_to_be_unique", kwargs={"column_list": list(keys)}, severity=unique))
-    return found
+        expectations.append(Expectation(type="expect_compound_columns_to_be_unique", kwargs={"column_list": list(keys)}, severity=unique))
+    return expectations
 
 
 def describe_expectation(expectation: Expectation) -> str:
-    """What an expectation asks for, in words.
+    """Describe an expectation in words.
 
     >>> describe_expectation(Expectation(type="expect_column_values_to_be_between", kwargs={"column": "seats", "min_value": 1}))
     'column values to be between (column: seats, min_value: 1)'
     """
-    what = expectation.type.removeprefix("expect_").replace("_", " ")
+    sentence = expectation.type.removeprefix("expect_").replace("_", " ")
     details = ", ".join(f"{name}: {value}" for name, value in expectation.kwargs.items())
-    return f"{what} ({details})" if details else what
+    return f"{sentence} ({details})" if details else sentence

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from lakeloop.training.frames import Kind
+    from lakeloop.rows.types import Kind
 
 
 @dataclass(frozen=True)

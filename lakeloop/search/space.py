@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.metrics.table import check_metric
+from lakeloop.rows.types import Kind
 from lakeloop.spec.search import Named, Parameter, Search, order_parameters
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
-from lakeloop.training.frames import Kind
 from lakeloop.training.model_code import reference_of
 from lakeloop.training.pipelines import build_estimator, pipeline_module
 

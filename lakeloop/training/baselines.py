@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
-from lakeloop.training.frames import Kind, evenly_spaced
+from lakeloop.training.frames import evenly_spaced
 from lakeloop.training.pipelines import build_estimator
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, SpecError
+from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, fitted_classes, scoring_method
 from lakeloop.spec.workflow import Model
 from lakeloop.training.calibrated import fit_calibrated
-from lakeloop.training.frames import Kind, evenly_spaced
+from lakeloop.training.frames import evenly_spaced
 from lakeloop.training.model_code import ModelCode, import_model_code, reference_of, user_code_error
 from lakeloop.training.pipelines import build_estimator, most_rows
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.rows.types import EXACT_INTEGERS
+from lakeloop.rows.types import EXACT_INTEGERS, Kind, model_kind
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
-
-Kind = Literal["double", "string"]
 
 
 def feature_kinds(schema: pa.Schema, columns: Sequence[str]) -> dict[str, Kind]:
@@ -22,19 +20,15 @@ def feature_kinds(schema: pa.Schema, columns: Sequence[str]) -> dict[str, Kind]:
     Raises:
         DataError: a feature is missing, or is a date, a time or another type that a model can't take.
     """
-    import pyarrow as pa
-
     kinds: dict[str, Kind] = {}
     for name in columns:
         if name not in schema.names:
             raise DataError(f"no feature {name!r}; {nearest(name, schema.names)}")
         arrow = schema.field(name).type
-        if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
-            kinds[name] = "string"
-        elif pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_boolean(arrow):
-            kinds[name] = "double"
-        else:
+        kind = model_kind(arrow)
+        if kind is None:
             raise DataError(f"feature {name} is {arrow}: wanted a number, a boolean or a string; derive one in a view")
+        kinds[name] = kind
     return kinds
 
 

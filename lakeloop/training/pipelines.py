@@ -13,10 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from lakeloop.errors import SpecError, nearest
+from lakeloop.rows.types import Kind
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
-from lakeloop.training.frames import Kind
 from lakeloop.training.model_code import ModelCode, check_code, import_file, import_model_code, reference_of
 from lakeloop.training.preprocessing import preprocessing
 

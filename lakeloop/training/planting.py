@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeloop.training.frames import Kind
+from lakeloop.rows.types import Kind
 
 if TYPE_CHECKING:
     import pandas as pd

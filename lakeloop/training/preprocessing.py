@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.training.frames import Kind
+from lakeloop.rows.types import Kind
 
 MOST_CATEGORIES = 50
 """The most columns for one string feature; rarer values share the last."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.project.feature_spec import lookup_rules
+from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import check_raw
-from lakeloop.training.frames import Kind
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from resources.tracking.model_format import METADATA, ServableModel, load_model, refuse_pickles
 from resources.tracking.registry import Registry

@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
+from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, fitted_classes, scoring_method, to_scores
 from resources.tracking.tags import DELTA_VERSION_TAG, FINGERPRINT_TAG, READY_TAG
 
@@ -37,7 +38,7 @@ class Field:
     """An input of a model: `double` or `string`; null is allowed where it isn't required."""
 
     name: str
-    kind: Literal["double", "string"]
+    kind: Kind
     required: bool = False
 
 
@@ -119,7 +120,7 @@ def log_model(
     *,
     name: str,
     frame: pd.DataFrame,
-    kinds: Mapping[str, Literal["double", "string"]],
+    kinds: Mapping[str, Kind],
     answer: Answer,
     feature_spec: Mapping[str, Any],
     fingerprint: str,

@@ -81,9 +81,9 @@ def test_without_a_label_nothing_of_one_is_written_and_every_row_is_asked_about(
 @pytest.mark.parametrize("name", ["anomaly", "linear"])
 def test_planted_rows_are_told_from_real_ones_and_the_scores_are_higher(name: str) -> None:
     from lakeloop.metrics.table import METRICS
+    from lakeloop.rows.types import Kind
     from lakeloop.spec.tasks import Answer, scores_of
     from lakeloop.spec.workflow import Model
-    from lakeloop.training.frames import Kind
     from lakeloop.training.pipelines import build_estimator
 
     rows = pd.DataFrame({key: value for key, value in tumours().items() if key not in ("sample_id", "malignant")})

@@ -11,7 +11,7 @@ from lakeloop.evaluation.anomaly_findings import PlantedRows, real_row_metrics
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
 from lakeloop.evaluation.model_checks import Overlap
 from lakeloop.metrics.table import metrics_of
-from lakeloop.training.frames import Kind
+from lakeloop.rows.types import Kind
 from lakeloop.training.planting import Planted, plant
 
 if TYPE_CHECKING:

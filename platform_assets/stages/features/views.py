@@ -14,6 +14,7 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project, upstream
 from lakeloop.python_code import load_reference, source_of
 from lakeloop.rows.history import LANDED, latest_landing, merge_history
+from lakeloop.rows.types import arrow_type, cast_exactly, lake_type
 from lakeloop.spec.partitions import FORMATS, partition_window, split_into_batches
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
 from platform_assets.stages.base import Platform, StageResult, input_key, key_of
@@ -296,8 +297,6 @@ def _shape(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.rows.types import arrow_type, cast_exactly
-
     wanted = [*spec.keys, *([spec.event_time] if spec.event_time else []), *([spec.known_at] if spec.known_at else []), *spec.columns]
     wanted = list(dict.fromkeys(wanted))
     for name in wanted:
@@ -310,7 +309,7 @@ def _shape(
     for index, column in enumerate(rows.schema):
         if pa.types.is_decimal(column.type) and types.get(column.name) == pa.float64():
             rows = rows.set_column(index, column.name, rows[column.name].cast(pa.float64()))
-    schema = pa.schema([pa.field(f.name, types.get(f.name, _plain(f.type))) for f in rows.schema])
+    schema = pa.schema([pa.field(f.name, types.get(f.name, _key_type(f.type))) for f in rows.schema])
     rows = cast_exactly(rows, schema, where, personal)
     if spec.event_time is None:
         return rows.append_column(PARTITION, pa.repeat(WHOLE, rows.num_rows)), 0
@@ -334,15 +333,11 @@ def _shape(
     return shaped, outside
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Key columns keep the query's type, integers and times in the width that the lake uses."""
+def _key_type(kind: pa.DataType) -> pa.DataType:
+    """The type of a key, which keeps the query's type as the lake holds it; a time must have a zone, which the cast checks."""
     import pyarrow as pa
 
-    if pa.types.is_integer(kind):
-        return pa.int64()
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", tz="UTC")
-    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+    return pa.timestamp("us", tz="UTC") if pa.types.is_timestamp(kind) else lake_type(kind)
 
 
 def _landings(

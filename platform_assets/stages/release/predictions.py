@@ -12,6 +12,7 @@ import dagster as dg
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
+from lakeloop.rows.types import arrow_type
 from lakeloop.spec.partitions import FORMATS
 from lakeloop.spec.tables import PARTITION, Column, Expectation
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
@@ -100,12 +101,6 @@ def columns(spec: WorkflowSpec) -> dict[str, Column]:
 def own_checks(spec: WorkflowSpec) -> list[str]:
     """The checks beside the suite and the accounting."""
     return [FIT_TOGETHER] if spec.answer.numbers else []
-
-
-def _arrow_type(column: Column) -> pa.DataType:
-    import pyarrow as pa
-
-    return {"double": pa.float64(), "integer": pa.int64(), "string": pa.string()}[column.type]
 
 
 def _flag(anomaly: Anomaly) -> str:
@@ -198,7 +193,7 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     count = rows.num_rows
     table = rows
     for name, values in spec.answer.values(scores).items():
-        table = table.append_column(name, pa.array(values, _arrow_type(spec.answer.columns[name])))
+        table = table.append_column(name, pa.array(values, arrow_type(spec.answer.columns[name].type)))
     table = (
         table.append_column("model_name", pa.repeat(model.name, count))
         .append_column("model_version", pa.repeat(model.version, count))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lakeloop.project.project import Located, Project, feature_columns
+from lakeloop.rows.types import TYPES
 from lakeloop.spec.workflow import WorkflowSpec
-from lakeloop.training.frames import Kind
 from platform_assets.stages.features.lookup import feature_spec
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ def contract(project: Project, located: Located[WorkflowSpec]) -> Contract:
     """What a workflow wants of a model."""
     from resources.tracking.brought_model import Contract
 
-    kinds: dict[str, Kind] = {
-        column.output: "string" if column.type == "string" else "double" for column in feature_columns(project, located)
-    }
+    kinds = {column.output: kind for column in feature_columns(project, located) if (kind := TYPES[column.type].model)}
     return Contract(
         f"{located.domain}.{located.spec.name}",
         located.spec.answer,

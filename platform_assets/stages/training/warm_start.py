@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lakeloop.project.project import Located
-    from lakeloop.training.frames import Kind
+    from lakeloop.rows.types import Kind
 
 START = "starts_from"
 """In the value of a model's state: the champion at the time, which the fingerprint cites."""

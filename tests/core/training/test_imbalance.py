@@ -13,10 +13,10 @@ import pytest
 from lakeloop.errors import DataError
 from lakeloop.metrics.calibration import calibration_error
 from lakeloop.metrics.table import metrics_of
+from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
-from lakeloop.training.frames import Kind
 from lakeloop.training.pipelines import TRUSTED_TYPES
 
 BINARY = Answer("binary_classification")

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lakeloop.rows.types import Kind
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import TASKS
-from lakeloop.training.frames import Kind
 from lakeloop.training.pipeline_docs import documentation
 from lakeloop.training.pipelines import NAMES, pipelines_for
 from tests.worlds.places import ROOT
