@@ -12,10 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings
 
 import resources.host.fewer_collections
 from tests.worlds.servers.object_store import ObjectStore
+from tests.worlds.servers.postgres import server
 from tests.worlds.shop_project import Shop, make
 
 if TYPE_CHECKING:
@@ -180,3 +182,23 @@ def project(tmp_path: Path) -> Path:
     defs = tmp_path / "platform_assets" / "defs"
     defs.mkdir(parents=True)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    with server() as url:
+        yield url
+
+
+@pytest.fixture
+def engine(postgres: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
+    """A database of the test's own, whose URL the environment holds."""
+    import hashlib
+
+    name = "t" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+    admin = sa.create_engine(postgres, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    url = sa.make_url(postgres).set(database=name)
+    monkeypatch.setenv("SALES_DB", url.render_as_string(hide_password=False))
+    yield sa.create_engine(url, poolclass=sa.NullPool)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL as a source: types, positions, overlap, changes, and what must never be shown."""
+"""A real PostgreSQL as a source, by either driver: types, positions, and the same silence about passwords."""
 
 from __future__ import annotations
 
@@ -12,42 +12,23 @@ import sqlalchemy as sa
 
 from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.spec.tables import DatabaseSource
-from resources.lake.lake import Lake
-from resources.lake.published import TableKey
 from resources.sources.database import DatabaseReader
 from tests.worlds.servers.ports import free_port
-from tests.worlds.servers.postgres import PASSWORD, run
-from tests.worlds.shop_project import Shop, failures
+from tests.worlds.servers.postgres import ORDERS_TABLE, PASSWORD, order, run
 
-RAW, ORDERS = TableKey("raw", "sales", "orders"), TableKey("validated", "sales", "orders")
-DEFINITION = """\
-type: platform_assets.components.LakeTable
-attributes:
-  name: orders
-  description: One row per order.
-  source: {SOURCE}
-  keys: [order_id]
-  event_time: ordered_at
-  partitions: {start: 2024-01-01, end: 2024-06-01}
-  columns:
-    order_id: {type: integer, nullable: false, description: Order.}
-    ordered_at: {type: timestamp, nullable: false, description: When.}
-    amount_eur: {type: double, unit: EUR, source: amount, description: Amount.}
-"""
+TYPES = """CREATE TABLE things (i2 smallint, i4 integer, i8 bigint, f8 double precision, yes boolean, price numeric(10,2), free numeric,
+    day date, at timestamp, moment timestamptz, raw bytea, words text, name varchar(20))"""
+ROWS = (
+    "INSERT INTO things VALUES (1, -2, 9007199254740993, 0.1, true, -0.05, 1e-20, '1969-12-31', '2024-02-29 23:59:59.999999', "
+    "'1901-01-01 00:00+01', '\\x00ff', 'it''s \u00e9 % : \\ ', '')",
+    "INSERT INTO things VALUES (null, null, null, '-Infinity', null, null, 'NaN', null, null, null, null, null, null)",
+    "INSERT INTO things VALUES (32767, 0, -1, 1e300, false, 99999999.99, 12345678901234567890123456789.123456789, '9999-12-31', "
+    "'0001-01-01 00:00', '2024-07-01 12:00+02', '', ' ', 'b')",
+)
 
 
 def reader(**options: Any) -> DatabaseReader:
     return DatabaseReader(DatabaseSource(database="SALES_DB", **options), Path())
-
-
-ORDERS_TABLE = (
-    "CREATE TABLE orders (order_id bigint PRIMARY KEY, ordered_at timestamptz NOT NULL, amount numeric(10,2), updated_at timestamptz)"
-)
-
-
-def order(number: int, day: int, amount: str = "1.50", *, updated: str | None = None, month: int = 3) -> str:
-    at = f"2024-{month:02d}-{day:02d} 10:00:00+01"
-    return f"INSERT INTO orders VALUES ({number}, '{at}', {amount}, '{updated or at}')"
 
 
 def test_every_type_comes_as_it_is(engine: sa.Engine) -> None:
@@ -158,164 +139,96 @@ def test_a_wrong_table_column_or_cursor_is_told_with_the_nearest(engine: sa.Engi
     assert "secret" not in str(found.value).split("input_value")[0]
 
 
-@pytest.fixture
-def shop(engine: sa.Engine, tmp_path: Path) -> Shop:
-    """A project with one table, from the database."""
-    run(engine, ORDERS_TABLE, order(1, 1), order(2, 20), order(3, 5, month=4))
-    return Shop(tmp_path / "platform_assets" / "defs", str(tmp_path / "lake"), "http://127.0.0.1:9")
+def both(database: sa.Engine, **options: Any) -> tuple[DatabaseReader, DatabaseReader]:
+    """A reader through SQLAlchemy alone and one through ADBC."""
+    url = database.url.set(drivername=database.url.get_backend_name()).render_as_string(hide_password=False)
+    spec = DatabaseSource(database="SALES_DB", **options)
+    return DatabaseReader(spec, Path(), url=url), DatabaseReader(spec, Path(), url="adbc+" + url)
 
 
-def define(shop: Shop, source: str) -> None:
-    path = shop.defs / "sales" / "orders" / "defs.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(DEFINITION.replace("{SOURCE}", source))
+def test_every_value_and_type_is_the_same_by_either_driver(engine: sa.Engine) -> None:
+    run(engine, TYPES, *ROWS)
+    plain, adbc = both(engine, table="things")
+    (one, position), (two, other) = plain.read(None), adbc.read(None)
+    assert two.schema.equals(one.schema, check_metadata=True)
+    assert repr(two.to_pylist()) == repr(one.to_pylist())
+    assert other == position
 
 
-def landed(lake: Lake) -> list[int]:
-    return sorted(lake.open(RAW).to_pyarrow_table()["order_id"].to_pylist())
+@pytest.mark.parametrize(
+    ("kind", "values", "overlap", "expected"),
+    [
+        ("timestamptz", ["2024-03-01 10:00+01", "2024-03-02 10:00+01", "2024-03-03 10:00+01"], "1d", 2),
+        ("date", ["2024-03-01", "2024-03-02", "2024-03-05"], "1d", 1),
+        ("bigint", ["1", "2", "9007199254740993"], 1, 1),
+        ("numeric(10,2)", ["1.10", "2.20", "3.30"], None, 1),
+        ("text", ["a", "b", "it's 100% :x"], None, 1),
+    ],
+)
+def test_a_position_is_read_on_from_alike(engine: sa.Engine, kind: str, values: list[str], overlap: Any, expected: int) -> None:
+    run(engine, f"CREATE TABLE log (c {kind})", *[f"INSERT INTO log VALUES ('{value.replace(chr(39), chr(39) * 2)}')" for value in values])
+    plain, adbc = both(engine, table="log", cursor="c", **({"overlap": overlap} if overlap else {}))
+    _, position = adbc.read(None)
+    assert position == plain.read(None)[1]
+    again, after = adbc.read(position)
+    assert again.to_pylist() == plain.read(position)[0].to_pylist()
+    assert (again.num_rows, after) == (expected, position)
 
 
-def amounts(lake: Lake) -> dict[int, float]:
-    return {row["order_id"]: row["amount_eur"] for row in lake.read(lake.current(ORDERS)).to_pylist()}
+def test_a_type_that_the_driver_gives_another_way_comes_as_before(engine: sa.Engine) -> None:
+    run(engine, "CREATE TABLE odd (f real, u uuid, j jsonb, s interval, a int[])")
+    run(engine, """INSERT INTO odd VALUES (0.1, '0e37df36-f698-11e6-8dd4-cb9ced3df976', '{"a": 1}', '1 day', '{1,2}')""")
+    plain, adbc = both(engine, table="odd")
+    assert adbc.read(None)[0].equals(plain.read(None)[0])
 
 
-def stale(shop: Shop) -> dict[str, list[str]]:
-    from platform_assets.definitions import read_project
-    from platform_assets.plan import stale_assets
-
-    return {str(key): parts for key, parts in stale_assets(read_project(shop.defs), shop.lake.states()).items()}
-
-
-def test_an_incremental_table_lands_each_version_once_and_rewrites_the_months_it_reaches(shop: Shop, engine: sa.Engine) -> None:
-    define(shop, "{database: SALES_DB, table: orders, cursor: updated_at, overlap: 30d}")
-    assert shop.materialize().success
-    assert landed(shop.lake) == [1, 2, 3] and stale(shop) == {}
-    before = shop.lake.states()
-    run(engine, "UPDATE orders SET amount = 9.75, updated_at = '2024-04-20' WHERE order_id = 2", order(4, 25, updated="2024-04-21"))
-    assert "raw/sales/orders" in stale(shop)
-    result = shop.materialize()
-    assert result.success, failures(result)
-    # Rows 2 and 3 lie in the overlap; only what is new in them lands again.
-    assert landed(shop.lake) == [1, 2, 2, 3, 4]
-    assert amounts(shop.lake) == {1: 1.5, 2: 9.75, 3: 1.5, 4: 1.5}
-    after = shop.lake.states()
-    assert {p for p in after[ORDERS] if p not in before[ORDERS] or after[ORDERS][p].version != before[ORDERS][p].version} == {"2024-03"}
-    assert stale(shop) == {}
-    assert shop.materialize().success
-    assert shop.lake.states() == after
+def test_a_query_with_colons_and_percents_is_read_as_written(engine: sa.Engine, tmp_path: Path) -> None:
+    run(engine, "CREATE TABLE log (c bigint)", "INSERT INTO log VALUES (1), (2)")
+    (tmp_path / "q.sql").write_text("SELECT c, c::text || ' :since 50%' AS shown FROM log WHERE c % 2 = 0")
+    _, adbc = both(engine, query="q.sql", cursor="c")
+    reader = DatabaseReader(adbc.spec, tmp_path, url=adbc.url)
+    rows, position = reader.read(None)
+    assert rows.to_pylist() == [{"c": 2, "shown": "2 :since 50%"}]
+    assert reader.read(position)[0].num_rows == 1
 
 
-def test_the_position_is_in_the_commit_that_has_the_rows(shop: Shop, engine: sa.Engine) -> None:
-    define(shop, "{database: SALES_DB, table: orders, cursor: order_id}")
-    assert shop.materialize("raw").success
-    commit = json.loads(shop.lake.open(RAW).history(1)[0]["lakeloop"])
-    (source,) = [s for s in commit["states"] if s["partition"] == "source"]
-    assert source["value"]["files"] == {"orders": '{"number": 3}'}
+def test_the_query_of_a_source_cannot_write(engine: sa.Engine, tmp_path: Path) -> None:
+    run(engine, "CREATE TABLE log (c bigint)", "INSERT INTO log VALUES (1)")
+    run(engine, "CREATE FUNCTION sly() RETURNS bigint LANGUAGE sql AS 'DELETE FROM log RETURNING c'")
+    (tmp_path / "q.sql").write_text("SELECT sly() AS c")
+    _, adbc = both(engine, query="q.sql")
+    with pytest.raises((DataError, ServiceUnavailable), match="read-only"):
+        DatabaseReader(adbc.spec, tmp_path, url=adbc.url).read(None)
+    assert both(engine, table="log")[0].read(None)[0].num_rows == 1
 
 
-def test_a_table_that_was_filled_anew_below_its_position_is_told_and_read_whole_with_another_overlap(shop: Shop, engine: sa.Engine) -> None:
-    import dagster as dg
-
-    define(shop, "{database: SALES_DB, table: orders, cursor: order_id}")
-    assert shop.materialize("raw").success
-    run(engine, "TRUNCATE orders", order(1, 9, "7.00"))
-    assert "raw/sales/orders" in stale(shop)
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = shop.materialize("raw", instance=instance)
-        assert result.success
-        (told,) = [
-            entry.user_message
-            for entry in instance.all_logs(result.run_id)
-            if "filled anew from a smaller order_id on" in entry.user_message
-        ]
-    assert "raw/sales/orders: orders has no row any more from where the last read ended on" in told and "change `overlap`" in told
-    assert landed(shop.lake) == [1, 2, 3]
-    define(shop, "{database: SALES_DB, table: orders, cursor: order_id, overlap: 1}")
-    assert shop.materialize().success
-    assert amounts(shop.lake)[1] == 7.0
+def test_no_message_holds_a_password(engine: sa.Engine) -> None:
+    wrong = engine.url.set(drivername="adbc+postgresql", port=free_port()).render_as_string(hide_password=False)
+    with pytest.raises(ServiceUnavailable) as refused:
+        DatabaseReader(DatabaseSource(database="SALES_DB", table="t"), Path(), url=wrong).read(None)
+    with pytest.raises(DataError, match="nearest|no column|not exist") as missing:
+        both(engine, table="absent")[1].read(None)
+    assert PASSWORD not in str(refused.value) + str(missing.value)
 
 
-def test_a_full_table_follows_deletions_and_lands_changed_months_only(shop: Shop, engine: sa.Engine) -> None:
-    define(shop, "{database: SALES_DB, table: orders}")
-    assert shop.materialize().success
-    run(engine, "DELETE FROM orders WHERE order_id = 1", order(5, 6, month=5))
-    assert "raw/sales/orders" in stale(shop)
-    assert shop.materialize().success
-    assert landed(shop.lake) == [1, 2, 2, 3, 5]
-    assert set(amounts(shop.lake)) == {2, 3, 5}
+def test_a_sqlite_file_is_read_alike(tmp_path: Path) -> None:
+    file = sa.create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    run(file, "CREATE TABLE t (n integer, x real, s text, b blob, empty text)")
+    run(file, "INSERT INTO t VALUES (1, 0.5, 'a', x'00ff', null), (null, null, null, null, null), (9007199254740993, 2.0, 'é', x'', null)")
+    plain, adbc = both(file, table="t", cursor="n")
+    (one, position), (two, other) = plain.read(None), adbc.read(None)
+    assert two.equals(one)
+    assert other == position
+    assert adbc.read(position)[0].equals(plain.read(position)[0])
 
 
-def test_a_new_column_lands_with_a_warning_a_changed_type_is_refused_with_both_and_a_missing_one_fails(
-    shop: Shop, engine: sa.Engine
-) -> None:
-    define(shop, "{database: SALES_DB, table: orders, cursor: order_id}")
-    assert shop.materialize().success
-    run(engine, "ALTER TABLE orders ADD COLUMN channel text", "INSERT INTO orders VALUES (6, '2024-03-07', 2, NULL, 'web')")
-    result = shop.materialize()
-    assert result.success, failures(result)
-    (warning,) = [e for e in result.get_asset_check_evaluations() if not e.passed]
-    assert warning.check_name == "no_new_columns" and "channel" in str(warning.description)
-    assert shop.lake.open(RAW).to_pyarrow_table()["channel"].to_pylist().count("web") == 1
-    before = shop.lake.states()
-
-    run(engine, "ALTER TABLE orders ALTER COLUMN amount TYPE text", "INSERT INTO orders VALUES (7, '2024-03-08', '2 EUR', NULL, 'web')")
-    result = shop.materialize()
-    assert not result.success
-    assert "amount" in failures(result) and "decimal128(10, 2)" in failures(result) and "string" in failures(result)
-    assert shop.lake.states() == before
-
-    run(engine, "ALTER TABLE orders DROP COLUMN amount")
-    result = shop.materialize()
-    assert not result.success and "amount" in failures(result)
-    assert shop.lake.states() == before
+def test_a_database_without_an_adbc_driver_is_refused_with_those_that_have_one() -> None:
+    with pytest.raises(DataError, match=r"no ADBC driver for mysql.*adbc\+postgresql"):
+        DatabaseReader(DatabaseSource(database="SALES_DB", table="t"), Path(), url="adbc+mysql://u:p@h/d").read(None)
 
 
-def test_a_database_that_is_down_is_retried_and_named_and_makes_no_plan(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, engine: sa.Engine
-) -> None:
-    define(shop, "{database: SALES_DB, table: orders}")
-    assert shop.materialize().success
-    before, port = shop.lake.states(), free_port()
-    monkeypatch.setenv("SALES_DB", f"postgresql://u:hush-hush@127.0.0.1:{port}/gone")
-    assert stale(shop) == {}
-    result = shop.materialize("raw")
-    assert not result.success and f"127.0.0.1:{port}/gone" in failures(result) and "hush-hush" not in failures(result)
-    assert sum(e.event_type_value == "STEP_UP_FOR_RETRY" for e in result.all_events) == 2
-    assert shop.lake.states() == before
-
-
-def test_the_password_is_in_no_file_of_lake_and_project(shop: Shop, engine: sa.Engine, tmp_path: Path) -> None:
-    define(shop, "{database: SALES_DB, table: orders, cursor: updated_at}")
-    result = shop.materialize()
-    assert result.success
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
-    assert PASSWORD not in str(result.all_events)
-
-
-def test_a_table_is_drafted_from_the_database_and_runs_as_it_is(engine: sa.Engine, tmp_path: Path) -> None:
-    import click
-    from dagster.components.component_scaffolding import scaffold_object
-
-    kinds = "id bigint PRIMARY KEY, placed timestamptz, updated_at timestamptz, price_eur numeric, email text, lines jsonb"
-    run(engine, f"CREATE TABLE sales ({kinds})")
-    values = ", ".join(f"({n}, '2024-03-{1 + n % 28:02d}', '2024-04-01', {n}.25, 'p{n}@example.org', '[1]')" for n in range(1, 60))
-    run(engine, f"INSERT INTO sales VALUES {values}")
-    shop = Shop(tmp_path / "platform_assets" / "defs", str(tmp_path / "lake"), "http://127.0.0.1:9")
-    folder = shop.defs / "sales" / "sales"
-    folder.parent.mkdir(parents=True)
-
-    def scaffold(**params: str) -> None:
-        scaffold_object(folder, "platform_assets.components.LakeTable", json.dumps(params), "yaml", tmp_path)
-
-    with pytest.raises(click.ClickException, match="kept out of this message") as refused:
-        scaffold(database=engine.url.render_as_string(hide_password=False), table="sales")
-    assert PASSWORD not in str(refused.value)
-    scaffold(database="SALES_DB", table="sales")
-    text = (folder / "defs.yaml").read_text()
-    assert "cursor: updated_at, overlap: 1h" in text and "event_time: placed" in text and "keys: [id]" in text
-    assert "price_eur: {type: double, unit: EUR" in text and "email: {type: string, personal: true" in text
-    assert PASSWORD not in text and "example.org" not in text
-    result = shop.materialize()
-    assert result.success, failures(result)
-    rows = shop.lake.read(shop.lake.current(TableKey("validated", "sales", "sales"))).to_pylist()
-    assert len(rows) == 59 and {row["price_eur"] for row in rows} == {n + 0.25 for n in range(1, 60)}
+def test_the_first_rows_are_enough_for_a_draft(engine: sa.Engine) -> None:
+    run(engine, "CREATE TABLE many AS SELECT n FROM generate_series(1, 50000) AS n")
+    head = both(engine, table="many")[1].head(10)
+    assert head.num_rows == 10
+    assert head.schema.field("n").type == pa.int64()

@@ -228,3 +228,13 @@ def test_a_view_that_stands_still_for_a_champion_is_named_with_its_version_and_s
         and "version 1, which" in record.message
         and since in record.message
     )
+
+
+def test_keys_are_the_same_where_another_of_their_column_is_null() -> None:
+    import pyarrow as pa
+
+    from platform_assets.stages.evaluation.question import _overlap
+
+    fitted, test = pa.table({"id": pa.array([1, 2, 3])}), pa.table({"id": pa.array([1, None, 3, 4])})
+    found = _overlap(fitted, test, ["id"])
+    assert found.seen.tolist() == [True, False, True, False] and not found.repeats

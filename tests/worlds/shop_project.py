@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from resources.lake.published import TableKey
 from tests.worlds.servers.ports import free_port
 
 LOCATION = """\
@@ -22,6 +23,8 @@ from platform_assets.definitions import build_defs
 def defs() -> Definitions:
     return build_defs(defs=Path({defs!r}))
 """
+
+ORDERS, RAW = TableKey("validated", "shop", "orders"), TableKey("raw", "shop", "orders")
 
 
 @dataclass(frozen=True)
@@ -114,3 +117,8 @@ def failures(result: Any) -> str:
 def fresh(result: Any) -> set[bool]:
     """Whether the assets of a run were fresh already: all, none, or some."""
     return {bool(e.materialization.metadata["fresh"].value) for e in result.get_asset_materialization_events()}
+
+
+def key(stage: str) -> TableKey:
+    """The table of a stage of the workflow."""
+    return TableKey(stage, "shop", "returns")

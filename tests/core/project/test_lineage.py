@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from lakeloop.checking.project import load_checked
-from lakeloop.cli.main import main
 from lakeloop.project.lineage import ColumnRef, Lineage
 from lakeloop.project.project import Project
 from tests.worlds.places import DEFS
 from tests.worlds.shop import make_shop
-from tests.worlds.shop_project import Shop
 
 RETURNS = "training_sets.shop.returns"
 FUNCTION_VIEW = """\
@@ -105,22 +101,6 @@ def test_a_prediction_of_a_flight_comes_from_raw_columns_of_three_tables_and_not
     assert "predictions.flights.flight_delay.prediction" not in users
 
 
-@pytest.mark.parametrize("defs", [DEFS, None])
-def test_lineage_has_exactly_the_columns_that_each_asset_shows(defs: Path | None, tmp_path: Path) -> None:
-    from platform_assets.definitions import build_defs
-
-    folder = defs or make_shop(tmp_path)
-    found = Lineage(load_checked(folder)[0])
-    compared = 0
-    for asset in build_defs(defs=folder).assets:
-        for key, metadata in asset.metadata_by_key.items():
-            schema = metadata.get("dagster/column_schema")
-            if schema is not None:
-                assert {c.name for c in schema.columns} == {ref.column for ref in found.find(".".join(key.path))}, key
-                compared += 1
-    assert compared >= 4
-
-
 def test_what_a_view_by_function_declares_is_its_lineage(tmp_path: Path) -> None:
     project, errors = shop_project(
         tmp_path, FUNCTION_VIEW.replace("LINEAGE", "lineage: {total_eur: [orders.amount_eur, shop.history.last_amount_eur], one: []}")
@@ -183,63 +163,3 @@ def test_a_table_by_function_names_the_function(tmp_path: Path) -> None:
     found = Lineage(load_checked(defs)[0])
     (ref,) = found.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
     assert (str(ref), found.origin(ref)) == ("raw.shop.orders.amount_eur", "function tests.worlds.functions:orders")
-
-
-def test_the_command_prints_a_tree_down_to_raw_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    defs = str(make_shop(tmp_path))
-    assert main(["lineage", "predictions/shop/returns/prediction", "--defs", defs]) == 0
-    shown = capsys.readouterr().out
-    assert shown.startswith("predictions.shop.returns.prediction\n├─ models.shop.returns.basket__amount_eur\n")
-    assert "2 columns it came from:\n  raw.shop.orders: amount_eur, items  (data/*.csv)" in shown
-    assert main(["lineage", "raw.shop.orders.items", "--downstream", "--defs", defs]) == 0
-    assert "  predictions.shop.returns: prediction" in capsys.readouterr().out
-    assert main(["lineage", "raw.shop.orders.customer", "--downstream", "--json", "--defs", defs]) == 0
-    (record,) = json.loads(capsys.readouterr().out)
-    assert record["columns"] == [
-        f"{a}.customer" for a in ("features.shop.history", "predictions.shop.returns", RETURNS, "validated.shop.orders")
-    ]
-    assert main(["lineage", "features.shop.history", "--json", "--defs", defs]) == 0
-    assert {r["column"].rpartition(".")[2]: r["raw"] for r in json.loads(capsys.readouterr().out)}["last_items"] == [
-        "raw.shop.orders.items"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        ("predictions.shop.return.prediction", "did you mean 'predictions.shop.returns'"),
-        ("predictions.shop.returns.predicton", "did you mean 'prediction'"),
-        ("nonsense", "no asset with columns 'nonsense'"),
-    ],
-)
-def test_an_unknown_column_is_told_with_the_nearest_match(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, told: str
-) -> None:
-    assert main(["lineage", asked, "--defs", str(make_shop(tmp_path))]) == 1
-    assert told in capsys.readouterr().err
-
-
-def test_what_is_materialised_carries_its_lineage_also_when_it_was_fresh(shop: Shop) -> None:
-    for _ in range(2):
-        with dg.DagsterInstance.ephemeral() as instance:
-            assert shop.materialize("raw", "validated", "features", "training_sets", instance=instance).success
-            expected = Lineage(load_checked(shop.defs)[0])
-            for name in ("validated.shop.orders", "features.shop.history", RETURNS):
-                event = instance.get_latest_materialization_event(dg.AssetKey(name.split(".")))
-                stored = event.asset_materialization.metadata["dagster/column_lineage"].value
-                shown = {
-                    column: sorted(ColumnRef(*dep.asset_key.path, dep.column_name) for dep in deps)
-                    for column, deps in stored.deps_by_column.items()
-                }
-                assert shown == {ref.column: sorted(expected.columns[ref]) for ref in expected.find(name)}
-            raw = instance.get_latest_materialization_event(dg.AssetKey(["raw", "shop", "orders"]))
-            assert "dagster/column_lineage" not in raw.asset_materialization.metadata
-
-
-def test_loading_the_code_location_works_out_no_lineage(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    code = "import sys, platform_assets.definitions as d; d.build_defs(); print('sqlglot.lineage' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=DEFS.parent.parent)
-    assert found.stdout.split() == ["False"]

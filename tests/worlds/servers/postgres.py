@@ -21,6 +21,11 @@ from tests.worlds.servers.ports import free_port
 PASSWORD = "s3cret-of-the-test"
 
 
+ORDERS_TABLE = (
+    "CREATE TABLE orders (order_id bigint PRIMARY KEY, ordered_at timestamptz NOT NULL, amount numeric(10,2), updated_at timestamptz)"
+)
+
+
 def binaries() -> Path | None:
     """The folder with `initdb` and `postgres`, the newest of several; None where there is none."""
     found = [Path(path).parent for path in (shutil.which("initdb"),) if path]
@@ -85,3 +90,9 @@ def run(engine: sa.Engine, *statements: str) -> None:
     with engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement.replace("%", "%%"))
+
+
+def order(number: int, day: int, amount: str = "1.50", *, updated: str | None = None, month: int = 3) -> str:
+    """An INSERT of an order."""
+    at = f"2024-{month:02d}-{day:02d} 10:00:00+01"
+    return f"INSERT INTO orders VALUES ({number}, '{at}', {amount}, '{updated or at}')"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.worlds.places import ROOT
-from tests.worlds.shop_project import Shop, failures
+from tests.worlds.shop_project import Shop, failures, key
 
 pytestmark = pytest.mark.filled
 
@@ -187,3 +187,18 @@ def test_runs_left_open_by_a_dead_process_are_settled_by_dagsters_status(shop: S
     }
     assert client.get_run(made["STARTED"]).info.status == "RUNNING"
     client.set_terminated(made["STARTED"], "FINISHED")
+
+
+@pytest.mark.filled
+def test_a_step_without_an_mlflow_server_fails_and_registers_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    from resources.tracking import runs as tracking
+
+    monkeypatch.setattr(tracking, "PATIENCE_S", 0.3)
+    assert shop.materialize("raw", "validated", "features", "training_sets").success
+    alone = shop.without_server()
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    result = alone.materialize("models")
+    assert not result.success
+    assert alone.uri in failures(result)
+    assert key("models") not in shop.lake.states()
+    assert sum(e.event_type_value == "STEP_UP_FOR_RETRY" for e in result.all_events) == 2

@@ -1,0 +1,110 @@
+"""From a table to a workflow: what is left out, what lags, and the whole way to a released model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.worlds.scaffolded import draft_workflow
+from tests.worlds.shop_project import Shop
+
+
+def test_a_column_that_holds_the_label_is_left_out_and_a_suspicious_one_pointed_out(project: Path) -> None:
+    count = 400
+    survived = [index % 3 == 0 for index in range(count)]
+    files = draft_workflow(
+        project,
+        {
+            "passenger_id": [f"p{i}" for i in range(count)],
+            "survived": ["1" if s else "0" for s in survived],
+            "alive": ["yes" if s else "no" for s in survived],
+            "boat": [f"{i % 9}" if s else None for i, s in enumerate(survived)],
+            "fare": [float(i % 50) + (100 if s and i else 0) for i, s in enumerate(survived)],
+            "age": [i * 37 % 80 for i in range(count)],
+            "e_mail": [f"p{i}@example.org" for i in range(count)],
+            "ticket": [f"T-{i * 7919}" for i in range(count)],
+        },
+        label="survived",
+    )
+    view = files["guess_inputs/view.sql"]
+    taken = view[view.index("SELECT") :]
+    assert "Left out: alive: says survived by itself" in view and "Left out: boat: says survived by itself" in view
+    assert "Left out: e_mail: personal" in view and "Left out: ticket" in view
+    assert "fare,  -- suspicious" in taken and "age" in taken
+    selected = {line.partition(",")[0].strip() for line in taken.splitlines()[1:]}
+    assert selected == {"passenger_id", "fare", "age", "FROM x.rows"}
+    assert "task: binary_classification" in files["guess/defs.yaml"]
+    assert "survived = 1 AS survived" in files["guess_outcomes/view.sql"]
+
+
+def test_labels_that_lag_give_the_views_a_delay_and_the_windows_a_gap(project: Path) -> None:
+    from tests.worlds.shop import orders
+
+    rows = orders()
+    files = draft_workflow(project, {name: [row[name] if row[name] != "" else None for row in rows] for name in rows[0]}, label="returned")
+    assert "delay: 2w  # the newest label is 14 days older than the newest row" in files["guess_outcomes/defs.yaml"]
+    assert "gap: 14d" in files["guess/defs.yaml"]
+    assert "customer" in files["guess_inputs/view.sql"]
+    assert "ordered_at AS predict_at" in files["guess/spine.sql"]
+
+
+def test_rows_of_the_same_entity_bring_the_last_known_label_as_a_feature_but_never_their_own(project: Path) -> None:
+    days = [f"2024-{1 + d // 28:02d}-{1 + d % 28:02d}" for d in range(120)]
+    files = draft_workflow(
+        project,
+        {"symbol": ["A", "B"] * 120, "day": [d for d in days for _ in range(2)], "price": [float(i % 17) for i in range(240)]},
+        label="price",
+    )
+    assert (
+        "keys: [symbol]" in files["guess_history/defs.yaml"]
+        and "delay: 1s  # a row never sees its own outcome" in files["guess_history/defs.yaml"]
+    )
+    assert "guess_history: '*'" in files["guess/defs.yaml"]
+
+
+def test_a_label_of_many_values_wants_the_one_to_ask_for(project: Path) -> None:
+    import click
+
+    rows = {"row_id": [str(i) for i in range(90)], "kind": ["a", "b", "c"] * 30, "size": [i % 9 for i in range(90)]}
+    with pytest.raises(click.ClickException, match=r"3 values \(a, b, c\); name the one to ask for with --positive"):
+        draft_workflow(project, rows, label="kind", task="binary_classification")
+    shutil.rmtree(project / "platform_assets" / "defs" / "x")
+    files = draft_workflow(project, rows, label="kind", positive="b")
+    assert "kind = 'b' AS kind_is_b" in files["guess_outcomes/view.sql"]
+
+
+def test_from_a_file_without_times_and_without_a_key_to_a_released_model(
+    project: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+
+    from platform_assets.definitions import read_project
+    from platform_assets.plan import stale_assets
+    from resources.lake.published import WHOLE, TableKey
+
+    monkeypatch.setenv("LAKELOOP_ENV", "tscaffold")
+    rng = np.random.default_rng(1)
+    count = 600
+    size = rng.normal(size=count)
+    kind = np.where(size + rng.normal(size=count) > 0, "big", "small").astype(object)
+    kind[-30:] = None
+    draft_workflow(
+        project,
+        {"size_cm": size.round(3).tolist(), "shape": rng.choice(["round", "square"], count).tolist(), "kind": kind.tolist()},
+        label="kind",
+    )
+    defs = project / "platform_assets" / "defs"
+    shop = Shop(defs, str(project / "lake"), mlflow_uri)
+    result = shop.materialize()
+    assert result.success, [e.event_specific_data.error for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    states = shop.lake.states()
+    assert states[TableKey("evaluations", "x", "guess")][WHOLE].value["static"]
+    key = TableKey("releases", "x", "guess")
+    assert states[key][WHOLE].value["champion"] == "1", states[key][WHOLE].value["reason"]
+    rows = states[TableKey("training_sets", "x", "guess")][WHOLE].value["rows"]
+    assert rows["after"] == 30 and 80 <= rows["test"] <= 150 and rows["train"] + rows["test"] >= count - 31
+    predicted = shop.lake.read(shop.lake.current(TableKey("predictions", "x", "guess")))
+    assert predicted.num_rows == rows["test"] + 30
+    assert stale_assets(read_project(defs), states) == {}
