@@ -13,7 +13,7 @@ from lakeloop.training.frames import feature_frame, feature_kinds
 from lakeloop.training.pipelines import build_estimator
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform
-from platform_assets.stages.features.lookup import feature_names, feature_spec, join_features
+from platform_assets.stages.features.lookup import feature_spec, join_features
 from platform_assets.stages.training.rows import FIT_SPLITS
 from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake.lake import Lake
@@ -32,7 +32,7 @@ def main() -> None:
     table = platform.lake.read(platform.lake.current(TableKey("training_sets", *workflow.id), states))
     table = table.filter(pc.is_valid(table[LABEL]))
     spec = feature_spec(project, workflow)
-    names = feature_names(spec)
+    names = spec.names
     at = workflow.spec.predict_at
     spine = table.drop_columns([*names, at]).append_column(at, table[LABEL_KNOWN_AT])
     leaky, _ = join_features(platform, workflow.domain, spine, spec, states)

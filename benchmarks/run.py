@@ -127,6 +127,7 @@ def joins(lake: Path, times: int) -> tuple[float, float]:
     import duckdb
     import pyarrow as pa
 
+    from lakeloop.records.features import FeatureLookup
     from lakeloop.rows.asof import FeatureRows, point_in_time_join
     from lakeloop.spec.tables import parse_duration
     from platform_assets.loading import read_project
@@ -140,35 +141,35 @@ def joins(lake: Path, times: int) -> tuple[float, float]:
     states = store.states()
     spine_path = str(lake / "bench" / "spine")
     training = store.read(store.current(TableKey("training_sets", "flights", "flight_delay"), states))
-    keys = [*spec["keys"], spec["predict_at"]]
+    keys = [*spec.keys, spec.predict_at]
     deltalake.write_deltalake(
         spine_path, training.select(keys).append_column("n", pa.array(range(training.num_rows), pa.int64())), mode="overwrite"
     )
 
-    def source(view: dict[str, Any]) -> tuple[TableKey, bool]:
-        shelf = project.tables if view["kind"] == "table" else project.views
-        key = TableKey("validated" if view["kind"] == "table" else "features", view["domain"], view["name"])
-        return key, bool(shelf[(view["domain"], view["name"])].spec.event_time)
+    def source(view: FeatureLookup) -> tuple[TableKey, bool]:
+        shelf = project.tables if view.kind == "table" else project.views
+        key = TableKey("validated" if view.kind == "table" else "features", view.domain, view.name)
+        return key, bool(shelf[(view.domain, view.name)].spec.event_time)
 
-    def event_time(view: dict[str, Any]) -> str:
-        return str((project.tables if view["kind"] == "table" else project.views)[(view["domain"], view["name"])].spec.event_time)
+    def event_time(view: FeatureLookup) -> str:
+        return str((project.tables if view.kind == "table" else project.views)[(view.domain, view.name)].spec.event_time)
 
-    def rows_of(view: dict[str, Any], *, coded: bool = False) -> pa.Table:
+    def rows_of(view: FeatureLookup, *, coded: bool = False) -> pa.Table:
         key, timed = source(view)
-        columns = list(dict.fromkeys([*view["keys"], *view["columns"], *([event_time(view), "known_at"] if timed else [])]))
-        return store.read(store.current(key, states), columns=columns, coded=view["keys"] if coded else ())
+        columns = list(dict.fromkeys([*view.keys, *view.columns, *([event_time(view), "known_at"] if timed else [])]))
+        return store.read(store.current(key, states), columns=columns, coded=view.keys if coded else ())
 
     def ours() -> None:
         spine = read_table(deltalake.DeltaTable(spine_path))
         lookups = [
             FeatureRows(
-                view["name"], rows_of(view, coded=True), tuple(view["keys"]), view["columns"],
+                view.name, rows_of(view, coded=True), view.keys, view.columns,
                 event_time(view) if source(view)[1] else None, "known_at" if source(view)[1] else None,
-                parse_duration(view["max_age"]) if view["max_age"] else None,
+                parse_duration(view.max_age) if view.max_age else None,
             )
-            for view in spec["views"]
+            for view in spec.views
         ]  # fmt: skip
-        deltalake.write_deltalake(str(lake / "bench" / "ours"), point_in_time_join(spine, lookups, at=spec["predict_at"]), mode="overwrite")
+        deltalake.write_deltalake(str(lake / "bench" / "ours"), point_in_time_join(spine, lookups, at=spec.predict_at), mode="overwrite")
 
     def theirs() -> None:
         # In every view of this workflow known_at is event time plus a constant, so that the newest known row is the as-of row by known_at.
@@ -176,18 +177,18 @@ def joins(lake: Path, times: int) -> tuple[float, float]:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("spine", read_table(deltalake.DeltaTable(spine_path)))
         columns, from_ = [f"s.{name}" for name in (*keys, "n")], "spine AS s"
-        for view in spec["views"]:
-            name = view["name"]
+        for view in spec.views:
+            name = view.name
             connection.register(name, rows_of(view))
-            on = " AND ".join(f"s.{key} = {name}.{key}" for key in view["keys"])
+            on = " AND ".join(f"s.{key} = {name}.{key}" for key in view.keys)
             if source(view)[1]:
-                from_ += f" ASOF LEFT JOIN {name} ON {on} AND s.{spec['predict_at']} >= {name}.known_at"
-                seconds = int(parse_duration(view["max_age"]).total_seconds())
-                alive = f"s.{spec['predict_at']} - {name}.{event_time(view)} <= to_seconds({seconds})"
-                columns += [f"CASE WHEN {alive} THEN {name}.{c} END AS {o}" for c, o in view["columns"].items()]
+                from_ += f" ASOF LEFT JOIN {name} ON {on} AND s.{spec.predict_at} >= {name}.known_at"
+                seconds = int(parse_duration(view.max_age).total_seconds())
+                alive = f"s.{spec.predict_at} - {name}.{event_time(view)} <= to_seconds({seconds})"
+                columns += [f"CASE WHEN {alive} THEN {name}.{c} END AS {o}" for c, o in view.columns.items()]
             else:
                 from_ += f" LEFT JOIN {name} ON {on}"
-                columns += [f"{name}.{c} AS {o}" for c, o in view["columns"].items()]
+                columns += [f"{name}.{c} AS {o}" for c, o in view.columns.items()]
         result = connection.sql(f"SELECT {', '.join(columns)} FROM {from_}").to_arrow_table()
         deltalake.write_deltalake(str(lake / "bench" / "theirs"), result, mode="overwrite")
 

@@ -111,17 +111,17 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     from threadpoolctl import threadpool_limits
 
     from lakeloop.metrics.binary import roc_auc
+    from lakeloop.records.features import FeatureSpec
     from lakeloop.search.cross_validation import time_folds
     from lakeloop.spec.workflow import Model
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.pipelines import build_estimator
-    from platform_assets.stages.features.lookup import feature_names
     from platform_assets.stages.training.study_job import search_rows, training_state
 
     platform, located = made(home, 1)
     states = platform.lake.states()
     rows = search_rows(platform, located, states).searched
-    names = feature_names(training_state(states, located).value["feature_spec"])
+    names = FeatureSpec.from_record(training_state(states, located).value["feature_spec"]).names
     frame, y, kinds = feature_frame(rows, names), rows["label"].to_numpy(), feature_kinds(rows.schema, names)
     folds = time_folds(rows[located.spec.predict_at].to_numpy(), FOLDS, located.spec.split.gap)
 
@@ -185,7 +185,7 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     columns["split"] = pa.array(["train"] * ROWS)
     table, key, lake = pa.table(columns), key_of("training_sets", located), Lake(str(home / "lake"))
     windows = {"train": [str(start), str(start)], "test": [str(start), str(start)]}
-    state = PartitionState(WHOLE, "bench", rows=ROWS, value={"feature_spec": feature_spec(project, located), "windows": windows})
+    state = PartitionState(WHOLE, "bench", rows=ROWS, value={"feature_spec": feature_spec(project, located).record(), "windows": windows})
     if lake.open(key) is None:
         lake.publish(key, table, [state])
     tracking = Tracking(tracking_uri=Settings.from_environment().tracking_uri)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,15 +107,11 @@ def _logged(wanted: Contract, features: list[str], trained_until: str | datetime
     for name in features:
         if name not in wanted.kinds:
             raise DataError(f"{wanted.workflow} has no feature {name!r}; {nearest(name, wanted.kinds)}")
-    views = [
-        {**view, "columns": {column: output for column, output in view["columns"].items() if output in features}}
-        for view in wanted.feature_spec["views"]
-    ]
-    spec = {**wanted.feature_spec, "views": [view for view in views if view["columns"]]}
+    spec = wanted.feature_spec.restricted_to(features)
     if trained_until is not None:
         moment = datetime.fromisoformat(trained_until) if isinstance(trained_until, str) else trained_until
-        spec["trained_until"] = str(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        spec = replace(spec, trained_until=str(moment if moment.tzinfo else moment.replace(tzinfo=UTC)))
     kinds = {name: wanted.kinds[name] for name in features}
-    described = {**wanted.answer.record(), "feature_spec": spec, "kinds": kinds}
+    described = {**wanted.answer.record(), "feature_spec": spec.record(), "kinds": kinds}
     inputs = Schema([ColSpec(kind, name, required=False) for name, kind in kinds.items()])
     return {"signature": ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double")])), "metadata": {METADATA: described}}

@@ -13,7 +13,7 @@ from lakeloop.records.base import CheckedState
 from lakeloop.records.release import EvaluationState, ReleaseState
 from lakeloop.rows.verdicts import GOOD_OUTCOMES
 from lakeloop.spec.workflow import WorkflowSpec
-from platform_assets.stages.features.lookup import feature_names, feature_spec
+from platform_assets.stages.features.lookup import feature_spec
 from platform_assets.stages.registry import stage_names
 from platform_assets.stages.tables.landings import SOURCE
 from resources.lake.lake import Lake
@@ -105,7 +105,7 @@ def _example_request(settings: Any, project: Any, name: str) -> Path | None:
     domain, _, workflow = name.partition(".")
     located = project.workflows[(domain, workflow)]
     lake = Lake(settings.lake_url)
-    outputs = feature_names(feature_spec(project, located))
+    outputs = feature_spec(project, located).names
     rows = lake.read(lake.current(TableKey("training_sets", domain, workflow)), columns=[*outputs, "split"])
     chosen = rows.filter([value == "test" for value in rows["split"].to_pylist()]).drop_columns(["split"])
     if not chosen.num_rows:

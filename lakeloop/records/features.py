@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -61,7 +61,13 @@ class FeatureSpec(Record):
     def from_record(cls, values: Mapping[str, Any]) -> Self:
         """The spec of some JSON values; see `Record.from_record`."""
         spec = super().from_record(values)
-        return replace(spec, views=tuple(FeatureLookup.from_record(view) for view in values.get("views", ())))
+        return replace(
+            spec,
+            views=tuple(FeatureLookup.from_record(view) for view in values.get("views", ())),
+            # A model logged elsewhere may say these in YAML, as an integer and as a date.
+            alert_threshold=None if spec.alert_threshold is None else float(spec.alert_threshold),
+            trained_until=None if spec.trained_until is None else str(spec.trained_until),
+        )
 
     @property
     def names(self) -> list[str]:
@@ -72,6 +78,11 @@ class FeatureSpec(Record):
     def lookups(self) -> FeatureSpec:
         """What is looked up alone, without what is known of the model that does."""
         return replace(self, alert_threshold=None, personal=None, trained_until=None)
+
+    def restricted_to(self, names: Collection[str]) -> FeatureSpec:
+        """The same lookups of some of the inputs only."""
+        views = (replace(view, columns={column: name for column, name in view.columns.items() if name in names}) for view in self.views)
+        return replace(self, views=tuple(view for view in views if view.columns))
 
     def rules(self) -> dict[str, dict[str, Any]]:
         """For each input the rule by which it is looked up: the column, and all that is said of its view.

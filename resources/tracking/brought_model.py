@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.project.feature_spec import lookup_rules
+from lakeloop.records.features import FeatureSpec
 from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
@@ -43,7 +43,7 @@ class Contract:
     workflow: str
     answer: Answer
     kinds: Mapping[str, Kind]
-    feature_spec: Mapping[str, Any]
+    feature_spec: FeatureSpec
     trusted_types: Sequence[str] = ()
 
 
@@ -114,7 +114,7 @@ def check_brought(uri: str, tracking_uri: str, contract: Contract, rows: pd.Data
         what
         for what, there in (
             ("signature", info.signature is not None and info.signature.inputs is not None),
-            ("feature spec", isinstance(described, Mapping) and "feature_spec" in described),
+            ("feature spec", isinstance(described, Mapping) and isinstance(described.get("feature_spec"), Mapping)),
         )
         if not there
     ]
@@ -122,7 +122,8 @@ def check_brought(uri: str, tracking_uri: str, contract: Contract, rows: pd.Data
         raise DataError(f"{uri} has no {' and no '.join(missing)}, so that nobody knows what to look up for it. {_lines(uri, contract)}")
     assert described is not None
     features = _check_inputs(info.signature, uri, contract)
-    _check_feature_spec(described["feature_spec"], features, uri, contract)
+    feature_spec = _read_feature_spec(described["feature_spec"], uri)
+    _check_feature_spec(feature_spec, features, uri, contract)
     if Answer.from_record(described) != contract.answer:
         raise DataError(f"{uri} says that it answers {described.get('task')!r}, the workflow wants {contract.answer.record()}")
     loader = info.flavors["python_function"]
@@ -134,8 +135,7 @@ def check_brought(uri: str, tracking_uri: str, contract: Contract, rows: pd.Data
         raise DataError(f"{uri} answers with classes (its pyfunc_predict_fn is predict): wanted probabilities. {_lines(uri, contract)}")
     _check_answers(load_model(str(folder)), rows[features], uri, contract)
     name, _, version = uri.removeprefix("models:/").partition("/")
-    until = described["feature_spec"].get("trained_until")
-    return BroughtModel(name, version, features, None if until is None else str(until))
+    return BroughtModel(name, version, features, feature_spec.trained_until)
 
 
 def _lines(uri: str, contract: Contract) -> str:
@@ -195,18 +195,26 @@ def _check_inputs(signature: Any, uri: str, contract: Contract) -> list[str]:
     return list(types)
 
 
-def _check_feature_spec(found: Mapping[str, Any], features: list[str], uri: str, contract: Contract) -> None:
-    """What it would look up for its inputs is what the workflow looks up."""
-    for key in ("keys", "predict_at"):
-        if found.get(key) != contract.feature_spec[key]:
-            raise DataError(f"the feature spec of {uri} says {key} {found.get(key)!r}, the workflow {contract.feature_spec[key]!r}")
-    own, theirs = lookup_rules(contract.feature_spec), lookup_rules(found)
-    if set(theirs) != set(features):
-        raise DataError(f"the feature spec of {uri} looks up {', '.join(theirs)}, its signature takes {', '.join(features)}")
+def _read_feature_spec(values: Mapping[str, Any], uri: str) -> FeatureSpec:
+    try:
+        return FeatureSpec.from_record(values)
+    except DataError as error:
+        raise DataError(f"the feature spec of {uri} can't be read: {error}") from error
+
+
+def _check_feature_spec(spec: FeatureSpec, features: list[str], uri: str, contract: Contract) -> None:
+    """Check that it looks up for its inputs what the workflow looks up."""
+    wanted = contract.feature_spec
+    for field, theirs, ours in (("keys", list(spec.keys), list(wanted.keys)), ("predict_at", spec.predict_at, wanted.predict_at)):
+        if theirs != ours:
+            raise DataError(f"the feature spec of {uri} says {field} {theirs!r}, the workflow {ours!r}")
+    rules, wanted_rules = spec.rules(), wanted.rules()
+    if set(rules) != set(features):
+        raise DataError(f"the feature spec of {uri} looks up {', '.join(rules)}, its signature takes {', '.join(features)}")
     for name in features:
-        for what, value in own[name].items():
-            if theirs[name].get(what) != value:
-                raise DataError(f"the feature spec of {uri} says of {name}: {what} {theirs[name].get(what)!r}, the workflow {value!r}")
+        for field, value in wanted_rules[name].items():
+            if rules[name][field] != value:
+                raise DataError(f"the feature spec of {uri} says of {name}: {field} {rules[name][field]!r}, the workflow {value!r}")
 
 
 def _check_answers(model: ServableModel, rows: pd.DataFrame, uri: str, contract: Contract) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
+from lakeloop.records.features import FeatureSpec
 from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, fitted_classes, scoring_method, to_scores
 from resources.tracking.tags import DELTA_VERSION_TAG, FINGERPRINT_TAG, READY_TAG
@@ -27,10 +28,6 @@ _STORABLE = (
     "(wanted scikit-learn's parts, arrays, plain values, and classes or functions at the top level of a module that can be imported)"
 )
 _ADD = "platform_assets.bring.describe adds it, see docs/models.md"
-ALERT_THRESHOLD = "alert_threshold"
-"""In the feature spec of a model that flags rows: the score above which one is an alert."""
-PERSONAL = "personal"
-"""In the feature spec of a model with personal inputs: which they are."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class ServableModel:
         version: str,
         answer: Answer,
         fields: tuple[Field, ...],
-        feature_spec: Mapping[str, Any],
+        feature_spec: FeatureSpec,
         model: Any,
         uri: str = "",
         fitted: Sequence[int] | None = None,
@@ -78,13 +75,12 @@ class ServableModel:
     @property
     def alert_above(self) -> float | None:
         """The score above which a row is an alert; None where the model flags none."""
-        found = self.feature_spec.get(ALERT_THRESHOLD)
-        return None if found is None else float(found)
+        return self.feature_spec.alert_threshold
 
     @property
     def holds_personal(self) -> bool:
         """Whether an input is personal, so that no message about a row may be stored."""
-        return bool(self.feature_spec.get(PERSONAL))
+        return bool(self.feature_spec.personal)
 
     @property
     def raw(self) -> Any:
@@ -122,7 +118,7 @@ def log_model(
     frame: pd.DataFrame,
     kinds: Mapping[str, Kind],
     answer: Answer,
-    feature_spec: Mapping[str, Any],
+    feature_spec: FeatureSpec,
     fingerprint: str,
     datasets: Sequence[tuple[str, str, int]] = (),
     trusted_types: Sequence[str] = (),
@@ -176,7 +172,7 @@ def log_model(
                 METADATA: {
                     **answer.record(),
                     "fitted_classes": fitted,
-                    "feature_spec": dict(feature_spec),
+                    "feature_spec": feature_spec.record(),
                     "fingerprint": fingerprint,
                     "kinds": dict(kinds),
                 }
@@ -272,8 +268,12 @@ def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
         raise DataError(f"the model {uri} has no feature spec, so that nobody knows what to look up for it; {_ADD}")
     fields = tuple(Field(c.name, "string" if c.type.name == "string" else "double", bool(c.required)) for c in info.signature.inputs.inputs)
     name, version = _name_and_version(uri)
-    fitted, answer = described.get("fitted_classes"), Answer.from_record(described)
-    return ServableModel(name, version, answer, fields, described["feature_spec"], mlflow.pyfunc.load_model(path), uri, fitted)
+    fitted, answer, spec = (
+        described.get("fitted_classes"),
+        Answer.from_record(described),
+        FeatureSpec.from_record(described["feature_spec"]),
+    )
+    return ServableModel(name, version, answer, fields, spec, mlflow.pyfunc.load_model(path), uri, fitted)
 
 
 def refuse_pickles(folder: Path, uri: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lakeloop.records.features import FeatureSpec
 from lakeloop.spec.tasks import ALERT, Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
@@ -19,7 +20,7 @@ from lakeloop.training.pipelines import TRUSTED_TYPES
 from resources.serving.codec import output_types
 from resources.serving.desired import Deployment, write_desired
 from resources.settings import PROJECT_ROOT
-from resources.tracking.model_format import ALERT_THRESHOLD, ServableModel, load_model, log_model, register
+from resources.tracking.model_format import ServableModel, load_model, log_model, register
 from resources.tracking.runs import Tracking
 from tests.worlds.brought_models import log
 from tests.worlds.servers.endpoint import Endpoint
@@ -46,7 +47,7 @@ def registered(uri: str, name: str) -> str:
     answer = ANSWERS[name]
     estimator = fit_model(Model(pipeline=PIPELINES[name]), KINDS, answer, frame, y, folder=PROJECT_ROOT)
     context = SimpleNamespace(run_id=f"served-{name}", log=logging.getLogger("test"), run_tags={})
-    spec = {"keys": ["id"], "predict_at": "at", "views": [], **({ALERT_THRESHOLD: THRESHOLD} if name == "strange" else {})}
+    spec = FeatureSpec(("id",), "at", alert_threshold=THRESHOLD if name == "strange" else None)
     with Tracking(tracking_uri=uri).run(context, "shop", name) as run:
         logged = log_model(
             run, estimator, name=name, frame=frame.head(3), kinds=KINDS, answer=answer, feature_spec=spec, fingerprint=name,

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lakeloop.records.features import FeatureSpec
 from lakeloop.spec.tasks import Answer
 from resources.serving.desired import Deployment, read_status, wait_until_serving, write_desired
 from resources.serving.supervisor import Supervisor
@@ -41,7 +42,7 @@ def log_version(uri: str, name: str, slope: float) -> str:
     import logging
 
     context = SimpleNamespace(run_id=f"serving-{slope}", log=logging.getLogger("test"), run_tags={})
-    spec = {"keys": ["id"], "predict_at": "at", "views": []}
+    spec = FeatureSpec(("id",), "at")
     with Tracking(tracking_uri=uri).run(context, "shop", name) as run:
         logged = log_model(
             run,

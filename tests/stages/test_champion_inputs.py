@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -15,16 +13,17 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.evaluation.assessment import assess
-from lakeloop.project.feature_spec import same_lookups
+from lakeloop.records.features import FeatureLookup, FeatureSpec
+from lakeloop.records.release import ReleaseState
+from lakeloop.records.training import ModelState, TrainingSetState
 from lakeloop.spec.tasks import Answer
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform
 from platform_assets.stages.evaluation import question as asked
-from platform_assets.stages.features.lookup import feature_names, feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
-from platform_assets.stages.features.view_versions import FEATURES
+from platform_assets.stages.features.lookup import feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
 from platform_assets.stages.release import predictions
 from platform_assets.stages.training import warm_start
-from resources.lake.published import WHOLE, PartitionState, TableKey
+from resources.lake.published import WHOLE, PartitionState, States, TableKey
 from resources.settings import Settings
 from tests.worlds.shop_project import Shop
 
@@ -37,7 +36,7 @@ OFFSET, BEGINS = "2024-03-01T01:00:00+02:00", np.datetime64("2024-02-29T23:00:00
 class Lookups:
     """A model that says the first of its features, and remembers what it was shown."""
 
-    def __init__(self, spec: Mapping[str, Any], version: str = "1") -> None:
+    def __init__(self, spec: FeatureSpec, version: str = "1") -> None:
         self.feature_spec, self.version, self.name, self.answer, self.alert_above = (
             spec,
             version,
@@ -57,51 +56,52 @@ def platform_of(shop: Shop) -> Platform:
     return Platform(Settings.from_environment(), read_project(shop.defs), shop.lake, None, None, "run")  # type: ignore[arg-type]
 
 
-def question_of(shop: Shop, rival: Mapping[str, Any] | None = None) -> tuple[Any, Lookups, Lookups | None]:
+def question_of(shop: Shop, rival: FeatureSpec | None = None) -> tuple[Any, Lookups, Lookups | None]:
     """The question of an evaluation of a model on the shop's training set, beside a champion with some feature spec."""
     platform = platform_of(shop)
-    located, states = platform.project.workflows[("shop", "returns")], dict(shop.lake.states())
-    training = states[TRAINING][WHOLE]
-    value = {"features": feature_names(training.value["feature_spec"]), "training_set": training.version, "version": "2"}
+    located, states = platform.project.workflows[("shop", "returns")], shop.lake.states()
+    training = states.required(TrainingSetState, located)
+    spec = training.value.feature_spec
+    value = ModelState("returns", "2", "run", training.version, tuple(spec.names)).record()
     states[TableKey("models", "shop", "returns")] = {WHOLE: PartitionState(WHOLE, "x", value=value)}
-    model, champion = Lookups(training.value["feature_spec"], "2"), Lookups(rival) if rival else None
+    model, champion = Lookups(spec, "2"), Lookups(rival) if rival else None
     return asked.evaluation_question(platform, located, model, champion, states), model, champion  # type: ignore[arg-type]
 
 
 @pytest.mark.filled
 def test_a_champion_is_judged_on_what_it_looks_up_though_names_and_versions_are_the_same(shop: Shop) -> None:
-    spec = shop.lake.states()[TRAINING][WHOLE].value["feature_spec"]
+    spec = shop.lake.states()[TRAINING][WHOLE].typed(TrainingSetState).value.feature_spec
     _, model, champion = question_of(shop, spec)
     assert champion is not None and champion.shown[0].equals(model.shown[0])
 
-    own = copy.deepcopy(spec)
-    own["views"][0]["max_age"] = "1h"  # few of the customers ordered an hour ago
+    history, *others = spec.views
+    own = replace(spec, views=(replace(history, max_age="1h"), *others))  # few of the customers ordered an hour ago
     _, model, champion = question_of(shop, own)
-    name = next(iter(own["views"][0]["columns"].values()))
+    name = next(iter(history.columns.values()))
     assert champion is not None
     assert champion.shown[0][name].isna().mean() > 0.5 > model.shown[0][name].isna().mean()
 
-    crossed = copy.deepcopy(spec)
-    first, second = crossed["views"][0]["columns"]
-    columns = crossed["views"][0]["columns"]
-    columns[first], columns[second] = columns[second], columns[first]
+    first, second = history.columns
+    columns = {first: history.columns[second], second: history.columns[first]}
+    crossed = replace(spec, views=(replace(history, columns=columns), *others))
     _, model, champion = question_of(shop, crossed)
     assert champion is not None
     assert np.array_equal(champion.shown[0][columns[first]], model.shown[0][columns[second]], equal_nan=True)
 
 
 def test_lookups_are_the_same_by_rule_and_not_by_name() -> None:
-    view = {
-        "kind": "view", "domain": "d", "name": "v", "version": 1, "keys": ["k"], "columns": {"a": "v__a", "b": "v__b"}, "max_age": None,
-    }  # fmt: skip
-    spec = {"keys": ["k"], "predict_at": "t", "views": [view]}
-    assert same_lookups(spec, copy.deepcopy(spec))
+    view = FeatureLookup("view", "d", "v", ("k",), {"a": "v__a", "b": "v__b"}, None)
+
+    def spec(**changes: Any) -> FeatureSpec:
+        return FeatureSpec(("k",), "t", (replace(view, **changes),))
+
+    assert spec().looks_up_alike(FeatureSpec.from_record(spec().record()))
     # What the other has beside them says nothing of these.
-    assert same_lookups({**spec, "views": [{**view, "columns": {"b": "v__b"}}]}, spec)
-    assert not same_lookups(spec, {**spec, "views": [{**view, "columns": {"b": "v__b"}}]})
-    for name, value in {"kind": "table", "domain": "e", "name": "w", "version": 2, "keys": ["l"], "max_age": "1d"}.items():
-        assert not same_lookups(spec, {**spec, "views": [{**view, name: value}]}), name
-    assert not same_lookups(spec, {**spec, "views": [{**view, "columns": {"a": "v__b", "b": "v__a"}}]})
+    assert spec(columns={"b": "v__b"}).looks_up_alike(spec())
+    assert not spec().looks_up_alike(spec(columns={"b": "v__b"}))
+    for name, value in {"kind": "table", "domain": "e", "name": "w", "version": 2, "keys": ("l",), "max_age": "1d"}.items():
+        assert not spec().looks_up_alike(spec(**{name: value})), name
+    assert not spec().looks_up_alike(spec(columns={"a": "v__b", "b": "v__a"}))
 
 
 @pytest.mark.filled
@@ -133,14 +133,14 @@ def test_a_time_with_an_offset_is_that_moment_and_one_without_is_utc() -> None:
 def test_a_champion_sees_no_test_row_from_before_its_training_ended_whatever_the_offset() -> None:
     hours = BEGINS + np.arange(-3, 3) * np.timedelta64(1, "h")
     test = pa.table({"predict_at": pa.array(hours).cast(pa.timestamp("us", tz="UTC"))})
-    mask, rows = asked._unseen_by(SimpleNamespace(feature_spec={"trained_until": OFFSET}), test, "predict_at")  # type: ignore[arg-type]
+    mask, rows = asked._unseen_by(SimpleNamespace(feature_spec=FeatureSpec(("k",), "t", trained_until=OFFSET)), test, "predict_at")  # type: ignore[arg-type]
     assert mask.tolist() == [False] * 3 + [True] * 3 and rows.num_rows == 3
 
 
 def test_a_champion_is_continued_with_the_rows_from_the_end_of_its_training_whatever_the_offset(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = {"views": [], "trained_until": OFFSET}
+    spec = FeatureSpec(("k",), "t", personal=("a",), trained_until=OFFSET)
     monkeypatch.setattr(
         "resources.tracking.model_format.load_model",
         lambda *args: SimpleNamespace(feature_spec=spec, fields=[SimpleNamespace(name="a", kind="double")], raw=None),
@@ -157,7 +157,7 @@ def test_a_champion_is_continued_with_the_rows_from_the_end_of_its_training_what
     located = replace(located, spec=located.spec.model_copy(update={"model": warm}))
     at = BEGINS + np.arange(-3, 3) * np.timedelta64(1, "h")
     grown, how = warm_start.continue_champion(
-        platform, located, "1", fresh=lambda: None, pipeline=SimpleNamespace(continued=continued), lookups={"views": []}, kinds={"a": "double"},
+        platform, located, "1", fresh=lambda: None, pipeline=SimpleNamespace(continued=continued), lookups=spec.lookups, kinds={"a": "double"},
         frame=pd.DataFrame({"a": np.arange(6.0)}), label=np.zeros(6), at=at, in_full=6,
     )  # fmt: skip
     assert grown == "grown" and shown[0]["a"].tolist() == [3.0, 4.0, 5.0] and how.rows == 3
@@ -165,15 +165,15 @@ def test_a_champion_is_continued_with_the_rows_from_the_end_of_its_training_what
 
 @pytest.mark.filled
 def test_predictions_are_stale_by_what_the_champion_looks_up_and_not_by_what_the_workflow_names_now(shop: Shop) -> None:
-    def expected(states: Mapping[TableKey, Any]) -> str:
+    def expected(states: States) -> str:
         project = read_project(shop.defs)
         return predictions.expected(project, states, project.workflows[("shop", "returns")], "2024-03")
 
     project = read_project(shop.defs)
     spec = feature_spec(project, project.workflows[("shop", "returns")])
     lake = shop.lake.states()
-    released = {**lake, RETURNS: {WHOLE: PartitionState(WHOLE, "x", value={"champion": "1", FEATURES: spec})}}
-    earlier = {**lake, RETURNS: {WHOLE: PartitionState(WHOLE, "x", value={"champion": "1"})}}
+    released = States({**lake, RETURNS: {WHOLE: PartitionState(WHOLE, "x", value=ReleaseState("1", feature_spec=spec).record())}})
+    earlier = States({**lake, RETURNS: {WHOLE: PartitionState(WHOLE, "x", value=ReleaseState("1").record())}})
     # What was predicted before releases said what they look up stays fresh.
     assert expected(released) == expected(earlier)
 
@@ -182,8 +182,8 @@ def test_predictions_are_stale_by_what_the_champion_looks_up_and_not_by_what_the
     before = expected(released)
     months = lake[HISTORY]
     changed = {**months, "2024-03": replace(months["2024-03"], fingerprint="late rows")}
-    assert expected({**released, HISTORY: changed}) != before == expected(dict(released))
-    assert expected({**earlier, HISTORY: changed}) == expected(earlier)
+    assert expected(States({**released, HISTORY: changed})) != before == expected(released)
+    assert expected(States({**earlier, HISTORY: changed})) == expected(earlier)
 
 
 @pytest.mark.filled
@@ -193,12 +193,13 @@ def test_what_comes_after_the_version_that_a_champion_stays_on_makes_no_predicti
     lake, spec = shop.lake.states(), feature_spec(project, located)
     months = lake[HISTORY]
 
-    def at(version: int, where: int, print_: str) -> dict[TableKey, Any]:
+    def at(version: int, where: int, print_: str) -> States:
         value = {"version": version, "kept": {"1": where}} if version > 1 else {}
         states = {name: replace(state, fingerprint=print_, value={**state.value, **value}) for name, state in months.items()}
-        return {**lake, HISTORY: states, RETURNS: {WHOLE: PartitionState(WHOLE, "x", value={"champion": "1", FEATURES: spec})}}
+        released = ReleaseState("1", feature_spec=spec).record()
+        return States({**lake, HISTORY: states, RETURNS: {WHOLE: PartitionState(WHOLE, "x", value=released)}})
 
-    def expected(states: Mapping[TableKey, Any]) -> str:
+    def expected(states: States) -> str:
         return predictions.expected(project, states, located, "2024-03")
 
     assert expected(at(2, 0, "one day")) == expected(at(2, 0, "the next day"))
@@ -217,7 +218,7 @@ def test_a_view_that_stands_still_for_a_champion_is_named_with_its_version_and_s
 
     place = max(state.version for state in lake[HISTORY].values())
     newer = {name: replace(state, value={**state.value, "version": 2, "kept": {"1": place}}) for name, state in lake[HISTORY].items()}
-    told = warn_of_standing(platform, spec, {**lake, HISTORY: newer}, "version 1 of returns")
+    told = warn_of_standing(platform, spec, States({**lake, HISTORY: newer}), "version 1 of returns")
     committed = next(commit["timestamp"] for commit in shop.lake.open(HISTORY).history() if commit["version"] == place)
     since = datetime.fromtimestamp(committed / 1000, UTC).isoformat(timespec="seconds")
     assert told == {str(HISTORY): {"version": 1, "delta_version": place, "since": since}}

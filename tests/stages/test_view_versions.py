@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lakeloop.errors import NotPublished
+from lakeloop.records.features import FeatureLookup, FeatureSpec
 from platform_assets.stages.features import view_versions
 from resources.lake.published import WHOLE, PartitionState, Published, TableKey
 from tests.worlds.shop_project import Shop
@@ -12,6 +13,11 @@ from tests.worlds.shop_project import Shop
 pytestmark = pytest.mark.filled
 
 HISTORY, RETURNS = TableKey("features", "shop", "history"), TableKey("releases", "shop", "returns")
+
+
+def looked_up(version: int) -> FeatureLookup:
+    """What a model that was trained on some version of the view looks up."""
+    return FeatureLookup("view", "shop", "history", ("customer",), {"last_items": "history__last_items"}, None, version)
 
 
 def change(shop: Shop, version: int | None = None) -> None:
@@ -71,7 +77,7 @@ def test_a_change_under_a_cited_version_is_refused_by_name_and_a_new_version_kee
     path.write_text(path.read_text().replace("  name: history\n", "  name: history\n  version: 2\n"))
     month(shop, "2024-02")
     mixed = shop.lake.current(HISTORY)
-    cited = at_version(mixed, {"kind": "view", "version": 1})
+    cited = at_version(mixed, looked_up(1))
     assert cited.version == old.version < mixed.version
     assert {row["ordered_at"]: row["last_amount_eur"] for row in shop.lake.read(cited).to_pylist()} == values
     result = shop.materialize("training_sets")
@@ -82,7 +88,7 @@ def test_a_change_under_a_cited_version_is_refused_by_name_and_a_new_version_kee
     new = shop.lake.current(HISTORY)
     doubled = {row["ordered_at"]: row["last_amount_eur"] for row in shop.lake.read(new).to_pylist()}
     assert doubled == {at: 2 * value for at, value in values.items()}
-    cited = at_version(new, {"kind": "view", "version": 1})
+    cited = at_version(new, looked_up(1))
     assert {row["ordered_at"]: row["last_amount_eur"] for row in shop.lake.read(cited).to_pylist()} == values
 
     # The released model still predicts from what it was trained on; a new one takes the new version, and then cites it.
@@ -133,7 +139,7 @@ def recomputed(
 def place(done: dict[str, PartitionState], version: int) -> int | None:
     try:
         published = Published(HISTORY, max(state.version for state in done.values()), done)
-        return view_versions.at_version(published, {"kind": "view", "version": version}).version
+        return view_versions.at_version(published, looked_up(version)).version
     except NotPublished:
         return None
 
@@ -167,7 +173,7 @@ def test_partitions_that_a_view_does_not_have_any_more_are_of_no_version() -> No
 
 
 def test_a_training_set_cites_what_the_version_that_it_read_means() -> None:
-    spec = {"views": [{"kind": "view", "domain": "shop", "name": "history", "version": 1}]}
+    spec = FeatureSpec(("customer",), "predict_at", (looked_up(1),))
     second = recomputed(recomputed({}, ["01", "02"], 1, 3, "one"), ["01", "02"], 2, 5, "a second")
     back = recomputed(second, ["01"], 1, 6, "one")
     assert view_versions.cited_views({HISTORY: back}, spec) == {str(HISTORY): [1, "one"]}
@@ -214,7 +220,7 @@ def test_a_view_means_something_else_when_a_view_that_it_reads_does(shop: Shop) 
 
 def test_a_version_that_is_not_kept_is_told() -> None:
     published = Published(HISTORY, 5, {"2024-01": PartitionState("2024-01", "x", 5, value={"version": 3, "kept": {"2": 4}})})
-    assert view_versions.at_version(published, {"kind": "view", "version": 3}).version == 5
-    assert view_versions.at_version(published, {"kind": "view", "version": 2}).version == 4
+    assert view_versions.at_version(published, looked_up(3)).version == 5
+    assert view_versions.at_version(published, looked_up(2)).version == 4
     with pytest.raises(NotPublished, match="version 1 is not kept"):
-        view_versions.at_version(published, {"kind": "view", "version": 1})
+        view_versions.at_version(published, looked_up(1))

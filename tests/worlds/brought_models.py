@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lakeloop.records.features import FeatureSpec
 from lakeloop.spec.tasks import Answer
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from resources.tracking.brought_model import Contract
@@ -17,7 +18,12 @@ SPEC = {
     "predict_at": "at",
     "views": [{**VIEW, "columns": {"items": "items", "amount": "amount", "country": "country"}}],
 }
-CONTRACT = Contract("shop.returns", Answer("binary_classification"), {"items": "double", "amount": "double", "country": "string"}, SPEC)
+CONTRACT = Contract(
+    "shop.returns",
+    Answer("binary_classification"),
+    {"items": "double", "amount": "double", "country": "string"},
+    FeatureSpec.from_record(SPEC),
+)
 ROWS = pd.DataFrame({"items": [1.0, 15.0] * 10, "amount": [5.0, np.nan] * 10, "country": pd.Series(["de", None] * 10, dtype=object)})
 LABEL = np.array([0.0, 1.0] * 10)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.project.feature_spec import same_lookups
 from lakeloop.project.personal import personal_columns
+from lakeloop.records.features import FeatureSpec
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, key_of
-from platform_assets.stages.features.lookup import feature_names, join_features, utc_moment, warn_of_standing
+from platform_assets.stages.features.lookup import join_features, utc_moment, warn_of_standing
 from platform_assets.stages.training.rows import clusters_of, fit_rows, model_of, slice_column, times_of
 from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.lake.published import WHOLE, States
@@ -49,7 +49,7 @@ def evaluation_question(
     model_value = states[key_of("models", located)][WHOLE].value
     training_key = key_of("training_sets", located)
     training, names = states[training_key][WHOLE], list(model_value["features"])
-    lookups = training.value["feature_spec"]
+    lookups = FeatureSpec.from_record(training.value["feature_spec"])
     test = platform.lake.read(
         (training_key, int(model_value["training_set"])), where=pc.field(SPLIT) == "test", order=[spec.predict_at, *spec.keys]
     )
@@ -76,7 +76,7 @@ def evaluation_question(
         scores[CHAMPION] = np.full_like(scores[CANDIDATE], np.nan)
         if rows.num_rows:
             own = _with_features(platform, located, rows, rival, states, lookups)
-            said = rival.predict(feature_frame(own, feature_names(rival.feature_spec)))
+            said = rival.predict(feature_frame(own, rival.feature_spec.names))
             scores[CHAMPION][common] = compared.convert(said)
     fit_times = times_of(fitted[spec.predict_at]), times_of(fitted[LABEL_KNOWN_AT])
     fit = Rows(
@@ -118,7 +118,7 @@ def evaluation_question(
         overlap=_overlap(fitted, test, spec.keys),
         champion=rival.version if rival else None,
         champion_note=compared.note if compared else "",
-        champion_known=rival is None or rival.feature_spec.get("trained_until") is not None,
+        champion_known=rival is None or rival.feature_spec.trained_until is not None,
         refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
         clusters=clusters_of(spec, test, names),
         costs=spec.evaluation.costs,
@@ -133,7 +133,7 @@ def evaluation_question(
         return question
     from platform_assets.stages.evaluation.planted import with_planted
 
-    same = rival is not None and set(feature_names(rival.feature_spec)) <= set(names) and same_lookups(rival.feature_spec, lookups)
+    same = rival is not None and set(rival.feature_spec.names) <= set(names) and rival.feature_spec.looks_up_alike(lookups)
     return with_planted(
         question,
         kinds,
@@ -182,18 +182,18 @@ def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[n
     import numpy as np
     import pyarrow as pa
 
-    until = rival.feature_spec.get("trained_until")
+    until = rival.feature_spec.trained_until
     times = test[predict_at].to_numpy().astype("datetime64[us]")
-    mask = np.ones(test.num_rows, bool) if until is None else times >= utc_moment(str(until))
+    mask = np.ones(test.num_rows, bool) if until is None else times >= utc_moment(until)
     return mask, test.filter(pa.array(mask))
 
 
 def _with_features(
-    platform: Platform, located: Located[WorkflowSpec], rows: pa.Table, rival: ServableModel, states: States, lookups: Mapping[str, Any]
+    platform: Platform, located: Located[WorkflowSpec], rows: pa.Table, rival: ServableModel, states: States, lookups: FeatureSpec
 ) -> pa.Table:
     """The rival's own features for the rows: those of the training set where its `lookups` give them, else looked up by the rival's spec."""
-    spec = dict(rival.feature_spec)
-    if same_lookups(spec, lookups) and set(feature_names(spec)) <= set(rows.column_names):
+    spec = rival.feature_spec
+    if spec.looks_up_alike(lookups) and set(spec.names) <= set(rows.column_names):
         return rows
     warn_of_standing(platform, spec, states, f"champion {rival.version} of {rival.name}")
     return join_features(platform, located.domain, rows.select([*located.spec.keys, located.spec.predict_at]), spec, states)[0]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import DataError, NotPublished, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
-from lakeloop.project.project import Located, Project, TableRef, feature_columns, located_of, spec_of, spine_upstream
+from lakeloop.project.project import ID, FeatureColumn, Located, Project, TableRef, feature_columns, located_of, spec_of, spine_upstream
+from lakeloop.records.features import FeatureLookup, FeatureSpec
 from lakeloop.rows.asof import FeatureRows, point_in_time_join
 from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
@@ -30,35 +31,27 @@ if TYPE_CHECKING:
 
     from resources.spark.asof import SparkFeatureRows
 
-FeatureSpec = dict[str, Any]
-"""{"keys", "predict_at", "views": [{"kind", "domain", "name", "version", "keys", "columns": {column: output}, "max_age"}]}: plain
-JSON, logged with the model."""
-
 
 def feature_spec(project: Project, located: Located[WorkflowSpec]) -> FeatureSpec:
     """What a workflow's model needs looked up, in the order of its definition."""
-    views: dict[tuple[str, str, str], dict[str, Any]] = {}
+    columns_by_ref: dict[TableRef, list[FeatureColumn]] = {}
     for column in feature_columns(project, located):
-        ref = column.ref
-        entry = views.setdefault(
-            (ref.kind, ref.domain, ref.name),
-            {
-                "kind": ref.kind,
-                "domain": ref.domain,
-                "name": ref.name,
-                "version": getattr(spec_of(project, ref), "version", 1),
-                "keys": list(column.keys),
-                "columns": {},
-                "max_age": render_duration(column.max_age) if column.max_age is not None else None,
-            },
-        )
-        entry["columns"][column.column] = column.output
-    return {"keys": list(located.spec.keys), "predict_at": located.spec.predict_at, "views": list(views.values())}
+        columns_by_ref.setdefault(column.ref, []).append(column)
+    lookups = (_lookup_of(project, ref, columns) for ref, columns in columns_by_ref.items())
+    return FeatureSpec(tuple(located.spec.keys), located.spec.predict_at, tuple(lookups))
 
 
-def feature_names(spec: FeatureSpec) -> list[str]:
-    """The model's input columns, in order."""
-    return [output for view in spec["views"] for output in view["columns"].values()]
+def _lookup_of(project: Project, ref: TableRef, columns: Sequence[FeatureColumn]) -> FeatureLookup:
+    max_age = columns[0].max_age
+    return FeatureLookup(
+        ref.kind,
+        ref.domain,
+        ref.name,
+        tuple(columns[0].keys),
+        {column.column: column.output for column in columns},
+        render_duration(max_age) if max_age is not None else None,
+        getattr(spec_of(project, ref), "version", 1),
+    )
 
 
 def lookup_keys(project: Project, located: Located[WorkflowSpec]) -> list[TableKey]:
@@ -122,102 +115,98 @@ def join_features(platform: Platform, domain: str, spine: pa.Table, spec: Featur
         from resources.spark.asof import join_spine
 
         spark = platform.spark(domain, large=True)
-        return join_spine(spark, spine, spark_lookups(platform, spark, spec, states), at=spec["predict_at"]), versions(
-            platform, spec, states
-        )
-    # One view's rows after the other: together they are several times the result.
-    lookups = (_lookup(platform, view, states) for view in spec["views"])
-    return point_in_time_join(spine, lookups, at=spec["predict_at"]), versions(platform, spec, states)
+        joined = join_spine(spark, spine, spark_lookups(platform, spark, spec, states), at=spec.predict_at)
+    else:
+        # One view's rows after the other: together they are several times the result.
+        joined = point_in_time_join(spine, (_rows_of(platform, lookup, states) for lookup in spec.views), at=spec.predict_at)
+    return joined, versions(platform, spec, states)
 
 
-def _lookup(platform: Platform, view: Mapping[str, Any], states: States) -> FeatureRows:
-    located, published = _found(platform, view, states)
+def _rows_of(platform: Platform, lookup: FeatureLookup, states: States) -> FeatureRows:
+    located, published = _source_of(platform, lookup, states)
     event_time = located.spec.event_time
     return FeatureRows(
-        name=f"{view['domain']}.{view['name']}",
-        rows=_feature_rows(platform, view, located, published),
-        keys=tuple(view["keys"]),
-        columns=view["columns"],
+        name=lookup.label,
+        rows=_feature_rows(platform, lookup, located, published),
+        keys=lookup.keys,
+        columns=lookup.columns,
         event_time=event_time,
         known_at="known_at" if event_time else None,
-        max_age=_max_age(view),
-        personal=_personal_of(platform.project, view),
+        max_age=_max_age(lookup),
+        personal=_personal_of(platform.project, lookup),
     )
 
 
 def runs_on_spark(platform: Platform, spec: FeatureSpec, states: States, rows: int) -> bool:
     """Whether looking up these features for so many rows of a spine is too much for one process."""
-    return platform.is_large(states, [_view_key(view) for view in spec["views"]], rows)
+    return platform.is_large(states, [_key(lookup) for lookup in spec.views], rows)
 
 
 def spark_lookups(platform: Platform, spark: SparkSession, spec: FeatureSpec, states: States) -> list[SparkFeatureRows]:
     """The same rows as in this process, as DataFrames of a session."""
     from resources.spark.asof import SparkFeatureRows
 
-    found = []
-    for view in spec["views"]:
-        located, published = _found(platform, view, states)
+    lookups = []
+    for lookup in spec.views:
+        located, published = _source_of(platform, lookup, states)
         event_time = located.spec.event_time
-        rows, order = _spark_rows(platform, spark, view, located, published)
-        found.append(
+        rows, order = _spark_rows(platform, spark, lookup, located, published)
+        lookups.append(
             SparkFeatureRows(
-                name=f"{view['domain']}.{view['name']}",
+                name=lookup.label,
                 rows=rows,
-                keys=tuple(view["keys"]),
-                columns=view["columns"],
+                keys=lookup.keys,
+                columns=lookup.columns,
                 event_time=event_time,
                 known_at="known_at" if event_time else None,
-                max_age=_max_age(view),
+                max_age=_max_age(lookup),
                 order=order,
-                personal=_personal_of(platform.project, view),
+                personal=_personal_of(platform.project, lookup),
             )
         )
-    return found
+    return lookups
 
 
 def versions(platform: Platform, spec: FeatureSpec, states: States) -> dict[str, int]:
     """The Delta version of every table that a feature spec reads, by table path: the published one, or where a view's older version stands."""
-    return {str(_view_key(view)): at_version(platform.lake.current(_view_key(view), states), view).version for view in spec["views"]}
+    return {str(_key(lookup)): at_version(platform.lake.current(_key(lookup), states), lookup).version for lookup in spec.views}
 
 
 def lookup_fingerprints(states: States, spec: FeatureSpec) -> dict[str, str]:
     """The fingerprint of every table that a feature spec reads, as published now."""
-    found = {}
-    for view in spec["views"]:
-        found[str(_view_key(view))] = published_fingerprint(states, _view_key(view))
-    return found
+    return {str(_key(lookup)): published_fingerprint(states, _key(lookup)) for lookup in spec.views}
 
 
 def own_fingerprints(states: States, spec: FeatureSpec) -> dict[str, str]:
     """The same for a model that stays on its versions: of a view that stands still at an older version, what comes after that doesn't count."""
-    found = lookup_fingerprints(states, spec)
-    for view in spec["views"]:
-        place = kept_at(states.get(_view_key(view), {}), view)
+    fingerprints = lookup_fingerprints(states, spec)
+    for lookup in spec.views:
+        place = kept_at(states.of(_key(lookup)), lookup)
         if place is not None:
-            found[str(_view_key(view))] = fingerprint("kept", view["version"], place)
-    return found
+            fingerprints[str(_key(lookup))] = fingerprint("kept", lookup.version, place)
+    return fingerprints
 
 
 def standing_still(platform: Platform, spec: FeatureSpec, states: States) -> dict[str, dict[str, Any]]:
     """The views that a feature spec reads at an older version, by table path: which version, where it stands, and since when it has no new rows."""
-    found = {}
-    for view in spec["views"]:
-        key = _view_key(view)
-        place = kept_at(states.get(key, {}), view)
+    standing = {}
+    for lookup in spec.views:
+        key = _key(lookup)
+        place = kept_at(states.of(key), lookup)
         if place is not None:
-            found[str(key)] = {"version": view["version"], "delta_version": place, "since": _published_at(platform, key, place)}
-    return found
+            standing[str(key)] = {"version": lookup.version, "delta_version": place, "since": _published_at(platform, key, place)}
+    return standing
 
 
 def warn_of_standing(platform: Platform, spec: FeatureSpec, states: States, who: str) -> dict[str, dict[str, Any]]:
     """Log a warning for each view that stands still for a model; gives them, as `standing_still` does."""
-    found = standing_still(platform, spec, states)
-    for path, still in found.items():
+    standing = standing_still(platform, spec, states)
+    for path, still in standing.items():
         platform.log.warning(
             f"{who} reads {path} at version {still['version']}, which gets no new rows since {still['since'] or 'a newer version was computed'} "
             f"(Delta version {still['delta_version']}): its features are stale or missing for newer rows until a model of the newer version is released"
         )
-    return found
+    return standing
 
 
 def _published_at(platform: Platform, key: TableKey, version: int) -> str | None:
@@ -240,68 +229,69 @@ def spine_fingerprint(project: Project, located: Located[WorkflowSpec], states: 
     return fingerprint(text, list(located.spec.keys), located.spec.predict_at, inputs)
 
 
-def _view_key(view: Mapping[str, Any]) -> TableKey:
-    return input_key(_ref(view))
+def _key(lookup: FeatureLookup) -> TableKey:
+    return input_key(_ref(lookup))
 
 
-def _ref(view: Mapping[str, Any]) -> TableRef:
-    return TableRef(view["kind"], view["domain"], view["name"])
+def _ref(lookup: FeatureLookup) -> TableRef:
+    return TableRef(lookup.kind, lookup.domain, lookup.name)
 
 
-def _max_age(view: Mapping[str, Any]) -> timedelta | None:
-    return parse_duration(view["max_age"]) if view["max_age"] else None
+def _max_age(lookup: FeatureLookup) -> timedelta | None:
+    return parse_duration(lookup.max_age) if lookup.max_age else None
 
 
-def _found(platform: Platform, view: Mapping[str, Any], states: States) -> tuple[Located[Any], Published]:
-    shelf = platform.project.tables if view["kind"] == "table" else platform.project.views
-    located = shelf.get((view["domain"], view["name"]))
+def _source_of(platform: Platform, lookup: FeatureLookup, states: States) -> tuple[Located[Any], Published]:
+    """The definition of what is looked up, and its publication of the version that the spec names."""
+    definitions: Mapping[ID, Located[Any]] = platform.project.tables if lookup.kind == "table" else platform.project.views
+    located = definitions.get((lookup.domain, lookup.name))
     if located is None:
         raise SpecError(
-            f"the model's feature spec names {view['domain']}.{view['name']}, which is not defined any more; put its definition back: a released "
+            f"the model's feature spec names {lookup.label}, which is not defined any more; put its definition back: a released "
             "model looks it up until another one without it is released"
         )
-    return located, at_version(platform.lake.current(_view_key(view), states), view)
+    return located, at_version(platform.lake.current(_key(lookup), states), lookup)
 
 
-def _needed(view: Mapping[str, Any], spec: Any) -> list[str]:
-    return list(dict.fromkeys([*view["keys"], *view["columns"], *([spec.event_time, "known_at"] if spec.event_time else [])]))
+def _needed(lookup: FeatureLookup, spec: Any) -> list[str]:
+    return list(dict.fromkeys([*lookup.keys, *lookup.columns, *([spec.event_time, "known_at"] if spec.event_time else [])]))
 
 
-def _feature_rows(platform: Platform, view: Mapping[str, Any], located: Located[Any], published: Published) -> pa.Table:
+def _feature_rows(platform: Platform, lookup: FeatureLookup, located: Located[Any], published: Published) -> pa.Table:
     """The rows of a view with all their known versions, or of a validated table with its superseded ones."""
     import pyarrow as pa
 
-    spec, needed = located.spec, _needed(view, located.spec)
-    if view["kind"] == "table" and isinstance(spec.source, DeltaTableSource):
+    spec, needed = located.spec, _needed(lookup, located.spec)
+    if lookup.kind == "table" and isinstance(spec.source, DeltaTableSource):
         return _adopted_rows(located, published, needed)
-    rows = platform.lake.read(published, columns=needed, coded=view["keys"])
-    if view["kind"] == "table" and spec.event_time:
-        earlier = platform.lake.open(TableKey("superseded", view["domain"], view["name"]))
+    rows = platform.lake.read(published, columns=needed, coded=lookup.keys)
+    if lookup.kind == "table" and spec.event_time:
+        earlier = platform.lake.open(TableKey("superseded", lookup.domain, lookup.name))
         if earlier is not None:
             from resources.lake.tables import read_table
 
-            rows = pa.concat_tables([read_table(earlier, columns=needed, coded=view["keys"]).select(rows.column_names), rows])
+            rows = pa.concat_tables([read_table(earlier, columns=needed, coded=lookup.keys).select(rows.column_names), rows])
     return rows
 
 
 def _spark_rows(
-    platform: Platform, spark: SparkSession, view: Mapping[str, Any], located: Located[Any], published: Published
+    platform: Platform, spark: SparkSession, lookup: FeatureLookup, located: Located[Any], published: Published
 ) -> tuple[DataFrame, tuple[str, ...]]:
     """The rows of `_feature_rows` as a DataFrame, and the columns that decide between equal times: what landed last counts."""
     import pyspark.sql.functions as F
 
     from resources.spark.tables import read_delta
 
-    spec, needed = located.spec, _needed(view, located.spec)
-    if view["kind"] == "table" and isinstance(spec.source, DeltaTableSource):
+    spec, needed = located.spec, _needed(lookup, located.spec)
+    if lookup.kind == "table" and isinstance(spec.source, DeltaTableSource):
         return adopted_frame(spark, located, published, None, None).select(*needed), ()
     rows = read_delta(spark, platform.lake.path(published.key), published.version)
     if not spec.event_time:
         return rows.select(*needed), ()
-    landed = "ingested_at" if view["kind"] == "table" else LANDED
+    landed = "ingested_at" if lookup.kind == "table" else LANDED
     rows = rows.select(*needed, *([landed] if landed not in needed else []))
-    key = TableKey("superseded", view["domain"], view["name"])
-    earlier = platform.lake.open(key) if view["kind"] == "table" else None
+    key = TableKey("superseded", lookup.domain, lookup.name)
+    earlier = platform.lake.open(key) if lookup.kind == "table" else None
     if earlier is not None:
         rows = read_delta(spark, platform.lake.path(key), earlier.version()).select(*rows.columns).unionByName(rows)
     return rows.withColumn("_order", F.col(landed)), ("_order",)
@@ -327,5 +317,5 @@ def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[
     return rows
 
 
-def _personal_of(project: Project, view: Mapping[str, Any]) -> frozenset[str]:
-    return personal_columns(project, _view_key(view).stage, located_of(project, _ref(view)))
+def _personal_of(project: Project, lookup: FeatureLookup) -> frozenset[str]:
+    return personal_columns(project, _key(lookup).stage, located_of(project, _ref(lookup)))

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from lakeloop.errors import NotPublished
+from lakeloop.records.features import FeatureLookup, FeatureSpec
 from lakeloop.spec.tables import ViewSpec
 from resources.lake.published import WHOLE, PartitionState, Published, States, TableKey
 
@@ -24,16 +25,16 @@ UPSTREAM = "+"
 """Between the two parts of a meaning: of the view's own definition, and of the views that it reads. One that reads tables only has the first."""
 
 
-def cited_views(states: States, spec: Mapping[str, Any]) -> dict[str, list[Any]]:
+def cited_views(states: States, spec: FeatureSpec) -> dict[str, list[Any]]:
     """What a training set's feature spec cites, as published now: table path -> [version, meaning]."""
     found = {}
-    for view in spec["views"]:
-        if view["kind"] != "view":
+    for view in spec.views:
+        if view.kind != "view":
             continue
-        key = TableKey("features", view["domain"], view["name"])
-        of_it = [state for state in _standing(states.get(key, {})) if _version(state) == view["version"] and MEANING in state.value]
+        key = TableKey("features", view.domain, view.name)
+        of_it = [state for state in _standing(states.get(key, {})) if _version(state) == view.version and MEANING in state.value]
         newest = max(of_it, key=lambda state: state.version, default=None)
-        found[str(key)] = [view["version"], *([str(newest.value[MEANING])] if newest else [])]
+        found[str(key)] = [view.version, *([str(newest.value[MEANING])] if newest else [])]
     return found
 
 
@@ -86,25 +87,25 @@ def kept(done: Mapping[str, PartitionState], version: int) -> dict[str, int]:
     return found
 
 
-def kept_at(partitions: Mapping[str, PartitionState], view: Mapping[str, Any]) -> int | None:
+def kept_at(partitions: Mapping[str, PartitionState], view: FeatureLookup) -> int | None:
     """The Delta version at which the version that a feature spec names stands still; None where it is the published one, or isn't kept."""
-    if view["kind"] != "view" or all(_version(state) == view["version"] for state in _standing(partitions)):
+    if view.kind != "view" or all(_version(state) == view.version for state in _standing(partitions)):
         return None
-    places = (dict(state.value.get(KEPT, {})).get(str(view["version"])) for state in partitions.values())
+    places = (dict(state.value.get(KEPT, {})).get(str(view.version)) for state in partitions.values())
     return max((place for place in places if place is not None), default=None)
 
 
-def at_version(published: Published, view: Mapping[str, Any]) -> Published:
+def at_version(published: Published, view: FeatureLookup) -> Published:
     """The rows of the version that a feature spec names: the newest publication if all of it is of that version, or where it stood last.
 
     Raises:
         NotPublished: some partitions are of another version, and that version isn't kept.
     """
-    if view["kind"] != "view":
+    if view.kind != "view":
         return published
     others: dict[int, list[str]] = {}
     for state in _standing(published.partitions):
-        if _version(state) != view["version"]:
+        if _version(state) != view.version:
             others.setdefault(_version(state), []).append(state.partition)
     if not others:
         return published
@@ -112,8 +113,8 @@ def at_version(published: Published, view: Mapping[str, Any]) -> Published:
     if place is None:
         found = "; ".join(f"version {version} in {', '.join(sorted(names))}" for version, names in sorted(others.items()))
         raise NotPublished(
-            f"{published.key}: version {view['version']} is not kept, and not all partitions are of it: found {found}; materialise these "
-            f"partitions of {published.key} if version {view['version']} is what is defined, or train on the version that is"
+            f"{published.key}: version {view.version} is not kept, and not all partitions are of it: found {found}; materialise these "
+            f"partitions of {published.key} if version {view.version} is what is defined, or train on the version that is"
         )
     return replace(published, version=place)
 

@@ -12,6 +12,7 @@ import dagster as dg
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
+from lakeloop.records.features import FeatureSpec
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.partitions import FORMATS
 from lakeloop.spec.tables import PARTITION, Column, Expectation
@@ -20,7 +21,6 @@ from lakeloop.spec.workflow import Anomaly, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.features.lookup import (
-    feature_names,
     join_features,
     lookup_keys,
     own_fingerprints,
@@ -121,13 +121,15 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec], p
     released = states.get(key_of("releases", located), {}).get(WHOLE)
     if released is None:
         raise NotPublished(f"{key_of('releases', located)} has decided nothing yet; materialise it first")
+    recorded = released.value.get(FEATURES)
+    lookups = FeatureSpec.from_record(recorded) if recorded else feature_spec(project, located)
     return fingerprint(
         "predictions",
         CODE_VERSION,
         partition,
         released.value["champion"],
         spine_fingerprint(project, located, states),
-        own_fingerprints(states, released.value.get(FEATURES) or feature_spec(project, located)),
+        own_fingerprints(states, lookups),
         [e.model_dump(mode="json") for e in suite(located.spec)],
     )
 
@@ -182,12 +184,12 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     else:
         names = pa.chunked_array([pa.repeat(WHOLE, spine.num_rows)])
     chosen = pc.is_in(names, value_set=pa.array(stale, pa.string()))
-    since = model.feature_spec.get("trained_until")
+    since = model.feature_spec.trained_until
     if since:
         moment = pa.scalar(datetime.fromisoformat(since), pa.timestamp("us", tz="UTC"))
         chosen = pc.and_(chosen, pc.greater_equal(spine[spec.predict_at], moment))
     rows, names = spine.filter(chosen), pc.filter(names, chosen)
-    still = warn_of_standing(platform, dict(model.feature_spec), states, f"version {model.version} of {model.name}")
+    still = warn_of_standing(platform, model.feature_spec, states, f"version {model.version} of {model.name}")
     scores, read = score_rows(platform, located.domain, rows, model, states)
     scores = compared.convert(scores)
     count = rows.num_rows
@@ -251,15 +253,15 @@ def score_rows(platform: Platform, domain: str, rows: pa.Table, model: ServableM
     """The scores of the rows of a spine, and the Delta versions that were read: in this process, or all of it on Spark."""
     from lakeloop.training.frames import feature_frame
 
-    spec = dict(model.feature_spec)
+    spec = model.feature_spec
     if not runs_on_spark(platform, spec, states, rows.num_rows):
         joined, read = join_features(platform, domain, rows, spec, states)
-        return model.predict(feature_frame(joined, feature_names(spec))), read
+        return model.predict(feature_frame(joined, spec.names)), read
     from resources.spark.scoring import score_spine
 
     spark = platform.spark(domain, large=True)
     lookups = spark_lookups(platform, spark, spec, states)
-    return score_spine(spark, rows, lookups, model, at=spec["predict_at"]), versions(platform, spec, states)
+    return score_spine(spark, rows, lookups, model, at=spec.predict_at), versions(platform, spec, states)
 
 
 def _checks(project: Project, located: Located[WorkflowSpec]) -> list[Check]:

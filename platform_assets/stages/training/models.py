@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project
+from lakeloop.records.features import FeatureSpec
 from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import import_model_code, model_source, reference_of
 from platform_assets.stages.base import Platform, StageResult, key_of
-from platform_assets.stages.features.lookup import feature_names
 from platform_assets.stages.stage import Stage
 from platform_assets.stages.training import registered, studies
 from platform_assets.stages.training.rows import FIT_SPLITS, SEARCH, fit_rows
@@ -85,7 +86,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline_module
     from resources.host.memory import give_back
     from resources.tracking.autologging import autologged
-    from resources.tracking.model_format import ALERT_THRESHOLD, PERSONAL, log_model, register
+    from resources.tracking.model_format import log_model, register
     from resources.tracking.registry import Registry
 
     spec, key = located.spec, key_of("models", located)
@@ -105,8 +106,8 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
 
     training_key = key_of("training_sets", located)
     training = states[training_key][WHOLE]
-    lookups = training.value["feature_spec"]
-    names = feature_names(lookups)
+    lookups = FeatureSpec.from_record(training.value["feature_spec"])
+    names = lookups.names
     table = fit_rows(platform.lake, located, training, [*names, spec.predict_at])
     at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
     kinds = feature_kinds(table.schema, names)
@@ -138,7 +139,6 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
                 estimator = fit_model(chosen, kinds, spec.answer, frame, label, folder=located.folder, code=code, at=at, gap=spec.split.gap)
         seconds = time.perf_counter() - started
         crash_point("model.fitted")
-        alert = {ALERT_THRESHOLD: _alert_threshold(spec, estimator, frame)} if spec.anomaly else {}
         run.log_params({**dict([reference_of(spec.model)]), "features": len(names), **_flat(chosen.params), **training_was.tags})
         run.log_metrics({"fit_seconds": seconds, "rows_fitted": float(training_was.rows)})
         logged = log_model(
@@ -148,12 +148,12 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
             frame=frame.head(5).assign(**{column: None for column in names if column in personal}),
             kinds=kinds,
             answer=spec.answer,
-            feature_spec={
-                **lookups,
-                **alert,
-                **({PERSONAL: hidden} if (hidden := sorted(personal & set(names))) else {}),
-                "trained_until": training.value["windows"][FIT_SPLITS[-1] if FIT_SPLITS[-1] in training.value["windows"] else "train"][1],
-            },
+            feature_spec=replace(
+                lookups,
+                alert_threshold=_alert_threshold(spec, estimator, frame) if spec.anomaly else None,
+                personal=tuple(sorted(personal & set(names))) or None,
+                trained_until=training.value["windows"][FIT_SPLITS[-1] if FIT_SPLITS[-1] in training.value["windows"] else "train"][1],
+            ),
             fingerprint=wanted,
             datasets=[
                 (path, platform.lake.path(path), version)
@@ -190,7 +190,7 @@ def _adopted(
     registry = Registry(platform.settings.tracking_uri)
     training_key = key_of("training_sets", located)
     training = states[training_key][WHOLE]
-    names = feature_names(training.value["feature_spec"])
+    names = FeatureSpec.from_record(training.value["feature_spec"]).names
     name = platform.settings.mlflow_name(located.domain, located.spec.name)
     run_id, tags = registry.finish_run_of(name, version), registry.tags_of(name, version)
     rows = int(tags[ROWS_FITTED_TAG]) if ROWS_FITTED_TAG in tags else fit_rows(platform.lake, located, training, names[:1]).num_rows
@@ -215,7 +215,10 @@ def _recorded(
     from resources.tracking.registry import Registry
 
     name, address = platform.settings.mlflow_name(located.domain, located.spec.name), platform.settings.tracking_uri
-    names, experiment = feature_names(training.value["feature_spec"]), Registry(address).client.get_run(run_id).info.experiment_id
+    names, experiment = (
+        FeatureSpec.from_record(training.value["feature_spec"]).names,
+        Registry(address).client.get_run(run_id).info.experiment_id,
+    )
     value: dict[str, Any] = {"name": name, "version": version, "mlflow_run_id": run_id, "training_set": training.version, "features": names}
     value |= {START: champion, "training": how.text, "continued_from": how.parent} if how.text else {}
     value |= {SEARCH: studies.found_by(states, located)} if located.spec.search is not None else {}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import has_personal_values
+from lakeloop.records.features import FeatureSpec
 from lakeloop.spec.search import Search
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_source
 from platform_assets.stages.base import Platform, key_of
-from platform_assets.stages.features.lookup import feature_names
 from platform_assets.stages.training.training_set import LABEL, SPLIT
 from resources.lake.published import WHOLE, PartitionState, States
 
@@ -86,7 +86,7 @@ def search_rows(platform: Platform, located: Located[WorkflowSpec], states: Stat
 
     spec, training = located.spec, training_state(states, located)
     assert spec.search is not None
-    names = feature_names(training.value["feature_spec"])
+    names = FeatureSpec.from_record(training.value["feature_spec"]).names
     columns = list(dict.fromkeys([*names, *spec.keys, spec.predict_at, LABEL, SPLIT]))
     table = platform.lake.read((key_of("training_sets", located), training.version), columns=columns, order=[spec.predict_at, *spec.keys])
     train = table.filter(pc.equal(table[SPLIT], "train"))
@@ -129,7 +129,7 @@ def job_and_trials(
         lake=platform.lake.url,
         table=str(key_of("training_sets", located)),
         version=training.version,
-        features=tuple(feature_names(training.value["feature_spec"])),
+        features=tuple(FeatureSpec.from_record(training.value["feature_spec"]).names),
         label=LABEL,
         time=spec.predict_at,
         keys=tuple(spec.keys),

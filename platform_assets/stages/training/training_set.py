@@ -81,7 +81,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec]) -
         spine_fingerprint(project, located, states),
         spec.label,
         published_fingerprint(states, labels) if (labels := label_key(project, located)) else "",
-        feature_spec(project, located),
+        feature_spec(project, located).record(),
         lookup_fingerprints(states, feature_spec(project, located)),
         spec.split,
         spec.task,
@@ -155,7 +155,7 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     value = {
         "checks": checks,
         "inputs": versions,
-        "feature_spec": lookups,
+        "feature_spec": lookups.record(),
         "cites": cited_views(states, lookups),
         "windows": {name: [str(w.start), str(w.end)] for name, w in windows.items()},
         "rows": counted,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.records.features import FeatureSpec
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.warm_start import CannotContinue
 from platform_assets.stages.base import Platform, key_of
@@ -75,7 +76,7 @@ def continue_champion(
     *,
     fresh: Callable[[], Any],
     pipeline: Any,
-    lookups: Mapping[str, Any],
+    lookups: FeatureSpec,
     kinds: Mapping[str, Kind],
     frame: pd.DataFrame,
     label: np.ndarray,
@@ -106,13 +107,12 @@ def continue_champion(
     name = platform.settings.mlflow_name(located.domain, located.spec.name)
     model = load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri)
     try:
-        theirs = {key: value for key, value in model.feature_spec.items() if key != "trained_until"}
-        if theirs != dict(lookups) or {field.name: field.kind for field in model.fields} != dict(kinds):
+        if model.feature_spec.lookups != lookups or {field.name: field.kind for field in model.fields} != dict(kinds):
             raise CannotContinue(f"champion {champion} has other features")
-        until = model.feature_spec.get("trained_until")
+        until = model.feature_spec.trained_until
         if until is None:
             raise CannotContinue(f"it isn't known until when champion {champion} was trained")
-        newer = at >= utc_moment(str(until))
+        newer = at >= utc_moment(until)
         rows = frame[newer].reset_index(drop=True)
         grown = pipeline.continued(model.raw, fresh(), rows, label[newer], trees=warm.trees, limit=warm.limit)
     except CannotContinue as reason:

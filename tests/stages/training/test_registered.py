@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ def test_each_input_that_is_no_feature_is_named_with_the_nearest(mlflow_uri: str
         ({**SPEC, "views": [{**SPEC["views"][0], "version": 2}]}, "says of items: version 2, the workflow 1"),
         ({**SPEC, "views": [{**VIEW, "columns": {"items": "items"}}]}, "looks up items, its signature takes items, amount, country"),
         ({**SPEC, "views": [{**VIEW, "columns": {"n": "items", "amount": "amount", "country": "country"}}]}, "says of items: column 'n'"),
+        ({"keys": ["order_id"]}, "can't be read: a stored FeatureSpec has no predict_at"),
+        ({**SPEC, "views": [{"kind": "view", "columns": {}}]}, "can't be read: a stored FeatureLookup has no domain, name, keys, max_age"),
     ],
 )  # fmt: skip
 def test_a_feature_spec_that_looks_up_something_else_is_refused(mlflow_uri: str, spec: Any, wanted: str) -> None:
@@ -85,11 +88,11 @@ def test_pickles_untrusted_types_and_code_are_refused(mlflow_uri: str, tmp_path:
     uri = log(mlflow_uri, "unsafe", columns="items", metadata=fewer, model=odd, skops_trusted_types=[*TRUSTED_TYPES, *types])
     # What the model itself says to trust counts for nothing.
     assert "trusted_types: [tests.worlds.slow.SlowClassifier]" in told(mlflow_uri, uri)
-    trusting = Contract(CONTRACT.workflow, CONTRACT.answer, CONTRACT.kinds, SPEC, types)
+    trusting = replace(CONTRACT, trusted_types=types)
     assert check_brought(uri, mlflow_uri, trusting, ROWS).features == ["items"]
     uri = log(mlflow_uri, "unsafe", code_paths=[str(tmp_path / "more.py")])
     assert "brings code (code/more.py), which runs when it is loaded" in told(mlflow_uri, uri)
-    assert check_brought(uri, mlflow_uri, Contract(CONTRACT.workflow, CONTRACT.answer, CONTRACT.kinds, SPEC, ["more"]), ROWS)
+    assert check_brought(uri, mlflow_uri, replace(CONTRACT, trusted_types=["more"]), ROWS)
 
 
 def test_the_version_that_is_meant_is_found_or_told(mlflow_uri: str) -> None:
