@@ -97,6 +97,9 @@ def cast_exactly(table: pa.Table, schema: pa.Schema, where: str, personal: Colle
         if values.type == field.type:
             columns.append(values)
             continue
+        if pa.types.is_null(values.type):  # there is no value that could change
+            columns.append(values.cast(field.type))
+            continue
         mismatch = _describe_mismatch(values.type, field.type)
         if mismatch:
             raise DataError(f"{where}: column {field.name}: wanted {field.type}, found {values.type}{mismatch}")
@@ -125,8 +128,6 @@ def _describe_mismatch(source: pa.DataType, target: pa.DataType) -> str:
     import pyarrow as pa
 
     number_tests = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
-    if pa.types.is_null(source):
-        return ""
     if pa.types.is_timestamp(target):
         if not pa.types.is_timestamp(source):
             return "" if pa.types.is_date(source) else ", which is no time"
