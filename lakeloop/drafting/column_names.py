@@ -1,6 +1,6 @@
-"""What a column's name says: the name it gets in the lake, its unit, whether it identifies, whether it may be personal.
+"""What a column's name suggests: its name in the lake, its unit, whether it is an identifier, whether it may be personal.
 
-Everything here is a guess to be read by a person; nothing decides what a value is.
+Everything here is a guess for a person to review; nothing decides how a value is read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 RESERVED = frozenset({"known_at", "ingested_at", "predict_at", "label", "label_known_at", "split", "prediction"})
-"""Names that the platform gives to columns of its own."""
+"""Names of the platform's own columns."""
 UNITS = {
     "km": "km", "m": "m", "cm": "cm", "mm": "mm", "mi": "mi", "miles": "mi", "ft": "ft", "inch": "in", "inches": "in",
     "kg": "kg", "g": "g", "mg": "mg", "lb": "lb", "lbs": "lb", "oz": "oz", "tons": "t",
@@ -42,7 +42,7 @@ _IDENTIFIERS = {
     "ssn",
     "vin",
 }
-"""Words of a name that make digits an identifier: nobody adds them up, and a leading zero counts."""
+"""Words of a name that make digits an identifier: nobody adds them up, and leading zeros matter."""
 _PERSONAL = {
     "an e-mail address": r"e_?mail",
     "a telephone number": r"phone|mobile|telephone|(^|_)tel($|_)|(^|_)fax($|_)",
@@ -66,12 +66,12 @@ def lake_name(source: str, taken: Iterable[str] = ()) -> str:
     """
     text = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", source.strip())
     text = re.sub(r"[^a-z0-9]+", "_", text.lower().replace("%", " percent ")).strip("_")
-    # A header without a name stands over the row names that R and pandas write.
+    # R and pandas write row names under an empty header.
     text = text or "row_name"
     text = (text if text[0].isalpha() else f"c_{text}")[:58].rstrip("_")
     text = f"{text}_value" if text in RESERVED else text
-    used, name, number = set(taken), text, 2
-    while name in used:
+    used_names, name, number = set(taken), text, 2
+    while name in used_names:
         name, number = f"{text}_{number}", number + 1
     return name
 
@@ -84,8 +84,8 @@ def unit_of(source: str) -> str | None:
     """
     bracket = re.search(r"[(\[]\s*([^)\]]{1,12}?)\s*[)\]]\s*$", source)
     if bracket:
-        inside = re.sub(r"^o/oo$", "‰", bracket[1])
-        return UNITS.get(inside.lower(), inside)
+        unit = re.sub(r"^o/oo$", "‰", bracket[1])
+        return UNITS.get(unit.lower(), unit)
     words = words_of(source)
     if len(words) < 2 or re.search(r"[a-z0-9][A-Z]+\W*$", source):
         return None
@@ -101,17 +101,17 @@ def words_of(source: str) -> list[str]:
     return [word for word in lake_name(source).split("_") if word]
 
 
-def identifies(source: str) -> bool:
+def is_identifier(source: str) -> bool:
     """Whether digits under this name are an identifier.
 
-    >>> identifies("order_id"), identifies("zip"), identifies("paid")
+    >>> is_identifier("order_id"), is_identifier("zip"), is_identifier("paid")
     (True, True, False)
     """
     return bool(_IDENTIFIERS & set(words_of(source)))
 
 
 def personal_by_name(source: str) -> str | None:
-    """What personal data a name suggests, or None.
+    """The kind of personal data that a name suggests, or None.
 
     >>> personal_by_name("customerEmail"), personal_by_name("amount")
     ('an e-mail address', None)

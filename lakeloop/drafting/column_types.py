@@ -1,4 +1,4 @@
-"""The narrowest type that holds every value of a landed column as it is, by parsing them all; and whether they look personal."""
+"""The narrowest type that holds every value of a landed column without loss, found by parsing all; and whether values look personal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lakeloop.drafting.column_names import identifies, lake_name, unit_of, words_of
-from lakeloop.drafting.column_times import SAMPLE, declare_time, holds, zoned
+from lakeloop.drafting.column_names import is_identifier, lake_name, unit_of, words_of
+from lakeloop.drafting.column_times import SAMPLE, declare_in_zone, declare_time, is_lossless
 from lakeloop.rows.conform import parse_column
 from lakeloop.spec.tables import Column
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NULL_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "\\N", "#N/A", ".")
-"""How files write that there is no value; taken so only where a column of numbers or times is one but for them."""
+"""How files write that there is no value; read as null only in columns that are otherwise numbers or times."""
 UNMISTAKABLE_NULLS = ("?", "\\N", "NULL", "N/A", "#N/A", "NaN")
-"""Those that are no value in a column of text either; NA and None may be a country or an answer."""
+"""Those that are null in a column of text, too; NA and None may be a country or an answer."""
 PERSONAL_SHARE = 0.8
-"""Of the values in a column that must look personal."""
+"""Share of the values of a column that must look personal."""
 _POINT, _COMMA = r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", r"(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
 _NO_COMMAS, _NO_POINTS = "replace({0}, ',', '')", "replace(replace({0}, '.', ''), ',', '.')"
-_WRITTEN = (
+_NUMBER_FORMATS = (
     ("numbers with commas between thousands (or decimal commas?)", r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?", f"CAST({_NO_COMMAS} AS DOUBLE)"),
     ("numbers with a decimal comma", rf"[+-]?{_COMMA}", f"CAST({_NO_POINTS} AS DOUBLE)"),
     ("percentages", rf"[+-]?{_POINT}\s*%", f"CAST(replace({_NO_COMMAS}, '%', '') AS DOUBLE)"),
@@ -31,8 +31,8 @@ _WRITTEN = (
     ("amounts of money with a decimal comma", rf"[+-]?([$€£¥]\s*{_COMMA}|{_COMMA}\s*[$€£¥])",
      "CAST(replace(regexp_replace({0}, '[^0-9,+-]', ''), ',', '.') AS DOUBLE)"),
 )  # fmt: skip
-"""What texts that are numbers to a person look like, and SQL that reads them."""
-_LOOKS = {
+"""Formats of numbers that no type reads: their name, pattern and SQL that reads them."""
+_PERSONAL_PATTERNS = {
     "e-mail addresses": r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$",
     "bank accounts (IBAN)": r"^[A-Z]{2}\d{2}[ ]?([A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{1,4}$",
     "telephone numbers": r"^(\+\d|\(0?\d{2,4}\)|0\d{2,4}[-/ ])[\d \-/()]{6,16}$",
@@ -44,13 +44,13 @@ _LOOKS = {
 
 
 def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, times: bool = True) -> tuple[Column | None, str]:
-    """A declaration and a note on it; or None and why there can't be one.
+    """Declare a column, with a note; None and the reason where no type holds it.
 
     Args:
         values: of the column.
         source: its name as landed.
-        text: the source knows no types, so that they are found by parsing.
-        timezone: of times that name none.
+        text: whether the source has no types, so that they are found by parsing.
+        timezone: of times without one.
         times: whether text of a source that has types may be declared as a time.
     """
     import pyarrow as pa
@@ -60,7 +60,7 @@ def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, 
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_time(kind):
         return None, f"a {kind}, which no column type holds"
     if pa.types.is_null(kind) or values.null_count == len(values):
-        return Column(type="string"), "no row has a value, so nothing is known of its type"
+        return Column(type="string"), "no row has a value, so its type is unknown"
     if pa.types.is_boolean(kind):
         return Column(type="boolean"), ""
     if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
@@ -70,11 +70,11 @@ def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, 
     if pa.types.is_date(kind):
         return Column(type="date"), ""
     if pa.types.is_timestamp(kind):
-        return zoned(None, None, timezone) if kind.tz is None else (Column(type="timestamp"), "")
+        return declare_in_zone(None, None, timezone) if kind.tz is None else (Column(type="timestamp"), "")
     if text and pa.types.is_string(kind):
         return _parse(values, source, unit, timezone)
-    held = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return _timed(values, source, timezone) if times and held else _text(values, source)
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return _text_or_time(values, source, timezone) if times and is_text else _text(values, source)
 
 
 def _float(values: pa.ChunkedArray, unit: str | None) -> tuple[Column, str]:
@@ -88,72 +88,72 @@ def _float(values: pa.ChunkedArray, unit: str | None) -> tuple[Column, str]:
 
 
 def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str) -> tuple[Column, str]:
-    """The narrowest type that holds every value of a column of text as it is."""
+    """The narrowest type that holds every value of a column of text without loss."""
     import pyarrow.compute as pc
 
     distinct = pc.unique(values).drop_null()
-    some = [str(v).strip() for v in distinct.slice(0, SAMPLE).to_pylist()]
-    if all(v.lower() in ("true", "false") for v in some) and holds(distinct, Column(type="boolean")):
+    sample = [str(v).strip() for v in distinct.slice(0, SAMPLE).to_pylist()]
+    if all(v.lower() in ("true", "false") for v in sample) and is_lossless(distinct, Column(type="boolean")):
         return Column(type="boolean"), ""
-    digits = all(re.match(r"[+-]?[\d.]", v) for v in some)
-    if digits and any(re.fullmatch(r"[+-]?0\d+(\.\d*)?([eE][+-]?\d+)?", v) for v in some):
+    digits = all(re.match(r"[+-]?[\d.]", v) for v in sample)
+    if digits and any(re.fullmatch(r"[+-]?0\d+(\.\d*)?([eE][+-]?\d+)?", v) for v in sample):
         return _text(values, source, "leading zeros: digits that are no number")
-    if digits and identifies(source) and all(re.fullmatch(r"\d+", v) for v in some):
+    if digits and is_identifier(source) and all(re.fullmatch(r"\d+", v) for v in sample):
         return _text(values, source, "an identifier by its name: nobody adds it up")
-    if digits and all(re.fullmatch(r"[+-]?\d+", v) for v in some) and not all(re.fullmatch(r"(19|20)\d{6}", v) for v in some):
-        if holds(distinct, Column(type="integer")):
+    if digits and all(re.fullmatch(r"[+-]?\d+", v) for v in sample) and not all(re.fullmatch(r"(19|20)\d{6}", v) for v in sample):
+        if is_lossless(distinct, Column(type="integer")):
             return Column(type="integer", unit=unit), ""
         return _text(values, source, "whole numbers too large to be held exactly stay text")
-    if digits and holds(distinct, Column(type="double")) and not all(re.fullmatch(r"\d{8}", v) for v in some):
+    if digits and is_lossless(distinct, Column(type="double")) and not all(re.fullmatch(r"\d{8}", v) for v in sample):
         return Column(type="double", unit=unit), ""
     column, note = declare_time(distinct, timezone, digits=True)
-    return (column, note) if column else _text(values, source, note or _written_number(some, lake_name(source)))
+    return (column, note) if column else _text(values, source, note or _number_note(sample, lake_name(source)))
 
 
-def _timed(values: pa.ChunkedArray, source: str, timezone: str) -> tuple[Column, str]:
-    """A text of a source that has types: a date or a time where it reads as one, as JSON and SQLite have no type for them."""
+def _text_or_time(values: pa.ChunkedArray, source: str, timezone: str) -> tuple[Column, str]:
+    """Declare a text of a source that has types as a date or time where it reads as one, since JSON and SQLite have no type for them."""
     import pyarrow.compute as pc
 
     distinct = pc.unique(values).drop_null()
     column, note = declare_time(distinct, timezone, digits=False)
     if column:
         return column, note
-    some = [str(v).strip() for v in distinct.slice(0, SAMPLE).to_pylist()]
-    plain = not identifies(source) and all(re.fullmatch(r"[+-]?(0|[1-9]\d*)(\.\d+)?", v) for v in some)
-    if plain and holds(distinct, Column(type="double")):
+    sample = [str(v).strip() for v in distinct.slice(0, SAMPLE).to_pylist()]
+    is_number = not is_identifier(source) and all(re.fullmatch(r"[+-]?(0|[1-9]\d*)(\.\d+)?", v) for v in sample)
+    if is_number and is_lossless(distinct, Column(type="double")):
         note = "numbers held as text: type: double would read them"
-    return _text(values, source, note or _written_number(some, lake_name(source)))
+    return _text(values, source, note or _number_note(sample, lake_name(source)))
 
 
-def _written_number(some: Sequence[str], name: str) -> str:
-    """How texts are numbers for a person, and what makes them numbers in a view; empty where they aren't."""
-    for what, pattern, value in _WRITTEN:
-        if any(re.search(r"[,%$€£¥]", v) for v in some) and all(re.fullmatch(pattern, v) for v in some):
+def _number_note(sample: Sequence[str], name: str) -> str:
+    """How the texts write numbers or yes and no, and the expression that reads them in a view; empty where they don't."""
+    for what, pattern, value in _NUMBER_FORMATS:
+        if any(re.search(r"[,%$€£¥]", v) for v in sample) and all(re.fullmatch(pattern, v) for v in sample):
             return f"{what}, which no type reads, so it stays text; in a view: {value.format(name)}"
-    if {v.lower() for v in some} in ({"yes", "no"}, {"y", "n"}):
-        yes = next(v for v in some if v.lower().startswith("y"))
+    if {v.lower() for v in sample} in ({"yes", "no"}, {"y", "n"}):
+        yes = next(v for v in sample if v.lower().startswith("y"))
         return f"yes and no stay text; in a view, {name} = '{yes}' is a boolean"
     return ""
 
 
 def _text(values: pa.ChunkedArray, source: str, note: str = "") -> tuple[Column, str]:
-    """A column of text, personal if it looks so."""
+    """A column of text, personal if its values look so."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not pa.types.is_string(values.type):
         values = values.cast(pa.string())
-    some = [str(v).strip() for v in pc.unique(values).drop_null().slice(0, SAMPLE).to_pylist()]
-    for what, pattern in _LOOKS.items():
-        if some and sum(bool(re.match(pattern, v)) for v in some) >= PERSONAL_SHARE * len(some):
+    sample = [str(v).strip() for v in pc.unique(values).drop_null().slice(0, SAMPLE).to_pylist()]
+    for what, pattern in _PERSONAL_PATTERNS.items():
+        if sample and sum(bool(re.match(pattern, v)) for v in sample) >= PERSONAL_SHARE * len(sample):
             if what == "people's names" and not (set(words_of(source)) & {"name", "names", "passenger", "customer", "person", "contact"}):
                 continue
             return Column(type="string", personal=True), f"suspected to be personal: its values look like {what}"
     return Column(type="string"), note
 
 
-def null_words(rows: pa.Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Words that stand for no value, and the columns in which they do."""
+def find_null_words(rows: pa.Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Find the words that stand for null, and the columns in which they do."""
     import pyarrow.compute as pc
 
     words: dict[str, None] = {}
@@ -163,28 +163,28 @@ def null_words(rows: pa.Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
         present = [word for word in NULL_WORDS if word in values]
         if not present:
             continue
-        rest = [value for value in values if value is not None and value not in NULL_WORDS]
-        numeric = bool(rest) and all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", v.strip()) for v in rest)
-        timed = bool(rest) and not numeric and all(re.match(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", v.strip()) for v in rest)
-        taken = present if numeric or timed else [word for word in present if word in UNMISTAKABLE_NULLS]
-        if taken:
-            words |= dict.fromkeys(taken)
+        others = [value for value in values if value is not None and value not in NULL_WORDS]
+        are_numbers = bool(others) and all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", v.strip()) for v in others)
+        are_times = bool(others) and not are_numbers and all(re.match(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", v.strip()) for v in others)
+        nulls = present if are_numbers or are_times else [word for word in present if word in UNMISTAKABLE_NULLS]
+        if nulls:
+            words |= dict.fromkeys(nulls)
             columns.append(name)
     return tuple(words), tuple(columns)
 
 
-def without(rows: pa.Table, names: Sequence[str], words: Sequence[str]) -> pa.Table:
-    """The same rows with nulls for some words, in columns of text."""
+def replace_null_words(rows: pa.Table, names: Sequence[str], words: Sequence[str]) -> pa.Table:
+    """Replace the words that stand for null by nulls, in columns of text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for name in names:
-        hit = pc.is_in(rows[name], value_set=pa.array(words))
-        if pc.any(hit).as_py():
-            rows = rows.set_column(rows.schema.get_field_index(name), name, pc.if_else(hit, pa.scalar(None, pa.string()), rows[name]))
+        is_null = pc.is_in(rows[name], value_set=pa.array(words))
+        if pc.any(is_null).as_py():
+            rows = rows.set_column(rows.schema.get_field_index(name), name, pc.if_else(is_null, pa.scalar(None, pa.string()), rows[name]))
     return rows
 
 
 def is_number_text(rows: pa.Table, name: str) -> bool:
-    """Whether a source says that this text is a number which no number type of ours holds exactly (SQL's numeric)."""
+    """Whether the source marks this text as a number that no number type of ours holds exactly (SQL's numeric)."""
     return (rows.schema.field(name).metadata or {}).get(b"lakeloop") == b"number"

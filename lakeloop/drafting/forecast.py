@@ -1,7 +1,7 @@
 """A forecasting workflow drafted from a table of series: views of the newest values, of the season and of the calendar; spine; workflow.
 
-A row of the spine is a series, the moment it is asked at (an origin), and how many steps ahead. All the rest is the platform's own: features are
-joined as they were known at the origin, the label is the value at the target time.
+A row of the spine is a series, the time of the forecast (its origin), and the number of steps ahead. The platform does the rest: features are
+joined as they were known at the origin, and the label is the value at the target time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakeloop.drafting.series_history import History, read_history, stride_of
+from lakeloop.drafting.series_history import History, choose_stride, read_history
 from lakeloop.drafting.sql import sql_name
 from lakeloop.drafting.workflow import WorkflowDraft
 from lakeloop.spec.tables import Column, TableSpec, render_duration
@@ -27,11 +27,11 @@ TARGET, AHEAD, PHASE, ORIGIN = "target_at", "steps_ahead", "season_phase", "pred
 NAIVE = "value_a_season_ago"
 TEST_SHARE = 0.2
 SEASONS_BACK = 4
-"""How many seasons the longer averages reach back."""
+"""The number of seasons that the longer averages reach back."""
 MOST_GROUPS = 50
-"""Series that a model may tell apart by name."""
-SWINGS = 4.0
-"""From here on, highest over lowest level, values that are never negative are taken to swing in proportion to their level."""
+"""The most series whose names are an input."""
+PROPORTIONAL = 4.0
+"""From this ratio of highest to lowest level on, values that are never negative are assumed to vary in proportion to their level."""
 
 
 def draft_forecast(
@@ -49,7 +49,7 @@ def draft_forecast(
     origin_every: str | None = None,
     pipeline: str | None = None,
 ) -> WorkflowDraft:
-    """Draft a workflow.
+    """Draft a workflow that forecasts series.
 
     Args:
         table: the table that holds a row per series and time.
@@ -57,65 +57,70 @@ def draft_forecast(
         table_domain: domain of the table.
         name: of the workflow.
         label: the column to forecast.
-        horizon: how many steps ahead at most; a season unless given.
-        time: the column of the time; the table's event time unless given.
-        series: the columns that name a series; the table's keys without the time unless given. None at all where there is one series.
-        season: steps after which a series is alike again; by the step unless given, 1 for none.
-        every: the step, such as 1d; the most frequent one in the data unless given.
-        origin_every: how often it is asked; at every row unless given.
+        horizon: steps ahead at most; a season by default.
+        time: the column of the time; the table's event time by default.
+        series: the columns that identify a series; by default the table's keys without the time. Empty for a single series.
+        season: the number of steps after which a series repeats, 1 for no season; by default it follows from the step.
+        every: the step, such as 1d; by default the most frequent one in the data.
+        origin_every: the interval between origins; by default every row is one.
         pipeline: instead of `forecasting`.
 
     Raises:
-        DataError: a column isn't there or doesn't fit, rows share series and time, the step isn't regular, or the history is too short.
+        DataError: a column doesn't exist or doesn't fit, rows share series and time, the step isn't regular, or the history is too short.
     """
     history = read_history(table, rows, label, time, series, every, season, horizon)
-    plan = _Plan(table, f"{table_domain}.{table.name}", name, label, history, stride_of(history, origin_every), pipeline or PIPELINE)
-    files = {
-        f"{name}_recent/view.sql": plan.recent_sql(),
-        f"{name}_recent/defs.yaml": plan.recent_yaml(),
-        f"{name}_season/view.sql": plan.season_sql(),
-        f"{name}_season/defs.yaml": plan.season_yaml(),
-        f"{name}_calendar/view.sql": plan.calendar_sql(),
-        f"{name}_calendar/defs.yaml": plan.calendar_yaml(),
-        f"{name}_outcomes/view.sql": plan.outcomes_sql(),
-        f"{name}_outcomes/defs.yaml": plan.outcomes_yaml(),
-        f"{name}/spine.sql": plan.spine_sql(),
-        f"{name}/defs.yaml": plan.workflow_yaml(),
-    }
-    return WorkflowDraft(files, [plan.told(), *history.notes])
+    stride = choose_stride(history, origin_every)
+    plan = _ForecastPlan(table, f"{table_domain}.{table.name}", name, label, history, stride, pipeline or PIPELINE)
+    return WorkflowDraft(plan.files(), [plan.summary(), *history.notes])
 
 
-class _Plan:
-    """What the files have in common, decided once."""
+class _ForecastPlan:
+    """The decisions that the files of a workflow share, and their texts."""
 
     def __init__(self, table: TableSpec, source: str, name: str, label: str, history: History, stride: int, pipeline: str) -> None:
         self.table, self.source, self.name, self.label = table, source, name, label
-        self.h, self.stride, self.pipeline = history, stride, pipeline
+        self.history, self.stride, self.pipeline = history, stride, pipeline
         self.delay = table.known_delay
         self.series = [sql_name(column) for column in history.series] or ["series"]
-        # Averages want some steps where there is no season.
+        # Without a season the averages still need some steps.
         self.window = history.season if history.season > 1 else 7
         self.time = f"{history.time}_at" if table.columns[history.time].type == "date" else history.time
         self.value = sql_name(label)
 
+    def files(self) -> dict[str, str]:
+        """The text of every file, by path below the domain's folder."""
+        name = self.name
+        return {
+            f"{name}_recent/view.sql": self.recent_sql(),
+            f"{name}_recent/defs.yaml": self.recent_yaml(),
+            f"{name}_season/view.sql": self.season_sql(),
+            f"{name}_season/defs.yaml": self.season_yaml(),
+            f"{name}_calendar/view.sql": self.calendar_sql(),
+            f"{name}_calendar/defs.yaml": self.calendar_yaml(),
+            f"{name}_outcomes/view.sql": self.outcomes_sql(),
+            f"{name}_outcomes/defs.yaml": self.outcomes_yaml(),
+            f"{name}/spine.sql": self.spine_sql(),
+            f"{name}/defs.yaml": self.workflow_yaml(),
+        }
+
     # SQL
 
     def _moment(self) -> str:
-        plain = sql_name(self.h.time)
-        return f"CAST({plain} AS TIMESTAMP)" if self.table.columns[self.h.time].type == "date" else plain
+        plain = sql_name(self.history.time)
+        return f"CAST({plain} AS TIMESTAMP)" if self.table.columns[self.history.time].type == "date" else plain
 
-    def _named(self) -> list[str]:
-        """The columns that name a series; a constant where there is one series."""
-        return [sql_name(column) for column in self.h.series] or [f"'{self.table.name}' AS series"]
+    def _series_columns(self) -> list[str]:
+        """The columns that identify a series; a constant for a single series."""
+        return [sql_name(column) for column in self.history.series] or [f"'{self.table.name}' AS series"]
 
     def _steps(self, indent: str, *extra: str) -> list[str]:
-        """The rows with a value, and the number of their step."""
+        """The query of the rows with a value, with the number of their step."""
         moment = self._moment()
         selected = [
-            *self._named(),
+            *self._series_columns(),
             moment if moment == sql_name(self.time) else f"{moment} AS {sql_name(self.time)}",
             f"CAST({self.value} AS DOUBLE) AS value",
-            f"{self.h.every.number_sql(moment)} AS step",
+            f"{self.history.every.number_sql(moment)} AS step",
             *extra,
         ]
         inner = [f"{indent}    {text}{',' if index < len(selected) - 1 else ''}" for index, text in enumerate(selected)]
@@ -123,7 +128,7 @@ class _Plan:
             f"{indent}SELECT",
             *inner,
             f"{indent}FROM {self.source}",
-            f"{indent}WHERE {self.value} IS NOT NULL AND {sql_name(self.h.time)} IS NOT NULL",
+            f"{indent}WHERE {self.value} IS NOT NULL AND {sql_name(self.history.time)} IS NOT NULL",
         ]
 
     def recent_sql(self) -> str:
@@ -165,7 +170,7 @@ class _Plan:
                 "-- The values of a series at the same place in the season, the newest and those before it. Looked up at the place of the time that is",
                 "-- forecast, as known when it is asked, the newest is the seasonal naive forecast.",
             ]
-            if self.h.season > 1
+            if self.history.season > 1
             else ["-- There is no season: the newest value is the naive forecast, and those before it say how much it moves."]
         )
         return (
@@ -180,7 +185,7 @@ class _Plan:
                     f"    avg(value) OVER seasons AS mean_of_{SEASONS_BACK}_seasons,",
                     "    max(value) OVER before AS value_two_seasons_ago",
                     "FROM (",
-                    f"    SELECT *, step % {self.h.season} AS {PHASE}",
+                    f"    SELECT *, step % {self.history.season} AS {PHASE}",
                     "    FROM (",
                     *self._steps("        "),
                     "    )",
@@ -193,11 +198,11 @@ class _Plan:
             + "\n"
         )
 
-    def _questions(self, indent: str) -> list[str]:
-        return [f"{indent}CROSS JOIN (SELECT explode(sequence(1, {self.h.horizon})) AS {AHEAD})"]
+    def _cross_horizons(self, indent: str) -> list[str]:
+        return [f"{indent}CROSS JOIN (SELECT explode(sequence(1, {self.history.horizon})) AS {AHEAD})"]
 
     def calendar_sql(self) -> str:
-        ahead = self.h.every.ahead_sql(self._moment(), AHEAD)
+        ahead = self.history.every.ahead_sql(self._moment(), AHEAD)
         columns = [f"{AHEAD} AS steps", *[f"{sql} AS {name}" for name, sql, _ in self._calendar()]]
         return (
             "\n".join(
@@ -210,8 +215,8 @@ class _Plan:
                     "FROM (",
                     f"    SELECT {ahead} AS {TARGET}, {AHEAD}",
                     f"    FROM {self.source}",
-                    *self._questions("    "),
-                    f"    WHERE {self.value} IS NOT NULL AND {sql_name(self.h.time)} IS NOT NULL",
+                    *self._cross_horizons("    "),
+                    f"    WHERE {self.value} IS NOT NULL AND {sql_name(self.history.time)} IS NOT NULL",
                     ")",
                 ]
             )
@@ -223,7 +228,7 @@ class _Plan:
             "\n".join(
                 [
                     "SELECT",
-                    *[f"    {text}," for text in self._named()],
+                    *[f"    {text}," for text in self._series_columns()],
                     f"    {self._moment()} AS {TARGET},",
                     f"    CAST({self.value} AS DOUBLE) AS {self.value}",
                     f"FROM {self.source}",
@@ -234,35 +239,33 @@ class _Plan:
         )
 
     def spine_sql(self) -> str:
-        moment, every = self._moment(), self.h.every
-        asked = moment
+        moment, every = self._moment(), self.history.every
         seconds = int(self.delay.total_seconds())
-        if seconds:
-            asked = f"{moment} + INTERVAL {seconds} SECOND"
+        origin = f"{moment} + INTERVAL {seconds} SECOND" if seconds else moment
         number = every.number_sql(moment)
         when = f"at every row of {self.source}" if self.stride == 1 else f"every {self.stride} steps of {self.source}"
         remarks = [
             f"-- Who is asked about, and when: every series {when}"
             + (f", as soon as it is known ({render_duration(self.delay)} later)" if seconds else "")
-            + f", for each of the next {self.h.horizon} steps.",
+            + f", for each of the next {self.history.horizon} steps.",
             "-- The newest rows ask about times that have no value yet: they are predicted.",
         ]
-        where = [f"WHERE {self.value} IS NOT NULL AND {sql_name(self.h.time)} IS NOT NULL"]
+        where = [f"WHERE {self.value} IS NOT NULL AND {sql_name(self.history.time)} IS NOT NULL"]
         if self.stride > 1:
-            newest = int(self.h.steps.max()) % self.stride
-            where = [f"{where[0]} AND {_in_brackets(number)} % {self.stride} = {newest}"]
+            newest = int(self.history.steps.max()) % self.stride
+            where = [f"{where[0]} AND {_bracketed(number)} % {self.stride} = {newest}"]
         return (
             "\n".join(
                 [
                     *remarks,
                     "SELECT",
-                    *[f"    {text}," for text in self._named()],
+                    *[f"    {text}," for text in self._series_columns()],
                     f"    {every.ahead_sql(moment, AHEAD)} AS {TARGET},",
                     f"    {AHEAD},",
-                    f"    ({number} + {AHEAD}) % {self.h.season} AS {PHASE},",
-                    f"    {asked if asked != ORIGIN else moment} AS {ORIGIN}",
+                    f"    ({number} + {AHEAD}) % {self.history.season} AS {PHASE},",
+                    f"    {origin} AS {ORIGIN}",
                     f"FROM {self.source}",
-                    *self._questions(""),
+                    *self._cross_horizons(""),
                     *where,
                 ]
             )
@@ -276,12 +279,12 @@ class _Plan:
         return ["last_value", "value_before", f"mean_{short}", f"mean_{long}", f"deviation_{long}", f"change_{short}"]
 
     def _groups(self) -> list[tuple[str, str]]:
-        """What names a series may be an input, too, where the names are few: (SQL, name)."""
-        if not self.h.series or not 1 < int(self.h.codes.max()) + 1 <= MOST_GROUPS:
+        """The names of series as inputs where there are few: (SQL, name)."""
+        if not self.history.series or not 1 < int(self.history.codes.max()) + 1 <= MOST_GROUPS:
             return []
         return [
             (sql_name(c), f"{c}_name")
-            for c in self.h.series
+            for c in self.history.series
             if self.table.columns[c].type == "string" and not self.table.columns[c].personal
         ]
 
@@ -299,16 +302,20 @@ class _Plan:
         ]
         if lookback is not None:
             lines.append(to_line(1, "event_time", self.time if lookback else TARGET))
-            why = f"as {self.table.name} says" if self.delay else "a value is known at its own time; say here if it comes later"
+            why = (
+                f"as declared in {self.table.name}"
+                if self.delay
+                else "a value is known at its own time; set the delay here if it comes later"
+            )
             lines.append(to_line(1, "delay", render_duration(self.delay) if self.delay else "0d", why))
             if lookback:
-                lines.append(to_line(1, "lookback", render_duration(self.h.every.longest(lookback))))
+                lines.append(to_line(1, "lookback", render_duration(self.history.every.longest(lookback))))
         return "\n".join([*lines, "  columns:", *columns]) + "\n"
 
     def recent_yaml(self) -> str:
         last, before, short, long, deviation, change = self._recent_columns()
         s, n = self.window, self.window * SEASONS_BACK
-        told = {
+        descriptions = {
             last: f"{self.label} at the newest step that is known.",
             before: "One step before.",
             short: f"Mean of the newest {s} steps.",
@@ -317,22 +324,22 @@ class _Plan:
             change: f"Mean of the newest {s} steps less that of the {s} before.",
         }
         columns = [to_line(2, name, {"type": "string", "description": "Which series."}) for _, name in self._groups()]
-        columns += [to_line(2, name, self._double(text)) for name, text in told.items()]
+        columns += [to_line(2, name, self._double(text)) for name, text in descriptions.items()]
         return self._view(f"{self.name}_recent", f"The newest values of {self.label}, for {self.name}.", self._keys(), 2 * n, columns)
 
     def season_yaml(self) -> str:
-        again = f"{self.h.season} steps" if self.h.season > 1 else "one step"
-        told = {
-            NAIVE: f"{self.label} at the newest step that is whole seasons ({again}) before the target: the naive forecast.",
+        period = f"{self.history.season} steps" if self.history.season > 1 else "one step"
+        descriptions = {
+            NAIVE: f"{self.label} at the newest step that is whole seasons ({period}) before the target: the naive forecast.",
             f"mean_of_{SEASONS_BACK}_seasons": f"Mean of the newest {SEASONS_BACK} of those.",
             "value_two_seasons_ago": "The one before the newest.",
         }
-        columns = [to_line(2, name, self._double(text)) for name, text in told.items()]
+        columns = [to_line(2, name, self._double(text)) for name, text in descriptions.items()]
         return self._view(
             f"{self.name}_season",
             f"{self.label} at the same place in the season, for {self.name}.",
             [*self._keys(), PHASE],
-            self.h.season * SEASONS_BACK,
+            self.history.season * SEASONS_BACK,
             columns,
         )
 
@@ -356,19 +363,19 @@ class _Plan:
         )
 
     def workflow_yaml(self) -> str:
-        h = self.h
-        split, split_why = self._split()
-        spread = float(np.std(h.values))
-        allowed = float(f"{0.01 * spread:.2g}") or 1e-9
-        ahead = f"the next {h.every.describe(h.horizon)}"
-        by = f", by {' and '.join(h.series)}" if h.series else ""
+        history = self.history
+        split, split_reason = self._choose_split()
+        spread = float(np.std(history.values))
+        max_drop = float(f"{0.01 * spread:.2g}") or 1e-9
+        ahead = f"the next {history.every.describe(history.horizon)}"
+        by = f", by {' and '.join(history.series)}" if history.series else ""
         model: dict[str, Any] = {"pipeline": self.pipeline}
-        model_why = ""
-        if self.pipeline == PIPELINE and self._swings():
+        model_reason = ""
+        if self.pipeline == PIPELINE and self._is_proportional():
             model["params"] = {"log": True}
-            model_why = "ratios, not differences: never negative, and higher values swing more"
+            model_reason = "ratios, not differences: values are never negative, and higher ones vary more"
         lines = [
-            to_comment(0, f"Drafted from {self.source}, label {self.label}: {self.told()}."),
+            to_comment(0, f"Drafted from {self.source}, label {self.label}: {self.summary()}."),
             "type: platform_assets.components.MLWorkflow",
             "attributes:",
             to_line(1, "name", self.name),
@@ -380,77 +387,86 @@ class _Plan:
             to_line(
                 1,
                 "forecast",
-                {"series": self._keys(), "target": TARGET, "ahead": AHEAD, "horizon": h.horizon, "every": str(h.every), "naive": NAIVE},
+                {
+                    "series": self._keys(),
+                    "target": TARGET,
+                    "ahead": AHEAD,
+                    "horizon": history.horizon,
+                    "every": str(history.every),
+                    "naive": NAIVE,
+                },
             ),
             "  features:",
             *[to_line(2, f"{self.name}_{view}", "*") for view in ("calendar", "recent", "season")],
-            to_line(1, "model", model, model_why),
-            to_line(1, "split", split, split_why),
-            to_line(1, "evaluation", {"primary": "mae", "cluster": self._cluster()}, "forecasts of the same time share what happens then"),
+            to_line(1, "model", model, model_reason),
+            to_line(1, "split", split, split_reason),
+            to_line(
+                1, "evaluation", {"primary": "mae", "cluster": self._cluster()}, "forecasts of the same time share the events of that time"
+            ),
             "  gates:",
-            to_line(2, "mase", {"max": 1.0}, "1 is the seasonal naive forecast: lower it to what the model must be worth"),
-            to_line(2, "champion", {"max_drop": allowed}, f"mean absolute error: 1% of the standard deviation of {spread:.3g}"),
+            to_line(2, "mase", {"max": 1.0}, "the seasonal naive forecast has 1: lower it to the most that is acceptable"),
+            to_line(2, "champion", {"max_drop": max_drop}, f"mean absolute error: 1% of the standard deviation of {spread:.3g}"),
             to_line(1, "batch", {}),
             to_line(1, "online", {}),
             to_line(1, "retrain", {"causes": ["data"], "cooldown": "1d"}),
         ]
         return "\n".join(lines) + "\n"
 
-    def told(self) -> str:
-        """What it comes to, in a line."""
-        count = int(self.h.codes.max()) + 1
-        first, last = str(self.h.moments.min())[:16].replace("T", " "), str(self.h.moments.max())[:16].replace("T", " ")
-        season = f"season of {self.h.season} steps" if self.h.season > 1 else "no season"
-        return f"{count} series, a step of {self.h.every}, {first} to {last}, {season}, {self.h.horizon} steps ahead"
+    def summary(self) -> str:
+        """Series, step, history, season and horizon, in a line."""
+        count = int(self.history.codes.max()) + 1
+        first, last = str(self.history.moments.min())[:16].replace("T", " "), str(self.history.moments.max())[:16].replace("T", " ")
+        season = f"season of {self.history.season} steps" if self.history.season > 1 else "no season"
+        return f"{count} series, a step of {self.history.every}, {first} to {last}, {season}, {self.history.horizon} steps ahead"
 
     def _cluster(self) -> str:
-        """What is taken as one draw: origins whose targets lie close together."""
-        seconds = self.h.every.seconds
-        return TARGET if seconds is None or seconds > 86_400 else "week" if self.h.horizon * seconds > 2 * 86_400 else "day"
+        """The cluster of rows that aren't independent: forecasts whose targets lie close together."""
+        seconds = self.history.every.seconds
+        return TARGET if seconds is None or seconds > 86_400 else "week" if self.history.horizon * seconds > 2 * 86_400 else "day"
 
     def _keys(self) -> list[str]:
-        return list(self.h.series) or ["series"]
+        return list(self.history.series) or ["series"]
 
     def _calendar(self) -> list[tuple[str, str, str]]:
-        """Texts, for they are names rather than quantities: (name, SQL, description)."""
-        seconds = self.h.every.seconds
-        found = []
+        """Inputs from the calendar, as strings because they are names rather than quantities: (name, SQL, description)."""
+        seconds = self.history.every.seconds
+        inputs = []
         if seconds is not None and seconds < 86_400:
-            found.append(("hour_of_day", f"CAST(hour({TARGET}) AS STRING)", "Hour of the day, UTC."))
+            inputs.append(("hour_of_day", f"CAST(hour({TARGET}) AS STRING)", "Hour of the day, UTC."))
         if seconds is not None and seconds < 604_800 and seconds <= 86_400:
-            found.append(("weekday", f"CAST(dayofweek({TARGET}) AS STRING)", "1 is Sunday, 7 is Saturday."))
-        if np.ptp(self.h.moments.astype(np.int64)) >= 540 * 86_400 * 10**6:
-            found.append(("month_of_year", f"CAST(month({TARGET}) AS STRING)", "Month of the year."))
-        return found
+            inputs.append(("weekday", f"CAST(dayofweek({TARGET}) AS STRING)", "1 is Sunday, 7 is Saturday."))
+        if np.ptp(self.history.moments.astype(np.int64)) >= 540 * 86_400 * 10**6:
+            inputs.append(("month_of_year", f"CAST(month({TARGET}) AS STRING)", "Month of the year."))
+        return inputs
 
-    def _swings(self) -> bool:
-        """Whether levels differ so much that ratios say more than differences."""
-        if self.h.values.min(initial=0.0) < 0:
+    def _is_proportional(self) -> bool:
+        """Whether levels differ so much that ratios are better to learn than differences."""
+        if self.history.values.min(initial=0.0) < 0:
             return False
-        _, block = np.unique(np.stack([self.h.codes, self.h.steps // max(self.window, 7)]), axis=1, return_inverse=True)
-        levels = np.bincount(block, self.h.values) / np.bincount(block)
+        _, blocks = np.unique(np.stack([self.history.codes, self.history.steps // max(self.window, 7)]), axis=1, return_inverse=True)
+        levels = np.bincount(blocks, self.history.values) / np.bincount(blocks)
         low, high = np.quantile(levels, [0.1, 0.9])
-        return bool(high > SWINGS * low)
+        return bool(high > PROPORTIONAL * low)
 
-    def _split(self) -> tuple[dict[str, str], str]:
-        """Windows of origins: the last fifth as the test, a gap of the horizon before it, all the rest to learn from."""
-        steps = self.h.steps
+    def _choose_split(self) -> tuple[dict[str, str], str]:
+        """Windows of origins: the newest fifth as the test, before it a gap of the horizon, all earlier ones for training."""
+        steps = self.history.steps
         first, last = int(steps.min()), int(steps.max()) - 1
         span = last - first + 1
         test = max(math.ceil(span * TEST_SHARE), 1)
-        gap = self.h.every.longest(self.h.horizon) + self.delay
-        train = max(span - test - self.h.horizon, 1)
+        gap = self.history.every.longest(self.history.horizon) + self.delay
+        train = max(span - test - self.history.horizon, 1)
         split = {
-            "train": render_duration(self.h.every.longest(train) + self._day()),
-            "test": render_duration(self.h.every.longest(test)),
+            "train": render_duration(self.history.every.longest(train) + self._day()),
+            "test": render_duration(self.history.every.longest(test)),
             "gap": render_duration(gap),
         }
-        why = f"windows of origins; the gap covers the horizon{' and the delay' if self.delay else ''}, or values of the test window were learnt from"
-        return split, why
+        covered = "the horizon and the delay" if self.delay else "the horizon"
+        return split, f"windows of origins; the gap covers {covered}, so that training uses no value of the test window"
 
     def _day(self) -> timedelta:
-        return self.h.every.longest(1)
+        return self.history.every.longest(1)
 
 
-def _in_brackets(expression: str) -> str:
+def _bracketed(expression: str) -> str:
     return expression if expression.startswith("(") and expression.endswith(")") else f"({expression})"

@@ -1,4 +1,4 @@
-"""SQL as a person would write it: one column a line, names quoted only where SQL has the word for itself."""
+"""SQL as a person would write it: one column per line, names quoted only where they are keywords."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def select(columns: Sequence[str | tuple[str, str]], table: str, *, where: str =
     """A query.
 
     Args:
-        columns: expressions, or pairs of an expression and a remark on it; one that is there already is left out.
-        table: what it reads.
+        columns: expressions, or pairs of an expression and a remark on it; repeated ones are left out.
+        table: the table that it reads.
         where: a condition.
-        remarks: comment lines before it.
+        remarks: comment lines before the query.
 
     >>> print(select(["a", ("b", "why"), "a"], "d.t", where="a > 1"), end="")
     SELECT
@@ -35,8 +35,8 @@ def select(columns: Sequence[str | tuple[str, str]], table: str, *, where: str =
     WHERE a > 1
     """
     pairs = dict(column if isinstance(column, tuple) else (column, "") for column in reversed(columns))
-    listed = [(text, pairs[text]) for text in dict.fromkeys(c if isinstance(c, str) else c[0] for c in columns)]
+    selected = [(text, pairs[text]) for text in dict.fromkeys(c if isinstance(c, str) else c[0] for c in columns)]
     lines = [*(f"-- {' '.join(remark.split())}" for remark in remarks), "SELECT"]
-    for index, (text, remark) in enumerate(listed):
-        lines.append(f"    {text}{',' if index < len(listed) - 1 else ''}" + (f"  -- {remark}" if remark else ""))
+    for index, (text, remark) in enumerate(selected):
+        lines.append(f"    {text}{',' if index < len(selected) - 1 else ''}" + (f"  -- {remark}" if remark else ""))
     return "\n".join([*lines, f"FROM {table}", *([f"WHERE {where}"] if where else [])]) + "\n"

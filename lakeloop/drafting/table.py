@@ -1,4 +1,4 @@
-"""The definition of a table, drafted from its profile: a file that says what was seen and why it proposes what it does."""
+"""The definition of a table, drafted from its profile: a file with the proposals and the reason for each."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lakeloop.spec.tables import FILE, ROW
 from lakeloop.yaml_text import column_fields, to_comment, to_flow, to_line
 
 PARTITION_ROWS = 200_000
-"""From here on it pays to land, check and compute month by month; below, one pass over everything takes seconds."""
+"""From this many rows on it pays to land, check and compute month by month; below, one pass over everything takes seconds."""
 MOST_MONTHS = 240
-"""Dagster's cost grows with every partition: longer histories stay in one piece."""
+"""Dagster's cost grows with every partition, so longer histories aren't partitioned."""
 ALIVE_DAYS = 92
-"""A table whose newest row is older than this when it is drafted is taken for a finished one."""
+"""A table whose newest row is older than this when it is drafted is assumed to be finished."""
 MOSTLY = 0.99
-"""Of the values that must lie in the drafted range: a new extreme is news, not an accident."""
+"""Share of the values that must lie in the drafted range: a new extreme is worth a warning, but no failure."""
 
 
 def draft_table(
@@ -30,29 +30,31 @@ def draft_table(
     Args:
         profile: of the source's rows.
         name: of the table.
-        source: as it stands under `source:`.
-        shown: what the source is called in the first line.
-        today: tells a finished history from one that goes on.
-        sampled: the profile is of the first rows only.
+        source: the fields of `source:`.
+        shown: the name of the source in the first line.
+        today: distinguishes a finished history from one that continues.
+        sampled: whether the profile is of the first rows only.
         note: a comment beside the source.
     """
-    seen = "the first " if sampled else ""
+    extent = "the first " if sampled else ""
     lines = [
-        to_comment(0, f"Drafted from {shown}: {seen}{profile.rows:,} rows, {len(profile.columns)} columns."),
-        to_comment(0, "What stands here was guessed from the data. Read it once, keep what is true, say what a row and a column mean."),
+        to_comment(0, f"Drafted from {shown}: {extent}{profile.rows:,} rows, {len(profile.columns)} columns."),
+        to_comment(
+            0, "All of this was guessed from the data. Review it once, correct what is wrong, describe what a row and each column mean."
+        ),
         "type: platform_assets.components.LakeTable",
         "attributes:",
         to_line(1, "name", name),
         to_line(1, "description", f"One row per {_row_of(profile)}."),
     ]
     null_note = ""
-    given = dict(source)
+    source_fields = dict(source)
     if profile.null_values != ("",):
-        given["null_values"] = list(profile.null_values)
-        listed = ", ".join(profile.null_columns[:5]) + (", …" if len(profile.null_columns) > 5 else "")
-        null_note = f"{', '.join(profile.null_values[1:])} stands for no value in {listed}"
+        source_fields["null_values"] = list(profile.null_values)
+        columns = ", ".join(profile.null_columns[:5]) + (", …" if len(profile.null_columns) > 5 else "")
+        null_note = f"{', '.join(profile.null_values[1:])} stands for null in {columns}"
     lines += [
-        to_line(1, "source", given, "; ".join(filter(None, (note, null_note)))),
+        to_line(1, "source", source_fields, "; ".join(filter(None, (note, null_note)))),
         to_line(1, "keys", list(profile.keys), profile.key_reason),
     ]
     lines += _time(profile, today)
@@ -65,7 +67,7 @@ def draft_table(
             "  expectations:",
             to_comment(
                 2,
-                "Ranges and values as seen, with half the range to spare. Warnings: make blocking (or quarantine) what must never happen.",
+                "Observed values, and ranges with half of the range to spare. All are warnings: make blocking (or quarantine) what must never happen.",
             ),
             *expectations,
         ]
@@ -80,24 +82,24 @@ def partitions_of(profile: TableProfile, today: date) -> tuple[dict[str, Any] | 
     low, high = _day(column.low), _day(column.high)
     months = (high.year - low.year) * 12 + high.month - low.month + 1
     if any(set(profile.column(key).column.source or ()) & {ROW, FILE} for key in profile.keys):
-        return None, "a key by row number can't be kept apart by month, so the table stays in one piece"
+        return None, "keys by row number can't be partitioned by month, so the table stays in one piece"
     if months > MOST_MONTHS:
         return None, f"{months} months are too many partitions, so the table stays in one piece"
-    found: dict[str, Any] = {"start": low.replace(day=1)}
-    finished = high < today - timedelta(days=ALIVE_DAYS)
-    if finished:
-        # Room for a year of later rows; beyond it, move the end.
-        found["end"] = date(high.year + 2, 1, 1)
+    partitions: dict[str, Any] = {"start": low.replace(day=1)}
+    is_finished = high < today - timedelta(days=ALIVE_DAYS)
+    if is_finished:
+        # Leaves room for a year of later rows.
+        partitions["end"] = date(high.year + 2, 1, 1)
     if profile.rows < PARTITION_ROWS:
-        return None, f"under {PARTITION_ROWS:,} rows one piece is quickest; for a table that grows: {to_line(0, 'partitions', found)}"
-    return found, "the history ends there; take the end away if it goes on" if finished else "open: months are added as they begin"
+        return None, f"under {PARTITION_ROWS:,} rows one piece is fastest; for a table that grows: {to_line(0, 'partitions', partitions)}"
+    return partitions, "the history ends there; remove the end if it continues" if is_finished else "open: months are added as they begin"
 
 
 def _time(profile: TableProfile, today: date) -> list[str]:
     if profile.event_time is None:
         return [to_comment(1, f"event_time: none: {profile.time_reason}")]
     lines = [to_line(1, "event_time", profile.event_time, profile.time_reason)]
-    lines.append(to_comment(1, "known_delay: 1d would say that a row is complete a day after its event time; without it, at once."))
+    lines.append(to_comment(1, "known_delay: 1d means that a row is complete a day after its event time; without it, at once."))
     partitions, why = partitions_of(profile, today)
     if partitions is not None:
         lines.append(to_line(1, "partitions", partitions, why))
@@ -120,23 +122,23 @@ def _column(profile: TableProfile, column: ColumnProfile) -> str:
 
 
 def _expectations(profile: TableProfile, column: ColumnProfile) -> list[str]:
-    found: list[dict[str, Any]] = []
+    expectations: list[dict[str, Any]] = []
     name = column.name
     if column.column.personal or not column.source:
         return []
-    complete = column.nulls == 0 and profile.rows > 0
+    is_complete = column.nulls == 0 and profile.rows > 0
     if column.column.type in ("integer", "double") and column.low is not None and column.distinct > 1 and name not in profile.keys:
         low, high = slack(float(column.low), float(column.high), whole=column.column.type == "integer")
-        found.append({"expect_column_values_to_be_between": {"column": name, "min_value": low, "max_value": high, "mostly": MOSTLY}})
+        expectations.append({"expect_column_values_to_be_between": {"column": name, "min_value": low, "max_value": high, "mostly": MOSTLY}})
     elif column.values and name not in profile.keys:
-        found.append({"expect_column_values_to_be_in_set": {"column": name, "value_set": list(column.values), "mostly": MOSTLY}})
-    if complete and name not in profile.keys and name != profile.event_time:
-        found.append({"expect_column_values_to_not_be_null": {"column": name, "mostly": MOSTLY}})
-    return [f"    - {to_flow({**item, 'severity': 'warning'})}" for item in found]
+        expectations.append({"expect_column_values_to_be_in_set": {"column": name, "value_set": list(column.values), "mostly": MOSTLY}})
+    if is_complete and name not in profile.keys and name != profile.event_time:
+        expectations.append({"expect_column_values_to_not_be_null": {"column": name, "mostly": MOSTLY}})
+    return [f"    - {to_flow({**item, 'severity': 'warning'})}" for item in expectations]
 
 
 def slack(low: float, high: float, *, whole: bool) -> tuple[float, float]:
-    """A range with half of itself to spare on either side, rounded outwards; what is never negative stays so.
+    """A range widened by half of itself on either side and rounded outwards; one that is never negative stays so.
 
     >>> slack(32.1, 59.6, whole=False), slack(1, 7, whole=True), slack(-3, 3, whole=True)
     ((18.0, 74.0), (0, 10), (-6, 6))
@@ -148,8 +150,8 @@ def slack(low: float, high: float, *, whole: bool) -> tuple[float, float]:
     top = high + spare if high > 0 else min(high + spare, 0.0)
     unit = 10.0 ** (math.floor(math.log10(high - low)) - 1) if high > low else 1.0
     unit = max(unit, 1.0) if whole else unit
-    found = math.floor(bottom / unit + 1e-9) * unit, math.ceil(top / unit - 1e-9) * unit
-    return (int(found[0]), int(found[1])) if whole else (float(f"{found[0]:.6g}"), float(f"{found[1]:.6g}"))
+    bottom, top = math.floor(bottom / unit + 1e-9) * unit, math.ceil(top / unit - 1e-9) * unit
+    return (int(bottom), int(top)) if whole else (float(f"{bottom:.6g}"), float(f"{top:.6g}"))
 
 
 def _row_of(profile: TableProfile) -> str:

@@ -1,4 +1,4 @@
-"""A workflow drafted from a table: two views (what is known when it is asked, and the label), a spine, and the workflow itself."""
+"""A workflow drafted from a table: a view of the inputs, one of the label and perhaps one of its history, a spine, and the workflow itself."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lakeloop.drafting.label_profile import (
     MOST_CATEGORIES,
     Feature,
     LabelProfile,
-    known_after,
+    exclusion_reasons,
+    find_known_time,
     moments_of,
     profile_features,
     profile_label,
-    why_none,
 )
 from lakeloop.drafting.sql import select, sql_name
 from lakeloop.errors import DataError, nearest
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STATIC_DAYS = 100
-"""A table without times is spread over so many days in a fixed, shuffled order, so that a day is one row in a hundred."""
+"""Rows of a table without times are spread over this many days in a fixed, shuffled order, so that a day is one row in a hundred."""
 _EPOCH = 946_684_800
 """2000-01-01 00:00 UTC, in seconds: the first of those days."""
 TEST_SHARE = 0.2
 FEW_ROWS, MANY_ROWS = 2_000, 20_000
-"""Below the first a linear model, from the second on the boosted trees as they are; between, trees with smaller leaves."""
+"""With fewer rows than the first a linear model is drafted, from the second on boosted trees with defaults; between, trees with smaller leaves."""
 LEAST_ROWS = 50
-"""Fewer labelled rows say nothing of a model."""
+"""Labelled rows that a workflow needs."""
 
 
 @dataclass(frozen=True)
 class WorkflowDraft:
-    """Files by path below the domain's folder, and what to tell the person who asked."""
+    """Files by path below the domain's folder, and notes for the person who drafts."""
 
     files: dict[str, str]
     notes: list[str]
@@ -63,7 +63,7 @@ def draft_workflow(
     positive: str | None = None,
     pipeline: str | None = None,
 ) -> WorkflowDraft:
-    """Draft a workflow.
+    """Draft a workflow that predicts a label.
 
     Args:
         table: the table that holds label and features.
@@ -71,46 +71,34 @@ def draft_workflow(
         table_domain: domain of the table.
         name: of the workflow.
         label: the column to predict.
-        time: the column that says when it is asked; the table's event time by default. Without either the table is static.
+        time: the column of the time of the prediction; the table's event time by default. Without either the table is static.
         task: instead of a guess.
         positive: the value of the label that counts as 1.
         pipeline: instead of the one that suits task and number of rows.
 
     Raises:
-        DataError: a column isn't there or can't be used so, or there are too few rows.
+        DataError: a column doesn't exist or doesn't fit, or there are too few rows.
     """
-    when = asked_at(table, rows, time)
+    when = prediction_time(table, rows, time)
     if label in table.keys:
         raise DataError(f"label: {label} is a key of {table.name}; wanted a column that isn't known beforehand")
-    what = profile_label(rows, table.columns, label, task=task, positive=positive)
-    labelled = int((~np.isnan(what.values)).sum())
+    profile = profile_label(rows, table.columns, label, task=task, positive=positive)
+    labelled = int((~np.isnan(profile.values)).sum())
     if labelled < LEAST_ROWS:
-        raise DataError(f"label: {label} is known in {labelled} rows; wanted {LEAST_ROWS} at least to learn and to judge from")
-    features = profile_features(rows, table.columns, what, without={*table.keys, *([when] if when else [])}, labelled_by=label)
+        raise DataError(f"label: {label} is known in {labelled} rows; wanted at least {LEAST_ROWS} for training and evaluation")
+    features = profile_features(rows, table.columns, profile, without={*table.keys, *([when] if when else [])}, labelled_by=label)
     if pipeline is not None:
-        check_model(Model(pipeline=pipeline), what.task)
-    plan = _Plan(table, rows, f"{table_domain}.{table.name}", name, label, when, what, features, pipeline)
-    if not plan.taken and not plan.calendar:
-        raise DataError(f"no column of {table.name} can be an input: {why_none(table, features, when, label)}")
-    files = {
-        f"{name}_inputs/view.sql": plan.inputs_sql(),
-        f"{name}_inputs/defs.yaml": plan.inputs_yaml(),
-        f"{name}_outcomes/view.sql": plan.outcomes_sql(),
-        f"{name}_outcomes/defs.yaml": plan.outcomes_yaml(),
-        **({f"{name}_history/view.sql": plan.history_sql(), f"{name}_history/defs.yaml": plan.history_yaml()} if plan.history else {}),
-        f"{name}/spine.sql": plan.spine_sql(),
-        f"{name}/defs.yaml": plan.workflow_yaml(),
-    }
+        check_model(Model(pipeline=pipeline), profile.task)
+    plan = WorkflowPlan(table, rows, f"{table_domain}.{table.name}", name, label, when, profile, features, pipeline)
     suspicious = [f"{f.name}: {f.note}" for f in features if "by itself" in f.note]
-    told = f"{len(plan.taken) + len(plan.calendar) + plan.history} inputs, {sum(not f.taken for f in features)} columns left out"
-    return WorkflowDraft(files, [what.reason, told, *plan.notes, *suspicious])
+    return WorkflowDraft(plan.files(), [profile.reason, plan.summary(), *plan.notes, *suspicious])
 
 
-def asked_at(table: TableSpec, rows: pa.Table, time: str | None) -> str | None:
-    """The column that says when a row is asked about: the one that is named, else the table's event time; None for a static table.
+def prediction_time(table: TableSpec, rows: pa.Table, time: str | None) -> str | None:
+    """The column of the time of the prediction: the one that is named, or the table's event time; None for a static table.
 
     Raises:
-        DataError: there is no such column, it is no time, or rows have none.
+        DataError: there is no such column, it is no time, or some rows have no value.
     """
     when = time or table.event_time
     if when is None:
@@ -120,12 +108,16 @@ def asked_at(table: TableSpec, rows: pa.Table, time: str | None) -> str | None:
     if table.columns[when].type not in ("date", "timestamp"):
         raise DataError(f"time: wanted a timestamp or date, {when} is a {table.columns[when].type}")
     if rows[when].null_count:
-        raise DataError(f"time: {when} is missing in {rows[when].null_count} of {len(rows)} rows, so they could not be asked about")
+        raise DataError(f"time: {when} is missing in {rows[when].null_count} of {len(rows)} rows, so they could not be predicted")
     return when
 
 
-class _Plan:
-    """What the files have in common, decided once."""
+class WorkflowPlan:
+    """The decisions that the files of a workflow share, and their texts.
+
+    Raises:
+        DataError: no column can be an input, or all labelled rows have the same time.
+    """
 
     def __init__(
         self,
@@ -135,26 +127,43 @@ class _Plan:
         name: str,
         label: str,
         when: str | None,
-        what: LabelProfile,
+        profile: LabelProfile,
         features: Sequence[Feature],
         pipeline: str | None = None,
     ) -> None:
         self.pipeline = pipeline
-        self.table, self.rows, self.source, self.name, self.label, self.when, self.what = table, rows, source, name, label, when, what
-        self.kind = what.task
-        self.taken = [f for f in features if f.taken]
-        self.left_out = [f for f in features if not f.taken]
+        self.table, self.rows, self.source, self.name, self.label, self.when, self.profile = table, rows, source, name, label, when, profile
+        self.task = profile.task
+        self.inputs = [f for f in features if f.is_used]
+        self.left_out = [f for f in features if not f.is_used]
         self.notes: list[str] = []
         self.entity = [key for key in table.keys if key != when] if when in table.keys else []
-        self.calendar = [*self._groups(), *self._calendar()]
-        self.delay, self.known_at, self.known_why = (
-            known_after(rows, table.columns, when, what.values) if when else (timedelta(0), None, "")
+        self.derived = [*self._group_inputs(), *self._calendar_inputs()]
+        if not self.inputs and not self.derived:
+            raise DataError(f"no column of {table.name} can be an input: {exclusion_reasons(table, features, when, label or None)}")
+        self.delay, self.known_at, self.known_reason = (
+            find_known_time(rows, table.columns, when, profile.values) if when else (timedelta(0), None, "")
         )
-        self.cluster, self.cluster_why = dict[str, str](), ""
-        self.split, self.split_why = self._split()
-        self.history = (
-            bool(self.entity) and what.column[1].type != "string" and len(rows) >= 2 * len(rows.group_by(self.entity).aggregate([]))
+        self.cluster, self.cluster_reason = dict[str, str](), ""
+        self.split, self.split_reason = self._choose_split()
+        self.has_history = (
+            bool(self.entity) and profile.column[1].type != "string" and len(rows) >= 2 * len(rows.group_by(self.entity).aggregate([]))
         )
+
+    def files(self) -> dict[str, str]:
+        """The text of every file, by path below the domain's folder."""
+        texts = {f"{self.name}_inputs/view.sql": self.inputs_sql(), f"{self.name}_inputs/defs.yaml": self.inputs_yaml()}
+        texts |= self._outcome_files()
+        if self.has_history:
+            texts |= {f"{self.name}_history/view.sql": self.history_sql(), f"{self.name}_history/defs.yaml": self.history_yaml()}
+        return texts | {f"{self.name}/spine.sql": self.spine_sql(), f"{self.name}/defs.yaml": self.workflow_yaml()}
+
+    def _outcome_files(self) -> dict[str, str]:
+        return {f"{self.name}_outcomes/view.sql": self.outcomes_sql(), f"{self.name}_outcomes/defs.yaml": self.outcomes_yaml()}
+
+    def summary(self) -> str:
+        """The numbers of inputs and of columns left out, in words."""
+        return f"{len(self.inputs) + len(self.derived) + self.has_history} inputs, {len(self.left_out)} columns left out"
 
     # Views
 
@@ -163,8 +172,8 @@ class _Plan:
         remarks = [f"What a row of {self.source} says of itself. All of it is taken as known {moment}: take out what is filled in later."]
         remarks += [f"Left out: {f.name}: {f.note}." for f in self.left_out]
         selected = [(sql_name(key), "") for key in self.table.keys]
-        selected += [(f"{expression} AS {name}", "") for name, expression, _ in self.calendar]
-        selected += [(sql_name(f.name), f.note) for f in self.taken]
+        selected += [(f"{expression} AS {name}", "") for name, expression, _ in self.derived]
+        selected += [(sql_name(f.name), f.note) for f in self.inputs]
         return select(selected, self.source, remarks=remarks)
 
     def inputs_yaml(self) -> str:
@@ -172,44 +181,44 @@ class _Plan:
             "type: platform_assets.components.FeatureView",
             "attributes:",
             to_line(1, "name", f"{self.name}_inputs"),
-            to_line(1, "description", f"What a row of {self.table.name} says of itself, for {self.name}."),
+            to_line(1, "description", f"The inputs of {self.name}: a row of {self.table.name} at its prediction."),
             to_line(1, "sql", "view.sql"),
             to_line(1, "keys", list(self.table.keys)),
-            to_comment(1, "No event time: what a row says of itself when it is asked about belongs to it, and is looked up by its key."),
+            to_comment(1, "No event time: the values of a row at its prediction belong to it, and are looked up by its key."),
             "  columns:",
         ]
-        lines += [to_line(2, name, column_fields(column.model_dump())) for name, _, column in self.calendar]
-        lines += [to_line(2, f.name, column_fields(f.column.model_dump()), f.note) for f in self.taken]
+        lines += [to_line(2, name, column_fields(column.model_dump())) for name, _, column in self.derived]
+        lines += [to_line(2, f.name, column_fields(f.column.model_dump()), f.note) for f in self.inputs]
         return "\n".join(lines) + "\n"
 
     def history_sql(self) -> str:
-        """What the label was before, per entity."""
+        """The view of earlier labels of the same entity."""
         assert self.when is not None
         selected = [*map(sql_name, self.entity), self._moment(self.when, self._time_name())]
         if self.known_at:
             selected.append(f"{sql_name(self.known_at)} AS outcome_known_at")
-        selected.append(f"{self.what.sql} AS {self._last()}")
+        selected.append(f"{self.profile.sql} AS {self._last()}")
         return select(selected, self.source, where=f"{sql_name(self.label)} IS NOT NULL")
 
     def history_yaml(self) -> str:
-        """The view of what the label was before."""
-        _, column = self.what.column
-        known: tuple[str, Any, str] = ("known_at", "outcome_known_at", self.known_why)
+        """The definition of the view of earlier labels."""
+        _, column = self.profile.column
+        availability: tuple[str, Any, str] = ("known_at", "outcome_known_at", self.known_reason)
         if not self.known_at:
-            known = (
+            availability = (
                 "delay",
                 render_duration(max(self.delay, timedelta(seconds=1))),
-                self.known_why if self.delay else "a row never sees its own outcome",
+                self.known_reason if self.delay else "a row never sees its own outcome",
             )
         lines = [
             "type: platform_assets.components.FeatureView",
             "attributes:",
             to_line(1, "name", f"{self.name}_history"),
-            to_line(1, "description", f"What {self.label} was the last time, as far as known, by {' and '.join(self.entity)}."),
+            to_line(1, "description", f"The last known {self.label}, by {' and '.join(self.entity)}."),
             to_line(1, "sql", "view.sql"),
             to_line(1, "keys", self.entity),
             to_line(1, "event_time", self._time_name()),
-            to_line(1, *known),
+            to_line(1, *availability),
             *([to_line(1, "partitions", self._partitions())] if self.table.partitions else []),
             "  columns:",
             to_line(
@@ -221,11 +230,11 @@ class _Plan:
         return "\n".join(lines) + "\n"
 
     def _last(self) -> str:
-        return f"last_{self.what.column[0]}"[:63]
+        return f"last_{self.profile.column[0]}"[:63]
 
     def outcomes_sql(self) -> str:
-        name, _ = self.what.column
-        value = self.what.sql if self.what.sql == sql_name(name) else f"{self.what.sql} AS {sql_name(name)}"
+        name, _ = self.profile.column
+        value = self.profile.sql if self.profile.sql == sql_name(name) else f"{self.profile.sql} AS {sql_name(name)}"
         selected = [*map(sql_name, self.table.keys)]
         if self.when:
             selected.append(self._moment(self.when, self._time_name()))
@@ -234,7 +243,7 @@ class _Plan:
         return select([*selected, value], self.source, where=f"{sql_name(self.label)} IS NOT NULL")
 
     def outcomes_yaml(self) -> str:
-        name, column = self.what.column
+        name, column = self.profile.column
         lines = [
             "type: platform_assets.components.FeatureView",
             "attributes:",
@@ -246,12 +255,12 @@ class _Plan:
         if self.when:
             lines.append(to_line(1, "event_time", self._time_name()))
             if self.known_at:
-                lines.append(to_line(1, "known_at", "outcome_known_at", self.known_why))
+                lines.append(to_line(1, "known_at", "outcome_known_at", self.known_reason))
             else:
-                lines.append(to_line(1, "delay", render_duration(self.delay) if self.delay else "0d", self.known_why))
+                lines.append(to_line(1, "delay", render_duration(self.delay) if self.delay else "0d", self.known_reason))
             if self.table.partitions:
                 lines.append(to_line(1, "partitions", self._partitions()))
-        lines += ["  columns:", to_line(2, name, column_fields(column.model_dump()), self.what.reason)]
+        lines += ["  columns:", to_line(2, name, column_fields(column.model_dump()), self.profile.reason)]
         return "\n".join(lines) + "\n"
 
     # Workflow
@@ -262,49 +271,49 @@ class _Plan:
             remark = f"Who is asked about, and when: every row of {self.source}, at its {self.when}."
             return select([*keys, self._moment(self.when, "predict_at")], self.source, remarks=[remark])
         hashed = f"concat_ws('-', {', '.join(f'CAST({key} AS STRING)' for key in keys)})"
-        place = f"CAST(conv(substr(md5({hashed}), 1, 8), 16, 10) AS BIGINT) * {STATIC_DAYS * 86_400} DIV {2**32}"
-        moment, told = self._static_moment(f"timestamp_seconds({_EPOCH} + {place})")
+        position = f"CAST(conv(substr(md5({hashed}), 1, 8), 16, 10) AS BIGINT) * {STATIC_DAYS * 86_400} DIV {2**32}"
+        moment, remark = self._static_moment(f"timestamp_seconds({_EPOCH} + {position})")
         remarks = [
             "Nothing in the table says when a row happened. Instead of a time each row has a place in a fixed, shuffled order: a hash of its key,",
             f"spread over {STATIC_DAYS} days from 2000-01-01 on, so that a day of the windows is one row in {STATIC_DAYS}, and a row keeps its place",
-            f"whatever is added.{told}",
+            f"whatever is added.{remark}",
         ]
         return select([*keys, f"{moment} AS predict_at"], self.source, remarks=remarks)
 
-    def _static_moment(self, place: str) -> tuple[str, str]:
-        """When a row of a static table is asked about, which has a shuffled place; and what to say of it."""
+    def _static_moment(self, position: str) -> tuple[str, str]:
+        """The SQL of the time of a row of a static table at a shuffled position, and a remark on it."""
         last = f"timestamp_seconds({_EPOCH + STATIC_DAYS * 86_400})"
-        told = " Rows without a label stand after all others: they are predicted, and never trained on."
-        return f"CASE WHEN {sql_name(self.label)} IS NULL THEN {last} ELSE {place} END", told
+        remark = " Rows without a label stand after all others: they are predicted, and never trained on."
+        return f"CASE WHEN {sql_name(self.label)} IS NULL THEN {last} ELSE {position} END", remark
 
     def workflow_yaml(self) -> str:
-        asked = (
+        when = (
             f"asked at {self.when}"
             if self.when
-            else "static: the order of the rows is a shuffled one, not time, so nothing is said of how it ages"
+            else "static: rows have no time, so their order is shuffled and no change over time is measured"
         )
-        classes = {"classes": list(self.what.classes)} if self.what.classes else {}
+        classes = {"classes": list(self.profile.classes)} if self.profile.classes else {}
         lines = [
-            to_comment(0, f"Drafted from {self.source}, label {self.label}: {self.what.reason}."),
+            to_comment(0, f"Drafted from {self.source}, label {self.label}: {self.profile.reason}."),
             "type: platform_assets.components.MLWorkflow",
             "attributes:",
             to_line(1, "name", self.name),
-            to_line(1, "description", f"{self._question()} ({asked})."),
-            to_line(1, "task", self.what.task),
+            to_line(1, "description", f"{self._question()} ({when})."),
+            to_line(1, "task", self.profile.task),
             to_line(1, "spine", "spine.sql"),
             to_line(1, "keys", list(self.table.keys)),
-            to_line(1, "label", {"view": f"{self.name}_outcomes", "column": self.what.column[0], **classes}),
+            to_line(1, "label", {"view": f"{self.name}_outcomes", "column": self.profile.column[0], **classes}),
             *(
                 [to_line(1, "quantiles", list(QUANTILES), "the median, and an interval of 90%")]
-                if self.kind == "quantile_regression"
+                if self.task == "quantile_regression"
                 else []
             ),
             "  features:",
             to_line(2, f"{self.name}_inputs", "*"),
-            *([to_line(2, f"{self.name}_history", "*")] if self.history else []),
+            *([to_line(2, f"{self.name}_history", "*")] if self.has_history else []),
             to_line(1, "model", *self._model()),
-            to_line(1, "split", self.split, self.split_why),
-            to_line(1, "evaluation", self._evaluation(TASKS[self.what.task].primary), self.cluster_why),
+            to_line(1, "split", self.split, self.split_reason),
+            to_line(1, "evaluation", self._evaluation(TASKS[self.profile.task].primary), self.cluster_reason),
             "  gates:",
             *self._gates(),
         ]
@@ -314,39 +323,37 @@ class _Plan:
         return "\n".join(lines) + "\n"
 
     def _evaluation(self, primary: str) -> dict[str, Any]:
-        slices = [f.name for f in self.taken if f.few_values][:2]
+        slices = [f.name for f in self.inputs if f.few_values][:2]
         return {"primary": primary, **self.cluster, **({"slices": slices} if slices else {}), **({} if self.when else {"static": True})}
 
     def _question(self) -> str:
         words = " ".join(self.label.split("_"))
-        if self.what.positive is not None:
-            return f"Is {words} {self.what.positive}?" if self.table.columns[self.label].type != "boolean" else f"Is it so: {words}?"
+        if self.profile.positive is not None:
+            return f"Is {words} {self.profile.positive}?" if self.table.columns[self.label].type != "boolean" else f"Is it so: {words}?"
         return f"What is {words}?"
 
     def _model(self) -> tuple[dict[str, Any], str]:
         count = len(self.rows)
         if self.pipeline not in (None, "gradient_boosting"):
-            return {"pipeline": self.pipeline}, "as asked for"
+            return {"pipeline": self.pipeline}, "as requested"
         if count < FEW_ROWS and self.pipeline is None:
-            return {"pipeline": "linear"}, f"{count:,} rows are few for trees; gradient_boosting is the other one"
-        if count < MANY_ROWS and self.kind == "quantile_regression":
-            careful = {"max_iter": 40, "learning_rate": 0.05, "min_samples_leaf": 30}
-            return {"pipeline": "gradient_boosting", "params": careful}, f"few trees for {count:,} rows: the outer quantiles overfit first"
+            return {"pipeline": "linear"}, f"{count:,} rows are few for trees; the alternative is gradient_boosting"
+        if count < MANY_ROWS and self.task == "quantile_regression":
+            params = {"max_iter": 40, "learning_rate": 0.05, "min_samples_leaf": 30}
+            return {"pipeline": "gradient_boosting", "params": params}, f"few trees for {count:,} rows: the outer quantiles overfit first"
         if count < MANY_ROWS:
             return {"pipeline": "gradient_boosting", "params": {"min_samples_leaf": 20}}, f"leaves small enough for {count:,} rows"
         return {"pipeline": "gradient_boosting"}, ""
 
     def _gates(self) -> list[str]:
-        if self.what.classes:
+        if self.profile.classes:
             return [
-                to_line(
-                    2, "roc_auc", {"min": 0.55}, "each class against the rest: a coin has 0.5; raise it to what the model must be worth"
-                ),
+                to_line(2, "roc_auc", {"min": 0.55}, "each class against the rest: guessing has 0.5; raise it to the least that is useful"),
                 to_line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
                 to_line(2, "champion", {"max_drop": 0.02}, "log loss"),
             ]
-        if self.kind == "quantile_regression":
-            spread = float(np.nanstd(self.what.values))
+        if self.task == "quantile_regression":
+            spread = float(np.nanstd(self.profile.values))
             return [
                 to_line(2, "coverage_error", {"max": 0.1}, "how far the share of values inside the interval may be from 90%"),
                 to_line(
@@ -356,21 +363,21 @@ class _Plan:
                     f"pinball loss, in the label's unit, whose standard deviation is {spread:.3g}",
                 ),
             ]
-        if self.kind == "binary_classification":
+        if self.task == "binary_classification":
             return [
-                to_line(2, "roc_auc", {"min": 0.55}, "a coin has 0.5: raise it to what the model must be worth"),
+                to_line(2, "roc_auc", {"min": 0.55}, "guessing has 0.5: raise it to the least that is useful"),
                 to_line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
                 to_line(2, "champion", {"max_drop": 0.01}),
             ]
-        if self.kind == "regression":
-            spread = float(np.nanstd(self.what.values))
-            allowed = float(f"{0.02 * spread:.2g}")
+        if self.task == "regression":
+            spread = float(np.nanstd(self.profile.values))
+            max_drop = float(f"{0.02 * spread:.2g}")
             return [
-                to_line(2, "r2", {"min": 0.0}, "0 is to say the mean of these rows: raise it to what the model must be worth"),
+                to_line(2, "r2", {"min": 0.0}, "predicting the mean of these rows has 0: raise it to the least that is useful"),
                 to_line(
                     2,
                     "champion",
-                    {"max_drop": allowed},
+                    {"max_drop": max_drop},
                     f"mean absolute error, in the label's unit: 2% of its standard deviation of {spread:.3g}",
                 ),
             ]
@@ -383,7 +390,7 @@ class _Plan:
         return self.table.partitions.model_dump(exclude_none=True, exclude_defaults=True)
 
     def _time_name(self) -> str:
-        """The event time keeps its name, also where a date has to become a moment."""
+        """The name of the event time in a view; the same as in the table, except for a key of days that becomes a timestamp."""
         assert self.when is not None
         return f"{self.when}_at" if self.table.columns[self.when].type == "date" and self.when in self.table.keys else self.when
 
@@ -392,70 +399,66 @@ class _Plan:
         value = f"CAST({plain} AS TIMESTAMP)" if self.table.columns[column].type == "date" else plain
         return value if value == name else f"{value} AS {sql_name(name)}"
 
-    def _groups(self) -> list[tuple[str, str, Column]]:
-        """A part of the key that many rows share says something of them, too: (name, SQL, declaration)."""
-        found = []
+    def _group_inputs(self) -> list[tuple[str, str, Column]]:
+        """Parts of the key that many rows share, as inputs: (name, SQL, declaration)."""
+        inputs = []
         for key in self.entity:
             column = self.table.columns[key]
             distinct = len(self.rows[key].unique())
             if column.type == "string" and 1 < distinct <= MOST_CATEGORIES and distinct * 10 <= len(self.rows):
-                found.append((f"{key}_group", sql_name(key), Column(type="string", description=column.description)))
-        return found
+                inputs.append((f"{key}_group", sql_name(key), Column(type="string", description=column.description)))
+        return inputs
 
-    def _calendar(self) -> list[tuple[str, str, Column]]:
-        """Numbers that a time gives: (name, SQL, declaration)."""
+    def _calendar_inputs(self) -> list[tuple[str, str, Column]]:
+        """Numbers from the calendar of the time: (name, SQL, declaration)."""
         if self.when is None:
             return []
         moments = moments_of(self.rows, self.when)
         span = moments.max() - moments.min()
         stem = self.when.removesuffix("_at")
-        found = []
+        inputs = []
         if len(np.unique(moments.astype("datetime64[h]").astype(int) % 24)) > 1:
-            found.append((f"{stem}_hour", f"hour({sql_name(self.when)})", "Hour of the day, UTC."))
+            inputs.append((f"{stem}_hour", f"hour({sql_name(self.when)})", "Hour of the day, UTC."))
         if span >= np.timedelta64(14, "D") and len(np.unique(moments.astype("datetime64[D]").astype(int) % 7)) > 1:
-            found.append((f"{stem}_weekday", f"dayofweek({sql_name(self.when)})", "1 is Sunday, 7 is Saturday."))
+            inputs.append((f"{stem}_weekday", f"dayofweek({sql_name(self.when)})", "1 is Sunday, 7 is Saturday."))
         if span >= np.timedelta64(540, "D"):
-            found.append((f"{stem}_month", f"month({sql_name(self.when)})", "Month of the year."))
-        return [(name, sql, Column(type="integer", description=text)) for name, sql, text in found if name not in self.table.columns]
+            inputs.append((f"{stem}_month", f"month({sql_name(self.when)})", "Month of the year."))
+        return [(name, sql, Column(type="integer", description=text)) for name, sql, text in inputs if name not in self.table.columns]
 
-    def _split(self) -> tuple[dict[str, str], str]:
-        """Windows that hold all the history there is, the last fifth of the labelled rows as the test."""
+    def _choose_split(self) -> tuple[dict[str, str], str]:
+        """Windows that cover the whole history, with the newest fifth of the labelled rows as the test."""
         if self.when is None:
             test = round(STATIC_DAYS * TEST_SHARE)
             return {
                 "train": f"{STATIC_DAYS - test}d",
                 "test": f"{test}d",
             }, f"shares, not time: one day is one row in {STATIC_DAYS}, drawn by a hash of the key"
-        known = ~np.isnan(self.what.values)
-        moments = np.sort(moments_of(self.rows, self.when)[known])
+        is_labelled = ~np.isnan(self.profile.values)
+        moments = np.sort(moments_of(self.rows, self.when)[is_labelled])
         first, newest = moments[0], moments[-1]
         border = moments[min(int(len(moments) * (1 - TEST_SHARE)), len(moments) - 1)]
         span = (newest - first) / np.timedelta64(1, "s")
         if span <= 0:
-            raise DataError(
-                f"time: every labelled row has the same {self.when}; leave the event time out of the table to take it as static"
-            )
+            raise DataError(f"time: every labelled row has the same {self.when}; remove the event time from the table to make it static")
         unit, letter = next((u, n) for u, n in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")) if span >= 20 * u or n == "s")
         test = max(math.ceil((newest - border) / np.timedelta64(1, "s") / unit), 1)
         gap = min(math.ceil(self.delay.total_seconds() / unit), max(int(span / unit) // 5, 0))
         train = max(math.ceil(span / unit) - test - gap + 1, 1)
         split = {"train": f"{train}{letter}", "test": f"{test}{letter}", **({"gap": f"{gap}{letter}"} if gap else {})}
         begin, last = newest - np.timedelta64((test + gap) * unit, "s"), newest - np.timedelta64(test * unit, "s")
-        fitted, judged = int((moments <= begin).sum()), int((moments > last).sum())
-        self.cluster, self.cluster_why = day_cluster(moments[moments > last])
-        if TASKS[self.kind].label != "number":
-            labels, at = self.what.values[known], moments_of(self.rows, self.when)[known]
-            for where, mask in (("test", at > last), ("training", at <= begin)):
-                there = np.unique(labels[mask])
-                if len(there) < 2:
-                    self.notes.append(f"the {where} window has one outcome only: choose other windows, or no model can be judged")
-                elif self.what.classes and len(there) < len(self.what.classes):
-                    absent = [str(label) for place, label in enumerate(self.what.classes) if place not in there]
-                    self.notes.append(f"the {where} window has no row of {', '.join(absent)}: choose other windows if it matters")
-        return split, f"all labelled rows: {fitted:,} to learn from, the newest {judged:,} to judge by" + (
-            f", {self.known_word()} between" if gap else ""
-        )
+        train_rows, test_rows = int((moments <= begin).sum()), int((moments > last).sum())
+        self.cluster, self.cluster_reason = day_cluster(moments[moments > last])
+        if TASKS[self.task].label != "number":
+            labels, at = self.profile.values[is_labelled], moments_of(self.rows, self.when)[is_labelled]
+            self._note_absent_classes("test", labels[at > last])
+            self._note_absent_classes("training", labels[at <= begin])
+        reason = f"all labelled rows: {train_rows:,} for training, the newest {test_rows:,} for the test"
+        return split, f"{reason}, between them the {render_duration(self.delay)} until labels are known" if gap else reason
 
-    def known_word(self) -> str:
-        """Why there is a gap."""
-        return f"the {render_duration(self.delay)} until labels are known"
+    def _note_absent_classes(self, window: str, labels: np.ndarray) -> None:
+        present = np.unique(labels)
+        if len(present) < 2:
+            self.notes.append(f"the {window} window has a single outcome: choose other windows, or no model can be evaluated")
+        elif self.profile.classes and len(present) < len(self.profile.classes):
+            absent = [str(label) for position, label in enumerate(self.profile.classes) if position not in present]
+            self.notes.append(f"the {window} window has no row of {', '.join(absent)}: choose other windows if it matters")

@@ -249,13 +249,13 @@ def _compare(q: Question) -> tuple[dict[str, list[MetricValue]], dict[str, Diffe
         common = scored & unseen
         if who == CHAMPION and common.sum() < LEAST_COMMON_ROWS:
             continue
-        some = None if clusters is None else clusters[scored]
-        values[who] = evaluate(answer, y[scored], other[scored], clusters=some)
-        values[who] += relative_metrics(answer, y[scored], other[scored], reference[scored], clusters=some)
+        row_clusters = None if clusters is None else clusters[scored]
+        values[who] = evaluate(answer, y[scored], other[scored], clusters=row_clusters)
+        values[who] += relative_metrics(answer, y[scored], other[scored], reference[scored], clusters=row_clusters)
         if who != CANDIDATE:
             opponent = _reference(answer, primary, other) if who == answer.kind.reference else other
-            some = None if clusters is None else clusters[common]
-            differences[who] = paired_difference(answer, primary, y[common], score[common], opponent[common], clusters=some)
+            row_clusters = None if clusters is None else clusters[common]
+            differences[who] = paired_difference(answer, primary, y[common], score[common], opponent[common], clusters=row_clusters)
     values[CANDIDATE] += q.more_metrics
     return values, differences
 
@@ -263,8 +263,8 @@ def _compare(q: Question) -> tuple[dict[str, list[MetricValue]], dict[str, Diffe
 def _weak_slices(q: Question, searched: Sequence[str]) -> list[WeakSlice]:
     picked = evenly_spaced(len(q.test.y), SEARCHED_ROWS)
     columns = {name: q.test.frame[name].to_numpy()[picked] for name in searched}
-    some = None if q.clusters is None else group_codes(q.clusters[picked])
-    return find_weak_slices(row_loss(q.answer, q.test.y, q.test.scores[CANDIDATE])[picked], columns, clusters=some, seed=q.seed)
+    row_clusters = None if q.clusters is None else group_codes(q.clusters[picked])
+    return find_weak_slices(row_loss(q.answer, q.test.y, q.test.scores[CANDIDATE])[picked], columns, clusters=row_clusters, seed=q.seed)
 
 
 def _declared_slices(q: Question) -> list[dict[str, Any]]:

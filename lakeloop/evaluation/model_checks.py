@@ -350,10 +350,10 @@ def single_feature_scores(
 
 def _line(fit: Array, y: Array, test: Array) -> Array:
     """A straight line fitted to the label; the mean of the label where the feature is null."""
-    known = np.isfinite(fit)
-    if known.sum() < 2 or not np.ptp(fit[known]):
+    is_finite = np.isfinite(fit)
+    if is_finite.sum() < 2 or not np.ptp(fit[is_finite]):
         return np.full(len(test), y.mean())
-    slope, intercept = np.polyfit(fit[known], y[known], 1)
+    slope, intercept = np.polyfit(fit[is_finite], y[is_finite], 1)
     return np.asarray(np.where(np.isfinite(test), intercept + slope * test, y.mean()))
 
 

@@ -117,13 +117,13 @@ def _conditions(name: str, values: Sequence[Any], first: Array) -> list[tuple[st
         frequent = column[first].value_counts().index[:MOST_CATEGORIES]
         return conditions + [(f"{name} = {value}", (column == value).to_numpy()) for value in frequent]
     numbers = column.to_numpy(dtype=float)
-    known = numbers[first & ~missing]
-    if not len(known):
+    first_numbers = numbers[first & ~missing]
+    if not len(first_numbers):
         return conditions
-    distinct = np.unique(known)
+    distinct = np.unique(first_numbers)
     if len(distinct) <= QUANTILES:
         return conditions + [(f"{name} = {value:g}", numbers == value) for value in distinct]
-    cuts = np.unique(np.quantile(known, np.arange(1, QUANTILES) / QUANTILES))
+    cuts = np.unique(np.quantile(first_numbers, np.arange(1, QUANTILES) / QUANTILES))
     part = np.where(missing, -1, np.searchsorted(cuts, numbers, "right"))
     for index in range(len(cuts) + 1):
         low = f"{cuts[index - 1]:.4g} ≤ " if index else ""

@@ -1,8 +1,8 @@
 """Ready-made pipelines: one short file each, which a user may copy and own.
 
-Such a file says in its docstring when to use it, and holds `TASKS` (what it can do), `estimator(kinds, answer, params, seed)` (an unfitted
-scikit-learn estimator) and `search_space(task)` (what a search tries unless the workflow says otherwise); if it must, `MOST_ROWS` (per task,
-how many rows it can be fitted on). A file beside a definition with these is a pipeline too. It imports `lakeloop.pipeline_api` and no other
+Such a file says in its docstring when to use it, and holds `TASKS` (the tasks that it supports), `estimator(kinds, answer, params, seed)` (an unfitted
+scikit-learn estimator) and `search_space(task)` (the default space of a search); where needed, `MOST_ROWS` (per task,
+the most rows that it can be fitted on). A file beside a definition with these is a pipeline too. It imports `lakeloop.pipeline_api` and no other
 module of ours. `lakeloop.training.pipelines` lists the pipelines.
 """
 

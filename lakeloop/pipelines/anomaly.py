@@ -16,11 +16,11 @@ from lakeloop.pipeline_api import Answer, Kind, Task, make, preprocessing
 TASKS: tuple[Task, ...] = ("anomaly_detection",)
 DEFAULTS: dict[str, Any] = {"n_estimators": 200}
 VARIANCE = 0.99999
-"""Share of the variance whose axes are kept: what is left are columns that say the same, such as the two of a yes and no."""
+"""Share of the variance whose axes are kept; the rest are redundant columns, such as the two of a yes and no."""
 
 
 def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, Any], seed: int) -> Any:
-    """The linear pipeline's preprocessing, turned axes, then IsolationForest with scikit-learn's parameters; labels are never looked at."""
+    """The linear pipeline's preprocessing, turned axes, then IsolationForest with scikit-learn's parameters; labels are ignored."""
     from sklearn.decomposition import PCA
     from sklearn.ensemble import IsolationForest
     from sklearn.pipeline import make_pipeline

@@ -18,7 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "learning_rate": 0.05,
     "max_depth": 4,
     "min_samples_leaf": 20,
-    "subsample": 0.5,  # rows of neighbouring origins say nearly the same
+    "subsample": 0.5,  # rows of neighbouring origins differ little
     "max_features": 0.5,
 }
 

@@ -45,7 +45,7 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
         ]
         return make_pipeline(preprocessing(kinds), VotingRegressor(members, weights=[float(q == MEDIAN) for q in answer.quantiles]))
     if answer.kind.label == "none":
-        # One cloud: the log-likelihood is a squared distance from its middle, in spreads of the training rows (Mahalanobis).
+        # With one component the log-likelihood is a squared Mahalanobis distance from the centre of the training rows.
         return make_pipeline(preprocessing(kinds), make(GaussianMixture, {"n_components": 1, "reg_covar": 0.01}, params, seed))
     if answer.kind.label == "number":
         return make_pipeline(preprocessing(kinds), make(Ridge, {}, params, seed))
@@ -53,7 +53,7 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
 
 
 def search_space(task: Task) -> dict[str, Any]:
-    """How strongly coefficients are held down, under the name that it has in each task."""
+    """The strength of the regularisation, under its name in each task."""
     if Answer(task).kind.label == "none":
         return {"reg_covar": {"low": 0.001, "high": 1.0, "log": True}, "n_components": {"low": 1, "high": 5}}
     if Answer(task).kind.label != "number":

@@ -89,19 +89,22 @@ def data_section(subject: Subject, elsewhere: TrainedElsewhere | None, *, has_la
 def headline_section(subject: Subject, question: Question, assessment: Assessment) -> Section:
     """Every metric with its interval, beside baselines and champion on the same rows, and the gates."""
     order = [who for who in ORDER if who in assessment.values]
-    named = {who: {v.name: v for v in assessment.values[who]} for who in order}
+    by_name = {who: {v.name: v for v in assessment.values[who]} for who in order}
     rows: list[list[str | Cell]] = [
-        [name, *[format_metric(named[who][name]) if name in named[who] else "" for who in order]] for name in named[CANDIDATE]
+        [name, *[format_metric(by_name[who][name]) if name in by_name[who] else "" for who in order]] for name in by_name[CANDIDATE]
     ]
     names = [NAMES[who] if who != CHAMPION else f"champion {subject.champion}" for who in order]
     blocks: list[Any] = [
         Figure(
             plots.plot_metric_comparison(assessment.values, question.primary),
-            f"{capitalize(better(question))}. {_same_rows(question, named)}",
+            f"{capitalize(better(question))}. {_same_rows(question, by_name)}",
             "metric_comparison",
         ),
         Table(
-            ["metric", *names], rows, names, f"Value and 95% interval on the test window. {_directions(question, named[CANDIDATE])}".strip()
+            ["metric", *names],
+            rows,
+            names,
+            f"Value and 95% interval on the test window. {_directions(question, by_name[CANDIDATE])}".strip(),
         ),
     ]
     if question.answer.kind.costs:
@@ -128,8 +131,8 @@ def better(question: Question) -> str:
     return "higher is better" if metrics_of(question.answer)[question.primary].greater_is_better else "lower is better"
 
 
-def _same_rows(question: Question, named: Mapping[str, Mapping[str, MetricValue]]) -> str:
-    fewer = named[CHAMPION][question.primary].n if CHAMPION in named else len(question.test.y)
+def _same_rows(question: Question, by_name: Mapping[str, Mapping[str, MetricValue]]) -> str:
+    fewer = by_name[CHAMPION][question.primary].n if CHAMPION in by_name else len(question.test.y)
     if fewer == len(question.test.y):
         return "All on the same rows."
     which = "that it wasn't trained on" if question.champion_known else "that it could predict"

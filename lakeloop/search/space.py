@@ -71,17 +71,17 @@ def space_of(model: Model, answer: Answer, search: Search, folder: Path) -> dict
 
 def draw(trial: TrialDraws, space: Space) -> dict[str, Any]:
     """Draw the parameters of a trial; one whose condition isn't met is left out."""
-    drawn: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     for name, values in space.items():
-        if not all(other in drawn and drawn[other] in allowed for other, allowed in values.when.items()):
+        if not all(other in params and params[other] in allowed for other, allowed in values.when.items()):
             continue
         if values.choices is not None:
-            drawn[name] = trial.suggest_categorical(name, values.choices)
+            params[name] = trial.suggest_categorical(name, values.choices)
         elif values.integers:
-            drawn[name] = trial.suggest_int(name, values.low, values.high, step=values.step or 1, log=values.log)  # type: ignore[arg-type]
+            params[name] = trial.suggest_int(name, values.low, values.high, step=values.step or 1, log=values.log)  # type: ignore[arg-type]
         else:
-            drawn[name] = trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)  # type: ignore[arg-type]
-    return drawn
+            params[name] = trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)  # type: ignore[arg-type]
+    return params
 
 
 def own_values(model: Model, answer: Answer, space: Space, folder: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Tags of Dagster runs that say what started a run and how it ended."""
+"""Tags of Dagster runs that say where a run came from and how it ended."""
 
 STOPPED_TAG = "lakeloop/stopped"
-"""On a run that nobody canceled: the platform stopped while it ran."""
+"""Of a run that nobody canceled: the platform ended while it ran."""
 UP_TAG = "lakeloop/up"
-"""On a run that `lakeloop up` launched."""
+"""Of a run that `lakeloop up` has launched."""
 CAUSE_TAG = "lakeloop/cause"
-"""On a run that a sensor requested: why."""
+"""Of a run that a sensor has asked for: why."""

@@ -94,4 +94,4 @@ def test_intervals_follow_the_days_where_a_day_has_many_rows_and_the_test_window
     text = drafted(rows, "level").files["guess/defs.yaml"].replace("\n  # ", " ")
     assert ("cluster: day}" in text) == (drafted_as is not None)
     assert ("48 rows a day on" in text) == (minutes == 30)
-    assert ("too narrow; more days and cluster: day" in text) == (days == 60)
+    assert ("too narrow; with more days set cluster: day" in text) == (days == 60)

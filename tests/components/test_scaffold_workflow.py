@@ -68,7 +68,7 @@ def test_a_label_of_many_values_wants_the_one_to_ask_for(project: Path) -> None:
     import click
 
     rows = {"row_id": [str(i) for i in range(90)], "kind": ["a", "b", "c"] * 30, "size": [i % 9 for i in range(90)]}
-    with pytest.raises(click.ClickException, match=r"3 values \(a, b, c\); name the one to ask for with --positive"):
+    with pytest.raises(click.ClickException, match=r"3 values \(a, b, c\); name the one to predict with --positive"):
         draft_workflow(project, rows, label="kind", task="binary_classification")
     shutil.rmtree(project / "platform_assets" / "defs" / "x")
     files = draft_workflow(project, rows, label="kind", positive="b")

@@ -133,7 +133,7 @@ def test_the_top_of_two_equal_rankings_is_shared_and_of_two_random_ones_hardly()
     [
         (30, {}, "samples has 30 rows; wanted 50 at least"),
         (569, {"label": "malign"}, "label: no column 'malign'; did you mean 'malignant'"),
-        (569, {"label": "mean_radius"}, "name the one to ask for with --positive"),
+        (569, {"label": "mean_radius"}, "name the one to predict with --positive"),
         (569, {"time": "mean_radius"}, "time: wanted a timestamp or date"),
         (569, {"pipeline": "gradient_boosting"}, "not for anomaly_detection; for that there is anomaly, linear"),
         (569, {"horizon": 3}, "horizon: only for --task forecasting"),

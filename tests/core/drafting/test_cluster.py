@@ -12,10 +12,10 @@ from lakeloop.drafting.cluster import ENOUGH_DAYS, LEAST_DAYS, MANY_A_DAY, day_c
     ("days", "a_day", "clustered", "note"),
     [
         (100, MANY_A_DAY - 1, False, ""),
-        (LEAST_DAYS - 1, MANY_A_DAY, False, "more days and cluster: day"),
-        (LEAST_DAYS, MANY_A_DAY, True, "a little too narrow"),
-        (ENOUGH_DAYS - 1, MANY_A_DAY, True, "a little too narrow"),
-        (ENOUGH_DAYS, MANY_A_DAY, True, "may share what happens then"),
+        (LEAST_DAYS - 1, MANY_A_DAY, False, "with more days set cluster: day"),
+        (LEAST_DAYS, MANY_A_DAY, True, "slightly too narrow"),
+        (ENOUGH_DAYS - 1, MANY_A_DAY, True, "slightly too narrow"),
+        (ENOUGH_DAYS, MANY_A_DAY, True, "may share its events"),
         (0, 0, False, ""),
     ],
 )

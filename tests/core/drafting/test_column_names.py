@@ -1,4 +1,4 @@
-"""What a column's name says: its name in the lake, its unit, whether it identifies, whether it may be personal."""
+"""What a column's name says: its name in the lake, its unit, whether it is an identifier, whether it may be personal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeloop.drafting.column_names import RESERVED, identifies, lake_name, personal_by_name, sentence_of, unit_of
+from lakeloop.drafting.column_names import RESERVED, is_identifier, lake_name, personal_by_name, sentence_of, unit_of
 
 
 @given(st.lists(st.text(max_size=80), max_size=8))
@@ -51,7 +51,7 @@ def test_a_unit_is_in_brackets_or_the_last_of_several_words(source: str, unit: s
     ],
 )
 def test_words_and_not_parts_of_words_say_what_a_column_is(source: str, is_key: bool, personal: str | None) -> None:
-    assert (identifies(source), personal_by_name(source)) == (is_key, personal)
+    assert (is_identifier(source), personal_by_name(source)) == (is_key, personal)
 
 
 def test_a_description_begins_with_the_words_of_the_name() -> None:

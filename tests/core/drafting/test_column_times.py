@@ -48,6 +48,6 @@ def test_eight_digits_are_a_date_only_where_they_may_be() -> None:
 
 def test_times_without_a_zone_say_which_is_assumed_and_which_rows_it_costs() -> None:
     actual, note = declared("2024-01-31 10:00:00", timezone="Europe/Berlin")
-    assert actual == ("timestamp", None, "Europe/Berlin") and note.startswith("the data name no time zone: Europe/Berlin is assumed")
+    assert actual == ("timestamp", None, "Europe/Berlin") and note.startswith("the data have no time zone: Europe/Berlin is assumed")
     _, note = declared("2024-03-31 02:30:00", timezone="Europe/Berlin")
     assert note == "some times are ambiguous or don't exist in Europe/Berlin: those rows go to quarantine"

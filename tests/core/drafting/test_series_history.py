@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakeloop.drafting.series_history import History, read_history, stride_of
+from lakeloop.drafting.series_history import History, choose_stride, read_history
 from lakeloop.errors import DataError
 from lakeloop.spec.tables import TableSpec
 
@@ -55,7 +55,7 @@ def test_rows_without_a_value_or_a_time_are_left_out_and_gaps_are_told() -> None
     actual = history(rows)
     assert len(actual.values) == 116
     assert actual.notes == [
-        "missing in 1 of 2 series: 2 steps of 1d; averages are over the values that are there, a missing target is never trained on or judged by"
+        "missing in 1 of 2 series: 2 steps of 1d; averages are over the values that exist, missing targets are used neither for training nor for evaluation"
     ]
 
 
@@ -65,10 +65,10 @@ def test_a_short_series_is_told_and_a_short_history_has_no_season_or_is_refused(
     assert history(days("a", *range(29)), horizon=9).season == 7
     thin = history(days("a", *range(0, 420, 7)), every="1w", horizon=4)
     assert thin.season == 1 and thin.notes[0].startswith("no season: the history of 60 steps is shorter than two seasons of 52")
-    with pytest.raises(DataError, match="sales has 20 steps of 1d with a value of sold; wanted 27 at least to forecast 7 ahead"):
+    with pytest.raises(DataError, match="sales has 20 steps of 1d with a value of sold; wanted at least 27 to forecast 7 ahead"):
         history(days("a", *range(20)))
     with pytest.raises(
-        DataError, match=r"season: two seasons of 30 steps and 7 ahead are longer than the history of 40 steps .* at most 16 would do"
+        DataError, match=r"season: two seasons of 30 steps and 7 ahead are longer than the history of 40 steps .* at most 16 is possible"
     ):
         history(days("a", *range(40)), season=30, horizon=7)
 
@@ -81,10 +81,10 @@ def test_a_short_series_is_told_and_a_short_history_has_no_season_or_is_refused(
         ("sold", {"time": "dai"}, "time: no column 'dai'"),
         ("sold", {"time": "note"}, "time: wanted a timestamp or date, note is a string"),
         ("sold", {"series": ["shpo"]}, "series: no column 'shpo'; did you mean 'shop'?"),
-        ("sold", {"series": ["day"]}, "series: day is what is forecast, or when"),
+        ("sold", {"series": ["day"]}, "series: day is the label or the time"),
         ("sold", {"series": ["price"]}, "series: price is a double"),
-        ("sold", {"horizon": 0}, "horizon: wanted a number of steps from 1 on, found 0"),
-        ("sold", {"season": 0}, "season: wanted a number of steps from 1 on"),
+        ("sold", {"horizon": 0}, "horizon: wanted at least 1 step, found 0"),
+        ("sold", {"season": 0}, "season: wanted at least 1 step"),
         ("sold", {"every": "1y"}, "every: wanted a step such as"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_column_or_number_that_does_not_fit_is_named(label: str, options: dict
 def test_two_values_at_one_time_are_refused_with_what_to_do() -> None:
     both = [*days("a", *range(60)), *days("b", *range(60))]
     with pytest.raises(
-        DataError, match=r"series: 120 of 120 rows share \(day\) by steps of 1d with another .*; name the columns that tell series apart"
+        DataError, match=r"series: 120 of 120 rows share \(day\) by steps of 1d with another .*; name the columns that identify a series"
     ):
         history(both, series=[])
     with pytest.raises(DataError, match="their steps are shorter than 1w: name the step with --every"):
@@ -107,7 +107,7 @@ def test_two_values_at_one_time_are_refused_with_what_to_do() -> None:
 def test_times_off_the_step_are_counted_and_refused() -> None:
     rows = days("a", *range(60))
     rows[10]["day"] += timedelta(hours=1)
-    with pytest.raises(DataError, match="every: 1 of 60 rows don't lie whole steps of 1d from the others of their series, by day"):
+    with pytest.raises(DataError, match="every: 1 of 60 rows aren't whole steps of 1d from the others of their series, by day"):
         history(rows)
 
 
@@ -115,7 +115,7 @@ def test_times_off_the_step_are_counted_and_refused() -> None:
 def test_origins_lie_a_multiple_of_the_step_apart(question: str | None, stride: int | None) -> None:
     actual = history(days("a", *range(60)))
     if stride is not None:
-        assert stride_of(actual, question) == stride
+        assert choose_stride(actual, question) == stride
         return
     with pytest.raises(DataError, match="origin_every: wanted a"):
-        stride_of(actual, question)
+        choose_stride(actual, question)
