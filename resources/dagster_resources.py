@@ -1,4 +1,4 @@
-"""The resources that assets get: thin, made when they are first used."""
+"""The Dagster resources of assets, each opened at its first use."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import dagster as dg
 
 from resources.lake.lake import Lake
 from resources.settings import Settings
+from resources.tracking.runs import Tracking
 
 
-class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class LakeResource(dg.ConfigurableResource[Any]):
     """The lake at a root URL; from the settings when none is given."""
 
     url: str = ""
@@ -21,9 +22,8 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Lake(self.url or Settings.from_environment().lake_url)
 
 
-def default_resources() -> dict[str, Any]:
+def default_resources() -> dict[str, dg.ConfigurableResource[Any]]:
     """Resources that read the settings when they are used."""
     from resources.spark.sessions import SparkResource
-    from resources.tracking.runs import Tracking
 
     return {"lake": LakeResource(), "spark": SparkResource(), "tracking": Tracking()}

@@ -1,29 +1,34 @@
-"""Great Expectations, run by itself on a batch before it is committed. Thin: a fresh context per batch, three outcomes, no files."""
+"""Great Expectations, run on a batch before it is committed: a fresh context per batch, three outcomes, no files."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lakeloop.errors import SpecError
 from lakeloop.masking import MASK, mask_row, message_of
 from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, describe_expectation
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
-from resources.host.memory import give_back
+from resources.host.memory import release_memory
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.expectations.expectation import Expectation as GxExpectation
 
+Outcome: TypeAlias = "ExpectationValidationResult | Exception"
+"""What Great Expectations says of an expectation: its result, or the error that it raised."""
 _NAMES_ONLY = ("expect_table_column", "expect_column_to_exist")
-"""How the types of expectations begin that look at no value."""
-_TELL_APART = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique", "expect_column_values_to_not_be_null")
-_NULLS_ARE_JUDGED = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
+"""Prefixes of the expectations that look at names, not at values."""
+_COMPARE_ONLY = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique", "expect_column_values_to_not_be_null")
+_JUDGE_NULLS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
 
 
 def run_suite(
@@ -50,31 +55,31 @@ def run_suite(
         As many results as expectations; `passed` unless one of them blocks.
     """
     names = check_names(expectations)
-    aside = quarantined or {}
-    judged = [(name, e) for name, e in zip(names, expectations, strict=True) if name not in aside]
-    give_back(table.nbytes)
+    quarantined = quarantined or {}
+    judged = [(name, e) for name, e in zip(names, expectations, strict=True) if name not in quarantined]
+    release_memory(table.nbytes)
     frame = _frame(table, [e for _, e in judged])
-    raw = _validate(frame, [e for _, e in judged], "BASIC")
-    found: dict[str, ExpectationResult] = {}
-    for (name, expectation), result in zip(judged, raw, strict=True):
-        found[name] = _result(name, expectation, result, personal)
-    failing = [(name, e) for name, e in judged if found[name].outcome == "failed" and found[name].unexpected_count]
+    outcomes = _validate(frame, [e for _, e in judged], "BASIC")
+    results = {
+        name: _result_of(name, expectation, outcome, personal) for (name, expectation), outcome in zip(judged, outcomes, strict=True)
+    }
+    failing = [(name, e) for name, e in judged if results[name].outcome == "failed" and results[name].unexpected_count]
     if failing:
-        for (name, expectation), result in zip(failing, _validate(frame, [e for _, e in failing], "COMPLETE"), strict=True):
-            examples = _examples(table, _positions(result), expectation, keys, personal)
-            found[name] = _with_examples(found[name], examples)
+        for (name, expectation), outcome in zip(failing, _validate(frame, [e for _, e in failing], "COMPLETE"), strict=True):
+            examples = _examples(table, _positions(outcome), expectation, keys, personal)
+            results[name] = replace(results[name], unexpected_examples=examples)
     for name, expectation in zip(names, expectations, strict=True):
-        if name in aside:
-            found[name] = _by_share(name, expectation, *aside[name])
-    # The library's objects hold each other, and the frame with them, until the collector comes by.
-    del frame, raw
-    give_back(table.nbytes)
-    results = tuple(found[name] for name in names)
-    return Verdict(passed=not any(result.blocks for result in results), results=results)
+        if name in quarantined:
+            results[name] = _quarantine_result(name, expectation, *quarantined[name])
+    # The library's objects refer to each other, and to the frame, until they are collected.
+    del frame, outcomes
+    release_memory(table.nbytes)
+    in_order = tuple(results[name] for name in names)
+    return Verdict(passed=not any(result.blocks for result in in_order), results=in_order)
 
 
 def quarantine_mask(table: pa.Table, expectation: Expectation, personal: Collection[str] = ()) -> np.ndarray:
-    """True for the rows that fail a value expectation, by Great Expectations' own judgement.
+    """True for the rows that fail a value expectation, as Great Expectations judges them.
 
     Raises:
         SpecError: the expectation could not be run.
@@ -84,15 +89,15 @@ def quarantine_mask(table: pa.Table, expectation: Expectation, personal: Collect
     mask = np.zeros(table.num_rows, bool)
     if table.num_rows == 0:
         return mask
-    (result,) = _validate(_frame(table, [expectation]), [expectation], "COMPLETE")
-    problem = _exception(result, hide=expectation.kwargs.get("column") in personal)
+    (outcome,) = _validate(_frame(table, [expectation]), [expectation], "COMPLETE")
+    problem = _exception_message(outcome, hide=expectation.kwargs.get("column") in personal)
     if problem:
         raise SpecError(f"{expectation.type} could not be run: {problem}")
-    mask[_positions(result)] = True
+    mask[_positions(outcome)] = True
     return mask
 
 
-def gate_suite(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[ExpectationResult]:
+def judge_gates(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[ExpectationResult]:
     """Judge metrics by their gates: a one-row table, one expectation per gate.
 
     Args:
@@ -117,8 +122,8 @@ def gate_suite(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[
     for (name, gate), result in zip(gates.items(), verdict.results, strict=True):
         value = metrics.get(name)
         bounds = " and ".join(f"{word} {bound:g}" for word, bound in (("at least", gate.min), ("at most", gate.max)) if bound is not None)
-        found = "no such metric" if value is None else f"{value:.4f}"
-        message = "" if result.outcome == "passed" else f"{name}: wanted {bounds}, found {found}"
+        shown = "no such metric" if value is None else f"{value:.4f}"
+        message = "" if result.outcome == "passed" else f"{name}: wanted {bounds}, found {shown}"
         outcome = "could_not_run" if value is None else result.outcome
         results.append(
             ExpectationResult(
@@ -128,8 +133,8 @@ def gate_suite(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list[
     return results
 
 
-def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_format: Literal["BASIC", "COMPLETE"]) -> list[Any]:
-    """Run Great Expectations; a result per expectation, in order, an exception where one could not even be made."""
+def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_format: Literal["BASIC", "COMPLETE"]) -> list[Outcome]:
+    """Run Great Expectations: an outcome per expectation, in order, and an exception where one could not even be created."""
     if not expectations:
         return []
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -137,12 +142,12 @@ def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_f
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.registry import get_expectation_impl
 
-    made: list[Any] = []
+    created: list[GxExpectation | Exception] = []
     for expectation in expectations:
         try:
-            made.append(get_expectation_impl(expectation.type)(**expectation.kwargs))
-        except Exception as error:  # whatever the library's own validation raises is the result
-            made.append(error)
+            created.append(get_expectation_impl(expectation.type)(**expectation.kwargs))
+        except Exception as error:  # whatever the library's own validation raises is the outcome
+            created.append(error)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (
@@ -151,62 +156,49 @@ def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_f
         .add_batch_definition_whole_dataframe("all")
         .get_batch({"dataframe": frame})
     )
-    good = [item for item in made if not isinstance(item, Exception)]
-    # Equal configurations are one in a suite, so each is judged once and looked up by position among the distinct ones.
+    # A suite merges equal configurations, so each expectation is looked up by its position.
     suite = gx.ExpectationSuite(name="suite")
-    for index, item in enumerate(good):
-        item.meta = {"position": index}
-        suite.expectations.append(item)
-    outcome = batch.validate(suite, result_format=result_format) if good else None
-    by_position = {r.expectation_config.meta["position"]: r for r in (outcome.results if outcome else []) if r.expectation_config}
-    results: list[Any] = []
-    position = 0
-    for item in made:
-        if isinstance(item, Exception):
-            results.append(item)
-            continue
-        results.append(by_position.get(position, RuntimeError("Great Expectations gave no result")))
-        position += 1
-    return results
+    for position, item in enumerate(created):
+        if not isinstance(item, Exception):
+            item.meta = {"position": position}
+            suite.expectations.append(item)
+    results = batch.validate(suite, result_format=result_format).results if suite.expectations else []
+    by_position = {r.expectation_config.meta["position"]: r for r in results if r.expectation_config and r.expectation_config.meta}
+    missing = RuntimeError("Great Expectations gave no result")
+    return [item if isinstance(item, Exception) else by_position.get(position, missing) for position, item in enumerate(created)]
 
 
 def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame:
-    """The columns that a suite needs, as pandas; integers and booleans with nulls stay what they are."""
+    """The columns that a suite needs, as pandas; integers and booleans with nulls keep their type."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
 
-    table_wide = any(e.type.startswith(_NAMES_ONLY) for e in expectations)
-    wanted: set[str] = set()
+    judges_names = any(e.type.startswith(_NAMES_ONLY) for e in expectations)
+    needed: set[str] = set()
     for expectation in expectations:
         kwargs = expectation.kwargs
-        wanted |= {str(kwargs[key]) for key in ("column", "column_A", "column_B") if key in kwargs}
-        wanted |= {str(name) for name in kwargs.get("column_list") or ()}
-    names = [name for name in table.column_names if name in wanted]
-    mapper = {
+        needed |= {str(kwargs[key]) for key in ("column", "column_A", "column_B") if key in kwargs}
+        needed |= {str(name) for name in kwargs.get("column_list") or ()}
+    names = [name for name in table.column_names if name in needed]
+    nullable_types = {
         pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.int16(): pd.Int16Dtype(), pa.int8(): pd.Int8Dtype(),
         pa.bool_(): pd.BooleanDtype(),
     }  # fmt: skip
 
-    def nullable(kind: pa.DataType) -> Any:
-        return mapper.get(kind)
-
-    with_nulls = table.select(names)
-    for name in _only_told_apart(names, expectations):
+    judged = table.select(names)
+    for name in _compared_columns(names, expectations):
         if pa.types.is_string(table.schema.field(name).type):
-            encoded = table[name].dictionary_encode()
-            few = encoded.num_chunks == 0 or len(encoded.chunk(0).dictionary) < 2**15
-            codes = pa.chunked_array([chunk.indices for chunk in encoded.chunks], pa.int32())
-            with_nulls = with_nulls.set_column(names.index(name), name, codes.cast(pa.int16()) if few else codes)
-    plain = [name for name in names if with_nulls[name].null_count == 0]
-    frame = with_nulls.select(plain).to_pandas()
+            judged = judged.set_column(names.index(name), name, _codes(table[name]))
+    without_nulls = [name for name in names if judged[name].null_count == 0]
+    frame = judged.select(without_nulls).to_pandas()
     for name in names:
-        if name not in plain:
-            frame[name] = with_nulls.select([name]).to_pandas(types_mapper=nullable)[name]
-    if len(plain) < len(names):
+        if name not in without_nulls:
+            frame[name] = judged.select([name]).to_pandas(types_mapper=nullable_types.get)[name]
+    if len(without_nulls) < len(names):
         frame = frame[names]
-    if table_wide:
-        # Their names are judged, not their values: a byte a row.
+    if judges_names:
+        # Their names are judged, not their values: a byte per row.
         others = [name for name in table.column_names if name not in names]
         frame = pd.concat([frame, pd.DataFrame(np.zeros((table.num_rows, len(others)), bool), columns=others, index=frame.index)], axis=1)
         frame = frame[table.column_names]
@@ -215,43 +207,51 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
     return frame
 
 
-def _only_told_apart(names: Sequence[str], expectations: Sequence[Expectation]) -> list[str]:
-    """Columns of which it only matters which values are equal or null: a number for each value does, at a tenth of the memory of its text."""
+def _compared_columns(names: Sequence[str], expectations: Sequence[Expectation]) -> list[str]:
+    """Columns of which only equality and nulls matter: a number for each value is enough, in a tenth of the memory of its text."""
     if any("row_condition" in e.kwargs for e in expectations):
         return []
-    judged = {name for e in expectations if e.type not in _TELL_APART and not e.type.startswith(_NAMES_ONLY) for name in _columns(e)}
-    return [name for name in names if name not in judged]
+    read = {name for e in expectations if e.type not in _COMPARE_ONLY and not e.type.startswith(_NAMES_ONLY) for name in _columns(e)}
+    return [name for name in names if name not in read]
 
 
-def _result(name: str, expectation: Expectation, result: Any, personal: Collection[str]) -> ExpectationResult:
+def _codes(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A number for each different text, in as few bytes as there are texts."""
+    import pyarrow as pa
+
+    encoded = texts.dictionary_encode()
+    codes = pa.chunked_array([chunk.indices for chunk in encoded.chunks], pa.int32())
+    has_few = encoded.num_chunks == 0 or len(encoded.chunk(0).dictionary) < 2**15
+    return codes.cast(pa.int16()) if has_few else codes
+
+
+def _result_of(name: str, expectation: Expectation, outcome: Outcome, personal: Collection[str]) -> ExpectationResult:
     column = expectation.kwargs.get("column")
     wanted = describe_expectation(expectation)
     hide = bool(_columns(expectation) & set(personal))
-    problem = _exception(result, hide=hide)
-    if problem:
+    problem = _exception_message(outcome, hide=hide)
+    if problem or isinstance(outcome, Exception):
         return ExpectationResult(
             name, expectation.type, expectation.severity, "could_not_run", wanted=wanted, column=column, message=f"could not run: {problem}"
         )
-    details = dict(result.result)
+    details = dict(outcome.result)
     count, judged = int(details.get("unexpected_count") or 0), int(details.get("element_count") or 0)
-    missing = int(details.get("missing_count") or 0)
-    observed = _plain(details.get("observed_value"))
-    if hide:
-        observed = MASK
-    empty = "unexpected_count" in details and judged > 0 and missing == judged and expectation.type not in _NULLS_ARE_JUDGED
-    passed = bool(result.success) and not empty
+    nulls = int(details.get("missing_count") or 0)
+    observed = MASK if hide else _plain(details.get("observed_value"))
+    is_empty = "unexpected_count" in details and judged > 0 and nulls == judged and expectation.type not in _JUDGE_NULLS
+    passed = bool(outcome.success) and not is_empty
     message = ""
-    if empty:
+    if is_empty:
         message = f"no value to judge: all {judged} values of {column} are null"
     elif not passed:
         message = f"wanted {wanted}, found " + (f"{count} of {judged} rows that aren't" if "unexpected_count" in details else f"{observed}")
-    share = count / max(judged - missing, 1)
+    share = count / max(judged - nulls, 1)
     return ExpectationResult(
         name, expectation.type, expectation.severity, "passed" if passed else "failed", observed, wanted, column, count, share, (), message
     )
 
 
-def _by_share(name: str, expectation: Expectation, bad: int, total: int) -> ExpectationResult:
+def _quarantine_result(name: str, expectation: Expectation, bad: int, total: int) -> ExpectationResult:
     mostly: float | None = expectation.kwargs.get("mostly")
     share = bad / total if total else 0.0
     passed = mostly is None or 1 - share >= float(mostly)
@@ -267,29 +267,32 @@ def _by_share(name: str, expectation: Expectation, bad: int, total: int) -> Expe
 
 
 def _columns(expectation: Expectation) -> set[str]:
-    """The columns that an expectation names, wherever in its arguments: whatever is a column's name may be one."""
+    """The columns that an expectation may name: any text among its arguments."""
     values = [item for value in expectation.kwargs.values() for item in (value if isinstance(value, (list, tuple)) else [value])]
     return {value for value in values if isinstance(value, str)}
 
 
-def _exception(result: Any, hide: bool) -> str:
-    """The message of an expectation that raised: by itself, or nested by metric; kept back where it may show personal values."""
-    if isinstance(result, Exception):
-        return message_of(result, hide=True) if hide else " ".join(str(result).split())[:400] or type(result).__name__
+def _exception_message(outcome: Outcome, hide: bool) -> str:
+    """The message of an expectation that raised an error, itself or in one of its metrics; withheld where it may show personal values."""
+    if isinstance(outcome, Exception):
+        return message_of(outcome, hide=True) if hide else " ".join(str(outcome).split())[:400] or type(outcome).__name__
 
-    def look(info: Any) -> str:
+    def first_message(info: Any) -> str:
         if not isinstance(info, Mapping):
             return ""
         if info.get("raised_exception"):
             return str(info.get("exception_message") or "an exception without a message")
-        return next(filter(None, (look(value) for value in info.values())), "")
+        return next(filter(None, (first_message(value) for value in info.values())), "")
 
-    found = " ".join(look(result.exception_info).split())[:400]
-    return message_of(RuntimeError(found), hide=True) if found and hide else found
+    message = " ".join(first_message(outcome.exception_info).split())[:400]
+    return message_of(RuntimeError(message), hide=True) if message and hide else message
 
 
-def _positions(result: Any) -> list[int]:
-    return [int(i) for i in (result.result.get("unexpected_index_list") or []) if not isinstance(i, Mapping)]
+def _positions(outcome: Outcome) -> list[int]:
+    """The rows that an expectation calls unexpected; none where it raised an error."""
+    if isinstance(outcome, Exception):
+        return []
+    return [int(i) for i in (outcome.result.get("unexpected_index_list") or []) if not isinstance(i, Mapping)]
 
 
 def _examples(
@@ -301,13 +304,8 @@ def _examples(
     return tuple(mask_row({n: _plain(v) for n, v in row.items()}, personal) for row in rows)
 
 
-def _with_examples(result: ExpectationResult, examples: Sequence[Mapping[str, Any]]) -> ExpectationResult:
-    from dataclasses import replace
-
-    return replace(result, unexpected_examples=tuple(examples))
-
-
 def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""The environment, read here and nowhere else: where the lake, MLflow, Spark and the servers are."""
+"""The environment, read here and nowhere else: addresses of the lake, MLflow, Spark and the servers."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from lakeloop.errors import LakeloopError
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "postgresql+psycopg2://"
 SQLITE_STEPS = 8
-"""Steps of one run that may write Dagster's embedded SQLite together: with two runs at a time that is 16 processes, at which
-no lock error was met (48 steps of 10 checks each)."""
+"""Steps of one run that may write to Dagster's embedded SQLite at once: with two runs at a time these are 16 processes, which met no
+lock error (48 steps of 10 checks each)."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things are, for one environment.
+    """The settings of one environment.
 
     Attributes:
         environment: `dev` unless `LAKELOOP_ENV` says otherwise. Environments share nothing.
         home: folder of local state (logs, MLflow's database, serving state), `.lakeloop/<environment>`.
         lake_url: root of the lake, a folder or an object-store URL (`LAKELOOP_LAKE`).
         tracking_uri: address of the MLflow server (`LAKELOOP_MLFLOW`).
-        spark_remote: where Spark is (`sc://…`, `local[n]`, `LAKELOOP_SPARK`), or None for the embedded engine.
+        spark_remote: address of Spark (`sc://…`, `local[n]`, `LAKELOOP_SPARK`), or None for the embedded engine.
         spark_rows: from this many rows on, joins and batch predictions run on Spark instead of in the step's process.
-        ui_url: where people reach the Dagster UI (`LAKELOOP_UI`); links point there.
-        notify: apprise URLs that failures are told to (`LAKELOOP_NOTIFY`, parted by spaces); they hold credentials and are never shown.
-        notify_warnings: whether failed checks that block nothing are told too (`LAKELOOP_NOTIFY_WARNINGS`).
+        ui_url: address of the Dagster UI as people reach it (`LAKELOOP_UI`); links use it.
+        notify: apprise URLs that failures are reported to (`LAKELOOP_NOTIFY`, separated by spaces); they hold credentials and are never shown.
+        notify_warnings: whether failed checks that block nothing are reported too (`LAKELOOP_NOTIFY_WARNINGS`).
         dagster_db, mlflow_db, studies_db: PostgreSQL URLs of Dagster, MLflow and Optuna (`LAKELOOP_…_DB`), or None for the embedded SQLite.
-            They hold passwords, so they are read from the environment only and shown nowhere.
+            They hold passwords, so they are read from the environment only and never shown.
         steps: steps of a run that may run at once (`LAKELOOP_STEPS`).
-        ui_port, mlflow_port, serving_port: where `lakeloop up` listens, on loopback only.
+        ui_port, mlflow_port, serving_port: the ports of `lakeloop up`, on loopback only.
     """
 
     environment: str
@@ -57,10 +57,10 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the settings from environment variables; every one has a default that works on one machine.
 
-        Folders that aren't absolute stand in the project's folder, wherever a process was started.
+        Relative folders are relative to the project's folder, wherever a process was started.
 
         Raises:
-            LakeloopError: a database's URL is no PostgreSQL one, or more steps are to run at once than SQLite holds.
+            LakeloopError: a database's URL isn't one of PostgreSQL, or more steps are to run at once than SQLite supports.
         """
         env = os.environ if environ is None else environ
         environment = env.get("LAKELOOP_ENV", "dev")
@@ -68,12 +68,12 @@ class Settings:
         lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
         ui_port = int(env.get("LAKELOOP_UI_PORT", "3000"))
         mlflow_port = int(env.get("LAKELOOP_MLFLOW_PORT", "5050"))
-        dagster_db = _database(env, "LAKELOOP_DAGSTER_DB")
+        dagster_db = _database_url(env, "LAKELOOP_DAGSTER_DB")
         steps = int(env.get("LAKELOOP_STEPS", "2"))
         if dagster_db is None and steps > SQLITE_STEPS:
             raise LakeloopError(
-                f"LAKELOOP_STEPS: {steps} steps at once are more than Dagster's embedded SQLite holds (at most {SQLITE_STEPS}); "
-                f"name a PostgreSQL database in LAKELOOP_DAGSTER_DB ({DATABASE}user:password@host/database), or ask for fewer"
+                f"LAKELOOP_STEPS: {steps} steps at once are more than Dagster's embedded SQLite supports (at most {SQLITE_STEPS}); "
+                f"name a PostgreSQL database in LAKELOOP_DAGSTER_DB ({DATABASE}user:password@host/database), or set fewer steps"
             )
         return cls(
             environment=environment,
@@ -87,8 +87,8 @@ class Settings:
             notify_warnings=env.get("LAKELOOP_NOTIFY_WARNINGS", "false").lower() == "true",
             ui_port=ui_port,
             dagster_db=dagster_db,
-            mlflow_db=_database(env, "LAKELOOP_MLFLOW_DB"),
-            studies_db=_database(env, "LAKELOOP_STUDIES_DB"),
+            mlflow_db=_database_url(env, "LAKELOOP_MLFLOW_DB"),
+            studies_db=_database_url(env, "LAKELOOP_STUDIES_DB"),
             steps=steps,
             mlflow_port=mlflow_port,
             serving_port=int(env.get("LAKELOOP_SERVING_PORT", "8080")),
@@ -99,9 +99,9 @@ class Settings:
         return f"{domain}.{name}" if self.environment == "dev" else f"{self.environment}.{domain}.{name}"
 
 
-def _database(env: Mapping[str, str], name: str) -> str | None:
+def _database_url(env: Mapping[str, str], name: str) -> str | None:
     url = env.get(name) or None
     if url is not None and not url.startswith(DATABASE):
-        # What stands in the variable may be a password in the wrong place, so only its beginning is told.
+        # The variable may hold a password in the wrong place, so only its beginning is shown.
         raise LakeloopError(f"{name}: wanted {DATABASE}user:password@host/database, found {url.partition('://')[0][:20]!r} before the ://")
     return url

@@ -17,7 +17,7 @@ import dagster as dg
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, clear_resolved, collect_notices, record_notice, select_new
-from resources.notify import channels
+from resources.notify import channels_of
 from resources.settings import Settings
 
 FIRST_LOOK_S = 3600.0
@@ -71,7 +71,7 @@ def notify_sensor(domain: str | None = None) -> Any:
                 facts[ending.run_id] = ended_run(context.instance, lake, ending, uri, domain)
             return facts[ending.run_id]
 
-        for channel in channels(settings.notify):
+        for channel in channels_of(settings.notify):
             place = places.get(channel.id) or {"after": first_position(context.instance, time.time()), "troubles": {}}
             if not channel.is_known:
                 kept[channel.id] = place

@@ -98,7 +98,7 @@ def mlflow_uri(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 
 def made_once(paths: pytest.TempPathFactory, name: str, made: Callable[[Path], Any]) -> Any:
     """What the first of the processes that test side by side has made in a folder; the others wait for it, and get what can be pickled."""
-    from resources.tracking.runs import file_lock
+    from resources.host.locks import file_lock
 
     base = paths.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name

@@ -1,7 +1,7 @@
-"""Named places at which state changes, where a test may have this process die. They do nothing unless it asks.
+"""Named points at which state changes, where a test can have the process die. They do nothing unless a test says so.
 
-`LAKELOOP_CRASH_AT=<point>:<how>[:<n>]` makes the n-th (first) passing of a point end the process: by `kill` (SIGKILL), `term` (SIGTERM), or
-`raise` (an exception). `docs/crashes.md` says what was tried.
+`LAKELOOP_CRASH_AT=<point>:<how>[:<n>]` ends the process when it passes a point for the n-th (first) time: by `kill` (SIGKILL), `term`
+(SIGTERM), or `raise` (an exception). `docs/crashes.md` lists what was tested.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ POINTS = {
     "release.tagged": "both aliases stand, the release isn't listed",
     "deployment.stated": "it is stated what should serve, nobody has waited for it",
 }
-"""Every point, and what is done and not done there."""
+"""Every point: what is done by then, and what isn't."""
 
 
 class Crash(Exception):
-    """What `raise` raises: an error that nobody expects."""
+    """What `raise` raises: an error that no code expects."""
 
 
 watch: Callable[[str], None] | None = None
-"""What a test wants done at every passing of a point, besides or in place of dying there."""
-_passed: dict[str, int] = {}
+"""What a test has done each time a point is passed, besides or in place of dying there."""
+_passes: dict[str, int] = {}
 
 
 @cache
-def _asked() -> tuple[str, str, int] | None:
+def _requested_crash() -> tuple[str, str, int] | None:
     text = os.environ.get("LAKELOOP_CRASH_AT")
     if not text:
         return None
@@ -60,19 +60,19 @@ def _asked() -> tuple[str, str, int] | None:
 
 
 def crash_point(name: str) -> None:
-    """Pass a point; a process that was asked to dies here."""
+    """Pass a point; a process that a test has die here does so."""
     if watch is not None:
         watch(name)
-    asked = _asked()
-    if asked is None or asked[0] != name:
+    requested = _requested_crash()
+    if requested is None or requested[0] != name:
         return
-    _passed[name] = _passed.get(name, 0) + 1
-    if _passed[name] != asked[2]:
+    _, how, count = requested
+    _passes[name] = _passes.get(name, 0) + 1
+    if _passes[name] != count:
         return
-    how = asked[1]
     print(f"crash point {name}: {how}", file=sys.stderr, flush=True)
     if how == "raise":
-        raise Crash(f"asked to at {name}")
+        raise Crash(f"requested at {name}")
     os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGTERM)
     if how == "term":
         signal.pause()

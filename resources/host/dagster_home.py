@@ -15,7 +15,7 @@ storage:
 
 
 def make_home(folder: Path, database: str | None) -> Path:
-    """Write `dagster.yaml` into a folder; of a database it holds the variable's name, not the URL with its password."""
+    """Write `dagster.yaml` into a folder; for a database it names the variable, and doesn't hold the URL with its password."""
     folder.mkdir(parents=True, exist_ok=True)
     text = (PROJECT_ROOT / "dagster.yaml").read_text()
     (folder / "dagster.yaml").write_text(text + (_POSTGRES if database else ""))

@@ -1,6 +1,6 @@
-"""Dagster's SQLite storages without what they do over and over: migrations read and engines made anew at each opening.
+"""Imported for its effect: Dagster's SQLite storages read their migrations once and keep their engines, instead of doing both at each opening.
 
-In a process that imports this. Nothing here opens a database, so that a process may be forked from it.
+Nothing here opens a database, so that processes can be forked from one that has imported it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _migrations: dict[tuple[str | None, str | None], ScriptDirectory] = {}
 _read_migrations = ScriptDirectory.from_config
 
 
-def _known_migrations(config: Config) -> ScriptDirectory:
-    """The migrations that a folder holds, read once: Dagster reads its 88 files three times for each process that opens its storage (0.2 s)."""
+def _cached_migrations(config: Config) -> ScriptDirectory:
+    """The migrations in a folder, read once: Dagster reads its 88 files three times in each process that opens its storage (0.2 s)."""
     key = config.config_file_name, config.get_main_option("script_location")
     if key not in _migrations:
         _migrations[key] = _read_migrations(config)
@@ -35,16 +35,16 @@ def _engine(url: str, timeout: float | None) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args={} if timeout is None else {"timeout": timeout})
 
 
-def _known_engine(url: str, *, poolclass: type[Pool], connect_args: dict[str, Any] | None = None) -> Engine:
-    """The engine of a database, made once: Dagster makes one for each event that it stores, which asks and compiles all anew each time.
+def _cached_engine(url: str, *, poolclass: type[Pool], connect_args: dict[str, Any] | None = None) -> Engine:
+    """The engine of a database, made once: Dagster makes one for each event that it stores, which inspects the database and compiles SQL again.
 
-    It keeps no connection, as Dagster's don't either.
+    It keeps no connection, like Dagster's own.
     """
     assert poolclass is NullPool
     return _engine(url, (connect_args or {}).get("timeout"))
 
 
-ScriptDirectory.from_config = _known_migrations  # type: ignore[method-assign]  # replacing it is the point
+ScriptDirectory.from_config = _cached_migrations  # type: ignore[method-assign]  # replacing it is the point
 for _storage in _STORAGES:
-    _known_migrations(get_alembic_config(str(_storage.__file__))).as_revision_number("head")
-    _storage.create_engine = _known_engine  # type: ignore[attr-defined]  # a name that the module imports
+    _cached_migrations(get_alembic_config(str(_storage.__file__))).as_revision_number("head")
+    _storage.create_engine = _cached_engine  # type: ignore[attr-defined]  # a name that the module imports

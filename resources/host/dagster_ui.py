@@ -9,17 +9,17 @@ from resources.host.web_guard import HostAndOriginGuard
 
 
 def main() -> None:
-    """Run the web server; the guard stands in front of everything that it serves, websockets included."""
+    """Run the web server; the guard protects everything that it serves, websockets included."""
     from dagster_webserver import cli
 
     import resources.host.dagster_sqlite  # noqa: F401
 
-    unguarded = cli.create_app_from_workspace_process_context  # type: ignore[attr-defined]  # a name that the module imports
+    create_app = cli.create_app_from_workspace_process_context  # type: ignore[attr-defined]  # a name that the module imports
 
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        return HostAndOriginGuard(unguarded(*args, **kwargs))
+    def create_guarded_app(*args: Any, **kwargs: Any) -> Any:
+        return HostAndOriginGuard(create_app(*args, **kwargs))
 
-    cli.create_app_from_workspace_process_context = guarded  # type: ignore[attr-defined]
+    cli.create_app_from_workspace_process_context = create_guarded_app  # type: ignore[attr-defined]
     cli.main()  # type: ignore[no-untyped-call]  # Dagster declares no types there
 
 

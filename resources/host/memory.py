@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system: allocators keep it for what may come, which after a large batch is a gigabyte and more."""
+"""Freed memory, returned to the system: allocators keep it for later use, which after a large batch is a gigabyte and more."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import gc
 from contextlib import suppress
 
 LARGE = 128 * 2**20
-"""Bytes of a batch whose memory is worth it: what is handed out anew costs more time than what was kept."""
+"""Bytes of a batch from which releasing memory pays: to allocate anew costs more time than to reuse what was kept."""
 _M_MMAP_THRESHOLD, _MAPPED_FROM = -3, 4 * 2**20
 
 
-def give_back(size: int) -> None:
-    """Collect, and have the allocators of pyarrow and of the C library let go, if a batch of so many bytes was worked on.
+def release_memory(batch_bytes: int) -> None:
+    """Collect garbage, and have the allocators of pyarrow and of the C library release what is free, if the batch was large.
 
-    From then on the C library gives arrays of 4 MiB and more back as they are freed. By itself it raises that size to 32 MiB as it meets such
-    arrays, and keeps smaller ones with the thread that had them.
+    From then on the C library returns arrays of 4 MiB and more as they are freed. By default it raises that size up to 32 MiB when it meets
+    such arrays, and keeps smaller ones with the thread that had them.
+
+    Args:
+        batch_bytes: size of the batch that was processed.
     """
-    if size < LARGE:
+    if batch_bytes < LARGE:
         return
     import pyarrow as pa
 
-    gc.collect(1)  # the newer objects, among which a batch's are: of all it takes 0.3 s
+    gc.collect(1)  # the younger generations, which hold a batch's objects: a full collection takes 0.3 s
     pa.default_memory_pool().release_unused()
-    with suppress(AttributeError, OSError):  # the GNU C library's own
+    with suppress(AttributeError, OSError):  # only the GNU C library has these
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
         library.malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Processes: which one somebody is (its host, its id, and when it started, for ids are used again), whether it is gone, and what it may use."""
+"""Processes: which one it is (its host, id and start time, since ids are used again), whether it is gone, and which cores it may use."""
 
 from __future__ import annotations
 
@@ -16,26 +16,31 @@ def available_cores() -> int:
 
 
 def identity() -> str:
-    """This process, as others may look it up: `<host> <id> <start>`."""
-    return f"{socket.gethostname()} {os.getpid()} {started(os.getpid()):.2f}"
+    """This process, so that others can look it up: `<host> <id> <start time>`."""
+    return f"{socket.gethostname()} {os.getpid()} {start_time(os.getpid()):.2f}"
 
 
-def is_gone(who: str) -> bool:
-    """Whether a process is known to have ended; of another host nothing is known."""
-    host, _, rest = who.partition(" ")
-    number, _, start = rest.partition(" ")
-    if host != socket.gethostname() or not number.isdigit():
+def is_gone(process: str) -> bool:
+    """Whether a process, given by its `identity`, is known to have ended; False for one of another host, of which nothing is known."""
+    host, _, rest = process.partition(" ")
+    pid, _, started_at = rest.partition(" ")
+    if host != socket.gethostname() or not pid.isdigit():
         return False
-    found = started(int(number))
-    return found == 0.0 or abs(found - float(start)) > 1
+    return not is_running(int(pid), float(started_at))
 
 
-def started(number: int) -> float:
-    """When a process started, in seconds since 1970; 0 if there is none, or only its remains."""
+def is_running(pid: int, started_at: float) -> bool:
+    """Whether the process of this host that has an id now is the one that started at a time, in seconds since 1970."""
+    found = start_time(pid)
+    return found != 0.0 and abs(found - started_at) <= 1
+
+
+def start_time(pid: int) -> float:
+    """When a process started, in seconds since 1970; 0 if there is none, or only a zombie."""
     import psutil
 
     try:
-        process = psutil.Process(number)
+        process = psutil.Process(pid)
         return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
     except psutil.NoSuchProcess:
         return 0.0

@@ -1,8 +1,8 @@
-"""Tags of Dagster runs that say where a run came from and how it ended."""
+"""Tags of Dagster runs that say what started a run and how it ended."""
 
 STOPPED_TAG = "lakeloop/stopped"
-"""Of a run that nobody canceled: the platform ended while it ran."""
+"""On a run that nobody canceled: the platform stopped while it ran."""
 UP_TAG = "lakeloop/up"
-"""Of a run that `lakeloop up` has launched."""
+"""On a run that `lakeloop up` launched."""
 CAUSE_TAG = "lakeloop/cause"
-"""Of a run that a sensor has asked for: why."""
+"""On a run that a sensor requested: why."""

@@ -1,4 +1,4 @@
-"""Servers as child processes on loopback: started tied to their starter, watched, stopped together."""
+"""Servers as child processes on loopback: they end with the process that started them, are watched, and are stopped together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READY_S = 120.0
 
 @dataclass
 class Child:
-    """A server that runs: its name in messages, its process, where it logs."""
+    """A running server: its name in messages, its process, its log file."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -34,8 +34,8 @@ class Servers:
     environment: dict[str, str]
     children: list[Child] = field(default_factory=list)
 
-    def start(self, name: str, command: Sequence[str], **more: str) -> Child:
-        """Start a server whose life is tied to this process."""
+    def start(self, name: str, command: Sequence[str], **variables: str) -> Child:
+        """Start a server that ends with this process; `variables` are added to its environment."""
         log = self.home / "logs" / f"{name.lower().replace(' ', '_')}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
@@ -45,11 +45,11 @@ class Servers:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # Not in the project's folder, where Dagster's servers would let a `.env` win over their environment; its modules by path.
+                # Not in the project's folder, where Dagster's servers would let a `.env` override their environment; hence its path.
                 env={
                     **self.environment,
                     "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
-                    **more,
+                    **variables,
                 },
                 cwd=self.home,
             )
@@ -62,16 +62,16 @@ class Servers:
         for child in self.children:
             if child.process.poll() is not None:
                 code = child.process.returncode
-                how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
-                raise ServiceUnavailable(f"the {child.name} {how}; its log is {_shown(child.log)}")
+                ending = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
+                raise ServiceUnavailable(f"the {child.name} {ending}; its log is {_relative(child.log)}")
 
     def stop(self, names: Sequence[str] = ()) -> None:
-        """Stop servers, all of them unless some are named, and wait until they are gone."""
-        chosen = [child for child in self.children if not names or child.name in names]
-        for child in chosen:
+        """Stop servers, all of them unless some are named, and wait until they have ended."""
+        stopped = [child for child in self.children if not names or child.name in names]
+        for child in stopped:
             if child.process.stdin:
                 child.process.stdin.close()
-        for child in chosen:
+        for child in stopped:
             try:
                 child.process.wait(25)
             except subprocess.TimeoutExpired:
@@ -79,22 +79,22 @@ class Servers:
                 child.process.wait()
             self.children.remove(child)
 
-    def wait(self, ready: Callable[[], bool], what: str) -> None:
+    def wait(self, is_ready: Callable[[], bool], what: str) -> None:
         """Wait until a server is ready.
 
         Raises:
             ServiceUnavailable: it isn't after two minutes, or a server has ended.
         """
         deadline = time.monotonic() + READY_S
-        while not ready():
+        while not is_ready():
             self.check()
             if time.monotonic() > deadline:
-                raise ServiceUnavailable(f"{what} did not answer within {READY_S:g} s; the logs are in {_shown(self.home / 'logs')}")
+                raise ServiceUnavailable(f"{what} did not answer within {READY_S:g} s; the logs are in {_relative(self.home / 'logs')}")
             time.sleep(0.2)
 
 
 def require_free(port: int, what: str, variable: str) -> None:
-    """Raise a LakeloopError unless a loopback port is free; it names the variable that chooses another."""
+    """Raise a LakeloopError unless a loopback port is free; it names the variable that selects another."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -103,5 +103,5 @@ def require_free(port: int, what: str, variable: str) -> None:
             raise LakeloopError(f"port {port}, wanted for {what}, is in use; free it or set {variable} to another") from error
 
 
-def _shown(path: Path) -> str:
+def _relative(path: Path) -> str:
     return os.path.relpath(path)

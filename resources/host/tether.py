@@ -1,4 +1,4 @@
-"""Processes that end when their starter does: a command, whose starter holds standard input open, and a step of a killed run."""
+"""Processes that end with the one that started them: a command, whose starter holds standard input open, and a step of a killed run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _tied = threading.Event()
 
 
 def main() -> int:
-    """Run the command of the arguments in a process group of its own; SIGTERM, or the end of standard input, stops the whole group."""
+    """Run the command in the arguments in its own process group; SIGTERM, or the end of standard input, stops the whole group."""
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
 
     def stop(*_: object) -> None:
         _signal_group(process.pid, signal.SIGTERM)
         threading.Thread(target=_kill_later, args=(process.pid,), daemon=True).start()
 
-    def follow() -> None:
+    def follow_stdin() -> None:
         # Not through sys.stdin, whose lock aborts the interpreter's shutdown.
         while os.read(0, 4096):
             pass
@@ -31,9 +31,9 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=follow_stdin, daemon=True).start()
     code = process.wait()
-    # What the command itself left behind in its group goes too.
+    # Processes that the command left behind in its group are ended too.
     _signal_group(process.pid, signal.SIGTERM)
     time.sleep(0.2)
     _signal_group(process.pid, signal.SIGKILL)
@@ -41,9 +41,9 @@ def main() -> int:
 
 
 def end_with_parent() -> None:
-    """Have this process interrupted, and killed when that isn't enough, as soon as the process that started it is gone.
+    """Interrupt this process, and kill it if that isn't enough, as soon as the process that started it has ended.
 
-    Dagster leaves the steps of a killed run worker running: they would fit, publish and hold an MLflow run open for a run that has failed.
+    Dagster leaves the steps of a killed run worker running: they would fit, publish and keep an MLflow run open for a run that has failed.
     Does nothing in a process that `multiprocessing` didn't start.
     """
     parent = multiprocessing.parent_process()
@@ -51,13 +51,13 @@ def end_with_parent() -> None:
         return
     _tied.set()
 
-    def follow() -> None:
+    def follow_parent() -> None:
         parent.join()
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(STEP_GRACE_S)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=follow, name="end with parent", daemon=True).start()
+    threading.Thread(target=follow_parent, name="end with parent", daemon=True).start()
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -228,9 +228,9 @@ def register(run: RunHandle, logged: LoggedModel, name: str, *, tags: Mapping[st
     """
     import mlflow
 
+    from resources.host.locks import file_lock
     from resources.settings import Settings
     from resources.tracking.registry import Registry
-    from resources.tracking.runs import file_lock
 
     registry = Registry(run.client.tracking_uri)
     # Two runs that fit the same at once register one version.

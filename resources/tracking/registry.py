@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import Conflict
+from resources.host.locks import file_lock
 from resources.settings import Settings
-from resources.tracking.runs import file_lock, set_up_client
+from resources.tracking.runs import set_up_client
 from resources.tracking.tags import FINGERPRINT_TAG, READY_TAG, REPORT_TAG
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ two steps from making two, and whoever works sets the status, because its own en
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import subprocess
@@ -14,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +21,8 @@ import dagster as dg
 from lakeloop.errors import ServiceUnavailable
 from lakeloop.masking import message_of
 from resources.host.crash_points import crash_point
-from resources.host.processes import started
+from resources.host.locks import file_lock
+from resources.host.processes import is_running, start_time
 from resources.settings import PROJECT_ROOT, Settings
 from resources.tracking.run_guard import RunGuard
 from resources.tracking.tags import DOMAIN_TAG, HOST_TAG, PID_TAG, PROCESS_STARTED_TAG, TRIAL_TAG, WORKFLOW_TAG
@@ -80,7 +79,7 @@ class Reconciled:
     status: str
 
 
-class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Tracking(dg.ConfigurableResource[Any]):
     """MLflow, by its server's address; from the settings when none is given."""
 
     tracking_uri: str = ""
@@ -242,7 +241,7 @@ def set_up_client() -> None:
 
 
 def _tags(context: Any) -> dict[str, str]:
-    tags = {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname(), PROCESS_STARTED_TAG: str(started(os.getpid()))}
+    tags = {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname(), PROCESS_STARTED_TAG: str(start_time(os.getpid()))}
     commit = _git_commit()
     if commit:
         tags["mlflow.source.git.commit"] = commit
@@ -262,15 +261,5 @@ def _dead(tags: Mapping[str, str]) -> bool:
     """Whether the process that opened a run is known to be gone; on another host nothing is known."""
     if tags.get(HOST_TAG) != socket.gethostname() or not tags.get(PID_TAG, "").isdigit():
         return False
-    found = started(int(tags[PID_TAG]))
-    return found == 0.0 or abs(found - float(tags.get(PROCESS_STARTED_TAG, found))) > 1
-
-
-@contextmanager
-def file_lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold a lock that the processes of this machine share by its name; waits for whoever has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-    with (folder / f"{safe}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    pid = int(tags[PID_TAG])
+    return not is_running(pid, float(tags.get(PROCESS_STARTED_TAG, start_time(pid))))

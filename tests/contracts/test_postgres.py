@@ -110,7 +110,9 @@ def test_sqlite_holds_the_steps_that_it_is_said_to_hold(tmp_path: Path, monkeypa
 
 
 def test_more_steps_than_sqlite_holds_are_refused_and_told_what_to_do() -> None:
-    with pytest.raises(LakeloopError, match="9 steps at once are more than Dagster's embedded SQLite holds .at most 8.; name a PostgreSQL"):
+    with pytest.raises(
+        LakeloopError, match="9 steps at once are more than Dagster's embedded SQLite supports .at most 8.; name a PostgreSQL"
+    ):
         Settings.from_environment({"LAKELOOP_STEPS": "9"})
     url = "postgresql+psycopg2://user:secret@host/database"
     assert Settings.from_environment({"LAKELOOP_STEPS": "16", "LAKELOOP_DAGSTER_DB": url}).steps == 16

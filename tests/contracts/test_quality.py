@@ -9,7 +9,7 @@ from lakeloop.checking.expectation_names import EXPECTATIONS
 from lakeloop.rows.verdicts import generate_expectations
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
-from resources.quality import gate_suite, quarantine_mask, run_suite
+from resources.quality import judge_gates, quarantine_mask, run_suite
 
 BETWEEN = Expectation(type="expect_column_values_to_be_between", kwargs={"column": "n", "min_value": 1, "max_value": 3})
 
@@ -92,5 +92,5 @@ def test_rows_set_aside_are_judged_by_their_share():
     [({"auc": 0.8}, "passed"), ({"auc": 0.6}, "failed"), ({"auc": float("nan")}, "failed"), ({}, "could_not_run")],
 )
 def test_a_gate_has_three_outcomes(metrics: dict, outcome: str):
-    (result,) = gate_suite(metrics, {"auc": Gate(min=0.7)})
+    (result,) = judge_gates(metrics, {"auc": Gate(min=0.7)})
     assert result.outcome == outcome

@@ -193,9 +193,9 @@ def _judged(spec: WorkflowSpec, own: Mapping[str, float], found: Assessment) -> 
     """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page tells them."""
     from lakeloop.metrics.wording import format_number
     from lakeloop.report.subject import GateOutcome
-    from resources.quality import gate_suite
+    from resources.quality import judge_gates
 
-    results = gate_suite(own, metric_gates(spec))
+    results = judge_gates(own, metric_gates(spec))
     checks: dict[str, list[Any]] = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in results}
     checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
     return checks, {r.name: GateOutcome(r.outcome, r.wanted, format_number(own.get(r.name, float("nan"))), r.severity) for r in results}

@@ -43,7 +43,7 @@ def evaluation_question(
     from lakeloop.training.comparison import compare_answers
     from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
-    from resources.host.memory import give_back
+    from resources.host.memory import release_memory
 
     spec = located.spec
     model_value = states[key_of("models", located)][WHOLE].value
@@ -62,7 +62,7 @@ def evaluation_question(
     for_linear, picked, for_refits = (evenly_spaced(len(fit_y), most) for most in (BASELINE_ROWS, FIT_SAMPLE, REFIT_ROWS))
     linear_frame, sample, refit_frame = (feature_frame(fitted.take(places), names) for places in (for_linear, picked, for_refits))
     size, fitted = fitted.nbytes, fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
-    give_back(size)
+    release_memory(size)
     naive = slice_column(test, spec.forecast.naive, names) if spec.forecast else None
     reference = spec.answer.kind.reference
     scores = {

@@ -84,7 +84,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.labels import label_numbers
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline_module
-    from resources.host.memory import give_back
+    from resources.host.memory import release_memory
     from resources.tracking.autologging import autologged
     from resources.tracking.model_format import log_model, register
     from resources.tracking.registry import Registry
@@ -114,7 +114,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     frame, label = feature_frame(table, names), label_numbers(table[LABEL], spec.answer)
     size = table.nbytes
     del table
-    give_back(size)
+    release_memory(size)
     absent = _absent_classes(located, label)
     if absent:
         platform.log.warning(f"{training_key}: no row to fit on is of {absent}, so the model will never say it")

@@ -104,7 +104,7 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.report.plots import plot_rows_over_time
     from lakeloop.rows.verdicts import suite_hash
     from lakeloop.training.splits import assign_split
-    from resources.host.memory import give_back
+    from resources.host.memory import release_memory
     from resources.quality import run_suite
 
     spec, key = located.spec, key_of("training_sets", located)
@@ -116,7 +116,7 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         return StageResult(wanted, fresh=True, rows=done.rows, checks=done.value.get("checks", {}))
 
     spine = spine_rows(platform, located, states)
-    give_back(spine.nbytes)
+    release_memory(spine.nbytes)
     lookups = feature_spec(platform.project, located)
     joined, versions = join_features(platform, located.domain, spine, lookups, states)
     label, known = _labels(platform, located, spine, versions, states)
