@@ -77,7 +77,7 @@ def draw(trial: TrialDraws, space: Space) -> dict[str, Any]:
             continue
         if values.choices is not None:
             params[name] = trial.suggest_categorical(name, values.choices)
-        elif values.integers:
+        elif values.is_integer:
             params[name] = trial.suggest_int(name, values.low, values.high, step=values.step or 1, log=values.log)  # type: ignore[arg-type]
         else:
             params[name] = trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)  # type: ignore[arg-type]
@@ -165,7 +165,7 @@ def _is_within(values: Parameter, value: Any) -> bool:
     """Whether a value can be drawn from a parameter."""
     if values.choices is not None:
         return any(value is c or (value == c and type(value) is type(c)) for c in values.choices)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or (values.integers and value != int(value)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or (values.is_integer and value != int(value)):
         return False
     assert values.low is not None and values.high is not None
     if not values.low <= value <= values.high:

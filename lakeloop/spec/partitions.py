@@ -12,7 +12,7 @@ FORMATS = {"month": "%Y-%m", "day": "%Y-%m-%d"}
 
 
 def partition_keys(spec: Partitions, until: datetime) -> list[str]:
-    """All partitions from `start` up to `end`, or up to the one that contains `until` where there is no end.
+    """The partitions from `start` up to `end`; without an end, up to the one that contains `until`.
 
     >>> from datetime import date
     >>> partition_keys(Partitions(start=date(2013, 11, 1), end=date(2014, 2, 1)), datetime(2020, 1, 1, tzinfo=UTC))
@@ -22,7 +22,7 @@ def partition_keys(spec: Partitions, until: datetime) -> list[str]:
     keys, moment = [], datetime(spec.start.year, spec.start.month, spec.start.day, tzinfo=UTC)
     while moment < end:
         keys.append(moment.strftime(FORMATS[spec.grain]))
-        moment = _next(moment, spec.grain)
+        moment = _next_start(moment, spec.grain)
     return keys
 
 
@@ -30,7 +30,7 @@ def partition_window(key: str, grain: str) -> tuple[datetime, datetime]:
     """Start and end (exclusive) of a partition, UTC.
 
     Raises:
-        DataError: `key` is no such partition.
+        DataError: `key` isn't a partition of this grain.
 
     >>> partition_window("2013-12", "month")[1].isoformat()
     '2014-01-01T00:00:00+00:00'
@@ -39,11 +39,11 @@ def partition_window(key: str, grain: str) -> tuple[datetime, datetime]:
         start = datetime.strptime(key, FORMATS[grain]).replace(tzinfo=UTC)
     except ValueError as error:
         raise DataError(f"wanted a {grain} such as {datetime(2013, 4, 9).strftime(FORMATS[grain])}, found {key!r}") from error
-    return start, _next(start, grain)
+    return start, _next_start(start, grain)
 
 
 def is_partition(spec: Partitions, key: str) -> bool:
-    """Whether a table with these partitions has, or will have, one of that name.
+    """Whether a table with these partitions has, or will have, one with this name.
 
     >>> from datetime import date
     >>> months = Partitions(start=date(2013, 11, 1), end=date(2014, 2, 1))
@@ -57,7 +57,7 @@ def is_partition(spec: Partitions, key: str) -> bool:
 
 
 def is_of_grain(key: str, grain: str) -> bool:
-    """Whether a partition's name is that of a month or of a day, as wanted."""
+    """Whether a partition's name is one of this grain."""
     try:
         partition_window(key, grain)
     except DataError:
@@ -66,33 +66,33 @@ def is_of_grain(key: str, grain: str) -> bool:
 
 
 def select_overlapping(keys: Iterable[str], grain: str, start: datetime, end: datetime) -> list[str]:
-    """Those of `keys` that share an instant with [start, end); keys that are no partitions of the grain always count."""
+    """Select the keys that overlap [start, end); keys that aren't partitions of the grain are always selected."""
 
-    def counts(key: str) -> bool:
+    def overlaps(key: str) -> bool:
         low, high = partition_window(key, grain)
         return low < end and start < high
 
-    return [key for key in keys if not is_of_grain(key, grain) or counts(key)]
+    return [key for key in keys if not is_of_grain(key, grain) or overlaps(key)]
 
 
 def split_into_batches(rows: Mapping[str, int], most: int) -> list[list[str]]:
-    """Partitions in their order, in batches of at most so many rows; one that has more is a batch by itself.
+    """Split partitions, in order, into batches of at most `most` rows; a larger partition is a batch of its own.
 
     >>> split_into_batches({"2013-01": 5, "2013-02": 3, "2013-03": 9, "2013-04": 1}, 8)
     [['2013-01', '2013-02'], ['2013-03'], ['2013-04']]
     """
     batches: list[list[str]] = []
-    together = 0
+    size = 0
     for name, count in rows.items():
-        if not batches or together + count > most:
+        if not batches or size + count > most:
             batches.append([])
-            together = 0
+            size = 0
         batches[-1].append(name)
-        together += count
+        size += count
     return batches
 
 
-def _next(moment: datetime, grain: str) -> datetime:
+def _next_start(moment: datetime, grain: str) -> datetime:
     if grain == "day":
         return moment + timedelta(days=1)
     return (moment.replace(day=1) + timedelta(days=32)).replace(day=1)

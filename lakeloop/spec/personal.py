@@ -1,4 +1,4 @@
-"""The personal columns of one table, as its own definition says; those that inherit it are in `lakeloop.project.personal`."""
+"""The personal columns of one table by its own definition; `lakeloop.project.personal` adds those that inherit the flag."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from lakeloop.spec.tables import TableSpec
 
 
 def hidden_sources(spec: TableSpec) -> frozenset[str]:
-    """The landed columns that a personal column is read from."""
+    """The landed columns that personal columns are read from."""
     return frozenset(part for name, column in spec.columns.items() if column.personal for part in (column.source or [name]))
 
 
 def personal_of_table(spec: TableSpec) -> frozenset[str]:
-    """The personal columns of a table: those that say so, and those that don't say and are read from the same landed columns."""
+    """The personal columns of a table: those that are marked, and unmarked ones that are read from the same landed columns."""
     hidden = hidden_sources(spec)
     return frozenset(
         name
@@ -25,7 +25,7 @@ def personal_of_table(spec: TableSpec) -> frozenset[str]:
 def hidden_landed(spec: TableSpec, landed: Collection[str]) -> frozenset[str]:
     """The landed columns whose values are hidden: those that personal columns are read from, and undeclared ones beside them.
 
-    What nobody declared may hold anything; where nothing is personal it is shown.
+    An undeclared column may hold anything; in a table without personal columns it is shown.
     """
     hidden = hidden_sources(spec)
     if not hidden:

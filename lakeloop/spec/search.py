@@ -1,4 +1,4 @@
-"""What a workflow may say of its hyperparameter search: `search:` in its file, validated. What it means is in `lakeloop.search.space`."""
+"""The hyperparameter search of a workflow, `search:` in its file, validated. `lakeloop.search.space` applies it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SAMPLERS = (
 PRUNERS = (
     "HyperbandPruner", "MedianPruner", "NopPruner", "PercentilePruner", "SuccessiveHalvingPruner", "ThresholdPruner", "WilcoxonPruner",
 )  # fmt: skip
-"""Optuna's, by name; those that wrap another one can't be said in a file."""
+"""Optuna's, by name; those that wrap another one can't be written in a file."""
 Value = bool | int | float | str | None
 
 
-def _values(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-Values = Annotated[list[Value], BeforeValidator(_values), WithJsonSchema({})]
+Values = Annotated[list[Value], BeforeValidator(_as_list), WithJsonSchema({})]
 
 
 class Named(Spec):
@@ -45,14 +45,14 @@ class Named(Spec):
         return value
 
 
-_WRITTEN = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
-_NAMED = PlainSerializer(lambda named: named.model_dump(mode="json"))
+_NAMED_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
+_NAMED_SERIALIZER = PlainSerializer(lambda named: named.model_dump(mode="json"))
 
 
 class Parameter(Spec):
-    """The values that one parameter may take: a range (of integers when both ends are), or choices.
+    """The values that one parameter may take: a range (of integers if both ends are), or choices.
 
-    `when` names other parameters of the space, and the values that they must have for this one to be there at all.
+    `when` names other parameters of the space and the values that they must have for this one to exist.
     """
 
     low: int | float | None = None
@@ -76,13 +76,13 @@ class Parameter(Spec):
             raise ValueError(f"low: wanted a number above 0 for a logarithmic range, found {self.low:g}")
         if self.log and self.step is not None:
             raise ValueError("step: a logarithmic range has no steps")
-        if self.integers and self.step is not None and not isinstance(self.step, int):
+        if self.is_integer and self.step is not None and not isinstance(self.step, int):
             raise ValueError(f"step: wanted an integer between integers, found {self.step:g}")
         return self
 
     @property
-    def integers(self) -> bool:
-        """Whether it takes integers only."""
+    def is_integer(self) -> bool:
+        """Whether it is a range of integers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
@@ -90,25 +90,25 @@ class Search(Spec):
     """A hyperparameter search by Optuna on the training window.
 
     Attributes:
-        trials: how many are to come to an end (complete, pruned, or failed by the estimator; those of a killed worker don't count).
-        minutes: after which no further trial begins, counted over all runs of the study.
-        folds: of the time-ordered cross-validation within the training window.
-        metric: what is searched for; the evaluation's primary metric unless said.
-        sampler: Optuna's, which draws the parameters.
-        pruner: Optuna's, which ends a trial early.
+        trials: the number of finished trials (complete, pruned, or failed by the estimator; those of a killed worker don't count).
+        minutes: the time after which no further trial starts, summed over all runs of the study.
+        folds: folds of the time-ordered cross-validation within the training window.
+        metric: the metric to optimize; the evaluation's primary metric by default.
+        sampler: the Optuna sampler that draws the parameters.
+        pruner: the Optuna pruner that ends a trial early.
         workers: processes that run trials, in each step.
         steps: Dagster steps that run trials.
-        seed: of the sampler; one worker gives the same study again.
+        seed: seed of the sampler; one worker gives the same study again.
         least_finished: the share of trials that must not fail, or the asset fails.
-        space: parameter -> values; the pipeline's own unless said.
+        space: parameter -> values; the pipeline's own by default.
     """
 
     trials: int | None = Field(default=None, ge=1)
     minutes: float | None = Field(default=None, gt=0)
     folds: int = Field(default=3, ge=1, le=50)
     metric: str | None = None
-    sampler: Annotated[Named, _WRITTEN, _NAMED] = Named(name="TPESampler")
-    pruner: Annotated[Named, _WRITTEN, _NAMED] = Named(name="MedianPruner")
+    sampler: Annotated[Named, _NAMED_SCHEMA, _NAMED_SERIALIZER] = Named(name="TPESampler")
+    pruner: Annotated[Named, _NAMED_SCHEMA, _NAMED_SERIALIZER] = Named(name="MedianPruner")
     workers: int = Field(default=1, ge=1, le=256)
     steps: int = Field(default=1, ge=1, le=256)
     seed: int = Field(default=0, ge=0)
@@ -117,10 +117,10 @@ class Search(Spec):
 
     @field_validator("sampler", "pruner")
     @classmethod
-    def _known(cls, value: Named, info: Any) -> Named:
-        known = SAMPLERS if info.field_name == "sampler" else PRUNERS
-        if value.name not in known:
-            raise ValueError(f"no {info.field_name} {value.name!r} of Optuna; {nearest(value.name, known)}")
+    def _exists_in_optuna(cls, value: Named, info: Any) -> Named:
+        names = SAMPLERS if info.field_name == "sampler" else PRUNERS
+        if value.name not in names:
+            raise ValueError(f"no {info.field_name} {value.name!r} of Optuna; {nearest(value.name, names)}")
         return value
 
     @field_validator("space")
@@ -137,17 +137,17 @@ class Search(Spec):
         return self
 
     def exhausted_budget(self, trials: int, seconds: float) -> Literal["trials", "minutes"] | None:
-        """Which budget so many finished trials and seconds use up."""
+        """Which budget a number of finished trials and seconds exhausts; None while both last."""
         if self.trials is not None and trials >= self.trials:
             return "trials"
         return "minutes" if self.minutes is not None and seconds >= 60 * self.minutes else None
 
 
 def order_parameters(space: dict[str, Parameter]) -> list[str]:
-    """The parameters, each after those that it depends on.
+    """Order the parameters, each after those that it depends on.
 
     Raises:
-        ValueError: a condition names no parameter of the space, or a value that it can't have, or they depend on each other in a circle.
+        ValueError: a condition names no parameter of the space, or a value that it can't have, or the conditions form a circle.
     """
     for name, parameter in space.items():
         for other, values in parameter.when.items():

@@ -1,6 +1,6 @@
-"""What a user may write: the fields of a LakeTable and a FeatureView, validated; those of an MLWorkflow are in `lakeloop.spec.workflow`.
+"""The fields of a LakeTable and a FeatureView, validated; those of an MLWorkflow are in `lakeloop.spec.workflow`.
 
-One definition for YAML and Python. Cross-references between files are checked in `lakeloop.checking.project`.
+The same classes serve YAML and Python. Cross-references between files are checked in `lakeloop.checking.project`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
+from lakeloop.errors import nearest
+
 PARTITION = "_partition"
-"""The column that says which partition a row is of."""
+"""The column that holds a row's partition."""
 ROW, FILE = "_row", "_file"
-"""What the landing adds to every row: its number in its file, from 1, the header not counted, and the file. A declared column may be read
+"""Columns that the landing adds to every row: its number in its file (from 1, without the header) and the file. Declared columns may be read
 from them."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)")
@@ -28,10 +30,10 @@ Grain = Literal["month", "day"]
 
 
 def parse_duration(value: Any) -> Any:
-    """Read `90s`, `30m`, `3h`, `7d` or `2w` as a timedelta; what is no text stays as it is, for pydantic to judge.
+    """Parse `90s`, `30m`, `3h`, `7d` or `2w` as a timedelta; a value that isn't text is returned as it is, for pydantic to validate.
 
     Raises:
-        ValueError: a text is no such duration.
+        ValueError: a text isn't a duration.
 
     >>> parse_duration("36h")
     datetime.timedelta(days=1, seconds=43200)
@@ -45,7 +47,7 @@ def parse_duration(value: Any) -> Any:
 
 
 def render_duration(value: timedelta) -> str:
-    """Write a timedelta in the largest unit that divides it.
+    """Render a timedelta in the largest unit that divides it.
 
     >>> render_duration(timedelta(days=14)), render_duration(timedelta(minutes=90))
     ('2w', '90m')
@@ -55,17 +57,17 @@ def render_duration(value: timedelta) -> str:
     return f"{seconds // _SECONDS[unit]}{unit}"
 
 
-def _name(value: Any) -> Any:
+def _check_name(value: Any) -> Any:
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise ValueError(f"wanted a name of lower-case letters, digits and _, starting with a letter, found {value!r}")
     return value
 
 
-def _one_or_many(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-# What YAML may hold, for editors and `dg check yaml`: shorter forms than the parsed value has.
+# The forms that YAML may have, for editors and `dg check yaml`; they are shorter than the parsed values.
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(s|m|h|d|w)$"})
 _NAMES_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
@@ -75,23 +77,23 @@ Overlap = Annotated[
     PlainSerializer(lambda value: render_duration(value) if isinstance(value, timedelta) else value),
     WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"^\d+\s*(s|m|h|d|w)$"}, {"type": "integer", "minimum": 0}]}),
 ]
-"""How far before a cursor to read again: a duration for a time, a number for a number."""
-Name = Annotated[str, BeforeValidator(_name)]
-Names = Annotated[list[str], BeforeValidator(_one_or_many), _NAMES_SCHEMA]
+"""How far before a cursor to read again: a duration if the cursor is a time, a number if it is a number."""
+Name = Annotated[str, BeforeValidator(_check_name)]
+Names = Annotated[list[str], BeforeValidator(_as_list), _NAMES_SCHEMA]
 
 
 class Spec(BaseModel):
-    """Base of every spec: frozen, unknown keys refused."""
+    """Base of every spec: frozen, rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Column(Spec):
-    """One column, described once. Shown in Dagster's metadata, the catalog and the model's signature.
+    """One column, described once; the description appears in Dagster's metadata, the catalog and the model's signature.
 
-    `source` names the landed column it is read from (its own name by default). A list of columns is joined with `-`, and then
-    parsed by `format` (a timestamp or date) or kept (a string). Values of a `personal` column appear in the data only; without a word a
-    view's column is personal if it is computed from one that is.
+    `source` names the landed column that it is read from (its own name by default). A list of columns is joined with `-`, and then
+    parsed by `format` (a timestamp or date) or kept (a string). Values of a `personal` column appear in the data only; unless a view's
+    column says otherwise, it is personal if it is computed from one that is.
     """
 
     type: ColumnType
@@ -114,12 +116,12 @@ class Column(Spec):
 
 def _expectation_schema(schema: dict[str, Any]) -> None:
     """One `expect_…` key, with severity and quarantine beside it."""
-    known = {name: schema["properties"][name] for name in ("severity", "quarantine")}
-    schema.update(properties=known, patternProperties={"^expect_": {"type": ["object", "null"]}}, required=[])
+    options = {name: schema["properties"][name] for name in ("severity", "quarantine")}
+    schema.update(properties=options, patternProperties={"^expect_": {"type": ["object", "null"]}}, required=[])
 
 
 class Expectation(Spec):
-    """A Great Expectations expectation by its own name, what it blocks, and whether failing rows go aside.
+    """A Great Expectations expectation by its own name, its severity, and whether failing rows are quarantined.
 
     In YAML: `- expect_column_values_to_be_between: {column: seats, min_value: 1}` with `severity` and `quarantine` beside it.
     """
@@ -139,8 +141,8 @@ class Expectation(Spec):
         names = [key for key in value if str(key).startswith("expect_")]
         if len(names) != 1:
             raise ValueError(f"wanted one expect_… key, found {', '.join(map(str, value)) or 'none'}")
-        rest = {key: val for key, val in value.items() if key != names[0]}
-        return {"type": names[0], "kwargs": value[names[0]] or {}, **rest}
+        options = {key: val for key, val in value.items() if key != names[0]}
+        return {"type": names[0], "kwargs": value[names[0]] or {}, **options}
 
     @model_validator(mode="after")
     def _quarantine_has_a_column(self) -> Expectation:
@@ -150,7 +152,7 @@ class Expectation(Spec):
 
 
 class Partitions(Spec):
-    """Which partitions there are: from `start` up to, and not including, `end` (open when absent)."""
+    """The partitions of a table: from `start` up to, and not including, `end` (open without one)."""
 
     grain: Grain = "month"
     start: date
@@ -177,14 +179,14 @@ class Files(Spec):
 class PythonFunction(Spec):
     """A Python function as a source: `module:function`, or `file.py:function` beside the definition.
 
-    It takes nothing and returns a pyarrow Table, a Polars or a pandas DataFrame.
+    It takes no arguments and returns a pyarrow Table, a Polars or a pandas DataFrame.
     """
 
     function: str
 
 
 class DeltaTableSource(Spec):
-    """A Delta table that already exists: adopted in place, checked and used, not copied."""
+    """An existing Delta table, adopted in place: checked and used, not copied."""
 
     delta: str
 
@@ -192,9 +194,9 @@ class DeltaTableSource(Spec):
 class DatabaseSource(Spec):
     """A table or a query of a SQL database.
 
-    `database` names the environment variable that holds the URL: a URL holds a password, so it stands in no file. Everything is read each
-    time, or, with a `cursor` (a column that only grows: a time of change, a serial number), what is new since the last time and the
-    `overlap` before it, for rows that were committed out of order. Rows that vanish are seen only without a cursor.
+    `database` names the environment variable that holds the URL, since a URL contains a password and belongs in no file. Each read takes all
+    rows; with a `cursor` (a column that only grows: a time of change, a serial number) it takes the rows that are new since the last read and
+    those within the `overlap` before it, which may have been committed out of order. Deleted rows are noticed only without a cursor.
     """
 
     database: str
@@ -204,7 +206,7 @@ class DatabaseSource(Spec):
     overlap: Overlap = timedelta(0)
 
     @model_validator(mode="after")
-    def _says_what(self) -> DatabaseSource:
+    def _has_table_or_query(self) -> DatabaseSource:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.database):
             raise ValueError(
                 "database: wanted the name of an environment variable that holds the URL, found something else (kept out of this message)"
@@ -217,7 +219,7 @@ class DatabaseSource(Spec):
 
 
 class Described(Spec):
-    """What every noun says of itself."""
+    """The fields that every definition has."""
 
     name: Name
     description: str = Field(min_length=1)
@@ -227,10 +229,10 @@ class Described(Spec):
 class TableSpec(Described):
     """A LakeTable.
 
-    `known_delay` and `bulk_loaded_until` decide `known_at`: event time + delay, and for rows whose event time is not before
-    `bulk_loaded_until`, or that correct an earlier row, never before they landed. Without it the first landing is the bulk load: rows that
-    land later were not known before. `rules` are SQL conditions that every row must
-    meet (true or null); a row that doesn't goes to quarantine under the rule's name.
+    `known_delay` and `bulk_loaded_until` decide `known_at`: event time plus delay, but never before the landing for rows whose event time is
+    not before `bulk_loaded_until`, or that correct an earlier row. Without `bulk_loaded_until` the first landing is the bulk load, and rows
+    that land later were not known before. `rules` are SQL conditions that every row must meet (true or null); a row that doesn't goes to
+    quarantine under the rule's name.
     """
 
     source: Files | PythonFunction | DeltaTableSource | DatabaseSource
@@ -248,21 +250,19 @@ class TableSpec(Described):
     def _source_by_its_key(cls, value: Any) -> Any:
         kinds = {"files": Files, "function": PythonFunction, "delta": DeltaTableSource, "database": DatabaseSource}
         if isinstance(value, dict):
-            found = [kind for key, kind in kinds.items() if key in value]
-            if len(found) != 1:
+            matches = [kind for key, kind in kinds.items() if key in value]
+            if len(matches) != 1:
                 raise ValueError(f"wanted one of files, function, delta or database, found {', '.join(map(str, value)) or 'nothing'}")
-            return found[0].model_validate(value)  # type: ignore[attr-defined]
+            return matches[0].model_validate(value)  # type: ignore[attr-defined]
         return value
 
     @field_validator("bulk_loaded_until")
     @classmethod
-    def _utc(cls, value: datetime | None) -> datetime | None:
+    def _as_utc(cls, value: datetime | None) -> datetime | None:
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
     @model_validator(mode="after")
     def _columns_exist(self) -> TableSpec:
-        from lakeloop.errors import nearest
-
         for key in self.keys:
             if key not in self.columns:
                 raise ValueError(f"keys: no column {key!r}; {nearest(key, self.columns)}")
@@ -288,10 +288,10 @@ class ViewSpec(Described):
 
     A function takes the tables of `inputs` by name, as Spark DataFrames, and returns one.
 
-    `columns` are the features; keys, event time and, if the view computes it, `known_at` are columns of the query's result too.
-    `lookback` is how far before a row's event time the query may read; `delay` is added to the event time when there is no
-    `known_at` column. A view by function says in `lineage` which `<input>.<column>` each of its columns is computed from; of a view by
-    SQL that is read from the SQL.
+    `columns` are the features; the query's result also has the keys, the event time and, if the view computes it, `known_at`.
+    `lookback` is how far before a row's event time the query may read; `delay` is added to the event time if there is no
+    `known_at` column. A view by function lists in `lineage` the `<input>.<column>` that each of its columns is computed from; for a view by
+    SQL the lineage is read from the SQL.
     """
 
     version: int = Field(default=1, ge=1)

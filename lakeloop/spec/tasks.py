@@ -1,9 +1,9 @@
-"""What differs from task to task, a row of `TASKS` each, and what a model of a workflow answers. No other module compares names of tasks.
+"""What differs from task to task, one row of `TASKS` each, and what a workflow's model answers. No other module compares names of tasks.
 
-To add a task: name it in `lakeloop.spec.tables.Task`; give it a row in `TASKS`; give it metrics in `lakeloop.metrics.table` (`METRICS`; or in `metrics_of`, where
-they depend on what the workflow says); name it in `TASKS` of the pipelines that can do it. Scores are float64: one per row, or a row of
-numbers per row. What a workflow must say beside the task becomes a field of `Answer`, filled in by `WorkflowSpec.answer`. A section of the
-report that only it has is a function in `lakeloop.report.task_sections.SECTIONS`.
+To add a task: name it in `lakeloop.spec.tables.Task`; give it a row in `TASKS`; give it metrics in `lakeloop.metrics.table` (in `METRICS`, or
+in `metrics_of` if they depend on the workflow); name it in `TASKS` of the pipelines that support it. Scores are float64: one per row, or a row
+of numbers per row. Whatever a workflow must define beside the task becomes a field of `Answer`, filled in by `WorkflowSpec.answer`. A section
+of the report that only this task has is a function in `lakeloop.report.task_sections.SECTIONS`.
 """
 
 from __future__ import annotations
@@ -24,31 +24,34 @@ if TYPE_CHECKING:
 
 PREDICTION, MEDIAN = "prediction", 0.5
 ALERT = "is_alert"
-"""The column that says whether a row is stranger than the workflow allows, beside the prediction."""
+"""The column beside the prediction that flags rows above the alert threshold."""
 QUANTILES = (0.05, 0.5, 0.95)
-"""What a quantile regression predicts unless the workflow says otherwise: the median, and an interval of 90%."""
+"""What a quantile regression predicts by default: the median, and a 90% interval."""
 LabelKind = Literal["binary", "class", "number", "none"]
-"""A label is 0 or 1, one of the declared classes, or a number in its own unit; or nothing is learnt from one."""
+"""A label is 0 or 1, one of the declared classes, or a number in its own unit; or the task learns without one."""
 
 
 @dataclass(frozen=True)
 class TaskKind:
-    """What a task means for everything that is done with its models.
+    """The properties of a task that the handling of its models depends on.
 
     Attributes:
-        label: what its label is.
-        methods: the method of an estimator that gives the scores; the first of these that it has (a vote's `transform` has every member's say).
-        primary: the metric that a drafted workflow is decided by.
-        mean_is_best: metrics by which the mean of the labels is the best constant; by the others the median is. Of shares it is always the mean.
+        label: the kind of its label.
+        methods: the methods of an estimator that may give the scores; the first that it has is called (a vote's `transform` returns every
+            member's prediction).
+        primary: the metric that decides in a drafted workflow.
+        mean_is_best: metrics by which the mean of the labels is the best constant; by the others it is the median. For probabilities it is
+            always the mean.
         loss: the metric whose value per row judges slices (it must have `Metric.rows`).
-        loss_words: what that is, in a sentence.
-        leak_limit: metric and value that one feature hardly reaches by itself on a question worth asking (LL104); of a number, a regression's.
-        gives_probabilities: its numbers are probabilities, from 0 to 1.
-        costs: `evaluation.costs` and thresholds apply.
-        prediction: what the column `prediction` holds, as a sentence.
-        sections: of the report, by name in `lakeloop.report.task_sections.SECTIONS`, between the champion's and the importance's.
+        loss_words: that metric in words.
+        leak_limit: a metric and the value that one feature alone hardly reaches on a question worth asking (LL104); a regression's metric for a
+            numeric label.
+        gives_probabilities: whether its numbers are probabilities, from 0 to 1.
+        costs: whether `evaluation.costs` and thresholds apply.
+        prediction: the content of the column `prediction`, as a sentence.
+        sections: sections of the report, by name in `lakeloop.report.task_sections.SECTIONS`, between those of the champion and of importance.
         beside: metrics that are followed over time beside the primary one.
-        reference: what a model must know more than: `constant`, or `seasonal_naive`.
+        reference: what a model must beat: `constant`, or `seasonal_naive`.
     """
 
     label: LabelKind
@@ -157,12 +160,12 @@ TASKS: Mapping[Task, TaskKind] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of each row: decided by the task and by what the workflow says beside it. It travels in the model.
+    """What a model answers for each row, by its task and the settings beside it. It is stored in the model.
 
     Attributes:
         task: the task.
-        classes: of a classification in several, in the order of the scores.
-        quantiles: of a quantile regression, increasing.
+        classes: the classes of a multiclass classification, in the order of the scores.
+        quantiles: the quantiles of a quantile regression, increasing.
     """
 
     task: Task
@@ -176,14 +179,14 @@ class Answer:
 
     @property
     def numbers(self) -> dict[str, str]:
-        """What the columns of `(rows, numbers)` scores are called, and what they are; nothing where a row has one score."""
+        """Name -> description of the columns of `(rows, numbers)` scores; empty where a row has one score."""
         if self.classes:
             names = _class_names(self.classes)
             return {name: f"Probability of {label}." for name, label in zip(names, self.classes, strict=True)}
         return {
             PREDICTION
             if level == MEDIAN
-            else f"{PREDICTION}_q{f'{level:.10f}'[2:].rstrip('0').ljust(2, '0')}": f"{_share(level)} of values are below."
+            else f"{PREDICTION}_q{f'{level:.10f}'[2:].rstrip('0').ljust(2, '0')}": f"{_percent(level)} of values are below."
             for level in self.quantiles
         }
 
@@ -192,8 +195,8 @@ class Answer:
         """The columns of a prediction, `prediction` first."""
         kind: Any = "integer" if self.classes and isinstance(self.classes[0], int) else "string" if self.classes else "double"
         columns = {PREDICTION: Column(type=kind, nullable=False, description=self.kind.prediction)}
-        for name, what in self.numbers.items():
-            columns.setdefault(name, Column(type="double", nullable=False, description=what))
+        for name, description in self.numbers.items():
+            columns.setdefault(name, Column(type="double", nullable=False, description=description))
         return columns
 
     def point(self, scores: np.ndarray) -> np.ndarray:
@@ -201,18 +204,18 @@ class Answer:
         return scores[:, self.quantiles.index(MEDIAN)] if self.quantiles else scores
 
     def values(self, scores: np.ndarray) -> dict[str, list[Any] | np.ndarray]:
-        """What scores say, per column of a prediction: of several classes the most probable (of equals the first), of quantiles the median."""
+        """Scores as the columns of a prediction; `prediction` is the most probable class (the first of equals), or the median quantile."""
         if not self.numbers:
             return {PREDICTION: scores}
-        found: dict[str, Any] = {name: scores[:, place] for place, name in enumerate(self.numbers)}
+        columns: dict[str, Any] = {name: scores[:, position] for position, name in enumerate(self.numbers)}
         if self.classes:
-            found[PREDICTION] = [self.classes[place] for place in scores.argmax(axis=1)]
-        return {name: found[name] for name in self.columns}
+            columns[PREDICTION] = [self.classes[position] for position in scores.argmax(axis=1)]
+        return {name: columns[name] for name in self.columns}
 
     def record(self) -> dict[str, Any]:
         """As plain values, to be stored with a model."""
-        more = {"classes": list(self.classes), "quantiles": list(self.quantiles)}
-        return {"task": self.task, **{name: listed for name, listed in more.items() if listed}}
+        settings = {"classes": list(self.classes), "quantiles": list(self.quantiles)}
+        return {"task": self.task, **{name: values for name, values in settings.items() if values}}
 
     @classmethod
     def from_record(cls, stored: Mapping[str, Any]) -> Answer:
@@ -220,9 +223,9 @@ class Answer:
         return cls(stored["task"], tuple(stored.get("classes", ())), tuple(stored.get("quantiles", ())))
 
 
-def answer_of(what: Task | Answer) -> Answer:
-    """A task that needs nothing said beside it, as an answer."""
-    return what if isinstance(what, Answer) else Answer(what)
+def answer_of(task: Task | Answer) -> Answer:
+    """The answer of a task that needs no settings; an answer is returned as it is."""
+    return task if isinstance(task, Answer) else Answer(task)
 
 
 def scoring_method(estimator: Any, answer: Answer) -> str:
@@ -236,44 +239,44 @@ def scores_of(estimator: Any, frame: pd.DataFrame, answer: Answer) -> np.ndarray
 
 
 def fitted_classes(estimator: Any) -> list[int] | None:
-    """The places of the classes that a classifier was fitted on, in the order of its probabilities; None where it doesn't say."""
+    """The positions of the classes that a classifier was fitted on, in the order of its probabilities; None if it doesn't list them."""
     classes = getattr(estimator, "classes_", None)
-    return None if classes is None else [int(place) for place in classes]
+    return None if classes is None else [int(position) for position in classes]
 
 
 def to_scores(raw: Any, answer: Answer, fitted: Sequence[int] | None = None) -> np.ndarray:
-    """What an estimator answered as scores.
+    """Turn an estimator's output into scores.
 
-    Of two probabilities the second is taken, of a class that it wasn't fitted on the probability is 0, and quantiles that cross are put in
-    order, which never makes them worse (Chernozhukov, Fernández-Val and Galichon 2010).
+    Of two probabilities the second is taken; a class that it wasn't fitted on has probability 0; quantiles that cross are sorted, which never
+    makes them worse (Chernozhukov, Fernández-Val and Galichon 2010).
 
     Args:
         raw: a number or a row of numbers per row.
-        answer: what it says.
-        fitted: see `fitted_classes`; all of them unless it is known.
+        answer: what the model answers.
+        fitted: see `fitted_classes`; all classes if None.
 
     Raises:
-        DataError: it has another number of columns.
+        DataError: the output has another number of columns.
     """
     import numpy as np
 
-    found, width = np.asarray(raw, dtype=np.float64), len(answer.numbers)
+    output, width = np.asarray(raw, dtype=np.float64), len(answer.numbers)
     if answer.kind.label == "none":
-        return -found  # scikit-learn's are higher for ordinary rows
+        return -output  # scikit-learn's are higher for ordinary rows
     if not width:
-        return found[:, -1] if found.ndim == 2 else found
-    places = list(range(width)) if fitted is None or not answer.classes else list(fitted)
-    if found.ndim != 2 or found.shape[1] != len(places):
-        raise DataError(f"wanted {len(places)} numbers a row ({', '.join(answer.numbers)}), found an answer of shape {found.shape}")
+        return output[:, -1] if output.ndim == 2 else output
+    positions = list(range(width)) if fitted is None or not answer.classes else list(fitted)
+    if output.ndim != 2 or output.shape[1] != len(positions):
+        raise DataError(f"wanted {len(positions)} numbers a row ({', '.join(answer.numbers)}), found an answer of shape {output.shape}")
     if answer.quantiles:
-        return np.sort(found, axis=1)
-    scores = np.zeros((len(found), width))
-    scores[:, places] = found
+        return np.sort(output, axis=1)
+    scores = np.zeros((len(output), width))
+    scores[:, positions] = output
     return scores
 
 
 def _class_names(classes: Sequence[str | int]) -> list[str]:
-    """`probability_<class>`: plain letters, digits and `_`, numbered where two would be the same.
+    """Name the columns of classes, `probability_<class>`: plain letters, digits and `_`, numbered where two would be equal.
 
     >>> _class_names(["Iris setosa", "iris-setosa", "größer", "+", 3, -1])
     ['probability_iris_setosa', 'probability_iris_setosa_2', 'probability_grosser', 'probability_class_4', 'probability_3', 'probability_minus_1']
@@ -283,15 +286,15 @@ def _class_names(classes: Sequence[str | int]) -> list[str]:
         text = f"minus_{-label}" if isinstance(label, int) and label < 0 else str(label).replace("ß", "ss")
         plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
         stem = f"probability_{re.sub('[^a-z0-9]+', '_', plain).strip('_')[:40] or f'class_{number}'}"
-        tries = itertools.chain([stem], (f"{stem}_{again}" for again in itertools.count(2)))
-        names.append(next(name for name in tries if name not in names))
+        candidates = itertools.chain([stem], (f"{stem}_{suffix}" for suffix in itertools.count(2)))
+        names.append(next(name for name in candidates if name not in names))
     return names
 
 
-def _share(level: float) -> str:
+def _percent(level: float) -> str:
     """A level in percent.
 
-    >>> _share(0.05), _share(0.975)
+    >>> _percent(0.05), _percent(0.975)
     ('5%', '97.5%')
     """
     return f"{100 * level:.10g}%"

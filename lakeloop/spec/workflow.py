@@ -1,4 +1,4 @@
-"""What a user may write of an MLWorkflow, validated. Cross-references between files are checked in `lakeloop.checking.project`."""
+"""The fields of an MLWorkflow, validated. Cross-references between files are checked in `lakeloop.checking.project`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _feature_schema(schema: dict[str, Any]) -> None:
 
 
 class FeatureRef(Spec):
-    """Which columns of a view or table a workflow takes; `*` takes all. Values older than `max_age` are null."""
+    """The columns of a view or table that a workflow takes; `*` takes all. Values older than `max_age` are null."""
 
     model_config = ConfigDict(json_schema_extra=_feature_schema)
 
@@ -62,15 +62,15 @@ class FeatureRef(Spec):
 
 
 def _warm_start_schema(schema: dict[str, Any]) -> None:
-    """A mapping, or the name of the default."""
+    """A mapping, or `champion` for the defaults."""
     mapping = {name: schema.pop(name) for name in list(schema)}
     schema["anyOf"] = [mapping, {"enum": ["champion"]}]
 
 
 class WarmStart(Spec):
-    """That boosted trees continue from the champion: `trees` more at a time, on rows that it wasn't trained on, until there are `limit`.
+    """Lets boosted trees continue from the champion: `trees` more at a time, on rows that it wasn't trained on, up to `limit`.
 
-    What can't be continued is trained in full. `champion` alone means the defaults.
+    A model that can't be continued is trained in full. `champion` alone means the defaults.
     """
 
     model_config = ConfigDict(json_schema_extra=_warm_start_schema)
@@ -104,12 +104,12 @@ class Model(Spec):
         pipeline: a ready-made pipeline by name, or `file.py` beside the definition with the same contract.
         estimator: a scikit-learn-style class, `module:Class` or `file.py:Class`.
         train: a function that fits, `module:function` or `file.py:function`, called as `f(frame, label, *, answer, params, seed)`.
-        registered: a registered model of MLflow that somebody else made; by `version`, by `alias`, or its newest version.
-        params: of the pipeline, the class or the function.
-        warm_start: that a pipeline of boosted trees continues from the champion; trained in full each time without it.
-        trusted_types: types in the stored model beyond those that are trusted anyway.
-        seed: of whatever is drawn at random.
-        calibrate: of a classification, put its probabilities right on the newest fifth of the rows to fit on: `true` or `sigmoid`, or `isotonic`.
+        registered: a registered model of MLflow, made elsewhere; by `version`, by `alias`, or its newest version.
+        params: parameters of the pipeline, the class or the function.
+        warm_start: let a pipeline of boosted trees continue from the champion; without it each training starts anew.
+        trusted_types: types in the stored model beyond those that are always trusted.
+        seed: seed of everything that is drawn at random.
+        calibrate: calibrate the probabilities of a classification on the newest fifth of the training rows: `true` or `sigmoid`, or `isotonic`.
     """
 
     pipeline: str | None = None
@@ -125,10 +125,10 @@ class Model(Spec):
     calibrate: Calibrate = None
 
     @model_validator(mode="after")
-    def _one_of(self) -> Model:
-        found = [key for key in MODEL_SOURCES if getattr(self, key) is not None]
-        if len(found) != 1:
-            raise ValueError(f"wanted one of {', '.join(MODEL_SOURCES)}, found {' and '.join(found) or 'none'}")
+    def _one_source(self) -> Model:
+        sources = [key for key in MODEL_SOURCES if getattr(self, key) is not None]
+        if len(sources) != 1:
+            raise ValueError(f"wanted one of {', '.join(MODEL_SOURCES)}, found {' and '.join(sources) or 'none'}")
         if self.registered is None and not (self.version is None and self.alias is None):
             raise ValueError("version and alias are of a registered model")
         if self.warm_start is not None and self.pipeline is None:
@@ -144,42 +144,42 @@ class Model(Spec):
         return self
 
 
-def _step(value: Any) -> Any:
+def _parse_step(value: Any) -> Any:
     from lakeloop.spec.steps import Step
 
     return str(Step.parse(value))
 
 
 class Forecast(Spec):
-    """How the spine of a forecast is to be read: which keys name a series, the time that is forecast, and how far ahead that is.
+    """The meaning of a forecast's spine: which keys name a series, the time that is forecast, and how far ahead that is.
 
     `series`, `target` and `ahead` (a number of steps) are keys of the spine; `horizon` is the furthest step; `naive` is the feature that holds
-    the seasonal naive forecast, which the model is held against.
+    the seasonal naive forecast, which the model is compared with.
     """
 
     series: Names = Field(min_length=1)
     target: str
     ahead: str
     horizon: int = Field(ge=1)
-    every: Annotated[str, BeforeValidator(_step)]
+    every: Annotated[str, BeforeValidator(_parse_step)]
     naive: str
 
     @property
     def reach(self) -> timedelta:
-        """How far the furthest forecast lies ahead, at most."""
+        """How far ahead the furthest forecast lies, at most."""
         from lakeloop.spec.steps import Step
 
         return Step.parse(self.every).longest(self.horizon)
 
 
 class Anomaly(Spec):
-    """What a detector of anomalies may flag: `alert_rate` is the share of ordinary rows; without it rows get a score and no flag."""
+    """How many rows an anomaly detector may flag: `alert_rate` is a share of the ordinary rows; without it rows get a score and no flag."""
 
     alert_rate: float = Field(gt=0, lt=0.5)
 
 
 class Split(Spec):
-    """Windows back from the newest known label: test ends there, `gap` parts each two."""
+    """Windows back from the newest known label: the test window ends there, and a `gap` separates each two."""
 
     train: Duration
     validation: Duration = timedelta(0)
@@ -188,7 +188,7 @@ class Split(Spec):
 
 
 class Costs(Spec):
-    """What a wrong decision costs, in any one unit; the report finds the threshold that costs least."""
+    """The costs of wrong decisions, in one unit of any kind; the report finds the threshold that costs least."""
 
     false_positive: float = Field(ge=0)
     false_negative: float = Field(ge=0)
@@ -203,9 +203,9 @@ class Costs(Spec):
 class Evaluation(Spec):
     """What the report measures: the metric that decides, and the columns by which errors are sliced.
 
-    `cluster` says which rows may depend on each other: `day` or `week` (of `predict_at`), or a key or feature; rows are taken as independent
-    without it. `costs` are those of a binary classification. `static` says that `predict_at` is no time but a fixed, shuffled order, as it is
-    drafted for a table without times: nothing is told over time.
+    `cluster` names rows that may depend on each other: `day` or `week` (of `predict_at`), or a key or feature; without it rows count as
+    independent. `costs` are those of a binary classification. `static` means that `predict_at` is not a time but a fixed, shuffled order, as
+    drafted for a table without times: the report then shows nothing over time.
     """
 
     primary: str
@@ -218,8 +218,8 @@ class Evaluation(Spec):
 class Gate(Spec):
     """Bounds on a metric; for `champion`, a bound on the loss of the primary metric against it.
 
-    A challenger is promoted when a loss of `max_drop` or more is ruled out, and so is being no better than a constant, each with a
-    probability of error of at most `error_rate` (0.05 unless said otherwise).
+    A challenger is promoted if a loss of `max_drop` or more is ruled out, and so is being no better than a constant, each with a
+    probability of error of at most `error_rate` (0.05 by default).
     """
 
     min: float | None = None
@@ -236,11 +236,11 @@ class Batch(Spec):
 
 
 class Online(Spec):
-    """That the released version is served; there is nothing to say of how."""
+    """Serves the released version; it has no settings."""
 
 
 class Retrain(Spec):
-    """When the model is trained again: by a cron schedule (UTC), and for which causes, which wait until the last training is `cooldown` ago."""
+    """When the model is trained again: by a cron schedule (UTC), and for the listed causes, once the last training is `cooldown` ago."""
 
     schedule: str | None = None
     causes: list[Literal["data"]] = Field(default_factory=list)
@@ -250,7 +250,7 @@ class Retrain(Spec):
 class WorkflowSpec(Described):
     """An MLWorkflow: from spine, label and features to a released, served model.
 
-    `quantiles` are what a quantile regression predicts.
+    `quantiles` are those that a quantile regression predicts.
     """
 
     task: Task
@@ -276,9 +276,9 @@ class WorkflowSpec(Described):
     @model_validator(mode="after")
     def _sections_fit_the_task(self) -> WorkflowSpec:
         if (self.forecast is not None) != (self.task == "forecasting"):
-            found = "none" if self.forecast is None else f"one with the task {self.task}"
+            section = "none" if self.forecast is None else f"one with the task {self.task}"
             raise ValueError(
-                f"wanted a section forecast: {{series, target, ahead, horizon, every, naive}} with the task forecasting and no other, found {found}"
+                f"wanted a section forecast: {{series, target, ahead, horizon, every, naive}} with the task forecasting and no other, found {section}"
             )
         if self.anomaly is not None and self.task != "anomaly_detection":
             raise ValueError(f"wanted a section anomaly with the task anomaly_detection only, found one with the task {self.task}")
@@ -290,13 +290,13 @@ class WorkflowSpec(Described):
 
     @property
     def answer(self) -> Answer:
-        """What its models say of a row."""
+        """What its models answer for a row."""
         quantiles = tuple(self.quantiles or QUANTILES) if self.task == "quantile_regression" else ()
         return Answer(self.task, tuple(self.label.classes) if self.label else (), quantiles)
 
     @field_validator("quantiles")
     @classmethod
-    def _quantiles_go_up_and_hold_the_median(cls, value: list[float]) -> list[float]:
+    def _quantiles_increase_and_have_the_median(cls, value: list[float]) -> list[float]:
         if value and not (all(0 < level < 1 for level in value) and value == sorted(set(value)) and MEDIAN in value and len(value) > 1):
             raise ValueError(
                 f"wanted increasing numbers between 0 and 1 with {MEDIAN} among them, such as {list(QUANTILES)}, found {value}"
