@@ -1,1 +1,1 @@
-"""What is wrong with definitions, by file, line and key, before anything runs."""
+"""Checks of definitions before anything runs; errors name file, line and key."""

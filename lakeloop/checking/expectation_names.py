@@ -1,7 +1,6 @@
-"""Great Expectations' own expectation names and what each takes, so that a definition is checked without the 1.2 s of its import.
+"""The names of Great Expectations' expectations and their arguments, so that a check needn't import the library, which takes 1.2 s.
 
-A test holds it against the library. Expectations that need a second data source or SQL
-are left out: a batch is checked by itself.
+A test compares the list with the library. Expectations that need a second data source or SQL are left out: a batch is checked by itself.
 """
 
 from __future__ import annotations

@@ -1,23 +1,23 @@
-"""Checks of what several kinds of definitions have: queries, code and expectations."""
+"""Checks of the parts that several kinds of definitions have: queries, code and expectations."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lakeloop.checking.expectation_names import EXPECTATIONS
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.files import Definition
 from lakeloop.project.project import Located, Project, columns_of, parse_sql_file
 from lakeloop.python_code import find_problem
 from lakeloop.spec.tables import Expectation
+from lakeloop.sql.query import qualify_columns
+from lakeloop.sql.refusals import find_refusals
 
 
 def check_query(project: Project, located: Located[Any], file: str, needed: Iterable[tuple[str, tuple[str, ...]]]) -> list[SpecError]:
-    """A query's tables and columns exist, the engine takes it, and it gives the columns that are needed (name, key in the file), each once."""
-    from lakeloop.sql.query import qualify_columns
-    from lakeloop.sql.refusals import find_refusals
-
+    """Check that a query's tables and columns exist, the engine accepts it, and it returns each needed column (name, key in the file) once."""
     try:
         query = parse_sql_file(located, file)
     except SpecError as error:
@@ -48,28 +48,30 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
         )
         hint = f"; {nearest(unknown, available)}" if unknown else ""
         return [SpecError(error.message + hint, file=error.file, line=error.line)]
-    given = list(tree.named_selects)  # type: ignore[attr-defined]
+    outputs = list(tree.named_selects)  # type: ignore[attr-defined]
     errors += find_refusals(query, schemas, tree)
     for name, path in needed:
-        if name not in given:
-            errors.append(located.definition.error(f"{file} has no column {name!r}; {nearest(name, given)}", *path))
-        elif given.count(name) > 1:
+        if name not in outputs:
+            errors.append(located.definition.error(f"{file} has no column {name!r}; {nearest(name, outputs)}", *path))
+        elif outputs.count(name) > 1:
             errors.append(
-                located.definition.error(f"{file} has {given.count(name)} columns {name!r}; wanted one, name the others apart", *path)
+                located.definition.error(
+                    f"{file} has {outputs.count(name)} columns {name!r}; wanted one; give the others names of their own", *path
+                )
             )
     return errors
 
 
 def check_code(located: Located[Any], reference: str, *path: str) -> list[SpecError]:
-    """Code that a definition refers to is there and loads."""
+    """Check that code which a definition refers to exists."""
     problem = find_problem(reference, located.folder)
     return [located.definition.error(problem, *path)] if problem else []
 
 
-def locate_errors(definition: Definition, path: tuple[str, ...], attempt: Any) -> list[SpecError]:
-    """Errors of a check that doesn't know the file, told with the place."""
+def locate_errors(definition: Definition, path: tuple[str, ...], check: Callable[[], None]) -> list[SpecError]:
+    """Run a check that doesn't know the file, and give its error the place."""
     try:
-        attempt()
+        check()
     except SpecError as error:
         return [definition.error(error.message, *path, *(error.key.split(".") if error.key else []))]
     return []
@@ -78,28 +80,23 @@ def locate_errors(definition: Definition, path: tuple[str, ...], attempt: Any) -
 def check_expectations(
     located: Located[Any], path: str, expectations: Iterable[Expectation], columns: Iterable[str | None] | Mapping[str, Any]
 ) -> list[SpecError]:
-    from lakeloop.checking.expectation_names import EXPECTATIONS
-
+    """Check that expectations exist, have the arguments that they are given, and name columns of the table."""
     available = sorted(c for c in columns if c)
     errors = []
     for index, expectation in enumerate(expectations):
-        place: tuple[str | int, ...] = (*path.split("."), index)
+        key: tuple[str | int, ...] = (*path.split("."), index)
         if expectation.type not in EXPECTATIONS:
-            errors.append(
-                located.definition.error(f"no expectation {expectation.type!r}; {nearest(expectation.type, EXPECTATIONS)}", *place)
-            )
+            errors.append(located.definition.error(f"no expectation {expectation.type!r}; {nearest(expectation.type, EXPECTATIONS)}", *key))
             continue
         for name in expectation.kwargs:
             if name not in EXPECTATIONS[expectation.type]:
                 errors.append(
                     located.definition.error(
-                        f"{expectation.type} has no {name!r}; {nearest(name, EXPECTATIONS[expectation.type])}", *place, expectation.type
+                        f"{expectation.type} has no {name!r}; {nearest(name, EXPECTATIONS[expectation.type])}", *key, expectation.type
                     )
                 )
-        named = [expectation.kwargs.get(k) for k in ("column", "column_A", "column_B")] + list(expectation.kwargs.get("column_list") or [])
-        for column in named:
+        names = [expectation.kwargs.get(k) for k in ("column", "column_A", "column_B")] + list(expectation.kwargs.get("column_list") or [])
+        for column in names:
             if column is not None and column not in available:
-                errors.append(
-                    located.definition.error(f"no column {column!r}; {nearest(str(column), available)}", *place, expectation.type)
-                )
+                errors.append(located.definition.error(f"no column {column!r}; {nearest(str(column), available)}", *key, expectation.type))
     return errors

@@ -1,4 +1,4 @@
-"""Where personal values would leave the data by a definition's own wish: as times, model inputs, labels, slices, positions."""
+"""Checks that definitions don't expose personal values: as times, model inputs, labels, slices or cursor positions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _WHY = "a model keeps values of what it is made from (categories, medians, thres
 
 
 def check_personal(project: Project) -> list[SpecError]:
-    """Where personal values would leave the data by a definition's own wish: times, model inputs, labels, slices.
+    """Find definitions that would expose personal values outside the data: as times, model inputs, labels or slices.
 
-    A definition that is broken, or stands on a broken one, is left out: its own errors come first, and it can't be built.
+    A definition that is broken, or depends on a broken one, is skipped: its own errors come first, and it can't be built.
     """
     errors: list[SpecError] = []
     if not has_personal_columns(project):
@@ -56,10 +56,10 @@ def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> Iterat
     features = feature_columns(project, workflow)
     if spec.predict_at in personal:
         yield at.error(f"{spec.predict_at} is personal: times are shown everywhere", "predict_at")
-    for name, wanted in spec.features.items():
+    for name, selection in spec.features.items():
         ref = project.find(workflow.domain, name)
         columns = [f.column for f in features if f.ref == ref and f.output in personal]
-        if columns and not wanted.allow_personal:
+        if columns and not selection.allow_personal:
             yield at.error(
                 f"personal: {', '.join(columns)}; {_WHY}: leave it out, derive what isn't personal in a view "
                 "(its column says personal: false), or say allow_personal: true",

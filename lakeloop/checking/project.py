@@ -1,4 +1,4 @@
-"""What can only be seen with all definitions at hand: that names, columns, keys, metrics and code they refer to are there, and fit."""
+"""Checks that need all definitions: the names, columns, keys, metrics and code that they refer to exist, and fit together."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lakeloop.checking.workflow import check_workflow
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.project import ID, Located, Project, columns_of, load_project, parse_sql_file, spec_of, upstream
 from lakeloop.spec.tables import PythonFunction, TableSpec, ViewSpec, render_duration
+from lakeloop.sql.reach import find_reaches
 
 
 def load_checked(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Project, list[SpecError]]:
@@ -22,14 +23,14 @@ def load_checked(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
         extra: definitions made in Python.
 
     Returns:
-        What could be read, and every error of reading and checking, by file and line. A project with errors must not be built.
+        The readable definitions, and every error of reading and checking, by file and line. A project with errors must not be built.
     """
     project, errors = load_project(defs, extra=extra)
     return project, sorted([*errors, *check(project)], key=lambda e: (e.file, e.line or 0, str(e)))
 
 
 def check(project: Project) -> list[SpecError]:
-    """Everything that can only be seen with all definitions at hand."""
+    """Check all definitions against each other."""
     errors: list[SpecError] = []
     for table in project.tables.values():
         errors += check_expectations(table, "expectations", table.spec.expectations, table.spec.columns)
@@ -64,19 +65,19 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
         errors.append(view.definition.error("a partitioned view needs an event_time", "partitions"))
     if not errors and spec.partitions:
         for ref in upstream(project, view):
-            other = spec_of(project, ref).partitions
-            if other and other.grain != spec.partitions.grain:
+            partitions = spec_of(project, ref).partitions
+            if partitions and partitions.grain != spec.partitions.grain:
                 errors.append(
-                    view.definition.error(f"wanted the grain of {ref.name} ({other.grain}), found {spec.partitions.grain}", "partitions")
+                    view.definition.error(
+                        f"wanted the grain of {ref.name} ({partitions.grain}), found {spec.partitions.grain}", "partitions"
+                    )
                 )
         errors += _check_reach(project, view)
     return errors
 
 
 def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
-    """A partitioned view by SQL says how far back it reads, or its rows would depend on which partitions are computed together."""
-    from lakeloop.sql.reach import find_reaches
-
+    """Check that a partitioned view by SQL declares how far back it reads; its rows would depend on the partitions of a batch otherwise."""
     spec = view.spec
     if spec.sql is None or spec.partitions is None:
         return []
@@ -88,33 +89,31 @@ def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     errors = []
     for reach in find_reaches(query, partitioned):
         if reach.back is not None and reach.back > spec.lookback:
-            least = f"the view's lookback is {render_duration(spec.lookback)}" if spec.lookback else "the view has no lookback"
-            told = f"reads {render_duration(reach.back)} back, and {least}"
+            lookback = f"the view's lookback is {render_duration(spec.lookback)}" if spec.lookback else "the view has no lookback"
+            problem = f"reads {render_duration(reach.back)} back, and {lookback}"
         elif reach.back is None and "lookback" not in spec.model_fields_set:
-            told = f"reads earlier rows, and the view has no lookback (0d is one, where all are of one {spec.partitions.grain})"
+            problem = f"reads earlier rows, and the view has no lookback (0d is one, where all are of one {spec.partitions.grain})"
         else:
             continue
-        errors.append(
-            SpecError(f"{reach.text} {told}; say how far: no row before that is there to be read", file=query.file, line=reach.line)
-        )
+        errors.append(SpecError(f"{reach.text} {problem}; declare how far: the view sees no older row", file=query.file, line=reach.line))
     return errors
 
 
 def _check_lineage(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
-    """What a view by function declares of its columns' origin: its own columns, all of them, from columns that its inputs have."""
+    """Check the declared lineage of a view by function: all of its own columns, from columns that its inputs have."""
     spec, errors = view.spec, []
-    own = [*spec.columns, *spec.keys, *filter(None, (spec.event_time, spec.known_at))]
+    columns = [*spec.columns, *spec.keys, *filter(None, (spec.event_time, spec.known_at))]
     inputs = {name: ref for name in spec.inputs if (ref := project.find(view.domain, name)) is not None}
     for column, sources in spec.lineage.items():
-        if column not in own:
-            errors.append(view.definition.error(f"the view has no column {column!r}; {nearest(column, own)}", "lineage", column))
+        if column not in columns:
+            errors.append(view.definition.error(f"the view has no column {column!r}; {nearest(column, columns)}", "lineage", column))
         for index, text in enumerate(sources):
             table, _, name = text.rpartition(".")
-            place = ("lineage", column, index)
+            key = ("lineage", column, index)
             if table not in inputs:
-                errors.append(view.definition.error(f"wanted <input>.<column>, found {text!r}; {nearest(table, inputs)}", *place))
+                errors.append(view.definition.error(f"wanted <input>.<column>, found {text!r}; {nearest(table, inputs)}", *key))
             elif name not in (available := columns_of(project, inputs[table])):
-                errors.append(view.definition.error(f"{table} has no column {name!r}; {nearest(name, available)}", *place))
+                errors.append(view.definition.error(f"{table} has no column {name!r}; {nearest(name, available)}", *key))
     missing = [name for name in spec.columns if name not in spec.lineage] if spec.lineage else []
     if missing:
         errors.append(view.definition.error(f"wanted every column of the view, {', '.join(missing)} missing; [] for a constant", "lineage"))

@@ -1,4 +1,4 @@
-"""Checks of a workflow's definition against the tables and views that it names, and of its parts against each other."""
+"""Checks of a workflow against the tables and views that it names, and of its parts against each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 
 
 def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[SpecError]:
-    """What a workflow names is there and fits: spine, label, features, metrics, gates, model, search and expectations."""
+    """Check that everything a workflow names exists and fits: spine, label, features, metrics, gates, model, search and expectations."""
     from lakeloop.metrics.table import check_metric
     from lakeloop.training.pipelines import check_model
 
@@ -52,26 +52,26 @@ def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[Sp
 
 
 def _check_gates(workflow: Located[WorkflowSpec]) -> list[SpecError]:
-    """Gates name metrics of the task, and each says what it can: bounds of a metric, or what a champion may lose."""
+    """Check that gates name metrics of the task, with bounds, or the loss that is allowed against the champion."""
     from lakeloop.evaluation.decisions import CHAMPION_GATE
     from lakeloop.metrics.table import check_metric
 
     spec, at, errors = workflow.spec, workflow.definition, []
     for name, gate in spec.gates.items():
         if name == CHAMPION_GATE:
-            strange, told = ("min", "max"), "this bounds a metric; the gate `champion` has max_drop and error_rate"
+            misplaced, message = ("min", "max"), "this bounds a metric; the gate `champion` has max_drop and error_rate"
         else:
-            strange, told = ("max_drop", "error_rate"), "this is for the gate `champion`; bound a metric by min and max"
+            misplaced, message = ("max_drop", "error_rate"), "this is for the gate `champion`; bound a metric by min and max"
             problems = locate_errors(at, ("gates", name), lambda name=name: check_metric(spec.answer, name, decides=False))  # type: ignore[misc]
             if gate.min is None and gate.max is None and not problems:
                 problems = [at.error("wanted min or max, or both, found neither", "gates", name)]
             errors += problems
-        errors += [at.error(told, "gates", name, key) for key in strange if getattr(gate, key) is not None]
+        errors += [at.error(message, "gates", name, key) for key in misplaced if getattr(gate, key) is not None]
     return errors
 
 
 def _check_label_view(project: Project, workflow: Located[WorkflowSpec], label_ref: TableRef | None) -> list[SpecError]:
-    """The label's view is there and has its column and keys; nothing to check without a label."""
+    """Check that the label's view exists and has its column and keys; without a label there is nothing to check."""
     spec, at = workflow.spec, workflow.definition
     if spec.label is None:
         return []
@@ -93,7 +93,7 @@ def _check_label_view(project: Project, workflow: Located[WorkflowSpec], label_r
 def _check_features(
     project: Project, workflow: Located[WorkflowSpec], label_ref: TableRef | None
 ) -> tuple[dict[str, str], list[SpecError]]:
-    """Tables and views of the features are there, fit the spine's keys, and have the columns that are taken.
+    """Check that the tables and views of the features exist, fit the spine's keys, and have the selected columns.
 
     Returns:
         The model's inputs by name, as `<table>.<column>`, and the errors.
@@ -101,7 +101,7 @@ def _check_features(
     spec, at = workflow.spec, workflow.definition
     outputs: dict[str, str] = {}
     errors: list[SpecError] = []
-    for name, wanted in spec.features.items():
+    for name, selection in spec.features.items():
         ref = project.find(workflow.domain, name)
         if ref is None:
             errors.append(at.error(f"no table or view {name!r}; {nearest(name, project.names(workflow.domain))}", "features", name))
@@ -115,16 +115,16 @@ def _check_features(
                 errors.append(
                     at.error(f"{name} is keyed by {key!r}, which the spine's keys lack; {nearest(key, spec.keys)}", "features", name)
                 )
-        if wanted.max_age is not None and source.event_time is None:
+        if selection.max_age is not None and source.event_time is None:
             errors.append(at.error(f"{name} is static (it has no event time), so its values have no age", "features", name, "max_age"))
         available = usable_columns(source)
-        for column in available if wanted.columns == ["*"] else wanted.columns:
+        for column in available if selection.columns == ["*"] else selection.columns:
             if column not in source.columns:
                 errors.append(at.error(f"{name} has no column {column!r}; {nearest(column, available)}", "features", name))
             elif column not in available:
-                why = f"a {source.columns[column].type}" if column not in source.keys else "a key"
+                kind = f"a {source.columns[column].type}" if column not in source.keys else "a key"
                 errors.append(
-                    at.error(f"{name}.{column} is {why}, which can't be an input of a model; derive a number in a view", "features", name)
+                    at.error(f"{name}.{column} is {kind}, which can't be an input of a model; derive a number in a view", "features", name)
                 )
             output = f"{ref.name}__{column}"
             if output in outputs:
@@ -134,7 +134,7 @@ def _check_features(
 
 
 def _check_label(workflow: Located[WorkflowSpec], column: Column) -> list[SpecError]:
-    """The task fits the label's type, and what has to be said of the label is said."""
+    """Check that the task fits the label's type, and that classes are declared where they are needed."""
     spec, at = workflow.spec, workflow.definition
     assert spec.label is not None
     classes, task, kind = spec.label.classes, spec.task, spec.answer.kind.label
@@ -145,56 +145,56 @@ def _check_label(workflow: Located[WorkflowSpec], column: Column) -> list[SpecEr
         if column.type not in ("boolean", "integer", "double"):
             errors.append(at.error(f"{task} takes a number or a boolean, {name} is a {column.type}; {several}", "label", "column"))
         return errors
-    wanted = "integer" if classes and isinstance(classes[0], int) else "string"
+    class_type = "integer" if classes and isinstance(classes[0], int) else "string"
     if column.type not in ("string", "integer"):
         return [at.error(f"{several}, {name} is a {column.type}", "label", "column")]
     if len(classes) < 2:
-        found = f"found {len(classes)}" if classes else "found none"
-        return [at.error(f"wanted the classes of {name}, two at least, such as classes: [small, large]; {found}", "label", "classes")]
-    if column.type != wanted:
-        return [at.error(f"the classes are {wanted}s, {name} is a {column.type}", "label", "classes")]
+        count = len(classes) or "none"
+        return [at.error(f"wanted the classes of {name}, two at least, such as classes: [small, large]; found {count}", "label", "classes")]
+    if column.type != class_type:
+        return [at.error(f"the classes are {class_type}s, {name} is a {column.type}", "label", "classes")]
     return []
 
 
 def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str]) -> list[SpecError]:
-    """Slices and cluster name keys or features; costs are for a binary classification."""
+    """Check that slices and cluster name keys or features, and that costs are given for a binary classification only."""
     spec, at, errors = workflow.spec, workflow.definition, []
     if spec.quantiles and not spec.answer.quantiles:
         errors.append(at.error(f"quantiles are for quantile_regression, this is a {spec.task}", "quantiles"))
-    known = {*spec.keys, *(output.split("__", 1)[1] for output in outputs)}
-    named: list[tuple[str, tuple[str | int, ...]]] = [(column, ("slices", i)) for i, column in enumerate(spec.evaluation.slices)]
+    names = {*spec.keys, *(output.split("__", 1)[1] for output in outputs)}
+    references: list[tuple[str, tuple[str | int, ...]]] = [(column, ("slices", i)) for i, column in enumerate(spec.evaluation.slices)]
     if spec.evaluation.cluster not in (None, "day", "week"):
-        named.append((str(spec.evaluation.cluster), ("cluster",)))
-    for column, place in named:
-        if column not in known:
-            errors.append(at.error(f"no key or feature {column!r}; {nearest(column, known)}", "evaluation", *place))
+        references.append((str(spec.evaluation.cluster), ("cluster",)))
+    for column, key in references:
+        if column not in names:
+            errors.append(at.error(f"no key or feature {column!r}; {nearest(column, names)}", "evaluation", *key))
     if spec.evaluation.costs is not None and not spec.answer.kind.costs:
         errors.append(at.error(f"costs are for a binary classification, this is a {spec.task}", "evaluation", "costs"))
     return errors
 
 
 def _check_forecast(project: Project, workflow: Located[WorkflowSpec], outputs: Mapping[str, str]) -> list[SpecError]:
-    """A forecast names keys and a feature that are there, and the gap covers its horizon."""
+    """Check that a forecast names existing keys and an existing feature, and that the gap covers its horizon."""
     spec, at, errors = workflow.spec, workflow.definition, []
     if spec.forecast is None:
         return []
-    named = [(name, ("series", i)) for i, name in enumerate(spec.forecast.series)]
-    named += [(spec.forecast.target, ("target",)), (spec.forecast.ahead, ("ahead",))]  # type: ignore[list-item]
-    for name, place in named:
+    references = [(name, ("series", i)) for i, name in enumerate(spec.forecast.series)]
+    references += [(spec.forecast.target, ("target",)), (spec.forecast.ahead, ("ahead",))]  # type: ignore[list-item]
+    for name, key in references:
         if name not in spec.keys:
-            errors.append(at.error(f"no key {name!r}; {nearest(name, spec.keys)}", "forecast", *place))
+            errors.append(at.error(f"no key {name!r}; {nearest(name, spec.keys)}", "forecast", *key))
     features = [output.split("__", 1)[1] for output in outputs]
     if spec.forecast.naive not in features:
         errors.append(at.error(f"no feature {spec.forecast.naive!r}; {nearest(spec.forecast.naive, features)}", "forecast", "naive"))
     label = project.find(workflow.domain, spec.label.view) if spec.label else None
     delay = getattr(spec_of(project, label), "delay", timedelta(0)) if label else timedelta(0)
-    wanted = spec.forecast.reach + delay
-    if spec.split.gap < wanted:
-        later = f" and the label's delay of {render_duration(delay)}" if delay else ""
+    least_gap = spec.forecast.reach + delay
+    if spec.split.gap < least_gap:
+        delay_note = f" and the label's delay of {render_duration(delay)}" if delay else ""
         errors.append(
             at.error(
-                f"wanted at least {render_duration(wanted)} (the horizon of {spec.forecast.horizon} steps of {spec.forecast.every}{later}), found "
-                f"{render_duration(spec.split.gap)}: values of the next window would be learnt from",
+                f"wanted at least {render_duration(least_gap)} (the horizon of {spec.forecast.horizon} steps of {spec.forecast.every}{delay_note}), found "
+                f"{render_duration(spec.split.gap)}: the model would learn from values of the next window",
                 "split",
                 "gap",
             )

@@ -1,1 +1,1 @@
-"""All definitions of a project together: files, lineage, personal columns, feature specs. What is wrong with them is in `lakeloop.checking`."""
+"""All definitions of a project together: files, lineage, personal columns. `lakeloop.checking` finds their errors."""

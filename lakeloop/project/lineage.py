@@ -1,7 +1,7 @@
-"""Column lineage: for every column of every asset, the columns of the assets before it that its values are computed from.
+"""Column lineage: for every column of every asset, the columns of the upstream assets that it is computed from.
 
-What counts as "computed from" is decided in `lakeloop.sql.query.column_sources`; here the steps that aren't SQL are added: what is read from a
-source, what a PySpark view declares, what a training set, a model and its predictions are made of.
+`lakeloop.sql.query.column_sources` traces SQL; this module adds the steps that aren't SQL: the columns read from a source, those that a
+PySpark view declares, and those of training sets, models and predictions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lakeloop.project.project import Located, Project, TableRef, columns_of, fea
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
 from lakeloop.spec.tasks import ALERT
 from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.sql.query import column_sources
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +38,7 @@ class ColumnRef:
 
 
 Sources = dict[str, tuple[ColumnRef, ...]]
-"""Column -> the columns it comes from, sorted; none for a constant, a count of rows, or what the platform itself says."""
+"""Column -> the columns it comes from, sorted; none for a constant, a count of rows, or a column that the platform fills."""
 
 
 class Lineage:
@@ -52,36 +53,36 @@ class Lineage:
 
     @cached_property
     def columns(self) -> Mapping[ColumnRef, tuple[ColumnRef, ...]]:
-        """Every column of every asset, and what it directly comes from."""
-        found = {}
+        """Every column of every asset, and the columns that it directly comes from."""
+        columns = {}
         for located in self._project.all():
             for stage in stages_of(self._project, located):
                 for column, sources in asset_lineage(self._project, stage, located).items():
-                    found[ColumnRef(stage, located.domain, located.spec.name, column)] = sources
-        return found
+                    columns[ColumnRef(stage, located.domain, located.spec.name, column)] = sources
+        return columns
 
     @cached_property
     def users(self) -> Mapping[ColumnRef, tuple[ColumnRef, ...]]:
         """Every column, and the columns that directly come from it."""
-        found: dict[ColumnRef, list[ColumnRef]] = {ref: [] for ref in self.columns}
+        users: dict[ColumnRef, list[ColumnRef]] = {ref: [] for ref in self.columns}
         for ref, sources in self.columns.items():
             for source in sources:
-                found[source].append(ref)
-        return {ref: tuple(sorted(users)) for ref, users in found.items()}
+                users[source].append(ref)
+        return {ref: tuple(sorted(refs)) for ref, refs in users.items()}
 
     def roots(self, ref: ColumnRef) -> tuple[ColumnRef, ...]:
-        """The raw columns that a column came from at last; of an adopted table its own columns, for it has no raw ones."""
+        """The raw columns at the origin of a column; for an adopted table its own columns, since it has no raw ones."""
         return tuple(sorted(r for r in reachable_columns(self.columns, ref) if self._is_root(r)))
 
     def reach(self, ref: ColumnRef) -> tuple[ColumnRef, ...]:
-        """Every column that came from a column, however far on."""
+        """Every column downstream of a column."""
         return tuple(sorted(reachable_columns(self.users, ref) - {ref}))
 
     def find(self, text: str) -> list[ColumnRef]:
-        """The columns that `stage.domain.name.column` means (slashes will do), all of an asset's without a column.
+        """Find the columns that `stage.domain.name.column` names (slashes work too); without a column, all of the asset.
 
         Raises:
-            LakeloopError: there is none; the message names the nearest match.
+            LakeloopError: there is no such column; the message names the nearest match.
         """
         parts = text.replace("/", ".").split(".")
         assets = {ref.asset: None for ref in self.columns}
@@ -92,13 +93,13 @@ class Lineage:
         column = ".".join(parts[3:])
         if not column:
             return refs
-        chosen = [ref for ref in refs if ref.column == column]
-        if not chosen:
+        matches = [ref for ref in refs if ref.column == column]
+        if not matches:
             raise LakeloopError(f"{asset} has no column {column!r}; {nearest(column, [ref.column for ref in refs])}")
-        return chosen
+        return matches
 
     def origin(self, ref: ColumnRef) -> str:
-        """Where a root's values are read from: the source of its table."""
+        """Where the values of a root are read from: the source of its table."""
         source = self._project.tables[(ref.domain, ref.name)].spec.source
         if isinstance(source, DeltaTableSource):
             column = self._project.tables[(ref.domain, ref.name)].spec.columns.get(ref.column)
@@ -120,7 +121,7 @@ def stages_of(project: Project, located: Located[Any]) -> list[str]:
 
 
 def asset_lineage(project: Project, stage: str, located: Located[Any]) -> Sources:
-    """What each column of one asset directly comes from; empty for an asset without columns."""
+    """The columns that each column of one asset directly comes from; empty for an asset without columns."""
     rule = {**RULES, **project.lineage_rules}.get(stage)
     if rule is None or not rule.applies(located):
         return {}
@@ -136,152 +137,151 @@ def _landed_columns(spec: TableSpec) -> dict[str, tuple[str, ...]]:
     return {name: tuple(dict.fromkeys(column.source or [name])) for name, column in spec.columns.items()}
 
 
-def _raw(project: Project, located: Located[TableSpec]) -> Sources:
+def _raw_lineage(project: Project, located: Located[TableSpec]) -> Sources:
     parts = (part for columns in _landed_columns(located.spec).values() for part in columns)
     return dict.fromkeys([*dict.fromkeys(parts), "ingested_at"], ())
 
 
-def _validated(project: Project, located: Located[TableSpec]) -> Sources:
+def _validated_lineage(project: Project, located: Located[TableSpec]) -> Sources:
     spec = located.spec
     sources = _landed_columns(spec)
     if isinstance(spec.source, DeltaTableSource):
-        found: Sources = dict.fromkeys(spec.columns, ())
+        adopted: Sources = dict.fromkeys(spec.columns, ())
         if spec.event_time:
-            found["known_at"] = (ColumnRef("validated", *located.id, spec.event_time),)
-        return found
+            adopted["known_at"] = (ColumnRef("validated", *located.id, spec.event_time),)
+        return adopted
 
-    def landed(*columns: str) -> tuple[ColumnRef, ...]:
+    def raw(*columns: str) -> tuple[ColumnRef, ...]:
         return tuple(sorted(ColumnRef("raw", *located.id, column) for column in columns))
 
-    found = {name: landed(*parts) for name, parts in sources.items()}
+    lineage = {name: raw(*parts) for name, parts in sources.items()}
     if spec.event_time:
         # Event time plus delay, and never before it landed.
-        found["known_at"] = landed(*{*sources[spec.event_time], "ingested_at"})
-    found["ingested_at"] = landed("ingested_at")
-    return found
+        lineage["known_at"] = raw(*{*sources[spec.event_time], "ingested_at"})
+    lineage["ingested_at"] = raw("ingested_at")
+    return lineage
 
 
-def _view(project: Project, view: Located[ViewSpec]) -> Sources:
+def _view_lineage(project: Project, view: Located[ViewSpec]) -> Sources:
     spec = view.spec
-    given = _query_lineage(project, view, spec.sql) if spec.sql is not None else _declared(project, view)
+    computed = _query_lineage(project, view, spec.sql) if spec.sql is not None else _declared_lineage(project, view)
     names = [*spec.keys, *([spec.event_time] if spec.event_time else []), *spec.columns]
-    found = {name: _given(given, name) for name in names}
+    lineage = {name: _sources_in(computed, name) for name in names}
     if spec.event_time:
-        landings = [_landing(project, ref) for ref in upstream(project, view)]
-        found["known_at"] = tuple(sorted({*_given(given, spec.known_at or spec.event_time), *(ref for ref in landings if ref is not None)}))
-    return found
+        landings = [_landing_column(project, ref) for ref in upstream(project, view)]
+        known_at = _sources_in(computed, spec.known_at or spec.event_time)
+        lineage["known_at"] = tuple(sorted({*known_at, *(ref for ref in landings if ref is not None)}))
+    return lineage
 
 
-def _landing(project: Project, ref: TableRef) -> ColumnRef | None:
-    """The column that says when an input's rows landed, which a corrected value isn't known before; None for one that can't be corrected."""
+def _landing_column(project: Project, ref: TableRef) -> ColumnRef | None:
+    """The column that says when an input's rows landed; a corrected value isn't known before. None for a table that can't be corrected."""
     names = columns_of(project, ref)
-    return next((_column(ref, name) for name in ("ingested_at", "known_at") if name in names and not _adopted(project, ref)), None)
+    return next((_column_ref(ref, name) for name in ("ingested_at", "known_at") if name in names and not _is_adopted(project, ref)), None)
 
 
-def _adopted(project: Project, ref: TableRef) -> bool:
+def _is_adopted(project: Project, ref: TableRef) -> bool:
     return ref.kind == "table" and isinstance(project.tables[(ref.domain, ref.name)].spec.source, DeltaTableSource)
 
 
-def _column(ref: TableRef, name: str) -> ColumnRef:
+def _column_ref(ref: TableRef, name: str) -> ColumnRef:
     return ColumnRef("validated" if ref.kind == "table" else "features", ref.domain, ref.name, name)
 
 
 def _query_lineage(project: Project, located: Located[Any], file: str) -> Sources:
-    from lakeloop.sql.query import column_sources
-
     query = parse_sql_file(located, file)
-    refs = {table.parts: _found(project, located.domain, ".".join(table.parts)) for table in query.tables}
+    refs = {table.parts: _find_ref(project, located.domain, ".".join(table.parts)) for table in query.tables}
     sources = column_sources(query, {parts: columns_of(project, ref) for parts, ref in refs.items()})
-    return {name: tuple(sorted(_column(refs[parts], column) for parts, column in pairs)) for name, pairs in sources.items()}
+    return {name: tuple(sorted(_column_ref(refs[parts], column) for parts, column in pairs)) for name, pairs in sources.items()}
 
 
-def _declared(project: Project, view: Located[ViewSpec]) -> Sources:
-    """What a view by function declares.
+def _declared_lineage(project: Project, view: Located[ViewSpec]) -> Sources:
+    """The lineage that a view by function declares.
 
-    A key or a time that it doesn't name comes from the inputs' columns of that name; a view that declares nothing may compute any feature
+    A key or a time without a declaration comes from the inputs' columns of that name; a view without declarations may compute any feature
     from every column.
     """
     spec = view.spec
     refs = upstream(project, view)
-    everything = [_column(ref, name) for ref in refs for name in columns_of(project, ref)]
+    all_columns = [_column_ref(ref, name) for ref in refs for name in columns_of(project, ref)]
     names = dict.fromkeys([*spec.keys, *filter(None, (spec.event_time, spec.known_at)), *spec.columns])
-    found: Sources = {}
+    lineage: Sources = {}
     for name in names:
         if name in spec.lineage:
-            found[name] = tuple(sorted(_named(project, view, text) for text in spec.lineage[name]))
+            lineage[name] = tuple(sorted(_parse_reference(project, view, text) for text in spec.lineage[name]))
         else:
-            same = [ref for ref in everything if ref.column == name] if name not in spec.columns else []
-            found[name] = tuple(sorted(same or everything))
-    return found
+            namesakes = [ref for ref in all_columns if ref.column == name] if name not in spec.columns else []
+            lineage[name] = tuple(sorted(namesakes or all_columns))
+    return lineage
 
 
-def _named(project: Project, view: Located[ViewSpec], text: str) -> ColumnRef:
+def _parse_reference(project: Project, view: Located[ViewSpec], text: str) -> ColumnRef:
     table, _, column = text.rpartition(".")
-    return _column(_found(project, view.domain, table), column)
+    return _column_ref(_find_ref(project, view.domain, table), column)
 
 
-def _given(query: Sources, name: str) -> tuple[ColumnRef, ...]:
-    if name not in query:
-        raise SpecError(f"the query has no column {name!r}; {nearest(name, query)}")
-    return query[name]
+def _sources_in(lineage: Sources, name: str) -> tuple[ColumnRef, ...]:
+    if name not in lineage:
+        raise SpecError(f"the query has no column {name!r}; {nearest(name, lineage)}")
+    return lineage[name]
 
 
-def _found(project: Project, domain: str, name: str) -> TableRef:
+def _find_ref(project: Project, domain: str, name: str) -> TableRef:
     ref = project.find(domain, name)
     if ref is None:
         raise SpecError(f"no table or view {name!r}; {nearest(name, project.names(domain))}")
     return ref
 
 
-def _training_set(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
+def _training_set_lineage(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     spec = workflow.spec
     spine = _query_lineage(project, workflow, spec.spine)
-    found = {name: _given(spine, name) for name in [*spec.keys, spec.predict_at]}
+    lineage = {name: _sources_in(spine, name) for name in [*spec.keys, spec.predict_at]}
     for feature in feature_columns(project, workflow):
-        found[feature.output] = (_column(feature.ref, feature.column),)
+        lineage[feature.output] = (_column_ref(feature.ref, feature.column),)
     view = label_view(project, workflow)
     if view is None or spec.label is None:
-        return {**found, "label": (), "label_known_at": spine[spec.predict_at], "split": spine[spec.predict_at]}
+        return {**lineage, "label": (), "label_known_at": spine[spec.predict_at], "split": spine[spec.predict_at]}
 
-    def of_label(column: str) -> ColumnRef:
+    def label_column(column: str) -> ColumnRef:
         return ColumnRef("features", *view.id, column)
 
-    found["label"] = (of_label(spec.label.column),)
-    found["label_known_at"] = (of_label("known_at"),) if view.spec.event_time else spine[spec.predict_at]
-    # The window is decided by the time, and by whether there is a label.
-    found["split"] = tuple(sorted({*spine[spec.predict_at], of_label(spec.label.column)}))
-    return found
+    lineage["label"] = (label_column(spec.label.column),)
+    lineage["label_known_at"] = (label_column("known_at"),) if view.spec.event_time else spine[spec.predict_at]
+    # The time decides the window, and whether there is a label.
+    lineage["split"] = tuple(sorted({*spine[spec.predict_at], label_column(spec.label.column)}))
+    return lineage
 
 
-def _model(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
+def _model_lineage(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     names = [*(feature.output for feature in feature_columns(project, workflow)), "label"]
     return {name: (ColumnRef("training_sets", *workflow.id, name),) for name in names}
 
 
-def _inputs(project: Project, workflow: Located[WorkflowSpec]) -> tuple[ColumnRef, ...]:
-    """The inputs of the model, which a prediction is computed from; the label taught the model and isn't one."""
+def _model_inputs(project: Project, workflow: Located[WorkflowSpec]) -> tuple[ColumnRef, ...]:
+    """The inputs of the model, from which a prediction is computed; the label was used in training and isn't an input."""
     return tuple(sorted({ColumnRef("models", *workflow.id, feature.output) for feature in feature_columns(project, workflow)}))
 
 
-def _predictions(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
+def _prediction_lineage(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
     spine = _query_lineage(project, workflow, workflow.spec.spine)
-    said_by_the_platform: Sources = dict.fromkeys(("model_name", "model_version", "feature_versions", "predicted_at"), ())
-    asked = {name: spine[name] for name in [*workflow.spec.keys, workflow.spec.predict_at]}
-    return {**asked, **_deployment(project, workflow), **said_by_the_platform}
+    platform_columns: Sources = dict.fromkeys(("model_name", "model_version", "feature_versions", "predicted_at"), ())
+    questions = {name: spine[name] for name in [*workflow.spec.keys, workflow.spec.predict_at]}
+    return {**questions, **_deployment_lineage(project, workflow), **platform_columns}
 
 
-def _deployment(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
-    said = [*workflow.spec.answer.columns, *([ALERT] if workflow.spec.anomaly else [])]
-    return dict.fromkeys(said, _inputs(project, workflow))
+def _deployment_lineage(project: Project, workflow: Located[WorkflowSpec]) -> Sources:
+    answers = [*workflow.spec.answer.columns, *([ALERT] if workflow.spec.anomaly else [])]
+    return dict.fromkeys(answers, _model_inputs(project, workflow))
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How the columns of a stage come about.
+    """The lineage of the columns of a stage.
 
     Attributes:
         applies: whether a definition has the stage.
-        sources: what each of its columns comes from.
+        sources: the columns that each of its columns comes from.
     """
 
     applies: Callable[[Located[Any]], bool]
@@ -293,19 +293,21 @@ def _is_workflow(located: Located[Any]) -> bool:
 
 
 RULES: dict[str, Rule] = {
-    "raw": Rule(lambda located: isinstance(located.spec, TableSpec) and not isinstance(located.spec.source, DeltaTableSource), _raw),
-    "validated": Rule(lambda located: isinstance(located.spec, TableSpec), _validated),
-    "features": Rule(lambda located: isinstance(located.spec, ViewSpec), _view),
-    "training_sets": Rule(_is_workflow, _training_set),
-    "models": Rule(_is_workflow, _model),
-    "predictions": Rule(lambda located: _is_workflow(located) and located.spec.batch is not None, _predictions),
-    "deployments": Rule(lambda located: _is_workflow(located) and located.spec.online is not None, _deployment),
+    "raw": Rule(
+        lambda located: isinstance(located.spec, TableSpec) and not isinstance(located.spec.source, DeltaTableSource), _raw_lineage
+    ),
+    "validated": Rule(lambda located: isinstance(located.spec, TableSpec), _validated_lineage),
+    "features": Rule(lambda located: isinstance(located.spec, ViewSpec), _view_lineage),
+    "training_sets": Rule(_is_workflow, _training_set_lineage),
+    "models": Rule(_is_workflow, _model_lineage),
+    "predictions": Rule(lambda located: _is_workflow(located) and located.spec.batch is not None, _prediction_lineage),
+    "deployments": Rule(lambda located: _is_workflow(located) and located.spec.online is not None, _deployment_lineage),
 }
 """By stage, for the assets that have columns. A model's are its inputs and the label that it learned from, a deployment's what it answers."""
 
 
 def reachable_columns(edges: Mapping[ColumnRef, Iterable[ColumnRef]], start: ColumnRef) -> set[ColumnRef]:
-    """A column and all that edges lead to from it."""
+    """A column and all that can be reached from it along the edges."""
     seen: set[ColumnRef] = set()
     stack = [start]
     while stack:

@@ -1,4 +1,4 @@
-"""Column lineage as a person reads it (a tree, then the raw columns) and as a machine does (plain records)."""
+"""Column lineage for people (a tree, then the raw columns) and for programs (plain records)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from lakeloop.project.lineage import ColumnRef, Lineage, reachable_columns
 
 
 def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str:
-    """A tree of where a column comes from, and the raw columns at its end by table; or, downstream, of what comes from it.
+    """Render a tree of the columns that a column comes from, and the raw columns by table; or, downstream, of those that come from it.
 
-    A column that stands in the tree already is named again without its branches.
+    A column that is in the tree already is repeated without its branches.
     """
     lines = [str(ref), *_branches(lineage, ref, downstream, "", {ref})]
-    found = lineage.reach(ref) if downstream else lineage.roots(ref)
-    found = tuple(column for column in found if column != ref)
+    ends = lineage.reach(ref) if downstream else lineage.roots(ref)
+    ends = tuple(column for column in ends if column != ref)
     lines.append("")
-    if not found:
+    if not ends:
         lines.append("nothing comes from it" if downstream else "it comes from no column" if not lineage.columns[ref] else "")
         return "\n".join(lines).rstrip()
     by_asset: dict[str, list[ColumnRef]] = {}
-    for column in found:
+    for column in ends:
         by_asset.setdefault(column.asset, []).append(column)
-    lines.append(f"{_count(len(found), 'column')} {'come from it' if downstream else 'it came from'}:")
+    lines.append(f"{_format_count(len(ends), 'column')} {'come from it' if downstream else 'it came from'}:")
     for asset, columns in by_asset.items():
         origin = "" if downstream else f"  ({lineage.origin(columns[0])})" if len({lineage.origin(c) for c in columns}) == 1 else ""
         lines.append(f"  {asset}: {', '.join(column.column for column in columns)}{origin}")
@@ -31,28 +31,28 @@ def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str
 
 
 def as_record(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> dict[str, Any]:
-    """The same as plain JSON: every column on the way with its direct neighbours, and the raw columns (or all that come from it)."""
+    """The same as plain JSON: every column on the path with its direct neighbours, and the raw columns (or all that come from it)."""
     edges = lineage.users if downstream else lineage.columns
-    on_the_way = sorted(reachable_columns(edges, ref))
-    end = lineage.reach(ref) if downstream else lineage.roots(ref)
+    path = sorted(reachable_columns(edges, ref))
+    ends = lineage.reach(ref) if downstream else lineage.roots(ref)
     return {
         "column": str(ref),
         "direction": "downstream" if downstream else "upstream",
-        "edges": {str(column): [str(other) for other in edges[column]] for column in on_the_way},
-        "columns" if downstream else "raw": [str(column) for column in end],
+        "edges": {str(column): [str(other) for other in edges[column]] for column in path},
+        "columns" if downstream else "raw": [str(column) for column in ends],
     }
 
 
 def _branches(lineage: Lineage, ref: ColumnRef, downstream: bool, indent: str, seen: set[ColumnRef]) -> Iterator[str]:
     children = (lineage.users if downstream else lineage.columns)[ref]
     for index, child in enumerate(children):
-        last = index == len(children) - 1
-        known = child in seen and bool((lineage.users if downstream else lineage.columns)[child])
-        yield f"{indent}{'└─ ' if last else '├─ '}{child}{' (see above)' if known else ''}"
+        is_last = index == len(children) - 1
+        is_repeated = child in seen and bool((lineage.users if downstream else lineage.columns)[child])
+        yield f"{indent}{'└─ ' if is_last else '├─ '}{child}{' (see above)' if is_repeated else ''}"
         if child not in seen:
             seen.add(child)
-            yield from _branches(lineage, child, downstream, indent + ("   " if last else "│  "), seen)
+            yield from _branches(lineage, child, downstream, indent + ("   " if is_last else "│  "), seen)
 
 
-def _count(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""All definitions of a project together: loaded, checked against each other, and asked how they hang together."""
+"""All definitions of a project together: loaded, and queried for their references to each other."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.files import Definition, read_definitions, to_spec
 from lakeloop.spec.tables import NAME, ColumnType, DeltaTableSource, TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
-
-if TYPE_CHECKING:
-    from lakeloop.sql.query import Query
+from lakeloop.sql.query import Query, parse_query
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 ID = tuple[str, str]
@@ -24,7 +22,7 @@ TABLE_SYSTEM_COLUMNS: dict[str, ColumnType] = {"ingested_at": "timestamp"}
 
 @dataclass(frozen=True)
 class Located(Generic[S]):
-    """A spec and where it stands: its domain, and the folder that its files are relative to."""
+    """A spec with its domain, and the folder that its files are relative to."""
 
     spec: S
     domain: str
@@ -62,7 +60,7 @@ class FeatureColumn:
 
 @dataclass(eq=False)
 class Project:
-    """Everything that is defined, by (domain, name). Two projects are equal only if they are the same object."""
+    """All definitions, by (domain, name). Two projects are equal only if they are the same object."""
 
     tables: dict[ID, Located[TableSpec]] = field(default_factory=dict)
     views: dict[ID, Located[ViewSpec]] = field(default_factory=dict)
@@ -70,7 +68,7 @@ class Project:
     files: int = 0
     lineage: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False, compare=False)
     personal: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
-    """What `lakeloop.project.lineage` and `lakeloop.project.personal` have worked out, by (stage, domain, name)."""
+    """Results of `lakeloop.project.lineage` and `lakeloop.project.personal`, by (stage, domain, name)."""
     lineage_rules: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """By stage, how the columns of stages beyond those that `lakeloop.project.lineage` knows come about; see its `Rule`."""
 
@@ -86,7 +84,7 @@ class Project:
         return shelves[noun]
 
     def find(self, domain: str, name: str) -> TableRef | None:
-        """The table or view that `name` (or `domain.name`) means, seen from a domain."""
+        """Find the table or view that `name` (or `domain.name`) names, seen from a domain."""
         parts = name.split(".")
         key = (parts[-2] if len(parts) > 1 else domain, parts[-1])
         if key in self.tables:
@@ -94,8 +92,8 @@ class Project:
         return TableRef("view", *key) if key in self.views else None
 
     def names(self, domain: str) -> list[str]:
-        """What may be named from a domain: its own tables and views, others with their domain before them."""
-        return [name if where == domain else f"{where}.{name}" for where, name in [*self.tables, *self.views]]
+        """The names of tables and views seen from a domain: those of other domains with their domain as a prefix."""
+        return [name if owner == domain else f"{owner}.{name}" for owner, name in [*self.tables, *self.views]]
 
 
 def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Project, list[SpecError]]:
@@ -106,29 +104,29 @@ def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
         extra: definitions made in Python.
 
     Returns:
-        What could be read, and the errors of reading it. A project with errors must not be built.
+        The readable definitions, and the errors of the others. A project with errors must not be built.
     """
     base = defs.parent.parent
     project, errors = Project(), []
-    found: list[Located[Any]] = []
+    read: list[Located[Any]] = []
     for path in sorted(defs.glob("*/*/defs.yaml")):
         project.files += 1
-        shown = str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
-        definitions, problems = read_definitions(path, shown)
-        errors += problems
+        file = str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
+        definitions, file_errors = read_definitions(path, file)
+        errors += file_errors
         domain, folder = path.parent.parent.name, path.parent
         if not NAME.fullmatch(domain):
-            errors.append(SpecError(f"wanted a folder named by a domain (lower-case letters, digits, _), found {domain!r}", file=shown))
+            errors.append(SpecError(f"wanted a folder named by a domain (lower-case letters, digits, _), found {domain!r}", file=file))
             continue
         for definition in definitions:
-            spec, problems = to_spec(definition)
-            errors += problems
+            spec, file_errors = to_spec(definition)
+            errors += file_errors
             if spec is None:
                 continue
             if len(definitions) == 1 and spec.name != folder.name:  # type: ignore[attr-defined]
                 errors.append(definition.error(f"wanted the folder's name {folder.name!r}, found {spec.name!r}", "name"))  # type: ignore[attr-defined]
-            found.append(Located(spec, domain, folder, definition))  # type: ignore[type-var]
-    for located in [*found, *extra]:
+            read.append(Located(spec, domain, folder, definition))  # type: ignore[type-var]
+    for located in [*read, *extra]:
         errors += _add(project, located)
     return project, errors
 
@@ -140,19 +138,21 @@ def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:
         names = [".".join(table.parts) for table in parse_sql_file(view, spec.sql).tables]
     else:
         names = spec.inputs
-    return _refs(project, view.domain, names)
+    return _resolve_refs(project, view.domain, names)
 
 
 def spine_upstream(project: Project, workflow: Located[WorkflowSpec]) -> list[TableRef]:
     """The tables and views that a workflow's spine reads, in a fixed order."""
-    return _refs(project, workflow.domain, [".".join(table.parts) for table in parse_sql_file(workflow, workflow.spec.spine).tables])
+    return _resolve_refs(
+        project, workflow.domain, [".".join(table.parts) for table in parse_sql_file(workflow, workflow.spec.spine).tables]
+    )
 
 
 def resolve_view(project: Project, workflow: Located[WorkflowSpec], name: str) -> Located[ViewSpec]:
     """The feature view that a workflow names.
 
     Raises:
-        SpecError: there is none of that name.
+        SpecError: there is no view of that name.
     """
     ref = project.find(workflow.domain, name)
     if ref is None or ref.kind != "view":
@@ -171,28 +171,28 @@ def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[F
     Raises:
         SpecError: there is no such table, view or column.
     """
-    found = []
-    for name, wanted in workflow.spec.features.items():
+    features = []
+    for name, selection in workflow.spec.features.items():
         ref = project.find(workflow.domain, name)
         if ref is None:
             raise SpecError(f"no table or view {name!r}; {nearest(name, project.names(workflow.domain))}")
         spec = spec_of(project, ref)
-        columns = usable_columns(spec) if wanted.columns == ["*"] else wanted.columns
+        columns = usable_columns(spec) if selection.columns == ["*"] else selection.columns
         for column in columns:
             if column not in spec.columns:
                 raise SpecError(f"{name} has no column {column!r}; {nearest(column, spec.columns)}")
             described = spec.columns[column]
-            found.append(
+            features.append(
                 FeatureColumn(
-                    ref, column, f"{ref.name}__{column}", described.type, tuple(spec.keys), wanted.max_age, described.description,
+                    ref, column, f"{ref.name}__{column}", described.type, tuple(spec.keys), selection.max_age, described.description,
                     described.unit,
                 )
             )  # fmt: skip
-    return found
+    return features
 
 
 def columns_of(project: Project, ref: TableRef) -> dict[str, ColumnType]:
-    """Every column of a table or view that a query may name, with its type; a key of a view has its source's type, here a string."""
+    """Every column of a table or view that a query may name, with its type; the keys of a view count as strings here."""
     spec = spec_of(project, ref)
     columns: dict[str, ColumnType] = {}
     if isinstance(spec, ViewSpec):
@@ -218,52 +218,50 @@ def _add(project: Project, located: Located[Any]) -> list[SpecError]:
         shelf, others = project.workflows, {}  # type: ignore[assignment]
     twin = shelf.get(located.id) or others.get(located.id)
     if twin is not None:
-        where = f"{twin.definition.file}:{twin.definition.line_of(('name',))}"
-        return [located.definition.error(f"the name {spec.name!r} is already taken in domain {located.domain!r} by {where}", "name")]
+        location = f"{twin.definition.file}:{twin.definition.line_of(('name',))}"
+        return [located.definition.error(f"the name {spec.name!r} is already taken in domain {located.domain!r} by {location}", "name")]
     shelf[located.id] = located
     return []
 
 
-def _refs(project: Project, domain: str, names: Iterable[str]) -> list[TableRef]:
-    found = (project.find(domain, name) for name in names)
-    return sorted({ref for ref in found if ref is not None})
+def _resolve_refs(project: Project, domain: str, names: Iterable[str]) -> list[TableRef]:
+    refs = (project.find(domain, name) for name in names)
+    return sorted({ref for ref in refs if ref is not None})
 
 
 def spec_of(project: Project, ref: TableRef) -> TableSpec | ViewSpec:
     """The spec of a table or view."""
-    found: TableSpec | ViewSpec = located_of(project, ref).spec
-    return found
+    spec: TableSpec | ViewSpec = located_of(project, ref).spec
+    return spec
 
 
 def located_of(project: Project, ref: TableRef) -> Located[Any]:
-    """A table or view with its place."""
+    """A table or view with its location."""
     return project.tables[(ref.domain, ref.name)] if ref.kind == "table" else project.views[(ref.domain, ref.name)]
 
 
 def usable_columns(spec: TableSpec | ViewSpec) -> list[str]:
-    """What `*` takes: every column that can be an input of a model; keys and times can't."""
+    """The columns that `*` takes: every one that can be an input of a model; keys and times can't."""
     return [n for n, c in spec.columns.items() if n not in spec.keys and n != spec.event_time and c.type not in ("timestamp", "date")]
 
 
-_parsed: dict[str, Query] = {}
+_queries: dict[str, Query] = {}
 
 
 def parse_sql_file(located: Located[Any], file: str) -> Query:
-    """A definition's SQL file, parsed once per content.
+    """Parse a definition's SQL file, once per content.
 
     Raises:
         SpecError: there is no such file, or it can't be parsed.
     """
-    from lakeloop.sql.query import parse_query
-
     path = (located.folder / file).resolve()
-    shown = str(Path(located.definition.file).parent / file)
+    file_name = str(Path(located.definition.file).parent / file)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        key = "spine" if isinstance(located.spec, WorkflowSpec) else "sql"
-        raise located.definition.error(f"no file {file!r} beside the definition", key) from error
-    cached = f"{shown}\n{text}"
-    if cached not in _parsed:
-        _parsed[cached] = parse_query(text, shown)
-    return _parsed[cached]
+        field_name = "spine" if isinstance(located.spec, WorkflowSpec) else "sql"
+        raise located.definition.error(f"no file {file!r} beside the definition", field_name) from error
+    key = f"{file_name}\n{text}"
+    if key not in _queries:
+        _queries[key] = parse_query(text, file_name)
+    return _queries[key]

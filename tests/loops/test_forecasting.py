@@ -134,7 +134,10 @@ def test_a_gap_that_does_not_cover_the_horizon_is_refused_where_it_stands(projec
     path = project / "platform_assets" / "defs" / "demand" / "sold" / "defs.yaml"
     path.write_text(path.read_text().replace("gap: 5d", "gap: 4d"))
     (found,) = problems(project)
-    assert "split.gap: wanted at least 5d (the horizon of 5 steps of 1d), found 4d: values of the next window would be learnt from" in found
+    assert (
+        "split.gap: wanted at least 5d (the horizon of 5 steps of 1d), found 4d: the model would learn from values of the next window"
+        in found
+    )
     path.write_text(path.read_text().replace("gap: 4d", "gap: 5d").replace("naive: value_a_season_ago", "naive: value_a_saison_ago"))
     assert "forecast.naive: no feature 'value_a_saison_ago'; did you mean 'value_a_season_ago'" in problems(project)[0]
     path.write_text(path.read_text().replace("task: forecasting", "task: regression"))
