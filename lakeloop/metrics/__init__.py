@@ -1,1 +1,1 @@
-"""Numbers with intervals: metrics by task, calibration, thresholds, and how numbers are worded."""
+"""Numbers with intervals: metrics by task, calibration, thresholds, and the formatting of numbers."""

@@ -1,4 +1,4 @@
-"""Metrics of a binary classification: truth is 0 or 1, a score the probability of 1."""
+"""Metrics of a binary classification: truth is 0 or 1, a score is the probability of 1."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def roc_auc(y: Array, score: Array) -> float:
 def roc_auc_influence(y: Array, score: Array) -> Array:
     """DeLong's placement values (1988), each class with its own degree of freedom."""
     below, above = placements(y, score)
-    found = np.full(len(y), math.nan)
+    influence = np.full(len(y), math.nan)
     if len(below) > 1 and len(above) > 1:
         area = below.mean()
-        for mask, part in ((y == 1, below - area), (y != 1, above - area)):
-            found[mask] = part * len(y) / len(part) * math.sqrt(len(part) / (len(part) - 1))
-    return found
+        for mask, deviations in ((y == 1, below - area), (y != 1, above - area)):
+            influence[mask] = deviations * len(y) / len(deviations) * math.sqrt(len(deviations) / (len(deviations) - 1))
+    return influence
 
 
 def smaller_class(y: Array) -> float:
-    """Degrees of freedom of a metric that is a mean over each class: the rows of the smaller one, less one."""
+    """Degrees of freedom of a metric that averages over both classes: the rows of the smaller class, less one."""
     positives = int((y == 1).sum())
     return float(min(positives, len(y) - positives) - 1)
 
 
 def average_precision(y: Array, score: Array) -> float:
     """Mean precision over recall steps, from the highest score down."""
-    at, hits, seen = _ranked(y, score)
+    rank, hits, seen = _rank_scores(y, score)
     positives = (y == 1).sum()
-    return float((y * hits[at] / seen[at]).sum() / positives) if positives else math.nan
+    return float((y * hits[rank] / seen[rank]).sum() / positives) if positives else math.nan
 
 
 def _average_precision_influence(y: Array, score: Array) -> Array:
@@ -47,16 +47,18 @@ def _average_precision_influence(y: Array, score: Array) -> Array:
     n, positives = len(y), float((y == 1).sum())
     if positives < 2:
         return np.full(n, math.nan)
-    at, hits, seen = _ranked(y, score)
-    found = np.bincount(at, y, len(hits))
-    others = np.maximum(seen - 1, 1)
-    higher = np.cumsum(found * hits / seen) - found * hits / seen
-    # A row that is left out is missing from the hits and the seen of every positive scored as it is or lower.
-    lower_than_positive = np.cumsum((found * (hits - 1) / others)[::-1])[::-1]
-    lower_than_negative = np.cumsum((found * hits / others)[::-1])[::-1]
-    own = (hits - 1) / others
+    rank, hits, seen = _rank_scores(y, score)
+    positives_by_rank = np.bincount(rank, y, len(hits))
+    rows_without = np.maximum(seen - 1, 1)
+    higher = np.cumsum(positives_by_rank * hits / seen) - positives_by_rank * hits / seen
+    # A row that is left out is missing from the hits and the rows seen of every positive with the same score or a lower one.
+    lower_than_positive = np.cumsum((positives_by_rank * (hits - 1) / rows_without)[::-1])[::-1]
+    lower_than_negative = np.cumsum((positives_by_rank * hits / rows_without)[::-1])[::-1]
+    own_precision = (hits - 1) / rows_without
     without = np.where(
-        y == 1, (higher[at] + lower_than_positive[at] - own[at]) / (positives - 1), (higher[at] + lower_than_negative[at]) / positives
+        y == 1,
+        (higher[rank] + lower_than_positive[rank] - own_precision[rank]) / (positives - 1),
+        (higher[rank] + lower_than_negative[rank]) / positives,
     )
     return np.asarray((n - 1) * (without.mean() - without))
 
@@ -80,16 +82,21 @@ def accuracy(y: Array, score: Array) -> Array:
 def placements(y: Array, score: Array) -> tuple[Array, Array]:
     """Share of negatives below each positive, and of positives above each negative, ties counted half."""
     positive, negative = score[y == 1], score[y != 1]
-    a, b = np.sort(positive), np.sort(negative)
-    below = (np.searchsorted(b, positive, "left") + np.searchsorted(b, positive, "right")) / (2 * max(len(b), 1))
-    above = 1 - (np.searchsorted(a, negative, "left") + np.searchsorted(a, negative, "right")) / (2 * max(len(a), 1))
+    sorted_positive, sorted_negative = np.sort(positive), np.sort(negative)
+    below = _doubled_ranks(sorted_negative, positive) / (2 * max(len(negative), 1))
+    above = 1 - _doubled_ranks(sorted_positive, negative) / (2 * max(len(positive), 1))
     return below, above
 
 
-def _ranked(y: Array, score: Array) -> tuple[Array, Array, Array]:
-    """The rank of each row's score among the distinct ones, highest first; positives and rows scored as high or higher, per rank."""
-    _, at = np.unique(-score, return_inverse=True)
-    return at, np.cumsum(np.bincount(at, y)), np.cumsum(np.bincount(at)).astype(float)
+def _doubled_ranks(values: Array, scores: Array) -> Array:
+    """Twice the number of sorted values below each score, those equal to it counted half."""
+    return np.asarray(np.searchsorted(values, scores, "left") + np.searchsorted(values, scores, "right"))
+
+
+def _rank_scores(y: Array, score: Array) -> tuple[Array, Array, Array]:
+    """Rank each row's score among the distinct ones, highest first; with the positives and the rows down to each rank."""
+    _, rank = np.unique(-score, return_inverse=True)
+    return rank, np.cumsum(np.bincount(rank, y)), np.cumsum(np.bincount(rank)).astype(float)
 
 
 BINARY_METRICS = index_by_name(

@@ -1,4 +1,4 @@
-"""Calibration: what is predicted on average against what happens, in bins of equal numbers, and the error that this leaves."""
+"""Calibration: mean predictions against mean outcomes in bins of equal size, and the error that this leaves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lakeloop.metrics.intervals import LEVEL, Scale, interval, spread
 Array = np.ndarray
 CALIBRATION_BINS = 10
 LEAST_NOISE = 0.01
-"""Of the variance of the noisiest bin: no bin counts as less noisy."""
+"""The least variance of a bin, as a share of that of the noisiest one."""
 
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Rows of about the same score: mean score, and mean outcome with its interval; of which output, where there are several."""
+    """Rows of similar scores: their mean score, and their mean outcome with its interval; `output` names the output where there are several."""
 
     predicted: float
     observed: float
@@ -31,24 +31,24 @@ class CalibrationBin:
 def calibration_curve(
     y: Array, score: Array, *, scale: Scale = "share", clusters: Array | None = None, output: str = ""
 ) -> list[CalibrationBin]:
-    """Mean score and mean outcome per bin of equal numbers, lowest scores first.
+    """Mean score and mean outcome per bin of equal size, lowest scores first.
 
     Args:
         y: outcomes.
-        score: what was predicted.
-        scale: of the intervals: `share` for 0 and 1, `plain` for values.
-        clusters: rows that may depend on each other.
-        output: what to call it.
+        score: the predictions.
+        scale: the scale of the intervals: `share` for outcomes of 0 and 1, `plain` for values.
+        clusters: code of the cluster of each row; rows of one cluster may depend on each other.
+        output: the name of the output.
     """
     bins = equal_mass_bins(score)
-    found = []
+    curve = []
     for index in range(CALIBRATION_BINS):
         mask = bins == index
         if mask.any():
             mean, n = float(y[mask].mean()), int(mask.sum())
             low, high = interval(mean, spread(y[mask] - mean, None if clusters is None else clusters[mask]), scale, n, LEVEL)
-            found.append(CalibrationBin(float(score[mask].mean()), mean, low, high, n, output))
-    return found
+            curve.append(CalibrationBin(float(score[mask].mean()), mean, low, high, n, output))
+    return curve
 
 
 def calibration_error(y: Array, score: Array) -> float:
@@ -60,7 +60,7 @@ def calibration_error(y: Array, score: Array) -> float:
 
 
 def calibration_influence(y: Array, score: Array) -> Array:
-    """What each row adds to the root mean square distance over the bins (the derivative by its weight), what chance adds left aside."""
+    """The influence of each row on the root mean square distance over the bins (the derivative by its weight), without the part of chance."""
     bins = equal_mass_bins(score)
     share, gap, _ = _gaps(y, score)
     total = float(share @ gap**2)
@@ -68,40 +68,40 @@ def calibration_influence(y: Array, score: Array) -> Array:
 
 
 def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: float) -> tuple[float, float]:
-    """The errors for which what was observed would be neither too small nor too large.
+    """Bounds of the calibration error: the errors under which the observed gaps are neither too small nor too large.
 
-    A sum of squares can't fall below zero, so that even a perfect model shows an error, and no interval around an estimate is right near
-    zero. So the gaps are made larger and smaller, the noisy ones more than the others (those are the likeliest gaps for an error, given what
-    was observed), until the observed sum of their squares lies at a quantile of what it would then be, with the bins' noise on top: of 0 and 1
-    the noise that the rates of such gaps would have. Sums are compared in standard errors as each sample would estimate them: a sample that
-    shows too small a gap in a noisy bin shows too little noise, too. Where the error is within its noise only too large a sum speaks against
-    it, so that the lower tail gets its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
+    A sum of squares can't fall below zero, so even a perfect model shows an error, and no interval around an estimate is right near zero.
+    Therefore the gaps are scaled up and down, noisy ones more than the others (these are the likeliest gaps of an error, given the observed
+    ones), until the observed sum of their squares lies at a quantile of its distribution under such gaps, with the bins' noise added; for
+    outcomes of 0 and 1, the noise of the rates that the gaps imply. Sums are compared in standard errors, as each sample would estimate them:
+    a sample with too small a gap in a noisy bin also shows too little noise. Where the error is within its noise, only too large a sum
+    contradicts it, so the lower tail gains its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
     """
     if clusters is not None and len(np.unique(clusters)) < 2:
         return math.nan, math.nan
-    share, gap, noise = _gaps(y, score, clusters)
+    share, gap, covariance = _gaps(y, score, clusters)
     if not np.any(gap):
         return 0.0, 0.0
     points = _normal_points(len(share))
     binary = clusters is None and not np.any((y != 0) & (y != 1))
-    chance: _Binomial | _Normal = _Binomial.of(y, score, points) if binary else _Normal.of(noise, points)
-    values, vectors = np.linalg.eigh(chance.covariance)
-    along = gap @ vectors
-    # How noisy the directions are is known from many rows, hardly from the clusters: with them all gaps grow alike.
-    noisy = np.maximum(values / max(float(values.max()), 1e-300), LEAST_NOISE) if clusters is None else np.ones(len(values))
+    noise_model: _Binomial | _Normal = _Binomial.of(y, score, points) if binary else _Normal.of(covariance, points)
+    values, vectors = np.linalg.eigh(noise_model.covariance)
+    components = gap @ vectors
+    # Many rows determine how noisy each direction is, clusters hardly do: with clusters all gaps are scaled alike.
+    noisiness = np.maximum(values / max(float(values.max()), 1e-300), LEAST_NOISE) if clusters is None else np.ones(len(values))
 
     def gaps_at(scale: float) -> Array:
-        """The likeliest gaps if that of the noisiest bin were so many times as large."""
-        return vectors @ (along / (1 + (1 / scale - 1) * noisy)) if scale else np.zeros(len(gap))
+        """The likeliest gaps if that of the noisiest bin were `scale` times as large."""
+        return vectors @ (components / (1 + (1 / scale - 1) * noisiness)) if scale else np.zeros(len(gap))
 
     def bound(upper: bool) -> float:
         def reaches(scale: float) -> bool:
             supposed = gaps_at(scale)
-            error, square = chance.errors(supposed), float(share @ supposed**2)
+            error, square = noise_model.draw_errors(supposed), float(share @ supposed**2)
             expected = float((error**2 @ share).mean())
             tail = (1 - level) / 2 * min(1.0, square / expected if expected else 1.0)
-            drawn = chance.standardised(supposed + error, share, square)
-            return bool(np.quantile(drawn, tail + level if upper else tail) >= chance.standardised(gap, share, square))
+            draws = noise_model.standardize(supposed + error, share, square)
+            return bool(np.quantile(draws, tail + level if upper else tail) >= noise_model.standardize(gap, share, square))
 
         low, high = 0.0, 1.0
         if reaches(low):
@@ -118,7 +118,7 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
 
 @dataclass(frozen=True)
 class _Normal:
-    """What chance adds to the gaps, their covariance known."""
+    """The noise of the gaps, with a known covariance."""
 
     covariance: Array
     drawn: Array
@@ -128,12 +128,12 @@ class _Normal:
         values, vectors = np.linalg.eigh(covariance)
         return cls(covariance, points @ (vectors * np.sqrt(np.maximum(values, 0))).T)
 
-    def errors(self, supposed: Array) -> Array:
-        """Draws of what chance adds to supposed gaps."""
+    def draw_errors(self, supposed: Array) -> Array:
+        """Draws of the noise of supposed gaps."""
         return self.drawn
 
-    def standardised(self, gaps: Array, share: Array, square: float) -> Array:
-        """By how many standard errors the sums of squared gaps, less their noise, are off from a supposed one."""
+    def standardize(self, gaps: Array, share: Array, square: float) -> Array:
+        """The distance of sums of squared gaps, less their noise, from a supposed one, in standard errors."""
         weighted = self.covariance * share
         variance = 4 * np.einsum("...i,ij,...j->...", gaps * share, self.covariance, gaps * share) + 2 * np.sum(weighted * weighted.T)
         return _ratio(gaps**2 @ share - np.trace(weighted) - square, variance)
@@ -141,11 +141,11 @@ class _Normal:
 
 @dataclass(frozen=True)
 class _Binomial:
-    """What chance adds to the gaps where outcomes are 0 or 1: noise that follows from the rates."""
+    """The noise of the gaps where outcomes are 0 or 1: it follows from the rates."""
 
     mean: Array
     within: Array
-    """What the scores within a bin add to its variance."""
+    """The part of a bin's variance that comes from the scores within it."""
     counts: Array
     points: Array
 
@@ -155,24 +155,24 @@ class _Binomial:
         counts = np.maximum(np.bincount(bins, minlength=CALIBRATION_BINS), 1)
         mean = np.bincount(bins, score, CALIBRATION_BINS) / counts
         within = score - mean[bins]
-        # Within a bin the rates rise with the scores too: by as much where the scores are right, by less where they say too much.
+        # Within a bin the rates rise with the scores: as steeply where the scores are right, less where they are overconfident.
         slope = float(within @ y) / float(within @ within) if np.any(within) else 1.0
         return cls(mean, np.bincount(bins, within**2, CALIBRATION_BINS) / counts * (1 - 2 * slope), counts, points)
 
     @property
     def covariance(self) -> Array:
-        """Of the gaps of a model that is right."""
+        """The covariance of the gaps of a calibrated model."""
         return np.diag(self._variance(np.zeros(len(self.mean))))
 
-    def errors(self, supposed: Array) -> Array:
-        """Draws of what chance adds to supposed gaps."""
+    def draw_errors(self, supposed: Array) -> Array:
+        """Draws of the noise of supposed gaps."""
         rate = np.clip(self.mean - supposed, 0, 1)
         # Few positives are skewed: the second term of Cornish and Fisher's expansion (1938).
         skewed = (1 - 2 * rate) / (6 * self.counts) * (self.points**2 - 1)
         return np.asarray(self.points * np.sqrt(self._variance(supposed)) - skewed)
 
-    def standardised(self, gaps: Array, share: Array, square: float) -> Array:
-        """By how many standard errors the sums of squared gaps, less their noise, are off from a supposed one."""
+    def standardize(self, gaps: Array, share: Array, square: float) -> Array:
+        """The distance of sums of squared gaps, less their noise, from a supposed one, in standard errors."""
         variance = self._variance(gaps)
         return _ratio((gaps**2 - variance) @ share - square, (4 * gaps**2 * variance + 2 * variance**2) @ share**2)
 
@@ -187,7 +187,7 @@ def _ratio(value: Array, variance: Array) -> Array:
 
 @cache
 def _normal_points(dimensions: int) -> Array:
-    """Evenly spread normal draws (a Sobol sequence), the same every time; with this seed their squares' sums have the right quantiles, too."""
+    """Evenly spread normal draws (a Sobol sequence), always the same; with this seed the sums of their squares have the right quantiles, too."""
     from scipy.special import ndtri
     from scipy.stats import qmc
 
@@ -195,7 +195,7 @@ def _normal_points(dimensions: int) -> Array:
 
 
 def _gaps(y: Array, score: Array, clusters: Array | None = None) -> tuple[Array, Array, Array]:
-    """Per bin of equal mass: share of rows, mean score less observed rate; and the covariance of those gaps."""
+    """Per bin of equal mass the share of rows and the gap, mean score less observed rate; and the covariance of the gaps."""
     bins = equal_mass_bins(score)
     counts = np.maximum(np.bincount(bins, minlength=CALIBRATION_BINS), 1)
     gap = np.bincount(bins, score - y, CALIBRATION_BINS) / counts
@@ -210,7 +210,7 @@ def _gaps(y: Array, score: Array, clusters: Array | None = None) -> tuple[Array,
 
 
 def equal_mass_bins(score: Array, bins: int = CALIBRATION_BINS) -> Array:
-    """The bin of each row when rows are sorted by score and cut into bins of equal numbers; rows of one score share the bin of their middle."""
-    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
+    """The bin of each row if rows are sorted by score and cut into bins of equal size; rows of one score share the bin of their middle."""
+    _, position, counts = np.unique(score, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts + 1) / 2
-    return np.asarray(middle * bins // max(len(score), 1), int)[place]
+    return np.asarray(middle * bins // max(len(score), 1), int)[position]

@@ -1,6 +1,6 @@
-"""Metrics of a classification in several classes: truth is the place of a class, a score the probability of each, `(rows, classes)`.
+"""Metrics of a multiclass classification: truth is the position of a class, scores are the probabilities of each, `(rows, classes)`.
 
-Means over classes ("macro") are over those that occur: a class that no row of a window has says nothing there.
+Means over classes ("macro") are over those that occur; a class without rows in a window doesn't count there.
 """
 
 from __future__ import annotations
@@ -34,41 +34,41 @@ def accuracy(y: Array, score: Array) -> Array:
 
 def balanced_accuracy(y: Array, score: Array) -> float:
     """Mean over the classes of the share of their rows that is found."""
-    hit, places = accuracy(y, score), _present(y)
-    return float(np.mean([hit[y == place].mean() for place in places])) if len(places) else math.nan
+    hit, classes = accuracy(y, score), _classes_in(y)
+    return float(np.mean([hit[y == label].mean() for label in classes])) if len(classes) else math.nan
 
 
 def _balanced_accuracy_influence(y: Array, score: Array) -> Array:
-    hit, found, places = accuracy(y, score), np.zeros(len(y)), _present(y)
-    for place in places:
-        own = y == place
-        found[own] = (hit[own] - hit[own].mean()) * len(y) / own.sum() / len(places)
-    return found
+    hit, influence, classes = accuracy(y, score), np.zeros(len(y)), _classes_in(y)
+    for label in classes:
+        own = y == label
+        influence[own] = (hit[own] - hit[own].mean()) * len(y) / own.sum() / len(classes)
+    return influence
 
 
 def macro_f1(y: Array, score: Array) -> float:
     """Mean over the classes of F1, the harmonic mean of precision and recall; over classes that occur or are predicted."""
-    scores = [2 * both.sum() / either.sum() for both, either in _matches(y, score)]
+    scores = [2 * both.sum() / either.sum() for both, either in _match_classes(y, score)]
     return float(np.mean(scores)) if scores else math.nan
 
 
 def _macro_f1_influence(y: Array, score: Array) -> Array:
-    found, matches = np.zeros(len(y)), _matches(y, score)
+    influence, matches = np.zeros(len(y)), _match_classes(y, score)
     for both, either in matches:
         f1, mean = 2 * both.sum() / either.sum(), either.mean()
-        found += (2 * both - f1 * either) / mean / len(matches)
-    return found
+        influence += (2 * both - f1 * either) / mean / len(matches)
+    return influence
 
 
 def roc_auc(y: Array, score: Array) -> float:
     """Area under the ROC curve of each class against the rest, mean over the classes that two rows or more have."""
-    areas = [area((y == place).astype(float), score[:, place]) for place in _told_apart(y)]
+    areas = [area((y == label).astype(float), score[:, label]) for label in _separable_classes(y)]
     return float(np.mean(areas)) if areas else math.nan
 
 
 def _roc_auc_influence(y: Array, score: Array) -> Array:
-    places = _told_apart(y)
-    parts = [area_influence((y == place).astype(float), score[:, place]) for place in places]
+    classes = _separable_classes(y)
+    parts = [area_influence((y == label).astype(float), score[:, label]) for label in classes]
     return np.asarray(np.mean(parts, axis=0)) if parts else np.full(len(y), math.nan)
 
 
@@ -90,20 +90,22 @@ def one_hot(y: Array, classes: int) -> Array:
     return np.asarray(y[:, None] == np.arange(classes), float)
 
 
-def _present(y: Array) -> Array:
+def _classes_in(y: Array) -> Array:
     return np.unique(y.astype(int))
 
 
-def _told_apart(y: Array) -> list[int]:
-    """Classes that two rows or more have, and two or more don't."""
-    places, counts = np.unique(y.astype(int), return_counts=True)
-    return [int(place) for place, count in zip(places, counts, strict=True) if 2 <= count <= len(y) - 2]
+def _separable_classes(y: Array) -> list[int]:
+    """The classes that at least two rows have, and at least two don't."""
+    classes, counts = np.unique(y.astype(int), return_counts=True)
+    return [int(label) for label, count in zip(classes, counts, strict=True) if 2 <= count <= len(y) - 2]
 
 
-def _matches(y: Array, score: Array) -> list[tuple[Array, Array]]:
-    """Per class that occurs or is predicted: rows that are both, and how many of the two each row is."""
-    said = score.argmax(axis=1)
-    return [((y == place) * (said == place), (y == place) * 1.0 + (said == place)) for place in np.union1d(_present(y), said)]
+def _match_classes(y: Array, score: Array) -> list[tuple[Array, Array]]:
+    """Per class that occurs or is predicted: the rows that are both, and how many of the two each row is."""
+    predicted = score.argmax(axis=1)
+    return [
+        ((y == label) * (predicted == label), (y == label) * 1.0 + (predicted == label)) for label in np.union1d(_classes_in(y), predicted)
+    ]
 
 
 def _class_degrees(y: Array) -> float:

@@ -1,4 +1,4 @@
-"""From what each row adds to a statistic to its standard error, its interval, and a one-sided test.
+"""From the influence of each row on a statistic to its standard error, its interval, and a one-sided test.
 
 A row's influence is n times the derivative of the statistic by the row's weight (Hampel 1974): sums of influences give the standard error of
 any smooth statistic, of a difference on the same rows, and of rows that come in clusters, all by one formula and without resampling.
@@ -15,17 +15,17 @@ import numpy as np
 Array = np.ndarray
 LEVEL = 0.95
 _LEAST_DEGREES = 4.0
-"""Below, Student's t has no kurtosis of its own, and says less than the rows do."""
+"""With fewer, Student's t has no kurtosis, and tells less than the rows do."""
 Scale = Literal["plain", "logit", "share", "squared"]
-"""How an interval is laid: `plain` and `squared` (the statistic is a root) corrected for skewness (Hall 1992), `logit` for an area between
+"""How an interval is computed: `plain` and `squared` (the statistic is a root) corrected for skewness (Hall 1992), `logit` for an area between
 0 and 1, `share` for a proportion (Wilson 1927)."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How a statistic varies: standard error, degrees of freedom, and the skewness of what it sums, divided by the root of their number.
+    """The variation of a statistic: its standard error, degrees of freedom, and the skewness of its terms over the root of their number.
 
-    The degrees of freedom say how well the standard error is known (Satterthwaite 1946): long tails leave few.
+    The degrees of freedom measure how well the standard error is known (Satterthwaite 1946): long tails leave few.
     """
 
     error: float
@@ -39,9 +39,9 @@ def spread(influence: Array, clusters: Array | None = None, degrees: float | Non
 
     Args:
         influence: one per row, mean zero.
-        clusters: code (0, 1, …) of the group that each row belongs to; rows of one group may depend on each other, groups may not. Rows are
-            taken as independent without it.
-        degrees: fewer degrees of freedom than groups less one, where the statistic has them.
+        clusters: code (0, 1, …) of the group of each row; rows of one group may depend on each other, groups may not. Without it rows count
+            as independent.
+        degrees: the degrees of freedom of the statistic, if they are fewer than groups less one.
     """
     n = len(influence)
     sums = influence if clusters is None else np.bincount(clusters, influence)[np.bincount(clusters) > 0]
@@ -54,54 +54,56 @@ def spread(influence: Array, clusters: Array | None = None, degrees: float | Non
     square = standard * standard
     skew, kurtosis = float((square * standard).mean()), float((square * square).mean())
     # The variance of an estimated variance is (kurtosis - 1) / n of its square; a chi-square's with these degrees of freedom is the same.
-    known = max(2 * groups / max(kurtosis - 1, 1e-9), _LEAST_DEGREES)
-    freedom = min(known, groups - 1, math.inf if degrees is None else degrees)
-    return Spread(deviation * math.sqrt(groups) / n, freedom, skew / math.sqrt(groups), groups)
+    estimated_degrees = max(2 * groups / max(kurtosis - 1, 1e-9), _LEAST_DEGREES)
+    limited_degrees = min(estimated_degrees, groups - 1, math.inf if degrees is None else degrees)
+    return Spread(deviation * math.sqrt(groups) / n, limited_degrees, skew / math.sqrt(groups), groups)
 
 
-def interval(value: float, found: Spread, scale: Scale, n: int, level: float = LEVEL) -> tuple[float, float]:
+def interval(value: float, variation: Spread, scale: Scale, n: int, level: float = LEVEL) -> tuple[float, float]:
     """A two-sided interval for a statistic; NaN where its spread isn't known."""
-    if not (math.isfinite(value) and math.isfinite(found.error)) or found.degrees < 1:
+    if not (math.isfinite(value) and math.isfinite(variation.error)) or variation.degrees < 1:
         return math.nan, math.nan
-    if scale == "share":  # whose error follows from its value
-        return _wilson(value, found.error, found.groups, student_quantile(1 - (1 - level) / 2, found.groups - 1))
-    t = student_quantile(1 - (1 - level) / 2, found.degrees)
-    if found.error == 0:
+    if scale == "share":  # its error follows from its value
+        return _wilson(value, variation.error, variation.groups, student_quantile(1 - (1 - level) / 2, variation.groups - 1))
+    t = student_quantile(1 - (1 - level) / 2, variation.degrees)
+    if variation.error == 0:
         return value, value
     if scale == "logit" and 0 < value < 1:
-        centre, width = math.log(value / (1 - value)), t * found.error / (value * (1 - value))
+        centre, width = math.log(value / (1 - value)), t * variation.error / (value * (1 - value))
         return _expit(centre - width), _expit(centre + width)
     if scale == "squared" and value > 0:
-        low, high = interval(value**2, Spread(2 * value * found.error, found.degrees, found.skew, found.groups), "plain", n, level)
+        low, high = interval(
+            value**2, Spread(2 * value * variation.error, variation.degrees, variation.skew, variation.groups), "plain", n, level
+        )
         return math.sqrt(max(low, 0.0)), math.sqrt(high)
-    return value - found.error * _unskew(t, found.skew), value - found.error * _unskew(-t, found.skew)
+    return value - variation.error * _unskew(t, variation.skew), value - variation.error * _unskew(-t, variation.skew)
 
 
 def share_of(hit: Array, among: Array | None = None, clusters: Array | None = None) -> tuple[float, float, float]:
-    """The share of some rows that something is true of, with its interval; NaN of no rows.
+    """The share of rows that are hits, with its interval; NaN without rows.
 
     Args:
-        hit: of each row, whether it is true (or 0 and 1).
-        among: which rows count, all without it.
+        hit: whether each row is one (or 0 and 1).
+        among: the rows that count; all without it.
         clusters: as for `spread`.
     """
     inside = (hit if among is None else hit[among]).astype(float)
     if not len(inside):
         return (math.nan,) * 3
     share = float(inside.mean())
-    found = spread(inside - share, clusters if clusters is None or among is None else clusters[among])
-    return (share, *interval(share, found, "share", len(inside)))
+    variation = spread(inside - share, clusters if clusters is None or among is None else clusters[among])
+    return (share, *interval(share, variation, "share", len(inside)))
 
 
-def one_sided_p(difference: float, found_error: float, degrees: float, margin: float = 0.0) -> float:
+def one_sided_p(difference: float, error: float, degrees: float, margin: float = 0.0) -> float:
     """Probability of a difference this large, were the true one `-margin`: small means that it is greater than `-margin` (Student's t)."""
     from scipy.special import stdtr
 
-    if not (math.isfinite(difference) and math.isfinite(found_error)) or degrees < 1:
+    if not (math.isfinite(difference) and math.isfinite(error)) or degrees < 1:
         return 1.0
-    if found_error == 0:
+    if error == 0:
         return 0.0 if difference > -margin else 1.0
-    return float(stdtr(degrees, -(difference + margin) / found_error))
+    return float(stdtr(degrees, -(difference + margin) / error))
 
 
 def student_quantile(probability: float, degrees: float) -> float:

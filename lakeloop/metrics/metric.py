@@ -1,4 +1,4 @@
-"""What a metric is: its value, and what each row adds to it (its influence, see `lakeloop.metrics.intervals`). The metrics themselves stand elsewhere."""
+"""The metric record: a value, and the influence of each row on it (see `lakeloop.metrics.intervals`). The metrics are in other modules."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Metric:
         name: as users write it.
         greater_is_better: its direction.
         description: one sentence.
-        value: of truth and score.
-        influence: what each row adds, mean zero.
-        scale: how its interval is laid.
-        degrees: degrees of freedom of its standard error, where they are fewer than the rows.
-        bounds: an interval of its own, from truth, score, clusters and level.
-        rows: its value per row, where it is the mean of those.
-        decides: whether a model can be chosen by it; not where more of it isn't better, or nothing is the best.
-        guessed: what knows nothing does best by guessing the classes as often as they come, not by saying the same of every row.
+        value: its value, from truth and scores.
+        influence: the influence of each row, mean zero.
+        scale: how its interval is computed.
+        degrees: degrees of freedom of its standard error, if they are fewer than the rows.
+        bounds: an interval of its own, from truth, scores, clusters and level.
+        rows: its value per row, if it is the mean of those.
+        decides: whether a model can be chosen by it; not if more of it isn't better, or a useless model has the best value.
+        guessed: whether guessing classes by their frequency is the best that one can do without features, rather than a constant.
     """
 
     name: str
@@ -45,30 +45,30 @@ class Metric:
     guessed: bool = False
 
     def spread(self, y: Array, score: Array, clusters: Array | None = None) -> Spread:
-        """How the metric varies on such rows."""
+        """The variation of the metric on such rows."""
         return spread(self.influence(y, score), clusters, self.degrees(y) if self.degrees else None)
 
 
 def mean_metric(rows: Callable[[Array, Array], Array], up: bool, scale: Scale = "plain", **more: Any) -> Metric:
-    """A metric that is the mean of a value per row; named and described as the function is, unless told otherwise."""
+    """A metric that is the mean of a value per row; name and description are those of the function by default."""
 
     def value(y: Array, score: Array) -> float:
         return float(rows(y, score).mean()) if len(y) else math.nan
 
     def influence(y: Array, score: Array) -> Array:
-        found = rows(y, score)
-        return np.asarray(found - found.mean())
+        values = rows(y, score)
+        return np.asarray(values - values.mean())
 
     name, description = more.pop("name", rows.__name__), more.pop("description", str(rows.__doc__).strip())
     return Metric(name, up, description, value, influence, scale, rows=rows, **more)
 
 
 def value_metric(value: Callable[[Array, Array], float], up: bool, influence: Callable[[Array, Array], Array], **more: Any) -> Metric:
-    """Any other metric; named and described as the function of its value is, unless told otherwise."""
+    """Any other metric; name and description are those of the function of its value by default."""
     name, description = more.pop("name", value.__name__), more.pop("description", str(value.__doc__).strip())
     return Metric(name, up, description, value, influence, **more)
 
 
 def index_by_name(*metrics: Metric) -> dict[str, Metric]:
-    """Metrics by their names."""
-    return {found.name: found for found in metrics}
+    """Index metrics by their names."""
+    return {metric.name: metric for metric in metrics}

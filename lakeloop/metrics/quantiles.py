@@ -1,4 +1,4 @@
-"""Metrics of predicted quantiles: truth is a value, a score the quantiles of it, `(rows, quantiles)`, both in the label's unit."""
+"""Metrics of predicted quantiles: truth is a value, scores are its quantiles, `(rows, quantiles)`, both in the label's unit."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Array = np.ndarray
 
 
 def quantile_metrics(quantiles: Sequence[float]) -> dict[str, Metric]:
-    """The metrics of such quantiles (increasing, 0.5 among them)."""
+    """The metrics of some quantiles (increasing, 0.5 among them)."""
     levels, middle = np.asarray(quantiles), list(quantiles).index(0.5)
     nominal = float(levels[-1] - levels[0])
 
-    def inside(y: Array, score: Array) -> Array:
+    def is_inside(y: Array, score: Array) -> Array:
         return np.asarray((score[:, 0] <= y) & (y <= score[:, -1]), float)
 
-    def off(y: Array, score: Array) -> float:
-        return float(abs(inside(y, score).mean() - nominal)) if len(y) else float("nan")
+    def coverage_error(y: Array, score: Array) -> float:
+        return float(abs(is_inside(y, score).mean() - nominal)) if len(y) else float("nan")
 
-    def off_influence(y: Array, score: Array) -> Array:
-        held = inside(y, score)
-        return np.asarray(np.sign(held.mean() - nominal) * (held - held.mean()))
+    def error_influence(y: Array, score: Array) -> Array:
+        covered = is_inside(y, score)
+        return np.asarray(np.sign(covered.mean() - nominal) * (covered - covered.mean()))
 
-    def off_bounds(y: Array, score: Array, clusters: Array | None, level: float) -> tuple[float, float]:
-        """From the ends of the coverage's own interval: all distances that it allows."""
-        held = inside(y, score)
-        found = spread(held - held.mean(), clusters)
-        low, high = interval(float(held.mean()), found, "share", len(y), level)
+    def error_bounds(y: Array, score: Array, clusters: Array | None, level: float) -> tuple[float, float]:
+        """All distances that the interval of the coverage allows."""
+        covered = is_inside(y, score)
+        variation = spread(covered - covered.mean(), clusters)
+        low, high = interval(float(covered.mean()), variation, "share", len(y), level)
         ends = abs(low - nominal), abs(high - nominal)
         return (0.0 if low <= nominal <= high else min(ends)), max(ends)
 
@@ -41,11 +41,11 @@ def quantile_metrics(quantiles: Sequence[float]) -> dict[str, Metric]:
             description="Mean pinball loss over the quantiles, in the label's unit (Koenker and Bassett 1978).",
         ),
         mean_metric(
-            inside, True, "share", name="coverage", decides=False,
+            is_inside, True, "share", name="coverage", decides=False,
             description=f"Share of rows from the lowest to the highest quantile; {nominal:g} is nominal.",
         ),
         Metric(
-            "coverage_error", False, f"Distance of the coverage from its nominal {nominal:g}.", off, off_influence, bounds=off_bounds, decides=False
+            "coverage_error", False, f"Distance of the coverage from its nominal {nominal:g}.", coverage_error, error_influence, bounds=error_bounds, decides=False
         ),
         mean_metric(
             lambda y, score: score[:, -1] - score[:, 0], False, name="width", decides=False,

@@ -33,7 +33,7 @@ def _wape_influence(y: Array, score: Array) -> Array:
 
 
 def ratio_influence(above: Array, below: Array) -> Array:
-    """Of a ratio of two means."""
+    """The influence of each row on a ratio of two means."""
     mean = float(below.mean()) if len(below) else 0.0
     return np.asarray((above - above.mean() / mean * below) / mean) if mean else np.full(len(below), math.nan)
 
@@ -54,7 +54,7 @@ def r2(y: Array, score: Array) -> float:
 
 
 def _unexplained(y: Array, score: Array) -> float:
-    """Mean squared error over variance; NaN where no variance is there, or so little that no number holds the ratio."""
+    """Mean squared error over variance; NaN without variance, or with so little that the ratio overflows."""
     variance = float(y.var()) if len(y) else 0.0
     ratio = float(((score - y) ** 2).mean()) / variance if variance else math.nan
     return ratio if math.isfinite(ratio) else math.nan
@@ -73,7 +73,7 @@ def median_absolute_error(y: Array, score: Array) -> float:
 
 
 def _median_influence(y: Array, score: Array) -> Array:
-    """By the density at the median, read off an interval of quantiles around it."""
+    """From the density at the median, estimated by an interval of quantiles around it."""
     error = np.abs(score - y)
     low, high = _median_bounds(y, score, None, LEVEL)
     below = (error <= np.median(error)).astype(float)
@@ -86,10 +86,10 @@ def _median_bounds(y: Array, score: Array, clusters: Array | None, level: float)
     error = np.abs(score - y)
     if len(error) < 2:
         return math.nan, math.nan
-    found = spread((error <= np.median(error)) - 0.5, clusters)
-    if not math.isfinite(found.error):
+    variation = spread((error <= np.median(error)) - 0.5, clusters)
+    if not math.isfinite(variation.error):
         return math.nan, math.nan
-    half = student_quantile(1 - (1 - level) / 2, max(found.degrees, 1.0)) * found.error
+    half = student_quantile(1 - (1 - level) / 2, max(variation.degrees, 1.0)) * variation.error
     low, high = np.quantile(error, [max(0.5 - half, 0), min(0.5 + half, 1)], method="linear")
     return float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""What a threshold on the probability does: precision, recall, how many rows it flags, and what it costs."""
+"""The effects of a threshold on the probability: precision, recall, the share of rows that it flags, and its cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lakeloop.spec.workflow import Costs
 
 POINTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
 _BEYOND = (*np.linspace(0, 1, 201), 0.999, 0.9995, 0.9999)
-"""Quantiles of the scores that are thresholds too where they lie below or above all points: of what is rare all scores do."""
+"""Quantiles of the scores that are thresholds too if they lie below or above all points: for rare events all scores do."""
 Array = np.ndarray
 
 
@@ -44,7 +44,7 @@ def threshold_curve(y: Array, score: Array, costs: Costs | None = None, clusters
 
 
 def evaluate_threshold(y: Array, score: Array, threshold: float, costs: Costs | None = None, clusters: Array | None = None) -> ThresholdRow:
-    """What one threshold does.
+    """Evaluate one threshold.
 
     Args:
         y: 0 or 1 of each row.
@@ -54,16 +54,16 @@ def evaluate_threshold(y: Array, score: Array, threshold: float, costs: Costs | 
         clusters: code of the group that each row belongs to; rows of one group may depend on each other.
     """
     positive, flagged = y > 0, score >= threshold
-    wrong, missed = flagged & ~positive, positive & ~flagged
-    cost = None if costs is None else _mean(costs.false_positive * wrong + costs.false_negative * missed, clusters)
+    false_alarms, misses = flagged & ~positive, positive & ~flagged
+    cost = None if costs is None else _mean_cost(costs.false_positive * false_alarms + costs.false_negative * misses, clusters)
     return ThresholdRow(
         threshold, float(flagged.mean()) if len(y) else 0.0,
-        *share_of(positive, flagged, clusters), *share_of(flagged, positive, clusters), int(wrong.sum()), int(missed.sum()), *(cost or (None,)),
+        *share_of(positive, flagged, clusters), *share_of(flagged, positive, clusters), int(false_alarms.sum()), int(misses.sum()), *(cost or (None,)),
     )  # fmt: skip
 
 
 def find_cheapest(rows: list[ThresholdRow]) -> ThresholdRow | None:
-    """The threshold that costs least; None without costs."""
+    """Find the threshold that costs least; None without costs."""
     priced = [row for row in rows if row.cost is not None]
     return min(priced, key=lambda row: (row.cost or 0.0, row.threshold)) if priced else None
 
@@ -75,7 +75,7 @@ def _points(score: Array) -> Array:
     return np.unique([*quantiles[(quantiles < POINTS[0]) | (quantiles > POINTS[-1])], *POINTS])
 
 
-def _mean(values: Array, clusters: Array | None) -> tuple[float, float, float]:
+def _mean_cost(values: Array, clusters: Array | None) -> tuple[float, float, float]:
     if not len(values):
         return 0.0, math.nan, math.nan
     mean = float(values.mean())

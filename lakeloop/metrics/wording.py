@@ -1,4 +1,4 @@
-"""Numbers and lists as the report says them."""
+"""Numbers and lists as the report shows them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lakeloop.metrics.table import MetricValue
 
-
 HUGE = 1e9
-"""From here on nobody reads all digits."""
-
+"""From here on numbers are shown as powers of ten: nobody reads all digits."""
 MOST_DECIMALS = 12
 
 
@@ -31,7 +29,7 @@ def format_interval(low: float, high: float) -> str:
 
 
 def format_number(value: float) -> str:
-    """Four digits after the point, fewer for large numbers, three in all for small ones; powers of ten for what is huge or tiny."""
+    """A number: four decimals, fewer if it is large, three significant digits if it is small; powers of ten for huge and tiny ones."""
     if not math.isfinite(value):
         return "–"
     size = abs(value)
@@ -40,17 +38,17 @@ def format_number(value: float) -> str:
     if 0 < size < 0.001:
         return f"{value:.3g}"
     if not size:
-        return "0.0000"  # a zero may have a sign, which says nothing
+        return "0.0000"  # a zero may have a sign, which means nothing
     return f"{value:.4f}" if size < 10 else f"{value:,.2f}" if size < 10_000 else f"{value:,.0f}"
 
 
-def format_count(count: int, what: str) -> str:
-    """How many there are of what is named in the singular."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def format_count(count: int, noun: str) -> str:
+    """A count with its noun, given in the singular."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def format_signed(value: float) -> str:
-    """A number with its sign."""
+    """A number with its sign, a minus by its typographic sign."""
     if not math.isfinite(value):
         return "–"
     return ("+" if value >= 0 else "−") + format_number(abs(value))
@@ -71,10 +69,10 @@ def format_threshold(value: float) -> str:
     >>> [format_threshold(value) for value in (0.25, 0.000161474, 0.999898123, 2.92182e-10, 1.0)]
     ['0.25', '0.000161', '0.999898', '2.92e-10', '1']
     """
-    rest = min(value, 1 - value)
-    if rest <= 0 or value < 0.0001:
+    distance = min(value, 1 - value)
+    if distance <= 0 or value < 0.0001:
         return f"{value:.3g}"
-    return f"{value:.{min(2 - math.floor(math.log10(rest)), MOST_DECIMALS)}f}".rstrip("0").rstrip(".")
+    return f"{value:.{min(2 - math.floor(math.log10(distance)), MOST_DECIMALS)}f}".rstrip("0").rstrip(".")
 
 
 def format_plain_signed(value: float) -> str:
@@ -90,7 +88,7 @@ def format_share(value: float, low: float, high: float) -> str:
 
 
 def format_p_value(value: float) -> str:
-    """A probability, small ones as such."""
+    """A p-value, small ones by their bound."""
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
@@ -100,10 +98,10 @@ def format_minute(text: str) -> str:
 
 
 def capitalize(text: str) -> str:
-    """With a capital letter first."""
+    """A text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
-def join_names(names: Sequence[str], what: str) -> str:
-    """One or several things by name."""
-    return f"the {what} {names[0]}" if len(names) == 1 else f"the {what}s {', '.join(names[:-1])} and {names[-1]}"
+def join_names(names: Sequence[str], noun: str) -> str:
+    """One or several things by name, with their noun in the singular."""
+    return f"the {noun} {names[0]}" if len(names) == 1 else f"the {noun}s {', '.join(names[:-1])} and {names[-1]}"
