@@ -103,7 +103,7 @@ def _parse_timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[
 
     utc = pl.Datetime("us", "UTC")
     zone = column.timezone
-    place = f" that is one moment in {zone}" if zone else " with a time zone (or declare timezone:)"
+    zone_note = f" that is one moment in {zone}" if zone else " with a time zone (or declare timezone:)"
     if kind == pl.Date:
         text, kind = text.cast(pl.Datetime("us")), pl.Datetime("us")
     if isinstance(kind, pl.Datetime):
@@ -111,7 +111,7 @@ def _parse_timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[
         exact = pl.when(exact.cast(pl.Datetime(kind.time_unit, kind.time_zone)) == text).then(exact)
         if kind.time_zone:
             return exact.dt.convert_time_zone("UTC"), "a timestamp in microseconds"
-        return _localize(exact, zone), f"a timestamp{place}"
+        return _localize(exact, zone), f"a timestamp{zone_note}"
     if kind != pl.String:
         return pl.lit(None, dtype=utc), f"a timestamp, not a {kind}"
     plain = text.str.strip_chars()
@@ -119,7 +119,7 @@ def _parse_timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[
         if "%z" in column.format or "%:z" in column.format or "%#z" in column.format:
             return plain.str.to_datetime(column.format, strict=False, time_unit="us", time_zone="UTC"), f"a timestamp as {column.format}"
         local = plain.str.to_datetime(column.format, strict=False, time_unit="us")
-        return _localize(local, zone), f"a timestamp as {column.format}{place}"
+        return _localize(local, zone), f"a timestamp as {column.format}{zone_note}"
     iso = plain.str.replace(r"^(\d{4}-\d\d-\d\d)[ tT]", "${1}T").str.replace(r"[zZ]$", "+00:00").str.replace(r"([+-]\d\d)(\d\d)$", "$1:$2")
     iso = pl.when(iso.str.contains(r"\.\d{6}\d*[1-9]")).then(None).otherwise(iso)  # finer than a microsecond: would be truncated
     zoned = pl.coalesce(
@@ -129,7 +129,7 @@ def _parse_timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[
         [iso.str.to_datetime(f, strict=False, time_unit="us") for f in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")]
         + [iso.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))]
     )
-    return pl.coalesce([zoned, _localize(naive, zone)]).cast(utc), f"a timestamp as ISO 8601{place}"
+    return pl.coalesce([zoned, _localize(naive, zone)]).cast(utc), f"a timestamp as ISO 8601{zone_note}"
 
 
 def _localize(local: pl.Expr, zone: str | None) -> pl.Expr:

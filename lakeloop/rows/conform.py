@@ -232,9 +232,9 @@ def _quarantine_table(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -
     if bad.height == 0:
         return quarantine_schema().empty_table()
     landed = frame[bad["_position"].to_list()]
-    own = [c for c in landed.columns if not c.startswith("_") and c != "ingested_at"]
-    hidden = hidden_landed(spec, own)
-    raw = [json.dumps(mask_row(row, hidden), default=str) for row in landed.select(own).iter_rows(named=True)]
+    source_columns = [c for c in landed.columns if not c.startswith("_") and c != "ingested_at"]
+    hidden = hidden_landed(spec, source_columns)
+    raw = [json.dumps(mask_row(row, hidden), default=str) for row in landed.select(source_columns).iter_rows(named=True)]
     moment = pa.timestamp("us", tz="UTC")
     times = bad[spec.event_time].to_arrow().cast(moment) if spec.event_time else pa.nulls(bad.height, moment)
     return pa.table(

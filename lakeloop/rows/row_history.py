@@ -40,9 +40,9 @@ def row_versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.Da
         ),
     )
     kept = last.filter("_kept")
-    rest = last.filter(~pl.col("_kept")).unique([*keys, "_streak"], keep="last", maintain_order=True)
-    rest = rest.join(kept.select(*keys, "_streak"), on=[*keys, "_streak"], how="anti", nulls_equal=True)
-    return pl.concat([rest, kept])
+    earlier = last.filter(~pl.col("_kept")).unique([*keys, "_streak"], keep="last", maintain_order=True)
+    earlier = earlier.join(kept.select(*keys, "_streak"), on=[*keys, "_streak"], how="anti", nulls_equal=True)
+    return pl.concat([earlier, kept])
 
 
 def closing_rows(
@@ -79,20 +79,22 @@ def closing_rows(
     if not ended.height:
         return []
     names = [*spec.columns, *(["known_at"] if at else []), "ingested_at", "_live", "_partition"]
-    taken = rows.select([*spec.columns, "_partition"])[ended["_at"]].with_columns(
+    closing = rows.select([*spec.columns, "_partition"])[ended["_at"]].with_columns(
         *[pl.lit(None, dtype=rows.schema[name]).alias(name) for name in spec.columns if name not in (*spec.keys, at)],
         ended["_since"].alias("ingested_at"),
         pl.lit(True).alias("_live"),
         *([ended["_since"].alias("known_at")] if at else []),
     )
-    return [_arrow_table(taken.select(names), spec)]
+    return [_arrow_table(closing.select(names), spec)]
 
 
 def take_versions(rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pa.Table:
     """Take the rows at the positions of a history, with the times and the `_corrects` that it has for them."""
     columns = [*spec.columns, *(["known_at"] if spec.event_time else []), "ingested_at", "_live", "_partition"]
-    taken = rows.select([*spec.columns, "_partition"])[history["_at"]]
-    return _arrow_table(_add_known_at(taken.with_columns(history["ingested_at"], history["_corrects"]), spec, first).select(columns), spec)
+    selected = rows.select([*spec.columns, "_partition"])[history["_at"]]
+    return _arrow_table(
+        _add_known_at(selected.with_columns(history["ingested_at"], history["_corrects"]), spec, first).select(columns), spec
+    )
 
 
 def _add_known_at(rows: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pl.DataFrame:

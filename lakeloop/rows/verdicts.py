@@ -88,8 +88,8 @@ def allow_empty_beside(expectations: Sequence[Expectation], other_rows: int) -> 
         expectations: those of the table, with the row count of `generate_expectations` first.
         other_rows: rows of the partitions that the batch doesn't replace.
     """
-    count, *others = expectations
-    return [count.model_copy(update={"kwargs": {**count.kwargs, "min_value": 0}}) if other_rows else count, *others]
+    count, *rest = expectations
+    return [count.model_copy(update={"kwargs": {**count.kwargs, "min_value": 0}}) if other_rows else count, *rest]
 
 
 def generate_expectations(
