@@ -1,5 +1,5 @@
 """The pure core of Lakeloop: values in, values out.
 
-Nothing here knows Dagster, the environment, the clock or the network; those arrive as arguments. The one exception is the
-command line (`lakeloop.cli` and what it starts), which may import everything.
+Nothing here uses Dagster, the environment, the clock or the network; their values arrive as arguments. The one exception is the command line
+(`lakeloop.cli`), which may import everything.
 """

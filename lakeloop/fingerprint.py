@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Hash JSON-like values, specs included; the order of keys doesn't matter, the order of parts does.
+    """Hash JSON-like values and specs; the order of keys doesn't matter, the order of parts does.
 
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     True
@@ -26,11 +26,11 @@ def fingerprint(*parts: Any) -> str:
 
 
 def content_hash(rows: pa.Table) -> str:
-    """Hash the values of a table, column names, types and row order included; how it is chunked doesn't matter."""
+    """Hash the values of a table with its column names, types and row order, whatever its chunks."""
     import pyarrow as pa
 
     digest = hashlib.sha256(str([(f.name, str(f.type)) for f in rows.schema]).encode())
-    # Rebuilt in fixed slices, so that offsets and chunk borders of the input can't be seen in the bytes.
+    # Rebuilt in fixed slices, so that offsets and chunk borders of the input don't show in the bytes.
     combined = rows.replace_schema_metadata(None).combine_chunks()
     for start in range(0, max(combined.num_rows, 1), 65536):
         part = combined.slice(start, 65536)
@@ -42,10 +42,10 @@ def content_hash(rows: pa.Table) -> str:
 
 
 def day_hashes(rows: pa.Table, time: str) -> dict[str, str]:
-    """A hash of the rows of each day (UTC), whatever their order; so that a reader of some days sees a change in them, and in no others.
+    """Hash the rows of each day (UTC), whatever their order, so that a reader of some days notices changes in these alone.
 
     Args:
-        rows: any columns; those that start with `_` don't count.
+        rows: any columns; those that start with `_` are ignored.
         time: a date, or a timestamp with a time zone, without nulls.
 
     >>> import pyarrow as pa
@@ -60,8 +60,8 @@ def day_hashes(rows: pa.Table, time: str) -> dict[str, str]:
     frame = pl.from_arrow(rows.select([name for name in rows.column_names if not name.startswith("_")]))
     assert isinstance(frame, pl.DataFrame)
     days = frame.select(pl.col(time).cast(pl.Date).cast(pl.String).alias("day"), frame.hash_rows(seed=0).alias("print"))
-    found = days.group_by("day").agg(pl.len(), pl.col("print").sum()).sort("day")
-    return {day: f"{count}-{total:x}" for day, count, total in found.iter_rows() if day is not None}
+    totals = days.group_by("day").agg(pl.len(), pl.col("print").sum()).sort("day")
+    return {day: f"{count}-{total:x}" for day, count, total in totals.iter_rows() if day is not None}
 
 
 def _plain(value: Any) -> Any:

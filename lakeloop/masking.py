@@ -1,4 +1,7 @@
-"""Values hidden: in rows, in messages of libraries, in tracebacks. Which columns are personal is in `lakeloop.spec.personal` and `lakeloop.project.personal`."""
+"""Hiding values: in rows, in messages of libraries, in tracebacks.
+
+Which columns are personal is decided in `lakeloop.spec.personal` and `lakeloop.project.personal`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 MASK = "***"
-
-
 KEPT_BACK = "its message is kept back, for it may hold values of personal columns"
 
 
@@ -23,9 +24,9 @@ def mask_row(values: Mapping[str, Any], personal: Collection[str]) -> dict[str, 
 
 
 def message_of(error: BaseException, hide: bool) -> str:
-    """The first line of an error's message; where personal columns are at hand only what kind of error it is.
+    """The first line of an error's message; where personal columns are present, only the type of the error.
 
-    Libraries show the value that they stumble over. Their message is not ours to mask, so it is left out.
+    Libraries show the value that they fail on. Their message can't be masked reliably, so it is left out.
 
     >>> message_of(ValueError("can't convert 'Jane'"), hide=True)
     'a ValueError; its message is kept back, for it may hold values of personal columns'
@@ -36,6 +37,6 @@ def message_of(error: BaseException, hide: bool) -> str:
 
 
 def format_frames(error: BaseException) -> str:
-    """The places that an error came through, outermost first, without any value."""
+    """Format the places that an error came through, outermost first, without any values."""
     frames = traceback.extract_tb(error.__traceback__)
     return "\n".join(f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)

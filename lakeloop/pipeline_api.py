@@ -1,6 +1,6 @@
-"""What a user's own pipeline imports, and the only module of ours that it needs: names here stay where they are from release to release.
+"""The names that a user's own pipeline imports; they stay here from release to release, and no other module of ours is needed.
 
-A façade, and the one import from the ground upwards: everything in it is defined elsewhere.
+A façade, and the only import from the ground upwards: everything in it is defined elsewhere.
 """
 
 from lakeloop.rows.types import Kind

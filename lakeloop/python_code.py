@@ -1,4 +1,4 @@
-"""Python code that definitions name: `module:function`, or `file.py:function` beside the definition."""
+"""Python code that definitions refer to: `module:function`, or `file.py:function` beside the definition."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from lakeloop.errors import DataError, nearest
 
 
 def load_reference(reference: str, folder: Path) -> Any:
-    """What a reference names, imported.
+    """Import the object that a reference names.
 
     Args:
         reference: `module:name`, or `file.py:name` with a file relative to the folder.
-        folder: of the definition.
+        folder: the folder of the definition.
 
     Raises:
         DataError: there is no such module, file or name.
     """
-    where, _, name = reference.partition(":")
+    source, _, name = reference.partition(":")
     try:
-        module = load_file(folder / where) if where.endswith(".py") else importlib.import_module(where)
+        module = load_file(folder / source) if source.endswith(".py") else importlib.import_module(source)
     except (ImportError, OSError) as error:
-        raise DataError(f"{reference}: can't import {where}: {error}") from error
+        raise DataError(f"{reference}: can't import {source}: {error}") from error
     if not hasattr(module, name):
-        raise DataError(f"{reference}: {where} has no {name!r}; {nearest(name, vars(module))}")
+        raise DataError(f"{reference}: {source} has no {name!r}; {nearest(name, vars(module))}")
     return getattr(module, name)
 
 
 def load_file(path: Path) -> ModuleType:
-    """Run a Python file as a module that isn't kept: what it defines travels to Spark's workers by value.
+    """Run a Python file as a module that isn't registered: its definitions are sent to Spark's workers by value.
 
     Raises:
-        ImportError: it is no Python file; what the file itself raises comes through.
+        ImportError: it isn't a Python file; errors that the file itself raises are passed on.
     """
     spec = importlib.util.spec_from_file_location(f"lakeloop_{path.parent.name}_{path.stem}", path)
     if spec is None or spec.loader is None:
@@ -47,61 +47,61 @@ def load_file(path: Path) -> ModuleType:
 
 
 def source_of(reference: str, folder: Path) -> str:
-    """The source of the file that a reference names, found without importing it; the reference itself where there is none."""
-    path = _file(reference, folder)
+    """The source of the file that a reference names, without importing it; the reference itself if there is no file."""
+    path = _find_file(reference, folder)
     return path.read_text(encoding="utf-8") if path and path.is_file() else reference
 
 
 def find_problem(reference: str, folder: Path) -> str:
-    """What is wrong with a reference, found without importing what it names; empty when nothing is."""
-    where, _, name = reference.partition(":")
+    """Find the error of a reference without importing it; empty if it has none."""
+    source, _, name = reference.partition(":")
     if not name.isidentifier():
         return f"wanted module:name or file.py:name, found {reference!r}"
-    path = _file(reference, folder)
-    if where.endswith(".py") and not (path and path.is_file()):
-        return f"no file {where!r} beside the definition; {nearest(where, [p.name for p in folder.glob('*.py')])}"
+    path = _find_file(reference, folder)
+    if source.endswith(".py") and not (path and path.is_file()):
+        return f"no file {source!r} beside the definition; {nearest(source, [p.name for p in folder.glob('*.py')])}"
     if path is None:
-        return f"no module {where!r} is installed"
+        return f"no module {source!r} is installed"
     if path.suffix != ".py":
         return ""
     try:
         names = _top_level_names(parse_file(path))
     except (SyntaxError, UnicodeDecodeError) as error:
         return f"can't read {path.name}: {error}"
-    return "" if name in names or not names.isdisjoint({"*", "__getattr__"}) else f"{where} has no {name!r}; {nearest(name, names)}"
+    return "" if name in names or not names.isdisjoint({"*", "__getattr__"}) else f"{source} has no {name!r}; {nearest(name, names)}"
 
 
 def definition_of(reference: str, folder: Path) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None:
-    """The class or function that a reference names, read and not run; None where it isn't defined in that very file."""
-    name, path = reference.partition(":")[2], _file(reference, folder)
+    """The syntax tree of the class or function that a reference names; None if that file doesn't define it."""
+    name, path = reference.partition(":")[2], _find_file(reference, folder)
     if path is None or path.suffix != ".py":
         return None
-    found = [
+    definitions = [
         node
         for node in parse_file(path).body
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name
     ]
-    return found[-1] if found else None
+    return definitions[-1] if definitions else None
 
 
 def parse_file(path: Path) -> ast.Module:
-    """The syntax tree of a file.
+    """Parse a file into a syntax tree.
 
     Raises:
-        SyntaxError: it isn't Python.
+        SyntaxError: the file isn't Python.
     """
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _file(reference: str, folder: Path) -> Path | None:
-    where = reference.partition(":")[0]
-    if where.endswith(".py"):
-        return folder / where
+def _find_file(reference: str, folder: Path) -> Path | None:
+    source = reference.partition(":")[0]
+    if source.endswith(".py"):
+        return folder / source
     try:
-        found = importlib.util.find_spec(where)
+        spec = importlib.util.find_spec(source)
     except (ImportError, ValueError):
         return None
-    return Path(found.origin) if found and found.origin else None
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 def _top_level_names(tree: ast.Module) -> set[str]:

@@ -1,4 +1,4 @@
-"""YAML as a person would write it: flow mappings on one line, comments beside what they are about."""
+"""YAML as a person would write it: flow mappings on one line, comments at the end of the line that they explain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _WIDTH = 1 << 20
 
 
 class _Dumper(yaml.SafeDumper):
-    """Flow style, keys in the order given, `~` for nothing never."""
+    """Flow style, keys in their order, never `~` for null."""
 
 
 _Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(list(value)))
 
 
 def to_flow(value: Any) -> str:
-    """A value on one line.
+    """Write a value on one line.
 
     >>> to_flow({"type": "double", "unit": "%", "source": ["Share (%)"]})
     "{type: double, unit: '%', source: [Share (%)]}"
@@ -30,7 +30,7 @@ def to_flow(value: Any) -> str:
 
 
 def to_line(indent: int, key: str, value: Any, comment: str = "") -> str:
-    """`key: value  # comment`, indented by two spaces a level; a mapping or list in flow style.
+    """Write `key: value  # comment`, indented by two spaces per level; mappings and lists in flow style.
 
     >>> to_line(1, "keys", ["id"], "unique in all 3 rows")
     '  keys: [id]  # unique in all 3 rows'
@@ -40,25 +40,25 @@ def to_line(indent: int, key: str, value: Any, comment: str = "") -> str:
 
 
 def to_comment(indent: int, text: str) -> str:
-    """A comment line."""
+    """Write a comment line."""
     return f"{'  ' * indent}# {to_one_line(text)}"
 
 
 def to_one_line(text: str) -> str:
-    """Text that can't end a comment early, whatever a source called its columns."""
+    """Join a text into one line that can't end a comment early, whatever a source calls its columns."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def column_fields(column: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a column in the order in which they are read, defaults left out."""
+    """The fields of a column in reading order, without defaults."""
     order = ("type", "unit", "nullable", "personal", "source", "format", "timezone", "description")
-    found = {
+    fields = {
         name: column[name]
         for name in order
         if column.get(name) not in (None, "", False) or (name == "nullable" and column.get(name) is False)
     }
-    if found.get("nullable") is True:
-        del found["nullable"]
-    if isinstance(found.get("source"), list) and len(found["source"]) == 1:
-        found["source"] = found["source"][0]
-    return found
+    if fields.get("nullable") is True:
+        del fields["nullable"]
+    if isinstance(fields.get("source"), list) and len(fields["source"]) == 1:
+        fields["source"] = fields["source"][0]
+    return fields

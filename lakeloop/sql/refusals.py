@@ -104,11 +104,11 @@ def _check_using(select: Any) -> Iterator[Finding]:
 
     joins = select.args.get("joins") or ()
     using = {name.name.lower() for join in joins for name in join.args.get("using") or ()}
-    others = {join.this.alias_or_name for join in joins if not join.args.get("using")}
+    other_tables = {join.this.alias_or_name for join in joins if not join.args.get("using")}
     for part in [*select.expressions, select.args.get("group"), select.args.get("having")]:
         for column in _walk_own(part, exp.Column):
             name = column.name.lower()
-            if column.table and column.table not in others and name in using:
+            if column.table and column.table not in other_tables and name in using:
                 yield (
                     line_of(column),
                     f"{column.sql(DIALECT)} is joined by USING, behind which it has no table; write {column.name}, or join with ON",

@@ -56,7 +56,7 @@ def test_assets_of_a_run_that_fail_for_one_cause_are_one_notice() -> None:
 def test_a_single_failure_reads_as_before() -> None:
     (notice,) = judged(failing("models/d/a"))
     assert notice.title == "[dev] models/d/a failed"
-    assert notice.body == f"{DOWN}\nMend what it says, then materialise it again; what was published before still stands."
+    assert notice.body == f"{DOWN}\nFix the cause, then materialise it again; what was published before is still valid."
     assert notice.covers == {}
 
 
