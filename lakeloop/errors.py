@@ -16,7 +16,7 @@ class SpecError(LakeloopError):
     Args:
         message: what was wanted and what was found, one sentence.
         file: path of the file, relative to the project where possible.
-        line: 1-based line of the offending key or value; None when the file as a whole is meant.
+        line: 1-based line of the offending key or value; None for an error of the whole file.
         key: dotted path of the key inside the file, such as `features.route_delays`.
     """
 

@@ -1,4 +1,4 @@
-"""Fingerprints: one short hash that says whether two sets of inputs are the same."""
+"""Fingerprints: a short hash by which two sets of inputs are compared."""
 
 from __future__ import annotations
 

@@ -82,12 +82,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class EndedRun:
-    """The outcome of a run, as far as it may have to be reported."""
+    """The outcome of a run, as far as it may have to be reported.
+
+    `request` identifies what was requested: a fingerprint of the selected assets, or the job's name.
+    """
 
     run_id: str
     status: Literal["SUCCESS", "FAILURE", "CANCELED"]
     reason: str = ""
-    asked_by: str = ""
+    request: str = ""
     succeeded: Sequence[str] = ()
     failures: Sequence[StepFailure] = ()
     checks: Sequence[CheckOutcome] = ()
@@ -137,11 +140,11 @@ def collect_notices(run: EndedRun, *, ui: str, environment: str, warnings: bool)
         reason = run.reason or "its process ended without saying why"
         advice = "See its log; start it again once the cause is fixed."
         cause = fingerprint(normalize_reason(reason))
-        notices.append(_make_notice(f"run:{run.asked_by}", cause, f"run {run.run_id[:8]} failed", reason, advice))
+        notices.append(_make_notice(f"run:{run.request}", cause, f"run {run.run_id[:8]} failed", reason, advice))
     if run.status == "CANCELED":
         reason = run.reason or "A person, or the shutdown of the platform, stopped it."
         advice = "Start it again if it was not meant to stop."
-        notices.append(_make_notice(f"canceled:{run.asked_by}", run.run_id, f"run {run.run_id[:8]} was canceled", reason, advice))
+        notices.append(_make_notice(f"canceled:{run.request}", run.run_id, f"run {run.run_id[:8]} was canceled", reason, advice))
     checks = [check for check in run.checks if not check.passed]
     notices += [_refusal_notice(refusal, checks) for refusal in run.refusals]
     covered = {subject for notice in notices for subject in notice.covers}
@@ -171,7 +174,7 @@ def clear_resolved(run: EndedRun, troubles: Troubles) -> dict[str, list[str]]:
     """Drop the troubles that a run has resolved: materialised assets and passed checks have recovered, and so has the run of a success."""
     recovered = {*run.succeeded, *(f"{check.asset}#{check.check}" for check in run.checks if check.passed)}
     if run.status == "SUCCESS":
-        recovered.add(f"run:{run.asked_by}")
+        recovered.add(f"run:{run.request}")
     return {subject: list(causes) for subject, causes in troubles.items() if subject not in recovered}
 
 

@@ -184,7 +184,7 @@ def ended_run(instance: dg.DagsterInstance, lake: Any, ending: Ending, tracking_
         run_id=ending.run_id,
         status=ending.status if concerns else "SUCCESS",
         reason="" if failures else ending.message,
-        asked_by=fingerprint(selected) if selected else (run.job_name if run else ""),
+        request=fingerprint(selected) if selected else (run.job_name if run else ""),
         succeeded=[asset for asset in succeeded if mine(asset)],
         failures=[failure for failure in failures if mine(failure.asset)],
         checks=[outcome for outcome in outcomes if mine(outcome.asset)],

@@ -33,9 +33,9 @@ def check_personal(project: Project) -> list[SpecError]:
 
 
 def _check_table(table: Located[TableSpec]) -> Iterator[SpecError]:
-    spec, at = table.spec, table.definition
+    spec, definition = table.spec, table.definition
     if isinstance(spec.source, DatabaseSource) and spec.source.cursor and hidden_landed(spec, [spec.source.cursor]) >= {spec.source.cursor}:
-        yield at.error(
+        yield definition.error(
             f"{spec.source.cursor} is personal, or undeclared beside personal columns: its greatest value is the position, which is shown; "
             "declare it as a column that isn't, or read all of the table",
             "source",
@@ -51,24 +51,24 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> Iterator[SpecError
 
 
 def _check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> Iterator[SpecError]:
-    spec, at = workflow.spec, workflow.definition
+    spec, definition = workflow.spec, workflow.definition
     personal = personal_columns(project, "training_sets", workflow)
     features = feature_columns(project, workflow)
     if spec.predict_at in personal:
-        yield at.error(f"{spec.predict_at} is personal: times are shown everywhere", "predict_at")
+        yield definition.error(f"{spec.predict_at} is personal: times are shown everywhere", "predict_at")
     for name, selection in spec.features.items():
         ref = project.find(workflow.domain, name)
         columns = [f.column for f in features if f.ref == ref and f.output in personal]
         if columns and not selection.allow_personal:
-            yield at.error(
+            yield definition.error(
                 f"personal: {', '.join(columns)}; {_WHY}: leave it out, derive what isn't personal in a view "
                 "(its column says personal: false), or say allow_personal: true",
                 "features",
                 name,
             )
     if "label" in personal and spec.label is not None and not spec.label.allow_personal:
-        yield at.error(f"{spec.label.view}.{spec.label.column} is personal; {_WHY}: say allow_personal: true if it may", "label")
+        yield definition.error(f"{spec.label.view}.{spec.label.column} is personal; {_WHY}: say allow_personal: true if it may", "label")
     for index, column in enumerate(spec.evaluation.slices):
         output = column if column in spec.keys else next((f.output for f in features if f.output.endswith(f"__{column}")), None)
         if output in personal:
-            yield at.error(f"{column} is personal: a slice is a value of it, shown in every report", "evaluation", "slices", index)
+            yield definition.error(f"{column} is personal: a slice is a value of it, shown in every report", "evaluation", "slices", index)

@@ -163,7 +163,7 @@ def evaluate(task: Task | Answer, y: Array, score: Array, *, clusters: Array | N
     Args:
         task: the task or the answer; decides the metrics.
         y: truth, see `metrics_of`.
-        score: as `lakeloop.spec.tasks` says; same length.
+        score: scores as in `lakeloop.spec.tasks`; same length.
         clusters: code of the group of each row; rows of different groups count as independent, without it all rows do.
 
     Raises:
@@ -178,9 +178,9 @@ def paired_difference(task: Task | Answer, name: str, y: Array, a: Array, b: Arr
 
     Args:
         task: the task or the answer; decides the metrics.
-        name: of the metric.
+        name: the metric.
         y: truth, see `metrics_of`.
-        a: the scores of one model, as `lakeloop.spec.tasks` says; as many as truths.
+        a: the scores of one model, as in `lakeloop.spec.tasks`; as many as truths.
         b: those of the other one.
         clusters: code of the group of each row; rows of different groups count as independent, without it all rows do.
 

@@ -13,7 +13,7 @@ def render(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> str
 
     A column that is in the tree already is repeated without its branches.
     """
-    lines = [str(ref), *_branches(lineage, ref, downstream, "", {ref})]
+    lines = [str(ref), *_render_branches(lineage, ref, downstream, "", {ref})]
     ends = lineage.reach(ref) if downstream else lineage.roots(ref)
     ends = tuple(column for column in ends if column != ref)
     lines.append("")
@@ -43,7 +43,7 @@ def as_record(lineage: Lineage, ref: ColumnRef, *, downstream: bool = False) -> 
     }
 
 
-def _branches(lineage: Lineage, ref: ColumnRef, downstream: bool, indent: str, seen: set[ColumnRef]) -> Iterator[str]:
+def _render_branches(lineage: Lineage, ref: ColumnRef, downstream: bool, indent: str, seen: set[ColumnRef]) -> Iterator[str]:
     children = (lineage.users if downstream else lineage.columns)[ref]
     for index, child in enumerate(children):
         is_last = index == len(children) - 1
@@ -51,7 +51,7 @@ def _branches(lineage: Lineage, ref: ColumnRef, downstream: bool, indent: str, s
         yield f"{indent}{'└─ ' if is_last else '├─ '}{child}{' (see above)' if is_repeated else ''}"
         if child not in seen:
             seen.add(child)
-            yield from _branches(lineage, child, downstream, indent + ("   " if is_last else "│  "), seen)
+            yield from _render_branches(lineage, child, downstream, indent + ("   " if is_last else "│  "), seen)
 
 
 def _format_count(number: int, noun: str) -> str:

@@ -70,7 +70,7 @@ class Project:
     personal: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     """Results of `lakeloop.project.lineage` and `lakeloop.project.personal`, by (stage, domain, name)."""
     lineage_rules: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """By stage, how the columns of stages beyond those that `lakeloop.project.lineage` knows come about; see its `Rule`."""
+    """The lineage rules of stages beyond those in `lakeloop.project.lineage`, by stage; see its `Rule`."""
 
     def all(self) -> Iterator[Located[Any]]:
         """Tables, then views, then workflows."""
@@ -127,7 +127,7 @@ def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
                 errors.append(definition.error(f"wanted the folder's name {folder.name!r}, found {spec.name!r}", "name"))  # type: ignore[attr-defined]
             read.append(Located(spec, domain, folder, definition))  # type: ignore[type-var]
     for located in [*read, *extra]:
-        errors += _add(project, located)
+        errors += _add_definition(project, located)
     return project, errors
 
 
@@ -207,7 +207,7 @@ def columns_of(project: Project, ref: TableRef) -> dict[str, ColumnType]:
     return columns
 
 
-def _add(project: Project, located: Located[Any]) -> list[SpecError]:
+def _add_definition(project: Project, located: Located[Any]) -> list[SpecError]:
     spec = located.spec
     shelf: dict[ID, Located[Any]]
     if isinstance(spec, TableSpec):

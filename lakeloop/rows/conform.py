@@ -74,7 +74,7 @@ def conform(
         bulk_until: when the table was first landed. Rows of that landing with an earlier event time were loaded as history: they count as
             known at their event time plus delay. The spec's own `bulk_loaded_until` takes precedence, for rows of any landing.
         vanished: when a file lost all its rows of a partition, by `_file` and `_partition`.
-        last: the newest landing; a row counts as gone from then on where nothing else says when it vanished.
+        last: the newest landing; a row counts as gone from then on if nothing else tells when it vanished.
 
     Returns:
         The batch. Numbers may have spaces around them, and integers zero decimals (`9.0`); text stays as it is. A local time that is

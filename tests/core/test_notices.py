@@ -22,7 +22,7 @@ from lakeloop.notices import (
     select_new,
 )
 
-RUN = EndedRun("0123456789", "FAILURE", asked_by="everything")
+RUN = EndedRun("0123456789", "FAILURE", request="everything")
 DOWN = "the MLflow server at http://mlflow.example:5000 did not answer within 10 s"
 
 

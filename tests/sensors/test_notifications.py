@@ -333,7 +333,7 @@ def judged(run: EndedRun, *, warnings: bool = False) -> list[str]:
     return [notice.subject for notice in collect_notices(run, ui="http://ui", environment="dev", warnings=warnings)]
 
 
-RUN = EndedRun("0123456789", "FAILURE", asked_by="raw/d/t")
+RUN = EndedRun("0123456789", "FAILURE", request="raw/d/t")
 
 
 def test_one_cause_makes_one_notice_whatever_its_signs() -> None:
