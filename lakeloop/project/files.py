@@ -30,7 +30,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
     for first, resolvers in _Loader.yaml_implicit_resolvers.items()
 }
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Definition:
     file: str
     type: str
     attributes: Mapping[str, Any]
-    lines: Mapping[Path_, int] = field(default_factory=dict, repr=False)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict, repr=False)
 
-    def line_of(self, path: Path_) -> int | None:
+    def line_of(self, path: KeyPath) -> int | None:
         """The line (1-based) of a key below `attributes`, or of its nearest existing parent."""
         for size in range(len(path), -1, -1):
             line = self.lines.get(("attributes", *path[:size]))
@@ -73,7 +73,7 @@ def read_definitions(path: Path, file: str) -> tuple[list[Definition], list[Spec
         try:
             while loader.check_node():
                 node = loader.get_node()
-                lines: dict[Path_, int] = {}
+                lines: dict[KeyPath, int] = {}
                 errors += _collect_lines(node, (), lines, file)
                 value = loader.construct_document(node)
                 definition = _parse_definition(value, lines, file)
@@ -127,7 +127,7 @@ def spec_errors(error: ValidationError, model: type[BaseModel], definition: Defi
     return list(errors.values())
 
 
-def _parse_definition(value: Any, lines: Mapping[Path_, int], file: str) -> Definition | SpecError:
+def _parse_definition(value: Any, lines: Mapping[KeyPath, int], file: str) -> Definition | SpecError:
     if not isinstance(value, dict):
         return SpecError(f"wanted `type` and `attributes`, found a {type(value).__name__}", file=file, line=1)
     for key in value:
@@ -150,7 +150,7 @@ def _parse_definition(value: Any, lines: Mapping[Path_, int], file: str) -> Defi
     return Definition(file, kind, attributes, lines)
 
 
-def _collect_lines(node: Any, path: Path_, lines: dict[Path_, int], file: str) -> list[SpecError]:
+def _collect_lines(node: Any, path: KeyPath, lines: dict[KeyPath, int], file: str) -> list[SpecError]:
     """Fill in the line of every key and item below a node; keys that are repeated are errors."""
     lines.setdefault(path, node.start_mark.line + 1)
     errors: list[SpecError] = []
