@@ -100,7 +100,7 @@ def test_a_partitioned_view_says_how_far_back_its_query_reads(defs: Path, capsys
     edit(folder / "defs.yaml", "lookback: 9d", "lookback: 3d")
     (told,) = errors(defs, capsys)
     line = (folder / "view.sql").read_text()[: (folder / "view.sql").read_text().index("week AS (")].count("\n") + 1
-    assert f"carrier_delays/view.sql:{line}: " in told and "reads 1w back, and the view's lookback is 3d; say how far" in told
+    assert f"carrier_delays/view.sql:{line}: " in told and "reads 1w back, and the view's lookback is 3d; declare how far" in told
 
     edit(folder / "view.sql", "RANGE BETWEEN INTERVAL 7 DAYS PRECEDING", "ROWS BETWEEN 100 PRECEDING")
     assert main(["check", "--defs", str(defs)]) == 0
