@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
-from lakeloop.errors import DataError, NotPublished
+from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
+from lakeloop.project.project import Located
+from lakeloop.records.release import DeploymentState, ReleaseState
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
+from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState, States
-
-if TYPE_CHECKING:
-    from lakeloop.project.project import Located
+from resources.lake.published import States
+from resources.serving.desired import Deployment, read_desired, read_status, wait_until_serving, write_desired
 
 CODE_VERSION = "1"
 PATIENCE_S = 90.0
+NOTHING_RELEASED = "nothing is released"
 SERVING = "released_version_is_served"
 """The check that the released version answers at the endpoint; a warning, since it may be that no supervisor runs here."""
 
@@ -30,10 +33,8 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     Raises:
         NotPublished: nothing has been decided yet.
     """
-    released = states.get(key_of("releases", located), {}).get(WHOLE)
-    if released is None:
-        raise NotPublished(f"{key_of('releases', located)} has decided nothing yet; materialise it first")
-    return fingerprint("deployment", CODE_VERSION, released.value["name"], released.value["champion"])
+    released = states.required(ReleaseState, located, "decided nothing yet").value
+    return fingerprint("deployment", CODE_VERSION, released.name, released.champion)
 
 
 def deploy(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
@@ -45,38 +46,38 @@ def deploy(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         NotPublished: nothing has been decided yet.
         DataError: the version could not be served.
     """
-    from resources.serving.desired import Deployment, read_desired, read_status, wait_until_serving, write_desired
-
-    key = key_of("deployments", located)
     states = platform.lake.states()
-    wanted = expected(states, located)
-    released = states[key_of("releases", located)][WHOLE].value
-    if released["champion"] is None:
-        return StageResult(wanted, checks={SERVING: ["failed", "nothing is released"]}, metadata={"skipped": "nothing is released"})
+    fingerprint_now = expected(states, located)
+    released = states.required(ReleaseState, located, "decided nothing yet").value
+    if released.champion is None:
+        return StageResult(fingerprint_now, checks={SERVING: ("failed", NOTHING_RELEASED)}, metadata={"skipped": NOTHING_RELEASED})
     folder = platform.settings.home / "serving"
-    name = f"{located.domain}.{located.spec.name}"
-    deployment = Deployment(name, released["champion"], f"models:/{released['name']}/{released['champion']}")
-    standing = read_desired(folder).get(name)
-    status = read_status(folder)
-    done = states.get(key, {}).get(WHOLE)
-    served = (
-        status is not None and status.models.get(name, {}).get("version") == deployment.version and status.models[name]["state"] == "ready"
-    )
-    if done and done.fingerprint == wanted and standing == deployment and (served or status is None):
-        return StageResult(wanted, fresh=True, checks=done.value["checks"], metadata={"serving": done.value["state"]})
+    deployment = Deployment(".".join(located.id), released.champion, f"models:/{released.name}/{released.champion}")
+    before = states.whole(DeploymentState, located)
+    if before and before.fingerprint == fingerprint_now and _is_as_stated(folder, deployment):
+        return StageResult(fingerprint_now, fresh=True, checks=before.value.checks, metadata={"serving": before.value.state})
     write_desired(folder, deployment)
     crash_point("deployment.stated")
-    outcome = wait_until_serving(folder, name, deployment.version, PATIENCE_S)
+    outcome = wait_until_serving(folder, deployment.name, deployment.version, PATIENCE_S)
     if outcome.state in ("failed", "timeout"):
-        raise DataError(f"{name} version {deployment.version} is not served ({outcome.state}): {outcome.message}")
+        raise DataError(f"{deployment.name} version {deployment.version} is not served ({outcome.state}): {outcome.message}")
     message = outcome.message if outcome.state == "nobody" else f"version {deployment.version} answers at {outcome.address}"
-    checks: dict[str, Any] = {SERVING: ["passed" if outcome.state == "serving" else "failed", message]}
-    value = {"version": deployment.version, "state": outcome.state, "address": outcome.address, "checks": checks}
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id, after=states.get(key, {}))
+    checks = {SERVING: ("passed" if outcome.state == "serving" else "failed", message)}
+    record = DeploymentState(deployment.version, outcome.state, outcome.address, checks=checks)
+    record_whole(platform, states, located, record, fingerprint_now)
     metadata: dict[str, Any] = {"model_version": deployment.version, "serving": message, "at": datetime.now(UTC).isoformat()}
     if outcome.address:
-        metadata["endpoint"] = dg.MetadataValue.url(f"{outcome.address}/v1/models/{name}:predict")
-    return StageResult(wanted, checks=checks, metadata=metadata)
+        metadata["endpoint"] = dg.MetadataValue.url(f"{outcome.address}/v1/models/{deployment.name}:predict")
+    return StageResult(fingerprint_now, checks=checks, metadata=metadata)
+
+
+def _is_as_stated(folder: Path, deployment: Deployment) -> bool:
+    """Whether a deployment is stated already, and is served where a supervisor runs."""
+    if read_desired(folder).get(deployment.name) != deployment:
+        return False
+    status = read_status(folder)
+    served = status.models.get(deployment.name, {}) if status else {}
+    return status is None or (served.get("version") == deployment.version and served["state"] == "ready")
 
 
 STAGE = Stage(

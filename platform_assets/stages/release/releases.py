@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,18 +12,18 @@ from lakeloop.errors import Conflict, NotPublished
 from lakeloop.evaluation.decisions import Decision, Evidence, should_promote
 from lakeloop.fingerprint import fingerprint
 from lakeloop.metrics.table import reference_words
+from lakeloop.project.project import Located
+from lakeloop.records.release import EvaluationState, ReleaseState, Rollback
+from lakeloop.records.training import ModelState, TrainingSetState
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.evaluations import asked
-from platform_assets.stages.features.view_versions import after_promotion
+from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState, States
+from resources.lake.published import States
+from resources.tracking.registry import CHALLENGER, CHAMPION, Registry
 from resources.tracking.tags import DECISION_TAG, metric_tag
-
-if TYPE_CHECKING:
-    from lakeloop.project.project import Located
-    from resources.tracking.registry import Registry
 
 CODE_VERSION = "2"
 DECISIONS_TABLE = "reports/decisions"
@@ -38,10 +37,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     Raises:
         NotPublished: there is no evaluation.
     """
-    evaluation = states.get(key_of("evaluations", located), {}).get(WHOLE)
-    if evaluation is None:
-        raise NotPublished(f"{key_of('evaluations', located)} has no evaluation; materialise it first")
-    return fingerprint("release", CODE_VERSION, evaluation.fingerprint)
+    return fingerprint("release", CODE_VERSION, states.required(EvaluationState, located, "no evaluation").fingerprint)
 
 
 def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
@@ -51,112 +47,127 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     through a sensor, or after a retry.
 
     Raises:
-        NotPublished: there is no evaluation, or it is not of the model that stands now.
+        NotPublished: there is no evaluation, or it is not of the model that is published now.
         Conflict: somebody else moved the champion alias.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from resources.tracking.registry import CHAMPION, Registry
-
-    spec, key = located.spec, key_of("releases", located)
     states = platform.lake.states()
-    wanted = expected(states, located)
-    done = states.get(key, {}).get(WHOLE)
-    if done and done.fingerprint == wanted:
-        return StageResult(
-            wanted,
-            fresh=True,
-            checks=done.value["checks"],
-            metadata={"champion": done.value["champion"] or "none", "reason": done.value["reason"]},
-        )
-    model = states.get(key_of("models", located), {}).get(WHOLE)
-    evaluation = states[key_of("evaluations", located)][WHOLE]
-    if model is None or evaluation.value["version"] != model.value["version"]:
-        raise NotPublished(
-            f"{key_of('evaluations', located)} is of version {evaluation.value['version']}, not of the model that stands now; materialise it first"
-        )
-    if evaluation.value.get("asked", asked(spec)) != asked(spec):
-        raise NotPublished(
-            f"{located.definition.file} asks other metrics or gates than {key_of('evaluations', located)} has answered; materialise it first"
-        )
-
-    name, version = model.value["name"], model.value["version"]
+    fingerprint_now = expected(states, located)
+    before = states.whole(ReleaseState, located)
+    if before and before.fingerprint == fingerprint_now:
+        value = before.value
+        metadata = {"champion": value.champion or "none", "reason": value.reason}
+        return StageResult(fingerprint_now, fresh=True, checks=value.checks, metadata=metadata)
+    model, evaluation = _evaluated_model(states, located)
+    name, version, champion = model.name, model.version, before.value.champion if before else None
     platform.tracking.wait()
     registry = Registry(platform.settings.tracking_uri)
-    champion = done.value.get("champion") if done else None
-    standing = registry.version_of(name, CHAMPION)
-    if standing not in (champion, version):
-        raise Conflict(f"{name}: wanted the alias champion on version {champion or 'none'}, found it on {standing}; nothing was moved")
-    evidence = _evidence(spec, evaluation.value)
-    decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=spec.gates)
+    _must_be_ours(registry, name, champion, version)
+    evidence = _evidence(located.spec, evaluation)
+    decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=located.spec.gates)
 
-    after = version if decision.action == "promote" else champion
-    # In the order of the releases, whatever the clock says meanwhile.
-    at = datetime.now(UTC)
-    if done and "decided_at" in done.value:
-        at = max(at, datetime.fromisoformat(done.value["decided_at"]) + timedelta(microseconds=1))
-    _write_decision(platform, located, wanted, decision, version, champion, after, at)
+    decided_at = _next_moment(before.value if before else None)
+    record = _record(states, located, model, before.value if before else None, decision, decided_at)
+    _write_decision(platform, located, fingerprint_now, decision, record, champion, decided_at)
     crash_point("release.decided")
     _move_aliases(registry, name, version, champion, decision, evidence)
-    if "registered" not in model.value:
+    if model.registered is None:
         # A run that failed in its release, after all that it was there for, has made the version all the same.
         registry.finish_run_of(name, version)
     crash_point("release.tagged")
-    promoted = after == version
-    checks = {PROMOTED: ["passed" if promoted else "failed", decision.reason]}
-    training = states.get(key_of("training_sets", located), {}).get(WHOLE)
-    made_of = training.value if training and training.version == model.value["training_set"] else {}
-    cited = after_promotion(
-        done.value if done else None,
-        promoted=decision.action == "promote",
-        cites=made_of.get("cites", {}),
-        champion=champion,
-        features=made_of.get("feature_spec"),
-    )
-    value = {
-        **cited,
-        "name": name,
-        "champion": after,
-        "decided_at": at.isoformat(),
-        "candidate": version,
-        "action": decision.action,
+    record_whole(platform, states, located, record, fingerprint_now)
+    metadata = {
+        "decision": decision.action,
         "reason": decision.reason,
-        "checks": checks,
+        "champion": record.champion or "none",
+        "champion_before": champion or "none",
+        "candidate": version,
+        "evidence": dg.MetadataValue.json(dict(decision.evidence)),
     }
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, value=value)], run_id=platform.run_id, after=states.get(key, {}))
-    return StageResult(
-        wanted,
-        checks=checks,
-        metadata={
-            "decision": decision.action,
-            "reason": decision.reason,
-            "champion": after or "none",
-            "champion_before": champion or "none",
-            "candidate": version,
-            "evidence": dg.MetadataValue.json(dict(decision.evidence)),
-        },
-    )
+    return StageResult(fingerprint_now, checks=record.checks, metadata=metadata)
 
 
-def _evidence(spec: WorkflowSpec, facts: Mapping[str, Any]) -> Evidence:
+def _evaluated_model(states: States, located: Located[WorkflowSpec]) -> tuple[ModelState, EvaluationState]:
+    """The published model and its evaluation.
+
+    Raises:
+        NotPublished: the evaluation is of another model, or was made under other metrics or gates.
+    """
+    evaluation, model = states.required(EvaluationState, located, "no evaluation").value, states.whole(ModelState, located)
+    key = key_of("evaluations", located)
+    if model is None or evaluation.version != model.value.version:
+        raise NotPublished(f"{key} is of version {evaluation.version}, not of the model that is published now; materialise it first")
+    if evaluation.asked not in (None, asked(located.spec)):
+        raise NotPublished(
+            f"{located.definition.file} names other metrics or gates than {key} was made under; releases reject evaluations made under older gates: "
+            "materialise it first"
+        )
+    return model.value, evaluation
+
+
+def _must_be_ours(registry: Registry, name: str, champion: str | None, candidate: str) -> None:
+    """Raise a Conflict if the alias `champion` is on a version that no release of ours put it on."""
+    current = registry.version_of(name, CHAMPION)
+    if current not in (champion, candidate):
+        raise Conflict(f"{name}: wanted the alias champion on version {champion or 'none'}, found it on {current}; nothing was moved")
+
+
+def _next_moment(before: ReleaseState | None) -> datetime:
+    """Now, but after the decision before: decisions are in the order of the releases, whatever the clock says meanwhile."""
+    now = datetime.now(UTC)
+    if before is None or before.decided_at is None:
+        return now
+    return max(now, datetime.fromisoformat(before.decided_at) + timedelta(microseconds=1))
+
+
+def _evidence(spec: WorkflowSpec, evaluation: EvaluationState) -> Evidence:
     """What an evaluation recorded of the version that it judged."""
     primary = spec.evaluation.primary
     return Evidence(
-        version=facts["version"],
+        version=evaluation.version,
         primary=primary,
-        value=facts["metrics"][primary],
-        gates=facts["checks"],
-        champion=facts["champion"],
-        comparison=facts["comparison"],
-        skill=facts.get("skill"),
+        value=evaluation.metrics[primary],
+        gates=evaluation.checks,
+        champion=evaluation.champion,
+        comparison=evaluation.comparison,
+        skill=evaluation.skill,
         reference=reference_words(spec.answer, primary),
-        incomparable=facts.get("incomparable", ""),
+        incomparable=evaluation.incomparable,
+    )
+
+
+def _record(
+    states: States, located: Located[WorkflowSpec], model: ModelState, before: ReleaseState | None, decision: Decision, decided_at: datetime
+) -> ReleaseState:
+    """What is kept of a decision: who is the champion after it, what that looks up and cites, and what the one before it did."""
+    promoted, champion = decision.action == "promote", before.champion if before else None
+    after = model.version if promoted else champion
+    release = ReleaseState(
+        champion=after,
+        name=model.name,
+        candidate=model.version,
+        action=decision.action,
+        reason=decision.reason,
+        decided_at=decided_at.isoformat(),
+        checks={PROMOTED: ("passed" if after == model.version else "failed", decision.reason)},
+        feature_spec=before.feature_spec if before else None,
+        cites=before.cites if before else {},
+        rollback=before.rollback if before else None,
+    )
+    if not promoted:
+        return release
+    training = states.whole(TrainingSetState, located)
+    made_of = training.value if training and training.version == model.training_set else None
+    return replace(
+        release,
+        feature_spec=made_of.feature_spec if made_of else None,
+        cites=made_of.cites if made_of else {},
+        rollback=Rollback(champion, release.cites) if champion is not None else None,
     )
 
 
 def _move_aliases(registry: Registry, name: str, version: str, champion: str | None, decision: Decision, evidence: Evidence) -> None:
     """Let the aliases and the version's tags say what was decided; done again, it changes nothing."""
-    from resources.tracking.registry import CHALLENGER, CHAMPION
-
     if decision.action == "promote":
         registry.set_alias(name, CHAMPION, version, expected=champion)
     crash_point("release.promoted")
@@ -170,11 +181,10 @@ def _move_aliases(registry: Registry, name: str, version: str, champion: str | N
 def _write_decision(
     platform: Platform,
     located: Located[WorkflowSpec],
-    wanted: str,
+    fingerprint_now: str,
     decision: Decision,
-    version: str,
+    record: ReleaseState,
     before: str | None,
-    after: str | None,
     at: datetime,
 ) -> None:
     import pyarrow as pa
@@ -185,9 +195,9 @@ def _write_decision(
         "domain": located.domain,
         "workflow": located.spec.name,
         "action": decision.action,
-        "candidate": version,
+        "candidate": record.candidate,
         "version_before": before,
-        "version_after": after,
+        "version_after": record.champion,
         "reason": decision.reason,
         "evidence": json.dumps(dict(decision.evidence), sort_keys=True),
         "who": platform.run_tags.get("user"),
@@ -196,7 +206,10 @@ def _write_decision(
     }
     rows = pa.Table.from_pylist([row], schema=schema)
     platform.lake.append(
-        DECISIONS_TABLE, rows, partition_by=["domain", "workflow"], once=f"decision:{located.domain}.{located.spec.name}:{wanted}:{before}"
+        DECISIONS_TABLE,
+        rows,
+        partition_by=["domain", "workflow"],
+        once=f"decision:{located.domain}.{located.spec.name}:{fingerprint_now}:{before}",
     )
 
 
