@@ -16,21 +16,28 @@ from lakeloop.errors import NotPublished
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.fingerprint import fingerprint
+from lakeloop.metrics.table import metrics_of
+from lakeloop.metrics.wording import format_metric, format_number
 from lakeloop.project.project import Located, Project
+from lakeloop.records.base import Checks
+from lakeloop.records.release import EarlierVersion, EvaluationState, ReleaseState
+from lakeloop.records.training import ModelState, TrainingSetState
+from lakeloop.report.subject import GateOutcome
 from lakeloop.spec.workflow import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.question import evaluation_question
-from platform_assets.stages.evaluation.subject import SCORE, evaluation_subject, previous_facts, version_facts
+from platform_assets.stages.evaluation.subject import SCORE, Judged, evaluation_subject, previous_facts, version_facts
 from platform_assets.stages.metadata import figures, markdown_table
+from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState, States
+from resources.lake.published import States
+from resources.tracking.registry import Registry
+from resources.tracking.report_page import ARTIFACT, report_url
 
 if TYPE_CHECKING:
-    from lakeloop.evaluation.assessment import Assessment
+    from lakeloop.evaluation.assessment import Assessment, Question
     from lakeloop.metrics.table import MetricValue
-    from lakeloop.project.project import Located
-    from lakeloop.report.subject import GateOutcome
 
 CODE_VERSION = "3"
 
@@ -41,17 +48,16 @@ def metric_gates(spec: WorkflowSpec) -> dict[str, Gate]:
 
 
 def opponent(states: States, located: Located[WorkflowSpec]) -> str | None:
-    """The champion that a new model is held against: the released version, unless that is the model itself.
+    """The champion that a new model is compared with: the released version, unless that is the model itself.
 
     A model that has been released since its evaluation keeps the opponent it was evaluated with.
     """
-    released = states.get(key_of("releases", located), {}).get(WHOLE)
-    model = states.get(key_of("models", located), {}).get(WHOLE)
-    champion = released.value.get("champion") if released else None
-    if model and champion == model.value["version"]:
-        done = states.get(key_of("evaluations", located), {}).get(WHOLE)
-        return done.value.get("champion") if done and done.value["version"] == champion else None
-    return champion
+    release, model = states.whole(ReleaseState, located), states.whole(ModelState, located)
+    champion = release.value.champion if release else None
+    if model is None or champion != model.value.version:
+        return champion
+    evaluation = states.whole(EvaluationState, located)
+    return evaluation.value.champion if evaluation and evaluation.value.version == champion else None
 
 
 def expected(states: States, located: Located[WorkflowSpec]) -> str:
@@ -60,15 +66,14 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     Raises:
         NotPublished: there is no model.
     """
-    model = states.get(key_of("models", located), {}).get(WHOLE)
-    training = states.get(key_of("training_sets", located), {}).get(WHOLE)
+    model, training = states.whole(ModelState, located), states.whole(TrainingSetState, located)
     if model is None or training is None:
         raise NotPublished(f"{key_of('models', located)} has no model; materialise it first")
     return fingerprint(
         "evaluation",
         CODE_VERSION,
         model.fingerprint,
-        model.value["version"],
+        model.value.version,
         training.fingerprint,
         located.spec.evaluation,
         located.spec.gates,
@@ -90,159 +95,171 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
         NotPublished: there is no model.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, assess
-    from lakeloop.metrics.table import metrics_of
-    from lakeloop.metrics.wording import format_metric as interval_of
+    from lakeloop.evaluation.assessment import CANDIDATE, assess
     from lakeloop.report.evaluation import evaluation_report
     from lakeloop.report.page import render
     from platform_assets.stages.evaluation.tables import write_tables
+
+    states = platform.lake.states()
+    fingerprint_now = expected(states, located)
+    before = states.whole(EvaluationState, located)
+    if before and before.fingerprint == fingerprint_now:
+        metadata = {"model_version": before.value.version}
+        return StageResult(fingerprint_now, fresh=True, rows=before.rows, checks=before.value.checks, metadata=metadata)
+    judged = _load_judged(platform, located, states)
+    question = evaluation_question(platform, located, judged.model, judged.champion, states)
+    assessment = assess(question)
+
+    metrics = {value.name: value.value for value in assessment.values[CANDIDATE]}
+    checks, gates = _judge(located.spec, metrics, assessment)
+    now = datetime.now(UTC)
+    facts = {SCORE: {v.name: format_metric(v) for v in assessment.values[CANDIDATE]}, **version_facts(located, judged)}
+    previous = previous_facts(before.value if before else None, judged.version)
+    report = evaluation_report(evaluation_subject(platform, located, judged, facts, previous, gates, now), question, assessment)
+    shared = {
+        "domain": located.domain, "workflow": located.spec.name, "version": judged.version, "window": judged.window, "at": now,
+        "run_id": platform.run_id, "evaluation": fingerprint_now,
+    }  # fmt: skip
+    write_tables(platform.lake, shared, located.spec.evaluation.primary, judged.champion_version, assessment)
+    crash_point("evaluation.reported")
+    url = _log(platform, located, judged, metrics, assessment, report.pictures, render(report))
+    record = _record(located, judged, question, assessment, checks, url, facts, previous)
+    record_whole(platform, states, located, record, fingerprint_now, rows=record.rows)
+    metadata = _metadata(located, judged, assessment, record, report.pictures)
+    return StageResult(fingerprint_now, rows=record.rows, checks=checks, metadata=metadata)
+
+
+def _load_judged(platform: Platform, located: Located[WorkflowSpec], states: States) -> Judged:
+    """The published model and its opponent, loaded.
+
+    Raises:
+        NotPublished: the model is of another training set than the published one, or answers another question than the workflow asks.
+    """
     from resources.tracking.model_format import load_model
 
-    spec, key = located.spec, key_of("evaluations", located)
-    states = platform.lake.states()
-    wanted = expected(states, located)
-    done = states.get(key, {}).get(WHOLE)
-    if done and done.fingerprint == wanted:
-        return StageResult(
-            wanted, fresh=True, rows=done.rows, checks=done.value["checks"], metadata={"model_version": done.value["version"]}
-        )
-    model_state = states[key_of("models", located)][WHOLE]
-    training_key = key_of("training_sets", located)
-    training = states[training_key][WHOLE]
-    if training.version != model_state.value["training_set"]:
+    model, training = states.required(ModelState, located), states.required(TrainingSetState, located)
+    name, version, key = model.value.name, model.value.version, key_of("models", located)
+    if training.version != model.value.training_set:
         raise NotPublished(
-            f"{key_of('models', located)} is of version {model_state.value['training_set']} of {training_key}, "
-            f"version {training.version} stands now; materialise {key_of('models', located)} first"
+            f"{key} is of version {model.value.training_set} of {key_of('training_sets', located)}, version {training.version} is published now; "
+            f"materialise {key} first"
         )
-
-    name, version = model_state.value["name"], model_state.value["version"]
-    champion, primary = opponent(states, located), spec.evaluation.primary
-    model = load_model(f"models:/{name}/{version}", platform.settings.tracking_uri)
-    if model.answer != spec.answer:
+    loaded = load_model(f"models:/{name}/{version}", platform.settings.tracking_uri)
+    if loaded.answer != located.spec.answer:
         raise NotPublished(
-            f"version {version} of {name} answers another question than {located.definition.file} asks now; materialise {key_of('models', located)} first"
+            f"version {version} of {name} answers another question than {located.definition.file} asks now; materialise {key} first"
         )
+    champion = opponent(states, located)
     rival = load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri) if champion else None
-    question = evaluation_question(platform, located, model, rival, states)
-    found = assess(question)
-
-    own = {value.name: value.value for value in found.values[CANDIDATE]}
-    checks, gates = _judged(spec, own, found)
-    now = datetime.now(UTC)
-    window = "/".join(training.value["windows"]["test"])
-    facts = {SCORE: {value.name: interval_of(value) for value in found.values[CANDIDATE]}, **version_facts(located, training, model_state)}
-    previous = previous_facts(done, version)
-    subject = evaluation_subject(platform, located, training, model_state, version, champion, facts, previous, gates, now)
-    report = evaluation_report(subject, question, found)
-    page = render(report)
-    shared = {
-        "domain": located.domain, "workflow": spec.name, "version": version, "window": window, "at": now, "run_id": platform.run_id,
-        "evaluation": wanted,
-    }  # fmt: skip
-    write_tables(platform.lake, shared, primary, champion, found)
-    crash_point("evaluation.reported")
-
-    pictures = report.pictures
-    url = _logged(platform, located, model_state.value, own, found, pictures, page)
-    comparison, skill = found.differences.get(CHAMPION), found.differences[spec.answer.kind.reference]
-    value = {
-        "version": version,
-        "name": name,
-        "metrics": own,
-        "intervals": {v.name: [v.low, v.high] for v in found.values[CANDIDATE]},
-        "baselines": {who: {v.name: v.value for v in listed} for who, listed in found.values.items() if who != CANDIDATE},
-        "champion": champion,
-        "comparison": comparison.record() if comparison else None,
-        "incomparable": question.champion_note if rival and CHAMPION not in question.test.scores else "",
-        "skill": skill.record(),
-        "checks": checks,
-        "rows": len(question.test.y),
-        "window": window,
-        "asked": asked(spec),
-        "static": spec.evaluation.static,
-        "greater_is_better": metrics_of(spec.answer)[primary].greater_is_better,
-        "report": url,
-        "facts": facts,
-        "previous": previous,
-    }
-    state = PartitionState(WHOLE, wanted, -1, len(question.test.y), value=value)
-    platform.lake.record(key, [state], run_id=platform.run_id, after=states.get(key, {}))
-    return StageResult(
-        wanted,
-        rows=len(question.test.y),
-        checks=checks,
-        metadata={
-            "report": dg.MetadataValue.url(url),
-            "model_version": version,
-            "training_set_version": training.version,
-            primary: own[primary],
-            "metrics": dg.MetadataValue.md(markdown_table(_metric_rows(found.values))),
-            "model_checks": dg.MetadataValue.md(
-                markdown_table([{"check": c.kind.name, "outcome": c.outcome, "what was seen": c.message} for c in found.checks])
-            ),
-            "slices": dg.MetadataValue.md(markdown_table([dict(row.items()) for row in found.slices[:50]])),
-            "champion": champion or "none",
-            **({"against_champion": dg.MetadataValue.json(comparison.record())} if comparison else {}),
-            "test_window": " to ".join(f"{datetime.fromisoformat(end):%Y-%m-%d %H:%M}" for end in training.value["windows"]["test"]),
-            "plots": figures(pictures),
-        },
-    )
+    return Judged(training, model, loaded, rival)
 
 
-def _judged(spec: WorkflowSpec, own: Mapping[str, float], found: Assessment) -> tuple[dict[str, list[Any]], dict[str, GateOutcome]]:
-    """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page tells them."""
-    from lakeloop.metrics.wording import format_number
-    from lakeloop.report.subject import GateOutcome
-    from resources.quality import judge_gates
+def _judge(
+    spec: WorkflowSpec, metrics: Mapping[str, float], assessment: Assessment
+) -> tuple[dict[str, tuple[Any, ...]], dict[str, GateOutcome]]:
+    """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page shows them."""
+    from resources.quality import gate_suite
 
-    results = judge_gates(own, metric_gates(spec))
-    checks: dict[str, list[Any]] = {r.name: [r.outcome, r.message or r.wanted, r.severity, r.observed] for r in results}
-    checks |= {check.kind.name: [check.outcome, check.message, "warning"] for check in found.checks}
-    return checks, {r.name: GateOutcome(r.outcome, r.wanted, format_number(own.get(r.name, float("nan"))), r.severity) for r in results}
+    results = gate_suite(metrics, metric_gates(spec))
+    checks: dict[str, tuple[Any, ...]] = {r.name: (r.outcome, r.message or r.wanted, r.severity, r.observed) for r in results}
+    checks |= {check.kind.name: (check.outcome, check.message, "warning") for check in assessment.checks}
+    return checks, {r.name: GateOutcome(r.outcome, r.wanted, format_number(metrics.get(r.name, float("nan"))), r.severity) for r in results}
 
 
-def _logged(
+def _log(
     platform: Platform,
     located: Located[WorkflowSpec],
-    model: Mapping[str, Any],
-    own: Mapping[str, float],
-    found: Assessment,
+    judged: Judged,
+    metrics: Mapping[str, float],
+    assessment: Assessment,
     pictures: Mapping[str, str],
     page: str,
 ) -> str:
-    """Log scores, pictures and page to MLflow, hang the page on the model version, and give its address."""
-    from resources.tracking.registry import Registry
-    from resources.tracking.report_page import ARTIFACT, report_url
-
-    name, version, registry = model["name"], model["version"], Registry(platform.settings.tracking_uri)
+    """Log scores, pictures and page to MLflow, attach the page to the model version, and return its address."""
+    model, registry = judged.state.value, Registry(platform.settings.tracking_uri)
     with platform.tracking.run(platform, located.domain, located.spec.name) as run:
-        run.log_metrics({f"test_{metric}": value for metric, value in own.items() if value == value})
+        run.log_metrics({f"test_{metric}": value for metric, value in metrics.items() if value == value})
         for title, picture in pictures.items():
             run.log_text(picture, f"evaluation/{title}.svg")
-        run.log_text(markdown_table(_metric_rows(found.values)), "evaluation/metrics.md")
+        run.log_text(markdown_table(_metric_rows(assessment.values)), "evaluation/metrics.md")
         run.log_text(page, ARTIFACT)
         url = report_url(platform.settings.tracking_uri, run.run_id)
-        registry.attach_report(name, version, url, page, own_files="registered" not in model)
-    if "registered" not in model:
-        # The run that made the version may have died in an evaluation; what it was there for stands.
-        registry.finish_run_of(name, version)
+        registry.attach_report(model.name, model.version, url, page, own_files=model.registered is None)
+    if model.registered is None:
+        # The run that made the version may have died in an evaluation; the version that it made is complete.
+        registry.finish_run_of(model.name, model.version)
     return url
 
 
-def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:
-    from lakeloop.evaluation.assessment import ORDER
-    from lakeloop.metrics.wording import format_metric as interval_of
+def _record(
+    located: Located[WorkflowSpec],
+    judged: Judged,
+    question: Question,
+    assessment: Assessment,
+    checks: Checks,
+    url: str,
+    facts: Mapping[str, Any],
+    previous: EarlierVersion | None,
+) -> EvaluationState:
+    """What is kept of an evaluation for the release, the summary and the next evaluation."""
+    from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION
 
-    order = [who for who in ORDER if who in values]
-    named = {who: {v.name: v for v in values[who]} for who in order}
-    rows = []
-    for metric in named["candidate"]:
-        row: dict[str, Any] = {"metric": metric}
-        for who in order:
-            v = named[who].get(metric)
-            row[who] = "" if v is None else interval_of(v)
-        rows.append(row)
-    return rows
+    spec, values = located.spec, assessment.values
+    comparison, skill = assessment.differences.get(CHAMPION), assessment.differences[spec.answer.kind.reference]
+    return EvaluationState(
+        version=judged.version,
+        name=judged.state.value.name,
+        metrics={v.name: v.value for v in values[CANDIDATE]},
+        intervals={v.name: (v.low, v.high) for v in values[CANDIDATE]},
+        baselines={who: {v.name: v.value for v in listed} for who, listed in values.items() if who != CANDIDATE},
+        champion=judged.champion_version,
+        comparison=comparison.record() if comparison else None,
+        incomparable=question.champion_note if judged.champion and CHAMPION not in question.test.scores else "",
+        skill=skill.record(),
+        checks=checks,
+        rows=len(question.test.y),
+        window=judged.window,
+        asked=asked(spec),
+        static=spec.evaluation.static,
+        greater_is_better=metrics_of(spec.answer)[spec.evaluation.primary].greater_is_better,
+        report=url,
+        facts=facts,
+        previous=previous,
+    )
+
+
+def _metadata(
+    located: Located[WorkflowSpec], judged: Judged, assessment: Assessment, record: EvaluationState, pictures: Mapping[str, str]
+) -> dict[str, Any]:
+    """What Dagster shows of an evaluation."""
+    primary = located.spec.evaluation.primary
+    checks = [{"check": c.kind.name, "outcome": c.outcome, "what was seen": c.message} for c in assessment.checks]
+    return {
+        "report": dg.MetadataValue.url(record.report),
+        "model_version": record.version,
+        "training_set_version": judged.training.version,
+        primary: record.metrics[primary],
+        "metrics": dg.MetadataValue.md(markdown_table(_metric_rows(assessment.values))),
+        "model_checks": dg.MetadataValue.md(markdown_table(checks)),
+        "slices": dg.MetadataValue.md(markdown_table([dict(row.items()) for row in assessment.slices[:50]])),
+        "champion": record.champion or "none",
+        **({"against_champion": dg.MetadataValue.json(dict(record.comparison))} if record.comparison else {}),
+        "test_window": " to ".join(f"{datetime.fromisoformat(end):%Y-%m-%d %H:%M}" for end in judged.training.value.windows["test"]),
+        "plots": figures(pictures),
+    }
+
+
+def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:
+    """A row per metric: the value and interval of the model, the champion and the baselines."""
+    from lakeloop.evaluation.assessment import CANDIDATE, ORDER
+
+    by_metric = {who: {v.name: v for v in values[who]} for who in ORDER if who in values}
+
+    def cell(who: str, metric: str) -> str:
+        value = by_metric[who].get(metric)
+        return "" if value is None else format_metric(value)
+
+    return [{"metric": metric, **{who: cell(who, metric) for who in by_metric}} for metric in by_metric[CANDIDATE]]
 
 
 def _checks(project: Project, located: Located[WorkflowSpec]) -> list[Check]:
