@@ -10,12 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lakeloop.cli.up_runs import materialize_stale
-from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary
 from lakeloop.errors import LakeloopError
-from platform_assets.loading import read_project
 from resources.host.dagster_home import make_home
 from resources.host.run_tags import STOPPED_TAG, UP_TAG
 from resources.host.servers import Servers, require_free
@@ -23,9 +21,6 @@ from resources.serving.desired import read_desired, read_status
 from resources.settings import PROJECT_ROOT, Settings
 from resources.tracking import server as mlflow_server
 from resources.tracking.runs import Tracking, set_up_client, status_in
-
-if TYPE_CHECKING:
-    from resources.host.servers import Servers
 
 
 def up(*, once: bool, materialize: bool) -> int:
@@ -45,8 +40,7 @@ def up(*, once: bool, materialize: bool) -> int:
         return 1
 
 
-def _up(settings: Any, *, once: bool, materialize: bool) -> int:
-
+def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
     started = time.monotonic()
     for port, what, variable in (
         (settings.ui_port, "the Dagster UI", "LAKELOOP_UI_PORT"),
@@ -54,94 +48,106 @@ def _up(settings: Any, *, once: bool, materialize: bool) -> int:
         (settings.serving_port, "the prediction endpoint", "LAKELOOP_SERVING_PORT"),
     ):
         require_free(port, what, variable)
-    dagster_home = _dagster_home(settings)
-    os.environ["DAGSTER_HOME"] = str(dagster_home)
-    # Two steps run at a time. OpenMP threads beyond the cores spin: two fits of 11 s took 47 s each that way.
-    threads = {
-        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // 2)),
-        "OMP_WAIT_POLICY": "passive",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    }
-    servers = Servers(settings.home, {**threads, **os.environ, "DAGSTER_HOME": str(dagster_home)})
-    ui = f"http://127.0.0.1:{settings.ui_port}"
-    say = _clock(started)
+    os.environ["DAGSTER_HOME"] = str(_dagster_home(settings))
+    servers, ui, say = Servers(settings.home, _environment()), f"http://127.0.0.1:{settings.ui_port}", _clock(started)
     try:
         say("starting MLflow, the Dagster UI and daemon, and the prediction endpoint")
-        servers.start(
-            "MLflow server",
-            mlflow_server.server_command(settings.home / "mlflow", settings.mlflow_port),
-            **_new(mlflow_server.server_environment(settings.home / "mlflow", settings.mlflow_port, settings.mlflow_db)),
-        )
-        import dagster as dg
+        _start_mlflow(servers, settings)
+        # Dagster takes a second to import, in which MLflow starts.
+        from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary
+        from platform_assets.loading import read_project
 
-        # Dagster's databases are made here, by one process: two that start together fail on each other's migration.
-        instance = dg.DagsterInstance.get()
-        _settle_runs(instance, "the platform was stopped while this ran")
-        instance.event_log_storage.get_asset_records([])
-        if instance.schedule_storage is not None:
-            instance.schedule_storage.all_instigator_state()
-        workspace = str(PROJECT_ROOT / "workspace.yaml")
-        servers.start(
-            "Dagster UI",
-            [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(settings.ui_port), "-w", workspace],
-        )
-        servers.start("Dagster daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace])
-        servers.start(
-            "prediction endpoint",
-            [
-                sys.executable, "-m", "resources.serving.supervisor", "--dir", str(settings.home / "serving"),
-                "--port", str(settings.serving_port), "--tracking-uri", settings.tracking_uri,
-            ],
-        )  # fmt: skip
+        instance = _ready_instance()
+        _start_others(servers, settings)
         project = read_project()
         servers.wait(lambda: mlflow_server.is_up(settings.tracking_uri), f"MLflow at {settings.tracking_uri}")
         say(f"MLflow is up at {settings.tracking_uri}")
         servers.wait(lambda: mlflow_server.answers(f"{ui}/server_info"), f"the Dagster UI at {ui}")
         say(f"the Dagster UI is up at {ui}")
         _reconcile(settings, instance)
-        seconds: dict[str, float] = {}
-        good = True
-        if materialize:
-            good, seconds = materialize_stale(servers, project, settings, instance, ui, say)
+        all_succeeded, seconds = materialize_stale(servers, project, settings, instance, ui, say) if materialize else (True, {})
         _wait_for_endpoint(servers, settings)
         print_summary(project, settings, seconds)
-        print(
-            f"\nready after {time.monotonic() - started:.0f} s. Dagster UI  {ui}\n" + " " * 19 + f"MLflow UI   {settings.tracking_uri}",
-            flush=True,
-        )
+        took = f"ready after {time.monotonic() - started:.0f} s."
+        print(f"\n{took} Dagster UI  {ui}\n{' ' * 19}MLflow UI   {settings.tracking_uri}", flush=True)
         print_endpoint(project, settings)
-        if not once:
-            print_automation(ui)
         if once:
-            return 0 if good else 1
+            return 0 if all_succeeded else 1
+        print_automation(ui)
         print("Ctrl-C stops everything.", flush=True)
         while True:
             servers.check()
             time.sleep(0.5)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("stopping …", flush=True)
-        servers.stop([c.name for c in servers.children if c.name != "MLflow server"])
-        if mlflow_server.is_up(settings.tracking_uri):
-            import dagster as dg
-
-            with dg.DagsterInstance.get() as standing:
-                _settle_runs(standing, "the platform was stopped while this ran")
-                _reconcile(settings, standing)
-        servers.stop()
+        _stop(servers, settings)
 
 
-def _wait_for_endpoint(servers: Servers, settings: Any) -> None:
+def _environment() -> dict[str, str]:
+    """The environment of the servers and of the steps that they start."""
+    # Two steps run at a time. OpenMP threads beyond the cores spin: two fits of 11 s took 47 s each that way.
+    threads = {
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // 2)),
+        "OMP_WAIT_POLICY": "passive",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
+    return {**threads, **os.environ}
+
+
+def _start_mlflow(servers: Servers, settings: Settings) -> None:
+    folder = settings.home / "mlflow"
+    environment = mlflow_server.server_environment(folder, settings.mlflow_port, settings.mlflow_db)
+    servers.start("MLflow server", mlflow_server.server_command(folder, settings.mlflow_port), **_changed(environment))
+
+
+def _start_others(servers: Servers, settings: Settings) -> None:
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    web_server = [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(settings.ui_port), "-w", workspace]
+    servers.start("Dagster UI", web_server)
+    servers.start("Dagster daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace])
+    supervisor = [
+        sys.executable, "-m", "resources.serving.supervisor", "--dir", str(settings.home / "serving"),
+        "--port", str(settings.serving_port), "--tracking-uri", settings.tracking_uri,
+    ]  # fmt: skip
+    servers.start("prediction endpoint", supervisor)
+
+
+def _ready_instance() -> Any:
+    """Dagster's instance, with its databases made and the runs of an earlier `up` ended."""
+    import dagster as dg
+
+    # The databases are made here, by one process: two that start together fail on each other's migration.
+    instance = dg.DagsterInstance.get()
+    _settle_runs(instance, "the platform was stopped while this ran")
+    instance.event_log_storage.get_asset_records([])
+    if instance.schedule_storage is not None:
+        instance.schedule_storage.all_instigator_state()
+    return instance
+
+
+def _stop(servers: Servers, settings: Settings) -> None:
+    """Stop every server; MLflow last, so that what was cut off can be marked there."""
+    import dagster as dg
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("stopping …", flush=True)
+    servers.stop([c.name for c in servers.children if c.name != "MLflow server"])
+    if mlflow_server.is_up(settings.tracking_uri):
+        with dg.DagsterInstance.get() as instance:
+            _settle_runs(instance, "the platform was stopped while this ran")
+            _reconcile(settings, instance)
+    servers.stop()
+
+
+def _wait_for_endpoint(servers: Servers, settings: Settings) -> None:
     """Wait until what should be served is, or can't be."""
     folder = settings.home / "serving"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         servers.check()
         status = read_status(folder)
-        wanted = read_desired(folder)
         if status is not None and all(
-            status.models.get(n, {}).get("version") == d.version and status.models[n]["state"] in ("ready", "failed")
-            for n, d in wanted.items()
+            status.models.get(name, {}).get("version") == deployment.version and status.models[name]["state"] in ("ready", "failed")
+            for name, deployment in read_desired(folder).items()
         ):
             return
         time.sleep(0.2)
@@ -165,14 +171,14 @@ def _settle_runs(instance: Any, why: str) -> None:
             instance.report_run_canceled(run, message=why)
 
 
-def _reconcile(settings: Any, instance: Any) -> None:
-
+def _reconcile(settings: Settings, instance: Any) -> None:
+    """End the MLflow runs that a process which is gone left open."""
     set_up_client()
     for run in Tracking(tracking_uri=settings.tracking_uri).reconcile(status_in(instance)):
         print(f"the MLflow run {run.run_id} was left open; it is {run.status} now", flush=True)
 
 
-def _dagster_home(settings: Any) -> Path:
+def _dagster_home(settings: Settings) -> Path:
     """Dagster's home, with our `dagster.yaml`; `.env` names it for `dg` and `dagster` too."""
     folder = make_home(settings.home / "dagster", settings.dagster_db)
     env = PROJECT_ROOT / ".env"
@@ -202,7 +208,8 @@ def _clock(started: float) -> Callable[[str], None]:
     return say
 
 
-def _new(environment: dict[str, str]) -> dict[str, str]:
+def _changed(environment: dict[str, str]) -> dict[str, str]:
+    """The variables that aren't set like that here."""
     return {name: value for name, value in environment.items() if os.environ.get(name) != value}
 
 
