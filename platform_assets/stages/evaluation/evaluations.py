@@ -25,7 +25,6 @@ from lakeloop.records.training import ModelState, TrainingSetState
 from lakeloop.report.subject import GateOutcome
 from lakeloop.spec.workflow import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
-from platform_assets.stages.evaluation.question import evaluation_question
 from platform_assets.stages.evaluation.subject import SCORE, Judged, evaluation_subject, previous_facts, version_facts
 from platform_assets.stages.metadata import figures, markdown_table
 from platform_assets.stages.publishing import record_whole
@@ -98,6 +97,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     from lakeloop.evaluation.assessment import CANDIDATE, assess
     from lakeloop.report.evaluation import evaluation_report
     from lakeloop.report.page import render
+    from platform_assets.stages.evaluation.question import evaluation_question
     from platform_assets.stages.evaluation.tables import write_tables
 
     states = platform.lake.states()

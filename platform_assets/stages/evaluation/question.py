@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
+from lakeloop.evaluation.model_checks import Overlap, TrainedElsewhere
+from lakeloop.metrics.table import metrics_of
 from lakeloop.project.personal import personal_columns
+from lakeloop.project.project import Located
 from lakeloop.records.features import FeatureSpec
+from lakeloop.records.training import ModelState, TakenModel, TrainingSetState
 from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.training.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
+from lakeloop.training.comparison import AnswerComparison, compare_answers
+from lakeloop.training.frames import Kind, evenly_spaced, feature_frame, feature_kinds
+from lakeloop.training.labels import label_numbers
 from platform_assets.stages.base import Platform, key_of
+from platform_assets.stages.evaluation.planted import with_planted
 from platform_assets.stages.features.lookup import join_features, utc_moment, warn_of_standing
 from platform_assets.stages.training.rows import clusters_of, fit_rows, model_of, slice_column, times_of
 from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
-from resources.lake.published import WHOLE, States
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-
-    from lakeloop.evaluation.assessment import Question
-    from lakeloop.evaluation.model_checks import Overlap, TrainedElsewhere
-    from lakeloop.project.project import Located
-    from resources.tracking.model_format import ServableModel
+from resources.host.memory import release_memory
+from resources.lake.published import PartitionState, States
+from resources.tracking.model_format import ServableModel
 
 FIT_SAMPLE = 20_000
 """Rows that were fitted on and are scored again, for the checks that compare with them."""
@@ -30,142 +37,206 @@ REFIT_SAMPLE = 5_000
 """Test rows that refits by seed are scored on."""
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """Some of the rows that were fitted on: their places among all of them, and their features."""
+
+    places: np.ndarray
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The rows of an evaluation.
+
+    Attributes:
+        spec: the workflow.
+        kinds: the features and what they are, in order.
+        test: the rows of the test window.
+        frame: their features.
+        y: their labels, as numbers.
+        fitted: entity keys and times of all rows that were fitted on.
+        fit_y: their labels.
+        linear, shown, refitted: samples for the linear baseline, for the checks, and for refits by seed.
+    """
+
+    spec: WorkflowSpec
+    kinds: Mapping[str, Kind]
+    test: pa.Table
+    frame: pd.DataFrame
+    y: np.ndarray
+    fitted: pa.Table
+    fit_y: np.ndarray
+    linear: _Sample
+    shown: _Sample
+    refitted: _Sample
+
+    @property
+    def names(self) -> list[str]:
+        """The features, in order."""
+        return list(self.kinds)
+
+    def reference(self, frame: pd.DataFrame) -> np.ndarray:
+        """Scores of a frame by the reference that the task has: a constant, or for forecasts the seasonal naive."""
+        naive = slice_column(self.test, self.spec.forecast.naive, self.names) if self.spec.forecast else None
+        return reference_scores(self.fit_y, self.spec.answer, frame, self.spec.evaluation.primary, naive)
+
+    def baseline(self, frame: pd.DataFrame) -> np.ndarray:
+        """Scores of a frame by the linear baseline."""
+        return baseline_scores(self.linear.frame, self.fit_y[self.linear.places], frame, self.kinds, self.spec.answer)
+
+
 def evaluation_question(
     platform: Platform, located: Located[WorkflowSpec], model: ServableModel, rival: ServableModel | None, states: States
 ) -> Question:
     """Read the rows, score them with every model, and say what is to be found."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
-    from lakeloop.metrics.table import metrics_of
-    from lakeloop.training.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
-    from lakeloop.training.comparison import compare_answers
-    from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
-    from lakeloop.training.labels import label_numbers
-    from resources.host.memory import release_memory
-
     spec = located.spec
-    model_value = states[key_of("models", located)][WHOLE].value
-    training_key = key_of("training_sets", located)
-    training, names = states[training_key][WHOLE], list(model_value["features"])
-    lookups = FeatureSpec.from_record(training.value["feature_spec"])
-    test = platform.lake.read(
-        (training_key, int(model_value["training_set"])), where=pc.field(SPLIT) == "test", order=[spec.predict_at, *spec.keys]
-    )
-    kinds = feature_kinds(test.schema, names)
-    fitted = fit_rows(platform.lake, located, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
-    test_frame = feature_frame(test, names)
-    y, fit_y = label_numbers(test[LABEL], spec.answer), label_numbers(fitted[LABEL], spec.answer)
-
-    # Of the features of what was fitted on only samples are needed.
-    for_linear, picked, for_refits = (evenly_spaced(len(fit_y), most) for most in (BASELINE_ROWS, FIT_SAMPLE, REFIT_ROWS))
-    linear_frame, sample, refit_frame = (feature_frame(fitted.take(places), names) for places in (for_linear, picked, for_refits))
-    size, fitted = fitted.nbytes, fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
-    release_memory(size)
-    naive = slice_column(test, spec.forecast.naive, names) if spec.forecast else None
-    reference = spec.answer.kind.reference
-    scores = {
-        CANDIDATE: model.predict(test_frame),
-        reference: reference_scores(fit_y, spec.answer, test_frame, spec.evaluation.primary, naive),
-    }
-    scores[LINEAR] = baseline_scores(linear_frame, fit_y[for_linear], test_frame, kinds, spec.answer)
+    state, training = states.required(ModelState, located), states.required(TrainingSetState, located)
+    data = _read(platform, located, state, training)
+    lookups = training.value.feature_spec
     compared = compare_answers(spec.answer, rival.answer) if rival else None
+    scores = {
+        CANDIDATE: model.predict(data.frame),
+        spec.answer.kind.reference: data.reference(data.frame),
+        LINEAR: data.baseline(data.frame),
+    }
     if rival is not None and compared is not None and compared.convert is not None:
-        common, rows = _unseen_by(rival, test, spec.predict_at)
-        scores[CHAMPION] = np.full_like(scores[CANDIDATE], np.nan)
-        if rows.num_rows:
-            own = _with_features(platform, located, rows, rival, states, lookups)
-            said = rival.predict(feature_frame(own, rival.feature_spec.names))
-            scores[CHAMPION][common] = compared.convert(said)
-    fit_times = times_of(fitted[spec.predict_at]), times_of(fitted[LABEL_KNOWN_AT])
-    fit = Rows(
-        y=fit_y[picked],
-        at=fit_times[0][picked],
-        frame=sample,
-        scores={
-            CANDIDATE: model.predict(sample),
-            reference: reference_scores(fit_y, spec.answer, sample, spec.evaluation.primary, naive),
-        },
-        known_at=fit_times[1][picked],
-    )
-    some = evenly_spaced(len(y), REFIT_SAMPLE)
-    made = model_of(located, states[key_of("models", located)][WHOLE])
+        scores[CHAMPION] = _rival_scores(platform, located, data, rival, compared, scores[CANDIDATE], states, lookups)
+
+    made_like = model_of(located, state)
 
     def refit(scored: pd.DataFrame) -> list[np.ndarray] | None:
-        return seed_refits(made, kinds, spec.answer, refit_frame, fit_y[for_refits], scored, folder=located.folder)
+        labels = data.fit_y[data.refitted.places]
+        return seed_refits(made_like, data.kinds, spec.answer, data.refitted.frame, labels, scored, folder=located.folder)
 
-    unlabelled = spec.answer.kind.label == "none"
-    refits = None if unlabelled else refit(test_frame.iloc[some])
-    test_start = utc_moment(training.value["windows"]["test"][0])
+    is_unlabelled = spec.answer.kind.label == "none"
+    some = evenly_spaced(len(data.y), REFIT_SAMPLE)
+    refits = None if is_unlabelled else refit(data.frame.iloc[some])
+    primary = metrics_of(spec.answer)[spec.evaluation.primary]
+    test_start = utc_moment(training.value.windows["test"][0])
     personal = personal_columns(platform.project, "training_sets", located)
-    sliced = {column: test[slice_column(test, column, names)].to_pylist() for column in spec.evaluation.slices}
-    asked = None
-    if spec.forecast is not None:
-        hidden = bool(personal & set(spec.forecast.series))
-        series = ForecastRows.series_names([test[column].to_pylist() for column in spec.forecast.series], hidden=hidden)
-        asked = ForecastRows(
-            spec.forecast.ahead, test[spec.forecast.ahead].to_numpy().astype(int), times_of(test[spec.forecast.target]), series
-        )
-        sliced = {spec.forecast.ahead: asked.ahead.tolist(), **({"series": series} if len(set(series)) > 1 else {}), **sliced}
+    forecast = _forecast_rows(data, personal)
     question = Question(
         answer=spec.answer,
         primary=spec.evaluation.primary,
         predict=model.predict,
-        test=Rows(y=y, at=times_of(test[spec.predict_at]), frame=test_frame, scores=scores, slices=sliced),
-        fit=fit,
+        test=Rows(y=data.y, at=times_of(data.test[spec.predict_at]), frame=data.frame, scores=scores, slices=_slices(data, forecast)),
+        fit=_fit_rows(data, model),
         test_start=test_start,
-        overlap=_overlap(fitted, test, spec.keys),
+        overlap=_overlap(data.fitted, data.test, spec.keys),
         champion=rival.version if rival else None,
         champion_note=compared.note if compared else "",
         champion_known=rival is None or rival.feature_spec.trained_until is not None,
-        refits=None if refits is None else [metrics_of(spec.answer)[spec.evaluation.primary].value(y[some], score) for score in refits],
-        clusters=clusters_of(spec, test, names),
+        refits=None if refits is None else [primary.value(data.y[some], score) for score in refits],
+        clusters=clusters_of(spec, data.test, data.names),
         costs=spec.evaluation.costs,
         hidden=personal,
         seed=spec.model.seed,
-        forecast=asked,
-        elsewhere=_elsewhere(model_value, test_start),
-        fit_times=fit_times,
+        forecast=forecast,
+        elsewhere=_elsewhere(state.value.registered, test_start),
+        fit_times=(times_of(data.fitted[spec.predict_at]), times_of(data.fitted[LABEL_KNOWN_AT])),
         static=spec.evaluation.static,
     )
-    if not unlabelled:
+    if not is_unlabelled:
         return question
-    from platform_assets.stages.evaluation.planted import with_planted
-
-    same = rival is not None and set(rival.feature_spec.names) <= set(names) and rival.feature_spec.looks_up_alike(lookups)
+    has_inputs = rival is not None and set(rival.feature_spec.names) <= set(data.names) and rival.feature_spec.looks_up_alike(lookups)
     return with_planted(
         question,
-        kinds,
-        linear=lambda frame: baseline_scores(linear_frame, fit_y[for_linear], frame, kinds, spec.answer),
-        rival=(lambda frame: rival.predict(frame)) if rival is not None and same else None,
+        data.kinds,
+        linear=data.baseline,
+        rival=rival.predict if rival is not None and has_inputs else None,
         refit=refit,
         some=some,
-        labels=y,
+        labels=data.y,
         alert_rate=spec.anomaly.alert_rate if spec.anomaly else None,
         threshold=model.alert_above,
     )
 
 
-def _elsewhere(model: Mapping[str, Any], test_start: np.datetime64) -> TrainedElsewhere | None:
-    """What is known of the training of a registered model that the workflow takes."""
-    from lakeloop.evaluation.model_checks import TrainedElsewhere
+def _read(
+    platform: Platform, located: Located[WorkflowSpec], model: PartitionState[ModelState], training: PartitionState[TrainingSetState]
+) -> _Data:
+    """Read the test window, and what was fitted on: all of its keys and times, samples of its features."""
+    spec, names = located.spec, list(model.value.features)
+    pinned = (key_of("training_sets", located), model.value.training_set)
+    test = platform.lake.read(pinned, where=pc.field(SPLIT) == "test", order=[spec.predict_at, *spec.keys])
+    fitted = fit_rows(platform.lake, located, training, [*names, *spec.keys, spec.predict_at, LABEL_KNOWN_AT])
+    frame = feature_frame(test, names)
+    fit_y = label_numbers(fitted[LABEL], spec.answer)
 
-    taken = model.get("registered")
+    def sample(most: int) -> _Sample:
+        places = evenly_spaced(len(fit_y), most)
+        return _Sample(places, feature_frame(fitted.take(places), names))
+
+    linear, shown, refitted = sample(BASELINE_ROWS), sample(FIT_SAMPLE), sample(REFIT_ROWS)
+    size, fitted = fitted.nbytes, fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
+    release_memory(size)
+    y, kinds = label_numbers(test[LABEL], spec.answer), feature_kinds(test.schema, names)
+    return _Data(spec, kinds, test, frame, y, fitted, fit_y, linear, shown, refitted)
+
+
+def _rival_scores(
+    platform: Platform,
+    located: Located[WorkflowSpec],
+    data: _Data,
+    rival: ServableModel,
+    compared: AnswerComparison,
+    like: np.ndarray,
+    states: States,
+    lookups: FeatureSpec,
+) -> np.ndarray:
+    """The champion's scores of the test rows that neither model has seen, in the candidate's shape; NaN for the others."""
+    assert compared.convert is not None
+    common, rows = _unseen_by(rival, data.test, data.spec.predict_at)
+    scores = np.full_like(like, np.nan)
+    if rows.num_rows:
+        own = _with_features(platform, located, rows, rival, states, lookups)
+        scores[common] = compared.convert(rival.predict(feature_frame(own, rival.feature_spec.names)))
+    return scores
+
+
+def _fit_rows(data: _Data, model: ServableModel) -> Rows:
+    """A sample of the rows that were fitted on, scored by the model and by the reference."""
+    shown = data.shown
+    return Rows(
+        y=data.fit_y[shown.places],
+        at=times_of(data.fitted[data.spec.predict_at])[shown.places],
+        frame=shown.frame,
+        scores={CANDIDATE: model.predict(shown.frame), data.spec.answer.kind.reference: data.reference(shown.frame)},
+        known_at=times_of(data.fitted[LABEL_KNOWN_AT])[shown.places],
+    )
+
+
+def _forecast_rows(data: _Data, personal: frozenset[str]) -> ForecastRows | None:
+    """Horizon, target time and series of each test row; None where nothing is forecast."""
+    forecast = data.spec.forecast
+    if forecast is None:
+        return None
+    hidden = bool(personal & set(forecast.series))
+    series = ForecastRows.series_names([data.test[column].to_pylist() for column in forecast.series], hidden=hidden)
+    ahead = data.test[forecast.ahead].to_numpy().astype(int)
+    return ForecastRows(forecast.ahead, ahead, times_of(data.test[forecast.target]), series)
+
+
+def _slices(data: _Data, forecast: ForecastRows | None) -> dict[str, list[object]]:
+    """The declared slices by column; of a forecast also its horizons, and its series where there are several."""
+    declared = {column: data.test[slice_column(data.test, column, data.names)].to_pylist() for column in data.spec.evaluation.slices}
+    if forecast is None or data.spec.forecast is None:
+        return declared
+    several = {"series": list(forecast.series)} if len(set(forecast.series)) > 1 else {}
+    return {data.spec.forecast.ahead: forecast.ahead.tolist(), **several, **declared}
+
+
+def _elsewhere(taken: TakenModel | None, test_start: np.datetime64) -> TrainedElsewhere | None:
+    """What is known of the training of a registered model that the workflow takes."""
     if taken is None:
         return None
-    until = taken["trained_until"]
-    return TrainedElsewhere(f"{taken['name']} version {taken['version']}", None if until is None else utc_moment(until), test_start)
+    until = None if taken.trained_until is None else utc_moment(taken.trained_until)
+    return TrainedElsewhere(f"{taken.name} version {taken.version}", until, test_start)
 
 
 def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
     """Which test rows have all their keys in common with a row that was fitted on."""
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-
-    from lakeloop.evaluation.model_checks import Overlap
-
     # As text, so that a key is the same where another one of its column is null (pandas would make numbers of it).
     known, asked = (
         pd.util.hash_pandas_object(
@@ -179,9 +250,6 @@ def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
 
 def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[np.ndarray, pa.Table]:
     """The test rows after the rival's own training window: rows that neither model has seen."""
-    import numpy as np
-    import pyarrow as pa
-
     until = rival.feature_spec.trained_until
     times = test[predict_at].to_numpy().astype("datetime64[us]")
     mask = np.ones(test.num_rows, bool) if until is None else times >= utc_moment(until)
