@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,16 @@ import dagster as dg
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
-from lakeloop.records.features import FeatureSpec
-from lakeloop.rows.types import arrow_type
+from lakeloop.project.project import Located, Project
+from lakeloop.records.release import PredictionState, ReleaseState
+from lakeloop.rows.verdicts import check_names, generate_expectations
 from lakeloop.spec.partitions import FORMATS
 from lakeloop.spec.tables import PARTITION, Column, Expectation
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 from lakeloop.spec.workflow import Anomaly, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
-from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.features.lookup import (
+    feature_spec,
     join_features,
     lookup_keys,
     own_fingerprints,
@@ -31,17 +32,15 @@ from platform_assets.stages.features.lookup import (
     versions,
     warn_of_standing,
 )
-from platform_assets.stages.features.view_versions import FEATURES
 from platform_assets.stages.metadata import column_schema, table_metadata
-from platform_assets.stages.publishing import to_retire
+from platform_assets.stages.publishing import Judgement, Work, fresh_result, plan_work, publish_batch, refuse_batch, settled_states
 from platform_assets.stages.stage import Check, Stage
-from resources.lake.published import WHOLE, PartitionState, States
+from resources.lake.published import WHOLE, States
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from lakeloop.project.project import Located, Project
     from resources.tracking.model_format import ServableModel
 
 CODE_VERSION = "1"
@@ -60,13 +59,11 @@ def suite(spec: WorkflowSpec) -> list[Expectation]:
 
     A partition may be empty (before the test window, or in the future): the rows are accounted for against the spine instead.
     """
-    from lakeloop.rows.verdicts import generate_expectations
-
-    said = spec.answer.columns
-    shares = [name for name, column in said.items() if spec.answer.kind.gives_probabilities and column.type == "double"]
+    answered = spec.answer.columns
+    shares = [name for name, column in answered.items() if spec.answer.kind.gives_probabilities and column.type == "double"]
     return [
         *generate_expectations(columns(spec), [*spec.keys, spec.predict_at], min_rows=None, unique="warning"),
-        *(Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": name}) for name in said),
+        *(Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": name}) for name in answered),
         *(
             Expectation(type="expect_column_values_to_be_between", kwargs={"column": name, "min_value": 0, "max_value": 1})
             for name in shares
@@ -75,13 +72,13 @@ def suite(spec: WorkflowSpec) -> list[Expectation]:
     ]
 
 
-def fit_together(answer: Answer, scores: np.ndarray) -> list[str]:
+def fit_together(answer: Answer, scores: np.ndarray) -> tuple[str, str]:
     """Whether the numbers of each row fit together: probabilities add up to one, quantiles don't cross. An outcome and a message."""
     import numpy as np
 
     wrong = np.abs(scores.sum(axis=1) - 1) > MOST_OFF if answer.classes else (np.diff(scores, axis=1) < 0).any(axis=1)
     what = "probabilities that don't add up to one" if answer.classes else "quantiles that cross"
-    return ["failed" if wrong.any() else "passed", f"{int(wrong.sum()):,} of {len(scores):,} rows have {what}"]
+    return "failed" if wrong.any() else "passed", f"{int(wrong.sum()):,} of {len(scores):,} rows have {what}"
 
 
 def columns(spec: WorkflowSpec) -> dict[str, Column]:
@@ -116,20 +113,14 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec], p
     Raises:
         NotPublished: nothing has been decided yet.
     """
-    from platform_assets.stages.features.lookup import feature_spec
-
-    released = states.get(key_of("releases", located), {}).get(WHOLE)
-    if released is None:
-        raise NotPublished(f"{key_of('releases', located)} has decided nothing yet; materialise it first")
-    recorded = released.value.get(FEATURES)
-    lookups = FeatureSpec.from_record(recorded) if recorded else feature_spec(project, located)
+    released = states.required(ReleaseState, located, "decided nothing yet").value
     return fingerprint(
         "predictions",
         CODE_VERSION,
         partition,
-        released.value["champion"],
+        released.champion,
         spine_fingerprint(project, located, states),
-        own_fingerprints(states, lookups),
+        own_fingerprints(states, released.feature_spec or feature_spec(project, located)),
         [e.model_dump(mode="json") for e in suite(located.spec)],
     )
 
@@ -142,111 +133,121 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     Raises:
         NotPublished: nothing has been decided yet, or an input has no published version.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from lakeloop.rows.verdicts import check_names, suite_hash
-    from lakeloop.training.comparison import compare_answers
     from resources.quality import run_suite
-    from resources.tracking.model_format import load_model
 
     spec, key = located.spec, key_of("predictions", located)
-    platform.lake.settle(key)
-    states = platform.lake.states()
-    wanted = {name: expected(platform.project, states, located, name) for name in partitions}
-    overall = fingerprint(wanted)
-    done = states.get(key, {})
-    gone = to_retire(key, spec.partitions, done, partitions)
-    stale = [name for name in partitions if gone or name not in done or done[name].fingerprint != wanted[name]]
-    if not stale:
-        newest = max((done[name] for name in partitions), key=lambda s: s.version)
-        return StageResult(overall, fresh=True, rows=sum(done[n].rows for n in partitions), checks=newest.value.get("checks", {}))
-    released = states[key_of("releases", located)][WHOLE].value
-    if released["champion"] is None:
-        return StageResult(
-            overall,
-            rows=0,
-            checks={n: ["passed", NOTHING_RELEASED] for n in [*check_names(suite(spec)), ACCOUNTING, *own_checks(spec)]},
-            metadata={"skipped": NOTHING_RELEASED},
-        )
-
+    states = settled_states(platform, key)
+    fingerprints = {name: expected(platform.project, states, located, name) for name in partitions}
+    work = plan_work(PredictionState, key, states, fingerprints, grid=spec.partitions, partitions=partitions)
+    if not work.stale:
+        return fresh_result(work)
+    released = states.required(ReleaseState, located, "decided nothing yet").value
+    if released.champion is None:
+        return _nothing_released(spec, work)
     platform.tracking.wait()
-    model = load_model(f"models:/{released['name']}/{released['champion']}", platform.settings.tracking_uri)
+    model, convert = _load_released(platform, located, released)
+    rows = _asked_rows(platform, located, work, model)
+    frozen_views = warn_of_standing(platform, model.feature_spec, states, f"version {model.version} of {model.name}")
+    scores, versions_read = score_rows(platform, located.domain, rows.drop_columns([PARTITION]), model, states)
+    scores = convert(scores)
+    table = _predictions(located, rows, scores, model, versions_read)
+
+    expectations = suite(spec)
+    personal = personal_columns(platform.project, "predictions", located)
+    verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal)
+    balanced = table.num_rows == rows.num_rows == len(scores)
+    accounting = ("passed" if balanced else "failed", f"{rows.num_rows} rows of the spine, {table.num_rows} predictions")
+    own = {ACCOUNTING: accounting, **({FIT_TOGETHER: fit_together(spec.answer, scores)} if spec.answer.numbers else {})}
+    checks = {**{r.name: (r.outcome, r.message) for r in verdict.results}, **own}
+    metadata: dict[str, Any] = {
+        **table_metadata(table, personal, uri=platform.lake.path(key)),
+        "model_version": model.version,
+        "inputs": dg.MetadataValue.json(versions_read),
+        "partitions_written": list(work.stale),
+        "predicted_since": model.feature_spec.trained_until or "the beginning",
+        **({"views_standing_still": dg.MetadataValue.json(frozen_views)} if frozen_views else {}),
+    }
+    judgement = Judgement(verdict, checks, metadata, holds=all(outcome[0] == "passed" for outcome in own.values()))
+    record = PredictionState(model.version, checks=checks)
+    return refuse_batch(platform, work, judgement) or publish_batch(
+        platform, work, judgement, table, lambda _: record, suite=expectations, statistics=not personal
+    )
+
+
+def _nothing_released(spec: WorkflowSpec, work: Work) -> StageResult:
+    """The result of a run before anything is released, which is an answer: there is nothing to predict with."""
+    names = [*check_names(suite(spec)), ACCOUNTING, *own_checks(spec)]
+    checks = dict.fromkeys(names, ("passed", NOTHING_RELEASED))
+    return StageResult(work.fingerprint, rows=0, checks=checks, metadata={"skipped": NOTHING_RELEASED})
+
+
+def _load_released(
+    platform: Platform, located: Located[WorkflowSpec], released: ReleaseState
+) -> tuple[ServableModel, Callable[[np.ndarray], np.ndarray]]:
+    """The released model, and what makes its scores an answer to what the workflow asks now.
+
+    Raises:
+        NotPublished: it can't say what is asked, or from which score on a row is flagged.
+    """
+    from lakeloop.training.comparison import compare_answers
+    from resources.tracking.model_format import load_model
+
+    spec = located.spec
+    model = load_model(f"models:/{released.name}/{released.champion}", platform.settings.tracking_uri)
     compared = compare_answers(spec.answer, model.answer)
     if compared.convert is None:
         raise NotPublished(
-            f"the released version {released['champion']} of {released['name']} can't say what {located.definition.file} asks: {compared.note}; "
+            f"the released version {released.champion} of {released.name} can't say what {located.definition.file} asks: {compared.note}; "
             f"materialise the stages up to {key_of('releases', located)}"
         )
-    spine = spine_rows(platform, located, states)
+    if spec.anomaly is not None and model.alert_above is None:
+        raise NotPublished(
+            f"the released version {model.version} of {model.name} doesn't say from which score on a row is flagged (it was fitted without "
+            f"anomaly.alert_rate); release one that does, or take the section anomaly out of {located.definition.file}"
+        )
+    return model, compared.convert
+
+
+def _asked_rows(platform: Platform, located: Located[WorkflowSpec], work: Work, model: ServableModel) -> pa.Table:
+    """The rows of the spine in stale partitions, from the end of the model's training on, with the column `_partition`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    spec = located.spec
+    spine = spine_rows(platform, located, work.states)
     if spec.partitions:
         names = pc.strftime(spine[spec.predict_at], FORMATS[spec.partitions.grain])
     else:
         names = pa.chunked_array([pa.repeat(WHOLE, spine.num_rows)])
-    chosen = pc.is_in(names, value_set=pa.array(stale, pa.string()))
-    since = model.feature_spec.trained_until
-    if since:
-        moment = pa.scalar(datetime.fromisoformat(since), pa.timestamp("us", tz="UTC"))
+    chosen = pc.is_in(names, value_set=pa.array(list(work.stale), pa.string()))
+    until = model.feature_spec.trained_until
+    if until:
+        moment = pa.scalar(datetime.fromisoformat(until), pa.timestamp("us", tz="UTC"))
         chosen = pc.and_(chosen, pc.greater_equal(spine[spec.predict_at], moment))
-    rows, names = spine.filter(chosen), pc.filter(names, chosen)
-    still = warn_of_standing(platform, model.feature_spec, states, f"version {model.version} of {model.name}")
-    scores, read = score_rows(platform, located.domain, rows, model, states)
-    scores = compared.convert(scores)
-    count = rows.num_rows
-    table = rows
-    for name, values in spec.answer.values(scores).items():
-        table = table.append_column(name, pa.array(values, arrow_type(spec.answer.columns[name].type)))
+    return spine.append_column(PARTITION, names).filter(chosen)
+
+
+def _predictions(
+    located: Located[WorkflowSpec], rows: pa.Table, scores: np.ndarray, model: ServableModel, versions_read: Mapping[str, int]
+) -> pa.Table:
+    """The rows with what is predicted of each, by which model, from which versions of the features, and when."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    answer, count = located.spec.answer, rows.num_rows
+    table = rows.drop_columns([PARTITION])
+    for name, values in answer.values(scores).items():
+        table = table.append_column(name, pa.array(values, _arrow_type(answer.columns[name])))
     table = (
         table.append_column("model_name", pa.repeat(model.name, count))
         .append_column("model_version", pa.repeat(model.version, count))
-        .append_column("feature_versions", pa.repeat(json.dumps(read, sort_keys=True), count))
+        .append_column("feature_versions", pa.repeat(json.dumps(versions_read, sort_keys=True), count))
         .append_column("predicted_at", pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), count))
-        .append_column(PARTITION, names)
+        .append_column(PARTITION, rows[PARTITION])
     )
-    if spec.anomaly is not None:
-        if model.alert_above is None:
-            raise NotPublished(
-                f"the released version {model.version} of {model.name} doesn't say from which score on a row is flagged (it was fitted without "
-                f"anomaly.alert_rate); release one that does, or take the section anomaly out of {located.definition.file}"
-            )
-        table = table.append_column(ALERT, pc.greater(table[PREDICTION], pa.scalar(model.alert_above)))
-    expectations = suite(spec)
-    personal = personal_columns(platform.project, "predictions", located)
-    verdict = run_suite(table.drop_columns([PARTITION]), expectations, keys=spec.keys, personal=personal)
-    checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
-    balanced = table.num_rows == count == len(scores)
-    checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{count} rows of the spine, {table.num_rows} predictions"]
-    if spec.answer.numbers:
-        checks[FIT_TOGETHER] = fit_together(spec.answer, scores)
-        balanced = balanced and checks[FIT_TOGETHER][0] == "passed"
-    metadata: dict[str, Any] = {
-        **table_metadata(table, personal, uri=platform.lake.path(key)),
-        "model_version": model.version,
-        "inputs": dg.MetadataValue.json(read),
-        "partitions_written": stale,
-        **({"partitions_retired": gone} if gone else {}),
-        "predicted_since": since or "the beginning",
-        **({"views_standing_still": dg.MetadataValue.json(still)} if still else {}),
-    }
-    good = verdict.passed and balanced
-    report_checks(platform, key, verdict, stale, overall, done=done, published=good)
-    if not good:
-        return StageResult(overall, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
-    sizes = {row[PARTITION]: row["count_all"] for row in table.group_by([PARTITION]).aggregate([([], "count_all")]).to_pylist()}
-    hashed = suite_hash(expectations)
-    new = [
-        PartitionState(n, wanted[n], rows=sizes.get(n, 0), suite_hash=hashed, value={"checks": checks, "model_version": model.version})
-        for n in stale
-    ]
-    published = platform.lake.publish(key, table, new, run_id=platform.run_id, after=done, retire=gone, statistics=not personal)
-    total = sum(published.partitions[name].rows for name in partitions)
-    return StageResult(
-        overall,
-        rows=total,
-        verdict=verdict,
-        checks=checks,
-        metadata={**metadata, "delta_version": published.version, "dagster/row_count": total},
-    )
+    if located.spec.anomaly is None:
+        return table
+    return table.append_column(ALERT, pc.greater(table[PREDICTION], pa.scalar(model.alert_above)))
 
 
 def score_rows(platform: Platform, domain: str, rows: pa.Table, model: ServableModel, states: States) -> tuple[np.ndarray, dict[str, int]]:
@@ -255,8 +256,8 @@ def score_rows(platform: Platform, domain: str, rows: pa.Table, model: ServableM
 
     spec = model.feature_spec
     if not runs_on_spark(platform, spec, states, rows.num_rows):
-        joined, read = join_features(platform, domain, rows, spec, states)
-        return model.predict(feature_frame(joined, spec.names)), read
+        joined, versions_read = join_features(platform, domain, rows, spec, states)
+        return model.predict(feature_frame(joined, spec.names)), versions_read
     from resources.spark.scoring import score_spine
 
     spark = platform.spark(domain, large=True)
