@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lakeloop.evaluation.anomaly_findings import PlantedRows, real_row_metrics
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
@@ -13,11 +14,6 @@ from lakeloop.evaluation.model_checks import Overlap
 from lakeloop.metrics.table import metrics_of
 from lakeloop.rows.types import Kind
 from lakeloop.training.planting import Planted, plant
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import pandas as pd
 
 
 def with_planted(
@@ -45,48 +41,30 @@ def with_planted(
         alert_rate: as the workflow says.
         threshold: of the candidate's score.
     """
-    import pandas as pd
-
     test, fit = question.test, question.fit
-    planted = plant(test.frame, kinds, seed=question.seed)
-    among_fit = plant(fit.frame, kinds, seed=question.seed)
-    real = np.isfinite(labels)
+    planted, among_fit = (plant(rows.frame, kinds, seed=question.seed) for rows in (test, fit))
+    is_labelled = np.isfinite(labels)
     marks = PlantedRows(
         np.concatenate([np.full(len(test.y), "", dtype=object), planted.kind.astype(object)]),
         alert_rate,
         threshold,
-        int(real.sum()),
-        int((labels[real] == 1).sum()),
+        int(is_labelled.sum()),
+        int((labels[is_labelled] == 1).sum()),
     )
-    scores = {
-        who: np.concatenate([given, np.full(len(planted.source), 0.0)])
-        for who, given in test.scores.items()
-        if who not in (LINEAR, CHAMPION)
-    }
-    shown = {CANDIDATE: question.predict(planted.frame), LINEAR: linear(planted.frame)}
-    scores[CANDIDATE][len(test.y) :] = shown[CANDIDATE]
-    scores[LINEAR] = np.concatenate([test.scores[LINEAR], shown[LINEAR]])
-    if CHAMPION in test.scores:
-        given = test.scores[CHAMPION]
-        later = (
-            np.where(np.isfinite(given[planted.source]), rival(planted.frame), np.nan) if rival else np.full(len(planted.source), np.nan)
-        )
-        scores[CHAMPION] = np.concatenate([given if rival else np.full(len(given), np.nan), later])
-    primary = metrics_of(question.answer)[question.primary]
     refits = refit(pd.concat([test.frame.iloc[some], planted.frame], ignore_index=True))
     truth = np.concatenate([np.zeros(len(some)), np.ones(len(planted.source))])
-    seeds = None if refits is None else [primary.value(truth, score) for score in refits]
+    primary = metrics_of(question.answer)[question.primary]
     return replace(
         question,
-        test=_joined(test, planted, scores),
-        fit=_joined(fit, among_fit, {who: _fit_scores(question, who, given, among_fit) for who, given in fit.scores.items()}),
+        test=_join_rows(test, planted, _test_scores(question, planted, linear, rival)),
+        fit=_join_rows(fit, among_fit, {who: _fit_scores(question, who, scores, among_fit) for who, scores in fit.scores.items()}),
         overlap=Overlap(np.concatenate([question.overlap.seen, question.overlap.seen[planted.source]]), question.overlap.repeats),
-        refits=seeds,
+        refits=None if refits is None else [primary.value(truth, scores) for scores in refits],
         clusters=None if question.clusters is None else np.concatenate([question.clusters, question.clusters[planted.source]]),
         planted=marks,
         more_metrics=real_row_metrics(
             test.scores[CANDIDATE],
-            None if refits is None else [score[: len(some)] for score in refits],
+            None if refits is None else [scores[: len(some)] for scores in refits],
             some,
             labels,
             marks,
@@ -95,15 +73,30 @@ def with_planted(
     )
 
 
-def _fit_scores(question: Question, who: str, given: np.ndarray, planted: Planted) -> np.ndarray:
-    more = question.predict(planted.frame) if who == CANDIDATE else np.zeros(len(planted.source))
-    return np.concatenate([given, more])
+def _test_scores(
+    question: Question, planted: Planted, linear: Callable[[pd.DataFrame], np.ndarray], rival: Callable[[pd.DataFrame], np.ndarray] | None
+) -> dict[str, np.ndarray]:
+    """The scores of real, then of planted rows, by model; NaN where the champion can't be shown a row."""
+    real, count = question.test.scores, len(planted.source)
+    # The reference, a constant, scores every planted row alike.
+    scores = {who: np.concatenate([values, np.zeros(count)]) for who, values in real.items() if who not in (LINEAR, CHAMPION)}
+    scores[CANDIDATE][len(question.test.y) :] = question.predict(planted.frame)
+    scores[LINEAR] = np.concatenate([real[LINEAR], linear(planted.frame)])
+    if CHAMPION in real and rival is None:
+        scores[CHAMPION] = np.full(len(real[CHAMPION]) + count, np.nan)
+    elif CHAMPION in real and rival is not None:
+        is_unseen = np.isfinite(real[CHAMPION][planted.source])
+        scores[CHAMPION] = np.concatenate([real[CHAMPION], np.where(is_unseen, rival(planted.frame), np.nan)])
+    return scores
 
 
-def _joined(rows: Rows, planted: Planted, scores: Mapping[str, np.ndarray]) -> Rows:
+def _fit_scores(question: Question, who: str, real: np.ndarray, planted: Planted) -> np.ndarray:
+    of_planted = question.predict(planted.frame) if who == CANDIDATE else np.zeros(len(planted.source))
+    return np.concatenate([real, of_planted])
+
+
+def _join_rows(rows: Rows, planted: Planted, scores: Mapping[str, np.ndarray]) -> Rows:
     """Real rows, then planted ones, which lie at the time and in the slice of the row that they began as."""
-    import pandas as pd
-
     return Rows(
         y=np.concatenate([np.zeros(len(rows.at)), np.ones(len(planted.source))]),
         at=np.concatenate([rows.at, rows.at[planted.source]]),
