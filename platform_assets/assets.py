@@ -26,6 +26,7 @@ from platform_assets.spread import spread_asset
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features import views as features
 from platform_assets.stages.metadata import markdown_table
+from platform_assets.stages.registry import stages_of
 from platform_assets.stages.stage import Check, Helper, Stage
 from resources.host.tether import end_with_parent
 from resources.lake.published import WHOLE, TableKey
@@ -52,6 +53,11 @@ def _partitions(grain: str, start: str, end: str | None) -> dg.TimeWindowPartiti
 def partitions_definition(spec: Partitions | None) -> dg.TimeWindowPartitionsDefinition | None:
     """Dagster's partitions for ours; equal specs share one object, as range runs want it."""
     return _partitions(spec.grain, spec.start.isoformat(), spec.end.isoformat() if spec.end else None) if spec else None
+
+
+def assets_of(project: Project, located: Located[Any]) -> list[dg.AssetsDefinition]:
+    """The assets of a definition: one for each stage that it has."""
+    return [stage_asset(project, located, stage) for stage in stages_of(located)]
 
 
 def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> dg.AssetsDefinition:
@@ -124,7 +130,8 @@ def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> d
     def materialize(context) -> Iterator[Any]:  # type: ignore[no-untyped-def]  # Dagster refuses a string as its annotation
         yield from events(context)
 
-    return materialize
+    asset: dg.AssetsDefinition = materialize
+    return asset
 
 
 def _help(told: Callable[[Platform, int], Any], project: Project, helper: Helper, context: Any) -> None:

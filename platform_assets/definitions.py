@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 import resources.host.fewer_collections  # noqa: F401
-from platform_assets.components import FeatureView, LakeTable, MLWorkflow
+from platform_assets.assets import assets_of
 from platform_assets.loading import DEFS, read_project
 from resources.dagster_resources import default_resources
 from resources.settings import Settings
@@ -65,9 +65,7 @@ def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None,
         SpecError: a definition can't be built.
     """
     project = read_project(defs, domain)
-    nouns = ((LakeTable, project.tables), (FeatureView, project.views), (MLWorkflow, project.workflows))
-    mine = [(noun, located) for noun, shelf in nouns for located in shelf.values() if domain in (None, located.domain)]
-    assets = [asset for noun, located in mine for asset in noun.assets(project, located)]
+    assets = [asset for located in project.all() if domain in (None, located.domain) for asset in assets_of(project, located)]
     steps = Settings.from_environment().steps
     automation = build_automation(project, assets, domain)
     return dg.Definitions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from graphlib import TopologicalSorter
+from typing import Any
 
 from lakeloop.project.project import Located, Project, upstream
 from lakeloop.spec.tables import Partitions, ViewSpec
@@ -16,11 +17,8 @@ from resources.lake.published import TableKey
 @lru_cache(maxsize=8)
 def dependencies(project: Project) -> dict[TableKey, tuple[TableKey, ...]]:
     """What each asset reads, every asset after those that it reads."""
-    return {
-        key_of(stage.name, located): tuple(stage.reads(project, located))
-        for located in [*project.tables.values(), *views_in_order(project), *project.workflows.values()]
-        for stage in stages_of(located)
-    }
+    ordered: list[Located[Any]] = [*project.tables.values(), *views_in_order(project), *project.workflows.values()]
+    return {key_of(stage.name, located): tuple(stage.reads(project, located)) for located in ordered for stage in stages_of(located)}
 
 
 def reads_of(project: Project, keys: Iterable[TableKey]) -> set[TableKey]:

@@ -124,10 +124,10 @@ def _without(project: Project, broken: set[tuple[str, ...]]) -> tuple[Project, s
         ids |= {located.id for located in found}
         waiting = [located for located in waiting if located not in found]
     kept = {id(located) for located in waiting}
-    shelves = (
-        {key: value for key, value in shelf.items() if id(value) in kept} for shelf in (project.tables, project.views, project.workflows)
-    )
-    return Project(*shelves, files=project.files), gone
+    tables = {key: located for key, located in project.tables.items() if id(located) in kept}
+    views = {key: located for key, located in project.views.items() if id(located) in kept}
+    workflows = {key: located for key, located in project.workflows.items() if id(located) in kept}
+    return Project(tables, views, workflows, files=project.files, lineage_rules=project.lineage_rules), gone
 
 
 def _named(located: Located[Any]) -> set[tuple[str, ...]]:

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -25,7 +25,8 @@ FIRST_LOOK_S = 3600.0
 RUNS_A_TICK = 50
 MOST_S = 30.0
 """A tick over 60 s would be cut off by Dagster before its cursor is kept."""
-_ENDINGS = {
+_Ending = Literal[dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED]
+_ENDINGS: Mapping[_Ending, str] = {
     dg.DagsterEventType.RUN_SUCCESS: "SUCCESS",
     dg.DagsterEventType.RUN_FAILURE: "FAILURE",
     dg.DagsterEventType.RUN_CANCELED: "CANCELED",
@@ -162,22 +163,31 @@ def ended_run(instance: dg.DagsterInstance, lake: Any, ending: Ending, tracking_
         dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION,
         dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     }  # fmt: skip
-    events = [e.event_log_entry.dagster_event for e in instance.get_records_for_run(ending.run_id, of_type=kinds).records]
+    entries = [record.event_log_entry for record in instance.get_records_for_run(ending.run_id, of_type=kinds).records]
+    events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
 
     def mine(asset: str) -> bool:
         return domain is None or asset.split("/")[1:2] == [domain]
 
-    planned = [e for e in events if e.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED and e.asset_key]
-    assets = {_op_of(e.step_key): e.asset_key.to_user_string() for e in planned}
+    def assets_in(kind: dg.DagsterEventType) -> list[tuple[str, str]]:
+        """Op and asset of each event of a kind."""
+        return [(_op_of(e.step_key), e.asset_key.to_user_string()) for e in events if e.event_type == kind and e.asset_key]
+
+    assets = dict(assets_in(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED))
     failures = [StepFailure(_asset_of(e.step_key, assets), _reason(e)) for e in events if e.event_type == dg.DagsterEventType.STEP_FAILURE]
-    checks = [e.event_specific_data for e in events if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION]
     outcomes = [
         CheckOutcome(
-            c.asset_key.to_user_string(), c.check_name, c.passed, bool(c.blocking), c.description or str(c.metadata.get("message", ""))
+            check.asset_key.to_user_string(),
+            check.check_name,
+            check.passed,
+            bool(check.blocking),
+            check.description or str(check.metadata.get("message", "")),
         )
-        for c in checks
+        for event in events
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        for check in (event.asset_check_evaluation_data,)
     ]
-    succeeded = [e.asset_key.to_user_string() for e in events if e.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION and e.asset_key]
+    succeeded = [asset for _, asset in assets_in(dg.DagsterEventType.ASSET_MATERIALIZATION)]
     selected = sorted(key.to_user_string() for key in (run.asset_selection or ())) if run else []
     concerns = domain is None or not selected or any(map(mine, selected))
     return EndedRun(

@@ -11,12 +11,11 @@ from pydantic import BaseModel
 
 from lakeloop.errors import SpecErrors
 from lakeloop.project.files import Definition, to_spec
-from lakeloop.project.project import Located, Project
+from lakeloop.project.project import Located
 from lakeloop.spec.tables import TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
-from platform_assets.assets import stage_asset
+from platform_assets.assets import assets_of
 from platform_assets.loading import load_definitions, shown
-from platform_assets.stages.registry import stages_of
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 
@@ -67,9 +66,4 @@ class SpecComponent(dg.Component, Generic[S]):
         mine = self.located(folder.parent.name, folder)
         if errors:
             raise SpecErrors(errors)
-        return dg.Definitions(assets=self.assets(project, project.shelf(self.spec_type).get(mine.id, mine)))
-
-    @classmethod
-    def assets(cls, project: Project, located: Located[S]) -> list[dg.AssetsDefinition]:
-        """The assets of a located spec: one for each stage that it has."""
-        return [stage_asset(project, located, stage) for stage in stages_of(located)]
+        return dg.Definitions(assets=assets_of(project, project.shelf(self.spec_type).get(mine.id, mine)))

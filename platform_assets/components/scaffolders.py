@@ -165,9 +165,9 @@ class MLWorkflowScaffolder(dg.Scaffolder[MLWorkflowParams]):
                 files = {"defs.yaml": _WORKFLOW.format(name=name), "spine.sql": _SPINE_SQL.format(domain=domain)}
                 _write(defs, {f"{domain}/{name}/{file}": text for file, text in files.items()})
                 return
-            files, told = draft_workflow_files(params, defs, domain, name)
-            _write(defs, files)
-            _tell(told)
+            drafted, notes = draft_workflow_files(params, defs, domain, name)
+            _write(defs, drafted)
+            _tell(notes)
             click.echo(f"Next: dagster asset materialize -m platform_assets.definitions --select 'key:\"*/{domain}/*\"'")
 
 
@@ -206,7 +206,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         spec = _valid(DatabaseSource, source)
     else:
         source = written_source(str(params.source), folder, project)
-        spec = _valid(DeltaTableSource if "delta" in source else Files, source)
+        spec = _valid(DeltaTableSource, source) if "delta" in source else _valid(Files, source)
     with TemporaryDirectory() as beside:
         for file, sql in query.items():
             Path(beside, file).write_text(sql, encoding="utf-8")
@@ -331,7 +331,7 @@ def _cursor_note(profile: TableProfile) -> str:
 
 
 @contextmanager
-def _place(request: dg.ScaffoldRequest) -> Iterator[tuple[Path, str, str]]:
+def _place(request: dg.ScaffoldRequest[Any]) -> Iterator[tuple[Path, str, str]]:
     """The folder of definitions, domain and name of a request; an error of ours ends the command in one line and leaves nothing."""
     folder = request.target_path
     try:

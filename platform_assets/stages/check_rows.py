@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platform_assets.stages.base import Platform
 from resources.lake.published import PartitionState, TableKey
@@ -29,7 +29,7 @@ def report_checks(
     partitions: Sequence[str],
     fingerprint: str,
     *,
-    done: Mapping[str, PartitionState],
+    done: Mapping[str, PartitionState[Any]],
     published: bool,
 ) -> None:
     """Add a verdict's results, before the batch that they are about is committed.

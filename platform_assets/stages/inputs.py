@@ -36,12 +36,12 @@ def input_fingerprints(
     names: Iterable[str] = sorted(partitions)
     if spec and start and end:
         names = select_overlapping(names, spec.grain, start, end)
-        days = TableState if key.stage == TableState.stage else ViewState
+        days: type[TableState] | type[ViewState] = TableState if key.stage == TableState.stage else ViewState
         return {name: _within(partitions[name], partitions[name].typed(days).value.days, spec.grain, start, end) for name in names}
     return {name: partitions[name].fingerprint for name in names}
 
 
-def standing(states: States, key: TableKey, spec: Partitions | None) -> Mapping[str, PartitionState]:
+def standing(states: States, key: TableKey, spec: Partitions | None) -> Mapping[str, PartitionState[Any]]:
     """The published partitions of an input.
 
     Raises:

@@ -217,7 +217,7 @@ def _rows_by_partition(rows: pa.Table, stale: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def to_retire(key: TableKey, spec: Partitions | None, done: Mapping[str, PartitionState], asked: Sequence[str]) -> list[str]:
+def to_retire(key: TableKey, spec: Partitions | None, done: Mapping[str, PartitionState[Any]], asked: Sequence[str]) -> list[str]:
     """The published partitions that a table has no more since its definition was changed, to be removed by the next publication.
 
     Where only the start or the end has moved, any run may do that. Otherwise a row may stand in an old and in a new partition, so that all new

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -76,7 +77,7 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         registry.finish_run_of(name, version)
     crash_point("release.tagged")
     record_whole(platform, states, located, record, fingerprint_now)
-    metadata = {
+    facts: dict[str, Any] = {
         "decision": decision.action,
         "reason": decision.reason,
         "champion": record.champion or "none",
@@ -84,7 +85,7 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         "candidate": version,
         "evidence": dg.MetadataValue.json(dict(decision.evidence)),
     }
-    return StageResult(fingerprint_now, checks=record.checks, metadata=metadata)
+    return StageResult(fingerprint_now, checks=record.checks, metadata=facts)
 
 
 def _evaluated_model(states: States, located: Located[WorkflowSpec]) -> tuple[ModelState, EvaluationState]:
