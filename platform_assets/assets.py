@@ -118,7 +118,7 @@ def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> d
         assert not specs and not partitions
         return spread_asset(common, deps, events, [partial(_help, told, project, helper) for helper in helpers], RESOURCES, RETRIES)
 
-    @dg.asset(
+    @dg.asset(  # type: ignore[untyped-decorator]  # its type is lost with the keywords that are known at run time only
         **common,
         deps=deps,
         check_specs=specs,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from lakeloop.records.training import SearchResult
 from lakeloop.report.changes import Change
 
 
@@ -95,5 +95,5 @@ class Subject:
     changes: Sequence[Change]
     made_at: str
     query: str
-    search: Mapping[str, Any] | None = None
+    search: SearchResult | None = None
     static: bool = False

@@ -66,5 +66,8 @@ def test_a_release_waits_for_the_evaluation_that_answers_the_gates_as_they_are_n
     path.write_text(path.read_text().replace("champion: {max_drop: 0.05}", "champion: {max_drop: 0.5}"))
     result = shop.materialize("releases")
     assert not result.success
-    assert "names other metrics or gates than evaluations/shop/returns was made under; releases reject evaluations made under older gates" in failures(result)
+    assert (
+        "names other metrics or gates than evaluations/shop/returns was made under; releases reject evaluations made under older gates"
+        in failures(result)
+    )
     assert shop.materialize("evaluations", "releases").success

@@ -17,10 +17,11 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located
 from lakeloop.records.features import FeatureSpec
 from lakeloop.records.training import ModelState, TakenModel, TrainingSetState
+from lakeloop.rows.types import Kind
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
 from lakeloop.training.comparison import AnswerComparison, compare_answers
-from lakeloop.training.frames import Kind, evenly_spaced, feature_frame, feature_kinds
+from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
 from lakeloop.training.labels import label_numbers
 from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.evaluation.planted import with_planted

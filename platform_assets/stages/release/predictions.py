@@ -14,6 +14,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project
 from lakeloop.records.release import PredictionState, ReleaseState
+from lakeloop.rows.types import arrow_type
 from lakeloop.rows.verdicts import check_names, generate_expectations
 from lakeloop.spec.partitions import FORMATS
 from lakeloop.spec.tables import PARTITION, Column, Expectation
@@ -237,7 +238,7 @@ def _predictions(
     answer, count = located.spec.answer, rows.num_rows
     table = rows.drop_columns([PARTITION])
     for name, values in answer.values(scores).items():
-        table = table.append_column(name, pa.array(values, _arrow_type(answer.columns[name])))
+        table = table.append_column(name, pa.array(values, arrow_type(answer.columns[name].type)))
     table = (
         table.append_column("model_name", pa.repeat(model.name, count))
         .append_column("model_version", pa.repeat(model.version, count))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lakeloop.records.training import ModelState
 from lakeloop.search.space import with_params
 from lakeloop.spec.workflow import Model, WorkflowSpec
 from platform_assets.stages.base import key_of
@@ -27,9 +28,9 @@ SEARCH = "search"
 """In the value of a model's state: what its search found."""
 
 
-def model_of(located: Located[WorkflowSpec], state: PartitionState) -> Model:
+def model_of(located: Located[WorkflowSpec], state: PartitionState[ModelState]) -> Model:
     """How the model of a published state was made: as its workflow says, with the parameters that a search found for it."""
-    return with_params(located.spec.model, state.value.get(SEARCH, {}).get("best", {}))
+    return with_params(located.spec.model, state.value.search.best if state.value.search else {})
 
 
 def fit_rows(lake: Lake, located: Located[WorkflowSpec], training: PartitionState, names: list[str]) -> pa.Table:
