@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from lakeloop.errors import ServiceUnavailable
-from resources.lake.published import TableKey
+from resources.lake.published import States, TableKey
 from resources.sources.database import DatabaseReader
 from tests.worlds.shop_project import Shop
 from tests.worlds.source_tables import define
@@ -192,8 +192,8 @@ def test_a_table_that_has_never_landed_is_stale_and_not_taken_as_it_was(sources:
     from platform_assets.plan import stale_assets, unasked
 
     sources.goes_away()
-    assert unasked(sources.project, {}) == {}
-    assert ORDERS in stale_assets(sources.project, {}, silent={})
+    assert unasked(sources.project, States()) == {}
+    assert ORDERS in stale_assets(sources.project, States(), silent={})
 
 
 def test_many_tables_that_cannot_be_asked_are_counted_in_a_tick() -> None:
