@@ -158,9 +158,9 @@ def _judge(
     spec: WorkflowSpec, metrics: Mapping[str, float], assessment: Assessment
 ) -> tuple[dict[str, tuple[Any, ...]], dict[str, GateOutcome]]:
     """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page shows them."""
-    from resources.quality import gate_suite
+    from resources.quality import judge_gates
 
-    results = gate_suite(metrics, metric_gates(spec))
+    results = judge_gates(metrics, metric_gates(spec))
     checks: dict[str, tuple[Any, ...]] = {r.name: (r.outcome, r.message or r.wanted, r.severity, r.observed) for r in results}
     checks |= {check.kind.name: (check.outcome, check.message, "warning") for check in assessment.checks}
     return checks, {r.name: GateOutcome(r.outcome, r.wanted, format_number(metrics.get(r.name, float("nan"))), r.severity) for r in results}
