@@ -77,10 +77,12 @@ def draw(trial: TrialDraws, space: Space) -> dict[str, Any]:
             continue
         if values.choices is not None:
             params[name] = trial.suggest_categorical(name, values.choices)
-        elif values.is_integer:
-            params[name] = trial.suggest_int(name, values.low, values.high, step=values.step or 1, log=values.log)  # type: ignore[arg-type]
+            continue
+        assert values.low is not None and values.high is not None
+        if values.is_integer:
+            params[name] = trial.suggest_int(name, int(values.low), int(values.high), step=int(values.step or 1), log=values.log)
         else:
-            params[name] = trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)  # type: ignore[arg-type]
+            params[name] = trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
     return params
 
 

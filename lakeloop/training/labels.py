@@ -45,10 +45,10 @@ def label_values(values: pa.ChunkedArray, answer: Answer, *, personal: bool = Fa
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         raise DataError(f"wanted a label that is a number or a boolean, found {values.type}")
     numbers = values.cast(pa.float64())
-    known = numbers.drop_null().to_numpy()
-    not_finite = int((~np.isfinite(known)).sum())
+    labels = numbers.drop_null().to_numpy()
+    not_finite = int((~np.isfinite(labels)).sum())
     if not_finite:
-        raise DataError(f"{not_finite:,} of {len(known):,} labels are NaN or infinite; wanted null where the label is unknown")
+        raise DataError(f"{not_finite:,} of {len(labels):,} labels are NaN or infinite; wanted null where the label is unknown")
     if answer.kind.label in ("binary", "none"):
         others = [value for value in pc.unique(numbers.drop_null()).to_pylist() if value not in (0.0, 1.0)]
         if others:
