@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 from hypothesis import settings
 
 import resources.host.fewer_collections
+from tests.worlds.once import made_once
 from tests.worlds.servers.object_store import ObjectStore
 from tests.worlds.servers.postgres import server
 from tests.worlds.shop_project import Shop, make
@@ -94,21 +94,6 @@ def mlflow_uri(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
         os.environ["LAKELOOP_MLFLOW"] = uri
         yield uri
         del os.environ["LAKELOOP_MLFLOW"]
-
-
-def made_once(paths: pytest.TempPathFactory, name: str, made: Callable[[Path], Any]) -> Any:
-    """What the first of the processes that test side by side has made in a folder; the others wait for it, and get what can be pickled."""
-    from resources.host.locks import file_lock
-
-    base = paths.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with file_lock(folder.parent, name):
-        kept = folder.with_suffix(".pickle")
-        if not kept.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            kept.write_bytes(pickle.dumps(made(folder)))
-        return pickle.loads(kept.read_bytes())
 
 
 @pytest.fixture(scope="session")

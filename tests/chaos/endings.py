@@ -23,7 +23,7 @@ from tests.worlds.shop import make_shop
 from tests.worlds.shop_project import LOCATION
 
 How = Literal["worker", "step", "all"]
-SLOW = "{{estimator: 'tests.worlds.slow:SlowClassifier', params: {{marks: '{marks}', slow_fits: {fits}}}, trusted_types: [tests.worlds.slow.SlowClassifier]}}"
+SLOW = "{{estimator: 'tests.worlds.code.slow:SlowClassifier', params: {{marks: '{marks}', slow_fits: {fits}}}, trusted_types: [tests.worlds.code.slow.SlowClassifier]}}"
 WORKSPACE = "load_from:\n  - python_file: {{relative_path: '{file}', location_name: lakeloop}}\n"
 
 

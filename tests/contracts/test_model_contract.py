@@ -15,7 +15,7 @@ from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import check_raw, fit_model
 from lakeloop.training.model_code import import_model_code, model_source
 from lakeloop.training.pipelines import build_estimator, check_model
-from tests.worlds.own_code import MAJORITY, PIPELINE
+from tests.worlds.code.own_code import MAJORITY, PIPELINE
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
 FRAME = pd.DataFrame({"amount": [1.0, 2.0, np.nan, 4.0] * 10, "country": pd.Series(["de", "fr", None, "de"] * 10, dtype=object)})
@@ -141,7 +141,7 @@ def test_an_edited_file_is_another_module_and_another_source(tmp_path: Path) -> 
     ],
 )
 def test_what_a_train_function_gives_is_tried_before_it_is_stored(tmp_path: Path, body: str, wanted: str) -> None:
-    header = "from tests.worlds.own_code import Fixed\ndef fit(frame, label, *, answer, params, seed):\n"
+    header = "from tests.worlds.code.own_code import Fixed\ndef fit(frame, label, *, answer, params, seed):\n"
     (tmp_path / "train.py").write_text(f"{header}{body}\n")
     with pytest.raises(DataError) as told:
         fit(tmp_path, Model(train="train.py:fit"))

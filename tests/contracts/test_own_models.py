@@ -15,7 +15,7 @@ from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from resources.lake.published import TableKey
 from resources.tracking.model_format import load_model, trusted_among
-from tests.worlds.own_code import with_model
+from tests.worlds.code.own_code import with_model
 from tests.worlds.places import ROOT
 from tests.worlds.shop_project import Shop
 

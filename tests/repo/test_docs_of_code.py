@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+from lakeloop.evaluation.check_kinds import KINDS
+from lakeloop.evaluation.check_kinds import documentation as documentation_of_checks
+from lakeloop.training.pipeline_docs import documentation as documentation_of_pipelines
 from tests.worlds.places import ROOT
 
 
@@ -15,3 +20,16 @@ def test_the_page_for_users_names_every_option_and_no_other() -> None:
     for text, params in zip(tables, (LakeTableParams, MLWorkflowParams), strict=True):
         named = {name.replace("-", "_") for name in re.findall(r"`--([a-z-]+)`", text)}
         assert named == set(params.model_fields)
+
+
+def test_the_documentation_of_the_checks_is_what_the_code_says() -> None:
+    page = (ROOT / "docs" / "checks.md").read_text()
+    assert page == documentation_of_checks()
+    headings = {re.sub(r"[^a-z0-9 -]", "", line[3:].lower()).replace(" ", "-") for line in page.splitlines() if line.startswith("## ")}
+    assert {kind.anchor.split("#")[1] for kind in KINDS.values()} == headings
+
+
+def test_the_page_of_pipelines_says_what_the_files_do() -> None:
+    assert (ROOT / "docs" / "pipelines.md").read_text() == documentation_of_pipelines(), (
+        "run python -m lakeloop.training.pipeline_docs docs/pipelines.md"
+    )

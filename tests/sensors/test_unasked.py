@@ -4,48 +4,17 @@ from __future__ import annotations
 
 import logging.handlers
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 
 from lakeloop.errors import ServiceUnavailable
 from resources.lake.published import States, TableKey
 from resources.sources.database import DatabaseReader
 from tests.worlds.shop_project import Shop
-from tests.worlds.source_tables import define
-
-ORDERS, STAFF, BOOKS = (TableKey("raw", domain, name) for domain, name in (("shop", "orders"), ("shop", "staff"), ("library", "books")))
-
-
-@dataclass(frozen=True)
-class Sources:
-    """A project of two tables in a database and one of files in another domain, and the switches that break them."""
-
-    shop: Shop
-    file: Path
-    books: Path
-
-    def run(self, statement: str) -> None:
-        with sa.create_engine(f"sqlite:///{self.file}", poolclass=sa.NullPool).begin() as connection:
-            connection.exec_driver_sql(statement)
-
-    def goes_away(self) -> None:
-        self.file.rename(self.file.with_suffix(".away"))
-        self.file.mkdir()
-
-    def comes_back(self) -> None:
-        self.file.rmdir()
-        self.file.with_suffix(".away").rename(self.file)
-
-    @property
-    def project(self) -> Any:
-        from platform_assets.loading import read_project
-
-        return read_project(self.shop.defs)
+from tests.worlds.source_tables import BOOKS, ORDERS, STAFF, Sources, define
 
 
 @pytest.fixture

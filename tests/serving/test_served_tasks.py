@@ -22,7 +22,7 @@ from resources.serving.desired import Deployment, write_desired
 from resources.settings import PROJECT_ROOT
 from resources.tracking.model_format import ServableModel, load_model, log_model, register
 from resources.tracking.runs import Tracking
-from tests.worlds.brought_models import log
+from tests.worlds.code.brought_models import log
 from tests.worlds.servers.endpoint import Endpoint
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}

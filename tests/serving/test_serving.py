@@ -6,60 +6,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import pandas as pd
 import pytest
 
-from lakeloop.records.features import FeatureSpec
-from lakeloop.spec.tasks import Answer
 from resources.serving.desired import Deployment, read_status, wait_until_serving, write_desired
-from resources.serving.supervisor import Supervisor
 from tests.worlds.servers.endpoint import SECRET, Endpoint
-
-KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
-
-
-def log_version(uri: str, name: str, slope: float) -> str:
-    """Register a model that answers slope x amount."""
-    from types import SimpleNamespace
-
-    from sklearn.compose import ColumnTransformer
-    from sklearn.linear_model import LinearRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder
-
-    from resources.tracking.model_format import log_model, register
-    from resources.tracking.runs import Tracking
-
-    frame = pd.DataFrame({"amount": [1.0, 2.0, 3.0, 4.0], "country": ["de", "fr", "de", "fr"]})
-    columns = ColumnTransformer([("n", "passthrough", ["amount"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["country"])])
-    estimator = make_pipeline(columns, LinearRegression(fit_intercept=False)).fit(frame, slope * frame["amount"])
-    import logging
-
-    context = SimpleNamespace(run_id=f"serving-{slope}", log=logging.getLogger("test"), run_tags={})
-    spec = FeatureSpec(("id",), "at")
-    with Tracking(tracking_uri=uri).run(context, "shop", name) as run:
-        logged = log_model(
-            run,
-            estimator,
-            name=name,
-            frame=frame,
-            kinds=KINDS,
-            answer=Answer("regression"),
-            feature_spec=spec,
-            fingerprint=f"{name}{slope}",
-        )
-        return register(run, logged, f"shop.{name}", tags={}, fingerprint=f"{name}{slope}")
-
-
-@pytest.fixture(scope="module")
-def versions(mlflow_uri: str) -> list[str]:
-    return [log_version(mlflow_uri, "prices", 2.0), log_version(mlflow_uri, "prices", 3.0)]
 
 
 @pytest.fixture(scope="module")
@@ -210,92 +166,3 @@ def test_a_version_that_cannot_be_loaded_leaves_the_one_before_it(endpoint: Endp
     while (status := read_status(endpoint.folder)) is None or status.models != forgotten:
         assert time.monotonic() < deadline, status
         time.sleep(0.1)
-
-
-def test_after_a_start_without_a_report_and_a_crash_the_last_good_set_serves_and_the_new_version_follows(
-    tmp_path: Path, mlflow_uri: str, versions: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    def want(name: str, version: str) -> Deployment:
-        deployment = Deployment(f"shop.{name}", version, f"models:/shop.prices/{version}")
-        write_desired(tmp_path, deployment)
-        return deployment
-
-    def until(true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
-        while not true():
-            assert time.monotonic() < deadline, (supervisor.serving, supervisor.starting, supervisor.failed)
-            supervisor.step()
-            time.sleep(0.05)
-
-    def answers(name: str) -> str:
-        url, rows = f"{supervisor.address}/v1/models/shop.{name}:predict", [{"amount": 1.0, "country": "de"}]
-        return str(httpx.post(url, json={"instances": rows}, timeout=20).json()["model_version"])
-
-    want("changed", versions[0])
-    want("unchanged", versions[0])
-    supervisor = Supervisor(tmp_path, 0, mlflow_uri)
-    try:
-        until(lambda: supervisor.serving is not None)
-        second = want("changed", versions[1])
-        supervisor.step()
-        assert supervisor.starting is not None
-        supervisor.starting.process.kill()
-        until(lambda: bool(supervisor.failed))
-        assert set(supervisor.failed) == {second}
-        status = read_status(tmp_path)
-        assert status is not None
-        changed, unchanged = status.models["shop.changed"], status.models["shop.unchanged"]
-        assert (changed["version"], changed["failed_version"]) == (versions[0], versions[1])
-        assert "ended with exit code -9 while it started (attempt 1, the next in 5 s)" in changed["message"]
-        assert (unchanged["state"], unchanged["message"]) == ("ready", "")
-
-        supervisor.serving.process.kill()
-        until(lambda: supervisor.serving is None)
-        until(lambda: supervisor.serving is not None)
-        assert [answers("changed"), answers("unchanged")] == [versions[0], versions[0]]
-
-        until(lambda: supervisor.serving is not None and supervisor.serving.serves["shop.changed"] == second)
-        assert [answers("changed"), answers("unchanged")] == [versions[1], versions[0]]
-        assert supervisor.failed == {}
-        assert f"shop.changed version {versions[1]} can't be served: its server ended" in capsys.readouterr().out
-    finally:
-        supervisor.shut_down()
-
-
-def test_when_the_supervisor_is_killed_its_server_goes_too(tmp_path: Path, mlflow_uri: str, versions: list[str]) -> None:
-    import psutil
-
-    running = Endpoint(tmp_path, mlflow_uri)
-    running.deploy("prices", versions[0])
-    child = psutil.Process(running.server_pid)
-    running.process.kill()
-    running.process.wait(10)
-    assert psutil.wait_procs([child], timeout=20)[1] == []
-
-
-def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(capsys: pytest.CaptureFixture[str]) -> None:
-    from resources.serving.server import _warm
-    from resources.tracking.model_format import Field, ServableModel
-
-    class Refuses:
-        """Takes no null, and doesn't say why."""
-
-        def predict(self, frame: pd.DataFrame) -> np.ndarray:
-            """Refuse a null."""
-            if frame["n"].isna().any():
-                raise ValueError
-            return frame["n"].to_numpy()
-
-    _warm(ServableModel("shop.plain", "1", Answer("regression"), (Field("n", "double"),), {}, Refuses()))
-    assert capsys.readouterr().err.strip() == "shop.plain doesn't take a row of nulls: ValueError"
-
-
-def test_a_model_with_a_pickle_is_refused(tmp_path: Path) -> None:
-    import pickle
-
-    from lakeloop.errors import DataError
-    from resources.tracking.model_format import refuse_pickles
-
-    (tmp_path / "model.bin").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(DataError, match="holds a pickle"):
-        refuse_pickles(tmp_path, "models:/x/1")

@@ -18,7 +18,7 @@ type: platform_assets.components.FeatureView
 attributes:
   name: spending
   description: By a function.
-  function: tests.worlds.functions:spending
+  function: tests.worlds.code.functions:spending
   inputs: [orders, shop.history]
   keys: [customer]
   event_time: ordered_at
@@ -159,7 +159,7 @@ def test_an_adopted_table_ends_the_lineage_and_names_its_column(tmp_path: Path) 
 def test_a_table_by_function_names_the_function(tmp_path: Path) -> None:
     defs = make_shop(tmp_path)
     path = defs / "shop" / "orders" / "defs.yaml"
-    path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.worlds.functions:orders}"))
+    path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.worlds.code.functions:orders}"))
     found = Lineage(load_checked(defs)[0])
     (ref,) = found.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
-    assert (str(ref), found.origin(ref)) == ("raw.shop.orders.amount_eur", "function tests.worlds.functions:orders")
+    assert (str(ref), found.origin(ref)) == ("raw.shop.orders.amount_eur", "function tests.worlds.code.functions:orders")

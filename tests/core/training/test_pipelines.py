@@ -14,15 +14,7 @@ import pytest
 from lakeloop.rows.types import Kind
 from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import TASKS
-from lakeloop.training.pipeline_docs import documentation
 from lakeloop.training.pipelines import NAMES, pipelines_for
-from tests.worlds.places import ROOT
-
-
-def test_the_page_of_pipelines_says_what_the_files_do() -> None:
-    assert (ROOT / "docs" / "pipelines.md").read_text() == documentation(), (
-        "run python -m lakeloop.training.pipeline_docs docs/pipelines.md"
-    )
 
 
 @pytest.mark.parametrize("name", NAMES)

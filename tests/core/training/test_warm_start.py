@@ -20,7 +20,7 @@ from lakeloop.training.fitting import fit_model
 from lakeloop.training.pipelines import TRUSTED_TYPES, check_model
 from lakeloop.training.warm_start import CannotContinue, continue_trees
 from resources.settings import PROJECT_ROOT
-from tests.worlds.own_code import PIPELINE
+from tests.worlds.code.own_code import PIPELINE
 
 KINDS: dict[str, Any] = {"country": "string", "plan": "string", "amount": "double", "age": "double"}
 PARAMS = {"max_iter": 20, "min_samples_leaf": 5}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from resources.lake.lake import Lake
+from tests.worlds.sales import Sales
 from tests.worlds.shop import make_shop
 from tests.worlds.shop_project import Shop
 from tests.worlds.trailing_shop import TRAILING, TRAILING_SQL
@@ -23,3 +25,8 @@ def trailing(tmp_path: Path) -> Shop:
     shop = Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9")
     assert shop.materialize("raw", "validated", "features", "training_sets").success
     return shop
+
+
+@pytest.fixture
+def sales(tmp_path: Path) -> Sales:
+    return Sales(tmp_path / "platform_assets" / "defs", Lake(str(tmp_path / "lake")))

@@ -9,7 +9,7 @@ from platform_assets.plan import stale_assets
 from resources.lake.published import TableKey
 from resources.tracking.model_format import load_model
 from resources.tracking.registry import Registry
-from tests.worlds.own_code import with_model
+from tests.worlds.code.own_code import with_model
 from tests.worlds.shop import DAYS, orders, write_orders
 from tests.worlds.shop_project import Shop
 

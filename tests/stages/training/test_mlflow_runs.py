@@ -49,9 +49,9 @@ class Fitting:
         self.home.mkdir()
         shutil.copyfile(ROOT / "dagster.yaml", self.home / "dagster.yaml")
         workflow = shop.defs / "shop" / "returns" / "defs.yaml"
-        params = f"params: {{marks: '{self.marks}', slow_fits: {slow_fits}}}, trusted_types: [tests.worlds.slow.SlowClassifier]"
+        params = f"params: {{marks: '{self.marks}', slow_fits: {slow_fits}}}, trusted_types: [tests.worlds.code.slow.SlowClassifier]"
         workflow.write_text(
-            workflow.read_text().replace("{pipeline: linear}", f"{{estimator: 'tests.worlds.slow:SlowClassifier', {params}}}")
+            workflow.read_text().replace("{pipeline: linear}", f"{{estimator: 'tests.worlds.code.slow:SlowClassifier', {params}}}")
         )
         assert shop.materialize("raw", "validated", "features", "training_sets").success
         command = ["-m", "dagster", "asset", "materialize", "-f", str(shop.location(folder)), "--select", "models/shop/returns"]

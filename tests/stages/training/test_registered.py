@@ -22,8 +22,8 @@ from resources.tracking.brought_model import Contract, check_brought, version_me
 from resources.tracking.model_format import load_model
 from resources.tracking.registry import Registry
 from sensors.all import retrain_request
-from tests.worlds.brought_models import CONTRACT, LABEL, ROWS, SPEC, VIEW, log
-from tests.worlds.own_code import with_model
+from tests.worlds.code.brought_models import CONTRACT, LABEL, ROWS, SPEC, VIEW, log
+from tests.worlds.code.own_code import with_model
 from tests.worlds.shop_project import Shop
 
 OVERLAP = "LL102_overlap_in_time"
@@ -78,16 +78,16 @@ def test_pickles_untrusted_types_and_code_are_refused(mlflow_uri: str, tmp_path:
     message = told(mlflow_uri, log(mlflow_uri, "unsafe", serialization_format="cloudpickle"))
     assert "holds a pickle (model.pkl)" in message and "Log it again with serialization_format='skops'" in message
 
-    from tests.worlds.slow import SlowClassifier
+    from tests.worlds.code.slow import SlowClassifier
 
     odd = SlowClassifier(str(tmp_path), 0)
-    types = ["tests.worlds.slow.SlowClassifier"]
+    types = ["tests.worlds.code.slow.SlowClassifier"]
     (tmp_path / "more.py").write_text("VALUE = 1\n")
     odd.fit(ROWS[["items"]], LABEL)
     fewer = {**SPEC, "views": [{**VIEW, "columns": {"items": "items"}}]}
     uri = log(mlflow_uri, "unsafe", columns="items", metadata=fewer, model=odd, skops_trusted_types=[*TRUSTED_TYPES, *types])
     # What the model itself says to trust counts for nothing.
-    assert "trusted_types: [tests.worlds.slow.SlowClassifier]" in told(mlflow_uri, uri)
+    assert "trusted_types: [tests.worlds.code.slow.SlowClassifier]" in told(mlflow_uri, uri)
     trusting = replace(CONTRACT, trusted_types=types)
     assert check_brought(uri, mlflow_uri, trusting, ROWS).features == ["items"]
     uri = log(mlflow_uri, "unsafe", code_paths=[str(tmp_path / "more.py")])

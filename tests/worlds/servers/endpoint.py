@@ -8,10 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from lakeloop.records.features import FeatureSpec
+from lakeloop.spec.tasks import Answer
 from resources.serving.desired import Deployment, read_status, wait_until_serving, write_desired
 
 SECRET = "kept-from-models-7f3a"
+
+KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
 
 
 class Endpoint:
@@ -38,3 +45,36 @@ class Endpoint:
     def server_pid(self) -> int:
         """Process id of the model server."""
         return int(json.loads((self.folder / "children" / "current.json").read_text())["pid"])
+
+
+def log_version(uri: str, name: str, slope: float) -> str:
+    """Register a model that answers slope x amount."""
+    from types import SimpleNamespace
+
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    from resources.tracking.model_format import log_model, register
+    from resources.tracking.runs import Tracking
+
+    frame = pd.DataFrame({"amount": [1.0, 2.0, 3.0, 4.0], "country": ["de", "fr", "de", "fr"]})
+    columns = ColumnTransformer([("n", "passthrough", ["amount"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["country"])])
+    estimator = make_pipeline(columns, LinearRegression(fit_intercept=False)).fit(frame, slope * frame["amount"])
+    import logging
+
+    context = SimpleNamespace(run_id=f"serving-{slope}", log=logging.getLogger("test"), run_tags={})
+    spec = FeatureSpec(("id",), "at")
+    with Tracking(tracking_uri=uri).run(context, "shop", name) as run:
+        logged = log_model(
+            run,
+            estimator,
+            name=name,
+            frame=frame,
+            kinds=KINDS,
+            answer=Answer("regression"),
+            feature_spec=spec,
+            fingerprint=f"{name}{slope}",
+        )
+        return register(run, logged, f"shop.{name}", tags={}, fingerprint=f"{name}{slope}")

@@ -1,0 +1,39 @@
+"""Models on their way into a server: what is refused, and what only their own state says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lakeloop.spec.tasks import Answer
+
+
+def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(capsys: pytest.CaptureFixture[str]) -> None:
+    from resources.serving.server import _warm
+    from resources.tracking.model_format import Field, ServableModel
+
+    class Refuses:
+        """Takes no null, and doesn't say why."""
+
+        def predict(self, frame: pd.DataFrame) -> np.ndarray:
+            """Refuse a null."""
+            if frame["n"].isna().any():
+                raise ValueError
+            return frame["n"].to_numpy()
+
+    _warm(ServableModel("shop.plain", "1", Answer("regression"), (Field("n", "double"),), {}, Refuses()))
+    assert capsys.readouterr().err.strip() == "shop.plain doesn't take a row of nulls: ValueError"
+
+
+def test_a_model_with_a_pickle_is_refused(tmp_path: Path) -> None:
+    import pickle
+
+    from lakeloop.errors import DataError
+    from resources.tracking.model_format import refuse_pickles
+
+    (tmp_path / "model.bin").write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(DataError, match="holds a pickle"):
+        refuse_pickles(tmp_path, "models:/x/1")
