@@ -17,7 +17,7 @@ from platform_assets.graph import dependencies, partitions_of
 from platform_assets.stages.base import key_of
 from platform_assets.stages.registry import definition_of, stage_named
 from platform_assets.stages.stage import World
-from platform_assets.stages.tables import raw
+from platform_assets.stages.tables.deliveries import digests
 from platform_assets.stages.tables.landings import SOURCE
 from resources.lake.published import WHOLE, States, TableKey, retired
 
@@ -52,7 +52,7 @@ def unasked(project: Project, states: States, domain: str | None = None) -> dict
         mine = domain in (None, table.domain) and SOURCE in states.get(key, {})
         if mine and isinstance(table.spec.source, DatabaseSource):
             try:
-                raw.digests(table)
+                digests(table)
             except (DataError, ServiceUnavailable) as error:
                 # What a database says of a value may be personal, and this is logged.
                 said = error.message if isinstance(error, DataError) and has_personal_values(project, table) else str(error)

@@ -18,7 +18,7 @@ from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.graph import reads_of
 from platform_assets.plan import range_tags, runs_for, stale_assets, unasked
 from platform_assets.stages.registry import data_stages
-from platform_assets.stages.tables import raw
+from platform_assets.stages.tables.deliveries import digests
 from platform_assets.stages.training.registered import taken_versions
 from resources.host.run_tags import CAUSE_TAG, STOPPED_TAG
 from resources.lake.published import WHOLE, States, TableKey
@@ -103,7 +103,7 @@ def cause_of(project: Project, states: States, stale: dict[TableKey, list[str]])
 def _contents(table: Located[Any]) -> Mapping[str, str]:
 
     try:
-        return raw.digests(table) or {}
+        return digests(table) or {}
     except (DataError, ServiceUnavailable) as error:
         # The run that is asked for fails for that table alone, is told to people, and does the others.
         return {"unreadable": normalize_reason(str(error))}

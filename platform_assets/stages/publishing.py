@@ -78,6 +78,11 @@ class Judgement:
         return self.verdict.passed and self.holds
 
 
+def outcomes(verdict: Verdict) -> dict[str, tuple[Any, ...]]:
+    """Outcome and message of each check of a verdict, as a stage records them."""
+    return {result.name: (result.outcome, result.message) for result in verdict.results}
+
+
 def settled_states(platform: Platform, key: TableKey) -> States:
     """What is published, after what a crash left half done in one table was finished."""
     platform.lake.settle(key)

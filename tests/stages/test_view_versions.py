@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lakeloop.errors import NotPublished
 from lakeloop.records.features import FeatureLookup, FeatureSpec
+from lakeloop.records.release import ReleaseState, Rollback
+from lakeloop.records.tables import ViewState
+from lakeloop.records.training import Citation
 from platform_assets.stages.features import view_versions
-from resources.lake.published import WHOLE, PartitionState, Published, TableKey
+from resources.lake.published import WHOLE, PartitionState, Published, States, TableKey
 from tests.worlds.shop_project import Shop
 
 pytestmark = pytest.mark.filled
@@ -52,7 +57,8 @@ def test_a_change_under_a_cited_version_is_refused_by_name_and_a_new_version_kee
     assert shop.materialize().success
     before = shop.lake.states()
     values = {row["ordered_at"]: row["last_amount_eur"] for row in shop.lake.read(shop.lake.current(HISTORY)).to_pylist()}
-    assert before[RETURNS][WHOLE].value["cites"][str(HISTORY)][0] == 1
+    release = before[RETURNS][WHOLE].typed(ReleaseState).value
+    assert release.cites[str(HISTORY)].version == 1
 
     # Its layout, its remarks and what is expected of it aren't its meaning.
     path = shop.defs / "shop" / "history" / "view.sql"
@@ -62,7 +68,7 @@ def test_a_change_under_a_cited_version_is_refused_by_name_and_a_new_version_kee
     assert shop.materialize("features").success
 
     # Nothing of what it looks up is forgotten while the definition moves on.
-    assert before[RETURNS][WHOLE].value["feature_spec"]["views"][0]["name"] == "history"
+    assert release.feature_spec is not None and release.feature_spec.views[0].name == "history"
 
     change(shop)
     before = shop.lake.states()
@@ -106,37 +112,36 @@ def test_a_change_under_a_cited_version_is_refused_by_name_and_a_new_version_kee
     scored = shop.lake.read(shop.lake.current(TableKey("predictions", "shop", "returns"))).to_pylist()
     assert {row["feature_versions"] for row in scored} and f'"{HISTORY}": {old.version}' in scored[0]["feature_versions"]
     assert shop.materialize("training_sets", "models", "evaluations", "releases").success
-    released = shop.lake.states()[RETURNS][WHOLE].value
-    assert released["champion"] == "2", released["reason"]
-    assert released["cites"][str(HISTORY)][0] == 2
-    assert released["rollback"]["version"] == "1" and released["rollback"]["cites"][str(HISTORY)][0] == 1
+    released = shop.lake.states()[RETURNS][WHOLE].typed(ReleaseState).value
+    assert released.champion == "2", released.reason
+    assert released.cites[str(HISTORY)].version == 2
+    assert released.rollback is not None and released.rollback.version == "1" and released.rollback.cites[str(HISTORY)].version == 1
     assert read_project(shop.defs).views[("shop", "history")].spec.version == 2
 
 
 def test_live_and_rollback_releases_cite_and_a_refused_model_does_not() -> None:
-    def states(value: dict[str, object]) -> dict[TableKey, dict[str, PartitionState]]:
-        return {RETURNS: {WHOLE: PartitionState(WHOLE, "x", value=value)}}
+    def states(release: ReleaseState) -> States:
+        return States({RETURNS: {WHOLE: PartitionState(WHOLE, "x", value=release)}})
 
-    live = {"champion": "7", "cites": {str(HISTORY): [1, "old"]}}
-    assert view_versions.citations(states(live), HISTORY, 1, "new") == ["shop.returns version 7 (live)"]
-    assert view_versions.citations(states(live), HISTORY, 1, "old") == []
-    assert view_versions.citations(states(live), HISTORY, 2, "new") == []
-    back = {"champion": "8", "cites": {str(HISTORY): [2, "new"]}, "rollback": {"version": "7", "cites": {str(HISTORY): [1, "old"]}}}
-    assert view_versions.citations(states(back), HISTORY, 1, "other") == ["shop.returns version 7 (rollback)"]
-    assert view_versions.citations(states({"champion": None, "cites": {}}), HISTORY, 1, "new") == []
-    after = view_versions.after_promotion(live, promoted=False, cites={"x": [9, "y"]}, champion="7")
-    assert after["cites"] == live["cites"]
+    live = ReleaseState("7", cites={str(HISTORY): Citation(1, "old")})
+    assert view_versions.releases_that_cite(states(live), HISTORY, 1, "new") == ["shop.returns version 7 (live)"]
+    assert view_versions.releases_that_cite(states(live), HISTORY, 1, "old") == []
+    assert view_versions.releases_that_cite(states(live), HISTORY, 2, "new") == []
+    back = ReleaseState("8", cites={str(HISTORY): Citation(2, "new")}, rollback=Rollback("7", live.cites))
+    assert view_versions.releases_that_cite(states(back), HISTORY, 1, "other") == ["shop.returns version 7 (rollback)"]
+    assert view_versions.releases_that_cite(states(ReleaseState(None)), HISTORY, 1, "new") == []
+    assert view_versions.releases_that_cite(states(ReleaseState(None, rollback=back.rollback)), HISTORY, 1, "new") != []
 
 
 def recomputed(
-    done: dict[str, PartitionState], partitions: list[str], version: int, where: int, meaning: str = "m"
-) -> dict[str, PartitionState]:
+    done: dict[str, PartitionState[ViewState]], partitions: list[str], version: int, where: int, meaning: str = "m"
+) -> dict[str, PartitionState[ViewState]]:
     """The states after some partitions were computed as a version of the view, and published as a version of the table."""
-    value = {"version": version, "kept": view_versions.kept(done, version), "meaning": meaning}
+    value = ViewState(version=version, kept=view_versions.kept_versions(done, version), meaning=meaning)
     return {**done, **{name: PartitionState(name, f"{name}-{where}", where, value=value) for name in partitions}}
 
 
-def place(done: dict[str, PartitionState], version: int) -> int | None:
+def place(done: dict[str, PartitionState[ViewState]], version: int) -> int | None:
     try:
         published = Published(HISTORY, max(state.version for state in done.values()), done)
         return view_versions.at_version(published, looked_up(version)).version
@@ -176,10 +181,13 @@ def test_a_training_set_cites_what_the_version_that_it_read_means() -> None:
     spec = FeatureSpec(("customer",), "predict_at", (looked_up(1),))
     second = recomputed(recomputed({}, ["01", "02"], 1, 3, "one"), ["01", "02"], 2, 5, "a second")
     back = recomputed(second, ["01"], 1, 6, "one")
-    assert view_versions.cited_views({HISTORY: back}, spec) == {str(HISTORY): [1, "one"]}
+    assert view_versions.cited_views(States({HISTORY: back}), spec) == {str(HISTORY): Citation(1, "one")}
     # A partition that isn't recomputed yet has what it meant before.
     changed = recomputed(recomputed({}, ["01", "02"], 1, 3, "before"), ["02"], 1, 4, "after")
-    assert view_versions.cited_views({HISTORY: changed}, spec) == {str(HISTORY): [1, "after"]}
+    assert view_versions.cited_views(States({HISTORY: changed}), spec) == {str(HISTORY): Citation(1, "after")}
+    # One that was published before meanings were recorded is cited by its version alone.
+    unknown = {name: replace(state, value=replace(state.value, meaning=None)) for name, state in changed.items()}
+    assert view_versions.cited_views(States({HISTORY: unknown}), spec) == {str(HISTORY): Citation(1)}
 
 
 def test_a_view_means_something_else_when_a_view_that_it_reads_does(shop: Shop) -> None:
@@ -209,8 +217,9 @@ def test_a_view_means_something_else_when_a_view_that_it_reads_does(shop: Shop) 
     # A release from before upstream views counted cites the view's own part; a view of tables only has no other.
     key = TableKey("features", "shop", "repeats")
     for cites, found in ((before, ["shop.returns version 7 (live)"]), (before.partition("+")[0], []), (after, [])):
-        live = {RETURNS: {WHOLE: PartitionState(WHOLE, "x", value={"champion": "7", "cites": {str(key): [1, cites]}})}}
-        assert view_versions.citations(live, key, 1, after) == found
+        live = ReleaseState("7", cites={str(key): Citation(1, cites)})
+        states = States({RETURNS: {WHOLE: PartitionState(WHOLE, "x", value=live)}})
+        assert view_versions.releases_that_cite(states, key, 1, after) == found
     project = read_project(shop.defs)
     history = project.views[("shop", "history")]
     assert view_versions.UPSTREAM not in meaning(project, history)
@@ -219,7 +228,7 @@ def test_a_view_means_something_else_when_a_view_that_it_reads_does(shop: Shop) 
 
 
 def test_a_version_that_is_not_kept_is_told() -> None:
-    published = Published(HISTORY, 5, {"2024-01": PartitionState("2024-01", "x", 5, value={"version": 3, "kept": {"2": 4}})})
+    published = Published(HISTORY, 5, {"2024-01": PartitionState("2024-01", "x", 5, value=ViewState(version=3, kept={"2": 4}))})
     assert view_versions.at_version(published, looked_up(3)).version == 5
     assert view_versions.at_version(published, looked_up(2)).version == 4
     with pytest.raises(NotPublished, match="version 1 is not kept"):

@@ -15,6 +15,7 @@ from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import ID, FeatureColumn, Located, Project, TableRef, feature_columns, located_of, spec_of, spine_upstream
 from lakeloop.records.features import FeatureLookup, FeatureSpec
+from lakeloop.records.tables import TableState
 from lakeloop.rows.asof import FeatureRows, point_in_time_join
 from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
@@ -305,7 +306,7 @@ def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[
 
     spec = located.spec
     state = next(iter(published.partitions.values()))
-    url = str(state.value["url"])
+    url = str(state.typed(TableState).value.url)
     table = open_delta(url, published.version)
     if table is None:
         raise NotPublished(f"{published.key}: no Delta table at {url}")

@@ -7,58 +7,64 @@ version of the same table. It gets no new rows from then on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lakeloop.errors import NotPublished
 from lakeloop.records.features import FeatureLookup, FeatureSpec
+from lakeloop.records.release import ReleaseState
+from lakeloop.records.tables import ViewState
+from lakeloop.records.training import Citation
 from lakeloop.spec.tables import ViewSpec
 from resources.lake.published import WHOLE, PartitionState, Published, States, TableKey
 
 VERSION_CHECK = "version_is_as_released"
 """The check that a view's definition is the one that releases cite under its version."""
-VERSION, MEANING, KEPT, CITES, ROLLBACK = "version", "meaning", "kept", "cites", "rollback"
-FEATURES = "feature_spec"
-"""In the value of a release's state: what the champion looks up, whatever the workflow's definition says meanwhile."""
 UPSTREAM = "+"
 """Between the two parts of a meaning: of the view's own definition, and of the views that it reads. One that reads tables only has the first."""
 
-
-def cited_views(states: States, spec: FeatureSpec) -> dict[str, list[Any]]:
-    """What a training set's feature spec cites, as published now: table path -> [version, meaning]."""
-    found = {}
-    for view in spec.views:
-        if view.kind != "view":
-            continue
-        key = TableKey("features", view.domain, view.name)
-        of_it = [state for state in _standing(states.get(key, {})) if _version(state) == view.version and MEANING in state.value]
-        newest = max(of_it, key=lambda state: state.version, default=None)
-        found[str(key)] = [view.version, *([str(newest.value[MEANING])] if newest else [])]
-    return found
+ViewStates = Mapping[str, PartitionState[Any]]
+"""What is published of a view, by partition."""
 
 
-def citations(states: States, key: TableKey, version: int, meaning: str) -> list[str]:
+def cited_views(states: States, spec: FeatureSpec) -> dict[str, Citation]:
+    """What a training set's feature spec cites, as published now, by table path."""
+    views = {TableKey(ViewState.stage, lookup.domain, lookup.name): lookup.version for lookup in spec.views if lookup.kind == "view"}
+    return {str(key): Citation(version, _published_meaning(states.of(key), version)) for key, version in views.items()}
+
+
+def _published_meaning(partitions: ViewStates, version: int) -> str | None:
+    """What the values of a version mean by its newest partition; None where that isn't recorded."""
+    known = [state for state in _standing(partitions) if state.value.version == version and state.value.meaning is not None]
+    newest = max(known, key=lambda state: state.version, default=None)
+    return newest.value.meaning if newest else None
+
+
+def releases_that_cite(states: States, key: TableKey, version: int, meaning: str) -> list[str]:
     """The live and rollback releases that cite a version of a view with another meaning, as `<domain>.<workflow> version <n> (…)`."""
-    found = []
-    for release, partitions in states.items():
-        state = partitions.get(WHOLE)
-        if release.stage != "releases" or state is None:
-            continue
-        back = state.value.get(ROLLBACK) or {}
-        for what, model, cites in (
-            ("live", state.value.get("champion"), state.value.get(CITES)),
-            ("rollback", back.get(VERSION), back.get(CITES)),
-        ):
-            cited = (cites or {}).get(str(key))
-            if model is not None and cited and cited[0] == version and cited[1:] and not _same(cited[1], meaning):
-                found.append(f"{release.domain}.{release.name} version {model} ({what})")
-    return sorted(found)
+    return sorted(
+        f"{release.domain}.{release.name} version {model} ({role})"
+        for release, partitions in states.items()
+        if release.stage == ReleaseState.stage and WHOLE in partitions
+        for role, model, cites in _models_in_use(partitions[WHOLE].typed(ReleaseState).value)
+        if _means_something_else(cites.get(str(key)), version, meaning)
+    )
 
 
-def _same(cited: str, meaning: str) -> bool:
-    """Whether a meaning is the cited one. A release made before upstream views counted cites the first part only."""
-    return cited == (meaning if UPSTREAM in cited else meaning.partition(UPSTREAM)[0])
+def _models_in_use(release: ReleaseState) -> Iterator[tuple[str, str, Mapping[str, Citation]]]:
+    """The live version and the one before it, each with what it cites."""
+    if release.champion is not None:
+        yield "live", release.champion, release.cites
+    if release.rollback is not None:
+        yield "rollback", release.rollback.version, release.rollback.cites
+
+
+def _means_something_else(cited: Citation | None, version: int, meaning: str) -> bool:
+    """Whether a version is cited with another meaning. A release made before upstream views counted cites the first part only."""
+    if cited is None or cited.version != version or cited.meaning is None:
+        return False
+    return cited.meaning != (meaning if UPSTREAM in cited.meaning else meaning.partition(UPSTREAM)[0])
 
 
 def refusal(key: TableKey, spec: ViewSpec, releases: list[str], reads: Sequence[str] = ()) -> str:
@@ -70,63 +76,62 @@ def refusal(key: TableKey, spec: ViewSpec, releases: list[str], reads: Sequence[
     )
 
 
-def kept(done: Mapping[str, PartitionState], version: int) -> dict[str, int]:
+def kept_versions(published: ViewStates, version: int) -> dict[str, int]:
     """Where earlier versions of a view stand: version -> Delta version, from its published states before it is computed as `version`.
 
     A version stands where all partitions were of it. While they are recomputed one after another the table holds two versions, and neither of
     them is kept there.
     """
-    found: dict[str, int] = {}
-    for state in done.values():
-        for old, where in dict(state.value.get(KEPT, {})).items():
-            found[old] = max(found.get(old, where), where)
-    standing = _standing(done)
-    versions = {_version(state) for state in standing}
-    if len(versions) == 1 and (old := versions.pop()) != version:
-        found[str(old)] = max(state.version for state in standing)
-    return found
+    kept: dict[str, int] = {}
+    for state in published.values():
+        for earlier, place in state.typed(ViewState).value.kept.items():
+            kept[earlier] = max(kept.get(earlier, place), place)
+    standing = _standing(published)
+    versions = {state.value.version for state in standing}
+    if len(versions) == 1 and (only := versions.pop()) != version:
+        kept[str(only)] = max(state.version for state in standing)
+    return kept
 
 
-def kept_at(partitions: Mapping[str, PartitionState], view: FeatureLookup) -> int | None:
+def kept_at(partitions: ViewStates, lookup: FeatureLookup) -> int | None:
     """The Delta version at which the version that a feature spec names stands still; None where it is the published one, or isn't kept."""
-    if view.kind != "view" or all(_version(state) == view.version for state in _standing(partitions)):
+    if lookup.kind != "view" or all(state.value.version == lookup.version for state in _standing(partitions)):
         return None
-    places = (dict(state.value.get(KEPT, {})).get(str(view.version)) for state in partitions.values())
+    places = (state.typed(ViewState).value.kept.get(str(lookup.version)) for state in partitions.values())
     return max((place for place in places if place is not None), default=None)
 
 
-def at_version(published: Published, view: FeatureLookup) -> Published:
+def at_version(published: Published, lookup: FeatureLookup) -> Published:
     """The rows of the version that a feature spec names: the newest publication if all of it is of that version, or where it stood last.
 
     Raises:
         NotPublished: some partitions are of another version, and that version isn't kept.
     """
-    if view.kind != "view":
+    if lookup.kind != "view":
         return published
     others: dict[int, list[str]] = {}
     for state in _standing(published.partitions):
-        if _version(state) != view.version:
-            others.setdefault(_version(state), []).append(state.partition)
+        if state.value.version != lookup.version:
+            others.setdefault(state.value.version, []).append(state.partition)
     if not others:
         return published
-    place = kept_at(published.partitions, view)
+    place = kept_at(published.partitions, lookup)
     if place is None:
         found = "; ".join(f"version {version} in {', '.join(sorted(names))}" for version, names in sorted(others.items()))
         raise NotPublished(
-            f"{published.key}: version {view.version} is not kept, and not all partitions are of it: found {found}; materialise these "
-            f"partitions of {published.key} if version {view.version} is what is defined, or train on the version that is"
+            f"{published.key}: version {lookup.version} is not kept, and not all partitions are of it: found {found}; materialise these "
+            f"partitions of {published.key} if version {lookup.version} is what is defined, or train on the version that is"
         )
     return replace(published, version=place)
 
 
-def _version(state: PartitionState) -> int:
-    return int(state.value.get(VERSION, 1))
-
-
-def _standing(partitions: Mapping[str, PartitionState]) -> list[PartitionState]:
+def _standing(partitions: ViewStates) -> list[PartitionState[ViewState]]:
     """The partitions whose rows the table still has: a publication of the whole replaced those from before the view lost its partitions."""
     whole = partitions.get(WHOLE)
-    return [state for state in partitions.values() if whole is None or state.version >= whole.version]
+    return [state.typed(ViewState) for state in partitions.values() if whole is None or state.version >= whole.version]
+
+
+VERSION, CITES, ROLLBACK, FEATURES = "version", "cites", "rollback", "feature_spec"
 
 
 def after_promotion(

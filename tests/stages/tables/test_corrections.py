@@ -39,13 +39,13 @@ def test_one_changed_month_rewrites_that_month_only(shop: Shop) -> None:
 def test_a_backfill_that_is_computed_in_several_goes_gives_what_one_go_does(
     shop: Shop, filled_lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from platform_assets.stages.features import views as features
+    from platform_assets.stages.features import results
     from resources.lake.lake import Lake
 
-    goes, run_sql = [], features.run_sql
-    monkeypatch.setattr(features, "run_sql", lambda *args, **window: goes.append(window) or run_sql(*args, **window))
-    monkeypatch.setattr(features, "ROWS_AT_ONCE", 500)
-    monkeypatch.setattr("lakeloop.rows.conform.ROWS_AT_ONCE", 500)
+    goes, run_sql = [], results.run_sql
+    monkeypatch.setattr(results, "run_sql", lambda *args, **window: goes.append(window) or run_sql(*args, **window))
+    for module in ("platform_assets.stages.features.views", "platform_assets.stages.tables.landings", "lakeloop.rows.conform"):
+        monkeypatch.setattr(f"{module}.ROWS_AT_ONCE", 500)
     assert shop.materialize("raw", "validated", "features").success
     # 310, 290, 310 and 290 orders a month, two months whose views have one partition each, and a view without partitions.
     assert len(goes) == 2 * 4 + 1
