@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from resources.tracking.runs import Tracking, set_up_client, status_in
+from resources.tracking.client import set_up_client
+from resources.tracking.runs import Tracking, status_in
 from resources.tracking.server import is_up
 
 

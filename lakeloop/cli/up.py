@@ -20,7 +20,8 @@ from resources.host.servers import Servers, require_free
 from resources.serving.desired import read_desired, read_status
 from resources.settings import PROJECT_ROOT, Settings
 from resources.tracking import server as mlflow_server
-from resources.tracking.runs import Tracking, set_up_client, status_in
+from resources.tracking.client import set_up_client
+from resources.tracking.runs import Tracking, status_in
 
 
 def up(*, once: bool, materialize: bool) -> int:
@@ -62,7 +63,7 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
         project = read_project()
         servers.wait(lambda: mlflow_server.is_up(settings.tracking_uri), f"MLflow at {settings.tracking_uri}")
         say(f"MLflow is up at {settings.tracking_uri}")
-        servers.wait(lambda: mlflow_server.answers(f"{ui}/server_info"), f"the Dagster UI at {ui}")
+        servers.wait(lambda: mlflow_server.is_answering(f"{ui}/server_info"), f"the Dagster UI at {ui}")
         say(f"the Dagster UI is up at {ui}")
         _reconcile(settings, instance)
         all_succeeded, seconds = materialize_stale(servers, project, settings, instance, ui, say) if materialize else (True, {})

@@ -1,4 +1,4 @@
-"""MLflow's autologging of scikit-learn with what a platform needs of it: parameters, and how well a model knows rows that it was fitted on."""
+"""MLflow's autologging of scikit-learn, limited to what a platform needs: parameters, and metrics of the rows that a model was fitted on."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 MOST_ROWS = 100_000
-"""Rows that training metrics are of: a share of them has a standard error of 0.0016 at most."""
+"""Rows that training metrics are computed on: a share of so many has a standard error of 0.0016 at most."""
 
 
 @contextmanager
-def autologged() -> Iterator[None]:
-    """Autolog what scikit-learn fits; off again afterwards.
+def autolog_fits() -> Iterator[None]:
+    """Autolog the estimators that scikit-learn fits inside the `with` block.
 
-    Without its models (ours is logged once, with a signature), and without its pictures of how well a classifier knows the rows that it was
-    fitted on: the evaluation has them for rows that it has not seen, and they took a third of a small model's training. Its training metrics
-    are of at most `MOST_ROWS` evenly spaced rows, and the metric `training_metrics_rows` says of how many: MLflow copies all that it measures
-    on, and predicts it three times.
+    Their models aren't logged (ours is logged once, with a signature), nor plots of a classifier on the rows that it was fitted on: the
+    evaluation has them for rows that it hasn't seen, and they took a third of a small model's training. Training metrics are computed on at
+    most `MOST_ROWS` evenly spaced rows, whose number is the metric `training_metrics_rows`: MLflow copies the rows and predicts them three
+    times.
     """
     import mlflow.sklearn
     from mlflow.sklearn import utils
@@ -39,23 +39,24 @@ def autologged() -> Iterator[None]:
 
 
 def _sample(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """What `fit` was given, with so many rows of all that has one for each row of the first; how many is logged."""
+    """The arguments of `fit`, each with one value per row sampled like the first; logs how many rows remain."""
     import mlflow
 
-    count = _rows(next(iter([*args, *kwargs.values()]), None))
+    count = _count_rows(next(iter([*args, *kwargs.values()]), None))
     step = max(1, -(-count // MOST_ROWS))
     if count:
         mlflow.log_metric("training_metrics_rows", -(-count // step))
 
-    def picked(values: Any) -> Any:
-        if step == 1 or _rows(values) != count:
+    def sample(values: Any) -> Any:
+        if step == 1 or _count_rows(values) != count:
             return values
         return values.iloc[::step] if hasattr(values, "iloc") else values[::step]
 
-    return [picked(values) for values in args], {name: picked(values) for name, values in kwargs.items()}
+    return [sample(values) for values in args], {name: sample(values) for name, values in kwargs.items()}
 
 
-def _rows(values: Any) -> int:
+def _count_rows(values: Any) -> int:
+    """The rows of an array, a frame or a list; 0 for anything else."""
     shape = getattr(values, "shape", None)
     if shape:
         return int(shape[0])

@@ -1,6 +1,6 @@
-"""Models that somebody else registered: which version is meant, and whether it keeps the contract that a workflow's own models keep.
+"""Models that were registered elsewhere: which version a workflow names, and whether it keeps the contract of the workflow's own models.
 
-Everything is read before anything is loaded: format, types, code, signature, feature spec; then a few rows are predicted.
+Everything is checked before anything is loaded: format, types, code, signature, feature spec; then a few rows are predicted.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from resources.tracking.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.models import Model as MlflowModel
+    from mlflow.types import Schema
 
 LOADERS = ("mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost", "mlflow.catboost", "mlflow.onnx", "mlflow.pyfunc.model")
-"""What loads a model's data without running code that is in it (code files are looked at apart)."""
+"""Loaders that run no code that a model's data holds (its code files are checked separately)."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What a workflow wants of a model.
+    """What a workflow requires of a model.
 
     Attributes:
         workflow: `<domain>.<name>`.
-        answer: what it has to answer.
-        kinds: the features that there are, by name.
+        answer: what it has to predict.
+        kinds: the types of the available features, by name.
         feature_spec: how they are looked up.
-        trusted_types: what the workflow trusts beyond the usual.
+        trusted_types: types that the workflow trusts beyond the usual ones.
     """
 
     workflow: str
@@ -49,12 +51,12 @@ class Contract:
 
 @dataclass(frozen=True)
 class BroughtModel:
-    """A version that may be taken.
+    """A version that keeps the contract.
 
     Attributes:
         name, version: in the registry.
         features: its inputs, in its order.
-        trained_until: what it was trained on ends before this time; None where nobody said so.
+        trained_until: what it was trained on ends before this time; None where that isn't known.
     """
 
     name: str
@@ -64,12 +66,12 @@ class BroughtModel:
 
     @property
     def uri(self) -> str:
-        """As MLflow loads it."""
+        """The address by which MLflow loads it."""
         return f"models:/{self.name}/{self.version}"
 
 
-def version_meant(registry: Registry, model: Model) -> str:
-    """The version that a workflow names: by number, by alias as it stands now, or the newest.
+def resolve_version(registry: Registry, model: Model) -> str:
+    """Find the version that a workflow names: by number, by its alias at present, or the newest.
 
     Raises:
         DataError: there is no such model, version or alias.
@@ -79,10 +81,10 @@ def version_meant(registry: Registry, model: Model) -> str:
     if not versions:
         raise DataError(f"model.registered: no registered model {name!r} with a version; {nearest(name, registry.names())}")
     if model.alias is not None:
-        found = registry.version_of(name, model.alias)
-        if found is None:
+        version = registry.version_of(name, model.alias)
+        if version is None:
             raise DataError(f"model.alias: {name} has no alias {model.alias!r}; {nearest(model.alias, registry.aliases(name))}")
-        return found
+        return version
     if model.version is not None:
         if model.version not in versions:
             raise DataError(f"model.version: {name} has no version {model.version}; there are {', '.join(map(str, versions))}")
@@ -91,17 +93,17 @@ def version_meant(registry: Registry, model: Model) -> str:
 
 
 def check_brought(uri: str, tracking_uri: str, contract: Contract, rows: pd.DataFrame) -> BroughtModel:
-    """Hold a registered version against what a workflow wants.
+    """Check that a registered version keeps a workflow's contract.
 
     Args:
         uri: `models:/<name>/<version>`.
         tracking_uri: of the MLflow server.
-        contract: what is wanted.
+        contract: what the workflow requires.
         rows: some rows with all features, as `feature_frame` makes them; they are predicted.
 
     Raises:
-        DataError: it isn't safe to load, lacks a signature or a feature spec, takes or looks up other features, or answers something else;
-            with the lines that add what is missing.
+        DataError: it isn't safe to load, lacks a signature or a feature spec, takes or looks up other features, or predicts something else;
+            with the lines of Python that add what is missing.
     """
     import mlflow
 
@@ -109,52 +111,55 @@ def check_brought(uri: str, tracking_uri: str, contract: Contract, rows: pd.Data
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     info = mlflow.models.Model.load(str(folder))
     _check_safe(folder, info, uri, contract)
-    described = (info.metadata or {}).get(METADATA)
-    missing = [
-        what
-        for what, there in (
-            ("signature", info.signature is not None and info.signature.inputs is not None),
-            ("feature spec", isinstance(described, Mapping) and isinstance(described.get("feature_spec"), Mapping)),
-        )
-        if not there
-    ]
-    if missing:
-        raise DataError(f"{uri} has no {' and no '.join(missing)}, so that nobody knows what to look up for it. {_lines(uri, contract)}")
-    assert described is not None
-    features = _check_inputs(info.signature, uri, contract)
-    feature_spec = _read_feature_spec(described["feature_spec"], uri)
+    inputs, description = _check_complete(info, uri, contract)
+    features = _check_inputs(inputs, uri, contract)
+    feature_spec = _read_feature_spec(description["feature_spec"], uri)
     _check_feature_spec(feature_spec, features, uri, contract)
-    if Answer.from_record(described) != contract.answer:
-        raise DataError(f"{uri} says that it answers {described.get('task')!r}, the workflow wants {contract.answer.record()}")
-    loader = info.flavors["python_function"]
-    if (
-        contract.answer.kind.gives_probabilities
-        and loader["loader_module"] == "mlflow.sklearn"
-        and loader.get("predict_fn", "predict") == "predict"
-    ):
-        raise DataError(f"{uri} answers with classes (its pyfunc_predict_fn is predict): wanted probabilities. {_lines(uri, contract)}")
-    _check_answers(load_model(str(folder)), rows[features], uri, contract)
+    if Answer.from_record(description) != contract.answer:
+        raise DataError(f"{uri} says that it answers {description.get('task')!r}, the workflow wants {contract.answer.record()}")
+    _check_probabilities(info, uri, contract)
+    _check_predictions(load_model(str(folder)), rows[features], uri, contract)
     name, _, version = uri.removeprefix("models:/").partition("/")
     return BroughtModel(name, version, features, feature_spec.trained_until)
 
 
-def _lines(uri: str, contract: Contract) -> str:
+def _fix(uri: str, contract: Contract) -> str:
+    """The lines of Python that add what is missing, as part of a message."""
     return (
-        "These lines make a new version with the same files and what is missing:\n\n"
+        "These lines create a new version with the same files and what is missing:\n\n"
         f"    from platform_assets.bring import describe\n    describe({uri!r}, {contract.workflow!r})\n"
     )
 
 
-def _check_safe(folder: Path, info: Any, uri: str, contract: Contract) -> None:
+def _check_complete(info: MlflowModel, uri: str, contract: Contract) -> tuple[Schema, Mapping[str, Any]]:
+    """Check that it has a signature and a feature spec; the inputs of the one, and the description that holds the other."""
+    description = (info.metadata or {}).get(METADATA)
+    inputs = None if info.signature is None else info.signature.inputs
+    has_feature_spec = isinstance(description, Mapping) and isinstance(description.get("feature_spec"), Mapping)
+    if inputs is None or description is None or not has_feature_spec:
+        missing = [part for part, is_there in (("signature", inputs is not None), ("feature spec", has_feature_spec)) if not is_there]
+        raise DataError(f"{uri} has no {' and no '.join(missing)}, so it is unknown what to look up for it. {_fix(uri, contract)}")
+    return inputs, description
+
+
+def _check_probabilities(info: MlflowModel, uri: str, contract: Contract) -> None:
+    """Check that a classifier isn't set up to return classes where the workflow wants probabilities."""
+    loader = info.flavors["python_function"]
+    returns_classes = loader["loader_module"] == "mlflow.sklearn" and loader.get("predict_fn", "predict") == "predict"
+    if contract.answer.kind.gives_probabilities and returns_classes:
+        raise DataError(f"{uri} answers with classes (its pyfunc_predict_fn is predict): wanted probabilities. {_fix(uri, contract)}")
+
+
+def _check_safe(folder: Path, info: MlflowModel, uri: str, contract: Contract) -> None:
     """Refuse what would run code when it is loaded, unless the workflow trusts that very code."""
-    again = (
+    advice = (
         f"Log it again with serialization_format='skops' and **contract_of({contract.workflow!r}) (from platform_assets.bring), "
         "or in a library's own text format"
     )
     try:
         refuse_pickles(folder, uri)
     except DataError as error:
-        raise DataError(f"{error}. {again}") from error
+        raise DataError(f"{error}. {advice}") from error
     loader = info.flavors.get("python_function", {}).get("loader_module")
     if loader not in LOADERS:
         raise DataError(f"{uri} is loaded by {loader!r}: wanted one of {', '.join(LOADERS)}, which run no code that is in the model")
@@ -168,7 +173,9 @@ def _check_safe(folder: Path, info: Any, uri: str, contract: Contract) -> None:
     for path in (path for path in folder.rglob("*") if path.is_file() and zipfile.is_zipfile(path)):
         with zipfile.ZipFile(path) as archive:
             if "schema.json" not in archive.namelist():
-                raise DataError(f"{uri} holds an archive ({path.name}) that isn't of skops, so that nobody knows what it runs. {again}")
+                raise DataError(
+                    f"{uri} holds an archive ({path.name}) that wasn't written by skops, so it is unknown what it runs. {advice}"
+                )
         import skops.io
 
         unknown = sorted(set(skops.io.get_untrusted_types(file=str(path))) - trusted)
@@ -179,19 +186,19 @@ def _check_safe(folder: Path, info: Any, uri: str, contract: Contract) -> None:
             )
 
 
-def _check_inputs(signature: Any, uri: str, contract: Contract) -> list[str]:
-    """The inputs, each of which is a feature by name and type; everything that isn't is told at once."""
-    if not signature.inputs.has_input_names():
-        raise DataError(f"{uri} takes an array without names: wanted a column per feature. {_lines(uri, contract)}")
-    wrong, types = [], dict(zip(signature.inputs.input_names(), signature.inputs.input_types(), strict=True))
-    for name, kind in types.items():
-        found = getattr(kind, "name", str(kind))
+def _check_inputs(inputs: Schema, uri: str, contract: Contract) -> list[str]:
+    """Check that each input is a feature by name and type, and report all that aren't at once; the names of the inputs."""
+    if not inputs.has_input_names():
+        raise DataError(f"{uri} takes an array without names: wanted a column per feature. {_fix(uri, contract)}")
+    problems, types = [], dict(zip([str(name) for name in inputs.input_names()], inputs.input_types(), strict=True))
+    for name, input_type in types.items():
+        kind = getattr(input_type, "name", str(input_type))
         if name not in contract.kinds:
-            wrong.append(f"no feature {name!r}; {nearest(name, contract.kinds)}")
-        elif found != contract.kinds[name]:
-            wrong.append(f"{name} is a {found}, the workflow has a {contract.kinds[name]}")
-    if wrong:
-        raise DataError(f"the signature of {uri} doesn't fit the features of {contract.workflow}: {'. '.join(wrong)}")
+            problems.append(f"no feature {name!r}; {nearest(name, contract.kinds)}")
+        elif kind != contract.kinds[name]:
+            problems.append(f"{name} is a {kind}, the workflow has a {contract.kinds[name]}")
+    if problems:
+        raise DataError(f"the signature of {uri} doesn't fit the features of {contract.workflow}: {'. '.join(problems)}")
     return list(types)
 
 
@@ -217,16 +224,17 @@ def _check_feature_spec(spec: FeatureSpec, features: list[str], uri: str, contra
                 raise DataError(f"the feature spec of {uri} says of {name}: {field} {rules[name][field]!r}, the workflow {value!r}")
 
 
-def _check_answers(model: ServableModel, rows: pd.DataFrame, uri: str, contract: Contract) -> None:
+def _check_predictions(model: ServableModel, rows: pd.DataFrame, uri: str, contract: Contract) -> None:
+    """Predict some rows, and check the shape and the values of what comes back."""
     import numpy as np
 
     try:
-        raw = np.asarray(model.answered(rows))
+        raw = np.asarray(model.predict_raw(rows))
     except Exception as error:  # whatever a foreign model does
         raise DataError(f"{uri} raised a {type(error).__name__} when it predicted {len(rows)} rows", detail=str(error)[:500]) from error
-    what = f"{uri}: predict"
+    source = f"{uri}: predict"
     if contract.answer.kind.label == "binary" and raw.ndim == 1 and np.issubdtype(raw.dtype, np.number):
         if len(raw) and np.isin(raw, (0, 1)).all():
-            raise DataError(f"{what} gave nothing but 0 and 1 for {len(raw)} rows: wanted the probability of the positive class")
+            raise DataError(f"{source} gave nothing but 0 and 1 for {len(raw)} rows: wanted the probability of the positive class")
         raw = np.column_stack([1 - raw, raw])
-    check_raw(raw, len(rows), contract.answer, what, model.fitted)
+    check_raw(raw, len(rows), contract.answer, source, model.fitted)

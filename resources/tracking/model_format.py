@@ -1,4 +1,4 @@
-"""Models in the MLflow model format: logged with signature and feature spec, stored without pickle, loaded to be scored."""
+"""Models in the MLflow model format: logged with signature and feature spec, stored without pickle, loaded for predictions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from lakeloop.errors import DataError
 from lakeloop.records.features import FeatureSpec
 from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, fitted_classes, scoring_method, to_scores
-from resources.tracking.tags import DELTA_VERSION_TAG, FINGERPRINT_TAG, READY_TAG
+from resources.tracking.tags import DELTA_VERSION_TAG
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from mlflow.entities import DatasetInput
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import PyFuncModel
 
     from resources.tracking.runs import RunHandle
 
@@ -32,7 +35,7 @@ _ADD = "platform_assets.bring.describe adds it, see docs/models.md"
 
 @dataclass(frozen=True)
 class Field:
-    """An input of a model: `double` or `string`; null is allowed where it isn't required."""
+    """An input of a model; null is allowed unless it is required."""
 
     name: str
     kind: Kind
@@ -58,19 +61,14 @@ class ServableModel:
         answer: Answer,
         fields: tuple[Field, ...],
         feature_spec: FeatureSpec,
-        model: Any,
+        model: PyFuncModel,
         uri: str = "",
         fitted: Sequence[int] | None = None,
     ) -> None:
-        self.name, self.version, self.answer, self.fields, self.feature_spec, self._model = (
-            name,
-            version,
-            answer,
-            fields,
-            feature_spec,
-            model,
-        )
-        self.uri, self.fitted = uri, fitted
+        self.name, self.version, self.uri = name, version, uri
+        self.answer, self.fitted = answer, fitted
+        self.fields, self.feature_spec = fields, feature_spec
+        self._model = model
 
     @property
     def alert_above(self) -> float | None:
@@ -84,9 +82,9 @@ class ServableModel:
 
     @property
     def raw(self) -> Any:
-        """The object inside: a fitted estimator, or what a library of its own loaded; None where MLflow keeps it to itself."""
+        """The object inside: a fitted estimator, or what the model's own library loaded; None where MLflow gives no access to it."""
         try:
-            return self._model.get_raw_model()
+            return self._model.get_raw_model()  # type: ignore[no-untyped-call]  # MLflow declares no types there
         except NotImplementedError:
             return None
 
@@ -100,12 +98,12 @@ class ServableModel:
 
         if not len(frame):
             return np.empty((0, *([len(self.answer.numbers)] if self.answer.numbers else [])), np.float64)
-        return to_scores(self.answered(frame), self.answer, self.fitted)
+        return to_scores(self.predict_raw(frame), self.answer, self.fitted)
 
-    def answered(self, frame: pd.DataFrame) -> Any:
-        """What the model itself says, whatever its shape is."""
+    def predict_raw(self, frame: pd.DataFrame) -> Any:
+        """What the model itself returns, whatever its shape is."""
         inputs = frame[[field.name for field in self.fields]]
-        if self.answer.kind.label == "none":  # MLflow's own flavour knows no method but predict, which only says yes or no
+        if self.answer.kind.label == "none":  # MLflow's own flavour calls no method but predict, which only tells outliers from inliers
             return getattr(self.raw, scoring_method(self.raw, self.answer))(inputs)
         return self._model.predict(inputs)
 
@@ -131,30 +129,22 @@ def log_model(
         run: the open run.
         estimator: fitted.
         name: of the logged model.
-        frame: a few rows as input example, personal values already out.
-        kinds: the inputs; they make the signature.
-        answer: what it says of a row.
-        feature_spec: what to look up for the inputs; travels in the model.
+        frame: a few rows as input example, without personal values.
+        kinds: the inputs with their types, for the signature.
+        answer: what it predicts for a row.
+        feature_spec: what to look up for the inputs; stored in the model.
         fingerprint: of the model.
         datasets: (name, table URL, Delta version) of what it was trained on.
         trusted_types: types beyond those that skops trusts.
-        own_module: the module that the workflow itself names, whose types are trusted therefore.
-        shipped: source by module name of what isn't installed where the model is loaded; it travels inside the model.
+        own_module: the module that the workflow itself names, whose types are therefore trusted.
+        shipped: source code, by module name, of what isn't installed where the model is loaded; it is stored in the model.
 
     Raises:
         DataError: a type in the model isn't trusted, or it was stored without a signature.
     """
     import mlflow
-    from mlflow.entities import DatasetInput, InputTag
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
 
-    inputs = Schema([ColSpec(kind, column, required=False) for column, kind in kinds.items()])
-    numbers, fitted = list(answer.numbers), fitted_classes(estimator) if answer.classes else None
-    said = numbers if fitted is None else [numbers[place] for place in fitted]
-    signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", number) for number in said] or [ColSpec("double")]))
-    example = frame.astype({column: "float64" for column, kind in kinds.items() if kind == "double"})
-    trusted = trusted_among(estimator, trusted_types, own_module)
+    fitted = fitted_classes(estimator) if answer.classes else None
     with tempfile.TemporaryDirectory() as folder:
         for module, source in (shipped or {}).items():
             Path(folder, f"{module}.py").write_text(source, encoding="utf-8")
@@ -162,9 +152,9 @@ def log_model(
             estimator,
             name=name,
             serialization_format="skops",
-            skops_trusted_types=trusted,
-            signature=signature,
-            input_example=example,
+            skops_trusted_types=trusted_among(estimator, trusted_types, own_module),
+            signature=_signature(kinds, answer, fitted),
+            input_example=frame.astype({column: "float64" for column, kind in kinds.items() if kind == "double"}),
             code_paths=[str(path) for path in sorted(Path(folder).iterdir())] or None,
             pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in _REQUIREMENTS],
             pyfunc_predict_fn="predict" if answer.kind.label == "none" else scoring_method(estimator, answer),
@@ -180,21 +170,37 @@ def log_model(
         )
     if info.signature is None:
         raise DataError(f"the model {name} was stored without a signature")
-    listed = []
-    for dataset, url, version in datasets:
-        delta = mlflow.data.delta_dataset_source.DeltaDatasetSource(path=url, delta_table_version=version)
-        # MLflow itself makes them so, and marks `profile` as abstract in their base.
-        meta = mlflow.data.meta_dataset.MetaDataset(delta, name=dataset, digest=str(version))  # type: ignore[abstract]
-        listed.append(
-            DatasetInput(meta._to_mlflow_entity(), [InputTag("mlflow.data.context", "training"), InputTag(DELTA_VERSION_TAG, str(version))])
-        )
-    if listed:
-        run.client.log_inputs(run.run_id, listed)
+    if datasets:
+        run.client.log_inputs(run.run_id, [_dataset_input(*dataset) for dataset in datasets])
     return LoggedModel(info.model_uri, info.model_id, run.run_id)
 
 
+def _signature(kinds: Mapping[str, Kind], answer: Answer, fitted: Sequence[int] | None) -> ModelSignature:
+    """The inputs, none of them required, and a double for each number of a prediction."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    inputs = Schema([ColSpec(kind, column, required=False) for column, kind in kinds.items()])
+    names = list(answer.numbers)
+    if fitted is not None:
+        names = [names[place] for place in fitted]
+    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", name) for name in names] or [ColSpec("double")]))
+
+
+def _dataset_input(name: str, url: str, version: int) -> DatasetInput:
+    """A Delta table at a version, as a run lists what it was trained on."""
+    import mlflow
+    from mlflow.entities import DatasetInput, InputTag
+
+    source = mlflow.data.delta_dataset_source.DeltaDatasetSource(path=url, delta_table_version=version)
+    # MLflow itself makes datasets of this class, although `profile` is abstract in its base.
+    dataset = mlflow.data.meta_dataset.MetaDataset(source, name=name, digest=str(version))  # type: ignore[abstract]
+    tags = [InputTag("mlflow.data.context", "training"), InputTag(DELTA_VERSION_TAG, str(version))]
+    return DatasetInput(dataset._to_mlflow_entity(), tags)
+
+
 def trusted_among(estimator: Any, trusted_types: Sequence[str], own_module: str | None = None) -> list[str]:
-    """The trusted types for storing a model: those listed, and the types in it that the workflow's own module defines.
+    """The types to trust when a model is stored: those listed, and the types in it that the workflow's own module defines.
 
     Raises:
         DataError: the model holds other types, or can't be stored without pickle at all.
@@ -202,50 +208,20 @@ def trusted_among(estimator: Any, trusted_types: Sequence[str], own_module: str 
     import skops.io
 
     try:
-        found = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
+        untrusted = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
     except Exception as error:  # skops has no error of its own for what it can't store
         raise DataError(f"the model can't be stored without pickle: {type(error).__name__}: {error} {_STORABLE}") from error
-    nowhere = [name for name in found if "<" in name or name.startswith("__main__.")]
-    if nowhere:
-        raise DataError(f"the model can't be stored without pickle: {', '.join(nowhere)} {_STORABLE}")
-    own = [name for name in found if own_module and name.startswith(f"{own_module}.")]
-    unknown = sorted(set(found) - set(own) - set(trusted_types))
+    not_importable = [name for name in untrusted if "<" in name or name.startswith("__main__.")]
+    if not_importable:
+        raise DataError(f"the model can't be stored without pickle: {', '.join(not_importable)} {_STORABLE}")
+    own = [name for name in untrusted if own_module and name.startswith(f"{own_module}.")]
+    unknown = sorted(set(untrusted) - set(own) - set(trusted_types))
     if unknown:
         raise DataError(
             "the model holds types that aren't trusted; read their code, then list them in the workflow file: "
             f"model: {{trusted_types: [{', '.join(unknown)}]}}"
         )
     return [*trusted_types, *own]
-
-
-def register(run: RunHandle, logged: LoggedModel, name: str, *, tags: Mapping[str, str], fingerprint: str) -> str:
-    """Register a logged model; the same fingerprint gives the version that is there already.
-
-    A version counts only with its `lakeloop.ready` tag, which is set in the same request that makes it.
-
-    Returns:
-        The version.
-    """
-    import mlflow
-
-    from resources.host.locks import file_lock
-    from resources.settings import Settings
-    from resources.tracking.registry import Registry
-
-    registry = Registry(run.client.tracking_uri)
-    # Two runs that fit the same at once register one version.
-    with file_lock(Settings.from_environment().home / "locks", f"register-{name}"):
-        found = registry.find_version(name, fingerprint)
-        if found is not None:
-            return found
-        try:
-            run.client.create_registered_model(name)
-        except mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        all_tags = {**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"}
-        made = run.client.create_model_version(name, logged.uri, run.run_id, tags=all_tags, model_id=logged.model_id)
-        return str(made.version)
 
 
 def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
@@ -263,9 +239,9 @@ def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
     info = mlflow.models.Model.load(path)
     described = (info.metadata or {}).get(METADATA)
     if info.signature is None or info.signature.inputs is None:
-        raise DataError(f"the model {uri} has no signature, so that nobody knows its inputs; {_ADD}")
+        raise DataError(f"the model {uri} has no signature, so its inputs are unknown; {_ADD}")
     if described is None:
-        raise DataError(f"the model {uri} has no feature spec, so that nobody knows what to look up for it; {_ADD}")
+        raise DataError(f"the model {uri} has no feature spec, so it is unknown what to look up for it; {_ADD}")
     fields = tuple(Field(c.name, "string" if c.type.name == "string" else "double", bool(c.required)) for c in info.signature.inputs.inputs)
     name, version = _name_and_version(uri)
     fitted, answer, spec = (

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from lakeloop.errors import Conflict
 from resources.host.locks import file_lock
 from resources.settings import Settings
-from resources.tracking.runs import set_up_client
+from resources.tracking.client import set_up_client
 from resources.tracking.tags import FINGERPRINT_TAG, READY_TAG, REPORT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from resources.tracking.model_format import LoggedModel
+    from resources.tracking.runs import RunHandle
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -35,9 +38,9 @@ class Registry:
 
     def find_version(self, name: str, fingerprint: str) -> str | None:
         """The finished version with a fingerprint, the first if there are several; None where there is none."""
-        found = self.client.search_model_versions(f"name = '{_quoted(name)}'")
-        mine = [v for v in found if v.tags.get(FINGERPRINT_TAG) == fingerprint and v.tags.get(READY_TAG) == "true"]
-        return str(min(int(v.version) for v in mine)) if mine else None
+        versions = self.client.search_model_versions(f"name = '{_quoted(name)}'")
+        matching = [v for v in versions if v.tags.get(FINGERPRINT_TAG) == fingerprint and v.tags.get(READY_TAG) == "true"]
+        return str(min(int(v.version) for v in matching)) if matching else None
 
     def names(self) -> list[str]:
         """The registered models."""
@@ -63,47 +66,44 @@ class Registry:
             raise
 
     def set_alias(self, name: str, alias: str, version: str, *, expected: str | None) -> None:
-        """Move an alias, if it still stands where it is expected.
+        """Move an alias, if it is still on the expected version.
 
         Raises:
             Conflict: somebody else moved it.
         """
         with file_lock(Settings.from_environment().home / "locks", f"alias-{name}"):
-            found = self.version_of(name, alias)
-            if found == version:
+            current = self.version_of(name, alias)
+            if current == version:
                 return
-            if found != expected:
+            if current != expected:
                 raise Conflict(
-                    f"{name}: wanted the alias {alias} on version {expected or 'none'}, found it on {found or 'none'}; nothing was moved"
+                    f"{name}: wanted the alias {alias} on version {expected or 'none'}, found it on {current or 'none'}; nothing was moved"
                 )
             self.client.set_registered_model_alias(name, alias, version)
 
     def refer(self, name: str, uri: str, *, tags: Mapping[str, str], fingerprint: str) -> str:
-        """A new version that is another model's by reference: its files stay where they are.
+        """Create a version that refers to another model's, whose files stay where they are.
 
         Args:
-            name: of the model that gets the version; made where it isn't there.
+            name: of the model that gets the version; created if there is none.
             uri: `models:/<name>/<version>` of the other.
             tags: of the new version.
             fingerprint: by which it is found again.
-        """
-        import mlflow
 
+        Returns:
+            The version.
+        """
         client = self.client
-        try:
-            client.create_registered_model(name)
-        except mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        made = client.create_model_version(name, uri, tags={**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"})
-        return str(made.version)
+        _create_model(client, name)
+        created = client.create_model_version(name, uri, tags={**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"})
+        return str(created.version)
 
     def run_of(self, name: str, version: str) -> str:
-        """The MLflow run that made a version."""
+        """The MLflow run that created a version."""
         return str(self.client.get_model_version(name, version).run_id)
 
     def finish_run_of(self, name: str, version: str) -> str:
-        """Say of the MLflow run that made a version that it finished, however its step ended after that; returns its id."""
+        """Set the MLflow run that created a version FINISHED, however its step ended after that; returns its id."""
         run_id = self.run_of(name, version)
         if self.client.get_run(run_id).info.status != "FINISHED":
             self.client.set_terminated(run_id, "FINISHED")
@@ -118,12 +118,12 @@ class Registry:
         self.client.set_model_version_tag(name, version, key, value)
 
     def model_id(self, name: str, version: str) -> str:
-        """The logged model that a version was made from: its source is `models:/<id>`, and the server leaves the id itself out."""
-        found = self.client.get_model_version(name, version)
-        return str(found.model_id or str(found.source).removeprefix("models:/"))
+        """The logged model that a version was created from: its source is `models:/<id>`, and the server leaves the id itself out."""
+        model_version = self.client.get_model_version(name, version)
+        return str(model_version.model_id or str(model_version.source).removeprefix("models:/"))
 
     def attach_report(self, name: str, version: str, url: str, page: str, *, own_files: bool = True) -> None:
-        """Hang a report on a version: its address in a tag and in the description, and where the files are its own, the page among them."""
+        """Attach a report to a version: its address as a tag and in the description, and where the version has its own files, the page there."""
         client = self.client
         if own_files:
             self._attach_page(name, version, page)
@@ -135,6 +135,37 @@ class Registry:
             file = Path(folder, "report.html")
             file.write_text(page, encoding="utf-8")
             self.client.log_model_artifact(self.model_id(name, version), str(file), "evaluation")
+
+
+def register(run: RunHandle, logged: LoggedModel, name: str, *, tags: Mapping[str, str], fingerprint: str) -> str:
+    """Register a logged model; the same fingerprint gives the version that is there already.
+
+    A version counts only with its `lakeloop.ready` tag, which is set in the same request that creates it.
+
+    Returns:
+        The version.
+    """
+    registry = Registry(run.client.tracking_uri)
+    # Two runs that fit the same at once register one version.
+    with file_lock(Settings.from_environment().home / "locks", f"register-{name}"):
+        existing = registry.find_version(name, fingerprint)
+        if existing is not None:
+            return existing
+        _create_model(run.client, name)
+        all_tags = {**tags, FINGERPRINT_TAG: fingerprint, READY_TAG: "true"}
+        created = run.client.create_model_version(name, logged.uri, run.run_id, tags=all_tags, model_id=logged.model_id)
+        return str(created.version)
+
+
+def _create_model(client: MlflowClient, name: str) -> None:
+    """Create a registered model unless there is one."""
+    import mlflow
+
+    try:
+        client.create_registered_model(name)
+    except mlflow.MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _quoted(name: str) -> str:

@@ -1,6 +1,6 @@
-"""Evaluation reports, opened by a click: MLflow's server sends every artifact as a download, here a report is sent as a page.
+"""Evaluation reports as pages: MLflow's server sends every artifact as a download, here a report opens in the browser.
 
-The page may do nothing but be read: no script, no request, no part in MLflow's origin.
+The page can only be read: it runs no script, sends no request and doesn't belong to MLflow's origin.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ _POLICY = b"sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data
 
 
 def report_url(tracking_uri: str, run_id: str) -> str:
-    """Where the report that an MLflow run logged is read."""
+    """The address of the report that an MLflow run logged."""
     return f"{tracking_uri.rstrip('/')}/reports/{run_id}"
 
 
 class ReportPages:
-    """ASGI middleware: `GET /reports/<run id>` answers with the run's report; the rest goes to MLflow, whose own access rules hold for both."""
+    """ASGI middleware: `GET /reports/<run id>` answers with the run's report; other requests go to MLflow, whose access rules apply to both."""
 
     def __init__(self, app: App) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask MLflow for the artifact, and change what its answer says of itself."""
-        asked = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") else None
-        if asked is None:
+        """Get the artifact from MLflow, and replace the headers that make it a download."""
+        requested = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") else None
+        if requested is None:
             await self.app(scope, receive, send)
             return
 
-        async def as_page(message: MutableMapping[str, Any]) -> None:
+        async def send_as_page(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
                 replaced = (b"content-type", b"content-disposition", b"content-security-policy")
                 kept = [(name, value) for name, value in message["headers"] if name.lower() not in replaced]
@@ -46,5 +46,5 @@ class ReportPages:
                 ]
             await send(message)
 
-        query = f"run_uuid={asked[1]}&path={ARTIFACT}".encode()
-        await self.app({**scope, "path": "/get-artifact", "raw_path": b"/get-artifact", "query_string": query}, receive, as_page)
+        query = f"run_uuid={requested[1]}&path={ARTIFACT}".encode()
+        await self.app({**scope, "path": "/get-artifact", "raw_path": b"/get-artifact", "query_string": query}, receive, send_as_page)

@@ -1,8 +1,8 @@
 """Ends an MLflow run whose process can't: it was killed, or the server was away just then.
 
-`python -m resources.tracking.run_guard <server> <run id>` reads standard input to its end. `done` there means that the run has been ended; a status
-(FINISHED, FAILED, KILLED), that it still has to be; nothing, that the process is dead, and the run is KILLED. It speaks plain HTTP, so that
-it costs next to nothing to start.
+`python -m resources.tracking.run_guard <server> <run id>` reads standard input to its end. `done` means that the run has been ended; a status
+(FINISHED, FAILED, KILLED), that it still has to be; nothing, that the process has died and the run is KILLED. It uses plain HTTP, so that it
+starts quickly.
 """
 
 from __future__ import annotations
@@ -22,47 +22,52 @@ PAUSE_S = 3.0
 
 
 class RunGuard:
-    """The guard of one open run, as its process sees it."""
+    """The guard of an open run, on the side of the process that has it open."""
 
     def __init__(self, tracking_uri: str, run_id: str) -> None:
         command = [sys.executable, "-m", "resources.tracking.run_guard", tracking_uri, run_id]
         quiet = subprocess.DEVNULL
-        # A session of its own: a signal to the step's process group must not take the guard with it.
+        # Its own session: a signal to the step's process group must not end the guard.
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, cwd=PROJECT_ROOT, start_new_session=True, stdout=quiet, stderr=quiet
         )
 
     def release(self) -> None:
-        """The run has been ended."""
-        self._say(DONE)
+        """Tell the guard that the run has been ended, and wait for the guard's end."""
+        self._send(DONE)
         self.process.wait()
 
     def hand_over(self, status: str) -> None:
-        """The run could not be ended now: the guard does it, as soon as the server answers."""
-        self._say(status)
+        """Have the guard end the run as soon as the server answers, since that failed now."""
+        self._send(status)
 
-    def _say(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         assert self.process.stdin
         try:
             self.process.stdin.write(text.encode())
             self.process.stdin.close()
-        except BrokenPipeError:  # somebody has killed the guard; runs that it leaves open are settled at the next start
+        except BrokenPipeError:  # the guard was killed; the runs that it leaves open are closed at the next start
             pass
 
 
 def end_if_running(tracking_uri: str, run_id: str, status: str) -> bool:
-    """Give a run that is still RUNNING its final status; whether the server answered."""
+    """Give a run that is still RUNNING its final status.
+
+    Returns:
+        Whether the server answered.
+    """
     try:
-        found = _call(f"{tracking_uri}/api/2.0/mlflow/runs/get?run_id={run_id}")
-        if found["run"]["info"]["status"] == "RUNNING":
-            ended = {"run_id": run_id, "status": status, "end_time": int(time.time() * 1000)}
-            _call(f"{tracking_uri}/api/2.0/mlflow/runs/update", ended)
+        answer = _call(f"{tracking_uri}/api/2.0/mlflow/runs/get?run_id={run_id}")
+        if answer["run"]["info"]["status"] == "RUNNING":
+            update: dict[str, object] = {"run_id": run_id, "status": status, "end_time": int(time.time() * 1000)}
+            _call(f"{tracking_uri}/api/2.0/mlflow/runs/update", update)
     except (urllib.error.URLError, OSError, ValueError):
         return False
     return True
 
 
 def _call(url: str, content: dict[str, object] | None = None) -> dict[str, dict[str, dict[str, str]]]:
+    """Send JSON, or only ask; the server's answer."""
     body = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -70,11 +75,11 @@ def _call(url: str, content: dict[str, object] | None = None) -> dict[str, dict[
 
 
 def main() -> None:
-    """Wait for the end of standard input, and do what it says."""
+    """Read standard input to its end, and do what it says."""
     tracking_uri, run_id = sys.argv[1:]
-    said = sys.stdin.read().strip()
-    for _ in range(0 if said == DONE else TRIES):
-        if end_if_running(tracking_uri, run_id, said or "KILLED"):
+    message = sys.stdin.read().strip()
+    for _ in range(0 if message == DONE else TRIES):
+        if end_if_running(tracking_uri, run_id, message or "KILLED"):
             return
         time.sleep(PAUSE_S)
 

@@ -14,7 +14,7 @@ from lakeloop.errors import ServiceUnavailable
 
 
 def server_command(home: Path, port: int) -> list[str]:
-    """The command of a server that keeps everything under `home` and answers on 127.0.0.1."""
+    """The command of a server that stores everything under `home` and listens on 127.0.0.1."""
     home.mkdir(parents=True, exist_ok=True)
     return [
         sys.executable, "-m", "resources.tracking.app", "server",
@@ -24,17 +24,17 @@ def server_command(home: Path, port: int) -> list[str]:
 
 
 def server_environment(home: Path, port: int, database: str | None = None) -> dict[str, str]:
-    """What the server needs to know beside its command.
+    """The environment of the server.
 
-    That is its database, whose password a command would show; loopback as the only hosts and origins, which MLflow reads as it is imported;
-    no telemetry, no jobs.
+    It holds the database, whose password a command line would show, and loopback as the only hosts and origins, which MLflow reads when it is
+    imported; no telemetry, no jobs.
     """
     hosts = [f"127.0.0.1:{port}", f"localhost:{port}"]
     return {
         **os.environ,
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts),
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{host}" for host in hosts),
-        # By this MLflow knows on import that it is the server.
+        # On import, MLflow sees by this that it is the server.
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "MLFLOW_BACKEND_STORE_URI": database or f"sqlite:///{home / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -61,11 +61,11 @@ def wait_until_ready(uri: str, timeout: float, process: subprocess.Popen[bytes] 
 
 def is_up(uri: str) -> bool:
     """Whether an MLflow server answers at an address now."""
-    return answers(f"{uri}/health")
+    return is_answering(f"{uri}/health")
 
 
-def answers(url: str) -> bool:
-    """Whether something answers at an address with 200."""
+def is_answering(url: str) -> bool:
+    """Whether an address answers with status 200."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)

@@ -129,7 +129,7 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
 
     from resources.host.dagster_home import make_home
     from resources.host.servers import Servers
-    from resources.tracking.server import answers
+    from resources.tracking.server import is_answering
 
     made = Platform(folder, uri, "c" + folder.name.replace("-", "").replace("_", ""))
     make_shop(folder / "project")
@@ -152,7 +152,7 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
                 "web server", [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
             )
             servers.start("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)])
-            servers.wait(lambda: answers(f"{made.ui}/server_info"), "the web server")
+            servers.wait(lambda: is_answering(f"{made.ui}/server_info"), "the web server")
             first = made.launch("raw", "validated", "features", "training_sets")
             until(lambda: made.status(first) in ("SUCCESS", "FAILURE"), 240)
             assert made.status(first) == "SUCCESS"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from resources.tracking.server import answers
+from resources.tracking.server import is_answering
 from tests.worlds.places import ROOT
 from tests.worlds.servers.ports import free_port
 from tests.worlds.shop import orders, write_orders
@@ -58,7 +58,7 @@ def _serve(location: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 90
-        while not answers(f"{url}/server_info"):
+        while not is_answering(f"{url}/server_info"):
             assert process.poll() is None and time.monotonic() < deadline, (folder / "ui.log").read_text()
             time.sleep(0.2)
         yield url

@@ -20,7 +20,8 @@ from lakeloop.training.pipelines import TRUSTED_TYPES
 from resources.serving.codec import output_types
 from resources.serving.desired import Deployment, write_desired
 from resources.settings import PROJECT_ROOT
-from resources.tracking.model_format import ServableModel, load_model, log_model, register
+from resources.tracking.model_format import ServableModel, load_model, log_model
+from resources.tracking.registry import register
 from resources.tracking.runs import Tracking
 from tests.worlds.code.brought_models import log
 from tests.worlds.servers.endpoint import Endpoint

@@ -85,9 +85,9 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     from lakeloop.training.labels import label_numbers
     from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline_module
     from resources.host.memory import release_memory
-    from resources.tracking.autologging import autologged
-    from resources.tracking.model_format import log_model, register
-    from resources.tracking.registry import Registry
+    from resources.tracking.autologging import autolog_fits
+    from resources.tracking.model_format import log_model
+    from resources.tracking.registry import Registry, register
 
     spec, key = located.spec, key_of("models", located)
     name = platform.settings.mlflow_name(located.domain, spec.name)
@@ -123,7 +123,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     personal = personal_columns(platform.project, "training_sets", located)
     with platform.tracking.run(platform, located.domain, spec.name) as run:
         started = time.perf_counter()
-        with autologged():
+        with autolog_fits():
             estimator, training_was = (
                 None,
                 Training("", None, min(len(label), most_rows(spec.model, spec.answer, located.folder) or len(label))),

@@ -50,7 +50,7 @@ def taken_versions(project: Project, tracking_uri: str) -> dict[tuple[str, str],
     asking = {id_: w.spec.model for id_, w in project.workflows.items() if w.spec.model.registered and w.spec.model.version is None}
     if not asking:
         return {}
-    from resources.tracking.brought_model import version_meant
+    from resources.tracking.brought_model import resolve_version
     from resources.tracking.registry import Registry
     from resources.tracking.server import is_up
 
@@ -59,7 +59,7 @@ def taken_versions(project: Project, tracking_uri: str) -> dict[tuple[str, str],
     found = {}
     for id_, model in asking.items():
         try:
-            found[id_] = version_meant(Registry(tracking_uri), model)
+            found[id_] = resolve_version(Registry(tracking_uri), model)
         except DataError:
             continue  # told when the model is taken
     return found
@@ -75,7 +75,7 @@ def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) 
     """
     from lakeloop.training.frames import feature_frame
     from platform_assets.stages.training.contract import contract
-    from resources.tracking.brought_model import check_brought, version_meant
+    from resources.tracking.brought_model import check_brought, resolve_version
     from resources.tracking.registry import Registry
 
     spec, key, training_key = located.spec, key_of("models", located), key_of("training_sets", located)
@@ -85,7 +85,7 @@ def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) 
     registry = Registry(platform.settings.tracking_uri)
     if spec.model.registered == name:
         raise DataError(f"model.registered: {name} is the workflow's own model; wanted one that somebody else registered")
-    taken = version_meant(registry, spec.model)
+    taken = resolve_version(registry, spec.model)
     wanted = expected(states, located, taken)
     done = states.get(key, {}).get(WHOLE)
     own = fingerprint("registered", spec.model.registered, taken)

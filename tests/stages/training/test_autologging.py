@@ -33,7 +33,7 @@ def test_training_metrics_are_of_evenly_spaced_rows(mlflow_uri: str, monkeypatch
     weight = np.linspace(1.0, 2.0, 200)
     context = SimpleNamespace(run_id=str(uuid4()), log=logging.getLogger("test"), run_tags={})
     with Tracking(tracking_uri=mlflow_uri).run(context, "shop", f"autologged-{kind}") as run:
-        with autologging.autologged():
+        with autologging.autolog_fits():
             fitted = LinearRegression(fit_intercept=False).fit(rows, label, sample_weight=weight)
         again = LinearRegression().fit(numbers, answers)
     logged = run.client.get_run(run.run_id).data

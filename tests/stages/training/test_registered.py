@@ -18,7 +18,7 @@ from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from platform_assets.stages.training.registered import taken_versions
 from resources.settings import Settings
-from resources.tracking.brought_model import Contract, check_brought, version_meant
+from resources.tracking.brought_model import Contract, check_brought, resolve_version
 from resources.tracking.model_format import load_model
 from resources.tracking.registry import Registry
 from sensors.all import retrain_request
@@ -100,16 +100,16 @@ def test_the_version_that_is_meant_is_found_or_told(mlflow_uri: str) -> None:
     for _ in range(2):
         log(mlflow_uri, "meant", columns="items")
     registry.client.set_registered_model_alias("meant", "good", "1")
-    assert version_meant(registry, Model(registered="meant")) == "2"
-    assert version_meant(registry, Model(registered="meant", version=1)) == "1"
-    assert version_meant(registry, Model(registered="meant", alias="good")) == "1"
+    assert resolve_version(registry, Model(registered="meant")) == "2"
+    assert resolve_version(registry, Model(registered="meant", version=1)) == "1"
+    assert resolve_version(registry, Model(registered="meant", alias="good")) == "1"
     for model, wanted in (
         (Model(registered="ment"), "no registered model 'ment' with a version; did you mean 'meant'?"),
         (Model(registered="meant", version=3), "meant has no version 3; there are 1, 2"),
         (Model(registered="meant", alias="god"), "meant has no alias 'god'; did you mean 'good'?"),
     ):
         with pytest.raises(DataError, match=re.escape(wanted)):
-            version_meant(registry, model)
+            resolve_version(registry, model)
 
 
 def test_what_does_not_go_with_a_registered_model_is_refused() -> None:

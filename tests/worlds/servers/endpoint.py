@@ -56,7 +56,8 @@ def log_version(uri: str, name: str, slope: float) -> str:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    from resources.tracking.model_format import log_model, register
+    from resources.tracking.model_format import log_model
+    from resources.tracking.registry import register
     from resources.tracking.runs import Tracking
 
     frame = pd.DataFrame({"amount": [1.0, 2.0, 3.0, 4.0], "country": ["de", "fr", "de", "fr"]})
