@@ -6,8 +6,14 @@ import re
 
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.check_kinds import documentation as documentation_of_checks
+from lakeloop.metrics.table import BESIDE, metrics_of
+from lakeloop.spec.tasks import Answer
 from lakeloop.training.pipeline_docs import documentation as documentation_of_pipelines
 from tests.worlds.places import ROOT
+
+QUARTERS = Answer("quantile_regression", quantiles=(0.25, 0.5, 0.75))
+
+ABC = Answer("multiclass_classification", classes=("a", "b", "c"))
 
 
 def test_the_page_for_users_names_every_option_and_no_other() -> None:
@@ -33,3 +39,14 @@ def test_the_page_of_pipelines_says_what_the_files_do() -> None:
     assert (ROOT / "docs" / "pipelines.md").read_text() == documentation_of_pipelines(), (
         "run python -m lakeloop.training.pipeline_docs docs/pipelines.md"
     )
+
+
+def test_the_page_lists_the_metrics_of_each_task_and_those_that_only_gates_may_name() -> None:
+    page = (ROOT / "docs" / "tasks.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \| (`roc_auc`, .*|`mae`, .*) \|$", page, re.M)
+    assert {task for task, _ in listed} == {"binary_classification", "regression", "forecasting", "anomaly_detection"}
+    for task, text in listed:
+        deciding, _, gates = text.partition("; gates only: ")
+        known = metrics_of(task)
+        assert re.findall(r"`(\w+)`", deciding) == [name for name, metric in known.items() if metric.decides]
+        assert re.findall(r"`(\w+)`", gates) == [*(n for n, metric in known.items() if not metric.decides), *BESIDE.get(task, {})]
