@@ -218,7 +218,6 @@ def test_what_a_database_says_is_left_out_where_a_column_is_personal(
 ) -> None:
     from lakeloop.errors import DataError
     from platform_assets.plan import unasked
-    from platform_assets.stages.tables import raw
 
     assert sources.shop.materialize().success
     definition = sources.shop.defs / "shop" / "staff" / "defs.yaml"
@@ -229,7 +228,7 @@ def test_what_a_database_says_is_left_out_where_a_column_is_personal(
     def refused(table: Any) -> dict[str, str]:
         raise DataError("staff: refused the query", detail="no integer: ann@x.org")
 
-    monkeypatch.setattr(raw, "digests", refused)
+    monkeypatch.setattr("platform_assets.plan.digests", refused)
     assert unasked(project, states)[STAFF] == (
         "staff: refused the query" if personal else "staff: refused the query: no integer: ann@x.org"
     )
