@@ -129,30 +129,3 @@ def _standing(partitions: ViewStates) -> list[PartitionState[ViewState]]:
     """The partitions whose rows the table still has: a publication of the whole replaced those from before the view lost its partitions."""
     whole = partitions.get(WHOLE)
     return [state.typed(ViewState) for state in partitions.values() if whole is None or state.version >= whole.version]
-
-
-VERSION, CITES, ROLLBACK, FEATURES = "version", "cites", "rollback", "feature_spec"
-
-
-def after_promotion(
-    before: Mapping[str, Any] | None,
-    *,
-    promoted: bool,
-    cites: Mapping[str, Any],
-    champion: str | None,
-    features: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """What a release's state says of lookups after a decision: what the live model looks up and cites, and what the former one as the way back.
-
-    Args:
-        before: the value of the state before.
-        promoted: whether the candidate was.
-        cites: what the candidate cites.
-        champion: the version that was live before.
-        features: the candidate's feature spec; None where it isn't known.
-    """
-    standing = {name: (before or {}).get(name) for name in (CITES, FEATURES, ROLLBACK)}
-    standing[CITES] = standing[CITES] or {}
-    if not promoted:
-        return standing
-    return {CITES: dict(cites), FEATURES: features, ROLLBACK: {VERSION: champion, CITES: standing[CITES]} if champion is not None else None}
