@@ -23,7 +23,7 @@ from lakeloop.errors import LakeloopError, SpecError, nearest
 from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec
 from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, pipeline_module
-from resources.sources.peek import peek, typed_rows, written_source
+from resources.sources.peek import parse_sample, peek, source_entry
 
 if TYPE_CHECKING:
     from lakeloop.drafting.profile import Origin, TableProfile
@@ -205,7 +205,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         source = {name: value for name, value in source.items() if value}
         spec = _valid(DatabaseSource, source)
     else:
-        source = written_source(str(params.source), folder, project)
+        source = source_entry(str(params.source), folder, project)
         spec = _valid(DeltaTableSource, source) if "delta" in source else _valid(Files, source)
     with TemporaryDirectory() as beside:
         for file, sql in query.items():
@@ -215,7 +215,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
     if params.database is not None:
         origin = "onward" if params.cursor else "answer"
     profile = profile_table(
-        seen.rows, text=seen.text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, origin=origin,
+        seen.rows, text=seen.is_text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, origin=origin,
     )  # fmt: skip
     today = datetime.now(UTC).date()
     shown = str(source.get("table") or source.get("query") or next(iter(source.values())))
@@ -225,7 +225,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         source=source,
         shown=shown,
         today=today,
-        sampled=seen.sampled,
+        sampled=seen.is_partial,
         note=_cursor_note(profile) if params.database and not params.cursor else "",
     )
     personal = [column.name for column in profile.columns if column.column.personal]
@@ -270,7 +270,7 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
         mine = "; ".join(str(error) for error in errors if params.table.split(".")[-1] in error.file)
         raise SpecError(mine or f"no table {params.table!r}; {nearest(params.table, [f'{d}.{n}' for d, n in project.tables])}")
     table = project.tables[(ref.domain, ref.name)]
-    rows = typed_rows(table.spec, peek(table.spec.source, table.folder))
+    rows = parse_sample(table.spec, peek(table.spec.source, table.folder))
     if params.task == "anomaly_detection":
         drafted = draft_anomaly(
             table.spec, rows, table_domain=ref.domain, name=name, label=params.label, time=params.time, positive=params.positive,

@@ -1,12 +1,14 @@
-"""Reading a database through its ADBC driver, which hands out Arrow batches, where the URL begins with `adbc+`: the same values, sooner.
+"""Reads a database through its ADBC driver, which returns Arrow batches, where the URL begins with `adbc+`: the same values, faster.
 
-SQLAlchemy still says what the columns are and keeps everything else; a result with a type that a driver gives another way is left to it.
+SQLAlchemy still describes the columns and does everything else; it also reads results with a type that the two drivers return differently.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
 
 PREFIX = "adbc+"
 DRIVERS = {"postgresql": "adbc_driver_postgresql", "sqlite": "adbc_driver_sqlite"}
-SAME = frozenset({16, 20, 21, 23, 701, 1700, 1082, 1114, 1184, 17, 25, 1043})
-"""PostgreSQL's type numbers (pg_type.dat) whose values come alike from both drivers, after the casts below; of a `real` one gives more digits."""
+SAME_TYPES = frozenset({16, 20, 21, 23, 701, 1700, 1082, 1114, 1184, 17, 25, 1043})
+"""PostgreSQL's type numbers (pg_type.dat) whose values both drivers return alike, after the casts below; of a `real` one returns more digits."""
 
 
 def split_url(url: str) -> tuple[str, bool]:
-    """A URL as SQLAlchemy takes it, and whether rows are to be read through ADBC.
+    """A URL as SQLAlchemy accepts it, and whether rows are to be read through ADBC.
 
     >>> split_url("adbc+postgresql://host/shop")
     ('postgresql://host/shop', True)
@@ -32,9 +34,7 @@ def split_url(url: str) -> tuple[str, bool]:
 
 
 def check_driver(backend: str) -> None:
-    """Raise a DataError unless there is an ADBC driver for such a database."""
-    from importlib.util import find_spec
-
+    """Raise a DataError unless there is an ADBC driver for a kind of database."""
     if backend not in DRIVERS:
         raise DataError(
             f"source: no ADBC driver for {backend}: wanted {PREFIX}{f' or {PREFIX}'.join(DRIVERS)}, or the URL without {PREFIX}"
@@ -49,33 +49,33 @@ def read(url: URL, sql: str, fields: list[pa.Field], *, connect_s: int, enough: 
     Args:
         url: with user and password.
         sql: without parameters.
-        fields: the columns as they are wanted; of type null where the values decide, which it stays without any.
+        fields: the wanted columns; of type null where the values decide the type, and null stays the type of a column without values.
         connect_s: seconds to wait for the server.
-        enough: no more rows than these.
+        enough: the most rows to read; all of them if None.
 
     Raises:
         DataError: a value doesn't fit its column's type.
-        sqlalchemy.exc.DBAPIError: what the driver says.
+        sqlalchemy.exc.DBAPIError: the driver raised an error.
     """
     import pyarrow as pa
 
     with _cursor(url, connect_s) as cursor:
         cursor.execute(sql)
-        batches, seen = [], 0
+        batches, count = [], 0
         reader = cursor.fetch_record_batch()
         for batch in reader:
             batches.append(batch)
-            seen += batch.num_rows
-            if enough is not None and seen >= enough:
+            count += batch.num_rows
+            if enough is not None and count >= enough:
                 break
         rows = pa.Table.from_batches(batches, reader.schema).slice(0, enough)
-    return pa.table([_column(values, field) for values, field in zip(rows.columns, fields, strict=True)], pa.schema(_kinds(rows, fields)))
+    return pa.table(
+        [_cast_column(values, field) for values, field in zip(rows.columns, fields, strict=True)], pa.schema(_result_fields(rows, fields))
+    )
 
 
 @contextmanager
 def _cursor(url: URL, connect_s: int) -> Iterator[Any]:
-    import importlib
-
     import adbc_driver_manager
     import pyarrow as pa
     from sqlalchemy.exc import DBAPIError, OperationalError
@@ -93,31 +93,33 @@ def _cursor(url: URL, connect_s: int) -> Iterator[Any]:
             yield cursor
     except adbc_driver_manager.OperationalError as error:
         raise OperationalError(None, None, error) from None
-    # Errors in the midst of a result come as Arrow's.
+    # Errors in the middle of a result come as Arrow's.
     except (adbc_driver_manager.Error, pa.ArrowException) as error:
         raise DBAPIError(None, None, error) from None
 
 
-def _kinds(rows: pa.Table, fields: list[pa.Field]) -> list[pa.Field]:
+def _result_fields(rows: pa.Table, fields: list[pa.Field]) -> list[pa.Field]:
+    """The wanted columns, those of type null with the type of their values."""
     import pyarrow as pa
 
-    found = []
-    for values, have, field in zip(rows.columns, rows.schema, fields, strict=True):
-        decided = pa.null() if values.null_count == len(values) else _storage(have.type)
-        found.append(field.with_type(decided) if pa.types.is_null(field.type) else field)
-    return found
+    result_fields = []
+    for values, read, field in zip(rows.columns, rows.schema, fields, strict=True):
+        decided = pa.null() if values.null_count == len(values) else _storage_type(read.type)
+        result_fields.append(field.with_type(decided) if pa.types.is_null(field.type) else field)
+    return result_fields
 
 
-def _storage(kind: pa.DataType) -> pa.DataType:
+def _storage_type(kind: pa.DataType) -> pa.DataType:
+    """A type, of an extension type the one that it is stored as."""
     return kind.storage_type if hasattr(kind, "storage_type") else kind
 
 
-def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    """Values in the wanted type; numbers of any length come as text."""
+def _cast_column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """Cast values to the wanted type; numbers of any length come as text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    plain = values.cast(_storage(values.type))
+    plain = values.cast(_storage_type(values.type))
     if pa.types.is_null(field.type):
         return plain if plain.null_count < len(plain) else pa.chunked_array([pa.nulls(len(plain))])
     if pa.types.is_string(plain.type) and (pa.types.is_decimal(field.type) or field.metadata):
@@ -126,4 +128,4 @@ def _column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     try:
         return plain.cast(field.type)
     except pa.ArrowInvalid as error:
-        raise DataError(f"column {field.name}: a value is no {field.type}; cast it in a query", detail=error) from None
+        raise DataError(f"column {field.name}: a value is not of type {field.type}; cast it in a query", detail=error) from None

@@ -1,7 +1,8 @@
-"""Sources: files as they are (CSV, JSON lines, Parquet; plain, gzip, zip, zstd) and Python functions, read without changing a value."""
+"""Files (CSV, JSON lines, Parquet; plain, gzip, zip, zstd) and Python functions as sources, read without changing a value."""
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import importlib.util
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
+from lakeloop.python_code import load_reference
 from lakeloop.rows.stacking import cast_to_doubles, stack_tables
 from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
 from resources.sources.json_rows import read_json
+from resources.sources.text import require_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,12 +27,12 @@ if TYPE_CHECKING:
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 _COMPRESSIONS = (".gz", ".zip", ".zst")
 _ZST_BYTES = 1 << 20
-"""Given to a decompressor at a time: what it leaves behind the end of a frame is copied."""
+"""Bytes passed to a decompressor at a time: those after the end of a frame are copied."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a source: where it is, what it is called in the lake, and the hash of its bytes."""
+    """A file of a source: its path, its name in the lake, and the hash of its bytes."""
 
     path: Path
     label: str
@@ -37,17 +40,17 @@ class SourceFile:
 
     @property
     def shown(self) -> str:
-        """What it is called in messages: its label, or the whole path where that is absolute."""
+        """Its name in messages: its label, or the whole path where that is absolute."""
         return str(self.path) if str(self.path) == f"{self.path.anchor}{self.label}" else self.label
 
 
 def find_paths(spec: Files, base: Path) -> list[tuple[Path, str]]:
-    """The files that a source names now, as (path, label), sorted by label.
+    """Find the files that a source names at present, as (path, label), sorted by label.
 
     Raises:
         DataError: a pattern matches nothing, or a package isn't installed.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for pattern in spec.files:
         if pattern.startswith("package:"):
             package, _, inside = pattern.removeprefix("package:").partition("/")
@@ -60,7 +63,7 @@ def find_paths(spec: Files, base: Path) -> list[tuple[Path, str]]:
         else:
             root = (Path(pattern).anchor and Path(Path(pattern).anchor)) or base
             relative = str(Path(pattern).relative_to(root)) if Path(pattern).is_absolute() else pattern
-            # `..` isn't a glob; the fixed beginning of the pattern is walked as a path.
+            # `..` isn't allowed in a glob, so the fixed beginning of the pattern is followed as a path.
             parts = Path(relative).parts
             fixed = next((i for i, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts) - 1)
             start = Path(root, *parts[:fixed])
@@ -69,26 +72,26 @@ def find_paths(spec: Files, base: Path) -> list[tuple[Path, str]]:
         matches = {label: path for label, path in matches.items() if path.is_file()}
         if not matches:
             raise DataError(f"no file matches {pattern!r} in {where}")
-        found |= matches
-    return [(found[label], label) for label in sorted(found)]
+        paths |= matches
+    return [(paths[label], label) for label in sorted(paths)]
 
 
 def resolve_files(spec: Files, base: Path) -> list[SourceFile]:
-    """The files that a source names now, with the hash of their bytes, sorted by label."""
+    """Find the files that a source names at present, with the hash of their bytes, sorted by label."""
     return [SourceFile(path, label, _digest(path)) for path, label in find_paths(spec, base)]
 
 
 def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, integers: Collection[str] = ()) -> pa.Table:
-    """Read one file as it is: CSV as text, Parquet and JSON (lines, or an array of objects) in their own types, plus `_row`.
+    """Read one file: CSV as text, Parquet and JSON (lines, or an array of objects) in their own types, plus `_row`.
 
-    A column without any value is of type null, unless the file says its type. JSON has one type of number, so integers that are only read
-    as a declared double are one from the start.
+    A column without any value is of type null, unless the file tells its type. JSON has one type of number, so integers that only a
+    declared double is read from become doubles at once.
 
     Args:
-        file: what to read.
-        spec: the source that it is of.
+        file: to read.
+        spec: the source that it belongs to.
         columns: the declared ones.
-        integers: columns of JSON that have landed as integers, and stay so.
+        integers: columns of JSON that have landed as integers before, and stay integers.
 
     Raises:
         DataError: the file is broken, empty, wrongly encoded, or lacks a column that a declared one is read from; the message names the
@@ -98,7 +101,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
 
     kind = format_of(file, spec)
     parts = []
-    for name, data in decompressed(file, spec):
+    for name, data in decompress(file, spec):
         where = file.shown if name is None else f"{file.shown}!{name}"
         try:
             parts.append(_READERS[kind](data, spec, where))
@@ -116,48 +119,45 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
         raise DataError(f"{file.shown}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
-    return numbered(rows, file.shown)
+    return number_rows(rows, file.shown)
 
 
 OWN_COLUMNS = (FILE, ROW, "_landing", "_landed_order", "ingested_at", PARTITION)
-"""What landing writes beside the columns of a source."""
+"""Columns that landing writes beside those of a source."""
 
 
-def numbered(rows: pa.Table, where: str) -> pa.Table:
-    """Rows with the number of each, from 1.
+def number_rows(rows: pa.Table, where: str) -> pa.Table:
+    """Number rows from 1, in a column.
 
     Raises:
-        DataError: a column of the source is called as one that landing writes.
+        DataError: a column of the source has the name of one that landing writes.
     """
     import pyarrow as pa
 
     taken = next((name for name in rows.column_names if name.lower() in OWN_COLUMNS), None)
     if taken is not None:
-        raise DataError(f"{where}: a column is called {taken!r}, which is how the platform calls its own; name it otherwise at the source")
-
+        raise DataError(f"{where}: a column is named {taken!r}, which the platform uses for its own; rename it at the source")
     return rows.append_column(ROW, pa.array(range(1, rows.num_rows + 1), pa.int64()))
 
 
-def nulls_as_text(rows: pa.Table) -> pa.Table:
-    """Rows with the columns of type null, which hold no value, as text."""
+def cast_nulls_to_text(rows: pa.Table) -> pa.Table:
+    """Cast columns of type null, which hold no value, to text."""
     import pyarrow as pa
 
     return rows.cast(pa.schema([f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in rows.schema], rows.schema.metadata))
 
 
 def call_function(reference: str, base: Path) -> pa.Table:
-    """Call a function source; it returns a pyarrow Table, a Polars or a pandas DataFrame.
+    """Call the function of a source, which returns a pyarrow Table, a Polars or a pandas DataFrame.
 
     Args:
         reference: `module:function`, or `file.py:function` with a file beside the definition.
         base: the definition's folder.
 
     Raises:
-        DataError: there is no such function, or it returns something else, or no rows, or times finer than a microsecond.
+        DataError: there is no such function, or it returns something else, no rows, or times finer than a microsecond.
     """
     import pyarrow as pa
-
-    from lakeloop.python_code import load_reference
 
     result: Any = load_reference(reference, base)()
     if hasattr(result, "to_arrow"):
@@ -171,17 +171,17 @@ def call_function(reference: str, base: Path) -> pa.Table:
     plain = pa.schema(
         [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_string_view(f.type) else f for f in result.schema]
     )
-    rows = _in_microseconds(result.cast(plain), f"source {reference}")
-    return numbered(rows, f"source {reference}")
+    rows = _cast_to_microseconds(result.cast(plain), f"source {reference}")
+    return number_rows(rows, f"source {reference}")
 
 
 def format_of(file: SourceFile, spec: Files) -> str:
-    """What a file is, by its declaration or its name: csv, parquet or jsonl.
+    """The format of a file, by its declaration or its name: csv, parquet or jsonl.
 
     Raises:
-        DataError: neither tells.
+        DataError: neither determines it.
     """
-    return _kind(file, spec)[0]
+    return _format_and_compression(file, spec)[0]
 
 
 def _digest(path: Path) -> str:
@@ -189,20 +189,20 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 
 
-def _kind(file: SourceFile, spec: Files) -> tuple[str, str | None]:
+def _format_and_compression(file: SourceFile, spec: Files) -> tuple[str, str | None]:
     suffixes = [s.lower() for s in file.path.suffixes]
     compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else None
     kind = spec.format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
     if kind is None:
-        raise DataError(f"{file.shown}: can't tell its format from its name; say format: csv, parquet or jsonl")
+        raise DataError(f"{file.shown}: its format can't be determined from its name; set format: csv, parquet or jsonl")
     return kind, compression
 
 
-def decompressed(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, bytes]]:
-    """The decompressed contents, as (member, bytes): one per member for a zip, else one of no name."""
+def decompress(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, bytes]]:
+    """The decompressed contents, as (member, bytes): one per member of a zip, else one without a name."""
     import zstandard
 
-    _, compression = _kind(file, spec)
+    _, compression = _format_and_compression(file, spec)
     try:
         if compression == ".zip":
             with zipfile.ZipFile(file.path) as archive:
@@ -214,14 +214,14 @@ def decompressed(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, by
             with gzip.open(file.path) as stream:
                 return [(None, stream.read())]
         if compression == ".zst":
-            return [(None, _every_frame(file.path.read_bytes()))]
+            return [(None, _decompress_frames(file.path.read_bytes()))]
     except (EOFError, OSError, zipfile.BadZipFile, zlib.error, zstandard.ZstdError) as error:
         raise DataError(f"{file.shown}: the {compression} file is truncated or broken: {error}") from error
     return [(None, file.path.read_bytes())]
 
 
-def _every_frame(data: bytes) -> bytes:
-    """What a zst file holds: one frame or several, as `pzstd` and appending write them."""
+def _decompress_frames(data: bytes) -> bytes:
+    """The contents of a zst file: one frame, or several as `pzstd` and appending write them."""
     import zstandard
 
     parts, at, view = [], 0, memoryview(data)
@@ -237,35 +237,17 @@ def _every_frame(data: bytes) -> bytes:
 
 
 def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
-    import csv
-
     import pyarrow as pa
     import pyarrow.csv as pc
 
     data = data.removeprefix(b"\xef\xbb\xbf")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{where}: wanted UTF-8, found byte {data[error.start]:#04x} on line {line} (offset {error.start})") from error
-    if not data.strip():
-        raise DataError(f"{where}: wanted a header line, found an empty file")
+    require_utf8(data, where)
     delimiter = "\t" if where.endswith(".tsv") and spec.delimiter == "," else spec.delimiter
-    if b"\n" not in data and b"\r" in data:
-        raise DataError(f"{where}: wanted lines that end with LF or CR LF, found CR alone; save it with other line ends")
-    try:
-        # A quoted name may go over several lines, and empty lines may stand before the header.
-        lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline=""), delimiter=delimiter)
-        header = next((line for line in lines if line), [])
-    except csv.Error as error:
-        raise DataError(f"{where}: wanted a header line, found what can't be read as one", detail=error) from error
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DataError(f"{where}: the header names {twice[0]!r} more than once")
-    wrong: list[Any] = []
+    header = _read_header(data, delimiter, where)
+    invalid_rows: list[pc.InvalidRow] = []
 
-    def refuse(row: Any) -> str:
-        wrong.append(row)
+    def refuse(row: pc.InvalidRow) -> str:
+        invalid_rows.append(row)
         return "error"
 
     try:
@@ -282,16 +264,38 @@ def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
             ),
         )
     except pa.ArrowInvalid as error:
-        if wrong:
-            row = wrong[0]
-            raise DataError(
-                f"{where}: row {row.number or '?'}: wanted {row.expected_columns} fields, found {row.actual_columns}"
-            ) from error
-        raise
-    guessed = [field.name for field in rows.schema if not pa.types.is_string(field.type)]
-    if guessed:
-        raise DataError(f"{where}: the header can be read in two ways; wanted the name {guessed[0]!r} quoted as a whole, or without quotes")
+        if not invalid_rows:
+            raise
+        row = invalid_rows[0]
+        raise DataError(f"{where}: row {row.number or '?'}: wanted {row.expected_columns} fields, found {row.actual_columns}") from error
+    not_in_header = [field.name for field in rows.schema if not pa.types.is_string(field.type)]
+    if not_in_header:
+        raise DataError(
+            f"{where}: the header can be read in two ways; wanted the name {not_in_header[0]!r} quoted as a whole, or without quotes"
+        )
     return rows
+
+
+def _read_header(data: bytes, delimiter: str, where: str) -> list[str]:
+    """The names in the header of a CSV file.
+
+    Raises:
+        DataError: there is none, or it names a column twice.
+    """
+    if not data.strip():
+        raise DataError(f"{where}: wanted a header line, found an empty file")
+    if b"\n" not in data and b"\r" in data:
+        raise DataError(f"{where}: wanted lines that end with LF or CR LF, found CR alone; save it with other line ends")
+    try:
+        # A quoted name may span several lines, and empty lines may precede the header.
+        lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline=""), delimiter=delimiter)
+        header = next((line for line in lines if line), [])
+    except csv.Error as error:
+        raise DataError(f"{where}: wanted a header line, found one that can't be read", detail=error) from error
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataError(f"{where}: the header names {twice[0]!r} more than once")
+    return header
 
 
 def _read_parquet(data: bytes, spec: Files, where: str) -> pa.Table:
@@ -302,19 +306,19 @@ def _read_parquet(data: bytes, spec: Files, where: str) -> pa.Table:
     plain = pa.schema(
         [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_dictionary(f.type) else f for f in rows.schema]
     )
-    return _in_microseconds(rows.cast(plain).replace_schema_metadata(None), where)
+    return _cast_to_microseconds(rows.cast(plain).replace_schema_metadata(None), where)
 
 
-def _in_microseconds(rows: pa.Table, where: str) -> pa.Table:
-    """Rows with times of nanoseconds in microseconds, which is what Delta holds.
+def _cast_to_microseconds(rows: pa.Table, where: str) -> pa.Table:
+    """Cast times of nanoseconds to microseconds, which is what Delta stores.
 
     Raises:
-        DataError: a time has digits behind the microsecond; Delta's writer would cut them without a word.
+        DataError: a time is finer than a microsecond; Delta's writer would truncate it silently.
     """
     import pyarrow as pa
 
     for index, field in enumerate(rows.schema):
-        kind = _coarser(field.type)
+        kind = _with_microseconds(field.type)
         if kind == field.type:
             continue
         try:
@@ -328,26 +332,26 @@ def _in_microseconds(rows: pa.Table, where: str) -> pa.Table:
     return rows
 
 
-def _coarser(kind: pa.DataType) -> pa.DataType:
-    """A type with microseconds in place of nanoseconds, inside lists and structures too."""
+def _with_microseconds(kind: pa.DataType) -> pa.DataType:
+    """A type with microseconds in place of nanoseconds, also inside lists and structures."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         return pa.timestamp("us", kind.tz)
     if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_coarser(kind.value_type)))
+        return pa.list_(kind.value_field.with_type(_with_microseconds(kind.value_type)))
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_coarser(field.type)) for field in kind])
+        return pa.struct([field.with_type(_with_microseconds(field.type)) for field in kind])
     return kind
 
 
 def _declared_doubles(columns: Mapping[str, Column]) -> set[str]:
-    """The delivered columns that declared doubles are read from, and nothing else."""
+    """The delivered columns that only declared doubles are read from."""
     kinds: dict[str, set[str]] = {}
     for name, column in columns.items():
         for part in column.source or [name]:
             kinds.setdefault(part, set()).add(column.type)
-    return {part for part, found in kinds.items() if found == {"double"}}
+    return {part for part, types in kinds.items() if types == {"double"}}
 
 
 _READERS = {"csv": _read_csv, "jsonl": read_json, "parquet": _read_parquet}

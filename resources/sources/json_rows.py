@@ -1,4 +1,4 @@
-"""JSON as rows: lines of objects or an array of them, as a source's file holds it, without changing a value."""
+"""JSON as rows: lines of objects or an array of them, read without changing a value."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError
+from resources.sources.text import require_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,33 +16,28 @@ if TYPE_CHECKING:
 
 
 def read_json(data: bytes, spec: Files, where: str) -> pa.Table:
-    """Read JSON in UTF-8: an object a line, or one array of objects; times stay text.
+    """Read JSON in UTF-8: one object per line, or one array of objects; times stay text.
 
     Raises:
-        DataError: it is empty, no UTF-8, no JSON, or no table; the message names the place.
+        DataError: it is empty, or isn't UTF-8, JSON or a table; the message names the place.
     """
     import pyarrow as pa
     import pyarrow.json as pj
 
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where}: wanted UTF-8, found byte {data[error.start]:#04x} on line {data.count(bytes([10]), 0, error.start) + 1}"
-        ) from error
+    require_utf8(data, where)
     if not data.strip():
         raise DataError(f"{where}: wanted at least one row, found an empty file")
     if data.lstrip().startswith(b"["):
-        data = _lines_of_array(data, where)
+        data = _array_to_lines(data, where)
     try:
-        # Times stay text: guessing them is the declared columns' business.
+        # Arrow guesses times; they stay text, since the declared columns say how to read them.
         rows = pj.read_json(io.BytesIO(data), read_options=pj.ReadOptions(use_threads=False, block_size=max(1 << 20, len(data) + 1)))
     except pa.ArrowInvalid as error:
         for number, line in enumerate(data.splitlines(), 1):
             try:
                 json.loads(line or b"{}")
             except json.JSONDecodeError as problem:
-                raise DataError(f"{where}: line {number} is no JSON: {problem.msg} at column {problem.colno}") from error
+                raise DataError(f"{where}: line {number} is not JSON: {problem.msg} at column {problem.colno}") from error
         raise DataError(f"{where}: its lines don't make one table", detail=error) from error
     for index, column in enumerate(rows.schema):
         if pa.types.is_timestamp(column.type):
@@ -50,20 +46,20 @@ def read_json(data: bytes, spec: Files, where: str) -> pa.Table:
     return rows
 
 
-def _lines_of_array(data: bytes, where: str) -> bytes:
-    """The objects of a JSON array, one a line.
+def _array_to_lines(data: bytes, where: str) -> bytes:
+    """The objects of a JSON array, one per line.
 
     Raises:
-        DataError: it is no JSON, or holds something else than objects.
+        DataError: it isn't JSON, or holds something other than objects.
     """
     try:
         items = json.loads(data)
     except json.JSONDecodeError as problem:
         raise DataError(
-            f"{where}: wanted one object a line or one array of objects, found an array that is no JSON: {problem.msg} on line {problem.lineno}"
+            f"{where}: wanted one object per line or one array of objects, found an array that is not JSON: {problem.msg} on line {problem.lineno}"
         ) from problem
-    strange = next((number for number, item in enumerate(items, 1) if not isinstance(item, dict)), None)
-    if strange is not None or not items:
-        found = "an empty array" if not items else f"an array whose item {strange} is none"
-        raise DataError(f"{where}: wanted one object a line or one array of objects, found {found}")
+    not_an_object = next((number for number, item in enumerate(items, 1) if not isinstance(item, dict)), None)
+    if not_an_object is not None or not items:
+        contents = "an empty array" if not items else f"an array whose item {not_an_object} is not an object"
+        raise DataError(f"{where}: wanted one object per line or one array of objects, found {contents}")
     return "\n".join(json.dumps(item) for item in items).encode()

@@ -1,4 +1,4 @@
-"""A look at a source before anything has landed: enough rows to draft a definition from, and how the source is written down."""
+"""A look at a source before it has landed: enough rows to draft a definition from, and the source as a definition states it."""
 
 from __future__ import annotations
 
@@ -15,28 +15,45 @@ from lakeloop.rows.conform import parse_column
 from lakeloop.rows.stacking import stack_tables
 from lakeloop.rows.types import schema_of
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
-from resources.sources.files import SourceFile, call_function, decompressed, format_of, nulls_as_text, numbered, read_file, resolve_files
+from resources.sources.database import DatabaseReader
+from resources.sources.files import (
+    SourceFile,
+    call_function,
+    cast_nulls_to_text,
+    decompress,
+    format_of,
+    number_rows,
+    read_file,
+    resolve_files,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ENOUGH_ROWS = 1_000_000
-"""Rows looked at, in whole files: beyond, a profile changes no more, and it stays a matter of seconds."""
+"""Rows to read, in whole files: more of them hardly change a profile, and so many take seconds."""
 _DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True)
-class Peeked:
-    """Rows as they would land, how many files they come from, whether there are more, and whether they are text (of no type)."""
+class SourceSample:
+    """The first rows of a source.
+
+    Attributes:
+        rows: as they would land.
+        files: how many files the source has.
+        is_partial: whether there are more rows.
+        is_text: whether the columns are text, without types of their own.
+    """
 
     rows: pa.Table
     files: int
-    sampled: bool
-    text: bool
+    is_partial: bool
+    is_text: bool
 
 
-def written_source(given: str, folder: Path, project: Path) -> dict[str, Any]:
-    """What stands under `source:` for something that a person names: a file, a folder, a pattern, a package's file or a Delta table.
+def source_entry(given: str, folder: Path, project: Path) -> dict[str, Any]:
+    """The entry under `source:` for what a person names: a file, a folder, a pattern, a package's file or a Delta table.
 
     Args:
         given: a path, relative to the working directory; `package:<package>/<path>`; or the URL of a Delta table.
@@ -44,7 +61,7 @@ def written_source(given: str, folder: Path, project: Path) -> dict[str, Any]:
         project: root of the project.
 
     Raises:
-        DataError: there is nothing, or nothing that can be read.
+        DataError: nothing is there, or nothing that can be read.
     """
     if given.startswith("package:"):
         return _with_delimiter({"files": given}, folder)
@@ -61,7 +78,7 @@ def written_source(given: str, folder: Path, project: Path) -> dict[str, Any]:
     return _with_delimiter({"files": packaged or _relative(path, folder, project)}, folder)
 
 
-def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, folder: Path) -> Peeked:
+def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, folder: Path) -> SourceSample:
     """Read a source's first rows as they would land.
 
     Raises:
@@ -71,12 +88,10 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
     import pyarrow as pa
 
     if isinstance(source, DatabaseSource):
-        from resources.sources.database import DatabaseReader
-
-        found = numbered(DatabaseReader(source, folder).head(ENOUGH_ROWS), source.table or str(source.query))
-        return Peeked(found, 1, found.num_rows >= ENOUGH_ROWS, False)
+        rows = number_rows(DatabaseReader(source, folder).head(ENOUGH_ROWS), source.table or str(source.query))
+        return SourceSample(rows, 1, rows.num_rows >= ENOUGH_ROWS, False)
     if isinstance(source, PythonFunction):
-        return Peeked(nulls_as_text(call_function(source.function, folder)), 1, False, False)
+        return SourceSample(cast_nulls_to_text(call_function(source.function, folder)), 1, False, False)
     if isinstance(source, DeltaTableSource):
         return _peek_delta(source, folder)
     files = resolve_files(source, folder)
@@ -86,19 +101,19 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
         parts.append(rows.append_column(FILE, pa.repeat(file.label, rows.num_rows)))
         if sum(part.num_rows for part in parts) >= ENOUGH_ROWS:
             break
-    rows = nulls_as_text(stack_tables(parts))
-    return Peeked(rows, len(files), len(parts) < len(files), format_of(files[0], source) == "csv")
+    rows = cast_nulls_to_text(stack_tables(parts))
+    return SourceSample(rows, len(files), len(parts) < len(files), format_of(files[0], source) == "csv")
 
 
-def typed_rows(table: TableSpec, peeked: Peeked) -> pa.Table:
-    """A look in the types that a table declares; a value that can't be read is null, as it would be quarantined."""
+def parse_sample(table: TableSpec, sample: SourceSample) -> pa.Table:
+    """Parse a sample into the types that a table declares; a value that can't be parsed is null, as it would be quarantined."""
     import pyarrow as pa
 
-    columns = {name: parse_column(peeked.rows, name, column) for name, column in table.columns.items()}
+    columns = {name: parse_column(sample.rows, name, column) for name, column in table.columns.items()}
     return pa.table(columns, schema=schema_of(table.columns))
 
 
-def _peek_delta(source: DeltaTableSource, folder: Path) -> Peeked:
+def _peek_delta(source: DeltaTableSource, folder: Path) -> SourceSample:
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
@@ -110,19 +125,21 @@ def _peek_delta(source: DeltaTableSource, folder: Path) -> Peeked:
     rows = table.to_pyarrow_dataset().head(ENOUGH_ROWS)
     if rows.num_rows == 0:
         raise DataError(f"{source.delta}: wanted at least one row, found none")
-    return Peeked(rows, 1, rows.num_rows == ENOUGH_ROWS, False)
+    return SourceSample(rows, 1, rows.num_rows == ENOUGH_ROWS, False)
 
 
 def _pattern(folder: Path) -> Path:
-    """The pattern that takes a folder's data files: those of its most frequent ending."""
+    """The pattern that matches a folder's data files: those with its most frequent extension."""
     for pattern in ("*", "**/*"):
-        endings = Counter(
+        extensions = Counter(
             "".join(p.suffixes[-2:] if p.suffix in (".gz", ".zip", ".zst") else p.suffixes[-1:])
             for p in folder.glob(pattern)
             if p.is_file()
         )
         known = [
-            (ending, n) for ending, n in endings.most_common() if ending.split(".")[1:] and f".{ending.split('.')[1]}".lower() in _KNOWN
+            (extension, n)
+            for extension, n in extensions.most_common()
+            if extension.split(".")[1:] and f".{extension.split('.')[1]}".lower() in _KNOWN
         ]
         if known:
             return folder / f"{pattern}{known[0][0]}"
@@ -133,13 +150,13 @@ _KNOWN = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".json")
 
 
 def _in_package(path: Path) -> str | None:
-    """`package:<package>/<path>` for a file that an installed package ships."""
+    """`package:<package>/<path>` for a file of an installed package; None for another."""
     for entry in map(Path, sys.path):
         if not entry.is_absolute() or not path.is_relative_to(entry):
             continue
         package, *rest = path.relative_to(entry).parts
-        found = importlib.util.find_spec(package) if package.isidentifier() and rest else None
-        if found is not None and str(entry / package) in (found.submodule_search_locations or ()):
+        module = importlib.util.find_spec(package) if package.isidentifier() and rest else None
+        if module is not None and str(entry / package) in (module.submodule_search_locations or ()):
             return f"package:{package}/{'/'.join(rest)}"
     return None
 
@@ -151,18 +168,18 @@ def _relative(path: Path, folder: Path, project: Path) -> str:
 
 
 def _with_delimiter(source: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Add the delimiter of a CSV file where it isn't a comma: of the usual ones, the one that its first line has most of."""
+    """Add the delimiter of a CSV file unless it is a comma: of the usual ones, the most frequent in its first line."""
     spec = Files.model_validate(source)
     first = resolve_files(spec, folder)[0]
     if format_of(first, spec) != "csv" or ".tsv" in first.path.suffixes:
         return source
-    head = _first_line(first.path)
-    best = max(_DELIMITERS, key=lambda d: (head.count(d), -_DELIMITERS.index(d)))
+    line = _first_line(first.path)
+    best = max(_DELIMITERS, key=lambda d: (line.count(d), -_DELIMITERS.index(d)))
     return source if best == "," else {**source, "delimiter": best}
 
 
 def _first_line(path: Path) -> str:
     file = SourceFile(path, path.name, "")
-    for _, data in decompressed(file, Files(files=[path.name])):
+    for _, data in decompress(file, Files(files=[path.name])):
         return data[: data.find(b"\n") + 1 or len(data)].decode("utf-8", "replace")
     return ""

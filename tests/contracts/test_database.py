@@ -78,7 +78,7 @@ def test_a_position_may_be_a_number_and_its_overlap_too(engine: sa.Engine) -> No
     source = reader(table="orders", cursor="order_id", overlap=3)
     _, position = source.read(None)
     assert sorted(source.read(position)[0]["order_id"].to_pylist()) == [7, 8, 9, 10]
-    with pytest.raises(DataError, match="1h can't be taken off a cursor of numbers"):
+    with pytest.raises(DataError, match="1h can't be subtracted from a cursor of numbers"):
         reader(table="orders", cursor="order_id", overlap="1h").read(None)
 
 

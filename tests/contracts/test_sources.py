@@ -137,11 +137,15 @@ def test_an_array_of_objects_reads_as_its_objects_a_line_each(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("[]", "an empty array"), ('[{"id": 1}, 2]', "an array whose item 2 is none"), ("[{]", "an array that is no JSON: .* on line 1")],
+    [
+        ("[]", "an empty array"),
+        ('[{"id": 1}, 2]', "an array whose item 2 is not an object"),
+        ("[{]", "an array that is not JSON: .* on line 1"),
+    ],
 )
 def test_an_array_that_is_no_table_is_told_with_the_whole_path(tmp_path: Path, text: str, found: str):
     (tmp_path / "data.json").write_text(text)
-    with pytest.raises(DataError, match=f"^{tmp_path}/data.json: wanted one object a line or one array of objects, found {found}"):
+    with pytest.raises(DataError, match=f"^{tmp_path}/data.json: wanted one object per line or one array of objects, found {found}"):
         read(tmp_path, str(tmp_path / "data.json"))
     with pytest.raises(DataError, match=r"^data\.json: "):
         read(tmp_path, "data.json")

@@ -183,6 +183,6 @@ def test_what_a_database_says_of_a_value_is_kept_back(
     path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {database: SHOP_DATABASE, table: orders}"))
     result = personal_shop.materialize("raw", instance=instance)
     assert not result.success
-    assert "orders: column email: a value is no" in failures(result)
+    assert "orders: column email: a value is not of type" in failures(result)
     assert "its message is kept back" in failures(result)
     assert search(personal_shop, home, planted(people()), printed()) == []

@@ -12,7 +12,7 @@ from lakeloop.spec.tables import FILE, ROW, DatabaseSource, Files, PythonFunctio
 from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.tables.landings import RawStates, select_not_landed
 from resources.sources.database import DatabaseReader
-from resources.sources.files import SourceFile, call_function, numbered, read_file, resolve_files
+from resources.sources.files import SourceFile, call_function, number_rows, read_file, resolve_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,7 +110,7 @@ def _read_database(
             )
         rows = select_not_landed(platform, key, published, rows, located.spec, reader.since(since))
     return Delivery(
-        {reader.label: numbered(rows, reader.label)},
+        {reader.label: number_rows(rows, reader.label)},
         {reader.label: position},
         probe,
         adds=reader.appends,

@@ -15,7 +15,7 @@ from lakeloop.spec.tables import PARTITION, TableSpec
 from platform_assets.stages.tables.deliveries import Delivery, source_columns
 from platform_assets.stages.tables.landings import ONWARD, columns_without_type
 from resources.lake.published import UNDATED, WHOLE
-from resources.sources.files import nulls_as_text
+from resources.sources.files import cast_nulls_to_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,7 +135,7 @@ def _cut(rows: pa.Table, spec: TableSpec, now: datetime) -> Iterator[tuple[str, 
         assert spec.event_time
         column = spec.columns[spec.event_time]
         parts = list(dict.fromkeys(column.source or [spec.event_time]))
-        times = parse_column(nulls_as_text(rows.select(parts)), spec.event_time, column)
+        times = parse_column(cast_nulls_to_text(rows.select(parts)), spec.event_time, column)
         names = pc.strftime(times, FORMATS[spec.partitions.grain])
         allowed = pa.array(partition_keys(spec.partitions, now))
         names = pc.if_else(pc.fill_null(pc.is_in(names, value_set=allowed), False), names, UNDATED)

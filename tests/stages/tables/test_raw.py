@@ -68,7 +68,7 @@ def test_a_table_that_holds_a_column_without_type_takes_any(tmp_path: Path, valu
 def test_a_column_that_is_called_as_one_of_ours_is_refused(sales: Sales, name: str) -> None:
     sales.define(JSONL)
     sales.write("1.jsonl", {"id": 1, "amount": 1.5, name: "a"})
-    with pytest.raises(DataError, match=rf"data/1\.jsonl: a column is called '{name}', which is how the platform calls its own"):
+    with pytest.raises(DataError, match=rf"data/1\.jsonl: a column is named '{name}', which the platform uses for its own"):
         sales.land()
     assert sales.lake.open(RAW) is None
 
