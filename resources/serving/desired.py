@@ -1,6 +1,6 @@
-"""What should serve and what does, as small files: one per model written by `deployments`, one written by the supervisor.
+"""The desired and the actual state of serving, as small files: one per model written by `deployments`, one by the supervisor.
 
-Level-triggered: whoever starts late or crashes reads the same files again.
+The files hold states, not events: a process that starts late or crashes reads the same files again.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, Literal
 from lakeloop.errors import DataError
 
 HEARTBEAT_S = 10.0
-"""A supervisor that hasn't written for so long is gone."""
+"""A supervisor that hasn't written for so long has ended."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A model version that should serve under a name."""
+    """A model version that should be served under a name."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Status:
-    """What a supervisor last said: where it serves, and the state (`loading`, `ready`, `failed`) of each model."""
+    """The state that a supervisor last wrote: its address, and the state (`loading`, `ready`, `failed`) of each model."""
 
     at: float
     pid: int
@@ -50,15 +50,15 @@ class Outcome:
 
 
 def write_desired(folder: Path, deployment: Deployment) -> None:
-    """State that a version should serve; replaces what was stated for the name."""
+    """State that a version should be served; replaces what was stated for the name."""
     if not _NAME.fullmatch(deployment.name):
         raise DataError(f"wanted a model name such as domain.workflow, found {deployment.name!r}")
     write_json(folder / "desired" / f"{deployment.name}.json", asdict(deployment))
 
 
 def read_desired(folder: Path) -> dict[str, Deployment]:
-    """What should serve, by model name; a file that can't be read is left out."""
-    found = {}
+    """Read what should be served, by model name; a file that can't be read is left out."""
+    deployments = {}
     for path in sorted((folder / "desired").glob("*.json")):
         try:
             record = json.loads(path.read_text())
@@ -66,26 +66,26 @@ def read_desired(folder: Path) -> dict[str, Deployment]:
             deployment = Deployment(record["name"], record["version"], record["uri"])
         except (OSError, ValueError, TypeError, KeyError):
             continue
-        found[deployment.name] = deployment
-    return found
+        deployments[deployment.name] = deployment
+    return deployments
 
 
 def read_status(folder: Path) -> Status | None:
-    """What the supervisor said; None when there is none, or it has fallen silent."""
+    """Read the supervisor's state; None when there is no supervisor, or it no longer writes."""
     try:
         status = Status(**json.loads((folder / "status.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return status if time.time() - status.at < HEARTBEAT_S and _alive(status.pid) else None
+    return status if time.time() - status.at < HEARTBEAT_S and _is_alive(status.pid) else None
 
 
 def wait_until_serving(folder: Path, name: str, version: str, timeout_s: float) -> Outcome:
-    """Wait until a supervisor says that it serves a version, or that it can't."""
+    """Wait until a supervisor reports that it serves a version, or that it can't."""
     deadline = time.monotonic() + timeout_s
     while True:
         status = read_status(folder)
         if status is None:
-            return Outcome("nobody", "", "no supervisor runs here; it serves this version when it starts (lakeloop up)")
+            return Outcome("nobody", "", "no supervisor is running; it serves this version once it starts (lakeloop up)")
         model = status.models.get(name, {})
         if model.get("version") == version and model.get("state") == "ready":
             return Outcome("serving", status.address)
@@ -96,18 +96,18 @@ def wait_until_serving(folder: Path, name: str, version: str, timeout_s: float) 
         time.sleep(0.2)
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write a file as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(content))
         temporary.replace(path)
-    finally:  # half a file of a full disk
+    finally:  # an incomplete file, where the disk is full
         temporary.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""The supervisor: owns the listening socket and one server process, restarts it when it dies, swaps it without dropping a request.
+"""The supervisor: owns the listening socket and one server process, restarts it when it dies, replaces it without dropping a request.
 
-A new set of versions gets a new process on the same socket; only when that has loaded everything is the old one told to drain. What
-fails is tried again, later each time; meanwhile the last version that served stands in (`next_to_serve`, `blamed`).
+A new set of versions gets a new process on the same socket; the old one drains only when the new one has loaded everything. What fails is
+retried after growing delays; meanwhile the last version that was served replaces it (`next_to_serve`, `find_suspects`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from resources.serving.desired import Deployment, read_desired, write_json
 POLL_S = 0.25
 START_TIMEOUT_S = 120.0
 FIRST_BACKOFF_S, MOST_BACKOFF_S = 0.5, 30.0
-"""Between starts when the server itself ends; nothing may be served meanwhile, so they follow soon."""
+"""Delays between starts when the server itself ends: short, since nothing may be served meanwhile."""
 FIRST_RETRY_S, MOST_RETRY_S = 5.0, 300.0
-"""Between two tries of a deployment that fails: soon, for an outage that passes; then seldom, since a try costs a start (5 s of a core)."""
-KEPT_BACK = re.compile(r"(AWS|AZURE|GOOGLE|GCS)_.*|LAKELOOP_(NOTIFY|\w+_DB)")
-"""Variables that a model server isn't given: it loads models from MLflow's server, and needs no key of the lake, no password of a database."""
+"""Delays between two tries of a deployment that fails: short at first, for a brief outage; then long, since a try costs a start (5 s of a core)."""
+WITHHELD = re.compile(r"(AWS|AZURE|GOOGLE|GCS)_.*|LAKELOOP_(NOTIFY|\w+_DB)")
+"""Variables that a model server doesn't get: it loads models from MLflow's server, and needs no key of the lake and no database password."""
 
 
 @dataclass
@@ -41,26 +41,29 @@ class Child:
     report: Path
     started: float
     retries: bool
-    """Whether something that has failed is among them."""
+    """Whether a deployment that has failed before is among them."""
 
-    def said(self) -> dict[str, Any] | None:
-        """What it reported, once it has."""
+    def read_report(self) -> dict[str, Any] | None:
+        """Read its report; None before it has written one."""
         try:
-            found = json.loads(self.report.read_text())
+            return dict(json.loads(self.report.read_text()))
         except (OSError, ValueError):
             return None
-        return dict(found)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a deployment isn't served, and when it is tried again.
+    """Why a deployment isn't served, and when it is retried.
 
-    `named` tells that a server said so of this one; otherwise it was among the suspects of a start that failed.
+    Attributes:
+        reason: why it can't be served.
+        is_confirmed: whether a server reported the problem for this one; otherwise it is one of the suspects of a failed start.
+        attempts: how often it was tried.
+        again_at: when it is due.
     """
 
-    why: str
-    named: bool
+    reason: str
+    is_confirmed: bool
     attempts: int
     again_at: float
 
@@ -69,75 +72,75 @@ Serving = Mapping[str, Deployment]
 """Deployments by model name."""
 
 
-def wait_s(attempts: int, first: float, most: float) -> float:
-    """Seconds to wait after so many attempts: the double each time, up to a bound."""
+def backoff_s(attempts: int, first: float, most: float) -> float:
+    """Seconds to wait after so many attempts: doubled each time, up to a bound."""
     return min(most, first * 2.0 ** min(max(attempts - 1, 0), 30))  # the exponent is bounded too: a float overflows at 1024
 
 
 def next_to_serve(
     desired: Serving, *, serving: Serving | None, good: Serving, failed: Mapping[Deployment, Failure], now: float
 ) -> dict[str, Deployment]:
-    """What should serve now, as far as is known.
+    """What should be served now, as far as is known.
 
-    A failed deployment is replaced by the last good one of its name until its next try is due. While nothing serves nothing failed is tried:
-    first comes what can be served. A failure that was never named is tried without another of its kind and after everything else, so
-    that one model that takes its server down doesn't keep the others out.
+    A failed deployment is replaced by the last good one of its name until its retry is due. While nothing is served, nothing is retried: what
+    can be served comes first. A deployment whose failure isn't confirmed is retried alone and after everything else, so that a model that
+    ends its server doesn't keep the others from being served.
 
     Args:
-        desired: what is wanted.
-        serving: what serves, None when nothing does.
-        good: the last of each name that served.
+        desired: what should be served.
+        serving: what is served, None when nothing is.
+        good: for each name the last deployment that was served.
         failed: what has failed.
         now: on the clock of `Failure.again_at`.
     """
 
-    def chosen(tried: Collection[Deployment]) -> dict[str, Deployment]:
-        found = {}
+    def choose(retried: Collection[Deployment]) -> dict[str, Deployment]:
+        chosen = {}
         for name, wanted in desired.items():
             for deployment in (wanted, good.get(name)):
-                if deployment and (deployment not in failed or deployment in tried):
-                    found[name] = deployment
+                if deployment and (deployment not in failed or deployment in retried):
+                    chosen[name] = deployment
                     break
-        return found
+        return chosen
 
     if serving is None:
-        return chosen(())
+        return choose(())
     due = sorted((d for d, failure in failed.items() if failure.again_at <= now), key=lambda d: failed[d].again_at)
-    together = chosen([d for d in due if failed[d].named])
+    together = choose([d for d in due if failed[d].is_confirmed])
     if together != serving:
         return together
-    alone = (chosen([d]) for d in due if not failed[d].named)
-    return next((found for found in alone if found != serving), together)
+    alone = (choose([d]) for d in due if not failed[d].is_confirmed)
+    return next((deployments for deployments in alone if deployments != serving), together)
 
 
-def blamed(
+def find_suspects(
     tried: Serving, problems: Mapping[str, str], otherwise: str, *, serving: Serving | None, good: Serving
 ) -> dict[Deployment, tuple[str, bool]]:
-    """The deployments that a failed start speaks against: why, and whether the server named them.
+    """The deployments that may have caused a failed start, each with the reason and whether the server confirmed it.
 
-    What serves is never blamed: that it can't be loaded a second time (MLflow is away) is no reason to stop serving it. When nothing that
-    is new was named, all that is new is suspected, and when nothing is new, nothing is.
+    What is being served is never among them: that it can't be loaded a second time (MLflow is away) is no reason to stop serving it. If the
+    server reported no newly deployed version, all newly deployed ones are suspects, and if none is new, there is no suspect.
 
     Args:
         tried: what the process should have served.
         problems: reported by it, by model name; empty when it reported nothing.
-        otherwise: what is known when it reported nothing.
-        serving: what serves, None when nothing does.
-        good: the last of each name that served.
+        otherwise: the reason when it reported nothing.
+        serving: what is served, None when nothing is.
+        good: for each name the last deployment that was served.
     """
-    named = {tried[name]: (why, True) for name, why in problems.items() if serving is None or serving.get(name) != tried[name]}
+    confirmed = {tried[name]: (reason, True) for name, reason in problems.items() if serving is None or serving.get(name) != tried[name]}
     known = good if serving is None else serving
-    why = "; ".join(f"{name}, which serves, could not be loaded again: {said}" for name, said in problems.items()) or otherwise
-    return named or {deployment: (why, False) for name, deployment in tried.items() if known.get(name) != deployment}
+    reason = "; ".join(f"{name}, which is served, could not be loaded again: {problem}" for name, problem in problems.items()) or otherwise
+    return confirmed or {deployment: (reason, False) for name, deployment in tried.items() if known.get(name) != deployment}
 
 
 class Supervisor:
-    """Keeps what serves equal to what is desired.
+    """Keeps what is served equal to what is desired.
 
     Args:
         folder: of the desired and status files.
-        port: to listen on, 127.0.0.1 only; 0 takes a free one.
-        tracking_uri: where models are loaded from.
+        port: to listen on, 127.0.0.1 only; 0 selects a free one.
+        tracking_uri: of the MLflow server that models are loaded from.
     """
 
     def __init__(self, folder: Path, port: int, tracking_uri: str) -> None:
@@ -159,7 +162,7 @@ class Supervisor:
         self.stopping = False
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Work until SIGTERM or Ctrl-C."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         try:
@@ -170,25 +173,25 @@ class Supervisor:
             self.shut_down()
 
     def step(self) -> None:
-        """Look once at everything, and do what is due."""
+        """Check everything once, and do what is due."""
         now = time.monotonic()
         self.draining = [child for child in self.draining if child.process.poll() is None]
         if self.serving and self.serving.process.poll() is not None:
             self.crashes = 0 if now - self.serving.started > 60 else self.crashes + 1
-            self.not_before = now + wait_s(self.crashes, FIRST_BACKOFF_S, MOST_BACKOFF_S) if self.crashes > 1 else 0.0
+            self.not_before = now + backoff_s(self.crashes, FIRST_BACKOFF_S, MOST_BACKOFF_S) if self.crashes > 1 else 0.0
             print(f"the model server ended with exit code {self.serving.process.returncode}; starting another", flush=True)
             self.serving = None
         if self.starting:
-            self._look_at_starting(self.starting, now)
+            self._check_starting(self.starting, now)
         desired, before = read_desired(self.folder), self.desired
         self.desired = desired
         self.failed = {d: failure for d, failure in self.failed.items() if desired.get(d.name) == before.get(d.name)}
         serves = self.serving.serves if self.serving else None
-        # While a process starts, what was due when it was started is: it isn't given up because something else falls due.
-        asked_at = self.starting.started if self.starting else now
-        wanted = next_to_serve(desired, serving=serves, good=self.good, failed=self.failed, now=asked_at)
+        # While a process starts, the time of its start counts, so that it isn't given up because another retry becomes due.
+        at = self.starting.started if self.starting else now
+        wanted = next_to_serve(desired, serving=serves, good=self.good, failed=self.failed, now=at)
         if self.starting and self.starting.retries and wanted != self.starting.serves:
-            # A second try may take all of START_TIMEOUT_S; a new version, or the end of what serves, doesn't wait for it.
+            # A retry may take all of START_TIMEOUT_S; a new version, or the end of the server, doesn't wait for it.
             self.starting.process.terminate()
             self.draining.append(self.starting)
             self.starting = None
@@ -209,48 +212,48 @@ class Supervisor:
             "--tracking-uri", self.tracking_uri,
         ]  # fmt: skip
         try:
-            environment = {name: value for name, value in os.environ.items() if not KEPT_BACK.fullmatch(name)}
+            environment = {name: value for name, value in os.environ.items() if not WITHHELD.fullmatch(name)}
             process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor], env=environment)
         finally:
             os.close(descriptor)
         return Child(process, wanted, report, started=now, retries=any(d in self.failed for d in wanted.values()))
 
-    def _look_at_starting(self, child: Child, now: float) -> None:
-        said, ended = child.said(), child.process.poll() is not None
-        if said and said["ready"] and not ended:
+    def _check_starting(self, child: Child, now: float) -> None:
+        report, has_ended = child.read_report(), child.process.poll() is not None
+        if report and report["ready"] and not has_ended:
             if self.serving:
                 self.serving.process.send_signal(signal.SIGUSR1)
                 self.draining.append(self.serving)
             self.serving, self.starting = child, None
             self.good |= child.serves
             self.failed = {d: failure for d, failure in self.failed.items() if child.serves.get(d.name) != d}
-        elif ended or now - child.started > START_TIMEOUT_S:
+        elif has_ended or now - child.started > START_TIMEOUT_S:
             self.starting = None
-            if ended:
+            if has_ended:
                 otherwise = f"its server ended with exit code {child.process.returncode} while it started"
             else:
                 otherwise = f"its server was not ready after {START_TIMEOUT_S:g} s"
                 child.process.kill()
                 self.draining.append(child)
-            self._note(child, (said or {}).get("problems", {}), otherwise, now)
+            self._record_failure(child, (report or {}).get("problems", {}), otherwise, now)
 
-    def _note(self, child: Child, problems: dict[str, str], otherwise: str, now: float) -> None:
-        """Remember what a failed start speaks against, and when to try again."""
+    def _record_failure(self, child: Child, problems: dict[str, str], otherwise: str, now: float) -> None:
+        """Remember the suspects of a failed start, and when to retry."""
         serves = self.serving.serves if self.serving else None
-        found = blamed(child.serves, problems, otherwise, serving=serves, good=self.good)
-        for deployment, (why, named) in found.items():
+        suspects = find_suspects(child.serves, problems, otherwise, serving=serves, good=self.good)
+        for deployment, (reason, is_confirmed) in suspects.items():
             attempts = self.failed[deployment].attempts + 1 if deployment in self.failed else 1
-            # What has served before fails for something outside it, and is missed.
+            # What was served before fails for an external reason, and is needed soon.
             most = MOST_BACKOFF_S if self.good.get(deployment.name) == deployment else MOST_RETRY_S
-            wait = wait_s(attempts, FIRST_RETRY_S, most)
-            self.failed[deployment] = Failure(why, named, attempts, now + wait)
-            print(f"{deployment.name} version {deployment.version} can't be served: {why}; tried again in {wait:g} s", flush=True)
-        if not found:
+            wait = backoff_s(attempts, FIRST_RETRY_S, most)
+            self.failed[deployment] = Failure(reason, is_confirmed, attempts, now + wait)
+            print(f"{deployment.name} version {deployment.version} can't be served: {reason}; tried again in {wait:g} s", flush=True)
+        if not suspects:
             self.crashes += 1
-            wait = wait_s(self.crashes, FIRST_BACKOFF_S, MOST_BACKOFF_S)
+            wait = backoff_s(self.crashes, FIRST_BACKOFF_S, MOST_BACKOFF_S)
             self.not_before = now + wait
-            told = "; ".join(f"{name}: {why}" for name, why in problems.items()) or otherwise
-            print(f"a model server could not be started: {told}; tried again in {wait:g} s", flush=True)
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in problems.items()) or otherwise
+            print(f"a model server could not be started: {reasons}; tried again in {wait:g} s", flush=True)
 
     def _write_status(self, now: float) -> None:
         models: dict[str, dict[str, Any]] = {}
@@ -260,7 +263,7 @@ class Supervisor:
             if failure := self.failed.get(deployment):
                 entry = models.setdefault(name, {"version": deployment.version, "state": "failed"})
                 again = f"attempt {failure.attempts}, the next in {max(failure.again_at - now, 0):.0f} s"
-                entry |= {"failed_version": deployment.version, "message": f"{failure.why} ({again})"}
+                entry |= {"failed_version": deployment.version, "message": f"{failure.reason} ({again})"}
         for name, deployment in (self.starting.serves if self.starting else {}).items():
             models.setdefault(name, {"version": deployment.version, "state": "loading", "message": ""})
         pid = self.serving.process.pid if self.serving else None
@@ -271,7 +274,7 @@ class Supervisor:
         self.stopping = True
 
     def shut_down(self) -> None:
-        """Stop every child and wait for it."""
+        """Stop every server process and wait for its end."""
         children = [child for child in (self.serving, self.starting, *self.draining) if child]
         for child in children:
             child.process.terminate()

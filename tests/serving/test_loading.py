@@ -12,7 +12,7 @@ from lakeloop.spec.tasks import Answer
 
 
 def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(capsys: pytest.CaptureFixture[str]) -> None:
-    from resources.serving.server import _warm
+    from resources.serving.server import _warm_up
     from resources.tracking.model_format import Field, ServableModel
 
     class Refuses:
@@ -24,8 +24,8 @@ def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(
                 raise ValueError
             return frame["n"].to_numpy()
 
-    _warm(ServableModel("shop.plain", "1", Answer("regression"), (Field("n", "double"),), {}, Refuses()))
-    assert capsys.readouterr().err.strip() == "shop.plain doesn't take a row of nulls: ValueError"
+    _warm_up(ServableModel("shop.plain", "1", Answer("regression"), (Field("n", "double"),), {}, Refuses()))
+    assert capsys.readouterr().err.strip() == "shop.plain doesn't accept a row of nulls: ValueError"
 
 
 def test_a_model_with_a_pickle_is_refused(tmp_path: Path) -> None:

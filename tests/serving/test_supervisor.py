@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from resources.serving.desired import Deployment, read_desired, write_desired
-from resources.serving.supervisor import FIRST_RETRY_S, MOST_RETRY_S, Failure, blamed, next_to_serve, wait_s
+from resources.serving.supervisor import FIRST_RETRY_S, MOST_RETRY_S, Failure, backoff_s, find_suspects, next_to_serve
 
 
 def of(*names: str) -> dict[str, Deployment]:
@@ -52,23 +52,23 @@ def test_suspects_are_tried_one_by_one_and_after_everything_else_and_named_ones_
 
 
 def test_a_start_without_a_report_speaks_against_what_differs_from_what_serves_only() -> None:
-    assert blamed(NEW, {}, "it hung", serving=OLD, good=OLD) == {A2: ("it hung", False)}
-    assert blamed(NEW, {}, "it hung", serving=None, good=OLD) == {A2: ("it hung", False)}
-    assert blamed(OLD, {}, "it hung", serving=None, good=OLD) == {}
-    assert blamed(NEW, {}, "it hung", serving=None, good={}) == {A2: ("it hung", False), B1: ("it hung", False)}
+    assert find_suspects(NEW, {}, "it hung", serving=OLD, good=OLD) == {A2: ("it hung", False)}
+    assert find_suspects(NEW, {}, "it hung", serving=None, good=OLD) == {A2: ("it hung", False)}
+    assert find_suspects(OLD, {}, "it hung", serving=None, good=OLD) == {}
+    assert find_suspects(NEW, {}, "it hung", serving=None, good={}) == {A2: ("it hung", False), B1: ("it hung", False)}
 
 
 def test_a_report_speaks_against_those_it_names_but_never_against_what_serves() -> None:
     away = {"a": "MLflow is away", "b": "MLflow is away"}
-    assert blamed(NEW, {"a": "broken"}, "", serving=OLD, good=OLD) == {A2: ("broken", True)}
-    assert blamed(NEW, away, "", serving=OLD, good=OLD) == {A2: ("MLflow is away", True)}
-    assert blamed(NEW, away, "", serving=None, good=OLD) == {A2: ("MLflow is away", True), B1: ("MLflow is away", True)}
-    [(deployment, (why, named))] = blamed(NEW, {"b": "MLflow is away"}, "", serving=OLD, good=OLD).items()
-    assert (deployment, why, named) == (A2, "b, which serves, could not be loaded again: MLflow is away", False)
+    assert find_suspects(NEW, {"a": "broken"}, "", serving=OLD, good=OLD) == {A2: ("broken", True)}
+    assert find_suspects(NEW, away, "", serving=OLD, good=OLD) == {A2: ("MLflow is away", True)}
+    assert find_suspects(NEW, away, "", serving=None, good=OLD) == {A2: ("MLflow is away", True), B1: ("MLflow is away", True)}
+    [(deployment, (why, named))] = find_suspects(NEW, {"b": "MLflow is away"}, "", serving=OLD, good=OLD).items()
+    assert (deployment, why, named) == (A2, "b, which is served, could not be loaded again: MLflow is away", False)
 
 
 def test_waits_double_up_to_a_bound_even_after_thousands_of_attempts() -> None:
-    waits = [wait_s(attempts, FIRST_RETRY_S, MOST_RETRY_S) for attempts in (1, 2, 3, 4, 7, 8, 100_000)]
+    waits = [backoff_s(attempts, FIRST_RETRY_S, MOST_RETRY_S) for attempts in (1, 2, 3, 4, 7, 8, 100_000)]
     assert waits == [5, 10, 20, 40, 300, 300, 300]
 
 
@@ -82,9 +82,9 @@ def test_one_model_that_takes_its_server_down_keeps_no_other_out() -> None:
             continue
         starts.append(trying)
         if bad in trying.values():
-            for deployment, (why, named) in blamed(trying, {}, "it ended", serving=serving, good=serving or {}).items():
+            for deployment, (why, named) in find_suspects(trying, {}, "it ended", serving=serving, good=serving or {}).items():
                 attempts = failed[deployment].attempts + 1 if deployment in failed else 1
-                failed[deployment] = Failure(why, named, attempts, now + wait_s(attempts, FIRST_RETRY_S, MOST_RETRY_S))
+                failed[deployment] = Failure(why, named, attempts, now + backoff_s(attempts, FIRST_RETRY_S, MOST_RETRY_S))
         else:
             serving, failed = trying, {d: f for d, f in failed.items() if d not in trying.values()}
     assert serving == of("a:1", "c:1", "d:1")
