@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from platform_assets.assets import asset_key
-from resources.lake.published import TableKey
+from resources.lake.published import States, TableKey
 from tests.worlds.shop_project import Shop
 
 VISITS = """\
@@ -57,7 +57,7 @@ def test_assets_with_other_partitions_take_a_run_of_their_own_and_everything_get
         shop.defs, "recent_visits", defs_yaml=RECENT, view_sql="SELECT visit, visited_at, hour(visited_at) AS visit_hour FROM shop.visits\n"
     )
     project = read_project(shop.defs)
-    asked = runs_for(project, stale_assets(project, {}))
+    asked = runs_for(project, stale_assets(project, States()))
     assert [(run.first, run.last) for run in asked] == [("2024-01", "2024-05"), ("2023-12-30", "2024-01-02")]
     assert asked[1].assets == (TableKey("validated", "shop", "visits"), TableKey("features", "shop", "recent_visits"))
 
@@ -73,7 +73,7 @@ def test_a_project_with_one_kind_of_partitions_takes_one_run(shop: Shop) -> None
     from platform_assets.plan import runs_for, stale_assets
 
     project = read_project(shop.defs)
-    stale = stale_assets(project, {})
+    stale = stale_assets(project, States())
     (run,) = runs_for(project, stale)
     assert run.assets == tuple(stale)
 

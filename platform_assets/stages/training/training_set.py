@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
+import numpy as np
 
 from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
-from lakeloop.project.project import Located, Project, feature_columns
+from lakeloop.project.project import Located, Project, feature_columns, label_view
+from lakeloop.records.features import FeatureSpec
+from lakeloop.records.tables import ViewState
+from lakeloop.records.training import Citation, TrainingSetState
+from lakeloop.report.plots import plot_rows_over_time
+from lakeloop.rows.asof import join_exact
+from lakeloop.rows.verdicts import generate_expectations
 from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.workflow import WorkflowSpec
-from lakeloop.training.labels import label_column
+from lakeloop.training.labels import label_column, label_values
+from lakeloop.training.splits import Window, assign_split
 from platform_assets.stages.base import Platform, StageResult, key_of
-from platform_assets.stages.check_rows import report_checks
 from platform_assets.stages.features.lookup import (
     feature_spec,
     join_features,
@@ -26,13 +35,14 @@ from platform_assets.stages.features.lookup import (
 )
 from platform_assets.stages.features.view_versions import cited_views
 from platform_assets.stages.metadata import column_schema, figures, markdown_table, table_metadata
+from platform_assets.stages.publishing import Judgement, fresh_result, plan_work, publish_batch, refuse_batch, settled_states
 from platform_assets.stages.stage import Check, Stage
-from resources.lake.published import WHOLE, PartitionState, States, TableKey
+from resources.host.memory import release_memory
+from resources.lake.published import WHOLE, States, TableKey
+from resources.quality import run_suite
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from lakeloop.project.project import Located, Project
 
 CODE_VERSION = "1"
 LABEL, LABEL_KNOWN_AT, SPLIT = "label", "label_known_at", "split"
@@ -40,21 +50,11 @@ ACCOUNTING = "spine_is_accounted_for"
 """The check that the training set has the rows of the spine: none lost, none twice."""
 
 
-def label_key(project: Project, located: Located[WorkflowSpec]) -> TableKey | None:
-    """Where the label's rows stand; None where there is no label."""
-    from lakeloop.project.project import label_view
-
-    view = label_view(project, located)
-    return TableKey("features", view.domain, view.spec.name) if view else None
-
-
 def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]:
     """The generated expectations, a spine without missing times, a label at all, then the user's own.
 
     The same entity may be asked about twice at one time (both rows stay), so that this is only pointed out.
     """
-    from lakeloop.rows.verdicts import generate_expectations
-
     spec = located.spec
     return [
         *generate_expectations(training_columns(project, located), [*spec.keys, spec.predict_at], unique="warning"),
@@ -74,18 +74,18 @@ def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]
 
 def expected(project: Project, states: States, located: Located[WorkflowSpec]) -> str:
     """The fingerprint of a training set: spine, label, features and split."""
-    spec = located.spec
+    spec, label = located.spec, label_view(project, located)
     return fingerprint(
         "training_set",
         CODE_VERSION,
         spine_fingerprint(project, located, states),
         spec.label,
-        published_fingerprint(states, labels) if (labels := label_key(project, located)) else "",
+        published_fingerprint(states, key_of(ViewState.stage, label)) if label else "",
         feature_spec(project, located).record(),
         lookup_fingerprints(states, feature_spec(project, located)),
         spec.split,
         spec.task,
-        [e.model_dump(mode="json") for e in suite(project, located)],
+        [expectation.model_dump(mode="json") for expectation in suite(project, located)],
     )
 
 
@@ -97,109 +97,137 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         DataError: the history is too short for the split.
         SpecError: the label has a value that isn't declared, or isn't what the task takes.
     """
-    import numpy as np
+    project, key = platform.project, key_of(TrainingSetState.stage, located)
+    states = settled_states(platform, key)
+    current = expected(project, states, located)
+    work = plan_work(TrainingSetState, key, states, {WHOLE: current}, whole=current)
+    if not work.stale:
+        return fresh_result(work)
+
+    lookups = feature_spec(project, located)
+    rows = _join_rows(platform, located, lookups, states)
+    expectations, personal = suite(project, located), personal_columns(project, TrainingSetState.stage, located)
+    verdict = run_suite(rows.table, expectations, keys=located.spec.keys, personal=personal)
+    counts = _rows_by_split(rows.table)
+    metadata = {
+        **table_metadata(rows.table, personal, uri=platform.lake.path(key)),
+        "split": dg.MetadataValue.md(_split_table(rows.windows, counts)),
+        "rows_without_label": counts.get("unlabelled", 0),
+        "inputs": dg.MetadataValue.json(rows.versions),
+        "plots": figures({"rows over time by split": rows.plot}),
+    }
+    checks = {result.name: (result.outcome, result.message) for result in verdict.results}
+    checks[ACCOUNTING] = (
+        "passed" if rows.are_those_of_the_spine else "failed",
+        f"{rows.spine_rows} rows of the spine, {rows.table.num_rows} of the training set",
+    )
+    judgement = Judgement(verdict, checks, metadata, holds=rows.are_those_of_the_spine)
+    refused = refuse_batch(platform, work, judgement)
+    if refused is not None:
+        return refused
+    state = TrainingSetState(
+        checks=checks,
+        feature_spec=lookups,
+        inputs=rows.versions,
+        cites=Citation.by_view(cited_views(states, lookups)),
+        windows={name: (str(window.start), str(window.end)) for name, window in rows.windows.items()},
+        rows=counts,
+    )
+    return publish_batch(platform, work, judgement, rows.table, lambda _: state, suite=expectations, statistics=not personal)
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The rows of a training set, and what they were made from.
+
+    Attributes:
+        table: a row per row of the spine, with features, label and split.
+        spine_rows: rows of the spine.
+        versions: the Delta version that was read of each table, by its path.
+        windows: of the split by name, in order of time.
+        plot: rows over time by split, as SVG.
+    """
+
+    table: pa.Table
+    spine_rows: int
+    versions: dict[str, int]
+    windows: Mapping[str, Window]
+    plot: str
+
+    @property
+    def are_those_of_the_spine(self) -> bool:
+        """Whether none was lost and none is there twice."""
+        return bool(self.table.num_rows == self.spine_rows)
+
+
+class Labels(NamedTuple):
+    """The label of each row of a spine, when it was known, and the Delta version that was read, by the table's path."""
+
+    values: pa.ChunkedArray
+    known_at: pa.ChunkedArray
+    versions: Mapping[str, int]
+
+
+def _join_rows(platform: Platform, located: Located[WorkflowSpec], lookups: FeatureSpec, states: States) -> TrainingRows:
+    """Look up features and label for the spine, and assign the split."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeloop.report.plots import plot_rows_over_time
-    from lakeloop.rows.verdicts import suite_hash
-    from lakeloop.training.splits import assign_split
-    from resources.host.memory import release_memory
-    from resources.quality import run_suite
-
-    spec, key = located.spec, key_of("training_sets", located)
-    platform.lake.settle(key)
-    states = platform.lake.states()
-    wanted = expected(platform.project, states, located)
-    done = states.get(key, {}).get(WHOLE)
-    if done and done.fingerprint == wanted:
-        return StageResult(wanted, fresh=True, rows=done.rows, checks=done.value.get("checks", {}))
-
+    spec = located.spec
     spine = spine_rows(platform, located, states)
     release_memory(spine.nbytes)
-    lookups = feature_spec(platform.project, located)
     joined, versions = join_features(platform, located.domain, spine, lookups, states)
-    label, known = _labels(platform, located, spine, versions, states)
-    table = joined.append_column(LABEL, label).append_column(LABEL_KNOWN_AT, known)
+    labels = _read_labels(platform, located, spine, states)
+    table = joined.append_column(LABEL, labels.values).append_column(LABEL_KNOWN_AT, labels.known_at)
     at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
-    # Where no label is learnt from, the windows are walked back from the newest row.
+    # Where no label is learnt from, the windows are counted back from the newest row.
     counts = np.asarray(pc.is_valid(table[LABEL])) if spec.answer.kind.label != "none" else np.ones(table.num_rows, bool)
     split, windows = assign_split(at, counts, spec.split)
     table = table.append_column(SPLIT, pa.array(split, pa.string()))
-    picture = plot_rows_over_time(at, split).file
-    del split, joined, label, known, at
-
-    expectations = suite(platform.project, located)
-    personal = personal_columns(platform.project, "training_sets", located)
-    verdict = run_suite(table, expectations, keys=spec.keys, personal=personal)
-    balanced = table.num_rows == spine.num_rows
-    checks: dict[str, Any] = {r.name: [r.outcome, r.message] for r in verdict.results}
-    checks[ACCOUNTING] = ["passed" if balanced else "failed", f"{spine.num_rows} rows of the spine, {table.num_rows} of the training set"]
-    counted = {row[SPLIT]: row["count_all"] for row in table.group_by([SPLIT]).aggregate([([], "count_all")]).to_pylist()}
-    metadata: dict[str, Any] = {
-        **table_metadata(table, personal, uri=platform.lake.path(key)),
-        "split": dg.MetadataValue.md(
-            markdown_table(
-                [{"split": name, "rows": counted.get(name, 0), "from": str(w.start), "to": str(w.end)} for name, w in windows.items()]
-                + [{"split": name, "rows": n, "from": "", "to": ""} for name, n in sorted(counted.items()) if name not in windows]
-            )
-        ),
-        "rows_without_label": counted.get("unlabelled", 0),
-        "inputs": dg.MetadataValue.json(versions),
-        "plots": figures({"rows over time by split": picture}),
-    }
-    good = verdict.passed and balanced
-    report_checks(platform, key, verdict, [WHOLE], wanted, done={WHOLE: done} if done else {}, published=good)
-    if not good:
-        return StageResult(wanted, rows=0, verdict=verdict, checks=checks, metadata=metadata, refused="a blocking expectation failed")
-    value = {
-        "checks": checks,
-        "inputs": versions,
-        "feature_spec": lookups.record(),
-        "cites": cited_views(states, lookups),
-        "windows": {name: [str(w.start), str(w.end)] for name, w in windows.items()},
-        "rows": counted,
-    }
-    state = PartitionState(WHOLE, wanted, rows=table.num_rows, suite_hash=suite_hash(expectations), value=value)
-    published = platform.lake.publish(
-        key, table, [state], run_id=platform.run_id, after={WHOLE: done} if done else {}, statistics=not personal
-    )
-    metadata["delta_version"] = published.version
-    return StageResult(wanted, rows=table.num_rows, verdict=verdict, checks=checks, metadata=metadata)
+    return TrainingRows(table, spine.num_rows, {**versions, **labels.versions}, windows, plot_rows_over_time(at, split).file)
 
 
-def _labels(
-    platform: Platform, located: Located[WorkflowSpec], spine: pa.Table, versions: dict[str, int], states: States
-) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """The label of each row of the spine, and when it was known; the version that was read is added to `versions`."""
+def _read_labels(platform: Platform, located: Located[WorkflowSpec], spine: pa.Table, states: States) -> Labels:
+    """Look up the label of each row of the spine; without a label all are null, and known when they are asked for.
+
+    Raises:
+        NotPublished: the label's view has no published version.
+        SpecError: a label has a value that isn't declared, or isn't what the task takes.
+    """
     import pyarrow as pa
 
-    from lakeloop.rows.asof import join_exact
-    from lakeloop.training.labels import label_values
-
-    spec, key = located.spec, label_key(platform.project, located)
-    if key is None or spec.label is None:
-        return pa.chunked_array([pa.nulls(spine.num_rows, pa.float64())]), spine[spec.predict_at]
-    label_published = platform.lake.current(key, states)
-    versions[str(label_published.key)] = label_published.version
-    label_view = platform.project.views[(label_published.key.domain, label_published.key.name)]
-    view, personal = label_view.spec, personal_columns(platform.project, "features", label_view)
-    times = ["known_at"] if view.event_time else []
-    label_rows = platform.lake.read(label_published, columns=list(dict.fromkeys([*view.keys, spec.label.column, *times])))
-    labels = join_exact(
+    spec, view = located.spec, label_view(platform.project, located)
+    if view is None or spec.label is None:
+        return Labels(pa.chunked_array([pa.nulls(spine.num_rows, pa.float64())]), spine[spec.predict_at], {})
+    published = platform.lake.current(key_of(ViewState.stage, view), states)
+    personal = personal_columns(platform.project, ViewState.stage, view)
+    times = ["known_at"] if view.spec.event_time else []
+    rows = join_exact(
         spine,
-        label_rows,
-        on=view.keys,
+        platform.lake.read(published, columns=list(dict.fromkeys([*view.spec.keys, spec.label.column, *times]))),
+        on=view.spec.keys,
         columns={spec.label.column: LABEL, **({"known_at": LABEL_KNOWN_AT} if times else {})},
         known_at="known_at" if times else None,
         personal=personal,
     )
     try:
-        label = label_values(labels[LABEL], spec.answer, personal=spec.label.column in personal)
+        values = label_values(rows[LABEL], spec.answer, personal=spec.label.column in personal)
     except DataError as error:
         declared = ("label", "classes") if spec.label.classes else ("label", "column")
         raise located.definition.error(f"{spec.label.view}.{spec.label.column}: {error}", *declared) from error
-    return label, labels[LABEL_KNOWN_AT] if times else spine[spec.predict_at]
+    known_at = rows[LABEL_KNOWN_AT] if times else spine[spec.predict_at]
+    return Labels(values, known_at, {str(published.key): published.version})
+
+
+def _rows_by_split(table: pa.Table) -> dict[str, int]:
+    return {row[SPLIT]: row["count_all"] for row in table.group_by([SPLIT]).aggregate([([], "count_all")]).to_pylist()}
+
+
+def _split_table(windows: Mapping[str, Window], counts: Mapping[str, int]) -> str:
+    """Windows and rows by split as a Markdown table: the windows in order of time, then what lies outside of them."""
+    inside = [{"split": name, "rows": counts.get(name, 0), "from": str(w.start), "to": str(w.end)} for name, w in windows.items()]
+    outside = [{"split": name, "rows": rows, "from": "", "to": ""} for name, rows in sorted(counts.items()) if name not in windows]
+    return markdown_table([*inside, *outside])
 
 
 def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[str, Column]:
@@ -209,16 +237,16 @@ def training_columns(project: Project, located: Located[WorkflowSpec]) -> dict[s
     columns[spec.predict_at] = Column(type="timestamp", nullable=False, description="When the prediction is asked for.")
     for feature in feature_columns(project, located):
         columns[feature.output] = Column(type=feature.type, description=feature.description, unit=feature.unit)
-    told = f"{spec.label.view}.{spec.label.column}; null while it isn't known." if spec.label else "There is none."
-    columns[LABEL] = label_column(spec.answer, told)
+    source = f"{spec.label.view}.{spec.label.column}; null while it isn't known." if spec.label else "There is none."
+    columns[LABEL] = label_column(spec.answer, source)
     columns[LABEL_KNOWN_AT] = Column(type="timestamp", description="When the label was known.")
     columns[SPLIT] = Column(type="string", nullable=False, description="Window that the row belongs to.")
     return columns
 
 
 def _reads(project: Project, located: Located[WorkflowSpec]) -> list[TableKey]:
-    label = label_key(project, located)
-    return list(dict.fromkeys([*lookup_keys(project, located), *([label] if label else [])]))
+    label = label_view(project, located)
+    return list(dict.fromkeys([*lookup_keys(project, located), *([key_of(ViewState.stage, label)] if label else [])]))
 
 
 def _checks(project: Project, located: Located[WorkflowSpec]) -> list[Check]:
