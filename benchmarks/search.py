@@ -82,18 +82,18 @@ def searched(home: Path, workers: int) -> tuple[float, list[dict[str, Any]]]:
 
     platform, located = made(home, workers)
     took: list[float] = []
-    run = studies._run
+    run_trials = studies.run_trials
 
     def timed(*arguments: Any) -> None:
         started = time.perf_counter()
-        run(*arguments)
+        run_trials(*arguments)
         took.append(time.perf_counter() - started)
 
-    studies._run = timed  # type: ignore[assignment]
+    studies.run_trials = timed  # type: ignore[assignment]
     try:
         studies.search(platform, located)
     finally:
-        studies._run = run  # type: ignore[assignment]
+        studies.run_trials = run_trials  # type: ignore[assignment]
     import optuna
 
     from resources.search.storage import study_storage
@@ -111,17 +111,17 @@ def bare(home: Path, params: list[dict[str, Any]]) -> float:
     from threadpoolctl import threadpool_limits
 
     from lakeloop.metrics.binary import roc_auc
-    from lakeloop.records.features import FeatureSpec
+    from lakeloop.records.training import TrainingSetState
     from lakeloop.search.cross_validation import time_folds
     from lakeloop.spec.workflow import Model
     from lakeloop.training.frames import feature_frame, feature_kinds
     from lakeloop.training.pipelines import build_estimator
-    from platform_assets.stages.training.study_job import search_rows, training_state
+    from platform_assets.stages.training.study_job import search_rows
 
     platform, located = made(home, 1)
     states = platform.lake.states()
     rows = search_rows(platform, located, states).searched
-    names = FeatureSpec.from_record(training_state(states, located).value["feature_spec"]).names
+    names = states.required(TrainingSetState, located).value.feature_spec.names
     frame, y, kinds = feature_frame(rows, names), rows["label"].to_numpy(), feature_kinds(rows.schema, names)
     folds = time_folds(rows[located.spec.predict_at].to_numpy(), FOLDS, located.spec.split.gap)
 
@@ -153,6 +153,7 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     import pyarrow as pa
 
     from lakeloop.project.project import feature_columns
+    from lakeloop.records.training import TrainingSetState
     from lakeloop.spec.search import Search
     from lakeloop.spec.workflow import Model
     from platform_assets.loading import read_project
@@ -184,8 +185,9 @@ def made(home: Path, workers: int) -> tuple[Platform, Any]:
     columns["label"] = pa.array((total + rng.normal(0, 1, ROWS) > np.median(total)).astype(float))
     columns["split"] = pa.array(["train"] * ROWS)
     table, key, lake = pa.table(columns), key_of("training_sets", located), Lake(str(home / "lake"))
-    windows = {"train": [str(start), str(start)], "test": [str(start), str(start)]}
-    state = PartitionState(WHOLE, "bench", rows=ROWS, value={"feature_spec": feature_spec(project, located).record(), "windows": windows})
+    windows = {"train": (str(start), str(start)), "test": (str(start), str(start))}
+    record = TrainingSetState(feature_spec=feature_spec(project, located), windows=windows)
+    state = PartitionState(WHOLE, "bench", rows=ROWS, value=record)
     if lake.open(key) is None:
         lake.publish(key, table, [state])
     tracking = Tracking(tracking_uri=Settings.from_environment().tracking_uri)

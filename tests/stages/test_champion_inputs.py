@@ -17,12 +17,14 @@ from lakeloop.records.features import FeatureLookup, FeatureSpec
 from lakeloop.records.release import ReleaseState
 from lakeloop.records.training import ModelState, TrainingSetState
 from lakeloop.spec.tasks import Answer
+from lakeloop.spec.workflow import WarmStart
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform
 from platform_assets.stages.evaluation import question as asked
 from platform_assets.stages.features.lookup import feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
 from platform_assets.stages.release import predictions
-from platform_assets.stages.training import warm_start
+from platform_assets.stages.training.rows import FitData
+from platform_assets.stages.training.warm_start import continue_champion
 from resources.lake.published import WHOLE, PartitionState, States, TableKey
 from resources.settings import Settings
 from tests.worlds.shop_project import Shop
@@ -62,7 +64,7 @@ def question_of(shop: Shop, rival: FeatureSpec | None = None) -> tuple[Any, Look
     located, states = platform.project.workflows[("shop", "returns")], shop.lake.states()
     training = states.required(TrainingSetState, located)
     spec = training.value.feature_spec
-    value = ModelState("returns", "2", "run", training.version, tuple(spec.names)).record()
+    value = ModelState("returns", "2", "run", training.version, tuple(spec.names))
     states[TableKey("models", "shop", "returns")] = {WHOLE: PartitionState(WHOLE, "x", value=value)}
     model, champion = Lookups(spec, "2"), Lookups(rival) if rival else None
     return asked.evaluation_question(platform, located, model, champion, states), model, champion  # type: ignore[arg-type]
@@ -137,30 +139,22 @@ def test_a_champion_sees_no_test_row_from_before_its_training_ended_whatever_the
     assert mask.tolist() == [False] * 3 + [True] * 3 and rows.num_rows == 3
 
 
-def test_a_champion_is_continued_with_the_rows_from_the_end_of_its_training_whatever_the_offset(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_champion_is_continued_with_the_rows_from_the_end_of_its_training_whatever_the_offset() -> None:
     spec = FeatureSpec(("k",), "t", personal=("a",), trained_until=OFFSET)
-    monkeypatch.setattr(
-        "resources.tracking.model_format.load_model",
-        lambda *args: SimpleNamespace(feature_spec=spec, fields=[SimpleNamespace(name="a", kind="double")], raw=None),
-    )
+    champion = SimpleNamespace(feature_spec=spec, fields=[SimpleNamespace(name="a", kind="double")], raw=None, version="1")
     shown: list[pd.DataFrame] = []
 
     def continued(raw: Any, fresh: Any, rows: pd.DataFrame, label: np.ndarray, **more: Any) -> str:
         shown.append(rows)
         return "grown"
 
-    platform = platform_of(shop)
-    located = platform.project.workflows[("shop", "returns")]
-    warm = located.spec.model.model_copy(update={"warm_start": SimpleNamespace(trees=5, limit=100)})
-    located = replace(located, spec=located.spec.model_copy(update={"model": warm}))
     at = BEGINS + np.arange(-3, 3) * np.timedelta64(1, "h")
-    grown, how = warm_start.continue_champion(
-        platform, located, "1", fresh=lambda: None, pipeline=SimpleNamespace(continued=continued), lookups=spec.lookups, kinds={"a": "double"},
-        frame=pd.DataFrame({"a": np.arange(6.0)}), label=np.zeros(6), at=at, in_full=6,
-    )  # fmt: skip
-    assert grown == "grown" and shown[0]["a"].tolist() == [3.0, 4.0, 5.0] and how.rows == 3
+    data = FitData(pd.DataFrame({"a": np.arange(6.0)}), np.zeros(6), at, {"a": "double"})
+    pipeline = SimpleNamespace(continued=continued)
+    grown, rows = continue_champion(
+        champion, data, spec.lookups, unfitted=None, pipeline=pipeline, warm_start=WarmStart(trees=5, limit=100)
+    )  # type: ignore[arg-type]
+    assert grown == "grown" and shown[0]["a"].tolist() == [3.0, 4.0, 5.0] and rows == 3
 
 
 @pytest.mark.filled

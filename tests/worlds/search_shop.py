@@ -76,6 +76,7 @@ def study_of(shop: Shop) -> Any:
     """The study of its last search."""
     import optuna
 
+    from lakeloop.records.training import StudyState
     from resources.lake.published import WHOLE, TableKey
     from resources.search.storage import study_storage
     from resources.settings import Settings
@@ -84,7 +85,7 @@ def study_of(shop: Shop) -> Any:
     storage = study_storage(Settings.from_environment())
     listed = optuna.get_all_study_names(storage)
     prefix = Settings.from_environment().mlflow_name("shop", "returns")
-    name = state.value["study"] if state else next(n for n in listed if n.startswith(prefix))
+    name = state.typed(StudyState).value.study if state else next(n for n in listed if n.startswith(prefix))
     return optuna.load_study(study_name=name, storage=storage)
 
 

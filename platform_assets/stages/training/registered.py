@@ -6,16 +6,26 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from lakeloop.errors import DataError, NotPublished
+from lakeloop.errors import DataError
 from lakeloop.fingerprint import fingerprint
+from lakeloop.records.training import ModelState, TakenModel, TrainingSetState
 from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.training.frames import feature_frame
 from platform_assets.stages.base import Platform, StageResult, key_of
+from platform_assets.stages.publishing import record_whole
+from platform_assets.stages.training.contract import contract
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState, States
+from resources.lake.published import PartitionState, States
+from resources.tracking.brought_model import Contract, check_brought, resolve_version
+from resources.tracking.registry import Registry
+from resources.tracking.server import is_up
 from resources.tracking.tags import DOMAIN_TAG, REGISTERED_TAG, TRAINING_SET_TAG, WORKFLOW_TAG
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lakeloop.project.project import Located, Project
+    from resources.tracking.runs import RunHandle
 
 CODE_VERSION = "1"
 TRIED_ROWS = 100
@@ -33,36 +43,26 @@ def expected(states: States, located: Located[WorkflowSpec], taken: str | None =
     Raises:
         NotPublished: there is no training set.
     """
-    key = key_of("training_sets", located)
-    if WHOLE not in states.get(key, {}):
-        raise NotPublished(f"{key} has no published version; materialise {key} first")
-    model = located.spec.model
-    done = states.get(key_of("models", located), {}).get(WHOLE)
-    standing = (done.value.get("registered") or {}) if done else {}
-    pinned = str(model.version) if model.version is not None else taken
-    if pinned is None and standing.get("name") == model.registered:
-        pinned = standing["version"]
-    return fingerprint("registered", CODE_VERSION, states[key][WHOLE].fingerprint, model, located.spec.answer.record(), pinned)
+    training, state, model = states.required(TrainingSetState, located), states.whole(ModelState, located), located.spec.model
+    standing = state.value.registered if state is not None else None
+    version = str(model.version) if model.version is not None else taken
+    if version is None and standing is not None and standing.name == model.registered:
+        version = standing.version
+    return fingerprint("registered", CODE_VERSION, training.fingerprint, model, located.spec.answer.record(), version)
 
 
 def taken_versions(project: Project, tracking_uri: str) -> dict[tuple[str, str], str]:
     """The version that each workflow means which names none by number, by workflow; nothing of a server that doesn't answer."""
-    asking = {id_: w.spec.model for id_, w in project.workflows.items() if w.spec.model.registered and w.spec.model.version is None}
-    if not asking:
+    models = {id_: w.spec.model for id_, w in project.workflows.items() if w.spec.model.registered and w.spec.model.version is None}
+    if not models or not is_up(tracking_uri):
         return {}
-    from resources.tracking.brought_model import resolve_version
-    from resources.tracking.registry import Registry
-    from resources.tracking.server import is_up
-
-    if not is_up(tracking_uri):
-        return {}
-    found = {}
-    for id_, model in asking.items():
+    versions = {}
+    for id_, model in models.items():
         try:
-            found[id_] = resolve_version(Registry(tracking_uri), model)
+            versions[id_] = resolve_version(Registry(tracking_uri), model)
         except DataError:
-            continue  # told when the model is taken
-    return found
+            continue  # reported when the model is taken
+    return versions
 
 
 def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) -> StageResult:
@@ -73,65 +73,67 @@ def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) 
         DataError: there is no such version, or it doesn't keep the contract.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from lakeloop.training.frames import feature_frame
-    from platform_assets.stages.training.contract import contract
-    from resources.tracking.brought_model import check_brought, resolve_version
-    from resources.tracking.registry import Registry
-
-    spec, key, training_key = located.spec, key_of("models", located), key_of("training_sets", located)
-    expected(states, located)
+    spec, training = located.spec, states.required(TrainingSetState, located)
     platform.tracking.wait()
     name = platform.settings.mlflow_name(located.domain, spec.name)
     registry = Registry(platform.settings.tracking_uri)
     if spec.model.registered == name:
         raise DataError(f"model.registered: {name} is the workflow's own model; wanted one that somebody else registered")
     taken = resolve_version(registry, spec.model)
-    wanted = expected(states, located, taken)
-    done = states.get(key, {}).get(WHOLE)
-    own = fingerprint("registered", spec.model.registered, taken)
-    found = registry.find_version(name, own)
-    if done and done.fingerprint == wanted and found == done.value["version"]:
-        return StageResult(wanted, fresh=True, rows=done.rows, metadata={"model_version": found})
+    current = expected(states, located, taken)
+    own_fingerprint = fingerprint("registered", spec.model.registered, taken)
+    version = registry.find_version(name, own_fingerprint)
+    before = states.whole(ModelState, located)
+    if before is not None and before.fingerprint == current and before.value.version == version:
+        return StageResult(current, fresh=True, rows=before.rows, metadata={"model_version": version})
 
-    training = states[training_key][WHOLE]
-    wants = contract(platform.project, located)
-    order = [located.spec.predict_at, *located.spec.keys]
-    rows = platform.lake.read((training_key, training.version), columns=list(wants.kinds), order=order).slice(0, TRIED_ROWS)
-    uri = f"models:/{spec.model.registered}/{taken}"
+    uri, wanted = f"models:/{spec.model.registered}/{taken}", contract(platform.project, located)
+    rows = _some_rows(platform, located, training, wanted)
     with platform.tracking.run(platform, located.domain, spec.name) as run:
-        model = check_brought(uri, platform.settings.tracking_uri, wants, feature_frame(rows, list(wants.kinds)))
+        model = check_brought(uri, platform.settings.tracking_uri, wanted, rows)
         run.log_params({"registered": model.name, "version": model.version, "features": len(model.features)})
-        tags = {
-            DOMAIN_TAG: located.domain,
-            WORKFLOW_TAG: spec.name,
-            TRAINING_SET_TAG: str(training.version),
-            REGISTERED_TAG: uri,
-        }
-        version = found or registry.refer(name, uri, tags=tags, fingerprint=own)
+        if version is None:
+            tags = {
+                DOMAIN_TAG: located.domain,
+                WORKFLOW_TAG: spec.name,
+                TRAINING_SET_TAG: str(training.version),
+                REGISTERED_TAG: uri,
+            }
+            version = registry.refer(name, uri, tags=tags, fingerprint=own_fingerprint)
         crash_point("model.registered")
-        run_id, experiment = run.run_id, run.experiment_id
-    value = {
-        "name": name,
-        "version": version,
-        "mlflow_run_id": run_id,
-        "training_set": training.version,
-        "features": model.features,
-        "registered": {"name": model.name, "version": model.version, "trained_until": model.trained_until},
-    }
-    platform.lake.record(key, [PartitionState(WHOLE, wanted, -1, 0, value=value)], run_id=platform.run_id, after=states.get(key, {}))
-    address = platform.settings.tracking_uri
-    return StageResult(
-        wanted,
-        rows=0,
-        metadata={
-            "model_name": name,
-            "model_version": version,
-            "registered": uri,
-            "trained": f"elsewhere, until {model.trained_until}" if model.trained_until else UNKNOWN_TRAINING,
-            "features_not_taken": [feature for feature in wants.kinds if feature not in model.features],
-            "features": model.features,
-            "training_set_version": training.version,
-            "mlflow_run": dg.MetadataValue.url(f"{address}/#/experiments/{experiment}/runs/{run_id}"),
-            "mlflow_model": dg.MetadataValue.url(f"{address}/#/models/{name}/versions/{version}"),
-        },
+    state = ModelState(
+        name=name,
+        version=version,
+        mlflow_run_id=run.run_id,
+        training_set=training.version,
+        features=tuple(model.features),
+        registered=TakenModel(model.name, model.version, model.trained_until),
     )
+    record_whole(platform, states, located, state, current)
+    metadata = _metadata(platform, state, uri, run, [name for name in wanted.kinds if name not in model.features])
+    return StageResult(current, rows=0, metadata=metadata)
+
+
+def _some_rows(
+    platform: Platform, located: Located[WorkflowSpec], training: PartitionState[TrainingSetState], wanted: Contract
+) -> pd.DataFrame:
+    """The first rows of the training set with all features, for the model to be tried on."""
+    order, names = [located.spec.predict_at, *located.spec.keys], list(wanted.kinds)
+    rows = platform.lake.read((key_of(TrainingSetState.stage, located), training.version), columns=names, order=order)
+    return feature_frame(rows.slice(0, TRIED_ROWS), names)
+
+
+def _metadata(platform: Platform, state: ModelState, uri: str, run: RunHandle, features_not_taken: list[str]) -> dict[str, object]:
+    """What Dagster shows of a registered model that was taken."""
+    address, until = platform.settings.tracking_uri, state.registered.trained_until if state.registered else None
+    return {
+        "model_name": state.name,
+        "model_version": state.version,
+        "registered": uri,
+        "trained": f"elsewhere, until {until}" if until else UNKNOWN_TRAINING,
+        "features_not_taken": features_not_taken,
+        "features": list(state.features),
+        "training_set_version": state.training_set,
+        "mlflow_run": dg.MetadataValue.url(f"{address}/#/experiments/{run.experiment_id}/runs/{run.run_id}"),
+        "mlflow_model": dg.MetadataValue.url(f"{address}/#/models/{state.name}/versions/{state.version}"),
+    }

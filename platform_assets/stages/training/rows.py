@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from lakeloop.records.training import ModelState
+from lakeloop.metrics.intervals import group_codes
+from lakeloop.records.training import ModelState, TrainingSetState
+from lakeloop.rows.types import Kind
 from lakeloop.search.space import with_params
 from lakeloop.spec.workflow import Model, WorkflowSpec
+from lakeloop.training.frames import feature_frame, feature_kinds
+from lakeloop.training.labels import label_numbers
 from platform_assets.stages.base import key_of
 from platform_assets.stages.training.training_set import LABEL, SPLIT
+from resources.host.memory import release_memory
 from resources.lake.lake import Lake
 from resources.lake.published import PartitionState
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
 
     from lakeloop.project.project import Located
@@ -24,16 +32,30 @@ FIT_SPLITS = ("train", "validation")
 older than need be."""
 
 
-SEARCH = "search"
-"""In the value of a model's state: what its search found."""
+@dataclass(frozen=True)
+class FitData:
+    """What a model is fitted on.
+
+    Attributes:
+        frame: the features of each row, as `feature_frame` makes them.
+        label: of each row, as numbers.
+        at: when each row was asked, `datetime64[us]`, UTC.
+        kinds: the features and what they are, in order.
+    """
+
+    frame: pd.DataFrame
+    label: np.ndarray
+    at: np.ndarray
+    kinds: Mapping[str, Kind]
 
 
 def model_of(located: Located[WorkflowSpec], state: PartitionState[ModelState]) -> Model:
     """How the model of a published state was made: as its workflow says, with the parameters that a search found for it."""
-    return with_params(located.spec.model, state.value.search.best if state.value.search else {})
+    search = state.value.search
+    return with_params(located.spec.model, search.best if search is not None else {})
 
 
-def fit_rows(lake: Lake, located: Located[WorkflowSpec], training: PartitionState, names: list[str]) -> pa.Table:
+def fit_rows(lake: Lake, located: Located[WorkflowSpec], training: PartitionState[Any], names: list[str]) -> pa.Table:
     """The rows of a training set that a model is fitted on, with some of its columns, the label and the split; in order of time and keys.
 
     An order makes a training repeatable: samples are evenly spaced, and trees draw rows by their place.
@@ -41,11 +63,27 @@ def fit_rows(lake: Lake, located: Located[WorkflowSpec], training: PartitionStat
     import pyarrow.compute as pc
 
     return lake.read(
-        (key_of("training_sets", located), training.version),
+        (key_of(TrainingSetState.stage, located), training.version),
         columns=list(dict.fromkeys([*names, LABEL, SPLIT])),
         where=pc.field(SPLIT).isin(FIT_SPLITS),
         order=[located.spec.predict_at, *located.spec.keys],
     )
+
+
+def read_fit_data(lake: Lake, located: Located[WorkflowSpec], training: PartitionState[TrainingSetState]) -> FitData:
+    """Read what the model of a training set is fitted on."""
+    spec, names = located.spec, training.value.feature_spec.names
+    table = fit_rows(lake, located, training, [*names, spec.predict_at])
+    data = FitData(
+        feature_frame(table, names),
+        label_numbers(table[LABEL], spec.answer),
+        times_of(table[spec.predict_at]),
+        feature_kinds(table.schema, names),
+    )
+    size = table.nbytes
+    del table
+    release_memory(size)
+    return data
 
 
 PERIODS = {"day": "datetime64[D]", "week": "datetime64[W]"}
@@ -54,13 +92,12 @@ PERIODS = {"day": "datetime64[D]", "week": "datetime64[W]"}
 
 def times_of(column: pa.ChunkedArray) -> np.ndarray:
     """Timestamps as NumPy's, in microseconds UTC."""
-    return column.to_numpy().astype("datetime64[us]")
+    times: np.ndarray = column.to_numpy().astype("datetime64[us]")
+    return times
 
 
 def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
     """Codes of the rows that may depend on each other, as the workflow says."""
-    from lakeloop.metrics.intervals import group_codes
-
     by = spec.evaluation.cluster
     if by is None:
         return None

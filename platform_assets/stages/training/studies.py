@@ -5,48 +5,86 @@ The study is named after all that decides its trials, so that a run that is repe
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.errors import DataError, NotPublished
+from lakeloop.errors import DataError, SpecError
 from lakeloop.fingerprint import fingerprint
-from lakeloop.spec.search import Search
+from lakeloop.records.training import SearchResult, StudyState, TrainingSetState
+from lakeloop.report.search_plots import draw_study
+from lakeloop.search.gain import Gain, measure_gain
 from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.training.frames import feature_frame, feature_kinds
+from lakeloop.training.labels import label_numbers
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.metadata import figures, markdown_table
+from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Helper, Stage
+from platform_assets.stages.training.rows import clusters_of
 from platform_assets.stages.training.study_job import (
     CODE_VERSION,
     SearchRows,
     first_trials,
     job_and_trials,
+    least_finished,
+    own_params,
+    search_of,
     search_rows,
     too_few,
-    training_state,
     what_decides,
 )
 from platform_assets.stages.training.study_tables import trial_rows, write_study, write_trials
 from platform_assets.stages.training.training_set import LABEL
 from resources.host.crash_points import crash_point
-from resources.lake.published import WHOLE, PartitionState, States
+from resources.lake.published import PartitionState, States
+from resources.search.job import SearchJob, Trials
+from resources.search.pool import Pool
+from resources.search.study import Tally, best_of, reason_of, tally
+from resources.search.trial_runs import TrialRuns
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
     from lakeloop.project.project import Located
-    from lakeloop.search.gain import Gain
-    from resources.search.job import SearchJob, Trials
-    from resources.search.study import Tally
     from resources.tracking.runs import RunHandle
 
 SHOWN_TRIALS = 50
 """Of the trial table in Dagster, the best ones; all of them are in `reports/trials`."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search came to.
+
+    Attributes:
+        job: what was searched.
+        study: Optuna's.
+        trials: of the study, by how they ended.
+        best: the best of them.
+        own: what the searched parameters are without the search.
+        gain: of the best parameters over the model's own.
+        pictures: of the study, as SVG by title.
+    """
+
+    job: SearchJob
+    study: Study
+    trials: Tally
+    best: FrozenTrial
+    own: Mapping[str, Any]
+    gain: Gain
+    pictures: Mapping[str, str]
+
+    @property
+    def best_value(self) -> float:
+        """The metric with the best parameters, in cross-validation."""
+        return float(self.best.value or 0.0)
 
 
 def expected(states: States, located: Located[WorkflowSpec]) -> str:
@@ -55,11 +93,8 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     Raises:
         NotPublished: there is no training set.
     """
-    spec = located.spec
-    assert spec.search is not None
-    return fingerprint(
-        what_decides(states, located), spec.search.trials, spec.search.minutes, spec.search.least_finished, spec.evaluation.cluster
-    )
+    search = search_of(located)
+    return fingerprint(what_decides(states, located), search.trials, search.minutes, search.least_finished, located.spec.evaluation.cluster)
 
 
 def params_of(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:
@@ -68,13 +103,17 @@ def params_of(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:
     Raises:
         NotPublished: it does, and hasn't yet.
     """
-    return dict(_state(states, located).value["best"]) if located.spec.search is not None else {}
+    result = found_by(states, located)
+    return dict(result.best) if result is not None else {}
 
 
-def found_by(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:
-    """What an evaluation tells of the search of a workflow."""
-    value = _state(states, located).value
-    return {name: value[name] for name in ("study", "metric", "best", "own", "best_value", "counts", "gain")}
+def found_by(states: States, located: Located[WorkflowSpec]) -> SearchResult | None:
+    """What the search of a workflow found, as its model and evaluation report it; None where it doesn't search.
+
+    Raises:
+        NotPublished: it does, and hasn't yet.
+    """
+    return _finished(states, located).value.result if located.spec.search is not None else None
 
 
 def fingerprint_of(states: States, located: Located[WorkflowSpec]) -> list[str]:
@@ -83,7 +122,11 @@ def fingerprint_of(states: States, located: Located[WorkflowSpec]) -> list[str]:
     Raises:
         NotPublished: it searches, and hasn't yet.
     """
-    return [_state(states, located).fingerprint] if located.spec.search is not None else []
+    return [_finished(states, located).fingerprint] if located.spec.search is not None else []
+
+
+def _finished(states: States, located: Located[WorkflowSpec]) -> PartitionState[StudyState]:
+    return states.required(StudyState, located, "no finished search")
 
 
 def search(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
@@ -94,32 +137,22 @@ def search(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         SpecError: a fold is empty or has one class only, or too few trials were left; with the file and the key.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from resources.search.study import best_of, tally
-
-    spec, key = located.spec, key_of("studies", located)
     states = platform.lake.states()
-    wanted = expected(states, located)
-    done = states.get(key, {}).get(WHOLE)
-    if done and done.fingerprint == wanted:
-        return StageResult(wanted, fresh=True, rows=done.rows, metadata={"study": done.value["study"]})
-    assert spec.search is not None
+    current = expected(states, located)
+    before = states.whole(StudyState, located)
+    if before is not None and before.fingerprint == current:
+        return StageResult(current, fresh=True, rows=before.rows, metadata={"study": before.value.study})
     rows = search_rows(platform, located, states)
     job, trials = job_and_trials(platform, located, states, rows, worker=0)
-    study = trials.study
-    first_trials(spec.search, trials)
-    with platform.tracking.run(platform, located.domain, spec.name) as run:
-        _run(platform, job, trials, run)
+    first_trials(search_of(located), trials)
+    with platform.tracking.run(platform, located.domain, located.spec.name) as run:
+        run_trials(platform, job, trials, run)
         crash_point("study.searched")
-        found = tally(study.get_trials(deepcopy=False))
-        best = best_of(study, found.finished)
-        _must_be_enough(located, spec.search, found, best)
-        assert best is not None
-        gain = _gain(located, job, rows, best)
-        pictures = _pictures(study, job)
-        run.log_metrics({f"search_{job.metric}": float(best.value or 0.0), f"search_gain_{job.metric}": gain.difference})
-        for title, picture in pictures.items():
+        outcome = _outcome(located, job, trials, rows)
+        run.log_metrics({f"search_{job.metric}": outcome.best_value, f"search_gain_{job.metric}": outcome.gain.difference})
+        for title, picture in outcome.pictures.items():
             run.log_text(picture, f"search/{title.replace(' ', '_')}.svg")
-    return _recorded(platform, located, states, wanted, job, study, found, best, gain, pictures)
+    return _record(platform, located, states, current, outcome)
 
 
 def help_search(platform: Platform, located: Located[WorkflowSpec], step: int) -> None:
@@ -131,25 +164,22 @@ def help_search(platform: Platform, located: Located[WorkflowSpec], step: int) -
         ServiceUnavailable: the MLflow server doesn't answer.
     """
     states = platform.lake.states()
-    done = states.get(key_of("studies", located), {}).get(WHOLE)
-    if done and done.fingerprint == expected(states, located):
+    before = states.whole(StudyState, located)
+    if before is not None and before.fingerprint == expected(states, located):
         return
-    search = located.spec.search
-    assert search is not None
-    job, trials = job_and_trials(platform, located, states, search_rows(platform, located, states), worker=step * search.workers)
+    search = search_of(located)
+    rows = search_rows(platform, located, states)
+    job, trials = job_and_trials(platform, located, states, rows, worker=step * search.workers)
     if step:
-        _run(platform, job, trials)
+        run_trials(platform, job, trials)
         return
     first_trials(search, trials)
     with platform.tracking.run(platform, located.domain, located.spec.name) as run:
-        _run(platform, job, trials, run)
+        run_trials(platform, job, trials, run)
 
 
-def _run(platform: Platform, job: SearchJob, trials: Trials, run: RunHandle | None = None) -> None:
+def run_trials(platform: Platform, job: SearchJob, trials: Trials, run: RunHandle | None = None) -> None:
     """Run trials here and in the other processes of this step until none is missing, and write them to MLflow if there is a run."""
-    from resources.search.pool import Pool
-    from resources.search.trial_runs import TrialRuns
-
     settings, log = platform.settings, platform.log
     with (
         nullcontext() if run is None else TrialRuns(job, run, settings, log),
@@ -159,48 +189,43 @@ def _run(platform: Platform, job: SearchJob, trials: Trials, run: RunHandle | No
         trials.wait()
 
 
-def _state(states: States, located: Located[WorkflowSpec]) -> PartitionState:
-    key = key_of("studies", located)
-    if WHOLE not in states.get(key, {}):
-        raise NotPublished(f"{key} has no finished search; materialise {key} first")
-    return states[key][WHOLE]
+def _outcome(located: Located[WorkflowSpec], job: SearchJob, trials: Trials, rows: SearchRows) -> Outcome:
+    """Find the best trial and measure what it gained.
+
+    Raises:
+        SpecError: too few trials finished.
+        DataError: a prediction is NaN or infinite.
+    """
+    study = trials.study
+    ended = tally(study.get_trials(deepcopy=False))
+    best = best_of(study, ended.finished)
+    if best is None or too_few(trials.search, ended):
+        raise _too_few_finished(located, ended, none_complete=best is None)
+    own = own_params(trials)
+    gain = _measure_gain(located, job, rows, best.params, same=best.params == own)
+    return Outcome(job, study, ended, best, own, gain, draw_study(study, job.metric, trials.search.seed))
 
 
-def _must_be_enough(located: Located[WorkflowSpec], said: Search, found: Tally, best: FrozenTrial | None) -> None:
-    from collections import Counter
-
-    from resources.search.study import reason_of
-
-    if best is not None and not too_few(said, found):
-        return
-    reasons = Counter(reason_of(trial) for trial in found.failed).most_common(3)
-    told = "; ".join(f"{count} x {reason}" for reason, count in reasons)
-    needed = f"at least {max(1, math.ceil(said.least_finished * found.ended))} (search.least_finished {said.least_finished:g})"
-    complete = "" if best is not None else ", none of them complete"
-    raise located.definition.error(
-        f"{len(found.finished)} of {found.ended} trials finished{complete}, wanted {needed}. "
-        f"{f'The others failed: {told}. ' if told else ''}What failed is tried again by the next run",
+def _too_few_finished(located: Located[WorkflowSpec], trials: Tally, *, none_complete: bool) -> SpecError:
+    """The error of a search that was left with too few trials: how many, and why the others failed."""
+    search = search_of(located)
+    reasons = Counter(reason_of(trial) for trial in trials.failed).most_common(3)
+    failures = "; ".join(f"{count} x {reason}" for reason, count in reasons)
+    return located.definition.error(
+        f"{len(trials.finished)} of {trials.ended} trials finished{', none of them complete' if none_complete else ''}, "
+        f"wanted at least {least_finished(search, trials)} (search.least_finished {search.least_finished:g}). "
+        f"{f'The others failed: {failures}. ' if failures else ''}The next run tries the failed ones again",
         "search",
     )
 
 
-def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best: FrozenTrial) -> Gain:
+def _measure_gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, params: Mapping[str, Any], *, same: bool) -> Gain:
     """Compare with the model's own parameters on the rows that were set aside."""
-    from lakeloop.search.gain import measure_gain
-    from lakeloop.search.space import own_values
-    from lakeloop.spec.search import Parameter
-    from lakeloop.training.frames import feature_frame, feature_kinds
-    from lakeloop.training.labels import label_numbers
-    from platform_assets.stages.training.rows import clusters_of
-
     spec, names = located.spec, list(job.features)
-    own = own_values(
-        spec.model, spec.answer, {name: Parameter.model_validate(values) for name, values in job.space.items()}, located.folder
-    )
     try:
         return measure_gain(
             spec.model,
-            best.params,
+            params,
             feature_kinds(rows.fit.schema, names),
             spec.answer,
             job.metric,
@@ -208,84 +233,65 @@ def _gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, best
             (feature_frame(rows.unseen, names), label_numbers(rows.unseen[LABEL], spec.answer)),
             folder=located.folder,
             where=rows.where,
-            same=best.params == own,
+            same=same,
             clusters=clusters_of(spec, rows.unseen, names),
         )
     except DataError as error:
-        told = located.definition.error(f"what was found can't be scored on {rows.where}: {error.message}", "search")
-        raise DataError(str(told), detail=error.detail) from error
+        located_error = located.definition.error(f"the parameters found can't be scored on {rows.where}: {error.message}", "search")
+        raise DataError(str(located_error), detail=error.detail) from error
 
 
-def _pictures(study: Study, job: SearchJob) -> dict[str, str]:
-    from lakeloop.report.search_plots import draw_study
-
-    return draw_study(study, job.metric, int(job.search["seed"]))
-
-
-def _recorded(
-    platform: Platform,
-    located: Located[WorkflowSpec],
-    states: States,
-    wanted: str,
-    job: SearchJob,
-    study: Study,
-    found: Tally,
-    best: FrozenTrial,
-    gain: Gain,
-    pictures: Mapping[str, str],
-) -> StageResult:
+def _record(platform: Platform, located: Located[WorkflowSpec], states: States, current: str, outcome: Outcome) -> StageResult:
     """List the study as the workflow's, with rows of what was tried and found."""
-    from lakeloop.search.space import own_values
-    from lakeloop.spec.search import Parameter
-
-    spec, key = located.spec, key_of("studies", located)
-    space = {name: Parameter.model_validate(values) for name, values in job.space.items()}
-    complete = sum(trial.state.name == "COMPLETE" for trial in found.finished)
-    value = {
-        "study": job.study,
-        "metric": job.metric,
-        "best": dict(best.params),
-        "own": own_values(spec.model, spec.answer, space, located.folder),
-        "best_value": float(best.value or 0.0),
-        "best_trial": best.number,
-        "counts": {
-            "complete": complete, "pruned": len(found.finished) - complete, "failed": len(found.failed),
-            "lost with their worker and run again": len(found.lost),
-        },
-        "gain": gain.record(),
-        "seconds": round(found.seconds, 1),
-        "training_set": training_state(states, located).version,
-    }  # fmt: skip
-    now, done = datetime.now(UTC), states.get(key, {}).get(WHOLE)
-    listed = trial_rows(located, job, found, run_id=platform.run_id, at=now)
-    write_trials(
-        platform.lake, job.study, listed, written=set(done.value["trials"]) if done and done.value["study"] == job.study else set()
-    )
-    write_study(platform.lake, located, wanted, value, run_id=platform.run_id, at=now)
+    lake, job, now = platform.lake, outcome.job, datetime.now(UTC)
+    trials = trial_rows(located, job, outcome.trials, run_id=platform.run_id, at=now)
+    state = _state_of(outcome, states.required(TrainingSetState, located).version, [row["trial"] for row in trials])
+    before = states.whole(StudyState, located)
+    written = before.value.trials if before is not None and before.value.study == job.study else ()
+    write_trials(lake, job.study, trials, written=set(written))
+    write_study(lake, located, current, state, run_id=platform.run_id, at=now)
     crash_point("study.reported")
-    value["trials"] = [row["trial"] for row in listed]
-    platform.lake.record(
-        key, [PartitionState(WHOLE, wanted, -1, found.ended, value=value)], run_id=platform.run_id, after=states.get(key, {})
-    )
-    return StageResult(
-        wanted,
-        rows=found.ended,
-        metadata={
-            "study": job.study,
-            "best_parameters": dg.MetadataValue.json(value["best"]),
-            f"best_{job.metric}": value["best_value"],
-            "gain": gain.sentence,
-            "trials": dg.MetadataValue.md(markdown_table(_shown(listed, study.direction.name == "MAXIMIZE"))),
-            **{f"trials_{what.split(' ')[0]}": count for what, count in value["counts"].items()},
-            "seconds": value["seconds"],
-            "plots": figures(pictures),
+    record_whole(platform, states, located, state, current, rows=outcome.trials.ended)
+    metadata = {
+        "study": job.study,
+        "best_parameters": dg.MetadataValue.json(dict(state.best)),
+        f"best_{job.metric}": state.best_value,
+        "gain": outcome.gain.sentence,
+        "trials": dg.MetadataValue.md(markdown_table(_shown(trials, outcome.study.direction.name == "MAXIMIZE"))),
+        **{f"trials_{what.split(' ')[0]}": count for what, count in state.counts.items()},
+        "seconds": state.seconds,
+        "plots": figures(outcome.pictures),
+    }
+    return StageResult(current, rows=outcome.trials.ended, metadata=metadata)
+
+
+def _state_of(outcome: Outcome, training_set: int, trials: Sequence[int]) -> StudyState:
+    """What is recorded of a search, on a version of the training set, with some trials in `reports/trials`."""
+    ended = outcome.trials
+    complete = sum(trial.state.name == "COMPLETE" for trial in ended.finished)
+    return StudyState(
+        study=outcome.job.study,
+        metric=outcome.job.metric,
+        best=dict(outcome.best.params),
+        own=outcome.own,
+        best_value=outcome.best_value,
+        best_trial=outcome.best.number,
+        counts={
+            "complete": complete,
+            "pruned": len(ended.finished) - complete,
+            "failed": len(ended.failed),
+            "lost with their worker and run again": len(ended.lost),
         },
+        gain=outcome.gain.record(),
+        seconds=round(ended.seconds, 1),
+        training_set=training_set,
+        trials=tuple(trials),
     )
 
 
-def _shown(listed: Sequence[Mapping[str, Any]], up: bool) -> list[dict[str, Any]]:
+def _shown(trials: Sequence[Mapping[str, Any]], maximize: bool) -> list[dict[str, Any]]:
     """The best trials, then those without a value."""
-    order = sorted(listed, key=lambda row: (row["value"] is None, (-1 if up else 1) * (row["value"] or 0.0), row["trial"]))
+    order = sorted(trials, key=lambda row: (row["value"] is None, (-1 if maximize else 1) * (row["value"] or 0.0), row["trial"]))
     names = ("trial", "state", "value", "params", "seconds", "reason")
     return [{name: row[name] for name in names} for row in order[:SHOWN_TRIALS]]
 

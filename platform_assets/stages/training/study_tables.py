@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.stages.report_rows import COUNT, NUMBER, TEXT, append_report
+from resources.search.study import Tally, reason_of
 
 if TYPE_CHECKING:
     from lakeloop.project.project import Located
+    from lakeloop.records.training import StudyState
     from resources.lake.lake import Lake
     from resources.search.job import SearchJob
-    from resources.search.study import Tally
 
 STUDIES_TABLE, TRIALS_TABLE = "reports/studies", "reports/trials"
 TABLES: Mapping[str, Mapping[str, str]] = {
@@ -26,12 +27,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def trial_rows(located: Located[Any], job: SearchJob, found: Tally, *, run_id: str, at: datetime) -> list[dict[str, Any]]:
+def trial_rows(located: Located[Any], job: SearchJob, trials: Tally, *, run_id: str, at: datetime) -> list[dict[str, Any]]:
     """A row for each trial that came to an end of its own, in the order of their numbers; of the others only the count is kept."""
-    from resources.search.study import reason_of
-
     rows = []
-    for trial in sorted((*found.finished, *found.failed), key=lambda t: t.number):
+    for trial in sorted((*trials.finished, *trials.failed), key=lambda t: t.number):
         duration = trial.duration
         rows.append(
             {
@@ -61,14 +60,14 @@ def write_trials(lake: Lake, study: str, rows: Sequence[Mapping[str, Any]], *, w
         append_report(lake, TRIALS_TABLE, TABLES[TRIALS_TABLE], new, once=f"trials:{study}:{numbers}")
 
 
-def write_study(lake: Lake, located: Located[Any], search: str, value: Mapping[str, Any], *, run_id: str, at: datetime) -> None:
+def write_study(lake: Lake, located: Located[Any], search: str, study: StudyState, *, run_id: str, at: datetime) -> None:
     """Append what a search found; a second call with the same `search` adds nothing."""
-    gain, counts = value["gain"], list(value["counts"].values())
+    gain = study.gain
     row = {
         "domain": located.domain, "workflow": located.spec.name, "run_id": run_id, "at": at, "search": search,
-        **{name: value[name] for name in ("study", "metric", "best_trial", "best_value", "seconds")},
-        **{name: json.dumps(value[name], sort_keys=True) for name in ("best", "own")},
-        **dict(zip(("complete", "pruned", "failed", "lost"), counts, strict=True)),
+        "study": study.study, "metric": study.metric, "best_trial": study.best_trial, "best_value": study.best_value, "seconds": study.seconds,
+        "best": json.dumps(study.best, sort_keys=True), "own": json.dumps(study.own, sort_keys=True),
+        **dict(zip(("complete", "pruned", "failed", "lost"), study.counts.values(), strict=True)),
         "before": gain["before"], "after": gain["after"], "gain": gain["difference"], "gain_low": gain["low"], "gain_high": gain["high"],
         "gain_rows": gain["rows"], "gain_where": gain["where"],
     }  # fmt: skip

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lakeloop.records.features import FeatureSpec
-from lakeloop.spec.workflow import WorkflowSpec
+from lakeloop.records.release import ReleaseState
+from lakeloop.records.training import ModelState
+from lakeloop.spec.workflow import WarmStart, WorkflowSpec
 from lakeloop.training.warm_start import CannotContinue
-from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.features.lookup import utc_moment
-from resources.lake.published import WHOLE, States
+from platform_assets.stages.training.rows import FitData
+from resources.lake.published import States
 from resources.tracking.tags import CONTINUED_FROM_TAG, ROWS_FITTED_TAG, TRAINING_TAG
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
+    from types import ModuleType
 
     from lakeloop.project.project import Located
-    from lakeloop.rows.types import Kind
+    from lakeloop.records.features import FeatureSpec
+    from resources.tracking.model_format import ServableModel
 
-START = "starts_from"
-"""In the value of a model's state: the champion at the time, which the fingerprint cites."""
+
+class Start(NamedTuple):
+    """The fingerprint of a model, and the champion that its training starts from; None where there is none, or none is asked for."""
+
+    fingerprint: str
+    champion: str | None
 
 
 @dataclass(frozen=True)
@@ -46,75 +51,59 @@ class Training:
             return {}
         return {TRAINING_TAG: self.text, ROWS_FITTED_TAG: str(self.rows), **({CONTINUED_FROM_TAG: self.parent} if self.parent else {})}
 
+    @staticmethod
+    def from_tags(tags: Mapping[str, str], count_rows: Callable[[], int]) -> Training:
+        """From a registered version's tags; rows are counted where they don't say how many there were."""
+        rows = int(tags[ROWS_FITTED_TAG]) if ROWS_FITTED_TAG in tags else count_rows()
+        return Training(tags.get(TRAINING_TAG, ""), tags.get(CONTINUED_FROM_TAG), rows)
 
-def start_of(states: States, located: Located[WorkflowSpec], print_of: Callable[[str | None], str]) -> tuple[str, str | None]:
-    """The fingerprint of the model, and the champion that it starts from; None where there is none, or none is asked for.
+
+def start_of(states: States, located: Located[WorkflowSpec], fingerprint_from: Callable[[str | None], str]) -> Start:
+    """Where the training of a model starts.
 
     A model that has been released since keeps the start that it had, or it would be continued from itself for ever.
 
     Args:
         states: what is published.
         located: the workflow.
-        print_of: the fingerprint with a champion.
+        fingerprint_from: gives the model's fingerprint when it starts from a champion.
     """
     if located.spec.model.warm_start is None:
-        return print_of(None), None
-    released = states.get(key_of("releases", located), {}).get(WHOLE)
-    model = states.get(key_of("models", located), {}).get(WHOLE)
-    champion = released.value.get("champion") if released else None
-    if model is not None and champion == model.value["version"]:
-        standing = model.value.get(START)
-        if print_of(standing) == model.fingerprint:
-            return model.fingerprint, standing
-    return print_of(champion), champion
+        return Start(fingerprint_from(None), None)
+    release, model = states.whole(ReleaseState, located), states.whole(ModelState, located)
+    champion = release.value.champion if release is not None else None
+    if model is not None and champion == model.value.version:
+        earlier = model.value.starts_from
+        if fingerprint_from(earlier) == model.fingerprint:
+            return Start(model.fingerprint, earlier)
+    return Start(fingerprint_from(champion), champion)
 
 
 def continue_champion(
-    platform: Platform,
-    located: Located[WorkflowSpec],
-    champion: str | None,
-    *,
-    fresh: Callable[[], Any],
-    pipeline: Any,
-    lookups: FeatureSpec,
-    kinds: Mapping[str, Kind],
-    frame: pd.DataFrame,
-    label: np.ndarray,
-    at: np.ndarray,
-    in_full: int,
-) -> tuple[Any, Training]:
-    """The champion with more trees, or None and the reason why it is trained in full.
+    champion: ServableModel, data: FitData, lookups: FeatureSpec, *, unfitted: Any, pipeline: ModuleType, warm_start: WarmStart
+) -> tuple[Any, int]:
+    """Add trees to a champion, fitted on the rows that are newer than its training.
 
     Args:
-        platform: where the registry is.
-        located: the workflow; it asks for a warm start.
         champion: the version to continue.
-        fresh: makes the unfitted pipeline.
-        pipeline: its module.
+        data: all rows that a training in full takes.
         lookups: the feature spec of the training set.
-        kinds: the features.
-        frame: features of the rows to fit on.
-        label: their labels.
-        at: when each was asked, `datetime64[us]`, UTC.
-        in_full: rows that a training in full takes.
-    """
-    from resources.tracking.model_format import load_model
+        unfitted: the pipeline as the workflow asks for it now.
+        pipeline: its module.
+        warm_start: how many trees are added, and how many there may be.
 
-    warm = located.spec.model.warm_start
-    assert warm is not None
-    if champion is None:
-        return None, Training("in full: nothing is released yet", None, in_full)
-    name = platform.settings.mlflow_name(located.domain, located.spec.name)
-    model = load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri)
-    try:
-        if model.feature_spec.lookups != lookups or {field.name: field.kind for field in model.fields} != dict(kinds):
-            raise CannotContinue(f"champion {champion} has other features")
-        until = model.feature_spec.trained_until
-        if until is None:
-            raise CannotContinue(f"it isn't known until when champion {champion} was trained")
-        newer = at >= utc_moment(until)
-        rows = frame[newer].reset_index(drop=True)
-        grown = pipeline.continued(model.raw, fresh(), rows, label[newer], trees=warm.trees, limit=warm.limit)
-    except CannotContinue as reason:
-        return None, Training(f"in full: {reason}", None, in_full)
-    return grown, Training(f"{warm.trees} more trees on version {champion}'s, from {len(rows):,} newer rows", champion, len(rows))
+    Returns:
+        The fitted pipeline, and how many rows were newer.
+
+    Raises:
+        CannotContinue: the champion has other features, nobody knows until when it was trained, or its trees can't be continued.
+    """
+    if champion.feature_spec.lookups != lookups or {field.name: field.kind for field in champion.fields} != dict(data.kinds):
+        raise CannotContinue(f"champion {champion.version} has other features")
+    until = champion.feature_spec.trained_until
+    if until is None:
+        raise CannotContinue(f"it isn't known until when champion {champion.version} was trained")
+    newer = data.at >= utc_moment(until)
+    rows = data.frame[newer].reset_index(drop=True)
+    fitted = pipeline.continued(champion.raw, unfitted, rows, data.label[newer], trees=warm_start.trees, limit=warm_start.limit)
+    return fitted, len(rows)

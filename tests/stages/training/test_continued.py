@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lakeloop.records.release import EvaluationState, ReleaseState
+from lakeloop.records.training import ModelState
 from platform_assets.loading import read_project
 from platform_assets.plan import stale_assets
 from resources.lake.published import TableKey
@@ -20,33 +22,34 @@ def test_a_workflow_continues_its_champion_on_newer_rows_and_says_so(shop: Shop)
     with_model(shop, "{pipeline: gradient_boosting, params: {max_iter: 20, min_samples_leaf: 20}, warm_start: {trees: 5, limit: 29}}")
     model, released = TableKey("models", "shop", "returns"), TableKey("releases", "shop", "returns")
     assert shop.materialize().success
-    first = shop.lake.states()[model]["whole"]
-    assert first.value["training"] == "in full: nothing is released yet" and first.value["continued_from"] is None
-    assert shop.lake.states()[released]["whole"].value["champion"] == "1"
+    first = shop.lake.states()[model]["whole"].typed(ModelState)
+    assert first.value.training == "in full: nothing is released yet" and first.value.continued_from is None
+    assert shop.lake.states()[released]["whole"].typed(ReleaseState).value.champion == "1"
     # Released now, and not continued from itself.
     assert stale_assets(read_project(shop.defs), shop.lake.states()) == {}
 
     add_days(shop, 30)
     assert shop.materialize("raw", "validated", "features", "training_sets", "models", "evaluations", "releases").success
     states = shop.lake.states()
-    second = states[model]["whole"]
-    assert second.value["training"] == f"5 more trees on version 1's, from {second.rows} newer rows" and 250 < second.rows < first.rows
-    assert states[TableKey("evaluations", "shop", "returns")]["whole"].value["facts"]["training"] == second.value["training"]
-    old, new = (load_model(f"models:/{second.value['name']}/{version}", shop.uri).raw[-1] for version in ("1", "2"))
+    second = states[model]["whole"].typed(ModelState)
+    assert second.value.training == f"5 more trees on version 1's, from {second.rows} newer rows" and 250 < second.rows < first.rows
+    evaluation = states[TableKey("evaluations", "shop", "returns")]["whole"].typed(EvaluationState)
+    assert evaluation.value.facts is not None and evaluation.value.facts["training"] == second.value.training
+    old, new = (load_model(f"models:/{second.value.name}/{version}", shop.uri).raw[-1] for version in ("1", "2"))
     assert (old.n_iter_, new.n_iter_) == (20, 25)
     trees = [[p.nodes.tobytes() for step in booster._predictors for p in step] for booster in (old, new)]
     assert trees[1][:20] == trees[0]
     client = Registry(shop.uri).client
-    assert client.get_model_version(second.value["name"], "2").tags["continued_from"] == "1"
-    assert client.get_run(second.value["mlflow_run_id"]).data.params["continued_from"] == "1"
+    assert client.get_model_version(second.value.name, "2").tags["continued_from"] == "1"
+    assert client.get_run(second.value.mlflow_run_id).data.params["continued_from"] == "1"
     stale = stale_assets(read_project(shop.defs), states)
     assert model not in stale and released not in stale
 
     # Parameters that old and new trees share have changed: in full again.
     with_model(shop, "{pipeline: gradient_boosting, params: {max_iter: 20, min_samples_leaf: 20, max_bins: 63}, warm_start: champion}")
     assert shop.materialize("models").success
-    third = shop.lake.states()[model]["whole"]
-    assert third.value["training"] == "in full: max_bins is not the same as in the champion" and third.value["continued_from"] is None
+    third = shop.lake.states()[model]["whole"].typed(ModelState)
+    assert third.value.training == "in full: max_bins is not the same as in the champion" and third.value.continued_from is None
 
 
 def add_days(shop: Shop, days: int) -> None:

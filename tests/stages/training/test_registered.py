@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lakeloop.errors import DataError
+from lakeloop.records.training import ModelState, TakenModel
 from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from platform_assets.bring import contract_of, describe
@@ -169,21 +170,21 @@ def test_a_registered_model_goes_all_the_way(shop: Shop, monkeypatch: pytest.Mon
 
     assert shop.materialize().success
     states = shop.lake.states()
-    own = states[TableKey("models", "shop", "returns")]["whole"].value
-    assert own["registered"] == {"name": name, "version": "2", "trained_until": None} and own["version"] == "1"
+    own = states[TableKey("models", "shop", "returns")]["whole"].typed(ModelState).value
+    assert own.registered == TakenModel(name, "2") and own.version == "1"
     client = Registry(shop.uri).client
-    version = client.get_model_version(own["name"], "1")
+    version = client.get_model_version(own.name, "1")
     assert version.tags["lakeloop.registered"] == f"models:/{name}/2" and version.source == f"models:/{name}/2"
     assert states[TableKey("releases", "shop", "returns")]["whole"].value["champion"] == "1"
     facts = states[TableKey("evaluations", "shop", "returns")]["whole"].value
     outcomes = {check: found[:2] for check, found in facts["checks"].items()}
     assert {outcomes[c][0] for c in ("LL101_overfit", OVERLAP, "LL103_overlap_of_entities")} == {"not_applicable"}
     assert outcomes[OVERLAP][1] == f"{name} version 2 was trained elsewhere, and it isn't known on what: it may have seen these rows"
-    page = mlflow.artifacts.load_text(f"runs:/{own['mlflow_run_id']}/evaluation/report.html")
+    page = mlflow.artifacts.load_text(f"runs:/{own.mlflow_run_id}/evaluation/report.html")
     assert "it may have seen these rows" in page and "rows of the test window" in page
     rows = shop.lake.read(shop.lake.current(TableKey("predictions", "shop", "returns"), states)).to_pandas()
     assert len(rows) and set(rows["model_version"]) == {"1"}
-    served = load_model(f"models:/{own['name']}/1", shop.uri)
+    served = load_model(f"models:/{own.name}/1", shop.uri)
     assert served.predict(frame.head(5)) == pytest.approx(served.raw.predict_proba(frame.head(5))[:, 1])
 
     # A newer version elsewhere, in a library's own format: the plan and the sensor see it, once.
@@ -202,8 +203,8 @@ def test_a_registered_model_goes_all_the_way(shop: Shop, monkeypatch: pytest.Mon
     assert "AssetKey(['models', 'shop', 'returns'])" in str(ask())
     assert shop.materialize("models", "evaluations", "releases").success
     states = shop.lake.states()
-    own = states[TableKey("models", "shop", "returns")]["whole"].value
+    own = states[TableKey("models", "shop", "returns")]["whole"].typed(ModelState).value
     facts = states[TableKey("evaluations", "shop", "returns")]["whole"].value
-    assert own["version"] == "2" and own["registered"]["version"] == "3" and facts["champion"] == "1"
+    assert own.version == "2" and own.registered.version == "3" and facts["champion"] == "1"
     assert facts["checks"][OVERLAP][0] == "clean" and "before 2024-03-01" in facts["checks"][OVERLAP][1]
-    assert load_model(f"models:/{own['name']}/2", shop.uri).predict(frame) == pytest.approx(booster.predict(frame))
+    assert load_model(f"models:/{own.name}/2", shop.uri).predict(frame) == pytest.approx(booster.predict(frame))

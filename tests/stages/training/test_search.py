@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lakeloop.records.training import ModelState, StudyState
 from resources.lake.published import WHOLE, TableKey
 from resources.tracking.report_page import ARTIFACT
 from tests.worlds.search_shop import OWN, failure, nested_runs, study_of, with_search
@@ -35,23 +36,23 @@ def test_a_model_is_trained_with_what_the_search_found(shop: Shop) -> None:
     searching = with_search(shop, "{trials: 6, folds: 2}", model="model: {pipeline: linear, params: {C: 0.5}}")
     assert searching.materialize().success
     states = searching.lake.states()
-    value, model = states[STUDY][WHOLE].value, states[MODEL][WHOLE]
-    assert value["counts"]["complete"] + value["counts"]["pruned"] == 6
-    assert model.value["search"]["best"] == value["best"]
+    study, model = states[STUDY][WHOLE].typed(StudyState).value, states[MODEL][WHOLE].typed(ModelState).value
+    assert study.counts["complete"] + study.counts["pruned"] == 6
+    assert model.search == study.result
     client = mlflow.MlflowClient(searching.uri)
-    logged = client.get_run(model.value["mlflow_run_id"]).data.params
-    assert {name: logged[f"model.{name}"] for name in value["best"]} == {name: str(found) for name, found in value["best"].items()}
+    logged = client.get_run(model.mlflow_run_id).data.params
+    assert {name: logged[f"model.{name}"] for name in study.best} == {name: str(value) for name, value in study.best.items()}
     assert study_of(searching).trials[0].params == {"C": 0.5}, "the model's own parameters are tried first"
-    told = Path(client.download_artifacts(model.value["mlflow_run_id"], ARTIFACT)).read_text()
+    told = Path(client.download_artifacts(model.mlflow_run_id, ARTIFACT)).read_text()
     assert "What the search gained" in told and "The search gained" in told
     trials = searching.lake.open("reports/trials").to_pyarrow_table().to_pylist()
     assert sorted(row["trial"] for row in trials) == list(range(6))
     (row,) = searching.lake.open("reports/studies").to_pyarrow_table().to_pylist()
-    assert json.loads(row["best"]) == value["best"] and row["gain"] == value["gain"]["difference"] and row["gain_rows"] > 0
+    assert json.loads(row["best"]) == study.best and row["gain"] == study.gain["difference"] and row["gain_rows"] > 0
 
     assert searching.materialize().success, "a second time nothing is stale"
     assert len(trials_of(searching)) == 6
-    assert searching.lake.states()[MODEL][WHOLE].value["version"] == model.value["version"]
+    assert searching.lake.states()[MODEL][WHOLE].typed(ModelState).value.version == model.version
 
 
 def test_a_larger_budget_goes_on_where_the_study_ended_and_pays_no_trial_twice(shop: Shop) -> None:
@@ -117,7 +118,7 @@ def test_an_estimator_that_raises_in_some_trials_fails_these_and_the_search_goes
         elif mood == "nan":
             assert reason.endswith("predictions are NaN or infinite")
     assert {r.info.status for r in nested_runs(searching)} == {"FINISHED", "FAILED"}
-    counts = searching.lake.states()[STUDY][WHOLE].value["counts"]
+    counts = searching.lake.states()[STUDY][WHOLE].typed(StudyState).value.counts
     assert counts["failed"] == sum(mood != "good" for mood in moods.values())
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lakeloop.records.training import StudyState
 from resources.lake.published import WHOLE, TableKey
 from tests.chaos.step import code_of, start
 from tests.worlds.places import ROOT
@@ -87,7 +88,7 @@ def test_a_worker_killed_in_a_trial_is_noticed_and_its_trial_run_again(shop: Sho
     assert all(run.info.status != "RUNNING" for run in runs)
     (lost,) = [run for run in runs if run.data.tags["lakeloop.trial"] == str(number)]
     assert (lost.info.status, lost.data.tags["lakeloop.reason"]) == ("FAILED", "its worker died")
-    assert searching.lake.states()[STUDY][WHOLE].value["counts"]["lost with their worker and run again"] == 1
+    assert searching.lake.states()[STUDY][WHOLE].typed(StudyState).value.counts["lost with their worker and run again"] == 1
 
 
 def test_a_trial_that_kills_every_worker_is_given_up_and_the_study_ends(shop: Shop) -> None:
