@@ -48,7 +48,7 @@ def draft(root: Path, name: str = "readings", **params: Any) -> str:
 @pytest.mark.usefixtures("database")
 def test_a_row_number_is_no_key_of_a_table_that_is_read_onward(project: Path) -> None:
     assert "keys: [row_number]" in draft(project, "doses")
-    with pytest.raises(click.ClickException, match=r"with a cursor a row has no number that stays; name the columns .* with --keys"):
+    with pytest.raises(click.ClickException, match=r"with a cursor a row has no permanent number; name the columns .* with --keys"):
         scaffold(project, "LakeTable", "lab/onward", database="LAB_DB", table="doses", cursor="at")
     assert not (project / "platform_assets" / "defs" / "lab" / "onward").exists()
 
@@ -56,7 +56,7 @@ def test_a_row_number_is_no_key_of_a_table_that_is_read_onward(project: Path) ->
 @pytest.mark.usefixtures("database")
 def test_the_number_of_a_row_of_a_database_is_said_to_have_no_order(project: Path) -> None:
     text = draft(project, "doses")
-    assert "A database promises no order" in text.replace("\n  # ", " ") and "file" not in text.partition("columns:")[0]
+    assert "A database guarantees no order" in text.replace("\n  # ", " ") and "file" not in text.partition("columns:")[0]
     assert "Number of the row in the answer." in text
     scaffold(project, "MLWorkflow", "lab/amount", table="doses", label="units", task="regression")
     assert problems(project) == []
@@ -66,7 +66,7 @@ def test_the_number_of_a_row_of_a_database_is_said_to_have_no_order(project: Pat
 def test_an_adopted_delta_table_keeps_its_types_and_wants_a_key(project: Path) -> None:
     days = [f"2024-03-{1 + n % 28:02d}" for n in range(60)]
     deltalake.write_deltalake(str(project / "delta"), pa.table({"day": days, "size": [1.5, 2.5] * 30}))
-    with pytest.raises(click.ClickException, match="an adopted Delta table has no numbers of its rows; name the columns .* with --keys"):
+    with pytest.raises(click.ClickException, match="an adopted Delta table doesn't number its rows; name the columns .* with --keys"):
         scaffold(project, "LakeTable", "lab/days", source=str(project / "delta"))
     scaffold(project, "LakeTable", "lab/days", source=str(project / "delta"), keys=["day"])
     assert "day: {type: string" in definition(project, "lab/days/defs.yaml")
@@ -135,7 +135,7 @@ def test_an_overlap_that_no_value_allows_is_refused_when_the_table_is_drafted(
     database.execute("ALTER TABLE readings ADD COLUMN name TEXT")
     database.execute("UPDATE readings SET name = 'n' || id, glucose = id")
     database.commit()
-    told = "texts that are no times" if column == "name" else "numbers|wanted a time, a number or a text"
+    told = "texts that aren't times" if column == "name" else "numbers|wanted a time, a number or a text"
     with pytest.raises(click.ClickException, match=told):
         scaffold(project, "LakeTable", "lab/onward", database="LAB_DB", table="readings", cursor=column, overlap="1h")
 

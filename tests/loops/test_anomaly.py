@@ -131,7 +131,7 @@ def test_the_top_of_two_equal_rankings_is_shared_and_of_two_random_ones_hardly()
 @pytest.mark.parametrize(
     ("rows", "params", "told"),
     [
-        (30, {}, "samples has 30 rows; wanted 50 at least"),
+        (30, {}, "samples has 30 rows; wanted at least 50"),
         (569, {"label": "malign"}, "label: no column 'malign'; did you mean 'malignant'"),
         (569, {"label": "mean_radius"}, "name the one to predict with --positive"),
         (569, {"time": "mean_radius"}, "time: wanted a timestamp or date"),

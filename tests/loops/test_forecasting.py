@@ -83,12 +83,12 @@ def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri
 @pytest.mark.parametrize(
     ("change", "params", "told"),
     [
-        ({}, {"horizon": 0}, "horizon: wanted a number of steps from 1 on, found 0"),
-        ({}, {"season": 0}, "season: wanted a number of steps from 1 on"),
+        ({}, {"horizon": 0}, "horizon: wanted at least 1 step, found 0"),
+        ({}, {"season": 0}, "season: wanted at least 1 step"),
         ({}, {"horizon": 5, "season": 365}, "season: two seasons of 365 steps and 5 ahead are longer than the history of 60 steps of 1d; at most 27"),
-        ({}, {"horizon": 50}, "has 60 steps of 1d with a value of sold; wanted 70 at least to forecast 50 ahead"),
+        ({}, {"horizon": 50}, "has 60 steps of 1d with a value of sold; wanted at least 70 to forecast 50 ahead"),
         ({}, {"series": ["shop"]}, "series: no column 'shop'"),
-        ({}, {"series": ["sold"]}, "series: sold is what is forecast"),
+        ({}, {"series": ["sold"]}, "series: sold is the label or the time"),
         ({}, {"every": "fortnight"}, "every: wanted a step such as 15m, 1h, 1d, 1w or 1mo, found 'fortnight'"),
         ({}, {"every": "1w"}, "their steps are shorter than 1w"),
         ({}, {"every": "1h", "origin_every": "90m"}, "origin_every: wanted a multiple of the step of 1h, found 90m"),
@@ -98,7 +98,7 @@ def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri
         ({}, {"task": "forcasting"}, "task: found 'forcasting'; did you mean 'forecasting'"),
         ({}, {"task": "regression", "horizon": 3}, "horizon, series: only for --task forecasting"),
         ({"store": ["all"] * 120}, {"series": ["store"]}, "120 of 120 rows share .store, day. by steps of 1d with another .2 of 2023"),
-        ({"day": None}, {"every": "1d"}, "don't lie whole steps of 1d from the others of their series"),
+        ({"day": None}, {"every": "1d"}, "aren't whole steps of 1d from the others of their series"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_forecast_is_told_by_its_option(project: Path, change: Any, params: dict[str, Any], told: str) -> None:
