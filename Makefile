@@ -29,7 +29,7 @@ chaos: $(VENV)/.installed-dev ## crash a run at every named point in every way, 
 lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(RUN) $(BIN)/mypy -n auto
+	@$(RUN) $(BIN)/mypy
 
 lock: ## resolve the lock files again (needs uv)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements-dev.lock
