@@ -75,22 +75,11 @@ def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> d
     key, checks, helpers = asset_key(table_key), stage.checks(project, located), stage.helpers(located)
     partitions = partitions_definition(stage.partitions(located))
     specs = [dg.AssetCheckSpec(c.name, asset=key, description=c.description, blocking=c.blocking) for c in checks]
-
     deps = sorted(asset_key(dep) for dep in dependencies(project)[table_key])
-    common: dict[str, Any] = {
-        "key": key,
-        "backfill_policy": dg.BackfillPolicy.single_run(),
-        "description": stage.describe(located),
-        "owners": list(located.spec.owners),
-        "group_name": f"{located.domain}_{stage.group or located.spec.name}",
-        "kinds": set(stage.kinds(located)),
-        "code_version": f"{stage.code_version}-{definition_hash(located)[:8]}",
-        "metadata": {"dagster/column_schema": stage.schema(project, located)} if stage.schema else None,
-        "tags": dict(stage.tags(located)),
-    }
+    common = _fields(project, located, stage)
 
     @contextmanager
-    def told(platform: Platform, retry_number: int) -> Iterator[None]:
+    def report_errors(platform: Platform, retry_number: int) -> Iterator[None]:
         with _failure_in_mlflow(platform, located, last_try=retry_number >= RETRIES.max_retries):
             try:
                 with _values_kept_back(project, located, table_key):
@@ -104,7 +93,7 @@ def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> d
         end_with_parent()
         names = list(context.partition_keys) if partitions else [WHOLE]
         platform = platform_of(context, project)
-        with told(platform, context.retry_number):
+        with report_errors(platform, context.retry_number):
             result = stage.run(platform, located, names)
         if result.refused:
             _mark(platform, located, "FAILED")
@@ -116,7 +105,9 @@ def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> d
 
     if helpers:
         assert not specs and not partitions
-        return spread_asset(common, deps, events, [partial(_help, told, project, helper) for helper in helpers], RESOURCES, RETRIES)
+        return spread_asset(
+            common, deps, events, [partial(_help, report_errors, project, helper) for helper in helpers], RESOURCES, RETRIES
+        )
 
     @dg.asset(  # type: ignore[untyped-decorator]  # its type is lost with the keywords that are known at run time only
         **common,
@@ -134,10 +125,25 @@ def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> d
     return asset
 
 
-def _help(told: Callable[[Platform, int], Any], project: Project, helper: Helper, context: Any) -> None:
+def _fields(project: Project, located: Located[Any], stage: Stage[Any]) -> dict[str, Any]:
+    """What Dagster shows of an asset."""
+    return {
+        "key": asset_key(key_of(stage.name, located)),
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "description": stage.describe(located),
+        "owners": list(located.spec.owners),
+        "group_name": f"{located.domain}_{stage.group or located.spec.name}",
+        "kinds": set(stage.kinds(located)),
+        "code_version": f"{stage.code_version}-{definition_hash(located)[:8]}",
+        "metadata": {"dagster/column_schema": stage.schema(project, located)} if stage.schema else None,
+        "tags": dict(stage.tags(located)),
+    }
+
+
+def _help(report_errors: Callable[[Platform, int], Any], project: Project, helper: Helper, context: Any) -> None:
     end_with_parent()
     platform = platform_of(context, project)
-    with told(platform, context.retry_number):
+    with report_errors(platform, context.retry_number):
         helper(platform)
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
+from platform_assets.loading import DEFS, read_project
 from resources.settings import Settings
 from resources.tracking.model_format import METADATA
+from resources.tracking.registry import Registry
 from resources.tracking.server import wait_until_ready
 from resources.tracking.tags import DESCRIBED_FROM_TAG
 
@@ -61,8 +63,6 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
         DataError: there is no such workflow, or the model has inputs that are no features of it.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from resources.tracking.registry import Registry
-
     wanted, address = _contract_of(workflow, defs), Settings.from_environment().tracking_uri
     wait_until_ready(address, 6.0)
     client = Registry(address).client
@@ -90,7 +90,6 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
 
 
 def _contract_of(workflow: str, defs: Path | None) -> Contract:
-    from platform_assets.loading import DEFS, read_project
     from platform_assets.stages.training.contract import contract
 
     project = read_project((defs or DEFS).resolve())

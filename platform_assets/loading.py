@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,11 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 from lakeloop.checking.project import check, load_checked
 from lakeloop.errors import SpecError, SpecErrors
 from lakeloop.project.files import Definition
+from lakeloop.project.lineage import Rule
 from lakeloop.project.project import Located, Project, parse_sql_file
 from lakeloop.python_code import load_file
 from lakeloop.spec.tables import ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
-from platform_assets.stages.registry import lineage_rules
 from resources.settings import PROJECT_ROOT
 
 DEFS = PROJECT_ROOT / "platform_assets" / "defs"
@@ -48,8 +49,15 @@ def load_definitions(defs: Path) -> tuple[Project, list[SpecError]]:
     """
     found, errors = python_definitions(defs)
     project, more = load_checked(defs, extra=found)
-    project.lineage_rules.update(lineage_rules())
+    project.more_rules = more_rules
     return project, sorted([*errors, *more], key=lambda e: (e.file, e.line or 0, str(e)))
+
+
+def more_rules() -> Mapping[str, Rule]:
+    """How the columns of stages come about that the core doesn't know; asked for by who wants a whole lineage, as the stages load Dagster."""
+    from platform_assets.stages.registry import lineage_rules
+
+    return lineage_rules()
 
 
 def python_definitions(defs: Path) -> tuple[list[Located[Any]], list[SpecError]]:
@@ -127,7 +135,7 @@ def _without(project: Project, broken: set[tuple[str, ...]]) -> tuple[Project, s
     tables = {key: located for key, located in project.tables.items() if id(located) in kept}
     views = {key: located for key, located in project.views.items() if id(located) in kept}
     workflows = {key: located for key, located in project.workflows.items() if id(located) in kept}
-    return Project(tables, views, workflows, files=project.files, lineage_rules=project.lineage_rules), gone
+    return Project(tables, views, workflows, files=project.files, more_rules=project.more_rules), gone
 
 
 def _named(located: Located[Any]) -> set[tuple[str, ...]]:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from resources.lake.lake import Lake
 from resources.settings import Settings
+from resources.spark.sessions import SparkResource
 from resources.tracking.runs import Tracking
 
 
@@ -24,6 +25,4 @@ class LakeResource(dg.ConfigurableResource[Any]):
 
 def default_resources() -> dict[str, dg.ConfigurableResource[Any]]:
     """Resources that read the settings when they are used."""
-    from resources.spark.sessions import SparkResource
-
     return {"lake": LakeResource(), "spark": SparkResource(), "tracking": Tracking()}

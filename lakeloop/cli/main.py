@@ -15,6 +15,7 @@ from lakeloop.errors import LakeloopError
 from lakeloop.project.lineage import Lineage
 from lakeloop.project.lineage_tree import as_record, render
 from lakeloop.training import copy_pipeline as copying
+from platform_assets.loading import DEFS, load_definitions, read_project
 from resources.lake.format import steps_to
 from resources.lake.format import upgrade as apply_steps
 from resources.lake.lake import Lake
@@ -73,8 +74,6 @@ def run(options: argparse.Namespace) -> int:
 
 def check(defs: Path | None = None) -> int:
     """Print every error of the definitions as `file:line: key: message`, then one line that sums up."""
-    from platform_assets.loading import DEFS, load_definitions
-
     started = time.perf_counter()
     folder = (defs or DEFS).resolve()
     if not folder.is_dir():
@@ -94,7 +93,6 @@ def check(defs: Path | None = None) -> int:
 
 def plan() -> int:
     """Print each stale asset with its stale partitions, and each table whose database can't be asked whether it is."""
-    from platform_assets.loading import read_project
     from platform_assets.plan import stale_assets, unasked
     from platform_assets.stages.training.registered import taken_versions
 
@@ -115,8 +113,6 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
     """Print where a column comes from, down to raw columns, or what comes from it; of an asset, for each of its columns."""
     import json
 
-    from platform_assets.loading import DEFS, read_project
-
     found = Lineage(read_project((defs or DEFS).resolve()))
     refs = found.find(column)
     if as_json:
@@ -128,8 +124,6 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
 
 def copy_pipeline(name: str, workflow: str, defs: Path | None = None) -> int:
     """Copy a ready-made pipeline into a workflow's folder, and say which line uses it."""
-    from platform_assets.loading import DEFS
-
     folder = (defs or DEFS).resolve() / workflow
     target = copying.copy_pipeline(name, folder)
     print(f"{target} is yours now. To use it, write in {folder / 'defs.yaml'}:\n\n  model: {{pipeline: {target.name}}}\n")

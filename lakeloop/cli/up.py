@@ -14,6 +14,7 @@ from typing import Any
 
 from lakeloop.cli.up_runs import materialize_stale
 from lakeloop.errors import LakeloopError
+from platform_assets.loading import read_project
 from resources.host.dagster_home import make_home
 from resources.host.run_tags import STOPPED_TAG, UP_TAG
 from resources.host.servers import Servers, require_free
@@ -56,7 +57,6 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
         _start_mlflow(servers, settings)
         # Dagster takes a second to import, in which MLflow starts.
         from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary
-        from platform_assets.loading import read_project
 
         instance = _ready_instance()
         _start_others(servers, settings)

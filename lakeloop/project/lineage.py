@@ -117,12 +117,12 @@ class Lineage:
 
 def stages_of(project: Project, located: Located[Any]) -> list[str]:
     """The assets of a definition that have columns, by stage."""
-    return [stage for stage, rule in {**RULES, **project.lineage_rules}.items() if rule.applies(located)]
+    return [stage for stage, rule in {**RULES, **project.more_rules()}.items() if rule.applies(located)]
 
 
 def asset_lineage(project: Project, stage: str, located: Located[Any]) -> Sources:
     """The columns that each column of one asset directly comes from; empty for an asset without columns."""
-    rule = {**RULES, **project.lineage_rules}.get(stage)
+    rule = RULES.get(stage) or project.more_rules().get(stage)
     if rule is None or not rule.applies(located):
         return {}
     key = (stage, *located.id)

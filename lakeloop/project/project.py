@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -69,8 +69,8 @@ class Project:
     lineage: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False, compare=False)
     personal: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     """Results of `lakeloop.project.lineage` and `lakeloop.project.personal`, by (stage, domain, name)."""
-    lineage_rules: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The lineage rules of stages beyond those in `lakeloop.project.lineage`, by stage; see its `Rule`."""
+    more_rules: Callable[[], Mapping[str, Any]] = field(default=dict, repr=False, compare=False)
+    """Gives by stage how the columns of stages come about that `lakeloop.project.lineage` doesn't know; see its `Rule`."""
 
     def all(self) -> Iterator[Located[Any]]:
         """Tables, then views, then workflows."""

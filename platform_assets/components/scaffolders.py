@@ -17,8 +17,11 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from lakeloop.checking.project import load_checked
+from lakeloop.drafting.anomaly import draft_anomaly
+from lakeloop.drafting.forecast import draft_forecast
 from lakeloop.drafting.profile import profile_table
 from lakeloop.drafting.table import draft_table
+from lakeloop.drafting.workflow import draft_workflow
 from lakeloop.errors import LakeloopError, SpecError, nearest
 from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec
 from lakeloop.spec.tasks import TASKS
@@ -257,10 +260,6 @@ def _query(given: str, folder: Path) -> dict[str, str]:
 
 def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name: str) -> tuple[Mapping[str, str], list[str]]:
     """The files of a workflow by path below the definitions, and what to tell of it."""
-    from lakeloop.drafting.anomaly import draft_anomaly
-    from lakeloop.drafting.forecast import draft_forecast
-    from lakeloop.drafting.workflow import draft_workflow
-
     check_wanted(params)
     if params.table is None or (params.label is None and params.task != "anomaly_detection"):
         raise SpecError("wanted --table and --label together (only --task anomaly_detection does without a label)")

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from lakeloop.errors import NotPublished
+from lakeloop.fingerprint import fingerprint
 from lakeloop.records.base import StateRecord
 from lakeloop.spec.partitions import is_partition
 from lakeloop.spec.tables import Partitions
@@ -129,8 +130,6 @@ class Published:
     @property
     def fingerprint(self) -> str:
         """One fingerprint of all partitions."""
-        from lakeloop.fingerprint import fingerprint
-
         return fingerprint({name: state.fingerprint for name, state in self.partitions.items()})
 
 

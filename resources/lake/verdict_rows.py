@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.fingerprint import fingerprint
 from lakeloop.records.base import StateRecord
 from resources.lake.published import RETIRED, PartitionState, States, TableKey
 
@@ -77,8 +78,6 @@ def note_of(
         before: the table's states that it comes after.
         retire: partitions whose states end.
     """
-    from lakeloop.fingerprint import fingerprint
-
     states = [*states, *(PartitionState(name, "", value={RETIRED: True}) for name in retire)]
     names = ("partition", "fingerprint", "version", "rows", "suite_hash")
     listed = [

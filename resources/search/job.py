@@ -12,12 +12,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.errors import LakeloopError
 from lakeloop.masking import message_of
 from lakeloop.search.cross_validation import FIRST_ROUNDS, cross_validate, time_folds
 from lakeloop.search.space import build_unfitted, draw, with_params
 from lakeloop.spec.search import Parameter, Search
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
+from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
+from lakeloop.training.labels import label_numbers
+from lakeloop.training.pipelines import most_rows
 from resources.host.crash_points import crash_point
 from resources.host.processes import identity
 from resources.search.study import FOLD_STEPS, REASON, SURPLUS, WORKER, Direction, Tally, next_sampler, open_study, run_again, settle, tally
@@ -109,9 +113,6 @@ class Trials:
     """
 
     def __init__(self, job: SearchJob, rows: pa.Table, settings: Settings, *, worker: int = 0, parallel: bool = False) -> None:
-        from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
-        from lakeloop.training.labels import label_numbers
-        from lakeloop.training.pipelines import most_rows
 
         self.job, self.worker, self.parallel = job, worker, parallel
         self.search, self.answer = Search.model_validate(job.search), Answer.from_record(job.answer)
@@ -213,7 +214,6 @@ class Trials:
             raise _Failed from error
 
     def _reason(self, error: Exception) -> str:
-        from lakeloop.errors import LakeloopError
 
         own = isinstance(error, LakeloopError) and error.__cause__ is None  # else it tells what a library said
         told = message_of(error, hide=self.job.personal and not own)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.imports import ALL, RINGS, imports_of, modules
+from tests.worlds.imports import ALL, RINGS, imports_of, modules, packages_loaded_by
 from tests.worlds.places import ROOT
 
 BANNED = {
@@ -32,6 +32,11 @@ ROOMS = {
 FACADES = {"lakeloop.pipeline_api", "lakeloop.pipelines", "lakeloop.frames", "lakeloop.tasks", "lakeloop.warm_start", "lakeloop.spec"}
 """Modules that only pass on names of other rooms, because files of users import them from there."""
 MOST_MODULES = 20
+HEAVY = {
+    "dagster", "dagster_mlflow", "deltalake", "fastapi", "great_expectations", "httpx", "jinja2", "kserve", "matplotlib", "mlflow", "numpy", "optuna",
+    "orjson", "pandas", "polars", "pyarrow", "pysail", "pyspark", "rich", "scipy", "skops", "sklearn", "sqlalchemy", "sqlglot", "uvicorn",
+}  # fmt: skip
+"""Packages that take a process tens of milliseconds to seconds to import (`lakeloop.spec` and its pydantic are needed by all)."""
 
 
 def is_outside(path: Path) -> bool:
@@ -69,6 +74,11 @@ def test_a_room_imports_rooms_below_it_only(ring: str) -> None:
     assert upward == []
 
 
+def test_the_page_on_rooms_has_the_table_of_today() -> None:
+    lines = [f"* `{ring}`: {' > '.join(f'`{room}`' for room in rooms.split())}" for ring, rooms in ROOMS.items()]
+    assert "\n".join(lines) in (ROOT / "docs" / "design" / "0006-rooms.md").read_text()
+
+
 def test_every_module_stands_in_a_room() -> None:
     charters = {"platform_assets.stages"}
     assert [module for module in ALL if "." in module and module not in FACADES | charters and not room_of(module)] == []
@@ -90,11 +100,22 @@ def test_no_test_module_imports_another() -> None:
 
 
 def test_nothing_is_imported_in_a_circle() -> None:
-    graph = {module: imports_of(path).loaded & ALL.keys() - {module} for module, path in ALL.items()}
+    graph = {module: all_imports(path) & ALL.keys() - {module} for module, path in ALL.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_functions_import_modules_of_ours_only_to_save_start_up_time() -> None:
+    """A module of ours is imported within a function only where it loads a heavy package that the module around it doesn't load anyway."""
+    needless = [
+        f"{module} imports {name} in a function"
+        for module, path in ALL.items()
+        for name in imports_of(path).deferred & ALL.keys()
+        if not (packages_loaded_by(name) - packages_loaded_by(module)) & HEAVY
+    ]
+    assert needless == [], "import it at the top"
 
 
 def test_the_core_reads_no_clock_and_no_environment() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import NotPublished
+from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, ORDER, assess
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.fingerprint import fingerprint
@@ -22,15 +23,20 @@ from lakeloop.project.project import Located, Project
 from lakeloop.records.base import Checks
 from lakeloop.records.release import EarlierVersion, EvaluationState, ReleaseState
 from lakeloop.records.training import ModelState, TrainingSetState
+from lakeloop.report.evaluation import evaluation_report
+from lakeloop.report.page import render
 from lakeloop.report.subject import GateOutcome
 from lakeloop.spec.workflow import Gate, WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.subject import SCORE, Judged, evaluation_subject, previous_facts, version_facts
+from platform_assets.stages.evaluation.tables import write_tables
 from platform_assets.stages.metadata import figures, markdown_table
 from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
 from resources.lake.published import States
+from resources.quality import judge_gates
+from resources.tracking.model_format import load_model
 from resources.tracking.registry import Registry
 from resources.tracking.report_page import ARTIFACT, report_url
 
@@ -94,11 +100,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
         NotPublished: there is no model.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
-    from lakeloop.evaluation.assessment import CANDIDATE, assess
-    from lakeloop.report.evaluation import evaluation_report
-    from lakeloop.report.page import render
     from platform_assets.stages.evaluation.question import evaluation_question
-    from platform_assets.stages.evaluation.tables import write_tables
 
     states = platform.lake.states()
     fingerprint_now = expected(states, located)
@@ -135,8 +137,6 @@ def _load_judged(platform: Platform, located: Located[WorkflowSpec], states: Sta
     Raises:
         NotPublished: the model is of another training set than the published one, or answers another question than the workflow asks.
     """
-    from resources.tracking.model_format import load_model
-
     model, training = states.required(ModelState, located), states.required(TrainingSetState, located)
     name, version, key = model.value.name, model.value.version, key_of("models", located)
     if training.version != model.value.training_set:
@@ -158,8 +158,6 @@ def _judge(
     spec: WorkflowSpec, metrics: Mapping[str, float], assessment: Assessment
 ) -> tuple[dict[str, tuple[Any, ...]], dict[str, GateOutcome]]:
     """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page shows them."""
-    from resources.quality import judge_gates
-
     results = judge_gates(metrics, metric_gates(spec))
     checks: dict[str, tuple[Any, ...]] = {r.name: (r.outcome, r.message or r.wanted, r.severity, r.observed) for r in results}
     checks |= {check.kind.name: (check.outcome, check.message, "warning") for check in assessment.checks}
@@ -202,8 +200,6 @@ def _record(
     previous: EarlierVersion | None,
 ) -> EvaluationState:
     """What is kept of an evaluation for the release, the summary and the next evaluation."""
-    from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION
-
     spec, values = located.spec, assessment.values
     comparison, skill = assessment.differences.get(CHAMPION), assessment.differences[spec.answer.kind.reference]
     return EvaluationState(
@@ -251,8 +247,6 @@ def _metadata(
 
 def _metric_rows(values: Mapping[str, list[MetricValue]]) -> list[dict[str, Any]]:
     """A row per metric: the value and interval of the model, the champion and the baselines."""
-    from lakeloop.evaluation.assessment import CANDIDATE, ORDER
-
     by_metric = {who: {v.name: v for v in values[who]} for who in ORDER if who in values}
 
     def cell(who: str, metric: str) -> str:

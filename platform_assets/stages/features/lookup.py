@@ -24,6 +24,9 @@ from platform_assets.stages.base import Platform, input_key
 from platform_assets.stages.features.view_versions import at_version, kept_at
 from platform_assets.stages.inputs import adopted_frame, run_sql
 from resources.lake.published import Published, States, TableKey
+from resources.lake.tables import open_delta, read_table
+from resources.spark.asof import SparkFeatureRows, join_spine
+from resources.spark.tables import read_delta
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,8 +116,6 @@ def join_features(platform: Platform, domain: str, spine: pa.Table, spec: Featur
         The spine's rows in their order with one column per feature, and the Delta versions that were read, by table path.
     """
     if runs_on_spark(platform, spec, states, spine.num_rows):
-        from resources.spark.asof import join_spine
-
         spark = platform.spark(domain, large=True)
         joined = join_spine(spark, spine, spark_lookups(platform, spark, spec, states), at=spec.predict_at)
     else:
@@ -145,8 +146,6 @@ def runs_on_spark(platform: Platform, spec: FeatureSpec, states: States, rows: i
 
 def spark_lookups(platform: Platform, spark: SparkSession, spec: FeatureSpec, states: States) -> list[SparkFeatureRows]:
     """The same rows as in this process, as DataFrames of a session."""
-    from resources.spark.asof import SparkFeatureRows
-
     lookups = []
     for lookup in spec.views:
         located, published = _source_of(platform, lookup, states)
@@ -269,8 +268,6 @@ def _feature_rows(platform: Platform, lookup: FeatureLookup, located: Located[An
     if lookup.kind == "table" and spec.event_time:
         earlier = platform.lake.open(TableKey("superseded", lookup.domain, lookup.name))
         if earlier is not None:
-            from resources.lake.tables import read_table
-
             rows = pa.concat_tables([read_table(earlier, columns=needed, coded=lookup.keys).select(rows.column_names), rows])
     return rows
 
@@ -280,8 +277,6 @@ def _spark_rows(
 ) -> tuple[DataFrame, tuple[str, ...]]:
     """The rows of `_feature_rows` as a DataFrame, and the columns that decide between equal times: what landed last counts."""
     import pyspark.sql.functions as F
-
-    from resources.spark.tables import read_delta
 
     spec, needed = located.spec, _needed(lookup, located.spec)
     if lookup.kind == "table" and isinstance(spec.source, DeltaTableSource):
@@ -301,8 +296,6 @@ def _spark_rows(
 def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
-
-    from resources.lake.tables import open_delta, read_table
 
     spec = located.spec
     state = next(iter(published.partitions.values()))

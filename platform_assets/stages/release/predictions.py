@@ -20,6 +20,8 @@ from lakeloop.spec.partitions import FORMATS
 from lakeloop.spec.tables import PARTITION, Column, Expectation
 from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 from lakeloop.spec.workflow import Anomaly, WorkflowSpec
+from lakeloop.training.comparison import compare_answers
+from lakeloop.training.frames import feature_frame
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features.lookup import (
     feature_spec,
@@ -37,6 +39,9 @@ from platform_assets.stages.metadata import column_schema, table_metadata
 from platform_assets.stages.publishing import Judgement, Work, fresh_result, plan_work, publish_batch, refuse_batch, settled_states
 from platform_assets.stages.stage import Check, Stage
 from resources.lake.published import WHOLE, States
+from resources.quality import run_suite
+from resources.spark.scoring import score_spine
+from resources.tracking.model_format import load_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,8 +139,6 @@ def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequ
     Raises:
         NotPublished: nothing has been decided yet, or an input has no published version.
     """
-    from resources.quality import run_suite
-
     spec, key = located.spec, key_of("predictions", located)
     states = settled_states(platform, key)
     fingerprints = {name: expected(platform.project, states, located, name) for name in partitions}
@@ -190,9 +193,6 @@ def _load_released(
     Raises:
         NotPublished: it can't say what is asked, or from which score on a row is flagged.
     """
-    from lakeloop.training.comparison import compare_answers
-    from resources.tracking.model_format import load_model
-
     spec = located.spec
     model = load_model(f"models:/{released.name}/{released.champion}", platform.settings.tracking_uri)
     compared = compare_answers(spec.answer, model.answer)
@@ -253,13 +253,10 @@ def _predictions(
 
 def score_rows(platform: Platform, domain: str, rows: pa.Table, model: ServableModel, states: States) -> tuple[np.ndarray, dict[str, int]]:
     """The scores of the rows of a spine, and the Delta versions that were read: in this process, or all of it on Spark."""
-    from lakeloop.training.frames import feature_frame
-
     spec = model.feature_spec
     if not runs_on_spark(platform, spec, states, rows.num_rows):
         joined, versions_read = join_features(platform, domain, rows, spec, states)
         return model.predict(feature_frame(joined, spec.names)), versions_read
-    from resources.spark.scoring import score_spine
 
     spark = platform.spark(domain, large=True)
     lookups = spark_lookups(platform, spark, spec, states)
