@@ -171,8 +171,9 @@ def _is_equal(column: str, kind: pl.DataType) -> pl.Expr:
 
     new, old = pl.col(column), pl.col(f"_old_{column}")
     if kind.is_float():
-        close = (new - old).abs() <= RELATIVE_TOLERANCE * pl.max_horizontal(new.abs(), old.abs())
-        return (new.eq_missing(old) | close.fill_null(False)).fill_null(False)
+        # An infinite value is infinitely far from every other one, and any share of it is infinite too.
+        close = new.is_finite() & old.is_finite() & ((new - old).abs() <= RELATIVE_TOLERANCE * pl.max_horizontal(new.abs(), old.abs()))
+        return new.eq_missing(old) | close.fill_null(False)
     return new.eq_missing(old)
 
 
