@@ -66,7 +66,7 @@ def merge_history(
         new: the recomputed rows, one per keys and event time, with `known_at` as the view's rule gives it.
         keys: entity keys.
         event_time: the event time column, UTC.
-        columns: the feature columns.
+        columns: the feature columns; a key, the event time or `known_at` among them keeps its value in every version of a row.
         landings: newest landing per day (UTC), see `latest_landing`; a new or changed row isn't known before it.
         corrected_at: newest landing of corrected rows in inputs without event time; counts for changed rows only.
 
@@ -83,6 +83,7 @@ def merge_history(
     floored = _floor_known_at(recomputed, floors, event_time)
     order = [*identity, *[c for c in new.column_names if c not in (*identity, *columns)], *columns, LANDED, RETRACTED]
     order = list(dict.fromkeys(order))
+    features = [c for c in columns if c not in (*identity, "known_at")]
     if old is None or old.num_rows == 0:
         rows = floored.select(order).sort([*identity, "known_at"])
         return Merged(_arrow_table(rows, new), rows.height, 0, 0)
@@ -90,10 +91,10 @@ def merge_history(
     published = frame_of(old)
     latest = published.sort("known_at", maintain_order=True).unique(identity, keep="last", maintain_order=True)
     corrected_at = _as_utc(corrected_at) if corrected_at else None
-    added, corrected = _compare_versions(floored, latest, identity, columns, corrected_at)
+    added, corrected = _compare_versions(floored, latest, identity, features, corrected_at)
     missing = latest.filter(~pl.col(RETRACTED)).join(recomputed.select(identity), on=identity, how="anti", nulls_equal=True)
     newest = max([_as_utc(landed) for landed in landings.values()] + ([corrected_at] if corrected_at else []), default=None)
-    retracted = _retract(missing, floors, event_time, columns, corrected_at, newest)
+    retracted = _retract(missing, floors, event_time, features, corrected_at, newest)
     versions = [published, added, corrected, retracted]
     rows = pl.concat([frame.select(order) for frame in versions], how="vertical").sort([*identity, "known_at"], maintain_order=True)
     return Merged(_arrow_table(rows, new), added.height, corrected.height, retracted.height)
@@ -123,18 +124,18 @@ def _floor_known_at(rows: pl.DataFrame, floors: pl.DataFrame, event_time: str) -
 
 
 def _compare_versions(
-    rows: pl.DataFrame, latest: pl.DataFrame, identity: Sequence[str], columns: Sequence[str], corrected_at: datetime | None
+    rows: pl.DataFrame, latest: pl.DataFrame, identity: Sequence[str], features: Sequence[str], corrected_at: datetime | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The recomputed rows that have no published version, and those that differ from their latest one."""
     import polars as pl
 
     joined = rows.join(
-        latest.select(*identity, *[pl.col(c).alias(f"_old_{c}") for c in (*columns, "known_at", RETRACTED)], pl.lit(True).alias("_seen")),
+        latest.select(*identity, *[pl.col(c).alias(f"_old_{c}") for c in (*features, "known_at", RETRACTED)], pl.lit(True).alias("_seen")),
         on=identity,
         how="left",
         nulls_equal=True,
     )
-    unchanged = pl.all_horizontal([_is_equal(c, joined.schema[c]) for c in columns]) & ~pl.col(f"_old_{RETRACTED}")
+    unchanged = pl.all_horizontal(pl.lit(True), *[_is_equal(c, joined.schema[c]) for c in features]) & ~pl.col(f"_old_{RETRACTED}")
     added = joined.filter(pl.col("_seen").is_null())
     corrected = joined.filter(pl.col("_seen").is_not_null() & ~unchanged)
     correction = pl.lit(corrected_at, dtype=pl.Datetime("us", "UTC"))
@@ -149,7 +150,7 @@ def _retract(
     rows: pl.DataFrame,
     floors: pl.DataFrame,
     event_time: str,
-    columns: Sequence[str],
+    features: Sequence[str],
     corrected_at: datetime | None,
     newest: datetime | None,
 ) -> pl.DataFrame:
@@ -159,7 +160,7 @@ def _retract(
     moment = pl.Datetime("us", "UTC")
     since = pl.coalesce(pl.max_horizontal("_floor", pl.lit(corrected_at, dtype=moment)), pl.lit(newest, dtype=moment))
     return _join_floors(rows, floors, event_time).with_columns(
-        *[pl.lit(None, dtype=rows.schema[c]).alias(c) for c in columns],
+        *[pl.lit(None, dtype=rows.schema[c]).alias(c) for c in features],
         pl.max_horizontal(pl.col("known_at") + pl.duration(microseconds=1), since).alias("known_at"),
         since.alias(LANDED),
         pl.lit(True).alias(RETRACTED),

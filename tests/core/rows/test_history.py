@@ -209,6 +209,31 @@ def test_a_correction_is_known_a_microsecond_later_where_nothing_else_tells_when
     assert merged.rows[LANDED].to_pylist() == [None, None]
 
 
+@pytest.mark.parametrize("extra", ["k", "at", "known_at"])
+def test_a_key_or_a_time_that_is_a_feature_too_stays_what_it_is(extra: str) -> None:
+    def recompute(old: pa.Table | None, contents: Mapping[Identity, Values]) -> Merged:
+        return merge_history(old, computed(contents), keys=["k"], event_time="at", columns=["amount", extra, "note"], landings=DAYS)
+
+    first = recompute(None, {A: (1.0, "x"), ("b", NOON): (2.0, "x")})
+    merged = recompute(first.rows, {A: (3.0, "x")})
+    assert (merged.added, merged.corrected, merged.retracted) == (0, 1, 1)
+    assert merged.rows.select(["k", "at", "known_at", "amount", "note"]).to_pylist() == [
+        {"k": "a", "at": NOON, "known_at": LANDING, "amount": 1.0, "note": "x"},
+        {"k": "a", "at": NOON, "known_at": LANDING + TICK, "amount": 3.0, "note": "x"},
+        {"k": "b", "at": NOON, "known_at": LANDING, "amount": 2.0, "note": "x"},
+        {"k": "b", "at": NOON, "known_at": LANDING + TICK, "amount": None, "note": None},
+    ]
+    again = recompute(merged.rows, {A: (3.0, "x")})
+    assert (again.added, again.corrected, again.retracted) == (0, 0, 0) and again.rows.equals(merged.rows)
+
+
+def test_a_view_whose_only_feature_is_a_key_never_corrects_and_retracts_all_the_same() -> None:
+    first = merge_history(None, computed({A: (1.0, "x")}), keys=["k"], event_time="at", columns=["k"], landings={})
+    for contents, counts in (({A: (2.0, "y")}, (0, 0, 0)), ({}, (0, 0, 1))):
+        merged = merge_history(first.rows, computed(contents), keys=["k"], event_time="at", columns=["k"], landings={})
+        assert (merged.added, merged.corrected, merged.retracted) == counts
+
+
 @pytest.mark.parametrize("landing", [LANDING, LANDING.replace(tzinfo=None)])
 def test_a_row_is_not_known_before_what_it_was_computed_from_landed_with_or_without_a_zone(landing: datetime) -> None:
     days = {NOON.date(): landing}
