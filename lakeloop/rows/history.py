@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lakeloop.rows.column_parsing import frame_of
@@ -90,11 +90,9 @@ def merge_history(
 
     published = frame_of(old)
     latest = published.sort("known_at", maintain_order=True).unique(identity, keep="last", maintain_order=True)
-    corrected_at = _as_utc(corrected_at) if corrected_at else None
     added, corrected = _compare_versions(floored, latest, identity, features, corrected_at)
     missing = latest.filter(~pl.col(RETRACTED)).join(recomputed.select(identity), on=identity, how="anti", nulls_equal=True)
-    newest = max([_as_utc(landed) for landed in landings.values()] + ([corrected_at] if corrected_at else []), default=None)
-    retracted = _retract(missing, floors, event_time, features, corrected_at, newest)
+    retracted = _retract(missing, floors, event_time, features, corrected_at, max(landings.values(), default=None))
     versions = [published, added, corrected, retracted]
     rows = pl.concat([frame.select(order) for frame in versions], how="vertical").sort([*identity, "known_at"], maintain_order=True)
     return Merged(_arrow_table(rows, new), added.height, corrected.height, retracted.height)
@@ -104,8 +102,8 @@ def _floor_frame(landings: Mapping[date, datetime]) -> pl.DataFrame:
     """The newest landing per day as a frame of `_day` and `_floor`."""
     import polars as pl
 
-    floors = [_as_utc(landed) for landed in landings.values()]
-    return pl.DataFrame({"_day": list(landings), "_floor": floors}, schema={"_day": pl.Date, "_floor": pl.Datetime("us", "UTC")})
+    schema = {"_day": pl.Date, "_floor": pl.Datetime("us", "UTC")}
+    return pl.DataFrame({"_day": list(landings), "_floor": list(landings.values())}, schema=schema)
 
 
 def _join_floors(rows: pl.DataFrame, floors: pl.DataFrame, event_time: str) -> pl.DataFrame:
@@ -188,7 +186,3 @@ def _arrow_table(rows: pl.DataFrame, like: pa.Table) -> pa.Table:
         else:
             fields.append(pa.field(name, pa.bool_() if name == RETRACTED else pa.timestamp("us", tz="UTC")))
     return rows.to_arrow().cast(pa.schema(fields))
-
-
-def _as_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
