@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +30,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 NEVER = np.iinfo(np.int64).min
 """Stands for a null time; numpy's NaT has the same bits."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROWS_PER_THREAD = 50_000
 """Looking up fewer rows takes less time than starting a thread."""
 _BLOCK = 1 << 16
@@ -127,7 +128,7 @@ def join_exact(
         on: the keys.
         columns: column of `rows` -> its name in the result.
         known_at: UTC timestamp column of `rows`; None where every key has one row.
-        known_by: versions known later are ignored.
+        known_by: versions known later are ignored; a time with a zone.
         personal: keys whose values are masked in messages.
 
     Returns:
@@ -141,7 +142,7 @@ def join_exact(
     _require_columns(rows, [*on, *columns, *([known_at] if known_at else [])], "the label")
     _require_columns(spine, on, "the spine")
     source = FeatureRows("the label", rows, tuple(on), columns, event_time=known_at, known_at=known_at, personal=personal)
-    limit = np.iinfo(np.int64).max if known_by is None else int(known_by.timestamp()) * 10**6 + known_by.microsecond
+    limit = np.iinfo(np.int64).max if known_by is None else (known_by - _EPOCH) // timedelta(microseconds=1)
     indices = _take_indices(_match(spine, np.full(spine.num_rows, limit, np.int64), source))
     return pa.table({output: to_one_array(rows[column]).take(indices) for column, output in columns.items()})
 

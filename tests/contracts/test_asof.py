@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakeloop.errors import DataError
-from lakeloop.rows.asof import FeatureRows, join_exact, point_in_time_join
+from lakeloop.rows.asof import FeatureRows, point_in_time_join
 
 Join = Callable[..., pa.Table]
 EPOCH = datetime(2013, 3, 10, tzinfo=UTC)
@@ -202,11 +202,3 @@ def test_what_does_not_fit_is_refused_by_name(engine: Join, change, message):
     rows = change(table([one(1, 1, 1.0)], ["event", "known"]).select(["k", "event", "known", "value"]))
     with pytest.raises(DataError, match=message):
         engine(ask(1), [FeatureRows("f", rows, ("k",), {"value": "v"}, "event", "known")], at="at")
-
-
-def test_a_label_is_looked_up_by_key_in_its_last_known_version() -> None:
-    rows = table([one(1, 2, 1.0), one(1, 6, 0.0), one(1, 3, 5.0, key="c")], ["event", "known"])
-    spine = pa.table({"k": ["b", "a", None, "c"]})
-    assert join_exact(spine, rows, on=["k"], columns={"value": "y"}, known_at="known")["y"].to_pylist() == [None, 0.0, None, 5.0]
-    early = join_exact(spine, rows, on=["k"], columns={"value": "y"}, known_at="known", known_by=EPOCH + timedelta(hours=2))
-    assert early["y"].to_pylist() == [None, 1.0, None, None]
