@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import zipfile
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +15,8 @@ import pytest
 import zstandard
 
 from lakeloop.errors import DataError
-from lakeloop.rows.conform import conform
 from lakeloop.rows.types import cast_exactly
-from lakeloop.spec.tables import Column, Files, TableSpec
+from lakeloop.spec.tables import Column, Files
 from resources.sources.files import call_function, find_paths, read_file, resolve_files
 
 CSV = b"id,amount\na,1.5\nb,\n"
@@ -163,83 +162,6 @@ def test_json_numbers_are_doubles_where_they_are_declared_so_and_each_is_one(tmp
 def test_a_pattern_that_matches_nothing_is_told(tmp_path: Path):
     with pytest.raises(DataError, match=r"no file matches 'no/\*\.csv'"):
         find_paths(Files(files=["no/*.csv"]), tmp_path)
-
-
-def spec(**columns: Column) -> TableSpec:
-    return TableSpec(name="t", description="t", source={"files": "x.csv"}, keys=["id"], columns={"id": Column(type="string"), **columns})
-
-
-def landed(**values: list) -> pa.Table:
-    count = len(next(iter(values.values())))
-    now = pa.scalar(datetime(2024, 1, 1, tzinfo=UTC), pa.timestamp("us", tz="UTC"))
-    return pa.table(
-        {
-            "id": [f"r{i}" for i in range(count)],
-            **values,
-            "_row": pa.array(range(1, count + 1), pa.int64()),
-            "_file": ["x.csv"] * count,
-            "_landing": ["0"] * count,
-            "_landed_order": pa.array([0] * count, pa.int64()),
-            "ingested_at": pa.repeat(now, count),
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "wanted"),
-    [
-        ("integer", "9", 9), ("integer", "9.0", 9), ("integer", "9.7", None), ("integer", "nine", None),
-        ("integer", str(2**63), None), ("integer", "-5", -5),
-        ("double", "1e3", 1000.0), ("double", str(2**53 + 1), None), ("double", "0.1", 0.1),
-        ("boolean", "true", True), ("boolean", "yes?", None),
-        ("date", "2024-02-29", datetime(2024, 2, 29).date()), ("date", "2023-02-29", None),
-    ],
-)  # fmt: skip
-def test_a_value_is_held_exactly_or_set_aside(kind: str, text: str, wanted: object):
-    found = conform([landed(value=[text])], spec(value=Column(type=kind)))
-    assert found.landed == found.valid.num_rows + found.quarantined.num_rows + found.duplicates == 1
-    if wanted is None:
-        (row,) = found.quarantined.to_pylist()
-        assert "value" in row["rule"] + row["reason"]
-        assert json.loads(row["raw"])["value"] == text
-    else:
-        assert found.valid["value"].to_pylist() == [wanted]
-
-
-@pytest.mark.parametrize(
-    ("local", "utc"),
-    [
-        ("2013-03-10 01:59", datetime(2013, 3, 10, 6, 59, tzinfo=UTC)),
-        ("2013-03-10 02:30", None),  # doesn't exist
-        ("2013-03-10 03:00", datetime(2013, 3, 10, 7, 0, tzinfo=UTC)),
-        ("2013-11-03 01:30", None),  # is there twice
-        ("2013-11-03 02:00", datetime(2013, 11, 3, 7, 0, tzinfo=UTC)),
-    ],
-)
-def test_daylight_saving_is_never_guessed(local: str, utc: datetime | None):
-    column = Column(type="timestamp", format="%Y-%m-%d %H:%M", timezone="America/New_York")
-    found = conform([landed(at=[local])], spec(at=column))
-    assert found.valid["at"].to_pylist() == ([utc] if utc else [])
-    assert found.quarantined.num_rows == (0 if utc else 1)
-
-
-@pytest.mark.parametrize("rule", ["value > 0", "value <= 2 * avg(value)"])
-def test_rows_read_a_part_at_a_time_are_judged_as_they_are_together(rule: str, monkeypatch: pytest.MonkeyPatch):
-    rows = landed(value=["1", "x", "2", "-3", "50", "1", "4"])
-    asked = spec(value=Column(type="integer")).model_copy(update={"rules": {"rule": rule}})
-    together = conform([rows], asked)
-    monkeypatch.setattr("lakeloop.rows.conform.ROWS_AT_ONCE", 2)
-    found = conform([rows], asked)
-    assert found.valid.equals(together.valid) and found.quarantined.equals(together.quarantined)
-    assert (found.landed, found.duplicates) == (together.landed, together.duplicates)
-    assert {row["rule"] for row in found.quarantined.to_pylist()} == {"type:value", "rule"}
-
-
-def test_a_personal_value_never_shows_in_quarantine():
-    found = conform(
-        [landed(email=["ann@example.com"], value=["x"])], spec(email=Column(type="string", personal=True), value=Column(type="integer"))
-    )
-    assert "ann@example.com" not in str(found.quarantined.to_pylist())
 
 
 def test_a_write_that_would_change_a_value_is_refused_with_column_and_value():

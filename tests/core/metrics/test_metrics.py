@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn's, their intervals against repeated draws, and the decision that rests on them."""
+"""Metrics against scikit-learn's, and their intervals against repeated draws."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from lakeloop.errors import SpecError
-from lakeloop.evaluation.decisions import Evidence, should_promote
 from lakeloop.metrics.table import check_metric, evaluate, measure_slices, paired_difference
 from lakeloop.spec.tables import parse_duration, render_duration
-from lakeloop.spec.workflow import Gate
 
 scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 10)), min_size=4, max_size=60)
 
@@ -71,54 +69,6 @@ def test_slices_cover_every_row_once_nulls_included():
 def test_an_unknown_metric_names_the_nearest():
     with pytest.raises(SpecError, match="roc_auc"):
         check_metric("binary_classification", "roc_auk")
-
-
-def compared(difference, error=0.002):
-    return {"difference": difference, "error": error, "degrees": 499, "rows": 500}
-
-
-def evidence(value=0.8, gates=None, champion=None, comparison=None, version="2", skill=0.3):
-    return Evidence(version, "roc_auc", value, gates or {}, champion, comparison, None if skill is None else compared(skill))
-
-
-GATES = {"roc_auc": Gate(min=0.7), "champion": Gate(max_drop=0.005)}
-PASSED = {"roc_auc": ["passed", "", "blocking", 0.8]}
-FAILED = {"roc_auc": ["failed", "roc_auc: wanted at least 0.7, found 0.6", "blocking", 0.6]}
-
-
-def test_the_error_rate_of_the_gate_decides():
-    seen = evidence(gates=PASSED, champion="1", comparison=compared(-0.003))
-    decided = [
-        should_promote(
-            candidate="2", champion="1", evidence=seen, gates={**GATES, "champion": Gate(max_drop=0.005, error_rate=rate)}
-        ).action
-        for rate in (0.05, 0.3)
-    ]
-    assert decided == ["refuse", "promote"]
-
-
-@pytest.mark.parametrize(
-    ("champion", "seen", "action", "told"),
-    [
-        (None, evidence(gates=PASSED), "promote", "passes"),
-        (None, evidence(0.6, FAILED), "refuse", "wanted at least 0.7"),
-        (None, evidence(), "refuse", "roc_auc"),
-        ("2", evidence(gates=PASSED), "keep", ""),
-        ("1", evidence(gates=PASSED), "refuse", "champion is 1"),
-        ("1", evidence(gates=PASSED, champion="1"), "refuse", ""),
-        ("1", evidence(gates=PASSED, champion="1", comparison=compared(-0.001)), "promote", "is ruled out"),
-        ("1", evidence(gates=PASSED, champion="1", comparison=compared(-0.004)), "refuse", "is not ruled out"),
-        ("1", evidence(gates=PASSED, champion="1", comparison=compared(-0.001, 0.01)), "refuse", "is not ruled out"),
-        ("1", evidence(gates=PASSED, champion="1", comparison=compared(0.1), skill=0.003), "refuse", "from a constant"),
-        (None, evidence(gates=PASSED, skill=0.003), "refuse", "from a constant"),
-        (None, evidence(gates=PASSED, skill=None), "refuse", "evaluate it again"),
-        (None, evidence(gates=PASSED, version="3"), "refuse", ""),
-    ],
-)  # fmt: skip
-def test_a_decision_follows_from_the_evidence_and_says_why(champion, seen, action, told):
-    decision = should_promote(candidate="2", champion=champion, evidence=seen, gates=GATES)
-    assert decision.action == action
-    assert decision.reason and told in decision.reason
 
 
 @given(st.integers(0, 10_000_000))

@@ -1,4 +1,4 @@
-"""What a model says of a row: names of columns, scores from raw answers, labels as numbers, and what a workflow file has to say for it."""
+"""What a model says of a row: names of columns, scores from raw answers, and what a workflow file has to say for it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakeloop.errors import DataError
-from lakeloop.evaluation.decisions import Evidence, should_promote
 from lakeloop.spec.tasks import TASKS, Answer, to_scores
-from lakeloop.spec.workflow import Gate
 
 ABC = Answer("multiclass_classification", classes=("a", "b", "c"))
 QUARTERS = Answer("quantile_regression", quantiles=(0.25, 0.5, 0.75))
@@ -46,13 +44,6 @@ def test_a_class_that_was_not_fitted_has_probability_zero_and_quantiles_are_put_
     assert ABC.values(np.array([[0.2, 0.4, 0.4]]))["prediction"] == ["b"]
     with pytest.raises(DataError, match=r"wanted 3 numbers a row \(probability_a, .*shape \(1, 2\)"):
         to_scores([[0.5, 0.5]], ABC)
-
-
-def test_a_champion_that_answers_another_question_stands_in_nobodys_way_and_the_decision_says_so() -> None:
-    skill = {"difference": 0.3, "error": 0.01, "degrees": 99, "rows": 100}
-    evidence = Evidence("2", "log_loss", 0.5, {}, "1", None, skill, incomparable="it answers another question (regression)")
-    decision = should_promote(candidate="2", champion="1", evidence=evidence, gates={"champion": Gate(max_drop=0.01)})
-    assert decision.action == "promote" and "another question" in decision.reason
 
 
 def test_every_task_has_what_the_table_says_of_it() -> None:
