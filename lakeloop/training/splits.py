@@ -58,8 +58,7 @@ def assign_split(at: np.ndarray, labelled: np.ndarray, split: Split) -> tuple[np
     for name in bounds:
         if not (names == name).any():
             raise DataError(_too_short(name, split, at[labelled].min(), end))
-    ordered = sorted(bounds.items(), key=lambda item: item[1][0])
-    return names, {name: Window(_utc(first), _utc(last)) for name, (first, last) in ordered}
+    return names, {name: Window(_utc(first), _utc(last)) for name, (first, last) in reversed(bounds.items())}
 
 
 def _lengths(split: Split) -> dict[str, timedelta]:
@@ -91,6 +90,6 @@ def _micros(length: timedelta) -> np.timedelta64:
 
 
 def _utc(moment: np.datetime64) -> datetime:
-    value = moment.astype(_UNIT).item()
+    value = moment.item()
     assert isinstance(value, datetime)
     return value.replace(tzinfo=UTC)

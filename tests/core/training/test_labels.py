@@ -65,6 +65,7 @@ def test_a_label_is_held_as_its_class_or_a_double_and_read_as_a_number(
     ("values", "answer", "message"),
     [
         (column("a", "bb", "bb"), ABC, "2 labels are of a class that isn't declared: 'bb'; did you mean 'b'? Available: a, b, c"),
+        (column("cc", "xyz"), ABC, "2 labels are of 2 classes that aren't declared: 'cc', 'xyz'; did you mean 'c'? Available: a, b, c"),
         (column("a", "x", "y", "x"), ABC, "3 labels are of 2 classes that aren't declared: 'x', 'y'; Available: a, b, c"),
         (
             column(*"qrstuv"), ABC,
@@ -79,7 +80,7 @@ def test_a_label_is_held_as_its_class_or_a_double_and_read_as_a_number(
         (column(3.0), WHOLE, "the classes are integers, but the label is double"),
         (column(1.0, math.inf, None), NUMBER, "1 of 2 labels are NaN or infinite; wanted null where the label is unknown"),
         (column(math.nan, -math.inf, 0.0), BINARY, "2 of 3 labels are NaN or infinite; wanted null where the label is unknown"),
-        (column(0, 1, 2), BINARY, "wanted labels 0 and 1 for binary_classification, found 2; multiclass_classification takes more than two classes"),
+        (column(0, 2, 5), BINARY, "wanted labels 0 and 1 for binary_classification, found 2; multiclass_classification takes more than two classes"),
         (column(0.5), BINARY, "wanted labels 0 and 1 for binary_classification, found 0.5; multiclass_classification takes more than two classes"),
         (column(-1), STRANGE, "wanted labels 0 and 1 for anomaly_detection, found -1; multiclass_classification takes more than two classes"),
         (column("x"), NUMBER, "wanted a label that is a number or a boolean, found string"),
@@ -107,6 +108,11 @@ def test_a_personal_label_is_not_named(values: pa.ChunkedArray, answer: Answer, 
     with pytest.raises(DataError) as refused:
         label_values(values, answer, personal=True)
     assert str(refused.value) == message
+
+
+def test_whole_numbers_are_read_as_doubles() -> None:
+    numbers = label_numbers(column(1, 0, 3), NUMBER)
+    assert numbers.dtype == np.float64 and numbers.tolist() == [1, 0, 3]
 
 
 @given(st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=20))

@@ -113,10 +113,11 @@ def test_rows_after_the_newest_label_are_after_and_those_without_a_label_before_
     assert names == ["after", "after", "unlabelled", "test", "train", "unlabelled", "unlabelled", "before"]
 
 
-def test_times_in_days_are_split_as_in_microseconds() -> None:
+@pytest.mark.parametrize("unit", ["D", "s", "ns"])
+def test_times_in_another_unit_are_split_as_in_microseconds(unit: str) -> None:
     days = np.arange("2013-01-01", "2013-01-06", dtype="datetime64[D]")
     split = Split(train="2d", test="1d", gap="1d")
-    names, windows = assign_split(days, np.ones(5, bool), split)
+    names, windows = assign_split(days.astype(f"datetime64[{unit}]"), np.ones(5, bool), split)
     again, same = assign_split(days.astype("datetime64[us]"), np.ones(5, bool), split)
     assert names.tolist() == again.tolist() == ["before", "train", "train", "gap", "test"]
     assert windows == same
