@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := env -u PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test bench chaos lint lock clean
+.PHONY: help run check test bench chaos mutation lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -25,6 +25,9 @@ bench: $(VENV)/.installed-dev ## measure the claims of speed, each against its y
 
 chaos: $(VENV)/.installed-dev ## crash a run at every named point in every way, run again, compare
 	@$(RUN) $(BIN)/python -m tests.chaos.all
+
+mutation: $(VENV)/.installed-dev ## change the modules that decide, count what their tests detect
+	@$(RUN) $(BIN)/python -m benchmarks.mutation
 
 lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/ruff format --check .

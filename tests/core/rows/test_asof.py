@@ -83,7 +83,7 @@ def in_order(rows: Sequence[Record], *names: str) -> list[Record]:
 
 @pytest.mark.parametrize("many", [False, True])
 def test_every_value_is_the_one_of_the_rule_and_no_row_of_the_spine_is_lost(way: str, many: bool) -> None:
-    @settings(max_examples=150)
+    @settings(max_examples=100)
     @given(spines, feature_rows, ages, key_lists, st.booleans())
     def holds(spine: list[Record], rows: list[Record], max_age: timedelta | None, keys: list[str], ordered: bool) -> None:
         if many:
