@@ -14,15 +14,16 @@ class Record:
     """A frozen record with a JSON form.
 
     Fields hold JSON values, tuples in place of lists, or other records; a record that holds others builds them in `from_record`. A field whose
-    default is None is left out of the JSON while it is None.
+    default is None is left out of the JSON while it is None, unless it is one of those `written_as_null`.
     """
+
+    written_as_null: ClassVar[frozenset[str]] = frozenset()
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values by field."""
-        values = {
-            each.name: getattr(self, each.name) for each in fields(self) if not (each.default is None and getattr(self, each.name) is None)
-        }
-        return {name: _plain(value) for name, value in values.items()}
+        left_out = {each.name for each in fields(self) if each.default is None} - self.written_as_null
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: _plain(value) for name, value in values.items() if value is not None or name not in left_out}
 
     @classmethod
     def from_record(cls, values: Mapping[str, Any]) -> Self:

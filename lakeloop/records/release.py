@@ -45,6 +45,7 @@ class EvaluationState(CheckedState):
     """
 
     stage: ClassVar[str] = "evaluations"
+    written_as_null: ClassVar[frozenset[str]] = frozenset({"champion", "comparison", "previous"})
 
     version: str
     name: str = ""
@@ -102,6 +103,7 @@ class ReleaseState(CheckedState):
     """
 
     stage: ClassVar[str] = "releases"
+    written_as_null: ClassVar[frozenset[str]] = frozenset({"feature_spec", "rollback"})
 
     champion: str | None
     name: str = ""
