@@ -63,12 +63,11 @@ def tick(shop: Shop) -> tuple[Any, list[str]]:
 def plan(sources: Sources, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """The lines of `lakeloop plan` in this project, which must not call it a failure."""
     from lakeloop.cli import main as cli
-    from platform_assets import loading
 
     project = sources.project
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAKELOOP_LAKE", sources.shop.lake_url)
-        patch.setattr(loading, "read_project", lambda: project)
+        patch.setattr(cli, "read_project", lambda: project)
         capsys.readouterr()
         assert cli.plan() == 0
     return capsys.readouterr().out.splitlines()
