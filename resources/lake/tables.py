@@ -43,9 +43,11 @@ def unavailable(url: str, error: OSError) -> ServiceUnavailable:
     if not parts.netloc:
         return ServiceUnavailable(f"the folder did not give {url}: {answer[:300]}")
     # What was asked of the store differs from table to table, and why it was not given doesn't.
-    answer = re.sub(r"(https?://[^/\s]+)/\S*", r"\1/…", answer).replace(parts.path.strip("/") or "/", "…")[:300]
+    answer = re.sub(r"(https?://[^/\s]+)/\S*", r"\1/…", answer)
+    if path := parts.path.strip("/"):
+        answer = re.sub(rf"(?<!\w){re.escape(path)}(?!\w)", "…", answer)
     return ServiceUnavailable(
-        f"the store {parts.scheme}://{parts.netloc} did not give {url} (its address and credentials are AWS_* and the like): {answer}"
+        f"the store {parts.scheme}://{parts.netloc} did not give {url} (its address and credentials are AWS_* and the like): {answer[:300]}"
     )
 
 

@@ -102,14 +102,14 @@ def test_a_store_that_is_gone_or_shut_is_told_by_its_url_without_the_key(
 ) -> None:
     secret = object_store_environment.environment["AWS_SECRET_ACCESS_KEY"]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x" + secret)
-    with pytest.raises(ServiceUnavailable, match="the store s3://lake did not give s3://lake/a/reports/verdicts .* privileges") as shut:
+    with pytest.raises(ServiceUnavailable, match="the store s3://lake did not give s3://lake/a .* 403") as shut:
         Lake("s3://lake/a").states()
-    with pytest.raises(ServiceUnavailable, match="s3://lake/a/validated/shop/orders") as other:
+    with pytest.raises(ServiceUnavailable, match="the store s3://lake did not give s3://lake/a") as other:
         Lake("s3://lake/a").open(KEY)
     assert normalize_reason(str(shut.value)) == normalize_reason(str(other.value)), "one message for all its tables"
     assert secret not in str(shut.value) and "\n" not in str(shut.value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(ServiceUnavailable, match="the store s3://lake did not give s3://lake/a/reports/verdicts"):
+    with pytest.raises(ServiceUnavailable, match="the store s3://lake did not give s3://lake/a"):
         Lake("s3://lake/a").states()
 
 
