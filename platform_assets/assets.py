@@ -220,9 +220,9 @@ def definition_hash(located: Located[Any]) -> str:
 def _last_metadata(context: dg.AssetExecutionContext, key: dg.AssetKey, fingerprint: str) -> Mapping[str, Any]:
     """Metadata of the last materialisation, if it was of the same fingerprint: a step that found all fresh shows what stands, with plots."""
     event = context.instance.get_latest_materialization_event(key)
-    found = dict(event.asset_materialization.metadata) if event and event.asset_materialization else {}
-    last = found.get("fingerprint")
-    return found if last is not None and last.value == fingerprint else {}
+    metadata = dict(event.asset_materialization.metadata) if event and event.asset_materialization else {}
+    last = metadata.get("fingerprint")
+    return metadata if last is not None and last.value == fingerprint else {}
 
 
 def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform:
@@ -252,15 +252,19 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check]) -> I
             metadata["message"] = str(message)
         if result.fresh:
             metadata["judged"] = "with the version that stands; nothing was stale"
-        found = details.get(check.name)
-        if found is not None:
-            metadata |= {"wanted": found.wanted, "unexpected_rows": found.unexpected_count, "unexpected_share": found.unexpected_share}
-            if found.observed is not None:
+        detail = details.get(check.name)
+        if detail is not None:
+            metadata |= {
+                "wanted": detail.wanted,
+                "unexpected_rows": detail.unexpected_count,
+                "unexpected_share": detail.unexpected_share,
+            }
+            if detail.observed is not None:
                 metadata["observed"] = (
-                    dg.MetadataValue.json(found.observed) if isinstance(found.observed, (list, dict)) else str(found.observed)
+                    dg.MetadataValue.json(detail.observed) if isinstance(detail.observed, (list, dict)) else str(detail.observed)
                 )
-            if found.unexpected_examples:
-                metadata["examples"] = dg.MetadataValue.md(markdown_table(found.unexpected_examples))
+            if detail.unexpected_examples:
+                metadata["examples"] = dg.MetadataValue.md(markdown_table(detail.unexpected_examples))
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=check.name,

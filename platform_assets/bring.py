@@ -43,8 +43,8 @@ def contract_of(
     Raises:
         DataError: there is no such workflow or feature.
     """
-    wanted = _contract_of(workflow, defs)
-    return _logged(wanted, list(wanted.kinds) if features is None else list(features), trained_until)
+    own = _contract_of(workflow, defs)
+    return _logged(own, list(own.kinds) if features is None else list(features), trained_until)
 
 
 def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = None, defs: Path | None = None) -> str:

@@ -47,8 +47,8 @@ def load_definitions(defs: Path) -> tuple[Project, list[SpecError]]:
     Returns:
         What could be read, and every error found. A project with errors must not be built.
     """
-    found, errors = python_definitions(defs)
-    project, more = load_checked(defs, extra=found)
+    definitions, errors = python_definitions(defs)
+    project, more = load_checked(defs, extra=definitions)
     project.more_rules = more_rules
     return project, sorted([*errors, *more], key=lambda e: (e.file, e.line or 0, str(e)))
 
@@ -65,7 +65,7 @@ def python_definitions(defs: Path) -> tuple[list[Located[Any]], list[SpecError]]
 
     A name must be the folder's own where the file defines one component, as in YAML.
     """
-    found: list[Located[Any]] = []
+    definitions: list[Located[Any]] = []
     errors: list[SpecError] = []
     for path in sorted(defs.glob(f"*/*/{PYTHON_FILE}")):
         try:
@@ -90,8 +90,8 @@ def python_definitions(defs: Path) -> tuple[list[Located[Any]], list[SpecError]]
                 errors.append(
                     component.definition.error(f"wanted the folder's name {path.parent.name!r}, found {component.spec.name!r}", "name")
                 )
-            found.append(component.located(path.parent.parent.name, path.parent))
-    return found, errors
+            definitions.append(component.located(path.parent.parent.name, path.parent))
+    return definitions, errors
 
 
 def read_project(defs: Path = DEFS, domain: str | None = None) -> Project:
@@ -127,10 +127,10 @@ def _without(project: Project, broken: set[tuple[str, ...]]) -> tuple[Project, s
     """A project without what stands in some folders, and without what reads that; and the folders of all that is left out."""
     gone, ids = set(broken), set(broken)
     waiting = list(project.all())
-    while found := [located for located in waiting if _place(located.definition.file) in gone or _named(located) & ids]:
-        gone |= {_place(located.definition.file) for located in found}
-        ids |= {located.id for located in found}
-        waiting = [located for located in waiting if located not in found]
+    while added := [located for located in waiting if _place(located.definition.file) in gone or _named(located) & ids]:
+        gone |= {_place(located.definition.file) for located in added}
+        ids |= {located.id for located in added}
+        waiting = [located for located in waiting if located not in added]
     kept = {id(located) for located in waiting}
     tables = {key: located for key, located in project.tables.items() if id(located) in kept}
     views = {key: located for key, located in project.views.items() if id(located) in kept}

@@ -46,7 +46,7 @@ def unasked(project: Project, states: States, domain: str | None = None) -> dict
 
     Whether they are stale nobody knows. A step of theirs would only fail, so they are taken as they were until the database can be asked.
     """
-    found: dict[TableKey, str] = {}
+    silent: dict[TableKey, str] = {}
     for table in project.tables.values():
         key = key_of("raw", table)
         mine = domain in (None, table.domain) and SOURCE in states.get(key, {})
@@ -55,9 +55,9 @@ def unasked(project: Project, states: States, domain: str | None = None) -> dict
                 digests(table)
             except (DataError, ServiceUnavailable) as error:
                 # What a database says of a value may be personal, and this is logged.
-                said = error.message if isinstance(error, DataError) and has_personal_values(project, table) else str(error)
-                found[key] = " ".join(said.split())
-    return found
+                answer = error.message if isinstance(error, DataError) and has_personal_values(project, table) else str(error)
+                silent[key] = " ".join(answer.split())
+    return silent
 
 
 def stale_assets(
@@ -99,20 +99,20 @@ def runs_for(project: Project, stale: Mapping[TableKey, Sequence[str]]) -> list[
     runs: list[tuple[Partitions | None, list[TableKey]]] = []
     place: dict[TableKey, int] = {}
     for key in stale:
-        wanted = partitions_of(project, key)
+        grid = partitions_of(project, key)
         earliest = max((place[before] for before in reads[key] if before in place), default=0)
-        fitting = (i for i in range(earliest, len(runs)) if wanted is None or runs[i][0] in (None, wanted))
+        fitting = (i for i in range(earliest, len(runs)) if grid is None or runs[i][0] in (None, grid))
         place[key] = next(fitting, len(runs))
         if place[key] == len(runs):
-            runs.append((wanted, []))
+            runs.append((grid, []))
         partitions, keys = runs[place[key]]
         keys.append(key)
-        runs[place[key]] = (partitions or wanted, keys)
-    asked = []
+        runs[place[key]] = (partitions or grid, keys)
+    requests = []
     for partitions, keys in runs:
         names = sorted({name for key in keys if partitions_of(project, key) for name in stale[key]})
-        asked.append(RunAsked(tuple(keys), names[0], names[-1]) if partitions and names else RunAsked(tuple(keys)))
-    return asked
+        requests.append(RunAsked(tuple(keys), names[0], names[-1]) if partitions and names else RunAsked(tuple(keys)))
+    return requests
 
 
 def _stale(world: World, key: TableKey, names: list[str]) -> list[str]:

@@ -171,26 +171,26 @@ def _attempts(instance: dg.DagsterInstance, cause: str) -> int:
 def _with_attempts(instance: dg.DagsterInstance, ask: Any) -> Any:
     """Ask once to learn the cause, then again with the number of its failed runs.
 
-    Who cancels a run means it, so that its cause is dropped; one that only the end of the platform has stopped is asked for again.
+    A run canceled by a person is not requested again; one that ended because the platform was stopped is.
     """
-    found = ask(0)
-    if isinstance(found, dg.SkipReason):
-        return found
+    request = ask(0)
+    if isinstance(request, dg.SkipReason):
+        return request
     if instance.get_runs_count(dg.RunsFilter(statuses=_OPEN)):
         return dg.SkipReason("a run is in progress; what is still stale after it will be asked for")
-    cause = found.tags[CAUSE_TAG]
+    cause = request.tags[CAUSE_TAG]
     canceled = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.CANCELED], tags={CAUSE_TAG: cause}))
     stopped = [run for run in canceled if STOPPED_TAG in run.tags]
-    meant = [run for run in canceled if STOPPED_TAG not in run.tags]
-    if meant:
+    by_people = [run for run in canceled if STOPPED_TAG not in run.tags]
+    if by_people:
         return dg.SkipReason(
-            f"run {meant[0].run_id[:8]} for this cause was canceled ({cause}), so it isn't asked for again until data change; materialise by "
+            f"run {by_people[0].run_id[:8]} for this cause was canceled ({cause}), so it isn't asked for again until data change; materialise by "
             f"hand what it should have made"
         )
-    asked = ask(_attempts(instance, cause))
-    if isinstance(asked, dg.RunRequest) and stopped:
-        return asked.with_replaced_attrs(run_key=f"{asked.run_key}-{len(stopped)}")
-    return asked
+    request = ask(_attempts(instance, cause))
+    if isinstance(request, dg.RunRequest) and stopped:
+        return request.with_replaced_attrs(run_key=f"{request.run_key}-{len(stopped)}")
+    return request
 
 
 def _data_sensor(project: Project, domain: str | None, selection: dg.AssetSelection) -> dg.SensorDefinition:

@@ -32,7 +32,7 @@ def _settle(what: str, status: dg.DagsterRunStatus) -> Any:
             return dg.SkipReason(f"MLflow at {tracking.uri} doesn't answer; what is open is settled at the next start")
         set_up_client()
         settled = tracking.reconcile(status_in(context.instance))
-        told = ", ".join(f"{run.run_id} is {run.status}" for run in settled)
-        return dg.SkipReason(f"settled: {told}" if told else "no MLflow run was left open")
+        outcomes = ", ".join(f"{run.run_id} is {run.status}" for run in settled)
+        return dg.SkipReason(f"settled: {outcomes}" if outcomes else "no MLflow run was left open")
 
     return settle

@@ -65,7 +65,7 @@ def notify_sensor(domain: str | None = None) -> Any:
         places: dict[str, Any] = json.loads(context.cursor) if context.cursor else {}
         lake, uri = context.resources.lake.lake, context.resources.tracking.uri
         facts: dict[str, EndedRun] = {}
-        kept, told, deadline = {}, [], time.monotonic() + MOST_S
+        kept, outcomes, deadline = {}, [], time.monotonic() + MOST_S
 
         def run_of(ending: Ending) -> EndedRun:
             if ending.run_id not in facts:
@@ -76,9 +76,9 @@ def notify_sensor(domain: str | None = None) -> Any:
             place = places.get(channel.id) or {"after": first_position(context.instance, time.time()), "troubles": {}}
             if not channel.is_known:
                 kept[channel.id] = place
-                told.append(f"channel {channel.name} of LAKELOOP_NOTIFY is no address that apprise knows")
+                outcomes.append(f"channel {channel.name} of LAKELOOP_NOTIFY is no address that apprise knows")
                 continue
-            kept[channel.id], said = tell(
+            kept[channel.id], outcome = tell(
                 place,
                 endings_after(context.instance, place["after"]),
                 run_of,
@@ -86,9 +86,9 @@ def notify_sensor(domain: str | None = None) -> Any:
                 channel,
                 deadline,
             )
-            told.append(said)
+            outcomes.append(outcome)
         context.update_cursor(json.dumps(kept, sort_keys=True))
-        return dg.SkipReason("; ".join(told))
+        return dg.SkipReason("; ".join(outcomes))
 
     return notify
 
@@ -131,14 +131,14 @@ def tell(
 
 def endings_after(instance: dg.DagsterInstance, position: int) -> list[Ending]:
     """Ends of runs after a position of the event log, oldest first."""
-    found = []
+    endings = []
     for kind, status in _ENDINGS.items():
         records = instance.fetch_run_status_changes(
             dg.RunStatusChangeRecordsFilter(kind, after_storage_id=position), limit=RUNS_A_TICK, ascending=True
         ).records
-        found += [_ending(record, status) for record in records]
+        endings += [_ending(record, status) for record in records]
     # Of each kind the oldest so many are here, so the oldest so many of all are.
-    return sorted(found, key=lambda ending: ending.position)[:RUNS_A_TICK]
+    return sorted(endings, key=lambda ending: ending.position)[:RUNS_A_TICK]
 
 
 def first_position(instance: dg.DagsterInstance, now: float) -> int:

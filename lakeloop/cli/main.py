@@ -82,12 +82,12 @@ def check(defs: Path | None = None) -> int:
     project, errors = load_definitions(folder)
     for error in errors:
         print(error)
-    found = f"{len(project.tables)} tables, {len(project.views)} views, {len(project.workflows)} workflows in {project.files} files"
+    counts = f"{len(project.tables)} tables, {len(project.views)} views, {len(project.workflows)} workflows in {project.files} files"
     seconds = f"{time.perf_counter() - started:.1f} s"
     if errors:
-        print(f"{len(errors)} error{'s' if len(errors) > 1 else ''}: {found}, {seconds}")
+        print(f"{len(errors)} error{'s' if len(errors) > 1 else ''}: {counts}, {seconds}")
         return 1
-    print(f"all good: {found}, {seconds}")
+    print(f"all good: {counts}, {seconds}")
     return 0
 
 
@@ -113,12 +113,12 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
     """Print where a column comes from, down to raw columns, or what comes from it; of an asset, for each of its columns."""
     import json
 
-    found = Lineage(read_project((defs or DEFS).resolve()))
-    refs = found.find(column)
+    whole = Lineage(read_project((defs or DEFS).resolve()))
+    refs = whole.find(column)
     if as_json:
-        print(json.dumps([as_record(found, ref, downstream=downstream) for ref in refs], indent=2))
+        print(json.dumps([as_record(whole, ref, downstream=downstream) for ref in refs], indent=2))
     else:
-        print("\n\n".join(render(found, ref, downstream=downstream) for ref in refs))
+        print("\n\n".join(render(whole, ref, downstream=downstream) for ref in refs))
     return 0
 
 

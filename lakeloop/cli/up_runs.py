@@ -97,8 +97,8 @@ def _follow(servers: Servers, instance: Any, run_id: str, say: Callable[[str], N
             elif kind == "STEP_UP_FOR_RETRY":
                 say(f"  {step:<46} will be tried again")
             elif kind == "ASSET_CHECK_EVALUATION" and not event.event_specific_data.passed:
-                found = event.event_specific_data
-                say(f"  {found.asset_key.to_user_string()}: check {found.check_name} failed: {found.description}")
+                check = event.event_specific_data
+                say(f"  {check.asset_key.to_user_string()}: check {check.check_name} failed: {check.description}")
         if run.is_finished and not batch.has_more:
             if run.status.value != "SUCCESS":
                 say(f"the run ended as {run.status.value}")

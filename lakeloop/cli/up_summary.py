@@ -75,14 +75,16 @@ def print_automation(ui: str) -> None:
     """Say what materialises by itself from now on, and where to stop it; as Dagster knows it, by name, if it was stopped there before."""
     answer = post(f"{ui}/graphql", {"query": _AUTOMATION})
     repositories = ((answer.get("data") or {}).get("repositoriesOrError") or {}).get("nodes") or []
-    found = [each for repository in repositories for each in [*repository["sensors"], *repository["schedules"]]]
+    instigators = [each for repository in repositories for each in [*repository["sensors"], *repository["schedules"]]]
     acting = sorted(
         each["name"]
-        for each in found
+        for each in instigators
         if each.get("sensorState", each.get("scheduleState"))["status"] == "RUNNING" and not each["name"].startswith(_ONLY_WATCH)
     )
-    told = f"{', '.join(acting)}; stop them at {ui}/automation" if acting else f"nothing; start sensors and schedules at {ui}/automation"
-    print(f"materialises by itself when data change or time comes: {told}", flush=True)
+    sentence = (
+        f"{', '.join(acting)}; stop them at {ui}/automation" if acting else f"nothing; start sensors and schedules at {ui}/automation"
+    )
+    print(f"materialises by itself when data change or time comes: {sentence}", flush=True)
 
 
 def print_endpoint(project: Any, settings: Any) -> None:

@@ -88,8 +88,8 @@ def spark_input(
     if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
         return adopted_frame(spark, located, published, start, end)
     standing(states, key, spec.partitions)
-    wanted = select_overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
-    frame = read_delta(spark, platform.lake.path(key), published.version, wanted)
+    chosen = select_overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
+    frame = read_delta(spark, platform.lake.path(key), published.version, chosen)
     if ref.kind == "view" and any(state.typed(ViewState).value.changed for state in published.partitions.values()):
         newest = Window.partitionBy(*spec.keys, spec.event_time).orderBy(F.col("known_at").desc())
         frame = frame.withColumn("_n", F.row_number().over(newest)).where((F.col("_n") == 1) & ~F.col("_retracted")).drop("_n")
@@ -129,8 +129,8 @@ def run_sql(
 ) -> pa.Table:
     """Run a domain's query over published inputs and bring the result back as Arrow, its columns in lower case as every declared name is."""
     query = parse_query(sql, "query")
-    found = {table.parts: platform.project.find(domain, ".".join(table.parts)) for table in query.tables}
-    names = {parts: f"{ref.domain}__{ref.name}" for parts, ref in found.items() if ref}
+    refs_by_name = {table.parts: platform.project.find(domain, ".".join(table.parts)) for table in query.tables}
+    names = {parts: f"{ref.domain}__{ref.name}" for parts, ref in refs_by_name.items() if ref}
     spark = spark_for(platform, states, domain, refs)
     for ref in refs:
         spark_input(platform, spark, states, ref, start=start, end=end).createOrReplaceTempView(f"{ref.domain}__{ref.name}")

@@ -21,16 +21,16 @@ PREVIEW_ROWS = 5
 
 def table_metadata(rows: pa.Table, personal: Collection[str], *, uri: str = "", version: int | None = None) -> dict[str, Any]:
     """Row count, size and a preview, in the fields that Dagster's catalog shows; values of personal columns never appear."""
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "dagster/row_count": rows.num_rows,
         "size_mb": round(rows.nbytes / 1e6, 2),
         "preview": dg.MetadataValue.md(preview(rows, personal)),
     }
     if uri:
-        found["dagster/uri"] = uri
+        fields["dagster/uri"] = uri
     if version is not None:
-        found["delta_version"] = version
-    return found
+        fields["delta_version"] = version
+    return fields
 
 
 def column_schema(

@@ -236,12 +236,12 @@ def to_retire(key: TableKey, spec: Partitions | None, done: Mapping[str, Partiti
         return old
     now = datetime.now(UTC)
     # The one that isn't over yet may come later: in Dagster's UI it can't be chosen.
-    wanted = [name for name in partition_keys(spec, now) if partition_window(name, spec.grain)[1] <= now]
-    missing = [name for name in wanted if name not in asked]
+    complete = [name for name in partition_keys(spec, now) if partition_window(name, spec.grain)[1] <= now]
+    missing = [name for name in complete if name not in asked]
     if missing:
         raise DataError(
             f"{key}: its partitions were changed, and {name_span(old)} of before still stand{'s' if len(old) == 1 else ''}; wanted all partitions "
-            f"{name_span(wanted)} in one run, found {name_span(asked)}; nothing was changed. Materialise {key} with all its partitions as one run: "
+            f"{name_span(complete)} in one run, found {name_span(asked)}; nothing was changed. Materialise {key} with all its partitions as one run: "
             f"`lakeloop up` does, and so does the sensor new_data; in Dagster's UI choose All"
         )
     return old

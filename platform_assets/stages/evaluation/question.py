@@ -239,14 +239,14 @@ def _elsewhere(taken: TakenModel | None, test_start: np.datetime64) -> TrainedEl
 def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
     """Which test rows have all their keys in common with a row that was fitted on."""
     # As text, so that a key is the same where another one of its column is null (pandas would make numbers of it).
-    known, asked = (
+    fitted_hashes, test_hashes = (
         pd.util.hash_pandas_object(
             rows.select(keys).cast(pa.schema([(name, pa.string()) for name in keys])).to_pandas(), index=False
         ).to_numpy()
         for rows in (fitted, test)
     )
-    unique = np.unique(known)
-    return Overlap(np.isin(asked, unique), len(unique) < len(known))
+    unique = np.unique(fitted_hashes)
+    return Overlap(np.isin(test_hashes, unique), len(unique) < len(fitted_hashes))
 
 
 def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[np.ndarray, pa.Table]:

@@ -109,8 +109,8 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
 
     spec, key, project = located.spec, key_of("features", located), platform.project
     states = settled_states(platform, key)
-    wanted = {name: expected(project, states, located, name) for name in sorted(partitions)}
-    work = plan_work(ViewState, key, states, wanted, grid=spec.partitions, partitions=partitions)
+    fingerprints = {name: expected(project, states, located, name) for name in sorted(partitions)}
+    work = plan_work(ViewState, key, states, fingerprints, grid=spec.partitions, partitions=partitions)
     if not work.stale:
         return fresh_result(work)
     defined, means = definition(located), meaning(project, located)

@@ -83,8 +83,8 @@ def validate(platform: Platform, located: Located[TableSpec], partitions: Sequen
     if not raw:
         raise NotPublished(f"{raw_key} has no published version; materialise {raw_key} first")
     together = [*partitions, *_undated(states, located)]
-    wanted = {name: expected(spec, raw, name) for name in together}
-    work = plan_work(TableState, key, states, wanted, grid=spec.partitions, partitions=partitions)
+    fingerprints = {name: expected(spec, raw, name) for name in together}
+    work = plan_work(TableState, key, states, fingerprints, grid=spec.partitions, partitions=partitions)
     if not work.stale:
         return fresh_result(work)
 
@@ -220,8 +220,8 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
         raise DataError(f"{key}: no Delta table at {spec.source.delta}")
     version = table.version()
     definition = spec.model_dump(mode="json", exclude={"description", "owners"})
-    wanted = fingerprint("adopted", CODE_VERSION, definition, str(table.metadata().id), version)
-    work = plan_work(TableState, key, platform.lake.states(), {WHOLE: wanted}, whole=wanted)
+    fingerprint_now = fingerprint("adopted", CODE_VERSION, definition, str(table.metadata().id), version)
+    work = plan_work(TableState, key, platform.lake.states(), {WHOLE: fingerprint_now}, whole=fingerprint_now)
     if not work.stale:
         return fresh_result(work)
     expectations, personal = suite(spec), personal_of_table(spec)
@@ -234,9 +234,9 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     refusal = refuse_batch(platform, work, judgement)
     if refusal is not None:
         return refusal
-    state = PartitionState(WHOLE, wanted, version, rows.num_rows, suite_hash(expectations), TableState(checks=checks, url=url))
+    state = PartitionState(WHOLE, fingerprint_now, version, rows.num_rows, suite_hash(expectations), TableState(checks=checks, url=url))
     platform.lake.record(key, [state], run_id=platform.run_id, after=work.published, retire=list(work.retired))
-    return StageResult(wanted, rows=rows.num_rows, verdict=verdict, checks=checks, metadata=judgement.metadata)
+    return StageResult(fingerprint_now, rows=rows.num_rows, verdict=verdict, checks=checks, metadata=judgement.metadata)
 
 
 def _live_rows(rows: pa.Table) -> int:
