@@ -235,7 +235,7 @@ def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform
         lake=context.resources.lake.lake,
         spark_resource=context.resources.spark,
         tracking=context.resources.tracking,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         run_tags=dict(context.run.tags),
         log=context.log,
     )

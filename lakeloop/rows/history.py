@@ -102,7 +102,7 @@ def _floor_frame(landings: Mapping[date, datetime]) -> pl.DataFrame:
     """The newest landing per day as a frame of `_day` and `_floor`."""
     import polars as pl
 
-    schema = {"_day": pl.Date, "_floor": pl.Datetime("us", "UTC")}
+    schema: dict[str, pl.DataType] = {"_day": pl.Date(), "_floor": pl.Datetime("us", "UTC")}
     return pl.DataFrame({"_day": list(landings), "_floor": list(landings.values())}, schema=schema)
 
 
