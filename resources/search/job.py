@@ -1,4 +1,4 @@
-"""One trial after another of a study, as any process can run them: from a job in plain values to finished trials."""
+"""The trials of a study, run one after another by any process: from a job in plain values to finished trials."""
 
 from __future__ import annotations
 
@@ -24,7 +24,19 @@ from lakeloop.training.labels import label_numbers
 from lakeloop.training.pipelines import most_rows
 from resources.host.crash_points import crash_point
 from resources.host.processes import identity
-from resources.search.study import FOLD_STEPS, REASON, SURPLUS, WORKER, Direction, Tally, next_sampler, open_study, run_again, settle, tally
+from resources.search.study import (
+    FOLD_STEPS,
+    REASON,
+    SURPLUS,
+    WORKER,
+    Direction,
+    Tally,
+    next_sampler,
+    open_study,
+    retry_dead_trials,
+    retry_trial,
+    tally,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,31 +46,31 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 POLL_S = 0.2
-"""How often a worker looks whether a trial that others run has ended, when it may not begin another."""
+"""How often a worker that may not start another trial checks whether those of other workers have ended."""
 
 
 @dataclass(frozen=True)
 class SearchJob:
-    """What a process needs to know to run trials of a study.
+    """What a process has to know to run trials of a study.
 
     Attributes:
         study: its name.
         direction: `maximize` or `minimize`.
-        about: what it is of.
+        about: what the study depends on.
         lake: root of the lake.
         table: of the training set, and its Delta `version`.
         features: the model's inputs, in order.
         label: its column; likewise `time` and `split`.
-        keys: the columns that rows are in the order of, within the same time.
-        until: rows before it are searched on; of the training window all without it.
-        model: as written in the workflow, and the `folder` of its definition.
-        answer: what is answered.
-        search: as written in the workflow.
-        space: what is tried, in order.
-        metric: what is searched for.
-        gap_s: between what is fitted on and what is scored.
+        keys: the columns that order rows of the same time.
+        until: the search uses rows before this time; all of the training window if None.
+        model: as the workflow defines it, and the `folder` of its definition.
+        answer: what the model predicts.
+        search: as the workflow defines it.
+        space: the parameters to try, in order.
+        metric: to optimize.
+        gap_s: seconds between the rows that a fold fits on and those that it scores.
         threads: for each fit.
-        personal: whether messages of libraries must be kept back.
+        personal: whether messages of libraries must be withheld.
     """
 
     study: str
@@ -84,17 +96,17 @@ class SearchJob:
     personal: bool
 
     def to_json(self) -> str:
-        """As a line of text."""
+        """The job as a line of text."""
         return json.dumps({**asdict(self), "features": list(self.features), "keys": list(self.keys)})
 
     @classmethod
     def from_json(cls, text: str) -> SearchJob:
-        """From a line of text."""
+        """A job from a line of text."""
         stored = json.loads(text)
         return cls(**{**stored, "features": tuple(stored["features"]), "keys": tuple(stored["keys"])})
 
     def open(self, settings: Settings) -> Study:
-        """Its study."""
+        """Open its study."""
         return open_study(settings, self.study, self.direction, Search.model_validate(self.search), dict(self.about))
 
 
@@ -102,24 +114,23 @@ class Trials:
     """The trials of a job, run one after another in this process.
 
     Args:
-        job: what is searched.
-        rows: the training set's rows, with the job's columns.
-        settings: where the study is.
-        worker: a number of its own among those that work at the same time.
-        parallel: whether others do.
+        job: whose trials.
+        rows: of the training set, with the job's columns.
+        settings: say where the study is.
+        worker: a number that no other worker has at the same time.
+        parallel: whether there are other workers.
 
     Raises:
         DataError: a fold is empty.
     """
 
     def __init__(self, job: SearchJob, rows: pa.Table, settings: Settings, *, worker: int = 0, parallel: bool = False) -> None:
-
         self.job, self.worker, self.parallel = job, worker, parallel
         self.search, self.answer = Search.model_validate(job.search), Answer.from_record(job.answer)
         self.model = Model.model_validate(job.model)
         self.space = {name: Parameter.model_validate(values) for name, values in job.space.items()}
         self.kinds = feature_kinds(rows.schema, list(job.features))
-        self.me = identity()
+        self.process = identity()
         frame, self.y = feature_frame(rows, list(job.features)), label_numbers(rows[job.label], self.answer)
         self.folds = time_folds(times_of(rows, job.time), self.search.folds, timedelta(seconds=job.gap_s))
         most = most_rows(self.model, self.answer, Path(job.folder))
@@ -132,33 +143,34 @@ class Trials:
         self.interrupt: BaseException | None = None
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Run trials until the budget is used up, those included that died elsewhere in the meantime."""
+        """Run trials until the budget is used up, including those that died elsewhere in the meantime."""
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(self.job.threads):
-            while not stop() and self._next():
+            while not stop() and self._run_next():
                 pass
 
     def wait(self) -> None:
         """Wait for the trials that others still run; those of dead workers don't count."""
-        while self._settled().running:
+        while self._count().running:
             time.sleep(POLL_S)
 
-    def _settled(self) -> Tally:
-        found = tally(self.study.get_trials(deepcopy=False))
-        if not found.running:
-            return found
-        settle(self.study, found.running)
+    def _count(self) -> Tally:
+        """Count the study's trials, after those of dead workers were queued again."""
+        counted = tally(self.study.get_trials(deepcopy=False))
+        if not counted.running:
+            return counted
+        retry_dead_trials(self.study, counted.running)
         return tally(self.study.get_trials(deepcopy=False))
 
-    def _next(self) -> bool:
+    def _run_next(self) -> bool:
         """Run the next trial, or wait where others run the last ones; False when the budget is used up."""
-        found = self._settled()
-        if self.search.exhausted_budget(found.ended, found.seconds):
+        counted = self._count()
+        if self.search.exhausted_budget(counted.ended, counted.seconds):
             return False
-        position = found.ended + len(found.running)
-        used_up = self.search.trials is not None and position >= self.search.trials
-        if used_up or (found.running and not self.parallel):  # a search of one worker is nobody else's in the meantime
+        position = counted.ended + len(counted.running)
+        is_used_up = self.search.trials is not None and position >= self.search.trials
+        if is_used_up or (counted.running and not self.parallel):  # with one worker no other may run trials in the meantime
             time.sleep(POLL_S)
             return True
         self.position = position
@@ -172,7 +184,7 @@ class Trials:
                 raise self.interrupt from None
             if self._is_running(self.number):
                 raise
-            # This process was silent for so long that others took it for dead, and its trial is run again.
+            # This process sent no heartbeat for so long that others took it for dead and queued its trial again.
         return True
 
     def _is_running(self, number: int) -> bool:
@@ -184,29 +196,29 @@ class Trials:
 
         self.number = trial.number
         try:
-            trial.set_user_attr(WORKER, self.me)
+            trial.set_user_attr(WORKER, self.process)
             if self._is_surplus(trial.number):
                 trial.set_user_attr(SURPLUS, True)
                 raise _Surplus
             params = draw(trial, self.space)
             crash_point("search.trial_drawn")
-            value = self._tried(trial, params)
+            value = self._score_or_fail(trial, params)
             crash_point("search.trial_scored")
             return value
         except (_Failed, _Surplus, optuna.TrialPruned, UpdateFinishedTrialError):
             raise
-        except BaseException as error:  # not of the trial, but of the step, which ends with it; the trial is run again
+        except BaseException as error:  # the step's error, not the trial's: the step ends, and the trial is queued again
             self.interrupt = error
-            run_again(self.study, next(t for t in self.study.get_trials(deepcopy=True) if t.number == trial.number))
+            retry_trial(self.study, next(t for t in self.study.get_trials(deepcopy=True) if t.number == trial.number))
             raise
 
-    def _tried(self, trial: Trial, params: Mapping[str, Any]) -> float:
-        """The value of a trial; what its estimator raises is its failure, and is kept as the reason."""
+    def _score_or_fail(self, trial: Trial, params: Mapping[str, Any]) -> float:
+        """Score a trial; an error of its estimator is stored as the reason of its failure."""
         import optuna
         from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
         try:
-            return self._value(trial, params)
+            return self._score(trial, params)
         except (optuna.TrialPruned, StorageInternalError, UpdateFinishedTrialError):
             raise
         except Exception as error:
@@ -214,34 +226,35 @@ class Trials:
             raise _Failed from error
 
     def _reason(self, error: Exception) -> str:
-
-        own = isinstance(error, LakeloopError) and error.__cause__ is None  # else it tells what a library said
-        told = message_of(error, hide=self.job.personal and not own)
-        return told if isinstance(error, LakeloopError) or self.job.personal else f"{type(error).__name__}: {told}"
+        """The reason of a failure, without what a library may have said about personal values."""
+        is_own = isinstance(error, LakeloopError) and error.__cause__ is None  # otherwise it repeats a library's message
+        message = message_of(error, hide=self.job.personal and not is_own)
+        return message if isinstance(error, LakeloopError) or self.job.personal else f"{type(error).__name__}: {message}"
 
     def _is_surplus(self, number: int) -> bool:
-        """Whether another worker took the last place of the budget at the same moment, or another run this trial's place or its parameters."""
-        listed = self.study.get_trials(deepcopy=False)
-        found = tally(listed)
-        earlier = [trial for trial in found.running if trial.number < number]
-        # Two that begin a study together may both queue the first trial.
-        queued = next(trial for trial in listed if trial.number == number).system_attrs.get("fixed_params")
-        if queued and any(t.system_attrs.get("fixed_params") == queued for t in (*found.finished, *found.failed, *earlier)):
+        """Whether another worker took the budget's last place at the same moment, or another run took this trial's place or parameters."""
+        trials = self.study.get_trials(deepcopy=False)
+        counted = tally(trials)
+        earlier = [trial for trial in counted.running if trial.number < number]
+        # Two processes that start a study together may both queue the first trial.
+        queued = next(trial for trial in trials if trial.number == number).system_attrs.get("fixed_params")
+        if queued and any(t.system_attrs.get("fixed_params") == queued for t in (*counted.finished, *counted.failed, *earlier)):
             return True
         if not self.parallel:
-            return found.ended + len(earlier) != self.position
+            return counted.ended + len(earlier) != self.position
         budget = self.search.trials
-        return budget is not None and sum(t.number < number for t in (*found.finished, *found.failed)) + len(earlier) >= budget
+        return budget is not None and sum(t.number < number for t in (*counted.finished, *counted.failed)) + len(earlier) >= budget
 
-    def _value(self, trial: Trial, params: Mapping[str, Any]) -> float:
+    def _score(self, trial: Trial, params: Mapping[str, Any]) -> float:
+        """Score parameters by cross-validation, and report each fold to the pruner."""
         import optuna
 
         values: list[float] = []
-        each = self.search.pruner.name == "WilcoxonPruner"  # which compares folds one by one, not their means
+        compares_folds = self.search.pruner.name == "WilcoxonPruner"  # others compare the mean of the folds so far
 
         def report(fold: int, rounds: int | None, value: float) -> None:
             step = FOLD_STEPS * (fold + 1) if rounds is None else FOLD_STEPS * fold + 1 + int(math.log2(rounds / FIRST_ROUNDS))
-            trial.report(value if each else (sum(values) + value) / (fold + 1), step)
+            trial.report(value if compares_folds else (sum(values) + value) / (fold + 1), step)
             if rounds is None:
                 values.append(value)
                 if fold + 1 == len(self.folds):
@@ -260,11 +273,11 @@ class Trials:
 
 
 class _Failed(Exception):
-    """What the estimator of a trial raised is its cause."""
+    """The failure of a trial; its cause is the error of its estimator."""
 
 
 class _Surplus(Exception):
-    """A trial that was begun when the budget was used up already."""
+    """A trial that was started although the budget was used up."""
 
 
 def times_of(rows: pa.Table, column: str) -> np.ndarray:
@@ -273,8 +286,8 @@ def times_of(rows: pa.Table, column: str) -> np.ndarray:
     return times.astype("datetime64[us]")
 
 
-def searched_rows(rows: pa.Table, job: SearchJob) -> pa.Table:
-    """The rows of a training set that are searched on."""
+def select_rows(rows: pa.Table, job: SearchJob) -> pa.Table:
+    """Select the rows of a training set that the search uses."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

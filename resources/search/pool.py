@@ -1,35 +1,35 @@
-"""The other processes of a search on this machine: started, watched, begun anew when they die, and never left behind."""
+"""The other processes of a search on this machine: started, watched, replaced when they die, and always ended."""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 import tempfile
 import threading
-from typing import IO, Any
+from typing import IO
 
 from resources.search.job import POLL_S, SearchJob
 from resources.search.storage import MOST_RETRIES
-from resources.search.study import settle
+from resources.search.study import retry_dead_trials
 from resources.settings import PROJECT_ROOT, Settings
 
 
 class Pool:
-    """Worker processes beside this one, for as long as its `with` block lasts; its normal end waits for them.
+    """Worker processes beside this one, while its `with` block lasts; the normal end of the block waits for them.
 
-    A worker that dies is noticed at once: its trial is queued again, and another process takes its place, so often and no oftener as a trial is
-    tried.
+    The death of a worker is noticed at once: its trial is queued again, and another process replaces it, as many times as a trial is retried.
 
     Args:
-        job: what is searched.
-        count: how many processes.
-        first: number of the first; each has one of its own among all that work at the same time.
-        settings: where the study is.
-        log: takes lines.
+        job: whose trials.
+        count: number of processes.
+        first: number of the first; no two workers have the same number at the same time.
+        settings: say where the study is.
+        log: for warnings.
     """
 
-    def __init__(self, job: SearchJob, count: int, first: int, settings: Settings, log: Any) -> None:
+    def __init__(self, job: SearchJob, count: int, first: int, settings: Settings, log: logging.Logger) -> None:
         self.job, self.settings, self.log = job, settings, log
         self.numbers = range(first, first + count)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -46,7 +46,7 @@ class Pool:
             self.watcher.start()
         return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.processes:
             if kind is None:
                 self.done.wait()
@@ -81,35 +81,35 @@ class Pool:
         try:
             process.stdin.write(self.job.to_json().encode() + b"\n")
             process.stdin.flush()
-        except BrokenPipeError:  # it died at once, which the watcher sees
+        except BrokenPipeError:  # it died at once, which the watcher notices
             pass
 
     def _watch(self) -> None:
-        """Watch until all have ended; what goes wrong in it (the study can't be reached) is raised where the pool is left."""
+        """Watch until all have ended; an error (the study can't be reached) is raised at the end of the `with` block."""
         try:
-            self._follow()
+            self._replace_dead_workers()
         except Exception as error:
             self.problem = error
             self.done.set()
 
-    def _follow(self) -> None:
+    def _replace_dead_workers(self) -> None:
         study = None
         while not self.done.wait(POLL_S):
             codes = {number: process.poll() for number, process in self.processes.items()}
             died = [number for number, code in codes.items() if code not in (None, 0) and self.deaths[number] <= MOST_RETRIES]
             for number in died:
                 study = study or self.job.open(self.settings)
-                settle(study, study.get_trials(deepcopy=False))
+                retry_dead_trials(study, study.get_trials(deepcopy=False))
                 self.deaths[number] += 1
-                self.log.warning(f"worker {number} of the search ended with {codes[number]}; its trial is run again{self._told(number)}")
+                self.log.warning(f"worker {number} of the search ended with {codes[number]}; its trial is run again{self._output(number)}")
                 if self.deaths[number] <= MOST_RETRIES:
                     self._start(number)
             if not died and all(code is not None for code in codes.values()):
                 self.done.set()
 
-    def _told(self, number: int) -> str:
-        """The end of what a worker said; kept back where it may hold personal values."""
-        output = self.outputs[number]
-        output.seek(0)
-        text = output.read().decode(errors="replace").strip()
+    def _output(self, number: int) -> str:
+        """The end of a worker's output; withheld where it may hold personal values."""
+        stream = self.outputs[number]
+        stream.seek(0)
+        text = stream.read().decode(errors="replace").strip()
         return f": {text[-500:]}" if text and not self.job.personal else ""

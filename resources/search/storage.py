@@ -1,56 +1,56 @@
-"""Where Optuna keeps its studies: the database that the settings name, an SQLite file without one."""
+"""The storage of Optuna's studies: the database that the settings name, else an SQLite file."""
 
 from __future__ import annotations
 
+import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from optuna.storages import RDBStorage
 
     from resources.settings import Settings
 
 HEARTBEAT_S, GRACE_S = 3, 15
-"""How often a worker says that its trial is alive, and after which silence it is dead and its trial run again. Only a database storage has
-this; with journal files a dead worker's trial stays running for ever. A worker that dies on the machine of another is noticed at once."""
+"""The interval of a worker's heartbeats, and the silence after which it counts as dead and its trial is run again. Only a database storage
+has heartbeats; with journal files the trial of a dead worker runs for ever. A worker that dies on the same machine is noticed at once."""
 MOST_RETRIES = 3
-"""A trial whose worker died so often is given up: it may be what kills them."""
+"""A trial whose workers died so often is given up: it may be the cause."""
 _LOCK_S = 60
 _ATTEMPTS, _PAUSE_S = 10, 0.3
 
 
 def study_storage(settings: Settings) -> RDBStorage:
-    """The storage of studies; several processes may use it at once.
+    """Open the storage of studies; several processes may use it at once.
 
     Raises:
         ServiceUnavailable: the database doesn't answer, or doesn't let us in.
     """
-    import time
-
     from sqlalchemy.exc import DatabaseError
 
     for _ in range(_ATTEMPTS):
         try:
-            return _opened(settings)
-        except DatabaseError as error:  # two processes may make its tables at the same moment, of which one is told that they are there
+            return _open(settings)
+        except DatabaseError as error:  # of two processes that create its tables at once, one fails because they exist
             problem = str(error.orig).splitlines()[0]
             time.sleep(_PAUSE_S)
     raise ServiceUnavailable(f"the database of studies (LAKELOOP_STUDIES_DB, an SQLite file without one) could not be opened: {problem}")
 
 
-def _opened(settings: Settings) -> RDBStorage:
-    import warnings
-
+def _open(settings: Settings) -> RDBStorage:
     from optuna.exceptions import ExperimentalWarning
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
     settings.home.mkdir(parents=True, exist_ok=True)
     url = settings.studies_db or f"sqlite:///{settings.home / 'studies.db'}"
-    # A connection that the server has closed since is noticed before it is used.
+    # `pool_pre_ping` notices a connection that the server has closed.
     engine: dict[str, Any] = {"pool_pre_ping": True} | ({} if settings.studies_db else {"connect_args": {"timeout": _LOCK_S}})
     with warnings.catch_warnings():
-        # Heartbeats are called experimental since version 2.9; nothing else notices a dead worker.
+        # Optuna has called heartbeats experimental since version 2.9; nothing else notices a dead worker.
         warnings.simplefilter("ignore", ExperimentalWarning)
         storage = RDBStorage(
             url,
@@ -60,20 +60,20 @@ def _opened(settings: Settings) -> RDBStorage:
             engine_kwargs=engine,
         )
     if not settings.studies_db:
-        _quick(storage)
+        _write_ahead(storage)
     return storage
 
 
-def _quick(storage: RDBStorage) -> None:
-    """Let SQLite write ahead: readers don't wait for writers, and a commit doesn't wait for the disk.
+def _write_ahead(storage: RDBStorage) -> None:
+    """Switch SQLite to its write-ahead log: readers don't wait for writers, and a commit doesn't wait for the disk.
 
-    What a power cut may take is the last trials, never the file.
+    A power cut may lose the last trials, but doesn't damage the file.
     """
     import sqlalchemy as sa
 
-    def connected(connection: Any, _: Any) -> None:
+    def set_pragmas(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
-    sa.event.listen(storage.engine, "connect", connected)
+    sa.event.listen(storage.engine, "connect", set_pragmas)
     storage.engine.dispose()

@@ -1,4 +1,4 @@
-"""An Optuna study of ours: made or found by its name, its dead workers noticed, its trials counted, the next one seeded."""
+"""Optuna studies: opened by name, trials of dead workers retried, trials counted, the next one seeded."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ from resources.settings import Settings
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
 Direction = Literal["minimize", "maximize"]
 WORKER, REASON, SURPLUS = "worker", "reason", "surplus"
-"""Attributes of a trial: the process that runs it, why it failed, and that it was begun when the budget was used up, so that it counts nowhere."""
+"""Attributes of a trial: the process that runs it, why it failed, and that it exceeds the budget, so that it isn't counted."""
 FOLD_STEPS = 1000
-"""A fold's end is reported at a multiple of this, its scores on the way in between."""
+"""The end of a fold is reported at a multiple of this step, its intermediate scores at steps in between."""
 DIED = "its worker died"
-_KEEP_THEIR_PLACE = ("BruteForceSampler", "GridSampler", "QMCSampler")
-"""Samplers that keep in the study how far they are, and want one seed for all trials."""
+_STORE_THEIR_POSITION = ("BruteForceSampler", "GridSampler", "QMCSampler")
+"""Samplers that store their position in the study, and need the same seed for all trials."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """The trials of a study by what counts.
+    """The trials of a study by outcome.
 
     Attributes:
         finished: complete or pruned.
-        failed: by the estimator, or given up after their workers died too often; those that were run again aside.
-        running: now.
+        failed: by the estimator, or given up after their workers died too often; without those that were run again.
+        running: at present.
         lost: their workers died; they are run again.
-        seconds: in which at least one trial ran.
+        seconds: during which at least one trial ran.
     """
 
     finished: tuple[FrozenTrial, ...]
@@ -50,22 +52,22 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Trials that came to an end of their own, which is what the budget counts."""
+        """The number of finished and failed trials, which the budget limits."""
         return len(self.finished) + len(self.failed)
 
 
 def open_study(settings: Settings, name: str, direction: Direction, search: Search, about: dict[str, Any]) -> Study:
-    """The study of a name, made if there is none.
+    """Open a study by name, created if there is none.
 
     Args:
-        settings: where studies are kept.
+        settings: say where studies are stored.
         name: of the study.
         direction: `maximize` or `minimize`.
         search: has the pruner.
-        about: what it is of, kept with it.
+        about: what the study depends on, stored with it.
 
     Raises:
-        Conflict: there is one of that name with another direction or about something else.
+        Conflict: there is one of that name with another direction, or that depends on something else.
     """
     import optuna
 
@@ -73,41 +75,44 @@ def open_study(settings: Settings, name: str, direction: Direction, search: Sear
     study = optuna.create_study(
         storage=study_storage(settings), study_name=name, direction=direction, load_if_exists=True, pruner=pruner_of(search)
     )
-    # With load_if_exists Optuna itself ignores a direction that differs.
+    # With load_if_exists Optuna ignores a different direction.
     if study.direction.name.lower() != direction:
-        raise Conflict(f"the study {name} is there with direction {study.direction.name.lower()}, wanted {direction}; delete it")
+        raise Conflict(f"the study {name} exists with direction {study.direction.name.lower()}, wanted {direction}; delete it")
     known = study.user_attrs.get("about")
     if known is None:
         study.set_user_attr("about", about)
     elif known != about:
         different = sorted(key for key in known.keys() | about.keys() if known.get(key) != about.get(key))
-        raise Conflict(f"the study {name} is there with another {', '.join(different)}; delete it")
+        raise Conflict(f"the study {name} exists with another {', '.join(different)}; delete it")
     return study
 
 
 def tally(trials: Iterable[FrozenTrial]) -> Tally:
-    """Count the trials of a study."""
+    """Count the trials of a study by outcome."""
     from optuna.trial import TrialState
 
     trials = list(trials)
-    again = {number for trial in trials for number in trial.system_attrs.get("retry_history", ())}
-    found: dict[str, list[FrozenTrial]] = {"finished": [], "failed": [], "running": [], "lost": []}
+    retried = {number for trial in trials for number in trial.system_attrs.get("retry_history", ())}
+    finished: list[FrozenTrial] = []
+    failed: list[FrozenTrial] = []
+    running: list[FrozenTrial] = []
+    lost: list[FrozenTrial] = []
     for trial in trials:
         if SURPLUS in trial.user_attrs:
             continue
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-            found["finished"].append(trial)
+            finished.append(trial)
         elif trial.state == TrialState.RUNNING:
-            found["running"].append(trial)
+            running.append(trial)
         elif trial.state == TrialState.FAIL:
-            counts = REASON in trial.user_attrs or len(trial.system_attrs.get("retry_history", ())) >= MOST_RETRIES
-            found["failed" if counts and trial.number not in again else "lost"].append(trial)
-    ran = [*found["finished"], *(trial for trial in found["failed"] if REASON in trial.user_attrs), *found["running"]]
-    return Tally(**{name: tuple(listed) for name, listed in found.items()}, seconds=_seconds(ran))
+            is_final = REASON in trial.user_attrs or len(trial.system_attrs.get("retry_history", ())) >= MOST_RETRIES
+            (failed if is_final and trial.number not in retried else lost).append(trial)
+    ran = [*finished, *(trial for trial in failed if REASON in trial.user_attrs), *running]
+    return Tally(tuple(finished), tuple(failed), tuple(running), tuple(lost), seconds=_seconds(ran))
 
 
-def settle(study: Study, trials: Iterable[FrozenTrial]) -> None:
-    """Fail the running trials whose workers are gone, and have them run again."""
+def retry_dead_trials(study: Study, trials: Iterable[FrozenTrial]) -> None:
+    """Fail the running trials whose workers have ended, and queue them again."""
     import optuna
     from optuna.exceptions import ExperimentalWarning
     from optuna.trial import TrialState
@@ -118,15 +123,15 @@ def settle(study: Study, trials: Iterable[FrozenTrial]) -> None:
     for trial in trials:
         if trial.state != TrialState.RUNNING:
             continue
-        worker, begun = trial.user_attrs.get(WORKER), trial.datetime_start
-        # One that died before it could say anything has no heartbeat either.
-        silent = worker is None and begun is not None and datetime.now() - begun > timedelta(seconds=GRACE_S)
-        if silent or (worker is not None and is_gone(worker)):
-            run_again(study, trial)
+        worker, started = trial.user_attrs.get(WORKER), trial.datetime_start
+        # A worker that died before it stored its name sent no heartbeat either.
+        is_silent = worker is None and started is not None and datetime.now() - started > timedelta(seconds=GRACE_S)
+        if is_silent or (worker is not None and is_gone(worker)):
+            retry_trial(study, trial)
 
 
-def run_again(study: Study, trial: FrozenTrial) -> None:
-    """Fail a running trial that nobody works on, and queue its parameters; nothing if somebody else did, or it was tried too often."""
+def retry_trial(study: Study, trial: FrozenTrial) -> None:
+    """Fail a running trial that no worker runs, and queue its parameters again, unless another process did or it was tried too often."""
     from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
     from optuna.storages import RetryHeartbeatStaleTrialCallback
     from optuna.trial import TrialState
@@ -139,34 +144,34 @@ def run_again(study: Study, trial: FrozenTrial) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         retry = RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)
-    told = {name: value for name, value in trial.user_attrs.items() if name not in (WORKER, REASON)}
-    trial.user_attrs = told
+    trial.user_attrs = {name: value for name, value in trial.user_attrs.items() if name not in (WORKER, REASON)}
     retry(study, trial)
 
 
-def next_sampler(search: Search, position: int, worker: int, parallel: bool) -> Any:
-    """The sampler of the next trial.
+def next_sampler(search: Search, position: int, worker: int, parallel: bool) -> BaseSampler:
+    """Create the sampler of the next trial.
 
-    Each trial has its own seed, made of the search's and its position, so that a study that was interrupted goes on as if it hadn't been.
+    Each trial has its own seed, computed from the search's seed and its position, so that an interrupted study continues as if it hadn't been.
     """
     import optuna
     from optuna.exceptions import ExperimentalWarning
 
     cls, arguments = getattr(optuna.samplers, search.sampler.name), dict(search.sampler.arguments)
-    known = inspect.signature(cls).parameters
-    if "seed" in known:
-        fixed = search.sampler.name in _KEEP_THEIR_PLACE
-        text = f"{search.seed}" if fixed else f"{search.seed} {position} {worker}"
+    accepted = inspect.signature(cls).parameters
+    if "seed" in accepted:
+        has_one_seed = search.sampler.name in _STORE_THEIR_POSITION
+        text = f"{search.seed}" if has_one_seed else f"{search.seed} {position} {worker}"
         arguments["seed"] = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
-    if parallel and "constant_liar" in known:
-        arguments.setdefault("constant_liar", True)  # so that workers don't try the same at the same time
+    if parallel and "constant_liar" in accepted:
+        arguments.setdefault("constant_liar", True)  # so that workers don't try the same parameters at the same time
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return cls(**arguments)
+        sampler: BaseSampler = cls(**arguments)
+    return sampler
 
 
-def pruner_of(search: Search) -> Any:
-    """The pruner. The median pruner waits for the first fold's end unless told: a slow learner looks bad in its first rounds."""
+def pruner_of(search: Search) -> BasePruner:
+    """Create the pruner. By default the median pruner waits for the end of the first fold, since a slow learner scores badly at first."""
     import optuna
     from optuna.exceptions import ExperimentalWarning
 
@@ -175,7 +180,8 @@ def pruner_of(search: Search) -> Any:
         arguments.setdefault("n_warmup_steps", FOLD_STEPS - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return getattr(optuna.pruners, search.pruner.name)(**arguments)
+        pruner: BasePruner = getattr(optuna.pruners, search.pruner.name)(**arguments)
+    return pruner
 
 
 def reason_of(trial: FrozenTrial) -> str:
@@ -184,7 +190,7 @@ def reason_of(trial: FrozenTrial) -> str:
 
 
 def best_of(study: Study, finished: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The best complete trial, the earliest of equals."""
+    """The best complete trial, the earliest of several equals; None where there is none."""
     from optuna.study import StudyDirection
     from optuna.trial import TrialState
 
@@ -194,12 +200,12 @@ def best_of(study: Study, finished: Sequence[FrozenTrial]) -> FrozenTrial | None
 
 
 def _seconds(trials: Sequence[FrozenTrial]) -> float:
-    """The length of the union of the times at which trials ran."""
+    """The seconds during which at least one of the trials ran."""
     total, until = 0.0, None
     spans = [(t.datetime_start, t.datetime_complete or datetime.now()) for t in trials if t.datetime_start is not None]
     for start, end in sorted(spans):
-        begin = start if until is None else max(start, until)
-        if end > begin:
-            total += (end - begin).total_seconds()
+        counted_from = start if until is None else max(start, until)
+        if end > counted_from:
+            total += (end - counted_from).total_seconds()
             until = end
     return total

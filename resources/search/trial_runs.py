@@ -1,15 +1,16 @@
 """Trials as MLflow runs nested under the run of their Dagster run.
 
-They are written by the one process that leads the search, from what the study says of trials that have ended: three requests each, beside the
-trials and not between them. So a worker needs no MLflow, and one that is killed leaves no open run.
+The process that leads the search writes them, from what the study holds of trials that have ended: three requests each, while other trials run.
+So a worker needs no MLflow, and one that is killed leaves no open run.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resources.host.crash_points import crash_point
 from resources.search.job import SearchJob
@@ -30,18 +31,18 @@ _PAUSE_S = 1.0
 
 
 class TrialRuns:
-    """Writes what ends while its `with` block lasts, and the rest at its end; after an interruption the next run does.
+    """Writes the trials that end while its `with` block lasts, and the rest at its end; after an interruption the next run does that.
 
     Args:
         job: whose trials.
-        run: the run above them.
-        settings: where the study is.
-        log: takes lines.
+        run: the parent of their runs.
+        settings: say where the study is.
+        log: for warnings.
     """
 
-    def __init__(self, job: SearchJob, run: RunHandle, settings: Settings, log: Any) -> None:
+    def __init__(self, job: SearchJob, run: RunHandle, settings: Settings, log: logging.Logger) -> None:
         self.job, self.run, self.settings, self.log = job, run, settings, log
-        self.written = self._already()
+        self.written = self._written_before()
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -57,8 +58,8 @@ class TrialRuns:
 
     def write(self, trials: Iterable[FrozenTrial]) -> None:
         """Write the trials that have ended and aren't written yet."""
-        found = tally(trials)
-        for trial in sorted((*found.finished, *found.failed, *found.lost), key=lambda t: t.number):
+        counted = tally(trials)
+        for trial in sorted((*counted.finished, *counted.failed, *counted.lost), key=lambda t: t.number):
             if trial.number not in self.written and (WORKER in trial.user_attrs or REASON in trial.user_attrs):
                 self._write(trial)
                 self.written.add(trial.number)
@@ -66,30 +67,30 @@ class TrialRuns:
     def _write(self, trial: FrozenTrial) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        client, began, ended = self.run.client, _millis(trial.datetime_start), _millis(trial.datetime_complete)
+        client, started, ended = self.run.client, _millis(trial.datetime_start), _millis(trial.datetime_complete)
         tags = {
             "mlflow.parentRunId": self.run.run_id,
             "mlflow.runName": f"trial {trial.number}",
             STUDY_TAG: self.job.study,
             TRIAL_TAG: str(trial.number),
         }
-        said = {TRIAL_STATE_TAG: trial.state.name.lower()} | ({REASON_TAG: reason_of(trial)} if trial.state.name == "FAIL" else {})
-        made = client.create_run(self.run.experiment_id, start_time=began, tags=tags).info.run_id
+        outcome = {TRIAL_STATE_TAG: trial.state.name.lower()} | ({REASON_TAG: reason_of(trial)} if trial.state.name == "FAIL" else {})
+        run_id = client.create_run(self.run.experiment_id, start_time=started, tags=tags).info.run_id
         crash_point("search.trial_run_open")
         metrics = [Metric(f"{self.job.metric}_so_far", value, ended, step) for step, value in sorted(trial.intermediate_values.items())]
         if trial.value is not None:
             metrics.append(Metric(self.job.metric, trial.value, ended, 0))
         client.log_batch(
-            made,
+            run_id,
             metrics=metrics,
             params=[Param(name, str(value)[:500]) for name, value in trial.params.items()],
-            tags=[RunTag(name, value) for name, value in said.items()],
+            tags=[RunTag(name, value) for name, value in outcome.items()],
         )
-        client.set_terminated(made, STATUS[trial.state.name], ended)
+        client.set_terminated(run_id, STATUS[trial.state.name], ended)
 
-    def _already(self) -> set[int]:
-        """The trials that are written, by this Dagster run or an earlier one; what a crash left half written is removed."""
-        client, found, token = self.run.client, set(), None
+    def _written_before(self) -> set[int]:
+        """The trials that were written, by this Dagster run or an earlier one; runs that a crash left incomplete are deleted."""
+        client, numbers, token = self.run.client, set(), None
         while True:
             page = client.search_runs(
                 [self.run.experiment_id], f"tags.`{STUDY_TAG}` = '{self.job.study}'", page_token=token, max_results=1000
@@ -98,20 +99,20 @@ class TrialRuns:
                 if TRIAL_STATE_TAG not in run.data.tags:
                     client.delete_run(run.info.run_id)
                     continue
-                found.add(int(run.data.tags[TRIAL_TAG]))
+                numbers.add(int(run.data.tags[TRIAL_TAG]))
                 if run.info.status == "RUNNING":
                     client.set_terminated(run.info.run_id, STATUS[run.data.tags[TRIAL_STATE_TAG].upper()])
             token = page.token
             if not token:
-                return found
+                return numbers
 
     def _follow(self) -> None:
         study = self.job.open(self.settings)
         while not self.done.wait(_PAUSE_S):
             try:
                 self.write(study.get_trials(deepcopy=False))
-            except Exception as error:  # the server may be away; the end of the search writes the rest, or says so
-                self.log.warning(f"trials aren't in MLflow yet: {type(error).__name__}")
+            except Exception as error:  # the server may be away; the end of the search writes the rest, or fails
+                self.log.warning(f"trials can't be written to MLflow yet: {type(error).__name__}")
 
 
 def _millis(moment: datetime | None) -> int:

@@ -26,7 +26,7 @@ from platform_assets.stages.training.training_set import LABEL, SPLIT
 from resources.host.processes import available_cores
 from resources.lake.published import States
 from resources.search.job import SearchJob, Trials, times_of
-from resources.search.study import Tally, run_again, settle, tally
+from resources.search.study import Tally, retry_dead_trials, retry_trial, tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,14 +170,14 @@ def own_params(trials: Trials) -> dict[str, Any]:
 def first_trials(search: Search, trials: Trials) -> None:
     """Queue the model's own parameters as the first trial; and what failed, if an earlier run was left with too little."""
     study = trials.study
-    settle(study, study.get_trials(deepcopy=False))
+    retry_dead_trials(study, study.get_trials(deepcopy=False))
     before = tally(study.get_trials(deepcopy=False))
     own = own_params(trials)
     if own:
         study.enqueue_trial(own, skip_if_exists=True)
     if search.exhausted_budget(before.ended, before.seconds) and too_few(search, before):
         for trial in before.failed:
-            run_again(study, trial)
+            retry_trial(study, trial)
 
 
 def least_finished(search: Search, trials: Tally) -> int:

@@ -95,7 +95,7 @@ def test_a_trial_that_kills_every_worker_is_given_up_and_the_study_ends(shop: Sh
     from dataclasses import replace
 
     from resources.search.storage import MOST_RETRIES
-    from resources.search.study import run_again, tally
+    from resources.search.study import retry_trial, tally
 
     searching = with_search(shop, "{trials: 2, folds: 2, space: {C: {low: 0.1, high: 10.0}}}", model=OWN)
     assert searching.materialize("studies").success
@@ -106,7 +106,7 @@ def test_a_trial_that_kills_every_worker_is_given_up_and_the_study_ends(shop: Sh
             warnings.simplefilter("ignore")  # a trial that is only begun has no heartbeat
             study.ask()
         (running,) = tally(study.trials).running
-        run_again(study, running)
+        retry_trial(study, running)
         found = tally(study.trials)
         assert len(found.failed) == (1 if death == MOST_RETRIES else 0)
     assert replace(found).ended == 3
