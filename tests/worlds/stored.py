@@ -34,8 +34,15 @@ def contents(root: Path, leave_out: Iterable[str] = ()) -> Iterator[tuple[str, b
 
 def found_in(places: Iterable[tuple[str, bytes]], values: Iterable[str | float]) -> list[tuple[str, str | float]]:
     """Where planted values stand; a number in any usual form: as text (whole, or rounded to six digits), as a double, as an integer."""
-    wanted = [(value, form) for value in values for form in _forms(value)]
-    return [(place, value) for place, data in places for value, form in wanted if form in data]
+    forms = [(value, form) for value in values for form in _forms(value)]
+    return [(place, value) for place, data in places for value, form in forms if _holds(data, form)]
+
+
+def _holds(data: bytes, form: bytes) -> bool:
+    """Whether a form stands in some bytes; digits within a longer number, such as a time in microseconds, are another number's."""
+    if form not in data:
+        return False
+    return not form[:1].isdigit() or re.search(rb"(?<!\d)" + re.escape(form) + rb"(?!\d)", data) is not None
 
 
 def _forms(value: str | float) -> list[bytes]:
