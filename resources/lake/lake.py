@@ -64,9 +64,7 @@ class Lake:
             FormatError: the lake has a format that this version doesn't read.
             ServiceUnavailable: the store doesn't answer, or doesn't let us in.
         """
-        if not self._is_readable:
-            check_format(self.url)
-            self._is_readable = True
+        self._check()
         return open_delta(self.path(key), version)
 
     def states(self) -> States:
@@ -194,8 +192,15 @@ class Lake:
                 self._must_be_outrun(path, table, error)
         raise Conflict(f"{path}: others committed at each of {_APPEND_ATTEMPTS} attempts to append; nothing was written")
 
+    def _check(self) -> None:
+        """Refuse a lake whose format this version doesn't read; asked once."""
+        if not self._is_readable:
+            check_format(self.url)
+            self._is_readable = True
+
     def _mark(self) -> None:
-        """Write down the format of a lake that is written to."""
+        """Write down the format of a lake that is written to; an older lake is refused, not called newer than it is."""
+        self._check()
         if not self._is_marked:
             mark_format(self.url)
             self._is_marked = True

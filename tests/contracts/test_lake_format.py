@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,19 @@ def test_an_older_lake_is_converted_step_by_step_and_a_crash_repeats_one_step(tm
     upgrade(lake.url, steps_to(lake.url, steps))
     assert applied == [2, 3, 3] and read_format(lake.url) == 3
     check_format(lake.url, 3)
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_write_does_not_call_an_older_lake_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says_so: bool) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    lake.append("reports/verdicts", ROWS)
+    if not says_so:
+        (tmp_path / "lake" / FILE).unlink()
+    monkeypatch.setattr("resources.lake.lake.check_format", partial(check_format, newest=FORMAT + 1))
+    monkeypatch.setattr("resources.lake.lake.mark_format", partial(mark_format, number=FORMAT + 1))
+    with pytest.raises(FormatError, match="`lakeloop upgrade` converts it"):
+        Lake(lake.url).append("reports/things", ROWS)
+    assert read_format(lake.url) == (FORMAT if says_so else None)
 
 
 def test_an_empty_lake_is_never_too_old(tmp_path: Path) -> None:
