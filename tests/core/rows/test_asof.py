@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -60,21 +61,38 @@ def join(way: str, spine: pa.Table, *features: FeatureRows) -> pa.Table:
     return point_in_time_join(in_chunks(spine), [replace(source, rows=in_chunks(source.rows)) for source in features], at="at")
 
 
+FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 moments = st.one_of(
     st.integers(-4, 4).map(lambda ticks: NOON + ticks * TICK),
     st.integers(0, 3).map(lambda days: NOON + days * DAY),
-    st.sampled_from([datetime(1, 1, 1, tzinfo=UTC), datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)]),
-)  # fmt: skip
-maybe = st.one_of(st.none(), moments)
-entities = {"k": st.one_of(st.none(), st.sampled_from(["a", "b", "é"])), "n": st.one_of(st.none(), st.integers(0, 2))}
-spines = st.lists(st.fixed_dictionaries({**entities, "at": maybe}), max_size=12)
-feature_rows = st.lists(
-    st.fixed_dictionaries({**entities, "value": st.one_of(st.none(), st.integers(0, 99)), "event": maybe, "known": maybe}), max_size=20
+    st.sampled_from([FIRST, datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), LAST]),
 )
+
+
+def records(values: dict[str, st.SearchStrategy[Any]], most: int) -> st.SearchStrategy[list[Record]]:
+    """Rows of some values, of which some columns may be null; a null in each list would leave out every way through the join but one."""
+
+    def rows(nullable: frozenset[str]) -> st.SearchStrategy[list[Record]]:
+        columns = {name: st.one_of(st.none(), some) if name in nullable else some for name, some in values.items()}
+        return st.lists(st.fixed_dictionaries(columns), max_size=most)
+
+    return st.frozensets(st.sampled_from(sorted(values))).flatmap(rows)
+
+
+ENTITIES = {"k": st.sampled_from(["a", "b", "é"]), "n": st.integers(0, 2)}
+spines = records({**ENTITIES, "at": moments}, 12)
+feature_rows = records({**ENTITIES, "value": st.integers(0, 99), "event": moments, "known": moments}, 20)
 ages = st.sampled_from([None, timedelta(0), 2 * TICK, DAY])
 key_lists = st.sampled_from([["k"], ["n"], ["k", "n"]])
-NAMES = [f"entity {number}" for number in range(40)]
+MANY = [
+    {"k": f"entity {number}", "n": number, "value": number + place, "event": moment, "known": FIRST}
+    for place, moment in ((0, FIRST), (100, LAST))
+    for number in range(40)
+]
 """So many entities over so long a time that entity and time don't fit into one number."""
+of_many = st.lists(
+    st.tuples(st.integers(0, 39), moments).map(lambda pair: {"k": f"entity {pair[0]}", "n": pair[0], "at": pair[1]}), max_size=5
+)
 
 
 def in_order(rows: Sequence[Record], *names: str) -> list[Record]:
@@ -84,11 +102,12 @@ def in_order(rows: Sequence[Record], *names: str) -> list[Record]:
 @pytest.mark.parametrize("many", [False, True])
 def test_every_value_is_the_one_of_the_rule_and_no_row_of_the_spine_is_lost(way: str, many: bool) -> None:
     @settings(max_examples=100)
-    @given(spines, feature_rows, ages, key_lists, st.booleans())
-    def holds(spine: list[Record], rows: list[Record], max_age: timedelta | None, keys: list[str], ordered: bool) -> None:
-        if many:
-            long = {"event": datetime(9999, 12, 31, tzinfo=UTC), "known": datetime(1, 1, 1, tzinfo=UTC), "value": 7, "n": 0}
-            rows = [*rows, *({**long, "k": name, "n": number} for number, name in enumerate(NAMES))]
+    @given(st.tuples(spines, of_many if many else st.just([])), feature_rows, ages, key_lists, st.booleans())
+    def holds(
+        parts: tuple[list[Record], list[Record]], rows: list[Record], max_age: timedelta | None, keys: list[str], ordered: bool
+    ) -> None:
+        spine = [*parts[0], *parts[1]]
+        rows = [*MANY, *rows] if many else rows
         if ordered:
             rows = in_order(rows, *keys, "known", "event")
         asked = pa.Table.from_pylist(spine, schema=SPINE)
@@ -142,6 +161,10 @@ def source_of(*rows: Record, name: str = "f", output: str = "v", **options: Any)
         ([one(1, 1, 1), one(1, 4, None), one(6, 6, 2)], [1, 4, 7], [1, None, 2]),  # a retraction
         ([one(1, 1, 1), one(1, 1, 2)], [1], [2]),  # the later row of two with the same times
         ([one(2, 2, 2), one(1, 1, 1, key="b")], [0, 2], [None, 2]),
+        ([one(1, 5, 1), one(3, 6, 2), one(2, 7, 3), one(4, 8, 4)], [6, 7, 8], [2, 2, 4]),  # late where a block of two begins
+        ([one(9, 1, 1), one(9, 8, 2), one(9, 7, 3), one(9, 9, 4)], [8, 9], [None, 4]),
+        ([one(9, 1, 1), one(9, 8, 2), one(9, 7, 3), one(9, 6, 4)], [9], [2]),
+        ([one(1, 1, 1), one(2, 2, 2), one(1, 3, 3), one(2, 2, 4, key="b")], [2, 3], [2, 2]),
         ([], [1], [None]),
     ],
 )  # fmt: skip
@@ -169,6 +192,43 @@ def test_several_features_are_added_in_their_order_each_in_its_own_type(way: str
     assert joined.column_names == ["k", "n", "at", "v", "m", "s"]
     assert joined.select(["v", "m", "s"]).to_pylist() == [{"v": None, "m": "x", "s": 3}, {"v": 5, "m": "x", "s": 3}]
     assert [joined.schema.field(name).type for name in "vms"] == [pa.int64(), small.schema.field("model").type, pa.int16()]
+
+
+# Threads.
+
+
+@pytest.fixture
+def cores() -> Iterator[int]:
+    """Three cores, whatever the machine has."""
+    count = pa.cpu_count()
+    pa.set_cpu_count(3)
+    yield 3
+    pa.set_cpu_count(count)
+
+
+def test_a_thread_has_rows_enough_and_there_are_no_more_threads_than_cores(cores: int) -> None:
+    enough = module._ROWS_PER_THREAD
+    rows = [0, 1, enough, 2 * enough - 1, 2 * enough, 3 * enough, 100 * enough]
+    assert [module._count_threads(count) for count in rows] == [1, 1, 1, 1, 2, 3, 3]
+    assert module._ROWS_PER_THREAD == 50_000
+
+
+@pytest.mark.parametrize(("rows", "threads"), [(5, False), (6, True), (12, True)])
+def test_few_rows_are_joined_by_this_thread_and_many_by_several(
+    rows: int, threads: bool, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = set()
+
+    def take(rows: pa.Table, indices: pa.Array, name: str) -> pa.ChunkedArray:
+        names.add(threading.current_thread().name)
+        return rows[name].take(indices)
+
+    monkeypatch.setattr(module, "_ROWS_PER_THREAD", 3)
+    monkeypatch.setattr(module, "_take_column", take)
+    spine = ask(*range(rows))
+    joined = point_in_time_join(spine, [source_of(one(2, 2, 2), one(4, 4, 4))], at="at")
+    assert joined["v"].to_pylist() == [None, None, 2, 2, *[4] * (rows - 4)]
+    assert all(name.startswith("join") == threads for name in names)
 
 
 # Tables without event time.
