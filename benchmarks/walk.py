@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from resources.settings import PROJECT_ROOT
+from resources.project import PLATFORM_ROOT
 from tests.worlds.servers import object_store, postgres
 from tests.worlds.servers.ports import free_ports
 
@@ -41,7 +41,7 @@ def main(chosen: list[str]) -> int:
                     connection.execute(sa.text(f"CREATE DATABASE {name}"))
                     environment[f"LAKELOOP_{name.upper()}_DB"] = sa.make_url(url).set(database=name).render_as_string(hide_password=False)
         started = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "lakeloop.cli", "up", "--once"], cwd=PROJECT_ROOT, env=environment)
+        done = subprocess.run([sys.executable, "-m", "lakeloop.cli", "up", "--once"], cwd=PLATFORM_ROOT, env=environment)
         print(
             f"the walk on {' and '.join(chosen or STORES)} ended with {done.returncode} after {time.monotonic() - started:.0f} s",
             flush=True,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
-from platform_assets.loading import DEFS, read_project
+from platform_assets.loading import read_project
 from resources.settings import Settings
 from resources.tracking.model_format import METADATA
 from resources.tracking.registry import Registry
@@ -92,7 +92,7 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
 def _contract_of(workflow: str, defs: Path | None) -> Contract:
     from platform_assets.stages.training.contract import contract
 
-    project = read_project((defs or DEFS).resolve())
+    project = read_project(defs)
     domain, _, name = workflow.partition(".")
     if (domain, name) not in project.workflows:
         raise DataError(f"no workflow {workflow!r}; {nearest(workflow, [f'{d}.{n}' for d, n in project.workflows])}")

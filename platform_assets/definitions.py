@@ -10,8 +10,9 @@ import dagster as dg
 
 import resources.host.fewer_collections  # noqa: F401
 from platform_assets.assets import assets_of
-from platform_assets.loading import DEFS, read_project
+from platform_assets.loading import read_project
 from resources.dagster_resources import default_resources
+from resources.project import find_project
 from resources.settings import Settings
 from sensors.all import build_automation
 
@@ -53,11 +54,11 @@ ready: dg.Definitions | None = None
 """Built already, where a process was forked to run one step of them."""
 
 
-def build_defs(*, defs: Path = DEFS, resources: Mapping[str, Any] | None = None, domain: str | None = None) -> dg.Definitions:
+def build_defs(*, defs: Path | None = None, resources: Mapping[str, Any] | None = None, domain: str | None = None) -> dg.Definitions:
     """Everything that is defined, as Dagster definitions.
 
     Args:
-        defs: the folder of definitions.
+        defs: the folder of definitions; the project's, unless another is given.
         resources: in place of those that the environment names.
         domain: only this domain's assets, so that each domain can be a code location of its own.
 
@@ -89,6 +90,6 @@ def defs() -> dg.Definitions:
 def __getattr__(name: str) -> dg.Definitions:
     """`location_<domain>`: one domain alone, for a workspace with a code location per domain, where a broken file stops only its own."""
     prefix, _, domain = name.partition("location_")
-    if prefix or not domain or not (DEFS / domain).is_dir():
+    if prefix or not domain or not (find_project().defs / domain).is_dir():
         raise AttributeError(name)
     return build_defs(domain=domain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,13 +14,12 @@ from lakeloop.checking.project import check, load_checked
 from lakeloop.errors import SpecError, SpecErrors
 from lakeloop.project.files import Definition
 from lakeloop.project.lineage import Rule
-from lakeloop.project.project import Located, Project, parse_sql_file
+from lakeloop.project.project import Located, Project, base_of, parse_sql_file
 from lakeloop.python_code import load_file
 from lakeloop.spec.tables import ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
-from resources.settings import PROJECT_ROOT
+from resources.project import DEFS_VARIABLE, find_project
 
-DEFS = PROJECT_ROOT / "platform_assets" / "defs"
 PYTHON_FILE = "defs.py"
 
 
@@ -36,8 +36,9 @@ class DefinedInPython(Protocol):
 
 
 def shown(path: Path) -> str:
-    """A file as messages name it: relative to the project where it lies in it, else to the folder of its definitions' parent."""
-    base = next((parent.parent for parent in path.parents if parent.name == "platform_assets"), None)
+    """A file below a folder of definitions, as messages name it: relative to the project's folder."""
+    named = os.environ.get(DEFS_VARIABLE)
+    base = next((base_of(parent) for parent in path.parents if parent.name == "defs" or (named and parent == Path(named))), None)
     return str(path.relative_to(base)) if base else str(path)
 
 
@@ -94,20 +95,27 @@ def python_definitions(defs: Path) -> tuple[list[Located[Any]], list[SpecError]]
     return definitions, errors
 
 
-def read_project(defs: Path = DEFS, domain: str | None = None) -> Project:
+def read_project(defs: Path | None = None, domain: str | None = None) -> Project:
     """Read and check all definitions.
 
     Args:
-        defs: the folder of definitions.
+        defs: the folder of definitions; the project's, unless another is given.
         domain: only errors of this domain count. What is broken elsewhere, and what reads it, is left out with a warning.
 
     Raises:
         SpecErrors: with every error found, one a line.
     """
+    defs = (defs or find_project().defs).resolve()
     project, errors = load_definitions(defs)
+    depth = len(defs.relative_to(base_of(defs)).parts)
+
+    def place(error: SpecError) -> tuple[str, ...]:
+        """The folder of the definition that an error is in, as its domain and name."""
+        return Path(error.file).parts[depth : depth + 2]
+
     while errors:
-        project, left_out = _without(project, {_place(e.file) for e in errors if domain and _place(e.file)[:1] not in ((), (domain,))})
-        counted = [error for error in errors if _place(error.file) not in left_out]
+        project, left_out = _without(project, {place(e) for e in errors if domain and place(e)[:1] not in ((), (domain,))})
+        counted = [error for error in errors if place(error) not in left_out]
         if counted:
             elsewhere = f"({len(errors) - len(counted)} more in other domains: lakeloop check)" if len(counted) < len(errors) else ""
             raise SpecErrors(counted, f"{len(counted)} errors in the definitions:", elsewhere)
@@ -118,17 +126,12 @@ def read_project(defs: Path = DEFS, domain: str | None = None) -> Project:
     return project
 
 
-def _place(file: str) -> tuple[str, ...]:
-    """The folder of a definition, as its domain and name."""
-    return Path(file).parts[2:4]
-
-
 def _without(project: Project, broken: set[tuple[str, ...]]) -> tuple[Project, set[tuple[str, ...]]]:
     """A project without what stands in some folders, and without what reads that; and the folders of all that is left out."""
     gone, ids = set(broken), set(broken)
     waiting = list(project.all())
-    while added := [located for located in waiting if _place(located.definition.file) in gone or _named(located) & ids]:
-        gone |= {_place(located.definition.file) for located in added}
+    while added := [located for located in waiting if (located.domain, located.folder.name) in gone or _named(located) & ids]:
+        gone |= {(located.domain, located.folder.name) for located in added}
         ids |= {located.id for located in added}
         waiting = [located for located in waiting if located not in added]
     kept = {id(located) for located in waiting}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakeloop.errors import LakeloopError
+from resources.project import environment as environment_of
+from resources.project import find_project
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "postgresql+psycopg2://"
 SQLITE_STEPS = 8
 """Steps of one run that may write to Dagster's embedded SQLite at once: with two runs at a time these are 16 processes, which met no
@@ -21,6 +21,8 @@ class Settings:
     """The settings of one environment.
 
     Attributes:
+        root: folder of the project.
+        defs: folder of its definitions (`LAKELOOP_DEFS`).
         environment: `dev` unless `LAKELOOP_ENV` says otherwise. Environments share nothing.
         home: folder of local state (logs, MLflow's database, serving state), `.lakeloop/<environment>`.
         lake_url: root of the lake, a folder or an object-store URL (`LAKELOOP_LAKE`).
@@ -36,6 +38,8 @@ class Settings:
         ui_port, mlflow_port, serving_port: the ports of `lakeloop up`, on loopback only.
     """
 
+    root: Path
+    defs: Path
     environment: str
     home: Path
     lake_url: str
@@ -57,31 +61,38 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the settings from environment variables; every one has a default that works on one machine.
 
-        Relative folders are relative to the project's folder, wherever a process was started.
+        What they don't set is read from the project's `.env`. Relative folders are relative to the project's folder, wherever a process was
+        started.
+
+        Args:
+            environ: environment variables in place of the process's own and of `.env`.
 
         Raises:
-            LakeloopError: a database's URL isn't one of PostgreSQL, or more steps are to run at once than SQLite supports.
+            LakeloopError: there is no project, a port is no number, a database's URL isn't one of PostgreSQL, or more steps are to run at once than SQLite supports.
         """
-        env = os.environ if environ is None else environ
+        env = environment_of() if environ is None else environ
+        project = find_project(env)
         environment = env.get("LAKELOOP_ENV", "dev")
-        home = PROJECT_ROOT / env.get("LAKELOOP_HOME", ".lakeloop") / environment
+        home = project.root / env.get("LAKELOOP_HOME", ".lakeloop") / environment
         lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
-        ui_port = int(env.get("LAKELOOP_UI_PORT", "3000"))
-        mlflow_port = int(env.get("LAKELOOP_MLFLOW_PORT", "5050"))
+        ui_port = _number(env, "LAKELOOP_UI_PORT", 3000)
+        mlflow_port = _number(env, "LAKELOOP_MLFLOW_PORT", 5050)
         dagster_db = _database_url(env, "LAKELOOP_DAGSTER_DB")
-        steps = int(env.get("LAKELOOP_STEPS", "2"))
+        steps = _number(env, "LAKELOOP_STEPS", 2)
         if dagster_db is None and steps > SQLITE_STEPS:
             raise LakeloopError(
                 f"LAKELOOP_STEPS: {steps} steps at once are more than Dagster's embedded SQLite supports (at most {SQLITE_STEPS}); "
                 f"name a PostgreSQL database in LAKELOOP_DAGSTER_DB ({DATABASE}user:password@host/database), or set fewer steps"
             )
         return cls(
+            root=project.root,
+            defs=project.defs,
             environment=environment,
             home=home,
-            lake_url=lake if "://" in lake else str(PROJECT_ROOT / lake),
+            lake_url=lake if "://" in lake else str(project.root / lake),
             tracking_uri=env.get("LAKELOOP_MLFLOW", f"http://127.0.0.1:{mlflow_port}"),
             spark_remote=env.get("LAKELOOP_SPARK") or None,
-            spark_rows=int(env.get("LAKELOOP_SPARK_ROWS", "20000000")),
+            spark_rows=_number(env, "LAKELOOP_SPARK_ROWS", 20_000_000),
             ui_url=env.get("LAKELOOP_UI", f"http://127.0.0.1:{ui_port}").rstrip("/"),
             notify=tuple(env.get("LAKELOOP_NOTIFY", "").split()),
             notify_warnings=env.get("LAKELOOP_NOTIFY_WARNINGS", "false").lower() == "true",
@@ -91,12 +102,19 @@ class Settings:
             studies_db=_database_url(env, "LAKELOOP_STUDIES_DB"),
             steps=steps,
             mlflow_port=mlflow_port,
-            serving_port=int(env.get("LAKELOOP_SERVING_PORT", "8080")),
+            serving_port=_number(env, "LAKELOOP_SERVING_PORT", 8080),
         )
 
     def mlflow_name(self, domain: str, name: str) -> str:
         """Name of an experiment or registered model: `<domain>.<name>`, with the environment before it outside `dev`."""
         return f"{domain}.{name}" if self.environment == "dev" else f"{self.environment}.{domain}.{name}"
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.strip().isdecimal():
+        raise LakeloopError(f"{name}: wanted a whole number, found {value!r}")
+    return int(value)
 
 
 def _database_url(env: Mapping[str, str], name: str) -> str | None:

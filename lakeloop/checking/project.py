@@ -19,7 +19,7 @@ def load_checked(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
     """Read every `<domain>/<name>/defs.yaml` below a folder and check them all.
 
     Args:
-        defs: the folder of definitions; messages name files relative to the folder two above it.
+        defs: the folder of definitions; messages name files relative to the project's folder.
         extra: definitions made in Python.
 
     Returns:

@@ -6,6 +6,7 @@ The one module of this package that may import everything.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,10 +16,11 @@ from lakeloop.errors import LakeloopError
 from lakeloop.project.lineage import Lineage
 from lakeloop.project.lineage_tree import as_record, render
 from lakeloop.training import copy_pipeline as copying
-from platform_assets.loading import DEFS, load_definitions, read_project
+from platform_assets.loading import load_definitions, read_project
 from resources.lake.format import steps_to
 from resources.lake.format import upgrade as apply_steps
 from resources.lake.lake import Lake
+from resources.project import environment, find_project
 from resources.settings import Settings
 
 
@@ -27,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lakeloop", description="An ML platform on Dagster.")
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="check every definition file")
-    checking.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: platform_assets/defs)")
+    checking.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: the project's)")
     commands.add_parser("plan", help="list the assets that are stale, computing nothing")
     starting = commands.add_parser("up", help="bring the platform up, materialise what is stale, stay until Ctrl-C")
     starting.add_argument("--once", action="store_true", help="stop when everything is materialised")
@@ -36,15 +38,16 @@ def main(arguments: list[str] | None = None) -> int:
     asking.add_argument("column", help="stage.domain.name.column, such as predictions.flights.flight_delay.prediction")
     asking.add_argument("--downstream", action="store_true", help="what comes from the column, instead of what it comes from")
     asking.add_argument("--json", action="store_true", help="for machines")
-    asking.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: platform_assets/defs)")
+    asking.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: the project's)")
     copying = commands.add_parser("copy-pipeline", help="copy a ready-made pipeline beside a workflow's definition, to be changed there")
     copying.add_argument("pipeline", help="such as gradient_boosting")
     copying.add_argument("workflow", help="<domain>/<name>")
-    copying.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: platform_assets/defs)")
+    copying.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: the project's)")
     upgrading = commands.add_parser("upgrade", help="convert a lake that an older version wrote; prints first what changes")
     upgrading.add_argument("--dry-run", action="store_true", help="only print what would change")
     options = parser.parse_args(arguments)
     try:
+        os.environ.update(environment())
         return run(options)
     except LakeloopError as error:
         print(f"lakeloop: {error}", file=sys.stderr)
@@ -75,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 def check(defs: Path | None = None) -> int:
     """Print every error of the definitions as `file:line: key: message`, then one line that sums up."""
     started = time.perf_counter()
-    folder = (defs or DEFS).resolve()
+    folder = (defs or find_project().defs).resolve()
     if not folder.is_dir():
         print(f"no folder {folder}", file=sys.stderr)
         return 2
@@ -113,7 +116,7 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
     """Print where a column comes from, down to raw columns, or what comes from it; of an asset, for each of its columns."""
     import json
 
-    whole = Lineage(read_project((defs or DEFS).resolve()))
+    whole = Lineage(read_project(defs))
     refs = whole.find(column)
     if as_json:
         print(json.dumps([as_record(whole, ref, downstream=downstream) for ref in refs], indent=2))
@@ -124,7 +127,7 @@ def lineage(column: str, *, downstream: bool = False, as_json: bool = False, def
 
 def copy_pipeline(name: str, workflow: str, defs: Path | None = None) -> int:
     """Copy a ready-made pipeline into a workflow's folder, and say which line uses it."""
-    folder = (defs or DEFS).resolve() / workflow
+    folder = (defs or find_project().defs).resolve() / workflow
     target = copying.copy_pipeline(name, folder)
     print(f"{target} is yours now. To use it, write in {folder / 'defs.yaml'}:\n\n  model: {{pipeline: {target.name}}}\n")
     return 0

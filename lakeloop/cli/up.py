@@ -16,10 +16,12 @@ from lakeloop.cli.up_runs import materialize_stale
 from lakeloop.errors import LakeloopError
 from platform_assets.loading import read_project
 from resources.host.dagster_home import make_home
+from resources.host.ports import assign_ports
 from resources.host.run_tags import STOPPED_TAG, UP_TAG
 from resources.host.servers import Servers, require_free
+from resources.project import ADDRESSES, DEFS_VARIABLE, PORTS, environment, find_project, remember, remembered
 from resources.serving.desired import read_desired, read_status
-from resources.settings import PROJECT_ROOT, Settings
+from resources.settings import Settings
 from resources.tracking import server as mlflow_server
 from resources.tracking.client import set_up_client
 from resources.tracking.runs import Tracking, status_in
@@ -27,7 +29,7 @@ from resources.tracking.runs import Tracking, status_in
 
 def up(*, once: bool, materialize: bool) -> int:
     """Bring everything up. Returns 0 after Ctrl-C (or, with `once`, when all is built), 1 after a problem, told in one line."""
-    settings = Settings.from_environment()
+    settings = prepare()
     # Both by name: a shell without job control starts what it puts in the background with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -42,6 +44,25 @@ def up(*, once: bool, materialize: bool) -> int:
         return 1
 
 
+def prepare() -> Settings:
+    """The project's settings, with ports of its own; its `.env` keeps them, and the addresses that were given, for `dg`, `dagster` and later shells.
+
+    Where the state lies outside of the project, or in an environment of another name, the environment variables have said so, and nothing is kept.
+    """
+    env = environment()
+    project = find_project(env)
+    home = Settings.from_environment(env).home
+    if home.is_relative_to(project.root) and env.get("LAKELOOP_ENV", "dev") == remembered(project, {}).get("LAKELOOP_ENV", "dev"):
+        ports = assign_ports(project.root, [int(value) if (value := env.get(name, "")).isdecimal() else None for name in PORTS])
+        os.environ.update(zip(PORTS, map(str, ports), strict=True))
+        given = {name: env[name] for name in ADDRESSES if name in env and "@" not in env[name]}
+        values = {"DAGSTER_HOME": str(home / "dagster"), **given, **{name: os.environ[name] for name in PORTS}}
+        if remember(project, values):
+            print(f"{project.env_file} came from another project's folder; it is this one's now", flush=True)
+    os.environ[DEFS_VARIABLE] = str(project.defs)
+    return Settings.from_environment()
+
+
 def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
     started = time.monotonic()
     for port, what, variable in (
@@ -49,8 +70,8 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
         (settings.mlflow_port, "MLflow", "LAKELOOP_MLFLOW_PORT"),
         (settings.serving_port, "the prediction endpoint", "LAKELOOP_SERVING_PORT"),
     ):
-        require_free(port, what, variable)
-    os.environ["DAGSTER_HOME"] = str(_dagster_home(settings))
+        require_free(port, what, variable, settings.root)
+    os.environ["DAGSTER_HOME"] = str(make_home(settings.home / "dagster", settings.dagster_db))
     servers, ui, say = Servers(settings.home, _environment()), f"http://127.0.0.1:{settings.ui_port}", _clock(started)
     try:
         say("starting MLflow, the Dagster UI and daemon, and the prediction endpoint")
@@ -101,7 +122,7 @@ def _start_mlflow(servers: Servers, settings: Settings) -> None:
 
 
 def _start_others(servers: Servers, settings: Settings) -> None:
-    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    workspace = str(find_project().own_or_carried("workspace.yaml"))
     web_server = [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(settings.ui_port), "-w", workspace]
     servers.start("Dagster UI", web_server)
     servers.start("Dagster daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace])
@@ -177,16 +198,6 @@ def _reconcile(settings: Settings, instance: Any) -> None:
     set_up_client()
     for run in Tracking(tracking_uri=settings.tracking_uri).reconcile(status_in(instance)):
         print(f"the MLflow run {run.run_id} was left open; it is {run.status} now", flush=True)
-
-
-def _dagster_home(settings: Settings) -> Path:
-    """Dagster's home, with our `dagster.yaml`; `.env` names it for `dg` and `dagster` too."""
-    folder = make_home(settings.home / "dagster", settings.dagster_db)
-    env = PROJECT_ROOT / ".env"
-    # A home elsewhere has been named by the environment, which `dg` and `dagster` see too.
-    if not env.exists() and folder.is_relative_to(PROJECT_ROOT):
-        env.write_text(f"DAGSTER_HOME={folder}\n")
-    return folder
 
 
 @contextmanager

@@ -96,17 +96,22 @@ class Project:
         return [name if owner == domain else f"{owner}.{name}" for owner, name in [*self.tables, *self.views]]
 
 
+def base_of(defs: Path) -> Path:
+    """The project's folder, from that of its definitions: `defs` in it, or `platform_assets/defs`."""
+    return defs.parent.parent if defs.parent.name == "platform_assets" else defs.parent
+
+
 def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Project, list[SpecError]]:
     """Read every `<domain>/<name>/defs.yaml` below a folder; `lakeloop.checking` checks them against each other.
 
     Args:
-        defs: the folder of definitions; messages name files relative to the folder two above it.
+        defs: the folder of definitions; messages name files relative to the project's folder (`base_of`).
         extra: definitions made in Python.
 
     Returns:
         The readable definitions, and the errors of the others. A project with errors must not be built.
     """
-    base = defs.parent.parent
+    base = base_of(defs)
     project, errors = Project(), []
     read: list[Located[Any]] = []
     for path in sorted(defs.glob("*/*/defs.yaml")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resources.settings import PROJECT_ROOT
+from resources.project import find_project
 
 _POSTGRES = """\
 storage:
@@ -17,6 +17,6 @@ storage:
 def make_home(folder: Path, database: str | None) -> Path:
     """Write `dagster.yaml` into a folder; for a database it names the variable, and doesn't hold the URL with its password."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = (PROJECT_ROOT / "dagster.yaml").read_text()
+    text = find_project().own_or_carried("dagster.yaml").read_text(encoding="utf-8")
     (folder / "dagster.yaml").write_text(text + (_POSTGRES if database else ""))
     return folder

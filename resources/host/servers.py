@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
-from resources.settings import PROJECT_ROOT
+from resources.host.ports import is_free, projects_with
+from resources.project import PLATFORM_ROOT
 
 READY_S = 120.0
 
@@ -48,7 +48,7 @@ class Servers:
                 # Not in the project's folder, where Dagster's servers would let a `.env` override their environment; hence its path.
                 env={
                     **self.environment,
-                    "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
+                    "PYTHONPATH": os.pathsep.join(filter(None, [str(PLATFORM_ROOT), os.environ.get("PYTHONPATH")])),
                     **variables,
                 },
                 cwd=self.home,
@@ -93,14 +93,12 @@ class Servers:
             time.sleep(0.2)
 
 
-def require_free(port: int, what: str, variable: str) -> None:
-    """Raise a LakeloopError unless a loopback port is free; it names the variable that selects another."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise LakeloopError(f"port {port}, wanted for {what}, is in use; free it or set {variable} to another") from error
+def require_free(port: int, what: str, variable: str, root: Path) -> None:
+    """Raise a LakeloopError unless a loopback port is free; it names the variable that selects another, and other projects that have the port."""
+    if not is_free(port):
+        others = projects_with(port, but=root)
+        owner = f" (the project in {others[0]} has it too)" if others else ""
+        raise LakeloopError(f"port {port}, wanted for {what}, is in use{owner}; free it or set {variable} to another")
 
 
 def _relative(path: Path) -> str:

@@ -10,10 +10,11 @@ import tempfile
 import threading
 from typing import IO
 
+from resources.project import DEFS_VARIABLE, PLATFORM_ROOT
 from resources.search.job import POLL_S, SearchJob
 from resources.search.storage import MOST_RETRIES
 from resources.search.study import retry_dead_trials
-from resources.settings import PROJECT_ROOT, Settings
+from resources.settings import Settings
 
 
 class Pool:
@@ -69,8 +70,8 @@ class Pool:
         self.outputs[number] = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(
             command,
-            cwd=PROJECT_ROOT,
-            env={**os.environ, **threads, "PYTHONWARNINGS": "ignore"},
+            cwd=PLATFORM_ROOT,
+            env={**os.environ, **threads, "PYTHONWARNINGS": "ignore", DEFS_VARIABLE: str(self.settings.defs)},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self.outputs[number],

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 
-from resources.settings import PROJECT_ROOT
+from resources.project import PLATFORM_ROOT
 
 DONE = "done"
 TRIES = 100
@@ -29,7 +29,7 @@ class RunGuard:
         quiet = subprocess.DEVNULL
         # Its own session: a signal to the step's process group must not end the guard.
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, cwd=PROJECT_ROOT, start_new_session=True, stdout=quiet, stderr=quiet
+            command, stdin=subprocess.PIPE, cwd=PLATFORM_ROOT, start_new_session=True, stdout=quiet, stderr=quiet
         )
 
     def release(self) -> None:

@@ -24,7 +24,8 @@ from lakeloop.masking import message_of
 from resources.host.crash_points import crash_point
 from resources.host.locks import file_lock
 from resources.host.processes import is_running, start_time
-from resources.settings import PROJECT_ROOT, Settings
+from resources.project import find_project
+from resources.settings import Settings
 from resources.tracking.client import set_up_client
 from resources.tracking.run_guard import RunGuard
 from resources.tracking.server import is_up, wait_until_ready
@@ -264,7 +265,9 @@ def _process_tags(context: RunContext) -> dict[str, str]:
 def _git_commit() -> str:
     """The project's commit; empty where it isn't in a git repository."""
     try:
-        completed = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=5, check=False)
+        completed = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=find_project().root, capture_output=True, text=True, timeout=5, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return completed.stdout.strip()

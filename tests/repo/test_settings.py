@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from resources.settings import PROJECT_ROOT, Settings
+from resources.settings import Settings
 from tests.worlds.places import ROOT
 
 
 def test_the_page_lists_every_variable_that_is_read() -> None:
     listed = set(re.findall(r"^\| `(LAKELOOP_\w+)`", (ROOT / "docs" / "settings.md").read_text(), re.M))
-    read = set(re.findall(r'"(LAKELOOP_\w+)"', (ROOT / "resources" / "settings.py").read_text()))
+    sources = [(ROOT / "resources" / name).read_text() for name in ("settings.py", "project.py")]
+    read = {name for text in sources for name in re.findall(r'"(LAKELOOP_\w+)"', text)}
     assert listed == read
 
 
@@ -25,5 +26,5 @@ def test_environments_share_nothing() -> None:
 def test_relative_folders_stand_in_the_project_wherever_a_process_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = Settings.from_environment({"LAKELOOP_HOME": "state", "LAKELOOP_LAKE": "lake"})
-    assert (found.home, found.lake_url) == (PROJECT_ROOT / "state" / "dev", str(PROJECT_ROOT / "lake"))
+    assert (found.home, found.lake_url) == (ROOT / "state" / "dev", str(ROOT / "lake"))
     assert Settings.from_environment({"LAKELOOP_LAKE": "s3://bucket/lake"}).lake_url == "s3://bucket/lake"

@@ -19,11 +19,11 @@ from lakeloop.training.fitting import fit_model
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from resources.serving.codec import output_types
 from resources.serving.desired import Deployment, write_desired
-from resources.settings import PROJECT_ROOT
 from resources.tracking.model_format import ServableModel, load_model, log_model
 from resources.tracking.registry import register
 from resources.tracking.runs import Tracking
 from tests.worlds.code.brought_models import log
+from tests.worlds.places import ROOT
 from tests.worlds.servers.endpoint import Endpoint
 
 KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
@@ -46,7 +46,7 @@ def made(rows: int = 200) -> tuple[pd.DataFrame, np.ndarray]:
 def registered(uri: str, name: str) -> str:
     frame, y = made()
     answer = ANSWERS[name]
-    estimator = fit_model(Model(pipeline=PIPELINES[name]), KINDS, answer, frame, y, folder=PROJECT_ROOT)
+    estimator = fit_model(Model(pipeline=PIPELINES[name]), KINDS, answer, frame, y, folder=ROOT)
     context = SimpleNamespace(run_id=f"served-{name}", log=logging.getLogger("test"), run_tags={})
     spec = FeatureSpec(("id",), "at", alert_threshold=THRESHOLD if name == "strange" else None)
     with Tracking(tracking_uri=uri).run(context, "shop", name) as run:

@@ -19,8 +19,8 @@ from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
 from lakeloop.training.pipelines import TRUSTED_TYPES, check_model
 from lakeloop.training.warm_start import CannotContinue, continue_trees
-from resources.settings import PROJECT_ROOT
 from tests.worlds.code.own_code import PIPELINE
+from tests.worlds.places import ROOT
 
 KINDS: dict[str, Any] = {"country": "string", "plan": "string", "amount": "double", "age": "double"}
 PARAMS = {"max_iter": 20, "min_samples_leaf": 5}
@@ -120,7 +120,7 @@ def test_trees_of_every_quantile_are_continued_and_other_quantiles_are_not() -> 
 
     answer = Answer("quantile_regression", quantiles=(0.1, 0.5, 0.9))
     model = Model(pipeline="gradient_boosting", params=PARAMS)
-    champion = fit_model(model, KINDS, answer, *rows(1), folder=PROJECT_ROOT)
+    champion = fit_model(model, KINDS, answer, *rows(1), folder=ROOT)
     fresh = estimator(KINDS, answer, PARAMS, 0)
     grown = continue_trees(champion, fresh, *rows(2), trees=3, limit=100)
     for old, new in zip(champion[-1].estimators_, grown[-1].estimators_, strict=True):
