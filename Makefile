@@ -12,10 +12,10 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 run: $(VENV)/.installed ## bring the platform up and materialise the example workflows
-	@$(RUN) $(BIN)/python -m lakeloop.cli up
+	@$(RUN) $(BIN)/lakeloop up
 
 check: $(VENV)/.installed ## check every definition file
-	@$(RUN) $(BIN)/python -m lakeloop.cli check
+	@$(RUN) $(BIN)/lakeloop check
 
 test: $(VENV)/.installed-dev ## pass the tests
 	@$(RUN) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -1,149 +1,102 @@
-"""The `lakeloop` command line: `check`, `plan`, `up`, `lineage`, `copy-pipeline`, `upgrade`.
+"""The `lakeloop` command line: its commands, each in a module that is imported when it is asked for.
 
-The one module of this package that may import everything.
+Commands may import everything, the one exception of this package; what is heavy they import when they run, so that help and completion are quick.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
+import importlib
 import sys
-import time
-from pathlib import Path
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import click
 
 import resources.host.fewer_collections  # noqa: F401
 from lakeloop.errors import LakeloopError
-from lakeloop.project.lineage import Lineage
-from lakeloop.project.lineage_tree import as_record, render
-from lakeloop.training import copy_pipeline as copying
-from platform_assets.loading import load_definitions, read_project
-from resources.lake.format import steps_to
-from resources.lake.format import upgrade as apply_steps
-from resources.lake.lake import Lake
-from resources.project import environment, find_project
-from resources.settings import Settings
+
+COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Run": {
+        "up": ("running", "Bring the platform up, materialise what is stale, stay until Ctrl-C."),
+    },
+    "Look": {
+        "check": ("definitions", "Check every definition file."),
+        "plan": ("staleness", "List the assets that are stale, computing nothing."),
+        "lineage": ("definitions", "Name the raw columns that a column came from, or what comes from it."),
+    },
+    "Change": {
+        "copy-pipeline": ("definitions", "Copy a ready-made pipeline beside a workflow, to be changed there."),
+        "upgrade": ("lake", "Convert a lake that an older version wrote."),
+    },
+    "Set up": {
+        "completion": ("completion", "Print the script that completes commands and names in a shell."),
+    },
+}
+"""By section of the help: name of a command, its module in this package, its help in a line."""
+INTERRUPTED = 130
+"""The exit code of a process that Ctrl-C ended."""
+
+
+class Commands(click.Group):
+    """The commands of the table, imported one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return [name for section in COMMANDS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        for section in COMMANDS.values():
+            if cmd_name in section:
+                module = importlib.import_module(f"lakeloop.cli.{section[cmd_name][0]}")
+                found: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+                return found
+        return None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that isn't there is refused with the nearest."""
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
+            close = get_close_matches(args[0], names, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+            raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, which needs none of the modules."""
+        for title, section in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in section.items()])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"lakeloop {version('lakeloop')}")
+        ctx.exit()
+
+
+@click.command("lakeloop", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version.")
+def cli() -> None:
+    """Tables, features, models, evaluations and deployments as Dagster assets on a Delta lake.
+
+    `lakeloop COMMAND --help` shows a command's options and examples. A name is `domain.name`, `domain/name`, or the name alone where there is
+    one of it.
+    """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code is 0 when all is well, 1 when something was found, 2 when the command itself is wrong."""
-    parser = argparse.ArgumentParser(prog="lakeloop", description="An ML platform on Dagster.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    checking = commands.add_parser("check", help="check every definition file")
-    checking.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: the project's)")
-    commands.add_parser("plan", help="list the assets that are stale, computing nothing")
-    starting = commands.add_parser("up", help="bring the platform up, materialise what is stale, stay until Ctrl-C")
-    starting.add_argument("--once", action="store_true", help="stop when everything is materialised")
-    starting.add_argument("--no-materialize", action="store_true", help="materialise nothing at the start; sensors and schedules still do")
-    asking = commands.add_parser("lineage", help="name the raw columns that a column came from, or what comes from it")
-    asking.add_argument("column", help="stage.domain.name.column, such as predictions.flights.flight_delay.prediction")
-    asking.add_argument("--downstream", action="store_true", help="what comes from the column, instead of what it comes from")
-    asking.add_argument("--json", action="store_true", help="for machines")
-    asking.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: the project's)")
-    copying = commands.add_parser("copy-pipeline", help="copy a ready-made pipeline beside a workflow's definition, to be changed there")
-    copying.add_argument("pipeline", help="such as gradient_boosting")
-    copying.add_argument("workflow", help="<domain>/<name>")
-    copying.add_argument("--defs", type=Path, default=None, help="folder of definitions (default: the project's)")
-    upgrading = commands.add_parser("upgrade", help="convert a lake that an older version wrote; prints first what changes")
-    upgrading.add_argument("--dry-run", action="store_true", help="only print what would change")
-    options = parser.parse_args(arguments)
     try:
-        os.environ.update(environment())
-        return run(options)
+        code = cli.main(arguments, prog_name="lakeloop", complete_var="_LAKELOOP_COMPLETE", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
     except LakeloopError as error:
         print(f"lakeloop: {error}", file=sys.stderr)
         return 1
-
-
-def run(options: argparse.Namespace) -> int:
-    """Run the command that was asked for; returns its exit code.
-
-    Raises:
-        LakeloopError: it can't be done; the message says why.
-    """
-    if options.command == "upgrade":
-        return upgrade(dry_run=options.dry_run)
-    if options.command == "copy-pipeline":
-        return copy_pipeline(options.pipeline, options.workflow, options.defs)
-    if options.command == "lineage":
-        return lineage(options.column, downstream=options.downstream, as_json=options.json, defs=options.defs)
-    if options.command == "check":
-        return check(options.defs)
-    if options.command == "plan":
-        return plan()
-    from lakeloop.cli.up import up
-
-    return up(once=options.once, materialize=not options.no_materialize)
-
-
-def check(defs: Path | None = None) -> int:
-    """Print every error of the definitions as `file:line: key: message`, then one line that sums up."""
-    started = time.perf_counter()
-    folder = (defs or find_project().defs).resolve()
-    if not folder.is_dir():
-        print(f"no folder {folder}", file=sys.stderr)
-        return 2
-    project, errors = load_definitions(folder)
-    for error in errors:
-        print(error)
-    counts = f"{len(project.tables)} tables, {len(project.views)} views, {len(project.workflows)} workflows in {project.files} files"
-    seconds = f"{time.perf_counter() - started:.1f} s"
-    if errors:
-        print(f"{len(errors)} error{'s' if len(errors) > 1 else ''}: {counts}, {seconds}")
-        return 1
-    print(f"all good: {counts}, {seconds}")
-    return 0
-
-
-def plan() -> int:
-    """Print each stale asset with its stale partitions, and each table whose database can't be asked whether it is."""
-    from platform_assets.plan import stale_assets, unasked
-    from platform_assets.stages.training.registered import taken_versions
-
-    project, settings = read_project(), Settings.from_environment()
-    taken = taken_versions(project, settings.tracking_uri)
-    states = Lake(settings.lake_url).states()
-    silent = unasked(project, states)
-    stale = stale_assets(project, states, taken=taken, silent=silent)
-    for key, partitions in stale.items():
-        print(f"{key}  {partitions[0]} to {partitions[-1]}" if len(partitions) > 1 else f"{key}  {partitions[0]}")
-    for key, why in silent.items():
-        print(f"{key}: can't be asked, taken as it was: {why}")
-    print(f"{len(stale)} stale" if stale else f"everything {'else ' if silent else ''}is fresh")
-    return 0
-
-
-def lineage(column: str, *, downstream: bool = False, as_json: bool = False, defs: Path | None = None) -> int:
-    """Print where a column comes from, down to raw columns, or what comes from it; of an asset, for each of its columns."""
-    import json
-
-    whole = Lineage(read_project(defs))
-    refs = whole.find(column)
-    if as_json:
-        print(json.dumps([as_record(whole, ref, downstream=downstream) for ref in refs], indent=2))
-    else:
-        print("\n\n".join(render(whole, ref, downstream=downstream) for ref in refs))
-    return 0
-
-
-def copy_pipeline(name: str, workflow: str, defs: Path | None = None) -> int:
-    """Copy a ready-made pipeline into a workflow's folder, and say which line uses it."""
-    folder = (defs or find_project().defs).resolve() / workflow
-    target = copying.copy_pipeline(name, folder)
-    print(f"{target} is yours now. To use it, write in {folder / 'defs.yaml'}:\n\n  model: {{pipeline: {target.name}}}\n")
-    return 0
-
-
-def upgrade(*, dry_run: bool = False) -> int:
-    """Print what this version changes in the lake, then change it, one step after the other."""
-    url = Settings.from_environment().lake_url
-    steps = steps_to(url)
-    for step in steps:
-        print(f"format {step.format}: {step.description}")
-    if not steps:
-        print(f"the lake at {url} has the format of this version; nothing to change")
-    elif dry_run:
-        print(f"nothing was changed in the lake at {url}")
-    else:
-        apply_steps(url, steps)
-        print(f"the lake at {url} has format {steps[-1].format} now")
-    return 0
+    return code if isinstance(code, int) else 0

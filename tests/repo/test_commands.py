@@ -58,7 +58,7 @@ def test_a_broken_definition_is_told_by_lakeloop_check_and_by_dg_check(project: 
     path.write_text(good.replace("  evaluation:", "  evalution:"))
     try:
         line = path.read_text().splitlines().index(next(t for t in path.read_text().splitlines() if "evalution" in t)) + 1
-        ours = run("python", "-m", "lakeloop.cli", "check", cwd=project)
+        ours = run("lakeloop", "check", cwd=project)
         theirs = run("dg", "check", "defs", cwd=project, DAGSTER_HOME=str(tmp_path))
     finally:
         path.write_text(good)

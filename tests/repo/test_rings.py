@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.imports import ALL, RINGS, imports_of, modules, packages_loaded_by
+from tests.worlds.imports import ALL, HEAVY, RINGS, imports_of, modules, packages_loaded_by
 from tests.worlds.places import ROOT
 
 BANNED = {
@@ -32,11 +32,6 @@ ROOMS = {
 FACADES = {"lakeloop.pipeline_api", "lakeloop.pipelines", "lakeloop.frames", "lakeloop.tasks", "lakeloop.warm_start", "lakeloop.spec"}
 """Modules that only pass on names of other rooms, because files of users import them from there."""
 MOST_MODULES = 20
-HEAVY = {
-    "dagster", "dagster_mlflow", "deltalake", "fastapi", "great_expectations", "httpx", "jinja2", "kserve", "matplotlib", "mlflow", "numpy", "optuna",
-    "orjson", "pandas", "polars", "pyarrow", "pysail", "pyspark", "rich", "scipy", "skops", "sklearn", "sqlalchemy", "sqlglot", "uvicorn",
-}  # fmt: skip
-"""Packages that take a process tens of milliseconds to seconds to import (`lakeloop.spec` and its pydantic are needed by all)."""
 
 
 def is_outside(path: Path) -> bool:

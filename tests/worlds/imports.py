@@ -10,6 +10,11 @@ from typing import NamedTuple
 from tests.worlds.places import ROOT
 
 RINGS = ("lakeloop", "resources", "platform_assets", "sensors")
+HEAVY = {
+    "dagster", "dagster_mlflow", "deltalake", "fastapi", "great_expectations", "httpx", "jinja2", "kserve", "matplotlib", "mlflow", "numpy", "optuna",
+    "orjson", "pandas", "polars", "pyarrow", "pydantic", "pysail", "pyspark", "rich", "scipy", "skops", "sklearn", "sqlalchemy", "sqlglot", "uvicorn",
+}  # fmt: skip
+"""Packages that take a process tens of milliseconds to seconds to import (pydantic by way of `lakeloop.spec`, which only help and completion can spare)."""
 
 
 class Imports(NamedTuple):
