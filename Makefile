@@ -36,7 +36,7 @@ lint: $(VENV)/.installed-dev ## format, lint and types
 
 lock: ## resolve the lock files again (needs uv)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements-dev.lock
-	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url -c requirements-dev.lock pyproject.toml -o requirements.lock
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url -c requirements-dev.lock --extra test pyproject.toml -o requirements.lock
 
 clean: ## remove the environment; the lake and MLflow's data in .lakeloop stay
 	rm -rf $(VENV)

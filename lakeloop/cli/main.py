@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "upgrade": ("lake", "Convert a lake that an older version wrote."),
     },
     "Set up": {
+        "init": ("init", "Write a project of your own."),
         "completion": ("completion", "Print the script that completes commands and names in a shell."),
     },
 }
