@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := env -u PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test bench chaos mutation lint lock clean
+.PHONY: help run check test wheel bench chaos mutation lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -19,6 +19,12 @@ check: $(VENV)/.installed ## check every definition file
 
 test: $(VENV)/.installed-dev ## pass the tests
 	@$(RUN) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+wheel: $(VENV)/.installed ## build the platform as a wheel, into dist/
+	@rm -rf build
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build
+	@ls dist/*.whl
 
 bench: $(VENV)/.installed-dev ## measure the claims of speed, each against its yardstick
 	@$(RUN) $(BIN)/python -m benchmarks.run

@@ -62,14 +62,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnProject]:
     mine = OwnProject(folder / "my shop", folder / "state")
     command = [sys.executable, "-m", "lakeloop.cli", "init", str(mine.root)]
     subprocess.run(command, cwd=ROOT, env={**mine.environment, "PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.DEVNULL)
-    # The lock is installed with several pips at once, which saves minutes; `make test` then finds it installed.
-    subprocess.run([sys.executable, "-m", "venv", str(mine.root / ".venv")], check=True)
-    mine.run("python", str(ROOT / "tools" / "install.py"), "requirements.lock")
-    (mine.root / ".venv" / ".python").touch()
     yield mine
 
 
-def test_its_checks_and_tests_pass(project: OwnProject) -> None:
+def test_it_sets_itself_up_and_its_checks_and_tests_pass(project: OwnProject) -> None:
     told = project.run("make", "test")
     assert "all good: 1 tables, 0 views, 0 workflows in 1 files" in told and "2 passed" in told
 
