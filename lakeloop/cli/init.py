@@ -54,7 +54,9 @@ class Platform:
     in_project=False,
 )
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--platform", metavar="WHEEL|URL|VERSION", help="The platform that the project depends on, instead of the one that runs this.")
+@click.option(
+    "--platform", metavar="WHEEL|URL|VERSION", help="The platform that the project depends on, instead of the one that runs this."
+)
 @click.option("--example", is_flag=True, help="Add the example domains.")
 @click.option("--upgrade", is_flag=True, help="Give a project that is there already the platform of --platform, and change nothing else.")
 def init_command(folder: Path, platform: str | None, example: bool, upgrade: bool) -> int:
