@@ -31,8 +31,8 @@ def is_gone(process: str) -> bool:
 
 def is_running(pid: int, started_at: float) -> bool:
     """Whether the process of this host that has an id now is the one that started at a time, in seconds since 1970."""
-    found = start_time(pid)
-    return found != 0.0 and abs(found - started_at) <= 1
+    started = start_time(pid)
+    return started != 0.0 and abs(started - started_at) <= 1
 
 
 def start_time(pid: int) -> float:

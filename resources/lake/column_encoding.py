@@ -51,17 +51,17 @@ def plain_columns(rows: pa.Table) -> list[str]:
         return []
     places = np.linspace(0, rows.num_rows - 1, size).astype(np.int64)
     numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_temporal)
-    found = []
+    names = []
     for field in rows.schema:
         sample = rows[field.name].take(pa.array(places))
         if any(is_kind(field.type) for is_kind in numbers):
             if 2 * pc.count_distinct(sample).as_py() > size:
-                found.append(field.name)
+                names.append(field.name)
         elif pa.types.is_string(plain_type(field.type)):
             sample = sample.cast(pa.string())
             after = rows[field.name].take(pa.array(np.minimum(places + 1, rows.num_rows - 1))).cast(pa.string())
             in_runs = 2 * (pc.sum(pc.equal(sample, after)).as_py() or 0) > size
             is_short = (pc.mean(pc.binary_length(sample)).as_py() or 0) <= SHORT_BYTES
             if 10 * pc.count_distinct(sample).as_py() > 9 * size and is_short and not in_runs:
-                found.append(field.name)
-    return found
+                names.append(field.name)
+    return names

@@ -75,8 +75,8 @@ def check_format(url: str, newest: int = FORMAT) -> None:
         FormatError: its format is newer, or older and to be upgraded.
         ServiceUnavailable: the store doesn't answer, or doesn't let us in.
     """
-    found = read_format(url)
-    number = FIRST_FORMAT if found is None else found
+    stored = read_format(url)
+    number = FIRST_FORMAT if stored is None else stored
     if number > newest:
         raise FormatError(
             f"the lake at {url} has format {number}, and Lakeloop {version()} reads formats up to {newest}: use the version that wrote it, or a newer "
@@ -95,10 +95,10 @@ def mark_format(url: str, number: int = FORMAT) -> None:
     Raises:
         FormatError: the lake has a newer format by now.
     """
-    found = read_format(url)
-    if found is not None and found > number:
+    stored = read_format(url)
+    if stored is not None and stored > number:
         check_format(url, number)
-    if found is None or found < number:
+    if stored is None or stored < number:
         _write(url, json.dumps({"format": number, "written_by": f"lakeloop {version()}"}) + "\n")
 
 
@@ -109,12 +109,12 @@ def steps_to(url: str, migrations: Sequence[Migration] = MIGRATIONS) -> list[Mig
         FormatError: the lake is newer than this version.
     """
     newest = migrations[-1].format if migrations else FIRST_FORMAT
-    found = read_format(url)
-    if found is not None and found > newest:
+    stored = read_format(url)
+    if stored is not None and stored > newest:
         check_format(url, newest)
-    number = FIRST_FORMAT if found is None else found
+    number = FIRST_FORMAT if stored is None else stored
     missing = [step for step in migrations if step.format > number]
-    if found is None and not missing:
+    if stored is None and not missing:
         return [Migration(newest, f"{FILE} is written, which says that the lake has format {newest}; no table changes", lambda _: None)]
     return missing
 

@@ -42,10 +42,10 @@ def states_of(rows: pa.Table) -> States:
 
     rows = rows.filter(pc.field("passed"))
     order = pc.sort_indices(rows, sort_keys=[("at", "ascending"), ("version", "ascending")])
-    found: dict[TableKey, dict[str, PartitionState[Any]]] = {}
+    states: dict[TableKey, dict[str, PartitionState[Any]]] = {}
     for row in rows.take(order).to_pylist():
         key = TableKey(row["stage"], row["domain"], row["name"])
-        found.setdefault(key, {})[row["partition"]] = PartitionState(
+        states.setdefault(key, {})[row["partition"]] = PartitionState(
             partition=row["partition"],
             fingerprint=row["fingerprint"],
             version=row["version"],
@@ -56,7 +56,7 @@ def states_of(rows: pa.Table) -> States:
             at=row["at"],
         )
     return States(
-        {key: {name: state for name, state in partitions.items() if not state.value.get(RETIRED)} for key, partitions in found.items()}
+        {key: {name: state for name, state in partitions.items() if not state.value.get(RETIRED)} for key, partitions in states.items()}
     )
 
 

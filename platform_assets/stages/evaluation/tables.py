@@ -48,47 +48,49 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 """Table -> its own columns."""
 
 
-def write_tables(lake: Lake, shared: Mapping[str, Any], primary: str, champion: str | None, found: Assessment) -> None:
+def write_tables(lake: Lake, shared: Mapping[str, Any], primary: str, champion: str | None, assessment: Assessment) -> None:
     """Append the rows of an evaluation to every table; a second call with the same `shared["evaluation"]` adds nothing."""
-    for table, rows in table_rows(primary, champion, found).items():
+    for table, rows in table_rows(primary, champion, assessment).items():
         if rows:
             once = f"{table.split('/')[1]}:{shared['evaluation']}"
             append_report(lake, table, {"evaluation": TEXT, **TABLES[table]}, [{**shared, **row} for row in rows], once=once)
 
 
-def table_rows(primary: str, champion: str | None, found: Assessment) -> dict[str, list[dict[str, Any]]]:
+def table_rows(primary: str, champion: str | None, assessment: Assessment) -> dict[str, list[dict[str, Any]]]:
     """The rows of each table without the keys that they share."""
 
     def named(who: str) -> str:
         return f"champion:{champion}" if who == CHAMPION else who
 
     return {
-        METRICS_TABLE: [{"model": named(who), "metric": v.name, **_value(v)} for who, listed in found.values.items() for v in listed],
-        SLICES_TABLE: [dict(row) for row in found.slices],
-        "reports/comparisons": [{"model": named(who), "metric": primary, **d.record()} for who, d in found.differences.items()],
-        "reports/importance": [{"feature": i.feature, "metric": primary, **_value(i), "n": i.rows} for i in found.importance],
+        METRICS_TABLE: [{"model": named(who), "metric": v.name, **_value(v)} for who, listed in assessment.values.items() for v in listed],
+        SLICES_TABLE: [dict(row) for row in assessment.slices],
+        "reports/comparisons": [{"model": named(who), "metric": primary, **d.record()} for who, d in assessment.differences.items()],
+        "reports/importance": [{"feature": i.feature, "metric": primary, **_value(i), "n": i.rows} for i in assessment.importance],
         "reports/calibration": [
-            {**asdict(b), "bin": number, "output": b.output or PREDICTION} for number, b in _numbered(found.calibration)
+            {**asdict(b), "bin": number, "output": b.output or PREDICTION} for number, b in _numbered(assessment.calibration)
         ],
-        "reports/classes": [{**asdict(row), "class": row.name} for row in found.classes],
-        "reports/confusion": _confusion(found),
-        "reports/coverage": [{"bin": number, **asdict(b)} for number, b in enumerate(found.coverage)],
-        "reports/thresholds": [asdict(row) for row in found.thresholds],
-        "reports/over_time": [dict(row) for row in found.over_time],
-        "reports/weak_slices": [{**asdict(w), "slice": w.name, "columns": ", ".join(w.columns)} for w in found.weak],
-        "reports/model_checks": [{"code": c.code, "check": c.kind.name, "outcome": c.outcome, "message": c.message} for c in found.checks],
+        "reports/classes": [{**asdict(row), "class": row.name} for row in assessment.classes],
+        "reports/confusion": _confusion(assessment),
+        "reports/coverage": [{"bin": number, **asdict(b)} for number, b in enumerate(assessment.coverage)],
+        "reports/thresholds": [asdict(row) for row in assessment.thresholds],
+        "reports/over_time": [dict(row) for row in assessment.over_time],
+        "reports/weak_slices": [{**asdict(w), "slice": w.name, "columns": ", ".join(w.columns)} for w in assessment.weak],
+        "reports/model_checks": [
+            {"code": c.code, "check": c.kind.name, "outcome": c.outcome, "message": c.message} for c in assessment.checks
+        ],
     }
 
 
 def _numbered(bins: Sequence[CalibrationBin]) -> Iterator[tuple[int, CalibrationBin]]:
     """Bins with their number within their output."""
-    for _, group in groupby(bins, key=lambda found: found.output):
+    for _, group in groupby(bins, key=lambda row: row.output):
         yield from enumerate(group)
 
 
-def _confusion(found: Assessment) -> list[dict[str, Any]]:
-    names = [row.name for row in found.classes]
-    counts = [] if found.confusion is None else found.confusion.tolist()
+def _confusion(assessment: Assessment) -> list[dict[str, Any]]:
+    names = [row.name for row in assessment.classes]
+    counts = [] if assessment.confusion is None else assessment.confusion.tolist()
     return [
         {"class": name, "said": said, "n": n} for name, row in zip(names, counts, strict=True) for said, n in zip(names, row, strict=True)
     ]
