@@ -10,6 +10,7 @@ import dagster as dg
 
 import resources.host.fewer_collections  # noqa: F401
 from platform_assets.assets import assets_of
+from platform_assets.executor import build_executor
 from platform_assets.loading import read_project
 from resources.dagster_resources import default_resources
 from resources.project import find_project
@@ -75,9 +76,7 @@ def build_defs(*, defs: Path | None = None, resources: Mapping[str, Any] | None 
         sensors=automation.sensors,
         schedules=automation.schedules,
         jobs=automation.jobs,
-        executor=dg.multiprocess_executor.configured(
-            {"max_concurrent": steps, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
-        ),
+        executor=build_executor(project, {"max_concurrent": steps, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}),
     )
 
 

@@ -18,6 +18,7 @@ from lakeloop.errors import LakeloopError
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run": {
         "up": ("running", "Bring the platform up, materialise what is stale, stay until Ctrl-C."),
+        "materialize": ("running", "Materialise what is stale, with all that it reads, and say what was released."),
     },
     "Look": {
         "check": ("definitions", "Check every definition file."),

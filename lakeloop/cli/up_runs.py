@@ -86,24 +86,34 @@ def _follow(servers: Servers, instance: Any, run_id: str, say: Callable[[str], N
             event = record.event_log_entry.dagster_event
             if event is None:
                 continue
-            kind, step = event.event_type_value, str(event.step_key or "").partition(".")[0].replace("__", "/")
-            if kind == "STEP_SUCCESS":
-                seconds[step] = event.event_specific_data.duration_ms / 1000
-                say(f"  {step:<46} {seconds[step]:6.1f} s")
-            elif kind == "STEP_FAILURE":
-                error = event.event_specific_data.error
-                cause = error.cause or error if error else None
-                say(f"  {step:<46} FAILED: {cause.message.strip()[:600] if cause else 'no reason given'}")
-            elif kind == "STEP_UP_FOR_RETRY":
-                say(f"  {step:<46} will be tried again")
-            elif kind == "ASSET_CHECK_EVALUATION" and not event.event_specific_data.passed:
-                check = event.event_specific_data
-                say(f"  {check.asset_key.to_user_string()}: check {check.check_name} failed: {check.description}")
+            if event.event_type_value == "STEP_SUCCESS":
+                seconds[_asset_of(event)] = event.event_specific_data.duration_ms / 1000
+            if line := step_line(event):
+                say(f"  {line}")
         if run.is_finished and not batch.has_more:
             if run.status.value != "SUCCESS":
                 say(f"the run ended as {run.status.value}")
             return run.status.value == "SUCCESS", seconds
         time.sleep(0.3)
+
+
+def step_line(event: Any) -> str | None:
+    """What people are told of an event of Dagster's: a step that ended, a check that failed; None where that is nothing."""
+    kind, step, details = event.event_type_value, _asset_of(event), event.event_specific_data
+    if kind == "STEP_SUCCESS":
+        return f"{step:<46} {details.duration_ms / 1000:6.1f} s"
+    if kind == "STEP_FAILURE":
+        cause = details.error.cause or details.error if details.error else None
+        return f"{step:<46} FAILED: {cause.message.strip()[:600] if cause else 'no reason given'}"
+    if kind == "STEP_UP_FOR_RETRY":
+        return f"{step:<46} will be tried again"
+    if kind == "ASSET_CHECK_EVALUATION" and not details.passed:
+        return f"{details.asset_key.to_user_string()}: check {details.check_name} failed: {details.description}"
+    return None
+
+
+def _asset_of(event: Any) -> str:
+    return str(event.step_key or "").partition(".")[0].replace("__", "/")
 
 
 def post(url: str, content: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.records.base import CheckedState
 from lakeloop.records.release import EvaluationState, ReleaseState
 from lakeloop.rows.verdicts import GOOD_OUTCOMES
-from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.features.lookup import feature_spec
 from platform_assets.stages.registry import stage_names
+from platform_assets.stages.release.verdict import score_sentence
 from platform_assets.stages.tables.landings import SOURCE
 from resources.lake.lake import Lake
 from resources.lake.published import TableKey
@@ -56,19 +56,7 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
     for workflow in project.workflows.values():
         release, evaluation = states.whole(ReleaseState, workflow), states.whole(EvaluationState, workflow)
         if release is not None and evaluation is not None:
-            print(_score(workflow.spec, release.value, evaluation.value), flush=True)
-
-
-def _score(spec: WorkflowSpec, release: ReleaseState, evaluation: EvaluationState) -> str:
-    """The score of the newest model in a sentence, and whether it is released."""
-    primary = spec.evaluation.primary
-    low, high = evaluation.intervals[primary]
-    others = ", ".join(f"{who} {metrics[primary]:.3f}" for who, metrics in evaluation.baselines.items())
-    state = "is released" if release.champion == evaluation.version else f"is not released ({release.reason})"
-    return (
-        f"{spec.name} version {evaluation.version} {state}: {primary} {evaluation.metrics[primary]:.3f} [{low:.3f}, {high:.3f}] "
-        f"on {evaluation.rows:,} {'held-back' if evaluation.static else 'later'} rows ({others})."
-    )
+            print(score_sentence(workflow, release.value, evaluation.value), flush=True)
 
 
 def print_automation(ui: str) -> None:

@@ -171,7 +171,7 @@ class MLWorkflowScaffolder(dg.Scaffolder[MLWorkflowParams]):
             drafted, notes = draft_workflow_files(params, defs, domain, name)
             _write(defs, drafted)
             _tell(notes)
-            click.echo(f"Next: dagster asset materialize -m platform_assets.definitions --select 'key:\"*/{domain}/*\"'")
+            click.echo(f"Next: lakeloop materialize {domain}.{name}")
 
 
 def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.worlds.scaffolded import draft_workflow
@@ -108,3 +109,17 @@ def test_from_a_file_without_times_and_without_a_key_to_a_released_model(
     predicted = shop.lake.read(shop.lake.current(TableKey("predictions", "x", "guess")))
     assert predicted.num_rows == rows["test"] + 30
     assert stale_assets(read_project(defs), states) == {}
+
+
+def test_the_next_command_works_for_a_partitioned_table_too(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lakeloop.cli.main import cli
+
+    draft_workflow(
+        project,
+        {"id": [f"p{i}" for i in range(200)], "size": [i * 37 % 80 for i in range(200)], "late": [i % 3 == 0 for i in range(200)]},
+        label="late",
+    )
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Next: lakeloop ")]
+    name, *arguments = line.split()[2:]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None and command.make_context(name, arguments).params == {"names": ("x.guess",)}

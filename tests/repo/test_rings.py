@@ -23,7 +23,7 @@ ROOMS = {
     "lakeloop": "cli report drafting checking search evaluation pipelines project training rows metrics sql spec"
     " pipeline_api notices yaml_text python_code masking records fingerprint errors",
     "resources": "dagster_resources notify serving search spark tracking quality sources lake host settings project",
-    "platform_assets": "step_process definitions components bring loading assets spread plan graph stages.registry"
+    "platform_assets": "step_process definitions executor components bring loading assets spread plan graph stages.registry"
     " stages.release stages.evaluation stages.training stages.features stages.tables"
     " stages.stage stages.publishing stages.check_rows stages.report_rows stages.inputs stages.metadata stages.base",
     "sensors": "all notifications hygiene",
