@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,10 @@ DATABASE = "postgresql+psycopg2://"
 SQLITE_STEPS = 8
 """Steps of one run that may write to Dagster's embedded SQLite at once: with two runs at a time these are 16 processes, which met no
 lock error (48 steps of 10 checks each)."""
+_NOT_IN_DATABASE_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+"""What SQLAlchemy doesn't take literally in the path of an SQLite file, however it is written."""
+LONGEST_HOME = 440
+"""In bytes: SQLite opens files with paths of up to 511 bytes, and Dagster's have up to 69 after this folder."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,14 @@ class Settings:
             environ: environment variables in place of the process's own and of `.env`.
 
         Raises:
-            LakeloopError: there is no project, a port is no number, a database's URL isn't one of PostgreSQL, or more steps are to run at once than SQLite supports.
+            LakeloopError: there is no project, a port is no number, a database's URL isn't one of PostgreSQL, more steps are to run at once than SQLite
+                supports, or no SQLite file can lie in the folder of local state.
         """
         env = environment_of() if environ is None else environ
         project = find_project(env)
         environment = env.get("LAKELOOP_ENV", "dev")
         home = project.root / env.get("LAKELOOP_HOME", ".lakeloop") / environment
+        _require_place_for_databases(home)
         lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
         ui_port = _number(env, "LAKELOOP_UI_PORT", 3000)
         mlflow_port = _number(env, "LAKELOOP_MLFLOW_PORT", 5050)
@@ -108,6 +116,16 @@ class Settings:
     def mlflow_name(self, domain: str, name: str) -> str:
         """Name of an experiment or registered model: `<domain>.<name>`, with the environment before it outside `dev`."""
         return f"{domain}.{name}" if self.environment == "dev" else f"{self.environment}.{domain}.{name}"
+
+
+def _require_place_for_databases(home: Path) -> None:
+    if found := _NOT_IN_DATABASE_URL.search(str(home)):
+        problem = f"{found[0]!r} means something else in the address of one"
+    elif (length := len(os.fsencode(home))) > LONGEST_HOME:
+        problem = f"its path has {length} bytes, of which SQLite takes {LONGEST_HOME} for a folder"
+    else:
+        return
+    raise LakeloopError(f"LAKELOOP_HOME: no SQLite database can be opened in {home}, as {problem}; rename the folder, or name another")
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

@@ -18,8 +18,9 @@ from platform_assets.loading import read_project
 from resources.host.dagster_home import make_home
 from resources.host.ports import assign_ports
 from resources.host.run_tags import STOPPED_TAG, UP_TAG
-from resources.host.servers import Servers, require_free
-from resources.project import ADDRESSES, DEFS_VARIABLE, PORTS, environment, find_project, remember, remembered
+from resources.host.servers import Servers, require_free, require_on_path
+from resources.lake.tables import require_usable
+from resources.project import ADDRESSES, DEFS_VARIABLE, PLATFORM_ROOT, PORTS, environment, find_project, remember, remembered
 from resources.serving.desired import read_desired, read_status
 from resources.settings import Settings
 from resources.tracking import server as mlflow_server
@@ -65,6 +66,8 @@ def prepare() -> Settings:
 
 def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
     started = time.monotonic()
+    require_usable(settings.lake_url)
+    require_on_path(PLATFORM_ROOT)
     for port, what, variable in (
         (settings.ui_port, "the Dagster UI", "LAKELOOP_UI_PORT"),
         (settings.mlflow_port, "MLflow", "LAKELOOP_MLFLOW_PORT"),

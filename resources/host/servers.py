@@ -101,5 +101,13 @@ def require_free(port: int, what: str, variable: str, root: Path) -> None:
         raise LakeloopError(f"port {port}, wanted for {what}, is in use{owner}; free it or set {variable} to another")
 
 
+def require_on_path(folder: Path) -> None:
+    """Raise a LakeloopError unless a folder can be named to Python processes as one to import from."""
+    if os.pathsep in str(folder):
+        raise LakeloopError(
+            f"{folder}: the servers and steps can't be started from there, as {os.pathsep!r} separates folders in PYTHONPATH; rename the folder"
+        )
+
+
 def _relative(path: Path) -> str:
     return os.path.relpath(path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import FormatError
-from resources.lake.tables import unavailable
+from resources.lake.tables import require_usable, unavailable
 
 if TYPE_CHECKING:
     from deltalake._internal import DeltaFileSystemHandler
@@ -51,9 +51,11 @@ def read_format(url: str) -> int | None:
         url: root of the lake.
 
     Raises:
+        DataError: no table can be opened at such a path.
         FormatError: the file can't be read as one of ours.
         ServiceUnavailable: the store doesn't answer, or doesn't let us in.
     """
+    require_usable(url)
     text = _read(url)
     if text is None:
         return None
@@ -72,6 +74,7 @@ def check_format(url: str, newest: int = FORMAT) -> None:
     """Refuse a lake that this version can't read.
 
     Raises:
+        DataError: no table can be opened at such a path.
         FormatError: its format is newer, or older and to be upgraded.
         ServiceUnavailable: the store doesn't answer, or doesn't let us in.
     """

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from lakeloop.errors import ServiceUnavailable
+from lakeloop.errors import DataError, ServiceUnavailable
 from lakeloop.rows.types import plain_type
 from lakeloop.spec.tables import PARTITION
 
@@ -19,15 +20,47 @@ if TYPE_CHECKING:
     from pyarrow.fs import SubTreeFileSystem
 
 
+_UNUSABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\\x00-\x1f\x7f\ud800-\udfff]")
+"""What deltalake (1.6) takes for something else in the path of a folder, or ends the process at; it follows links first."""
+
+
+def local_path(url: str) -> str | None:
+    """The absolute path of a local folder; None for a URL of an object store.
+
+    >>> local_path("file:///data/K%C3%B6ln"), local_path("s3://bucket/lake")
+    ('/data/Köln', None)
+    """
+    if url.startswith("file://"):
+        return unquote(urlsplit(url).path)
+    return None if "://" in url else str(Path(url).absolute())
+
+
+def require_usable(url: str) -> None:
+    """Refuse a folder below which no Delta table can be opened, whatever is there.
+
+    Raises:
+        DataError: its path has characters that deltalake doesn't take literally.
+    """
+    path = local_path(url)
+    found = _UNUSABLE.search(os.path.realpath(path)) if path is not None else None
+    if found:
+        raise DataError(
+            f"{os.path.realpath(str(path))!r} can't hold Delta tables, as its path has {found[0]!r}: wanted one without [ ] ^ | \\, control "
+            "characters, and % before two hexadecimal digits; rename the folder, or move what is in it"
+        )
+
+
 def open_delta(url: str, version: int | None = None) -> DeltaTable | None:
     """Open a Delta table anywhere; None when there is none.
 
     Raises:
+        DataError: it can't be opened at such a path.
         ServiceUnavailable: the store doesn't answer, or doesn't let us in.
     """
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
+    require_usable(url)
     try:
         return DeltaTable(url, version=version)
     except TableNotFoundError:

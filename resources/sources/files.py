@@ -9,7 +9,7 @@ import importlib.util
 import io
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,17 +63,35 @@ def find_paths(spec: Files, base: Path) -> list[tuple[Path, str]]:
         else:
             root = (Path(pattern).anchor and Path(Path(pattern).anchor)) or base
             relative = str(Path(pattern).relative_to(root)) if Path(pattern).is_absolute() else pattern
-            # `..` isn't allowed in a glob, so the fixed beginning of the pattern is followed as a path.
-            parts = Path(relative).parts
-            fixed = next((i for i, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts) - 1)
-            start = Path(root, *parts[:fixed])
-            matches = {str(Path(*parts[:fixed], path.relative_to(start))): path for path in start.glob(str(Path(*parts[fixed:])))}
+            matches = _match(root, Path(relative).parts)
             where = f"the definition's folder {base.name}"
         matches = {label: path for label, path in matches.items() if path.is_file()}
         if not matches:
             raise DataError(f"no file matches {pattern!r} in {where}")
         paths |= matches
     return [(paths[label], label) for label in sorted(paths)]
+
+
+def _match(root: Path, parts: Sequence[str]) -> dict[str, Path]:
+    """The paths that match a pattern below a folder, by label.
+
+    Where nothing does, the longest beginning of the pattern that exists as it is written counts as a name: folders and files may have brackets
+    in theirs.
+    """
+    # `..` isn't allowed in a glob, so the fixed beginning of the pattern is followed as a path.
+    fixed = next((place for place, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts) - 1)
+    matches = _match_after(root, parts, fixed)
+    if matches:
+        return matches
+    existing = next((place for place in range(len(parts)) if not Path(root, *parts[: place + 1]).exists()), len(parts))
+    return _match_after(root, parts, existing) if existing > fixed else {}
+
+
+def _match_after(root: Path, parts: Sequence[str], fixed: int) -> dict[str, Path]:
+    """The paths that match a pattern below a folder, by label; its first `fixed` parts are names."""
+    start = Path(root, *parts[:fixed])
+    paths = start.glob(str(Path(*parts[fixed:]))) if fixed < len(parts) else [start]
+    return {str(Path(*parts[:fixed], path.relative_to(start))): path for path in paths}
 
 
 def resolve_files(spec: Files, base: Path) -> list[SourceFile]:

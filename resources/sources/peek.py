@@ -15,6 +15,7 @@ from lakeloop.rows.conform import parse_column
 from lakeloop.rows.stacking import stack_tables
 from lakeloop.rows.types import schema_of
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
+from resources.lake.tables import require_usable
 from resources.sources.database import DatabaseReader
 from resources.sources.files import (
     SourceFile,
@@ -118,6 +119,7 @@ def _peek_delta(source: DeltaTableSource, folder: Path) -> SourceSample:
     from deltalake.exceptions import TableNotFoundError
 
     url = source.delta if "://" in source.delta else str((folder / source.delta).resolve())
+    require_usable(url)
     try:
         table = DeltaTable(url)
     except TableNotFoundError as error:

@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
 from resources.settings import Settings
+from resources.spark.tables import sessions_here
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -110,7 +111,9 @@ class SparkResource(LazyPySparkResource):
         """
         address = self.engine.open_session(domain, size)
         if address not in self._sessions:
-            self._sessions[address] = _connect(address, self.spark_config)
+            session = self._sessions[address] = _connect(address, self.spark_config)
+            if isinstance(self.engine, EmbeddedEngine) or address.startswith("local"):
+                sessions_here.add(session)
         return self._sessions[address]
 
     @property

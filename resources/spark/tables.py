@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from lakeloop.errors import DataError, NotPublished
 from lakeloop.spec.tables import PARTITION
-from resources.lake.tables import open_delta, read_table
+from resources.lake.tables import local_path, open_delta, read_table
+from resources.spark.plain_paths import is_plain, plain_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,13 +21,15 @@ if TYPE_CHECKING:
 
 _PLAIN_FILES_LACK = {"deletionVectors", "columnMapping", "typeWidening"}
 """Features of a table whose Parquet files alone don't say what its rows are."""
+sessions_here: WeakSet[SparkSession] = WeakSet()
+"""The sessions of engines that run on this machine as this user: the embedded one, and a JVM of this process."""
 
 
 def read_delta(spark: SparkSession, url: str, version: int, partitions: Iterable[str] | None = None) -> DataFrame:
     """Read a version of a Delta table, all of it or some partitions.
 
-    Where the engine has no Delta reader, the version's files are read as Parquet; from an object store, which such an engine can't reach
-    either, the rows are brought by this process.
+    Where the engine has no Delta reader, the version's files are read as Parquet. The rows are brought by this process where such an engine
+    can't reach the files: in an object store, or, for an engine elsewhere, below a folder whose name it doesn't take literally.
 
     Raises:
         NotPublished: there is no such table.
@@ -32,15 +38,19 @@ def read_delta(spark: SparkSession, url: str, version: int, partitions: Iterable
     import pyspark.sql.functions as F
 
     wanted = None if partitions is None else sorted(set(partitions))
-    frame = _native(spark, url, version)
+    local = local_path(url)
+    is_here = local is not None and spark in sessions_here
+    place = plain_path(str(local)) if is_here else url
+    is_literal = is_here or local is None or is_plain(local)
+    frame = None if not is_literal and re.search(r"[*?{]", url) else _native(spark, place, version, is_literal=is_literal)
     if frame is not None:
         return frame if wanted is None else frame.where(F.col(PARTITION).isin(wanted))
     table = open_delta(url, version)
     if table is None:
         raise NotPublished(f"no Delta table at {url}")
-    if "://" in url and not url.startswith("file://"):
+    if local is None or not is_literal:
         return frame_of(spark, read_table(table, partitions=wanted))
-    return _from_files(spark, table, url, wanted)
+    return _from_files(spark, table, place, wanted)
 
 
 def frame_of(spark: SparkSession, rows: pa.Table) -> DataFrame:
@@ -51,8 +61,8 @@ def frame_of(spark: SparkSession, rows: pa.Table) -> DataFrame:
     return spark.createDataFrame(rows, schema) if rows.num_rows else spark.createDataFrame([], schema)
 
 
-def _native(spark: SparkSession, url: str, version: int) -> DataFrame | None:
-    """By the engine's own Delta reader; None where it has none."""
+def _native(spark: SparkSession, url: str, version: int, *, is_literal: bool) -> DataFrame | None:
+    """By the engine's own Delta reader; None where it has none, or can't open a path that it may not take literally."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
@@ -61,23 +71,25 @@ def _native(spark: SparkSession, url: str, version: int) -> DataFrame | None:
         frame.schema  # noqa: B018  # a Connect client asks the engine only now
     except (PySparkException, Py4JError) as error:
         # A client of a server and one beside a JVM raise different errors, both with Spark's own name of the condition.
-        if "DATA_SOURCE_NOT_FOUND" not in str(error):
+        if "DATA_SOURCE_NOT_FOUND" not in str(error) and is_literal:
             raise
         return None
     return frame
 
 
-def _from_files(spark: SparkSession, table: DeltaTable, url: str, partitions: list[str] | None) -> DataFrame:
+def _from_files(spark: SparkSession, table: DeltaTable, path: str, partitions: list[str] | None) -> DataFrame:
     from pyspark.sql.types import StructType
 
     lacking = _PLAIN_FILES_LACK & set(table.protocol().reader_features or [])
     if lacking:
         raise DataError(
-            f"{url} uses {', '.join(sorted(lacking))}: wanted an engine with a Delta reader, found one without; give it delta-spark"
+            f"{path} uses {', '.join(sorted(lacking))}: wanted an engine with a Delta reader, found one without; give it delta-spark"
         )
     schema = StructType.fromJson(json.loads(table.schema().to_json()))
     filters = None if partitions is None else [(PARTITION, "in", partitions)]
     files = table.file_uris(filters) if partitions != [] else []
     if not files:
         return spark.createDataFrame([], schema)
-    return spark.read.schema(schema).option("basePath", url).parquet(*files)
+    # They come with the table's own path, percent-encoded, which may be another than the one that the engine is given.
+    root = urlsplit(table.table_uri).path.rstrip("/")
+    return spark.read.schema(schema).option("basePath", path).parquet(*[path + file.removeprefix(root) for file in files])

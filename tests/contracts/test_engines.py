@@ -102,6 +102,19 @@ def test_a_jvm_that_cannot_reach_the_object_store_is_brought_the_rows(object_sto
         assert sorted(found.to_pylist(), key=str) == sorted(wanted.to_pylist(), key=str)
 
 
+def test_a_jvm_elsewhere_is_brought_the_rows_of_a_folder_with_other_letters(tmp_path: Path, jvm_remote: str) -> None:
+    import deltalake
+
+    from resources.spark.sessions import SparkResource
+    from resources.spark.tables import read_delta
+
+    table = tmp_path / "Überfluß 100% #1 {a}" / "t"
+    deltalake.write_deltalake(str(table), pa.table({"n": [1, 2], "_partition": ["x", "y"]}), partition_by=["_partition"])
+    spark = SparkResource(remote=jvm_remote).session("tests")
+    assert read_delta(spark, str(table), 0).count() == 2
+    assert read_delta(spark, str(table), 0, ["y"]).toArrow()["n"].to_pylist() == [2]
+
+
 def test_a_message_may_be_larger_than_what_a_client_takes_by_itself() -> None:
     from resources.spark.sessions import SparkResource
 
