@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lakeloop.cli.up_runs import materialize_stale
+from lakeloop.cli.up_runs import Built, materialize_stale
 from lakeloop.errors import LakeloopError
 from platform_assets.loading import read_project
 from resources.host.dagster_home import make_home
@@ -29,7 +29,7 @@ from resources.tracking.runs import Tracking, status_in
 
 
 def up(*, once: bool, materialize: bool) -> int:
-    """Bring everything up. Returns 0 after Ctrl-C (or, with `once`, when all is built), 1 after a problem, told in one line."""
+    """Bring everything up. Returns 0 after Ctrl-C (or, with `once`, when all is built and served), 1 after a problem, told in one line."""
     settings = prepare()
     # Both by name: a shell without job control starts what it puts in the background with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -80,7 +80,7 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
         say("starting MLflow, the Dagster UI and daemon, and the prediction endpoint")
         _start_mlflow(servers, settings)
         # Dagster takes a second to import, in which MLflow starts.
-        from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary
+        from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary, unserved
 
         instance = _ready_instance()
         _start_others(servers, settings)
@@ -90,14 +90,17 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
         servers.wait(lambda: mlflow_server.is_answering(f"{ui}/server_info"), f"the Dagster UI at {ui}")
         say(f"the Dagster UI is up at {ui}")
         _reconcile(settings, instance)
-        all_succeeded, seconds = materialize_stale(servers, project, settings, instance, ui, say) if materialize else (True, {})
+        built = materialize_stale(servers, project, settings, instance, ui, say) if materialize else Built()
         _wait_for_endpoint(servers, settings)
-        print_summary(project, settings, seconds)
-        took = f"ready after {time.monotonic() - started:.0f} s."
-        print(f"\n{took} Dagster UI  {ui}\n{' ' * 19}MLflow UI   {settings.tracking_uri}", flush=True)
+        print_summary(project, settings, built)
+        problems = [*filter(None, [built.problem]), *unserved(settings)]
+        if problems:
+            print(f"\nNot ready: {'; '.join(problems)}.", flush=True)
+        took = f"{'up' if problems else 'ready'} after {time.monotonic() - started:.0f} s."
+        print(f"\n{took:<18} Dagster UI  {ui}\n{' ' * 19}MLflow UI   {settings.tracking_uri}", flush=True)
         print_endpoint(project, settings)
         if once:
-            return 0 if all_succeeded else 1
+            return 1 if problems else 0
         print_automation(ui)
         print("Ctrl-C stops everything.", flush=True)
         while True:
@@ -171,8 +174,9 @@ def _wait_for_endpoint(servers: Servers, settings: Settings) -> None:
         servers.check()
         status = read_status(folder)
         if status is not None and all(
-            status.models.get(name, {}).get("version") == deployment.version and status.models[name]["state"] in ("ready", "failed")
+            model.get("failed_version") == deployment.version or (model.get("version") == deployment.version and model["state"] == "ready")
             for name, deployment in read_desired(folder).items()
+            for model in [status.models.get(name, {})]
         ):
             return
         time.sleep(0.2)

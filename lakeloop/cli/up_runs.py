@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
@@ -28,10 +29,37 @@ mutation Launch($params: ExecutionParams!) {
 }"""
 
 
-def materialize_stale(
-    servers: Servers, project: Any, settings: Any, instance: Any, ui: str, say: Callable[[str], None]
-) -> tuple[bool, dict[str, float]]:
-    """Launch what is stale, one run after another, and tell their progress; returns whether all succeeded, and seconds by asset."""
+@dataclass
+class Built:
+    """What became of the assets that were stale, by `stage/domain/name`.
+
+    Attributes:
+        asked: all of them, in order.
+        seconds: those that were materialised, and how long it took.
+        failed: those whose step failed.
+    """
+
+    asked: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def not_computed(self) -> list[str]:
+        """Those that were left out after a failure."""
+        return [asset for asset in self.asked if asset not in self.seconds and asset not in self.failed]
+
+    @property
+    def problem(self) -> str:
+        """What wasn't built, in a sentence; empty where all was."""
+        if not self.failed and not self.not_computed:
+            return ""
+        failed = f"{', '.join(self.failed)} failed" if self.failed else "a run did not end well"
+        others = len(self.not_computed)
+        return failed + (f", and {others} asset{'s were' if others > 1 else ' was'} not computed" if others else "")
+
+
+def materialize_stale(servers: Servers, project: Any, settings: Any, instance: Any, ui: str, say: Callable[[str], None]) -> Built:
+    """Launch what is stale, one run after another until one fails, and tell their progress."""
     from platform_assets.plan import runs_for, stale_assets, unasked
     from platform_assets.stages.training.registered import taken_versions
 
@@ -42,15 +70,14 @@ def materialize_stale(
     requests = runs_for(project, stale_assets(project, states, taken=taken_versions(project, settings.tracking_uri), silent=silent))
     if not requests:
         say(f"everything {'else ' if silent else ''}is fresh, nothing to compute")
-    seconds: dict[str, float] = {}
+    built = Built([key.path for request in requests for key in request.assets])
     for request in requests:
         run_id = _launch(ui, request)
         say(f"materialising {len(request.assets)} assets: {ui}/runs/{run_id}")
-        good, took = _follow(servers, instance, run_id, say)
-        seconds |= took
-        if not good:
-            return False, seconds
-    return True, seconds
+        _follow(servers, instance, run_id, built, say)
+        if any(key.path not in built.seconds for key in request.assets):
+            break
+    return built
 
 
 def _launch(ui: str, request: RunAsked) -> str:
@@ -73,9 +100,8 @@ def _launch(ui: str, request: RunAsked) -> str:
     return str(launched["run"]["runId"])
 
 
-def _follow(servers: Servers, instance: Any, run_id: str, say: Callable[[str], None]) -> tuple[bool, dict[str, float]]:
-    """Print the steps of a run as they end, until it does."""
-    seconds: dict[str, float] = {}
+def _follow(servers: Servers, instance: Any, run_id: str, built: Built, say: Callable[[str], None]) -> None:
+    """Print the steps of a run as they end, until it does, and note what became of them."""
     cursor = None
     while True:
         servers.check()
@@ -87,13 +113,15 @@ def _follow(servers: Servers, instance: Any, run_id: str, say: Callable[[str], N
             if event is None:
                 continue
             if event.event_type_value == "STEP_SUCCESS":
-                seconds[_asset_of(event)] = event.event_specific_data.duration_ms / 1000
+                built.seconds[_asset_of(event)] = event.event_specific_data.duration_ms / 1000
+            elif event.event_type_value == "STEP_FAILURE" and _asset_of(event) not in built.failed:
+                built.failed.append(_asset_of(event))
             if line := step_line(event):
                 say(f"  {line}")
         if run.is_finished and not batch.has_more:
             if run.status.value != "SUCCESS":
                 say(f"the run ended as {run.status.value}")
-            return run.status.value == "SUCCESS", seconds
+            return
         time.sleep(0.3)
 
 

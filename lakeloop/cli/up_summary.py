@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lakeloop.cli.up_runs import post
+from lakeloop.cli.up_runs import Built, post
 from lakeloop.project.personal import personal_columns
 from lakeloop.records.base import CheckedState
 from lakeloop.records.release import EvaluationState, ReleaseState
@@ -18,7 +18,7 @@ from platform_assets.stages.release.verdict import score_sentence
 from platform_assets.stages.tables.landings import SOURCE
 from resources.lake.lake import Lake
 from resources.lake.published import TableKey
-from resources.serving.desired import read_status
+from resources.serving.desired import read_desired, read_status
 
 _AUTOMATION = """
 query {
@@ -32,7 +32,7 @@ _ONLY_WATCH = ("notify", "settle_")
 """Sensors that ask for no run."""
 
 
-def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> None:
+def print_summary(project: Any, settings: Any, built: Built) -> None:
     """One line an asset: rows, seconds, checks passed; then the score of each released model in a sentence."""
     from rich.console import Console
     from rich.table import Table
@@ -48,15 +48,38 @@ def print_summary(project: Any, settings: Any, seconds: dict[str, float]) -> Non
         checks = partitions.get(SOURCE, newest).typed(CheckedState).value.checks
         passed = sum(1 for outcome in checks.values() if outcome[0] in GOOD_OUTCOMES)
         rows = sum(state.rows for state in partitions.values())
-        took = seconds.get(key.path)
         outcomes = f"{passed} of {len(checks)}" if checks else "-"
-        table.add_row(key.path, f"{rows:,}" if rows else "-", f"{took:.1f}" if took is not None else "fresh", outcomes)
+        table.add_row(key.path, f"{rows:,}" if rows else "-", _became(key.path, built), outcomes)
+    published = {key.path for key in states}
+    for path in [path for path in built.asked if path not in published]:
+        table.add_row(path, "-", _became(path, built), "-")
     print(flush=True)
     Console(width=100).print(table)
     for workflow in project.workflows.values():
         release, evaluation = states.whole(ReleaseState, workflow), states.whole(EvaluationState, workflow)
         if release is not None and evaluation is not None:
             print(score_sentence(workflow, release.value, evaluation.value), flush=True)
+
+
+def _became(path: str, built: Built) -> str:
+    """What became of an asset: its seconds, or why it has none."""
+    if path in built.seconds:
+        return f"{built.seconds[path]:.1f}"
+    return "FAILED" if path in built.failed else "not computed" if path in built.asked else "fresh"
+
+
+def unserved(settings: Any) -> list[str]:
+    """The models that should be served and aren't, each with the reason."""
+    folder = settings.home / "serving"
+    status = read_status(folder)
+    models = status.models if status else {}
+    problems = []
+    for name, deployment in read_desired(folder).items():
+        model = models.get(name, {})
+        if model.get("version") != deployment.version or model.get("state") != "ready":
+            reason = model.get("message") or "it isn't loaded yet"
+            problems.append(f"{name} version {deployment.version} is not served: {reason}")
+    return problems
 
 
 def print_automation(ui: str) -> None:

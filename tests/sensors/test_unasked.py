@@ -74,13 +74,13 @@ def plan(sources: Sources, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def up(sources: Sources) -> list[str]:
     """What `lakeloop up` says once its servers stand, where there is nothing to launch."""
-    from lakeloop.cli.up_runs import materialize_stale
+    from lakeloop.cli.up_runs import Built, materialize_stale
     from resources.settings import Settings
 
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAKELOOP_LAKE", sources.shop.lake_url)
-        assert materialize_stale(None, sources.project, Settings.from_environment(), None, "", said.append) == (True, {})  # type: ignore[arg-type]
+        assert materialize_stale(None, sources.project, Settings.from_environment(), None, "", said.append) == Built()  # type: ignore[arg-type]
     return said
 
 

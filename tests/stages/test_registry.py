@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lakeloop.cli.up_runs import Built
 from lakeloop.cli.up_summary import print_summary
 from lakeloop.project.lineage import ColumnRef, Lineage
 from platform_assets.graph import dependencies, reads_of
@@ -66,6 +67,6 @@ def test_it_is_materialised_checked_asked_for_and_summed_up(shop: Any, tmp_path:
     assert SIZES not in stale_assets(project, shop.lake.states()), "the second time there is nothing to do"
 
     settings = Settings.from_environment({"LAKELOOP_LAKE": shop.lake_url, "LAKELOOP_HOME": str(tmp_path)})
-    print_summary(project, settings, {})
+    print_summary(project, settings, Built())
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("sizes/shop/orders"))
     assert line.split()[-3:] == ["1", "of", "1"]
