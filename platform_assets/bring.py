@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
+from lakeloop.project.names import find_named
 from platform_assets.loading import read_project
 from resources.settings import Settings
 from resources.tracking.model_format import METADATA
@@ -32,7 +33,7 @@ def contract_of(
     """What to log a model with, so that a workflow can take it: `log_model(…, **contract_of("shop.returns"))` of any MLflow flavor.
 
     Args:
-        workflow: `<domain>.<name>`.
+        workflow: `<domain>.<name>`, or its name where that is unique.
         features: those that the model takes, in its order; all of the workflow's otherwise.
         trained_until: what it was trained on ends before this time; left out, its evaluation says that nobody knows.
         defs: folder of definitions, of this project otherwise.
@@ -52,7 +53,7 @@ def describe(uri: str, workflow: str, *, trained_until: str | datetime | None = 
 
     Args:
         uri: `models:/<name>/<version>`.
-        workflow: `<domain>.<name>`.
+        workflow: `<domain>.<name>`, or its name where that is unique.
         trained_until: what it was trained on ends before this time.
         defs: folder of definitions, of this project otherwise.
 
@@ -93,10 +94,7 @@ def _contract_of(workflow: str, defs: Path | None) -> Contract:
     from platform_assets.stages.training.contract import contract
 
     project = read_project(defs)
-    domain, _, name = workflow.partition(".")
-    if (domain, name) not in project.workflows:
-        raise DataError(f"no workflow {workflow!r}; {nearest(workflow, [f'{d}.{n}' for d, n in project.workflows])}")
-    return contract(project, project.workflows[(domain, name)])
+    return contract(project, find_named(project, workflow, kinds=["workflow"]))
 
 
 def _logged(wanted: Contract, features: list[str], trained_until: str | datetime | None) -> dict[str, Any]:

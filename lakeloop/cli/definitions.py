@@ -55,7 +55,8 @@ def check_command(defs: Path | None, as_json: bool) -> int:
 def lineage_command(column: str, downstream: bool, defs: Path | None, as_json: bool) -> int:
     """Name the raw columns that a column came from, or what comes from it.
 
-    COLUMN is stage.domain.name.column, such as predictions.flights.flight_delay.prediction; without a column, each of the asset's.
+    COLUMN is stage.domain.name.column, such as predictions.flights.flight_delay.prediction; without a column, each of the asset's. Domain and stage
+    may be left out where only one asset can be meant; a table without a stage is the validated one.
     """
     from lakeloop.project.lineage import Lineage
     from lakeloop.project.lineage_tree import as_record, render
@@ -79,9 +80,12 @@ def copy_pipeline_command(pipeline: str, workflow: str, defs: Path | None) -> in
 
     PIPELINE is one such as gradient_boosting.
     """
+    from lakeloop.project.names import find_named
     from lakeloop.training.copy_pipeline import copy_pipeline
+    from platform_assets.loading import load_definitions
 
-    folder = (defs or find_project().defs).resolve() / workflow
+    project, errors = load_definitions((defs or find_project().defs).resolve())
+    folder = find_named(project, workflow, kinds=["workflow"], errors=errors).folder
     target = copy_pipeline(pipeline, folder)
     print(f"{target} is yours now. To use it, write in {folder / 'defs.yaml'}:\n\n  model: {{pipeline: {target.name}}}\n")
     return 0

@@ -6,7 +6,7 @@ PySpark view declares, and those of training sets, models and predictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -81,22 +81,26 @@ class Lineage:
     def find(self, text: str) -> list[ColumnRef]:
         """Find the columns that `stage.domain.name.column` names (slashes work too); without a column, all of the asset.
 
+        Domain and stage may be left out where only one asset has the rest; a table without a stage is the validated one, as in SQL.
+
         Raises:
-            LakeloopError: there is no such column; the message names the nearest match.
+            LakeloopError: there is no such column, and the message names the nearest match; or several assets may be meant.
         """
-        parts = text.replace("/", ".").split(".")
-        assets = {ref.asset: None for ref in self.columns}
-        asset = ".".join(parts[:3])
-        if asset not in assets:
-            raise LakeloopError(f"no asset with columns {asset!r}; {nearest(asset, assets)}")
-        refs = [ref for ref in self.columns if ref.asset == asset]
-        column = ".".join(parts[3:])
-        if not column:
-            return refs
-        matches = [ref for ref in refs if ref.column == column]
+        parts = text.strip().replace("/", ".").split(".")
+        assets: dict[tuple[str, ...], list[ColumnRef]] = {}
+        for ref in self.columns:
+            assets.setdefault((ref.stage, ref.domain, ref.name), []).append(ref)
+        named = _named_assets(assets, parts)
+        if not named:
+            wanted = ".".join(parts[:3]) if parts[0] in {stage for stage, *_ in assets} else text
+            raise LakeloopError(f"no asset with columns {wanted!r}; {nearest(wanted, map('.'.join, assets))}")
+        matches = {asset: refs for asset, column in named.items() if (refs := [r for r in assets[asset] if column in ("", r.column)])}
+        if len(matches) > 1:
+            raise LakeloopError(f"{text!r} names several: {', '.join(map('.'.join, matches))}; wanted one of them, as stage.domain.name")
         if not matches:
-            raise LakeloopError(f"{asset} has no column {column!r}; {nearest(column, [ref.column for ref in refs])}")
-        return matches
+            asset, column = next(iter(named.items()))
+            raise LakeloopError(f"{'.'.join(asset)} has no column {column!r}; {nearest(column, [ref.column for ref in assets[asset]])}")
+        return next(iter(matches.values()))
 
     def origin(self, ref: ColumnRef) -> str:
         """Where the values of a root are read from: the source of its table."""
@@ -113,6 +117,18 @@ class Lineage:
             spec = self._project.tables[(ref.domain, ref.name)].spec
             return isinstance(spec.source, DeltaTableSource) and ref.column in spec.columns
         return ref.stage == "raw"
+
+
+def _named_assets(assets: Collection[tuple[str, ...]], parts: Sequence[str]) -> dict[tuple[str, ...], str]:
+    """The assets, as (stage, domain, name), that the beginning of a text in parts may name, each with the rest, a column or nothing."""
+    stages = {stage for stage, *_ in assets}
+    wanted, rest = ({parts[0]}, parts[1:]) if parts[0] in stages else (stages, parts)
+    if wanted is stages:
+        assets = [asset for asset in assets if asset[0] != "raw" or ("validated", *asset[1:]) not in assets]
+    matches = [asset for asset in assets if asset[0] in wanted and list(asset[1:]) == list(rest[:2])]
+    if matches:
+        return dict.fromkeys(matches, ".".join(rest[2:]))
+    return {asset: ".".join(rest[1:]) for asset in assets if asset[0] in wanted and list(asset[2:]) == list(rest[:1])}
 
 
 def stages_of(project: Project, located: Located[Any]) -> list[str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Literal
 
-from lakeloop.errors import DataError, nearest
+from lakeloop.errors import DataError, SpecError, SpecErrors, nearest
 from lakeloop.project.project import Located, Project
 from lakeloop.spec.tables import TableSpec, ViewSpec
 
@@ -27,7 +28,19 @@ def full_name(located: Located[Any]) -> str:
     return ".".join(located.id)
 
 
-def find_named(project: Project, text: str, *, kinds: Collection[Kind] = KINDS, domain: str | None = None) -> Located[Any]:
+def split_name(text: str) -> tuple[str | None, str]:
+    """The domain, if a text has one, and the rest.
+
+    >>> split_name("flights/flight_delay"), split_name("flight_delay")
+    (('flights', 'flight_delay'), (None, 'flight_delay'))
+    """
+    owner, separator, name = text.strip().replace("/", ".").partition(".")
+    return (owner, name) if separator else (None, owner)
+
+
+def find_named(
+    project: Project, text: str, *, kinds: Collection[Kind] = KINDS, domain: str | None = None, errors: Collection[SpecError] = ()
+) -> Located[Any]:
     """Find the definition that a text names: as `domain.name`, as `domain/name`, or by its name alone.
 
     Args:
@@ -35,12 +48,14 @@ def find_named(project: Project, text: str, *, kinds: Collection[Kind] = KINDS, 
         text: what a person wrote.
         kinds: the kinds of definitions that may be meant.
         domain: where a name alone is looked for first; elsewhere it must be unique.
+        errors: of definitions that couldn't be read. Those in a folder of the name are raised if nothing else has it.
 
     Returns:
         The definition with its place.
 
     Raises:
         DataError: nothing has that name, and the message has the nearest match; or several have it, and the message lists them.
+        SpecErrors: its definition couldn't be read.
     """
     wanted = [located for located in project.all() if kind_of(located) in kinds]
     matches = _find_matches(wanted, text, domain)
@@ -51,6 +66,9 @@ def find_named(project: Project, text: str, *, kinds: Collection[Kind] = KINDS, 
     if matches:
         listed = " or ".join(f"{kind_of(located)} {full_name(located)}" for located in matches)
         raise DataError(f"{text!r} names several: {listed}; wanted one of them, as <domain>.<name>")
+    owner, name = split_name(text)
+    if own := [error for error in errors if Path(error.file).parts[-2:-1] == (name,) and owner in (None, *Path(error.file).parts[-3:-2])]:
+        raise SpecErrors(own)
     others = _find_matches([located for located in project.all() if kind_of(located) not in kinds], text, domain)
     if others:
         listed = " and ".join(f"{full_name(located)} is a {kind_of(located)}" for located in others)
@@ -60,7 +78,7 @@ def find_named(project: Project, text: str, *, kinds: Collection[Kind] = KINDS, 
 
 def _find_matches(definitions: Collection[Located[Any]], text: str, domain: str | None) -> list[Located[Any]]:
     """The definitions that a text may mean: those of `domain` only, where a name alone is there."""
-    owner, name = _split(text)
+    owner, name = split_name(text)
     if owner is not None:
         return [located for located in definitions if located.id == (owner, name)]
     namesakes = [located for located in definitions if located.spec.name == name]
@@ -69,18 +87,8 @@ def _find_matches(definitions: Collection[Located[Any]], text: str, domain: str 
 
 def _names_like(definitions: Collection[Located[Any]], text: str) -> tuple[str, list[str]]:
     """A text in one spelling, and the names that could have been meant: with their domains if the text has one or they need it."""
-    owner, name = _split(text)
+    owner, name = split_name(text)
     if owner is not None:
         return f"{owner}.{name}", [full_name(located) for located in definitions]
     counts = Counter(located.spec.name for located in definitions)
     return name, [located.spec.name if counts[located.spec.name] == 1 else full_name(located) for located in definitions]
-
-
-def _split(text: str) -> tuple[str | None, str]:
-    """The domain, if a text has one, and the rest.
-
-    >>> _split("flights/flight_delay"), _split("flight_delay")
-    (('flights', 'flight_delay'), (None, 'flight_delay'))
-    """
-    owner, separator, name = text.strip().replace("/", ".").partition(".")
-    return (owner, name) if separator else (None, owner)

@@ -23,6 +23,7 @@ from lakeloop.drafting.profile import profile_table
 from lakeloop.drafting.table import draft_table
 from lakeloop.drafting.workflow import draft_workflow
 from lakeloop.errors import LakeloopError, SpecError, nearest
+from lakeloop.project.names import find_named
 from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec
 from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, pipeline_module
@@ -101,7 +102,7 @@ class LakeTableParams(BaseModel):
 class MLWorkflowParams(BaseModel):
     """What a workflow is drafted from; without any of it the template is written."""
 
-    table: str | None = Field(None, description="the table, as <domain>.<name>, or <name> in the same domain")
+    table: str | None = Field(None, description="the table: <domain>.<name>, or its name alone where that is in the same domain or unique")
     label: str | None = Field(None, description="the column to predict; anomalies need none, and one that is given only judges")
     time: str | None = Field(None, description="the column that says when it is asked; the table's event time unless given")
     task: str | None = Field(None, description="instead of a guess from the label's values, such as quantile_regression")
@@ -264,28 +265,24 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
     if params.table is None or (params.label is None and params.task != "anomaly_detection"):
         raise SpecError("wanted --table and --label together (only --task anomaly_detection does without a label)")
     project, errors = load_checked(defs)
-    ref = project.find(domain, params.table)
-    if ref is None or ref.kind != "table":
-        mine = "; ".join(str(error) for error in errors if params.table.split(".")[-1] in error.file)
-        raise SpecError(mine or f"no table {params.table!r}; {nearest(params.table, [f'{d}.{n}' for d, n in project.tables])}")
-    table = project.tables[(ref.domain, ref.name)]
+    table = find_named(project, params.table, kinds=["table"], domain=domain, errors=errors)
     rows = parse_sample(table.spec, peek(table.spec.source, table.folder))
     if params.task == "anomaly_detection":
         drafted = draft_anomaly(
-            table.spec, rows, table_domain=ref.domain, name=name, label=params.label, time=params.time, positive=params.positive,
+            table.spec, rows, table_domain=table.domain, name=name, label=params.label, time=params.time, positive=params.positive,
             pipeline=params.pipeline,
         )  # fmt: skip
         return {f"{domain}/{path}": text for path, text in drafted.files.items()}, drafted.notes
     assert params.label is not None
     if params.task == "forecasting":
         drafted = draft_forecast(
-            table.spec, rows, table_domain=ref.domain, name=name, label=params.label, time=params.time, horizon=params.horizon,
+            table.spec, rows, table_domain=table.domain, name=name, label=params.label, time=params.time, horizon=params.horizon,
             season=params.season, series=[part.strip() for given in params.series for part in given.split(",")] or None, every=params.every,
             origin_every=params.origin_every, pipeline=params.pipeline,
         )  # fmt: skip
         return {f"{domain}/{path}": text for path, text in drafted.files.items()}, drafted.notes
     draft = draft_workflow(
-        table.spec, rows, table_domain=ref.domain, name=name, label=params.label, time=params.time, task=params.task,
+        table.spec, rows, table_domain=table.domain, name=name, label=params.label, time=params.time, task=params.task,
         positive=params.positive, pipeline=params.pipeline,
     )  # fmt: skip
     return {f"{domain}/{path}": text for path, text in draft.files.items()}, draft.notes

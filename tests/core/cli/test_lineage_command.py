@@ -38,6 +38,12 @@ def test_the_command_prints_a_tree_down_to_raw_columns(tmp_path: Path, capsys: p
         ("predictions.shop.return.prediction", "did you mean 'predictions.shop.returns'"),
         ("predictions.shop.returns.predicton", "did you mean 'prediction'"),
         ("nonsense", "no asset with columns 'nonsense'"),
+        ("orders.itmes", "validated.shop.orders has no column 'itmes'; did you mean 'items'?"),
+        (
+            "shop.returns",
+            "'shop.returns' names several: training_sets.shop.returns, models.shop.returns, predictions.shop.returns; wanted one",
+        ),
+        ("returns/label", "'returns/label' names several: training_sets.shop.returns, models.shop.returns; wanted one of them"),
     ],
 )
 def test_an_unknown_column_is_told_with_the_nearest_match(
@@ -45,3 +51,22 @@ def test_an_unknown_column_is_told_with_the_nearest_match(
 ) -> None:
     assert main(["lineage", asked, "--defs", str(make_shop(tmp_path))]) == 1
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "columns"),
+    [
+        ("orders.items", ["validated.shop.orders.items"]),
+        ("shop/orders/items", ["validated.shop.orders.items"]),
+        ("raw.orders.items", ["raw.shop.orders.items"]),
+        ("history.last_items", ["features.shop.history.last_items"]),
+        ("returns.prediction", ["predictions.shop.returns.prediction"]),
+        ("training_sets.returns.label", [f"{RETURNS}.label"]),
+        ("basket", [f"features.shop.basket.{name}" for name in ("amount_eur", "items", "order_id")]),
+    ],
+)
+def test_domain_and_stage_may_be_left_out_where_one_asset_can_be_meant(tmp_path: Path, asked: str, columns: list[str]) -> None:
+    from lakeloop.checking.project import load_checked
+    from lakeloop.project.lineage import Lineage
+
+    assert sorted(map(str, Lineage(load_checked(make_shop(tmp_path))[0]).find(asked))) == columns

@@ -7,7 +7,7 @@ from textwrap import indent
 
 import pytest
 
-from lakeloop.errors import DataError
+from lakeloop.errors import DataError, SpecError, SpecErrors
 from lakeloop.project.names import KINDS, Kind, find_named, full_name, kind_of
 from lakeloop.project.project import Project, load_project
 
@@ -102,3 +102,12 @@ def test_a_message_says_what_could_have_been_meant(project: Project, text: str, 
     with pytest.raises(DataError) as error:
         find_named(project, text, kinds=kinds)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("text", "is_raised"), [("broken", True), ("shop/broken", True), ("toys.broken", False), ("orders.broken", False)])
+def test_the_errors_of_a_definition_that_could_not_be_read_are_raised(project: Project, text: str, *, is_raised: bool) -> None:
+    error = SpecError("wanted `type`", file="platform_assets/defs/shop/broken/defs.yaml", line=1)
+    with pytest.raises(
+        SpecErrors if is_raised else DataError, match="shop/broken/defs.yaml:1: wanted" if is_raised else "no table, view or workflow"
+    ):
+        find_named(project, text, errors=[error])
