@@ -24,7 +24,7 @@ def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: f
     else:
         text, kind = pl.col(sources[0]), frame.schema[sources[0]]
     if kind == pl.Null:
-        return pl.lit(None, dtype=polars_type(column.type)), pl.lit(None, dtype=pl.String)
+        return text.cast(polars_type(column.type)), text.cast(pl.String)
     value, wanted = _PARSERS[column.type](text, kind, column)
     shown = pl.lit(MASK) if hidden & set(sources) else text.cast(pl.String)
     fails = text.is_not_null() & value.is_null()
@@ -42,7 +42,7 @@ def _parse_integer(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl
 
     wanted = "an integer"
     if kind == pl.String:
-        plain = text.str.strip_chars().str.replace(r"^([+-]?\d+)\.0*$", "$1").str.strip_prefix("+")
+        plain = text.str.strip_chars().str.replace(r"^([+-]?\d+)\.0*$", "$1").str.replace(r"^\+(\d)", "$1")
         return pl.when(plain.str.contains(r"^-?\d+$")).then(plain.cast(pl.Int64, strict=False)), wanted
     if kind.is_float():
         whole = (text == text.floor()) & (text.abs() <= EXACT_INTEGERS)
@@ -63,16 +63,19 @@ def _parse_double(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.
         number = digits.cast(pl.Float64, strict=False)
         # A decimal fraction is the nearest double by convention; a whole number (an identifier, a count) must be held exactly.
         whole = digits.str.contains(r"^[+-]?\d{16,}$")
-        exact = (digits.str.strip_prefix("+").cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).fill_null(False)
+        exact = _is_exact(digits.str.strip_prefix("+").cast(pl.Int64, strict=False)).fill_null(False)
         return pl.when(number.is_finite() & (~whole | exact)).then(number), wanted
     if kind.is_integer():
-        return pl.when(text.cast(pl.Int64, strict=False).abs() <= EXACT_INTEGERS).then(
-            text.cast(pl.Float64)
-        ), "a number that a double holds"
+        return pl.when(_is_exact(text.cast(pl.Int64, strict=False))).then(text.cast(pl.Float64)), "a number that a double holds"
     if kind.is_float() or kind.is_decimal():
         number = text.cast(pl.Float64)
         return pl.when(number.is_finite()).then(number), wanted
     return pl.lit(None, dtype=pl.Float64), f"{wanted}, not a {kind}"
+
+
+def _is_exact(integer: pl.Expr) -> pl.Expr:
+    """Whether a double holds an integer, wherever it stands; not by `abs`, which the least integer overflows."""
+    return integer.is_between(-EXACT_INTEGERS, EXACT_INTEGERS)
 
 
 def _parse_boolean(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
