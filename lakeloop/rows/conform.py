@@ -47,13 +47,10 @@ class Conformed:
 
 def parse_column(rows: pa.Table, name: str, column: Column) -> pa.Array:
     """Parse one declared column of landed rows; null where a value can't be read."""
-    import polars as pl
-
     sources = column.source or [name]
     frame = frame_of(rows.select(list(dict.fromkeys(sources))))
-    value, problem = column_expressions(frame, name, column, frozenset())
-    values = frame.select(pl.when(problem.is_null()).then(value).otherwise(None).alias(name))
-    return values.to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
+    value, _ = column_expressions(frame, name, column, frozenset())
+    return frame.select(value.alias(name)).to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
 
 
 def conform(
@@ -96,13 +93,13 @@ def conform(
         typed = _apply_rules(*_parse_columns(frame, spec), spec)
         count += int(typed["_current"].sum())
         quarantined.append(_quarantine_table(typed.filter(pl.col("_current") & pl.col("_rule").is_not_null()), frame, spec))
-        parts.append(typed.filter(pl.col("_rule").is_null()).drop("_rule", "_reason", "_position", "_landing", strict=False))
+        parts.append(typed.filter(pl.col("_rule").is_null()).drop("_rule", "_reason", "_position"))
         del frame, typed
     passing = pl.concat(parts)
     del parts
     current = int(passing["_current"].sum())
     history = row_versions(passing, list(spec.columns), spec.keys)
-    valid = take_versions(passing, history.filter("_kept").sort(["_landed_order", "_row"]), spec, bulk_until)
+    valid = take_versions(passing, history.filter("_kept"), spec, bulk_until)
     superseded = take_versions(passing, history.filter(~pl.col("_kept")), spec, bulk_until)
     closing = closing_rows(passing, history, spec, vanished or {}, last)
     return Conformed(
@@ -126,14 +123,11 @@ def quarantine_rows(conformed: Conformed, mask: np.ndarray, rule: str, reason: s
     personal = personal_of_table(spec)
     raw = [json.dumps(mask_row(row, personal), default=str) for row in bad.select(list(spec.columns)).to_pylist()]
     nulls = pa.nulls(bad.num_rows)
-    times = bad[spec.event_time].cast(pa.timestamp("us", tz="UTC")) if spec.event_time else nulls.cast(pa.timestamp("us", tz="UTC"))
+    times = bad[spec.event_time] if spec.event_time else nulls
     rows = pa.table(
-        [
-            pa.repeat(rule, bad.num_rows), pa.repeat(reason, bad.num_rows), pa.array(raw, pa.string()), times,
-            nulls.cast(pa.string()), nulls.cast(pa.int64()), bad["ingested_at"], bad["_partition"],
-        ],
+        [pa.repeat(rule, bad.num_rows), pa.repeat(reason, bad.num_rows), raw, times, nulls, nulls, bad["ingested_at"], bad["_partition"]],
         schema=quarantine_schema(),
-    )  # fmt: skip
+    )
     return replace(conformed, valid=conformed.valid.filter(pa.array(~mask)), quarantined=pa.concat_tables([conformed.quarantined, rows]))
 
 
@@ -177,10 +171,10 @@ def _parse_columns(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, 
             absent = ~unreadable & pl.col(name).is_null()
             rules.append(pl.when(absent).then(pl.lit(f"{kind}:{name}")))
             reasons.append(pl.when(absent).then(pl.lit(f"{name}: wanted a value, found null")))
-    system: list[str | pl.Expr] = [c for c in ("_landing", "_landed_order", "_row", "ingested_at", "_current") if c in frame.columns]
+    system = ["_landed_order", "_row", "ingested_at", "_current"]
     # Few distinct names in millions of rows.
-    system += [pl.col(c).cast(pl.Categorical) for c in ("_file", "_partition") if c in frame.columns]
-    typed = frame.select(*expressions, *system, pl.int_range(pl.len()).alias("_position"))
+    places = [pl.col(name).cast(pl.Categorical) for name in ("_file", "_partition")]
+    typed = frame.select(*expressions, *system, *places, pl.int_range(pl.len()).alias("_position"))
     return typed, pl.coalesce(rules), pl.concat_str(reasons, separator="; ", ignore_nulls=True)
 
 
@@ -191,25 +185,27 @@ def _apply_rules(typed: pl.DataFrame, rule: pl.Expr, reason: pl.Expr, spec: Tabl
     rules, reasons = [rule], [reason]
     for name, condition in spec.rules.items():
         try:
-            broken = typed.select(pl.sql_expr(condition).alias("_")).to_series().eq(False)
+            is_broken = typed.select(pl.sql_expr(condition).alias("_")).to_series().eq(False)
         except (pl.exceptions.PolarsError, TypeError) as error:
             cause = message_of(error, hide=bool(hidden_sources(spec)))
             raise SpecError(f"can't evaluate the rule {condition!r}: {cause}", key=f"rules.{name}") from error
-        typed = typed.with_columns(broken.fill_null(False).alias(f"_r_{name}"))
-        rules.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(name)))
-        reasons.append(pl.when(pl.col(f"_r_{name}")).then(pl.lit(f"wanted {condition}")))
+        if len(is_broken) != typed.height:
+            message = f"wanted a condition of each row, found one of all rows together, {condition!r}; an expectation can check that"
+            raise SpecError(message, key=f"rules.{name}")
+        rules.append(pl.when(pl.lit(is_broken)).then(pl.lit(name)))
+        reasons.append(pl.when(pl.lit(is_broken)).then(pl.lit(f"wanted {condition}")))
     joined = pl.concat_str([pl.when(r != "").then(r) for r in reasons], separator="; ", ignore_nulls=True)
     judged = typed.with_columns(pl.coalesce(rules).alias("_rule"), joined.alias("_reason"))
-    return judged.drop([name for name in judged.columns if name.startswith(("_p_", "_r_"))])
+    return judged.drop([f"_p_{name}" for name in spec.columns])
 
 
 def _has_aggregate(condition: str) -> bool:
-    """Whether a rule has an aggregate or a window, so that it needs all rows together."""
+    """Whether a rule needs all rows together: it has an aggregate or a window, or something unknown, which may be one."""
     import sqlglot
     from sqlglot import exp
 
     try:
-        return sqlglot.parse_one(condition).find(exp.AggFunc, exp.Window) is not None
+        return sqlglot.parse_one(condition).find(exp.AggFunc, exp.Window, exp.Anonymous) is not None
     except sqlglot.errors.SqlglotError:
         return True
 
@@ -218,10 +214,13 @@ def _split_rows(landed: Iterable[pa.Table], *, together: bool) -> Iterator[pa.Ta
     """Split tables into parts of at most `ROWS_AT_ONCE` rows, or join all into one; an empty table stays, for its columns."""
     import pyarrow as pa
 
-    for table in [pa.concat_tables(landed)] if together else landed:
-        at_once = max(table.num_rows, 1) if together else ROWS_AT_ONCE
-        for start in range(0, max(table.num_rows, 1), at_once):
-            yield table.slice(start, at_once)
+    if together:
+        yield pa.concat_tables(landed)
+        return
+    for table in landed:
+        yield table.slice(0, ROWS_AT_ONCE)
+        for start in range(ROWS_AT_ONCE, table.num_rows, ROWS_AT_ONCE):
+            yield table.slice(start, ROWS_AT_ONCE)
 
 
 def _quarantine_table(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -> pa.Table:
@@ -229,19 +228,12 @@ def _quarantine_table(bad: pl.DataFrame, frame: pl.DataFrame, spec: TableSpec) -
 
     import pyarrow as pa
 
-    if bad.height == 0:
-        return quarantine_schema().empty_table()
-    landed = frame[bad["_position"].to_list()]
+    landed = frame[bad["_position"]]
     source_columns = [c for c in landed.columns if not c.startswith("_") and c != "ingested_at"]
     hidden = hidden_landed(spec, source_columns)
     raw = [json.dumps(mask_row(row, hidden), default=str) for row in landed.select(source_columns).iter_rows(named=True)]
-    moment = pa.timestamp("us", tz="UTC")
-    times = bad[spec.event_time].to_arrow().cast(moment) if spec.event_time else pa.nulls(bad.height, moment)
-    return pa.table(
-        [
-            bad["_rule"].to_arrow().cast(pa.string()), bad["_reason"].to_arrow().cast(pa.string()), pa.array(raw, pa.string()), times,
-            bad["_file"].to_arrow().cast(pa.string()), bad["_row"].to_arrow().cast(pa.int64()), bad["ingested_at"].to_arrow().cast(moment),
-            bad["_partition"].to_arrow().cast(pa.string()),
-        ],
-        schema=quarantine_schema(),
-    )  # fmt: skip
+    rule, reason, file, row, ingested_at, partition = (
+        bad[name].to_arrow() for name in ("_rule", "_reason", "_file", "_row", "ingested_at", "_partition")
+    )
+    times = bad[spec.event_time].to_arrow() if spec.event_time else pa.nulls(bad.height)
+    return pa.table([rule, reason, raw, times, file, row, ingested_at, partition], schema=quarantine_schema())

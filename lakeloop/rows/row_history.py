@@ -69,7 +69,7 @@ def closing_rows(
     moved = affected.filter(pl.col("_since").is_not_null() & (pl.col("_time") != pl.col("_next_time")))
     vanished_rows = affected.filter(pl.col("_since").is_null() & ~pl.col("_stays"))
     if vanished_rows.height:
-        places = rows.select("_file", "_partition") if "_file" in rows.columns else rows.select(pl.lit("").alias("_file"), "_partition")
+        places = rows.select("_file", "_partition")
         current = places.with_columns(rows["ingested_at"], rows["_current"]).filter("_current")
         landings = {(f, p): when for f, p, when in current.group_by("_file", "_partition").agg(pl.col("ingested_at").max()).iter_rows()}
         fallback = last.astimezone(UTC) if last else rows["ingested_at"].max()
