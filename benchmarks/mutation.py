@@ -2,7 +2,7 @@
 
 A mutant is a module with one change: a comparison turned or moved across its bound, another operator, a constant off by one, a condition
 that always or never holds, a statement left out. It is detected when a test fails or doesn't end. Each mutant runs in a forked process,
-behind an import hook, so that no file changes. `EXPLAINED` lists the mutants that no test can or need detect, with the reason.
+behind an import hook, so that no file changes. `benchmarks.explained_mutants` lists those that no test can or need detect, with the reason.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, TypeVar
+
+from benchmarks.explained_mutants import EXPLAINED
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS: Mapping[str, tuple[str, ...]] = {
@@ -54,27 +56,6 @@ PRELOADED = (
     "duckdb", "hypothesis.strategies", "numpy", "polars", "pyarrow.compute", "pydantic", "pytest", "scipy.special", "sqlglot.optimizer.scope",
 )  # fmt: skip
 """Imported before the fork, to save each process the time. Imported only: a process that has used Polars can't be forked."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A mutant that tests can't or need not detect.
-
-    Attributes:
-        module: its file.
-        function: its function; `<module>` outside of functions.
-        before, after: the mutant's `Mutant.before` and `Mutant.after`.
-        reason: why it may stay undetected.
-    """
-
-    module: str
-    function: str
-    before: str
-    after: str
-    reason: str
-
-
-EXPLAINED: tuple[Explained, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,6 +194,8 @@ def _propose_changes(node: ast.AST, path: tuple[Place, ...]) -> Iterator[ast.stm
         if isinstance(node, ast.AugAssign) and type(node.op) in OPERATORS:
             yield _copy_with(node, op=OPERATORS[type(node.op)]())
         return
+    if _is_strict_zip(path):
+        return
     if path[-1][1] in ("test", "ifs"):
         yield from (ast.Constant(True), ast.Constant(False))
     match node:
@@ -242,6 +225,13 @@ def _propose_changes(node: ast.AST, path: tuple[Place, ...]) -> Iterator[ast.stm
                 yield ast.Constant(choices[text])
         case ast.Call():
             yield from _propose_calls(node)
+
+
+def _is_strict_zip(path: tuple[Place, ...]) -> bool:
+    """Whether a place is the value of `zip(…, strict=…)`, an assertion."""
+    call, keyword = (path[-2][0], path[-1][0]) if len(path) > 1 else (None, None)
+    is_strict = isinstance(keyword, ast.keyword) and keyword.arg == "strict"
+    return is_strict and isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "zip"
 
 
 def _propose_calls(call: ast.Call) -> Iterator[ast.expr]:

@@ -176,11 +176,12 @@ def _match(spine: pa.Table, moments: Array, source: FeatureRows) -> Array:
         event, known = _join_blocks(times)
         packed, times = packed[order], _split_blocks(event[order], known[order])
     # What counts at t is the greatest (event, known, row) among the rows usable by t: a running maximum in order of the time of use.
-    best = _find_running_best(packed, span, times, rows)
+    best = _find_running_best(packed, span, times)
 
     starts = np.searchsorted(packed, np.arange(int(packed[-1]) // span + 1) * span)
     positions = _find_last_not_after(packed, queries)
-    is_match = (spine_codes >= 0) & (spine_codes < len(starts)) & (moments != NEVER)
+    # An entity may have no usable row. A null key and a null moment have numbers below all rows and all rows of the entity.
+    is_match = spine_codes < len(starts)
     is_match &= positions >= starts[np.where(is_match, spine_codes, 0)]
     positions[~is_match] = 0
     if best is not None:
@@ -199,9 +200,7 @@ def _read_times(source: FeatureRows) -> Times:
     assert source.event_time is not None
     names = [source.event_time, source.known_at or source.event_time]
     batches = source.rows.select(list(dict.fromkeys(names))).to_batches(max_chunksize=_BLOCK)
-    return [
-        (_to_micros(batch[0], names[0], source.name), _to_micros(batch[-1], names[1], source.name)) for batch in batches if batch.num_rows
-    ]
+    return [(_to_micros(batch[0], names[0], source.name), _to_micros(batch[-1], names[1], source.name)) for batch in batches]
 
 
 def _split_blocks(event: Array, known: Array) -> Times:
@@ -224,7 +223,7 @@ def _pack(row_codes: Array, times: Times, spine_codes: Array, moments: Array) ->
     usable_from = [known if bool((known >= event).all()) else np.maximum(event, known) for event, known in times]
     low, high = min(int(block.min()) for block in usable_from), max(int(block.max()) for block in usable_from)
     span = high - low + 1
-    if (max(int(row_codes.max()), int(spine_codes.max())) + 2) * span < np.iinfo(np.int64).max:
+    if (max(int(row_codes.max()), int(spine_codes.max())) + 1) * span <= np.iinfo(np.int64).max:
         queries = np.clip(moments, low - 1, high)
         queries -= low
     else:
@@ -247,24 +246,24 @@ def _is_sorted(values: Array) -> bool:
     return all(bool((before[n : n + _BLOCK] <= after[n : n + _BLOCK]).all()) for n in range(0, len(after), _BLOCK))
 
 
-def _find_running_best(packed: Array, span: int, times: Times, rows: Array | None) -> Array | None:
+def _find_running_best(packed: Array, span: int, times: Times) -> Array | None:
     """Find the position of the greatest (event, known, row) so far, within each entity; None where that is always the row itself.
 
-    Inputs are sorted by entity and time of use; without `rows` a row's number is its position.
+    Inputs are sorted by entity, time of use and row, so that of rows with the same times a later one stands later.
     """
-    if not any(_find_descents(packed, span, times, rows)):
+    if not any(_find_descents(packed, span, times)):
         return None
     count, (event, known) = len(packed), _join_blocks(times)
     rank = np.empty(count, np.int64)
-    rank[np.lexsort((np.arange(count) if rows is None else rows, known, event, packed // span))] = np.arange(count)
+    rank[np.lexsort((known, event, packed // span))] = np.arange(count)
     # Ranks rise with the entity, so the maximum can't reach back into the one before.
     position_of_rank = np.empty(count, np.int64)
     position_of_rank[rank] = np.arange(count)
     return position_of_rank[np.maximum.accumulate(rank)]
 
 
-def _find_descents(packed: Array, span: int, times: Times, rows: Array | None) -> Iterator[bool]:
-    """Whether a row's (event, known, row) is smaller than that of the row before it of the same entity, for each block with candidates."""
+def _find_descents(packed: Array, span: int, times: Times) -> Iterator[bool]:
+    """Whether a row's (event, known) is smaller than that of the row before it of the same entity, for each block with candidates."""
     start, last = 0, (NEVER, NEVER)
     for event, known in times:
         before = np.concatenate(([last[0]], event[:-1]))
@@ -275,8 +274,7 @@ def _find_descents(packed: Array, span: int, times: Times, rows: Array | None) -
         if len(candidates):
             is_tie = event[candidates] == before[candidates]
             known_after, known_before = known[candidates], np.concatenate(([last[1]], known[:-1]))[candidates]
-            row_falls = False if rows is None else rows[positions] < rows[positions - 1]
-            yield bool((~is_tie | (known_after < known_before) | ((known_after == known_before) & row_falls)).any())
+            yield bool((~is_tie | (known_after < known_before)).any())
         start, last = start + len(event), (event[-1], known[-1])
 
 
@@ -322,14 +320,15 @@ def _match_static(spine_codes: Array, row_codes: Array, source: FeatureRows) -> 
     """For each row of the spine the position of the one row of its key, or -1."""
     present = np.flatnonzero(row_codes >= 0)
     codes = row_codes[present]
-    counts = np.bincount(codes, minlength=int(max(spine_codes.max(initial=0), codes.max(initial=0))) + 1)
-    if counts.max(initial=0) > 1:
-        row = int(present[np.flatnonzero(codes == int(counts.argmax()))[1]])
+    counts = np.bincount(codes)
+    if (counts > 1).any():
+        row = int(np.argmax(row_codes == counts.argmax()))
         key = mask_row({name: source.rows[name][row].as_py() for name in source.keys}, source.personal)
         raise DataError(f"{source.name}: wanted one row per key in a table without event time, found {int(counts.max())} for {key}")
-    positions = np.full(len(counts), -1, np.int64)
+    # A dictionary may have more keys than the rows; the last place, where a null key points, stays empty.
+    positions = np.full(max(int(row_codes.max()), int(spine_codes.max())) + 2, -1, np.int64)
     positions[codes] = present
-    return np.where(spine_codes >= 0, positions[np.maximum(spine_codes, 0)], -1)
+    return np.asarray(positions[spine_codes])
 
 
 def _column_as_micros(table: pa.Table, name: str, where: str) -> Array:
@@ -341,12 +340,13 @@ def _to_micros(values: pa.Array, name: str, where: str) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    moment = pa.timestamp("us", tz="UTC")
     if pa.types.is_date(values.type):
-        values = values.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+        values = values.cast(moment)
     if not pa.types.is_timestamp(values.type) or values.type.tz is None:
         raise DataError(f"{where}: wanted {name} to be a timestamp with a time zone, found {values.type}")
     try:
-        values = values.cast(pa.timestamp("us", tz="UTC"))
+        values = values.cast(moment)
     except pa.ArrowInvalid as error:
         raise DataError(f"{where}: {name} is finer than a microsecond", detail=error) from error
     micros = values.cast(pa.int64())

@@ -44,8 +44,7 @@ def latest_landing(days: Mapping[date, datetime], lookback: timedelta) -> dict[d
     for day, landed in days.items():
         for offset in range(reach + 1):
             later = day + timedelta(days=offset)
-            if later not in landings or landings[later] < landed:
-                landings[later] = landed
+            landings[later] = max(landed, landings.get(later, landed))
     return dict(sorted(landings.items()))
 
 
@@ -84,7 +83,7 @@ def merge_history(
     order = [*identity, *[c for c in new.column_names if c not in (*identity, *columns)], *columns, LANDED, RETRACTED]
     order = list(dict.fromkeys(order))
     features = [c for c in columns if c not in (*identity, "known_at")]
-    if old is None or old.num_rows == 0:
+    if old is None:
         rows = floored.select(order).sort([*identity, "known_at"])
         return Merged(_arrow_table(rows, new), rows.height, 0, 0)
 

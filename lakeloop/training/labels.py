@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def label_column(answer: Answer, description: str) -> Column:
     """The label's column in a training set: a declared class as it is, otherwise a number; null while the label is unknown."""
     if answer.kind.label != "class":
         return Column(type="double", description=description)
-    return Column(type="integer" if all(isinstance(label, int) for label in answer.classes) else "string", description=description)
+    return Column(type=_class_type(answer), description=description)
 
 
 def label_values(values: pa.ChunkedArray, answer: Answer, *, personal: bool = False) -> pa.ChunkedArray:
@@ -70,11 +70,15 @@ def label_numbers(values: pa.ChunkedArray, answer: Answer) -> np.ndarray:
     return np.asarray(positions.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
+def _class_type(answer: Answer) -> Literal["integer", "string"]:
+    return "integer" if {type(label) for label in answer.classes} == {int} else "string"
+
+
 def _classes(values: pa.ChunkedArray, answer: Answer, personal: bool) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    is_integer = isinstance(answer.classes[0], int)
+    is_integer = _class_type(answer) == "integer"
     class_type = pa.int64() if is_integer else pa.string()
     if not (pa.types.is_integer(values.type) if is_integer else pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise DataError(f"the classes are {'integers' if is_integer else 'strings'}, but the label is {values.type}")

@@ -50,7 +50,7 @@ def assign_split(at: np.ndarray, labelled: np.ndarray, split: Split) -> tuple[np
     end = at[labelled].max() + np.timedelta64(1, "us")
     bounds = _bounds(end, split)
     names = np.full(len(at), "gap", dtype="<U10")
-    names[at < bounds["train"][0]] = "before"
+    names[at < min(first for first, _ in bounds.values())] = "before"
     names[at >= end] = "after"
     for name, (first, last) in bounds.items():
         names[(at >= first) & (at < last)] = name

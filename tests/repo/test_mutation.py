@@ -17,7 +17,7 @@ import math
 def clip(values: list[int], low: int = 0, *, upper: bool = True) -> list[int]:
     """Values that are not too low."""
     assert low < 9
-    kept = [value for value in values if value > low]
+    kept = [value for value, _ in zip(values, values, strict=True) if value > low]
     if upper and kept:
         kept.sort()
     return kept
@@ -27,10 +27,10 @@ CHANGES = [
     (ARGUMENTS, ARGUMENTS.replace("True", "False")),
     (ARGUMENTS, ARGUMENTS.replace("0", "1")),
     (ARGUMENTS, ARGUMENTS.replace("0", "-1")),
-    ("for value in values if value > low", "for value in values if True"),
-    ("for value in values if value > low", "for value in values if False"),
-    ("for value in values if value > low", "for value in values if value >= low"),
-    ("for value in values if value > low", "for value in values if value <= low"),
+    ("for value, _ in zip(values, values, strict=True) if value > low", "for value, _ in zip(values, values, strict=True) if True"),
+    ("for value, _ in zip(values, values, strict=True) if value > low", "for value, _ in zip(values, values, strict=True) if False"),
+    ("for value, _ in zip(values, values, strict=True) if value > low", "for value, _ in zip(values, values, strict=True) if value >= low"),
+    ("for value, _ in zip(values, values, strict=True) if value > low", "for value, _ in zip(values, values, strict=True) if value <= low"),
     ("upper and kept", "True"),
     ("upper and kept", "False"),
     ("upper and kept", "upper or kept"),

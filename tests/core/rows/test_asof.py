@@ -124,23 +124,25 @@ def test_every_value_is_the_one_of_the_rule_and_no_row_of_the_spine_is_lost(way:
 def test_rows_in_order_of_keys_and_times_are_neither_sorted_nor_ranked_nor_copied(
     spine: list[Record], pairs: list[tuple[str, int]], block: int
 ) -> None:
-    def refuse(times: object) -> None:
-        raise AssertionError("the times were joined, which only what isn't in order needs")
+    def refuse(*arrays: object) -> None:
+        raise AssertionError("the times were joined or compared, which only what isn't in order, or known before it happens, needs")
 
     rows = [
-        {"k": k, "n": 0, "value": place, "event": NOON + n * TICK, "known": NOON + (n + 1) * TICK}
+        {"k": k, "n": 0, "value": place, "event": NOON + n * TICK, "known": NOON + (n + n // 3) * TICK}
         for place, (k, n) in enumerate(sorted(pairs))
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BLOCK", block)
         patch.setattr(module, "_join_blocks", refuse)
+        patch.setattr(np, "maximum", refuse)
         source = FeatureRows("f", pa.Table.from_pylist(rows, schema=ROWS), ("k",), {"value": "v"}, "event", "known")
         joined = point_in_time_join(pa.Table.from_pylist(spine, schema=SPINE), [source], at="at")
     assert joined["v"].to_pylist() == [by_rule(row, rows, ["k"], None) for row in spine]
 
 
-def one(event: int, known: int, value: int | None, key: str = "a") -> Record:
-    return {"k": key, "n": 0, "value": value, "event": NOON + timedelta(hours=event), "known": NOON + timedelta(hours=known)}
+def one(event: int | None, known: int | None, value: int | None, key: str | None = "a") -> Record:
+    event_time, known_at = (None if hour is None else NOON + timedelta(hours=hour) for hour in (event, known))
+    return {"k": key, "n": 0, "value": value, "event": event_time, "known": known_at}
 
 
 def ask(*hours: int, key: str | None = "a") -> pa.Table:
@@ -166,12 +168,75 @@ def source_of(*rows: Record, name: str = "f", output: str = "v", **options: Any)
         ([one(9, 1, 1), one(9, 8, 2), one(9, 7, 3), one(9, 6, 4)], [9], [2]),
         ([one(1, 1, 1), one(2, 2, 2), one(1, 3, 3), one(2, 2, 4, key="b")], [2, 3], [2, 2]),
         ([], [1], [None]),
+        ([one(1, 1, 1), one(None, 2, 2), one(3, None, 3)], [0, 1, 4], [None, 1, 1]),  # a row without a time was never known
+        ([one(None, 1, 1), one(1, None, 2), one(None, None, 3)], [2], [None]),
+        ([one(1, 1, 1, key="b"), one(None, 1, 2), one(1, None, 3)], [2], [None]),  # of an entity after all that have usable rows
+        ([one(None, 1, 1), one(1, 1, 2, key="b")], [2], [None]),  # and before
+        ([one(3, 3, 3), one(2, None, 2), one(None, 9, 9), one(1, 1, 1)], [0, 2, 4], [None, 1, 3]),
+        ([one(2, 2, 1), one(1, None, 0), one(2, 2, 2), one(None, 2, 3)], [2], [2]),
+        ([one(1, 1, 1, key=None), one(2, 2, 2), one(3, 3, 3, key=None)], [1, 4], [None, 2]),
+        ([one(1, 1, 1, key=None)], [4], [None]),
     ],
 )  # fmt: skip
 def test_the_last_value_that_had_happened_and_was_known_counts(
     way: str, rows: list[Record], hours: list[int], values: list[int | None]
 ) -> None:
     assert join(way, ask(*hours), source_of(*rows))["v"].to_pylist() == values
+
+
+@pytest.mark.parametrize(("key", "hour"), [(None, 9), ("a", None), ("z", 9), (None, None)])
+def test_a_null_key_a_null_time_and_an_unknown_key_match_nothing(way: str, key: str | None, hour: int | None) -> None:
+    rows = [one(1, 1, 1, key=None), one(1, 1, 2), one(1, 1, 3, key="b")]
+    asked = {"k": key, "n": 0, "at": None if hour is None else NOON + timedelta(hours=hour)}
+    spine = pa.Table.from_pylist([asked, {**asked, "k": "b", "at": NOON + DAY}], schema=SPINE)
+    for ordered in (rows, rows[::-1], rows[1:], rows[:0:-1]):
+        assert join(way, spine, source_of(*ordered))["v"].to_pylist() == [None, 3]
+
+
+@pytest.mark.parametrize("event_time", ["event", None])
+def test_a_key_of_a_dictionary_that_no_row_has_matches_nothing(event_time: str | None) -> None:
+    keys = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array(["a", "b", "c"]))
+    rows = source_of(one(1, 1, 1), one(1, 1, 2, key="b"), event_time=event_time, known_at=event_time)
+    source = replace(rows, rows=rows.rows.set_column(0, "k", keys))
+    spine = pa.Table.from_pylist([{"k": key, "n": 0, "at": NOON + DAY} for key in ("c", "b", None, "d", "a")], schema=SPINE)
+    assert point_in_time_join(spine, [source], at="at")["v"].to_pylist() == [None, 2, None, None, 1]
+    moments = np.full(5, (NOON + DAY - module._EPOCH) // TICK)
+    assert module._match(spine, moments, source).tolist() == [-1, 1, -1, -1, 0]
+    assert module._match(spine.slice(2, 1), moments[:1], source).tolist() == [-1]
+
+
+# Entity and time in one number.
+
+HALF = 2**62
+
+
+@pytest.mark.parametrize(
+    ("codes", "event", "known", "asked", "moments", "numbers", "queries", "distance"),
+    [
+        ([0, 0, 1], [5, 7, 5], [5, 7, 6], [0, 1, 1, -1], [4, 8, 6, 5], [0, 2, 4], [-1, 5, 4, -3], 3),
+        ([0, 1], [5, 5], [5, 5], [1, 0, 1], [0, 9, 4], [0, 1], [0, 0, 0], 1),
+        # The largest distance at which the numbers of one entity, and of two, fit into 63 bits, and one more.
+        ([0, 0], [-HALF, HALF - 2], [-HALF, HALF - 2], [0], [0], [0, 2 * HALF - 2], [HALF], 2 * HALF - 1),
+        ([0, 0], [-HALF, HALF - 1], [-HALF, HALF - 1], [0], [0], [0, 1], [0], 2),
+        ([0, 1], [0, HALF - 2], [0, HALF - 2], [1], [HALF], [0, 2 * HALF - 3], [2 * HALF - 3], HALF - 1),
+        ([0, 1], [0, HALF - 1], [0, HALF - 1], [1], [HALF], [0, 3], [3], 2),
+        ([0, 0], [0, HALF - 1], [0, HALF - 1], [1, 0], [HALF, 7], [0, 1], [3, 0], 2),  # an entity that only the spine has
+    ],
+)  # fmt: skip
+def test_entity_and_time_of_use_are_one_number_and_times_are_ranked_where_it_would_not_fit(
+    codes: list[int], event: list[int], known: list[int], asked: list[int], moments: list[int], numbers: list[int], queries: list[int],
+    distance: int,
+) -> None:  # fmt: skip
+    blocks = [(np.array(event[:1]), np.array(known[:1])), (np.array(event[1:]), np.array(known[1:]))]
+    packed = module._pack(np.array(codes), blocks, np.array(asked), np.array(moments))
+    assert (packed[0].tolist(), packed[1].tolist(), packed[2]) == (numbers, queries, distance)
+
+
+def test_times_without_nulls_are_not_copied() -> None:
+    micros = np.arange(3)
+    times = pa.array(micros).cast(pa.timestamp("us", "UTC"))
+    assert np.shares_memory(module._to_micros(times, "at", "f"), times.cast(pa.int64()).to_numpy())
+    assert module._to_micros(pa.array([None, 1], times.type), "at", "f").tolist() == [module.NEVER, 1]
 
 
 def test_without_a_known_time_a_row_is_known_at_its_event_time(way: str) -> None:
@@ -243,11 +308,14 @@ def test_a_static_table_has_one_row_per_key_and_a_null_key_matches_none(way: str
 
 
 @pytest.mark.parametrize(("personal", "key"), [((), "{'k': 'b'}"), (("k",), "{'k': '***'}")])
-def test_a_key_that_a_static_table_has_twice_is_told_with_its_count(personal: tuple[str, ...], key: str) -> None:
-    rows = pa.table({"k": ["a", "b", None, "b", None, "c", "b"], "seats": range(7)})
+@pytest.mark.parametrize(("keys", "count"), [(["a", "b", None, "b", None, "c", "b"], 3), ([None, "a", "b", "b"], 2), (["b", "b"], 2)])
+def test_a_key_that_a_static_table_has_twice_is_told_with_its_count(
+    personal: tuple[str, ...], key: str, keys: list[str | None], count: int
+) -> None:
+    rows = pa.table({"k": keys, "seats": range(len(keys))})
     with pytest.raises(DataError) as refused:
         join("whole", ask(1), FeatureRows("planes", rows, ("k",), {"seats": "s"}, personal=personal))
-    assert str(refused.value) == f"planes: wanted one row per key in a table without event time, found 3 for {key}"
+    assert str(refused.value) == f"planes: wanted one row per key in a table without event time, found {count} for {key}"
 
 
 # What doesn't fit.
