@@ -13,6 +13,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class Fingerprint(str):
+    """A fingerprint that knows its parts, so that it can be told which of them changed; it is equal to any string of the same characters.
+
+    Attributes:
+        parts: by name a short hash (`hash@version` where there is a version to tell), or a value as `=value`; None where they weren't noted.
+    """
+
+    parts: Mapping[str, str] | None
+
+    def __new__(cls, text: str, parts: Mapping[str, str] | None = None) -> Fingerprint:
+        """A fingerprint with its parts."""
+        self = super().__new__(cls, text)
+        self.parts = None if parts is None else dict(parts)
+        return self
+
+
+def short_hash(value: Any) -> str:
+    """A hash that is long enough to notice that a part of a fingerprint changed."""
+    return fingerprint(value)[:8]
+
+
 def fingerprint(*parts: Any) -> str:
     """Hash JSON-like values and specs; the order of keys doesn't matter, the order of parts does.
 

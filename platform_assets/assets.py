@@ -278,7 +278,8 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check]) -> I
         raise dg.Failure(
             description=f"{key.to_user_string()} was not published: {result.refused}. " + "; ".join(failed), allow_retries=False
         )
-    metadata = {**result.metadata, "fingerprint": result.fingerprint, "fresh": result.fresh}
+    text = str(result.fingerprint)  # Dagster packs no class of ours
+    metadata = {**result.metadata, "fingerprint": text, "fresh": result.fresh}
     if result.rows is not None:
         metadata.setdefault("dagster/row_count", result.rows)
-    yield dg.MaterializeResult(asset_key=key, data_version=dg.DataVersion(result.fingerprint), metadata=metadata)
+    yield dg.MaterializeResult(asset_key=key, data_version=dg.DataVersion(text), metadata=metadata)

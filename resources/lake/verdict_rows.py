@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.records.base import StateRecord
 from resources.lake.published import RETIRED, PartitionState, States, TableKey
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 VERDICTS = "reports/verdicts"
+MADE_OF = "made_of"
+"""In the value of a state: the parts of its fingerprint. Versions that don't know it ignore it."""
 
 
 def _verdict_schema() -> pa.Schema:
@@ -44,14 +46,14 @@ def states_of(rows: pa.Table) -> States:
     order = pc.sort_indices(rows, sort_keys=[("at", "ascending"), ("version", "ascending")])
     states: dict[TableKey, dict[str, PartitionState[Any]]] = {}
     for row in rows.take(order).to_pylist():
-        key = TableKey(row["stage"], row["domain"], row["name"])
+        key, value = TableKey(row["stage"], row["domain"], row["name"]), json.loads(row["value"])
         states.setdefault(key, {})[row["partition"]] = PartitionState(
             partition=row["partition"],
-            fingerprint=row["fingerprint"],
+            fingerprint=Fingerprint(row["fingerprint"], value.pop(MADE_OF, None)),
             version=row["version"],
             rows=row["rows"],
             suite_hash=row["suite_hash"],
-            value=json.loads(row["value"]),
+            value=value,
             run_id=row["run_id"],
             at=row["at"],
         )
@@ -79,18 +81,22 @@ def note_of(
         retire: partitions whose states end.
     """
     states = [*states, *(PartitionState(name, "", value={RETIRED: True}) for name in retire)]
-    names = ("partition", "fingerprint", "version", "rows", "suite_hash")
+    names = ("partition", "version", "rows", "suite_hash")
     listed = [
-        {
-            **{name: getattr(state, name) for name in names},
-            "value": state.value.record() if isinstance(state.value, StateRecord) else dict(state.value),
-        }
+        {**{name: getattr(state, name) for name in names}, "fingerprint": str(state.fingerprint), "value": _stored(state)}
         for state in states
     ]
     last = max((state.at for state in before.values() if state.at is not None), default=datetime.min.replace(tzinfo=UTC))
     at = max(datetime.now(UTC), last + timedelta(microseconds=1))
     same = fingerprint([(s.partition, s.fingerprint) for s in states], {name: [s.fingerprint, str(s.at)] for name, s in before.items()})
     return {"states": listed, "run_id": run_id, "at": at.isoformat(), "id": same}
+
+
+def _stored(state: PartitionState[Any]) -> dict[str, Any]:
+    """What a stage recorded, and the parts of the fingerprint where they are known."""
+    value = state.value.record() if isinstance(state.value, StateRecord) else dict(state.value)
+    parts = state.fingerprint.parts if isinstance(state.fingerprint, Fingerprint) else None
+    return {**value, MADE_OF: dict(parts)} if parts is not None else value
 
 
 def rows_of(key: TableKey, note: Mapping[str, Any], version: int | None = None) -> pa.Table:

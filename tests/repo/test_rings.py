@@ -23,9 +23,9 @@ ROOMS = {
     "lakeloop": "cli report drafting checking search evaluation pipelines project training rows metrics sql spec"
     " pipeline_api notices yaml_text python_code masking records fingerprint errors",
     "resources": "dagster_resources notify serving search spark tracking quality sources lake host settings project",
-    "platform_assets": "step_process definitions executor components bring loading assets spread plan graph stages.registry"
+    "platform_assets": "step_process definitions executor components bring loading assets spread reasons plan graph stages.registry"
     " stages.release stages.evaluation stages.training stages.features stages.tables"
-    " stages.stage stages.publishing stages.check_rows stages.report_rows stages.inputs stages.metadata stages.base",
+    " stages.stage stages.publishing stages.check_rows stages.report_rows stages.made_of stages.inputs stages.metadata stages.base",
     "sensors": "all notifications hygiene",
 }
 """The rooms of each ring from the top down: a room imports only those after it. A name is a folder, or a module that stands alone."""

@@ -16,7 +16,7 @@ from lakeloop.errors import NotPublished
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, ORDER, assess
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.decisions import CHAMPION_GATE
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.metrics.table import metrics_of
 from lakeloop.metrics.wording import format_metric, format_number
 from lakeloop.project.project import Located, Project
@@ -27,6 +27,7 @@ from lakeloop.report.evaluation import evaluation_report
 from lakeloop.report.page import render
 from lakeloop.report.subject import GateOutcome
 from lakeloop.spec.workflow import Gate, WorkflowSpec
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.subject import SCORE, Judged, evaluation_subject, previous_facts, version_facts
 from platform_assets.stages.evaluation.tables import write_tables
@@ -74,7 +75,8 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     model, training = states.whole(ModelState, located), states.whole(TrainingSetState, located)
     if model is None or training is None:
         raise NotPublished(f"{key_of('models', located)} has no model; materialise it first")
-    return fingerprint(
+    champion = opponent(states, located)
+    whole = fingerprint(
         "evaluation",
         CODE_VERSION,
         model.fingerprint,
@@ -82,8 +84,16 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
         training.fingerprint,
         located.spec.evaluation,
         located.spec.gates,
-        opponent(states, located),
+        champion,
     )
+    parts = {
+        **made_of.code(CODE_VERSION),
+        **made_of.keys(located.spec, ("evaluation", "gates")),
+        **made_of.upstream(states, key_of("models", located), model.value.version),
+        **made_of.upstream(states, key_of("training_sets", located)),
+        **made_of.value("the champion to compare with", champion),
+    }
+    return Fingerprint(whole, parts)
 
 
 def asked(spec: WorkflowSpec) -> str:
@@ -120,7 +130,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     report = evaluation_report(evaluation_subject(platform, located, judged, facts, previous, gates, now), question, assessment)
     shared = {
         "domain": located.domain, "workflow": located.spec.name, "version": judged.version, "window": judged.window, "at": now,
-        "run_id": platform.run_id, "evaluation": fingerprint_now,
+        "run_id": platform.run_id, "evaluation": str(fingerprint_now),
     }  # fmt: skip
     write_tables(platform.lake, shared, located.spec.evaluation.primary, judged.champion_version, assessment)
     crash_point("evaluation.reported")

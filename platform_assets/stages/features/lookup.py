@@ -20,6 +20,7 @@ from lakeloop.rows.asof import FeatureRows, point_in_time_join
 from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, input_key
 from platform_assets.stages.features.view_versions import at_version, kept_at
 from platform_assets.stages.inputs import adopted_frame, run_sql
@@ -227,6 +228,16 @@ def spine_fingerprint(project: Project, located: Located[WorkflowSpec], states: 
     text = (located.folder / located.spec.spine).resolve().read_text()
     inputs = {str(input_key(ref)): published_fingerprint(states, input_key(ref)) for ref in spine_upstream(project, located)}
     return fingerprint(text, list(located.spec.keys), located.spec.predict_at, inputs)
+
+
+def spine_parts(project: Project, located: Located[WorkflowSpec], states: States) -> dict[str, str]:
+    """The parts of the spine's fingerprint, by name."""
+    spec = located.spec
+    return {
+        **made_of.keys(spec, ("keys", "predict_at")),
+        **made_of.file(spec.spine, (located.folder / spec.spine).resolve().read_text()),
+        **made_of.published(states, [input_key(ref) for ref in spine_upstream(project, located)]),
+    }
 
 
 def _key(lookup: FeatureLookup) -> TableKey:

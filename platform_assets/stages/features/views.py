@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project, TableRef, spec_of, upstream
 from lakeloop.python_code import source_of
@@ -17,6 +17,7 @@ from lakeloop.rows.verdicts import allow_empty_beside, check_names, generate_exp
 from lakeloop.spec.partitions import split_into_batches
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, TableSpec, ViewSpec
 from lakeloop.sql.query import normalize_sql
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, input_key, key_of
 from platform_assets.stages.features import view_versions
 from platform_assets.stages.features.known_before import merge_with_published
@@ -55,9 +56,14 @@ def suite(spec: ViewSpec) -> list[Expectation]:
 
 def definition(located: Located[ViewSpec]) -> str:
     """The fingerprint of what the view computes: its spec and its SQL, or the source of its function's module."""
+    spec = located.spec.model_dump(mode="json", exclude={"description", "owners"})
+    return fingerprint("features", CODE_VERSION, spec, _own_text(located))
+
+
+def _own_text(located: Located[ViewSpec]) -> str:
+    """The view's SQL, or the source of its function's module."""
     spec = located.spec
-    text = (located.folder / spec.sql).read_text() if spec.sql else source_of(str(spec.function), located.folder)
-    return fingerprint("features", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), text)
+    return (located.folder / spec.sql).read_text() if spec.sql else source_of(str(spec.function), located.folder)
 
 
 def meaning(project: Project, located: Located[ViewSpec]) -> str:
@@ -95,7 +101,9 @@ def expected(project: Project, states: States, located: Located[ViewSpec], parti
         spec = spec_of(project, ref)
         adopted = isinstance(spec, TableSpec) and isinstance(spec.source, DeltaTableSource)
         inputs[str(input_key(ref))] = input_fingerprints(states, input_key(ref), None if adopted else spec.partitions, start, end)
-    return fingerprint(definition(located), partition, inputs)
+    own, text = located.spec, _own_text(located)
+    parts = {**made_of.code(CODE_VERSION), **made_of.keys(own), **made_of.file(own.sql or f"the module of {own.function}", text)}
+    return Fingerprint(fingerprint(definition(located), partition, inputs), {**parts, **made_of.inputs(states, inputs)})
 
 
 def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence[str]) -> StageResult:

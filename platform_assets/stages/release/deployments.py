@@ -9,10 +9,11 @@ from typing import Any
 import dagster as dg
 
 from lakeloop.errors import DataError
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.project.project import Located
 from lakeloop.records.release import DeploymentState, ReleaseState
 from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Check, Stage
@@ -34,7 +35,8 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
         NotPublished: nothing has been decided yet.
     """
     released = states.required(ReleaseState, located, "decided nothing yet").value
-    return fingerprint("deployment", CODE_VERSION, released.name, released.champion)
+    parts = {**made_of.code(CODE_VERSION), **made_of.value("the champion", released.champion)}
+    return Fingerprint(fingerprint("deployment", CODE_VERSION, released.name, released.champion), parts)
 
 
 def deploy(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:

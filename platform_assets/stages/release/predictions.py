@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import NotPublished
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project
 from lakeloop.records.release import PredictionState, ReleaseState
@@ -22,6 +22,7 @@ from lakeloop.spec.tasks import ALERT, PREDICTION, Answer
 from lakeloop.spec.workflow import Anomaly, WorkflowSpec
 from lakeloop.training.comparison import compare_answers
 from lakeloop.training.frames import feature_frame
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features.lookup import (
     feature_spec,
@@ -31,6 +32,7 @@ from platform_assets.stages.features.lookup import (
     runs_on_spark,
     spark_lookups,
     spine_fingerprint,
+    spine_parts,
     spine_rows,
     versions,
     warn_of_standing,
@@ -120,15 +122,24 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec], p
         NotPublished: nothing has been decided yet.
     """
     released = states.required(ReleaseState, located, "decided nothing yet").value
-    return fingerprint(
+    looked_up = own_fingerprints(states, released.feature_spec or feature_spec(project, located))
+    whole = fingerprint(
         "predictions",
         CODE_VERSION,
         partition,
         released.champion,
         spine_fingerprint(project, located, states),
-        own_fingerprints(states, released.feature_spec or feature_spec(project, located)),
+        looked_up,
         [e.model_dump(mode="json") for e in suite(located.spec)],
     )
+    parts = {
+        **made_of.code(CODE_VERSION),
+        **made_of.keys(located.spec, ("expectations",)),
+        **made_of.value("the champion", released.champion),
+        **spine_parts(project, located, states),
+        **made_of.inputs(states, looked_up),
+    }
+    return Fingerprint(whole, parts)
 
 
 def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequence[str]) -> StageResult:

@@ -11,12 +11,13 @@ import dagster as dg
 
 from lakeloop.errors import Conflict, NotPublished
 from lakeloop.evaluation.decisions import Decision, Evidence, should_promote
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.metrics.table import reference_words
 from lakeloop.project.project import Located
 from lakeloop.records.release import EvaluationState, ReleaseState, Rollback
 from lakeloop.records.training import ModelState, TrainingSetState
 from lakeloop.spec.workflow import WorkflowSpec
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.evaluations import asked
 from platform_assets.stages.publishing import record_whole
@@ -38,7 +39,9 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     Raises:
         NotPublished: there is no evaluation.
     """
-    return fingerprint("release", CODE_VERSION, states.required(EvaluationState, located, "no evaluation").fingerprint)
+    evaluation = states.required(EvaluationState, located, "no evaluation")
+    parts = {**made_of.code(CODE_VERSION), **made_of.upstream(states, key_of("evaluations", located), evaluation.value.version)}
+    return Fingerprint(fingerprint("release", CODE_VERSION, evaluation.fingerprint), parts)
 
 
 def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:

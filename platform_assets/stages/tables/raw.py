@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import DataError, ServiceUnavailable
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint, short_hash
 from lakeloop.project.project import Located, Project
 from lakeloop.records.tables import Landing, SourceState
 from lakeloop.rows.stacking import stack_tables
 from lakeloop.rows.verdicts import Verdict
 from lakeloop.spec.personal import hidden_landed, hidden_sources
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Expectation, Files, PythonFunction, TableSpec
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.metadata import preview
 from platform_assets.stages.publishing import Judgement, Work, outcomes, refuse_batch, settled_states
@@ -53,7 +54,9 @@ def expectations(spec: TableSpec) -> list[Expectation]:
 def expected(spec: TableSpec, files: Mapping[str, str]) -> str:
     """The fingerprint of a source: the files' contents (or the positions in it), and how they are read."""
     how = {name: [col.source, col.format, col.timezone] for name, col in spec.columns.items() if name == spec.event_time}
-    return fingerprint("raw", CODE_VERSION, spec.source, spec.partitions, how, source_columns(spec), dict(files))
+    whole = fingerprint("raw", CODE_VERSION, spec.source, spec.partitions, how, source_columns(spec), dict(files))
+    columns = {"definition.columns": short_hash([how, source_columns(spec)])}
+    return Fingerprint(whole, {**made_of.code(CODE_VERSION), **made_of.keys(spec, ("source", "partitions")), **columns})
 
 
 def is_fresh(located: Located[TableSpec], state: PartitionState[SourceState] | None) -> bool:

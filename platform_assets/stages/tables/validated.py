@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import DataError, NotPublished
-from lakeloop.fingerprint import day_hashes, fingerprint
+from lakeloop.fingerprint import Fingerprint, day_hashes, fingerprint, short_hash
 from lakeloop.masking import mask_row
 from lakeloop.project.project import Located, Project
 from lakeloop.records.tables import TableState
@@ -21,6 +21,7 @@ from lakeloop.rows.types import cast_exactly, schema_of
 from lakeloop.rows.verdicts import allow_empty_beside, check_names, generate_expectations, suite_hash
 from lakeloop.spec.personal import personal_of_table
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, Partitions, TableSpec, ViewSpec
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.metadata import column_schema, markdown_table, table_metadata
 from platform_assets.stages.publishing import (
@@ -58,9 +59,11 @@ def suite(spec: TableSpec) -> list[Expectation]:
 def expected(spec: TableSpec, raw: RawStates, partition: str) -> str:
     """The fingerprint of one partition: what landed for it, and how it is conformed and checked."""
     entry = raw.get(partition)
-    return fingerprint(
+    whole = fingerprint(
         "validated", CODE_VERSION, spec.model_dump(mode="json", exclude={"description", "owners"}), entry.fingerprint if entry else ""
     )
+    landed = {"landed": f"{short_hash(entry.fingerprint)}@{entry.version}"} if entry else {}
+    return Fingerprint(whole, {**made_of.code(CODE_VERSION), **made_of.keys(spec), **landed})
 
 
 def validate(platform: Platform, located: Located[TableSpec], partitions: Sequence[str]) -> StageResult:
@@ -220,7 +223,8 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
         raise DataError(f"{key}: no Delta table at {spec.source.delta}")
     version = table.version()
     definition = spec.model_dump(mode="json", exclude={"description", "owners"})
-    fingerprint_now = fingerprint("adopted", CODE_VERSION, definition, str(table.metadata().id), version)
+    parts = {**made_of.code(CODE_VERSION), **made_of.keys(spec), **made_of.value("version of the adopted table", version)}
+    fingerprint_now = Fingerprint(fingerprint("adopted", CODE_VERSION, definition, str(table.metadata().id), version), parts)
     work = plan_work(TableState, key, platform.lake.states(), {WHOLE: fingerprint_now}, whole=fingerprint_now)
     if not work.stale:
         return fresh_result(work)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import numpy as np
 
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project
-from lakeloop.records.training import ModelState, TrainingSetState
+from lakeloop.records.training import ModelState, StudyState, TrainingSetState
 from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import Model, WorkflowSpec
@@ -22,6 +22,7 @@ from lakeloop.training.fitting import fit_model
 from lakeloop.training.model_code import ModelCode, import_model_code, model_source, reference_of
 from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline_module
 from lakeloop.training.warm_start import CannotContinue
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Stage
@@ -83,7 +84,7 @@ def expected(states: States, located: Located[WorkflowSpec], taken: str | None =
 def _start(states: States, located: Located[WorkflowSpec]) -> Start:
     """The model's fingerprint, and the champion that its training starts from."""
     spec = located.spec
-    made_of = (
+    ingredients = (
         states.required(TrainingSetState, located).fingerprint,
         spec.model,
         spec.answer.record(),
@@ -91,7 +92,21 @@ def _start(states: States, located: Located[WorkflowSpec]) -> Start:
         *([spec.anomaly] if spec.anomaly else []),
         *studies.fingerprint_of(states, located),
     )
-    return start_of(states, located, lambda champion: fingerprint("model", CODE_VERSION, *made_of, champion))
+    search = made_of.upstream(states, key_of(StudyState.stage, located)) if spec.search is not None else {}
+    parts = {
+        **made_of.code(CODE_VERSION),
+        **made_of.keys(spec, ("model", "task", "anomaly")),
+        **made_of.file("the model's code", model_source(spec.model, located.folder)),
+        **made_of.upstream(states, key_of(TrainingSetState.stage, located)),
+        **search,
+    }
+    return start_of(
+        states,
+        located,
+        lambda champion: Fingerprint(
+            fingerprint("model", CODE_VERSION, *ingredients, champion), {**parts, **made_of.value("the champion it starts from", champion)}
+        ),
+    )
 
 
 def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
@@ -107,7 +122,7 @@ def train(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         return registered.take(platform, located, states=states)
     start, training = _start(states, located), states.required(TrainingSetState, located)
     name = platform.settings.mlflow_name(located.domain, located.spec.name)
-    number = Registry(platform.settings.tracking_uri).find_version(name, start.fingerprint)
+    number = Registry(platform.settings.tracking_uri).find_version(name, str(start.fingerprint))
     before = states.whole(ModelState, located)
     if before is not None and before.fingerprint == start.fingerprint and before.value.version == number:
         return StageResult(start.fingerprint, fresh=True, rows=before.rows, metadata={"model_version": number})
@@ -142,7 +157,7 @@ def _make_version(
             }
         )
         run.log_metrics({"fit_seconds": fitted.seconds, "rows_fitted": float(how.rows)})
-        logged = _log(platform, located, run, fitted, data, training, start.fingerprint)
+        logged = _log(platform, located, run, fitted, data, training, str(start.fingerprint))
         crash_point("model.logged")
         tags = {
             DOMAIN_TAG: located.domain,
@@ -150,7 +165,7 @@ def _make_version(
             TRAINING_SET_TAG: str(training.version),
             **how.tags,
         }
-        number = register(run, logged, name, tags=tags, fingerprint=start.fingerprint)
+        number = register(run, logged, name, tags=tags, fingerprint=str(start.fingerprint))
         crash_point("model.registered")
         run_id = Registry(platform.settings.tracking_uri).run_of(name, number)
     missing = {"classes_without_rows": absent} if absent else {}

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from lakeloop.errors import DataError
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.records.training import ModelState, TakenModel, TrainingSetState
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.frames import feature_frame
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.training.contract import contract
@@ -48,7 +49,14 @@ def expected(states: States, located: Located[WorkflowSpec], taken: str | None =
     version = str(model.version) if model.version is not None else taken
     if version is None and standing is not None and standing.name == model.registered:
         version = standing.version
-    return fingerprint("registered", CODE_VERSION, training.fingerprint, model, located.spec.answer.record(), version)
+    parts = {
+        **made_of.code(CODE_VERSION),
+        **made_of.keys(located.spec, ("model", "task")),
+        **made_of.upstream(states, key_of(TrainingSetState.stage, located)),
+        **made_of.value(f"the version of {model.registered}", version),
+    }
+    whole = fingerprint("registered", CODE_VERSION, training.fingerprint, model, located.spec.answer.record(), version)
+    return Fingerprint(whole, parts)
 
 
 def taken_versions(project: Project, tracking_uri: str) -> dict[tuple[str, str], str]:

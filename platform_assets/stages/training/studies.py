@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.errors import DataError, SpecError
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint, short_hash
 from lakeloop.records.training import SearchResult, StudyState, TrainingSetState
 from lakeloop.report.search_plots import draw_study
 from lakeloop.search.gain import Gain, measure_gain
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.frames import feature_frame, feature_kinds
 from lakeloop.training.labels import label_numbers
+from lakeloop.training.model_code import model_source
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.metadata import figures, markdown_table
 from platform_assets.stages.publishing import record_whole
@@ -93,8 +95,21 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     Raises:
         NotPublished: there is no training set.
     """
-    search = search_of(located)
-    return fingerprint(what_decides(states, located), search.trials, search.minutes, search.least_finished, located.spec.evaluation.cluster)
+    search, spec = search_of(located), located.spec
+    whole = fingerprint(what_decides(states, located), search.trials, search.minutes, search.least_finished, spec.evaluation.cluster)
+    return Fingerprint(
+        whole,
+        {
+            **made_of.code(CODE_VERSION),
+            **{
+                f"definition.search.{name}": short_hash(what)
+                for name, what in search.model_dump(mode="json", exclude_defaults=True).items()
+            },
+            **made_of.keys(spec, ("model", "task", "evaluation")),
+            **made_of.file("the model's code", model_source(spec.model, located.folder)),
+            **made_of.upstream(states, key_of(TrainingSetState.stage, located)),
+        },
+    )
 
 
 def params_of(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def what_decides(states: States, located: Located[WorkflowSpec]) -> dict[str, An
     spec, search = located.spec, search_of(located)
     return {
         "code": CODE_VERSION,
-        "training set": states.required(TrainingSetState, located).fingerprint,
+        "training set": str(states.required(TrainingSetState, located).fingerprint),
         "space": _space_record(located),
         "model": fingerprint(spec.model, spec.answer.record(), model_source(spec.model, located.folder)),
         "folds": search.folds,

@@ -10,7 +10,7 @@ import dagster as dg
 import numpy as np
 
 from lakeloop.errors import DataError
-from lakeloop.fingerprint import fingerprint
+from lakeloop.fingerprint import Fingerprint, fingerprint, short_hash
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project, feature_columns, label_view
 from lakeloop.records.features import FeatureSpec
@@ -23,6 +23,7 @@ from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.labels import label_column, label_values
 from lakeloop.training.splits import Window, assign_split
+from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features.lookup import (
     feature_spec,
@@ -31,6 +32,7 @@ from platform_assets.stages.features.lookup import (
     lookup_keys,
     published_fingerprint,
     spine_fingerprint,
+    spine_parts,
     spine_rows,
 )
 from platform_assets.stages.features.view_versions import cited_views
@@ -74,19 +76,28 @@ def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]
 
 def expected(project: Project, states: States, located: Located[WorkflowSpec]) -> str:
     """The fingerprint of a training set: spine, label, features and split."""
-    spec, label = located.spec, label_view(project, located)
-    return fingerprint(
+    spec, label, lookups = located.spec, label_view(project, located), feature_spec(project, located)
+    whole = fingerprint(
         "training_set",
         CODE_VERSION,
         spine_fingerprint(project, located, states),
         spec.label,
         published_fingerprint(states, key_of(ViewState.stage, label)) if label else "",
-        feature_spec(project, located).record(),
-        lookup_fingerprints(states, feature_spec(project, located)),
+        lookups.record(),
+        lookup_fingerprints(states, lookups),
         spec.split,
         spec.task,
         [expectation.model_dump(mode="json") for expectation in suite(project, located)],
     )
+    parts = {
+        **made_of.code(CODE_VERSION),
+        **made_of.keys(spec, ("label", "split", "task", "expectations")),
+        "definition.features": short_hash(lookups.record()),
+        **spine_parts(project, located, states),
+        **made_of.inputs(states, lookup_fingerprints(states, lookups)),
+        **(made_of.upstream(states, key_of(ViewState.stage, label)) if label else {}),
+    }
+    return Fingerprint(whole, parts)
 
 
 def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
