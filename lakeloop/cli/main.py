@@ -23,6 +23,9 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Look": {
         "check": ("definitions", "Check every definition file."),
         "plan": ("staleness", "List the assets that are stale, computing nothing."),
+        "table": ("listings", "List the tables; with a name, its columns, checks and versions."),
+        "view": ("listings", "List the feature views; with a name, its columns, checks and versions."),
+        "workflow": ("listings", "List the workflows; with a name, its features, checks, model and release."),
         "lineage": ("definitions", "Name the raw columns that a column came from, or what comes from it."),
     },
     "Change": {
