@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from typing import IO
 
 from resources.project import DEFS_VARIABLE, PLATFORM_ROOT
@@ -56,17 +57,15 @@ class Pool:
         for number, process in self.processes.items():
             process.kill()
             process.wait()
-            assert process.stdin
-            process.stdin.close()
-            self.outputs[number].close()
+            self._close(number)
         if kind is None and self.problem is not None:
             raise self.problem
 
     def _start(self, number: int) -> None:
         command = [sys.executable, "-m", "resources.search.worker", str(number)]
         threads = {"OMP_NUM_THREADS": str(self.job.threads), "OPENBLAS_NUM_THREADS": str(self.job.threads)}
-        if number in self.outputs:
-            self.outputs[number].close()
+        if number in self.processes:
+            self._close(number)
         self.outputs[number] = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(
             command,
@@ -84,6 +83,14 @@ class Pool:
             process.stdin.flush()
         except BrokenPipeError:  # it died at once, which the watcher notices
             pass
+
+    def _close(self, number: int) -> None:
+        """Close a worker's input and output; closing the input of one that died may find that it never read all of it."""
+        stdin = self.processes[number].stdin
+        assert stdin
+        with suppress(BrokenPipeError):
+            stdin.close()
+        self.outputs[number].close()
 
     def _watch(self) -> None:
         """Watch until all have ended; an error (the study can't be reached) is raised at the end of the `with` block."""
