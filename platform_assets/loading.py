@@ -130,7 +130,7 @@ def _without(project: Project, broken: set[tuple[str, ...]]) -> tuple[Project, s
     """A project without what stands in some folders, and without what reads that; and the folders of all that is left out."""
     gone, ids = set(broken), set(broken)
     waiting = list(project.all())
-    while added := [located for located in waiting if (located.domain, located.folder.name) in gone or _named(located) & ids]:
+    while added := [located for located in waiting if (located.domain, located.folder.name) in gone or named_in(located) & ids]:
         gone |= {(located.domain, located.folder.name) for located in added}
         ids |= {located.id for located in added}
         waiting = [located for located in waiting if located not in added]
@@ -141,7 +141,7 @@ def _without(project: Project, broken: set[tuple[str, ...]]) -> tuple[Project, s
     return Project(tables, views, workflows, files=project.files, more_rules=project.more_rules), gone
 
 
-def _named(located: Located[Any]) -> set[tuple[str, ...]]:
+def named_in(located: Located[Any]) -> set[tuple[str, ...]]:
     """The tables and views that a definition names, there or not, by domain and name; none where its query can't be read."""
     spec = located.spec
     names: list[str] = []

@@ -212,9 +212,19 @@ def _data_sensor(project: Project, domain: str | None, selection: dg.AssetSelect
     return new_data
 
 
+def schedule_name(what: str, domain: str, name: str) -> str:
+    """The schedule that retrains a workflow, or makes its batch of predictions."""
+    return f"{what}_{domain}_{name}_schedule"
+
+
+def instigator_names(domain: str, name: str) -> tuple[str, ...]:
+    """Every sensor and schedule that a workflow may have, the sensor first."""
+    return (f"retrain_{domain}_{name}", schedule_name("retrain", domain, name), schedule_name("batch", domain, name))
+
+
 def _retrain_sensor(project: Project, located: Located[WorkflowSpec], selection: dg.AssetSelection) -> dg.SensorDefinition:
     @dg.sensor(
-        name=f"retrain_{located.domain}_{located.spec.name}",
+        name=instigator_names(*located.id)[0],
         asset_selection=selection,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -231,7 +241,7 @@ def _retrain_sensor(project: Project, located: Located[WorkflowSpec], selection:
 
 def _schedule(located: Located[WorkflowSpec], what: str, cron: str, keys: Sequence[dg.AssetKey]) -> dg.ScheduleDefinition:
     @dg.schedule(
-        name=f"{what}_{located.domain}_{located.spec.name}_schedule",
+        name=schedule_name(what, *located.id),
         cron_schedule=cron,
         target=dg.AssetSelection.assets(*keys),
         execution_timezone="UTC",

@@ -12,12 +12,13 @@ from lakeloop.project.personal import personal_columns
 from lakeloop.records.base import CheckedState
 from lakeloop.records.release import EvaluationState, ReleaseState
 from lakeloop.rows.verdicts import GOOD_OUTCOMES
+from platform_assets.graph import dependencies
 from platform_assets.stages.features.lookup import feature_spec
 from platform_assets.stages.registry import stage_names
 from platform_assets.stages.release.verdict import score_sentence
 from platform_assets.stages.tables.landings import SOURCE
 from resources.lake.lake import Lake
-from resources.lake.published import TableKey
+from resources.lake.published import States, TableKey
 from resources.serving.desired import read_desired, read_status
 
 _AUTOMATION = """
@@ -37,7 +38,7 @@ def print_summary(project: Any, settings: Any, built: Built) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    states = Lake(settings.lake_url).states()
+    states = _defined(project, Lake(settings.lake_url).states())
     order = {name: place for place, name in enumerate(stage_names())}
     table = Table("asset", box=None, pad_edge=False)
     for name in ("rows", "seconds", "checks passed"):
@@ -59,6 +60,12 @@ def print_summary(project: Any, settings: Any, built: Built) -> None:
         release, evaluation = states.whole(ReleaseState, workflow), states.whole(EvaluationState, workflow)
         if release is not None and evaluation is not None:
             print(score_sentence(workflow, release.value, evaluation.value), flush=True)
+
+
+def _defined(project: Any, states: States) -> States:
+    """The states of what is defined: tables of a removed definition stay in the lake, and are none of the platform's any more."""
+    keys = dependencies(project)
+    return States({key: partitions for key, partitions in states.items() if key in keys})
 
 
 def _became(path: str, built: Built) -> str:

@@ -56,6 +56,11 @@ def write_desired(folder: Path, deployment: Deployment) -> None:
     write_json(folder / "desired" / f"{deployment.name}.json", asdict(deployment))
 
 
+def withdraw_desired(folder: Path, name: str) -> None:
+    """State that a model should not be served any more; nothing where it wasn't to be."""
+    (folder / "desired" / f"{name}.json").unlink(missing_ok=True)
+
+
 def read_desired(folder: Path) -> dict[str, Deployment]:
     """Read what should be served, by model name; a file that can't be read is left out."""
     deployments = {}

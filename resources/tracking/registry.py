@@ -11,7 +11,7 @@ from lakeloop.errors import Conflict
 from resources.host.locks import file_lock
 from resources.settings import Settings
 from resources.tracking.client import set_up_client
-from resources.tracking.tags import FINGERPRINT_TAG, READY_TAG, REPORT_TAG
+from resources.tracking.tags import FINGERPRINT_TAG, READY_TAG, REPORT_TAG, RETIRED_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,6 +80,20 @@ class Registry:
                     f"{name}: wanted the alias {alias} on version {expected or 'none'}, found it on {current or 'none'}; nothing was moved"
                 )
             self.client.set_registered_model_alias(name, alias, version)
+
+    def retire(self, name: str, at: str) -> None:
+        """Tag a registered model, where there is one, as one whose workflow was removed; versions and aliases stay."""
+        if self._tags(name) is not None:
+            self.client.set_registered_model_tag(name, RETIRED_TAG, at)
+
+    def take_up(self, name: str) -> None:
+        """Take that tag away, where there is one: the workflow is there again."""
+        if RETIRED_TAG in (self._tags(name) or {}):
+            self.client.delete_registered_model_tag(name, RETIRED_TAG)
+
+    def _tags(self, name: str) -> Mapping[str, str] | None:
+        """The tags of a registered model; None where there is no such model."""
+        return next((model.tags for model in self.client.search_registered_models(f"name = '{_quoted(name)}'")), None)
 
     def refer(self, name: str, uri: str, *, tags: Mapping[str, str], fingerprint: str) -> str:
         """Create a version that refers to another model's, whose files stay where they are.

@@ -7,6 +7,10 @@ Tags that MLflow and dagster-mlflow define (`mlflow.parentRunId`, `dagster_run_i
 DOMAIN_TAG = "lakeloop.domain"
 WORKFLOW_TAG = "lakeloop.workflow"
 
+# On a registered model
+RETIRED_TAG = "lakeloop.retired"
+"""When its workflow was removed (ISO 8601)."""
+
 # On that run: which process has it open
 PID_TAG = "lakeloop.pid"
 HOST_TAG = "lakeloop.host"

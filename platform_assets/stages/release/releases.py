@@ -172,6 +172,7 @@ def _record(
 
 def _move_aliases(registry: Registry, name: str, version: str, champion: str | None, decision: Decision, evidence: Evidence) -> None:
     """Let the aliases and the version's tags say what was decided; done again, it changes nothing."""
+    registry.take_up(name)
     if decision.action == "promote":
         registry.set_alias(name, CHAMPION, version, expected=champion)
     crash_point("release.promoted")
