@@ -11,7 +11,7 @@ import dagster as dg
 import resources.host.fewer_collections  # noqa: F401
 from platform_assets.assets import assets_of
 from platform_assets.executor import build_executor
-from platform_assets.loading import read_project
+from platform_assets.loading import read_project, read_valid
 from resources.dagster_resources import default_resources
 from resources.project import find_project
 from resources.settings import Settings
@@ -51,22 +51,31 @@ PRELOADED = [
     "platform_assets.step_process",  # last, as it closes the preparation
 ]
 """Imported once by the fork server of the step processes; see `platform_assets.step_process`."""
+VALID = "valid_defs"
 ready: dg.Definitions | None = None
 """Built already, where a process was forked to run one step of them."""
 
 
-def build_defs(*, defs: Path | None = None, resources: Mapping[str, Any] | None = None, domain: str | None = None) -> dg.Definitions:
+def build_defs(
+    *, defs: Path | None = None, resources: Mapping[str, Any] | None = None, domain: str | None = None, only_valid: bool = False
+) -> dg.Definitions:
     """Everything that is defined, as Dagster definitions.
 
     Args:
         defs: the folder of definitions; the project's, unless another is given.
         resources: in place of those that the environment names.
         domain: only this domain's assets, so that each domain can be a code location of its own.
+        only_valid: leave out what is broken and what reads it, in every domain, instead of refusing all.
 
     Raises:
         SpecError: a definition can't be built.
     """
-    project = read_project(defs, domain)
+    if only_valid:
+        valid = read_valid(defs)
+        valid.warn()
+        project = valid.project
+    else:
+        project = read_project(defs, domain)
     assets = [asset for located in project.all() if domain in (None, located.domain) for asset in assets_of(project, located)]
     steps = Settings.from_environment().steps
     automation = build_automation(project, assets, domain)
@@ -87,7 +96,13 @@ def defs() -> dg.Definitions:
 
 
 def __getattr__(name: str) -> dg.Definitions:
-    """`location_<domain>`: one domain alone, for a workspace with a code location per domain, where a broken file stops only its own."""
+    """Definitions that a workspace names where it doesn't take all of them.
+
+    `location_<domain>`: one domain alone, for a code location per domain, where a broken file stops only its own. `valid_defs`: all that
+    pass `lakeloop check`, which is what `lakeloop up` serves.
+    """
+    if name == VALID:
+        return ready or build_defs(only_valid=True)
     prefix, _, domain = name.partition("location_")
     if prefix or not domain or not (find_project().defs / domain).is_dir():
         raise AttributeError(name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -105,25 +106,64 @@ def read_project(defs: Path | None = None, domain: str | None = None) -> Project
     Raises:
         SpecErrors: with every error found, one a line.
     """
+    valid = _read_without(defs, lambda place: domain is not None and place[:1] not in ((), (domain,)))
+    valid.warn()
+    return valid.project
+
+
+@dataclass(frozen=True)
+class ValidProject:
+    """The definitions that pass all checks.
+
+    Attributes:
+        project: they.
+        errors: of the others.
+        left_out: the others, and what reads them, by domain and name.
+    """
+
+    project: Project
+    errors: tuple[SpecError, ...] = ()
+    left_out: frozenset[tuple[str, ...]] = frozenset()
+
+    def warn(self) -> None:
+        """Log what is left out."""
+        if self.left_out:
+            named = ", ".join(sorted("/".join(folder) for folder in self.left_out))
+            logging.getLogger("lakeloop").warning(f"left out, as they are broken or read what is: {named}; see lakeloop check")
+
+
+def read_valid(defs: Path | None = None) -> ValidProject:
+    """Read the definitions that pass all checks; the others, and what reads them, are left out.
+
+    Raises:
+        SpecErrors: an error that belongs to no definition.
+    """
+    return _read_without(defs, lambda place: len(place) == 2)
+
+
+def _read_without(defs: Path | None, may_leave_out: Callable[[tuple[str, ...]], bool]) -> ValidProject:
+    """Read the definitions, without the broken ones that may be left out, by their domain and name, and without what reads those."""
     defs = (defs or find_project().defs).resolve()
     project, errors = load_definitions(defs)
     depth = len(defs.relative_to(base_of(defs)).parts)
+    tolerated: list[SpecError] = []
+    left_out: set[tuple[str, ...]] = set()
 
     def place(error: SpecError) -> tuple[str, ...]:
         """The folder of the definition that an error is in, as its domain and name."""
         return Path(error.file).parts[depth : depth + 2]
 
     while errors:
-        project, left_out = _without(project, {place(e) for e in errors if domain and place(e)[:1] not in ((), (domain,))})
-        counted = [error for error in errors if place(error) not in left_out]
+        project, folders = _without(project, {place(e) for e in errors if may_leave_out(place(e))})
+        counted = [error for error in errors if place(error) not in folders]
         if counted:
             elsewhere = f"({len(errors) - len(counted)} more in other domains: lakeloop check)" if len(counted) < len(errors) else ""
             raise SpecErrors(counted, f"{len(counted)} errors in the definitions:", elsewhere)
-        named = ", ".join(sorted("/".join(place) for place in left_out))
-        logging.getLogger("lakeloop").warning(f"left out, as they are broken or read what is: {named}; see lakeloop check")
+        tolerated += errors
+        left_out |= folders
         # Circles, for one, are only looked for where nothing else is wrong.
         errors = check(project)
-    return project
+    return ValidProject(project, tuple(tolerated), frozenset(left_out))
 
 
 def _without(project: Project, broken: set[tuple[str, ...]]) -> tuple[Project, set[tuple[str, ...]]]:

@@ -13,9 +13,10 @@ import resources.host.dagster_sqlite  # noqa: F401
 from lakeloop.errors import LakeloopError
 from platform_assets import definitions
 
-# The definitions and their jobs, with the modules that building them imports; a broken one is reported by the step that builds it again.
+# The definitions and their jobs, with the modules that building them imports. One that broke since the run began stops the others' steps no
+# more than it stops the others' runs.
 with suppress(LakeloopError):
-    definitions.ready = definitions.build_defs()
+    definitions.ready = definitions.build_defs(only_valid=True)
     definitions.ready.get_repository_def().get_all_jobs()
 
 # A collection in a child would write to every page that holds an object, and so copy hundreds of megabytes that are shared until then.

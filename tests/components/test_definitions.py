@@ -235,17 +235,27 @@ def test_a_broken_view_stops_only_what_reads_it(shop: Shop, sql: str | None, cap
     found = build_defs(defs=shop.defs, domain="shop").resolve_asset_graph().get_all_asset_keys()
     assert {key.path[1] for key in found} == {"shop"} and "party" not in {key.path[2] for key in found}
     assert "left out, as they are broken or read what is: bakery/bad, bakery/cake, shop/party" in caplog.text
+    valid = build_defs(defs=shop.defs, only_valid=True).resolve_asset_graph().get_all_asset_keys()
+    assert {"good"} == {key.path[2] for key in valid if key.path[1] == "bakery"}
+    assert {key for key in valid if key.path[1] == "shop"} == set(found)
     with pytest.raises(SpecError, match="bakery/bad"):
         build_defs(defs=shop.defs, domain="bakery")
     # What is wrong in the domain itself is told beside that.
     (shop.defs / "shop" / "history" / "view.sql").write_text("SELECT customer FROM shop.ordres\n")
     with pytest.raises(SpecError, match=r"shop/history/view.sql:1.*orders"):
         build_defs(defs=shop.defs, domain="shop")
+    # Where everything that is broken is left out, the sensors have nothing of it either.
+    valid = build_defs(defs=shop.defs, only_valid=True)
+    names = {key.path[2] for key in valid.resolve_asset_graph().get_all_asset_keys()}
+    assert "returns" not in names and {"orders", "good"} <= names
+    assert not [sensor.name for sensor in valid.sensors if "returns" in sensor.name]
 
 
 def test_a_code_location_per_domain_is_loaded_by_name() -> None:
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "platform_assets.definitions", "-a", "location_flights"]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
+    command[-1] = "valid_defs"
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120).returncode == 0
     command[-1] = "location_flight"
     assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120).returncode != 0
