@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 from lakeloop.cli.up_runs import Built, materialize_stale
 from lakeloop.errors import LakeloopError
 from platform_assets.loading import read_project
+from resources.host import code_server
 from resources.host.dagster_home import make_home
 from resources.host.ports import assign_ports
 from resources.host.run_tags import STOPPED_TAG, UP_TAG
@@ -76,6 +78,7 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
         require_free(port, what, variable, settings.root)
     os.environ["DAGSTER_HOME"] = str(make_home(settings.home / "dagster", settings.dagster_db))
     servers, ui, say = Servers(settings.home, _environment()), f"http://127.0.0.1:{settings.ui_port}", _clock(started)
+    socket = code_server.make_socket(settings.home)
     try:
         say("starting MLflow, the Dagster UI and daemon, and the prediction endpoint")
         _start_mlflow(servers, settings)
@@ -83,7 +86,7 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
         from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary, unserved
 
         instance = _ready_instance()
-        _start_others(servers, settings)
+        _start_others(servers, settings, socket)
         project = read_project()
         servers.wait(lambda: mlflow_server.is_up(settings.tracking_uri), f"MLflow at {settings.tracking_uri}")
         say(f"MLflow is up at {settings.tracking_uri}")
@@ -108,6 +111,7 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
             time.sleep(0.5)
     finally:
         _stop(servers, settings)
+        shutil.rmtree(socket.parent, ignore_errors=True)
 
 
 def _environment() -> dict[str, str]:
@@ -127,11 +131,15 @@ def _start_mlflow(servers: Servers, settings: Settings) -> None:
     servers.start("MLflow server", mlflow_server.server_command(folder, settings.mlflow_port), **_changed(environment))
 
 
-def _start_others(servers: Servers, settings: Settings) -> None:
-    workspace = str(find_project().own_or_carried("workspace.yaml"))
-    web_server = [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(settings.ui_port), "-w", workspace]
+def _start_others(servers: Servers, settings: Settings, socket: Path) -> None:
+    definitions = ["-m", "platform_assets.definitions", "-a", "defs"]
+    servers.start("code server", code_server.server_command(socket, settings.defs, definitions))
+    workspace = ["-w", str(code_server.write_workspace(settings.home / "workspace.yaml", socket))]
+    # Both import while the code server does, and then wait for it.
+    after = ["--after", str(socket)]
+    web_server = [sys.executable, "-m", "resources.host.dagster_ui", *after, "-h", "127.0.0.1", "-p", str(settings.ui_port), *workspace]
     servers.start("Dagster UI", web_server)
-    servers.start("Dagster daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace])
+    servers.start("Dagster daemon", [sys.executable, "-m", "resources.host.dagster_daemon", *after, "run", *workspace])
     supervisor = [
         sys.executable, "-m", "resources.serving.supervisor", "--dir", str(settings.home / "serving"),
         "--port", str(settings.serving_port), "--tracking-uri", settings.tracking_uri,

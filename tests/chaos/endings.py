@@ -7,6 +7,7 @@ a container does.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -24,7 +25,6 @@ from tests.worlds.shop_project import LOCATION
 
 How = Literal["worker", "step", "all"]
 SLOW = "{{estimator: 'tests.worlds.code.slow:SlowClassifier', params: {{marks: '{marks}', slow_fits: {fits}}}, trusted_types: [tests.worlds.code.slow.SlowClassifier]}}"
-WORKSPACE = "load_from:\n  - python_file: {{relative_path: '{file}', location_name: lakeloop}}\n"
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
     """Dagster's web server and daemon for a shop whose data are there, as `lakeloop up` starts them."""
     import dagster as dg
 
+    from resources.host import code_server
     from resources.host.dagster_home import make_home
     from resources.host.servers import Servers
     from resources.tracking.server import is_answering
@@ -135,8 +136,8 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
     make_shop(folder / "project")
     made.next_model()
     (folder / "location.py").write_text(LOCATION.format(defs=str(folder / "project" / "platform_assets" / "defs")))
-    workspace, port = folder / "workspace.yaml", free_port()
-    workspace.write_text(WORKSPACE.format(file=folder / "location.py"))
+    socket, port = code_server.make_socket(folder), free_port()
+    workspace = ["-w", str(code_server.write_workspace(folder / "workspace.yaml", socket))]
     home = make_home(folder / "dagster", None)
     places = {"LAKELOOP_HOME": str(folder / "home"), "LAKELOOP_LAKE": str(folder / "lake"), "DAGSTER_HOME": str(home)}
     environment = {**os.environ, **places, "LAKELOOP_MLFLOW": uri, "LAKELOOP_ENV": made.name}
@@ -148,10 +149,12 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
             made.instance = instance
             instance.event_log_storage.get_asset_records([])
             instance.schedule_storage.all_instigator_state()
-            servers.start(
-                "web server", [sys.executable, "-m", "resources.host.dagster_ui", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
-            )
-            servers.start("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)])
+            location = ["-f", str(folder / "location.py")]
+            servers.start("code server", code_server.server_command(socket, folder / "project", location))
+            after = ["--after", str(socket)]
+            web_server = [sys.executable, "-m", "resources.host.dagster_ui", *after, "-h", "127.0.0.1", "-p", str(port), *workspace]
+            servers.start("web server", web_server)
+            servers.start("daemon", [sys.executable, "-m", "resources.host.dagster_daemon", *after, "run", *workspace])
             servers.wait(lambda: is_answering(f"{made.ui}/server_info"), "the web server")
             first = made.launch("raw", "validated", "features", "training_sets")
             until(lambda: made.status(first) in ("SUCCESS", "FAILURE"), 240)
@@ -159,6 +162,7 @@ def platform(folder: Path, uri: str) -> Iterator[Platform]:
             yield made
     finally:
         servers.stop()
+        shutil.rmtree(socket.parent)
         del os.environ["DAGSTER_HOME"]
         if before is not None:
             os.environ["DAGSTER_HOME"] = before

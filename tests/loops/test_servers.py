@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,29 +13,7 @@ import psutil
 import pytest
 
 from tests.worlds.places import ROOT
-from tests.worlds.servers.ports import free_port
-
-
-def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """`lakeloop up` with a home and ports of its own."""
-    ports = {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING")}
-    env = {**os.environ, **ports, "LAKELOOP_HOME": str(home), **environment}
-    env.pop("LAKELOOP_MLFLOW", None)
-    command = [sys.executable, "-m", "lakeloop.cli", "up", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    process.ports, process.home = ports, home  # type: ignore[attr-defined]
-    return process
-
-
-def wait_for(process: subprocess.Popen[str], text: str) -> list[str]:
-    """Read lines until one has a text."""
-    lines: list[str] = []
-    assert process.stdout
-    for line in process.stdout:
-        lines.append(line)
-        if text in line:
-            return lines
-    raise AssertionError("".join(lines))
+from tests.worlds.servers.platform import start, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +52,7 @@ def test_no_server_stands_where_a_dotenv_would_win_over_its_environment(running:
 
 def test_a_killed_server_is_told_in_one_line_and_takes_the_others_with_it(running: subprocess.Popen[str]) -> None:
     children = psutil.Process(running.pid).children(recursive=True)
-    (daemon,) = [c for c in children if "dagster._daemon" in c.cmdline() and "resources.host.tether" not in c.cmdline()]
+    (daemon,) = [c for c in children if "resources.host.dagster_daemon" in c.cmdline() and "resources.host.tether" not in c.cmdline()]
     daemon.kill()
     out, _ = running.communicate(timeout=60)
     assert running.returncode == 1

@@ -1,0 +1,33 @@
+"""A real `lakeloop up` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.worlds.places import ROOT
+from tests.worlds.servers.ports import free_port
+
+
+def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """`lakeloop up` with a home and ports of its own."""
+    ports = {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING")}
+    env = {**os.environ, **ports, "LAKELOOP_HOME": str(home), **environment}
+    env.pop("LAKELOOP_MLFLOW", None)
+    command = [sys.executable, "-m", "lakeloop.cli", "up", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process.ports, process.home = ports, home  # type: ignore[attr-defined]
+    return process
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> list[str]:
+    """Read lines until one has a text."""
+    lines: list[str] = []
+    assert process.stdout
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError("".join(lines))
