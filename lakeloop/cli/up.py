@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lakeloop.cli.up_reload import DefinitionsWatch
 from lakeloop.cli.up_runs import Built, materialize_stale
 from lakeloop.errors import LakeloopError
-from platform_assets.loading import read_project
 from resources.host import code_server
 from resources.host.dagster_home import make_home
 from resources.host.ports import assign_ports
@@ -87,16 +87,18 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
 
         instance = _ready_instance()
         _start_others(servers, settings, socket)
-        project = read_project()
+        definitions = DefinitionsWatch(settings.defs, ui)
+        project = definitions.read()
         servers.wait(lambda: mlflow_server.is_up(settings.tracking_uri), f"MLflow at {settings.tracking_uri}")
         say(f"MLflow is up at {settings.tracking_uri}")
         servers.wait(lambda: mlflow_server.is_answering(f"{ui}/server_info"), f"the Dagster UI at {ui}")
         say(f"the Dagster UI is up at {ui}")
         _reconcile(settings, instance)
+        definitions.start()
         built = materialize_stale(servers, project, settings, instance, ui, say) if materialize else Built()
         _wait_for_endpoint(servers, settings)
         print_summary(project, settings, built)
-        problems = [*filter(None, [built.problem]), *unserved(settings)]
+        problems = [*filter(None, [definitions.problem, built.problem]), *unserved(settings)]
         if problems:
             print(f"\nNot ready: {'; '.join(problems)}.", flush=True)
         took = f"{'up' if problems else 'ready'} after {time.monotonic() - started:.0f} s."
@@ -132,7 +134,7 @@ def _start_mlflow(servers: Servers, settings: Settings) -> None:
 
 
 def _start_others(servers: Servers, settings: Settings, socket: Path) -> None:
-    definitions = ["-m", "platform_assets.definitions", "-a", "defs"]
+    definitions = ["-m", "platform_assets.definitions", "-a", "valid_defs"]
     servers.start("code server", code_server.server_command(socket, settings.defs, definitions))
     workspace = ["-w", str(code_server.write_workspace(settings.home / "workspace.yaml", socket))]
     # Both import while the code server does, and then wait for it.
