@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,11 +22,14 @@ from platform_assets.stages.registry import data_stages
 from platform_assets.stages.tables.deliveries import digests
 from platform_assets.stages.training.registered import taken_versions
 from resources.host.run_tags import CAUSE_TAG, STOPPED_TAG
+from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, States, TableKey
 from resources.settings import Settings
-from sensors.hygiene import settle_sensors
+from sensors.hygiene import settle_sensor
 from sensors.notifications import notify_sensor
 
+SHARED_S = 10.0
+"""The sensors of several workflows, due at the same time, look together at what is stale: a look takes 50 ms of a core with 41 assets."""
 MOST_ATTEMPTS = 3
 """A cause is asked for again after a failed run, so many times in all."""
 _OPEN = [
@@ -45,12 +49,12 @@ class Automation:
 
 def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], domain: str | None = None) -> Automation:
     """A sensor for data, a sensor per workflow that retrains on data, a schedule per cron that a workflow names; of one domain or of all."""
-    automation = Automation()
+    automation, look = Automation(), Look()
     keys = [key for asset in assets for key in asset.keys]
     data = [key for key in keys if key.path[0] in data_stages()]
     if data:
-        automation.sensors.append(_data_sensor(project, domain, dg.AssetSelection.assets(*data)))
-    automation.sensors.extend(settle_sensors())
+        automation.sensors.append(_data_sensor(project, look, domain, dg.AssetSelection.assets(*data)))
+    automation.sensors.append(settle_sensor())
     automation.sensors.append(notify_sensor(domain))
     for located in project.workflows.values():
         if domain not in (None, located.domain):
@@ -58,7 +62,7 @@ def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], do
         spec = located.spec
         mine = [key for key in keys if key.path[1:] == [located.domain, spec.name]]
         if spec.retrain and "data" in spec.retrain.causes:
-            automation.sensors.append(_retrain_sensor(project, located, dg.AssetSelection.assets(*mine)))
+            automation.sensors.append(_retrain_sensor(project, look, located, dg.AssetSelection.assets(*mine)))
         if spec.retrain and spec.retrain.schedule:
             automation.schedules.append(_schedule(located, "retrain", spec.retrain.schedule, mine))
         if spec.batch and spec.batch.schedule:
@@ -116,10 +120,14 @@ def retrain_request(
     now: datetime,
     attempts: int = 0,
     taken: Mapping[tuple[str, str], str] | None = None,
+    stale: Mapping[TableKey, list[str]] | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
-    """What to ask for when a workflow's data are newer than its model (or the registered model that it takes is), cooldown kept."""
+    """What to ask for when a workflow's data are newer than its model (or the registered model that it takes is), cooldown kept.
+
+    `stale` is what `stale_assets` says of the project; it is looked up when not given.
+    """
     spec = located.spec
-    stale = stale_assets(project, states, now=now, taken=taken)
+    stale = stale_assets(project, states, now=now, taken=taken) if stale is None else stale
     read = reads_of(project, [TableKey("predictions", *located.id) if spec.batch else TableKey("releases", *located.id)])
     behind = [str(key) for key in stale if key.stage in data_stages() and key in read]
     if behind or not states:
@@ -193,7 +201,31 @@ def _with_attempts(instance: dg.DagsterInstance, ask: Any) -> Any:
     return request
 
 
-def _data_sensor(project: Project, domain: str | None, selection: dg.AssetSelection) -> dg.SensorDefinition:
+class Look:
+    """What the sensors of a project have seen: the states of a version of the lake, and for a moment what is stale there."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, States] | None = None
+        self._stale: dict[TableKey, list[str]] = {}
+        self._of: States | None = None
+        self._until = datetime.min.replace(tzinfo=UTC)
+        self._lock = threading.Lock()
+
+    def states(self, lake: Lake) -> States:
+        """The states of the lake as they are now; nobody may change them."""
+        with self._lock:
+            self._known = lake.states_since(self._known)
+            return self._known[1]
+
+    def stale(self, project: Project, states: States, now: datetime) -> Mapping[TableKey, list[str]]:
+        """What `stale_assets` says, or said up to `SHARED_S` ago of the same states."""
+        with self._lock:
+            if self._of is not states or not self._until - timedelta(seconds=SHARED_S) <= now < self._until:
+                self._stale, self._of, self._until = stale_assets(project, states, now=now), states, now + timedelta(seconds=SHARED_S)
+            return self._stale
+
+
+def _data_sensor(project: Project, look: Look, domain: str | None, selection: dg.AssetSelection) -> dg.SensorDefinition:
     @dg.sensor(
         name="new_data",
         asset_selection=selection,
@@ -203,7 +235,7 @@ def _data_sensor(project: Project, domain: str | None, selection: dg.AssetSelect
         required_resource_keys={"lake"},
     )
     def new_data(context):  # type: ignore[no-untyped-def]
-        states = context.resources.lake.lake.states()
+        states = look.states(context.resources.lake.lake)
         silent = unasked(project, states, domain)
         for key, why in silent.items():
             context.log.warning(f"{key}: can't be asked, taken as it was: {why}")
@@ -222,7 +254,7 @@ def instigator_names(domain: str, name: str) -> tuple[str, ...]:
     return (f"retrain_{domain}_{name}", schedule_name("retrain", domain, name), schedule_name("batch", domain, name))
 
 
-def _retrain_sensor(project: Project, located: Located[WorkflowSpec], selection: dg.AssetSelection) -> dg.SensorDefinition:
+def _retrain_sensor(project: Project, look: Look, located: Located[WorkflowSpec], selection: dg.AssetSelection) -> dg.SensorDefinition:
     @dg.sensor(
         name=instigator_names(*located.id)[0],
         asset_selection=selection,
@@ -232,9 +264,10 @@ def _retrain_sensor(project: Project, located: Located[WorkflowSpec], selection:
         required_resource_keys={"lake"},
     )
     def retrain(context):  # type: ignore[no-untyped-def]
-        states, now = context.resources.lake.lake.states(), datetime.now(UTC)
+        states, now = look.states(context.resources.lake.lake), datetime.now(UTC)
         taken = taken_versions(replace(project, workflows={located.id: located}), Settings.from_environment().tracking_uri)
-        return _with_attempts(context.instance, lambda attempts: retrain_request(project, located, states, now, attempts, taken))
+        stale = look.stale(project, states, now) if not taken else None
+        return _with_attempts(context.instance, lambda attempts: retrain_request(project, located, states, now, attempts, taken, stale))
 
     return retrain
 

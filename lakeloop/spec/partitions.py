@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from lakeloop.errors import DataError
 from lakeloop.spec.tables import Partitions
@@ -26,8 +27,9 @@ def partition_keys(spec: Partitions, until: datetime) -> list[str]:
     return keys
 
 
+@lru_cache(maxsize=20_000)
 def partition_window(key: str, grain: str) -> tuple[datetime, datetime]:
-    """Start and end (exclusive) of a partition, UTC.
+    """Start and end (exclusive) of a partition, UTC; asked for thousands of times by each look at what is stale.
 
     Raises:
         DataError: `key` isn't a partition of this grain.
@@ -56,6 +58,7 @@ def is_partition(spec: Partitions, key: str) -> bool:
     return spec.start <= day and (spec.end is None or day < spec.end)
 
 
+@lru_cache(maxsize=20_000)
 def is_of_grain(key: str, grain: str) -> bool:
     """Whether a partition's name is one of this grain."""
     try:

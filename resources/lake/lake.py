@@ -72,6 +72,21 @@ class Lake:
         table = self.open(VERDICTS)
         return States() if table is None else states_of(table.to_pyarrow_table())
 
+    def states_since(self, known: tuple[object, States] | None) -> tuple[object, States]:
+        """The states, read only where the table of verdicts isn't the one that is known already.
+
+        Args:
+            known: what the last call returned.
+
+        Returns:
+            What tells this version of the table of verdicts from any other, and the states; nobody may change them.
+        """
+        table = self.open(VERDICTS)
+        mark = None if table is None else (self.url, table.metadata().id, table.version())
+        if known is not None and known[0] == mark:
+            return known
+        return mark, States() if table is None else states_of(table.to_pyarrow_table())
+
     def current(self, key: TableKey, states: Mapping[TableKey, Mapping[str, PartitionState[Any]]] | None = None) -> Published:
         """The newest version of a table that has a passing verdict.
 

@@ -7,10 +7,12 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import time
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,8 @@ _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", 
 _COMPRESSIONS = (".gz", ".zip", ".zst")
 _ZST_BYTES = 1 << 20
 """Bytes passed to a decompressor at a time: those after the end of a frame are copied."""
+SETTLED_S = 2.0
+"""A file that was changed longer ago than the coarsest clock of a file system ticks is told from a changed one by its time and size."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,19 @@ def format_of(file: SourceFile, spec: Files) -> str:
 
 
 def _digest(path: Path) -> str:
+    """The hash of a file's bytes; a file that the system says is unchanged isn't read again, since sensors ask for it every half minute."""
+    stat = path.stat()
+    mark = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    # Just written, it may be written again within the same tick of the file system's clock, and show the same mark.
+    return _known_digest(path, mark) if time.time() - stat.st_ctime > SETTLED_S else _read_digest(path)
+
+
+@lru_cache(maxsize=100_000)
+def _known_digest(path: Path, mark: tuple[int, ...]) -> str:
+    return _read_digest(path)
+
+
+def _read_digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 

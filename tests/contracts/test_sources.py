@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import zstandard
 from lakeloop.errors import DataError
 from lakeloop.rows.types import cast_exactly
 from lakeloop.spec.tables import Column, Files
+from resources.sources import files
 from resources.sources.files import call_function, find_paths, read_file, resolve_files
 
 CSV = b"id,amount\na,1.5\nb,\n"
@@ -168,3 +170,24 @@ def test_a_write_that_would_change_a_value_is_refused_with_column_and_value():
     with pytest.raises(DataError, match=r"t: .*n.*9\.7"):
         cast_exactly(pa.table({"n": [9.0, 9.7]}), pa.schema([("n", pa.int64())]), "t")
     assert cast_exactly(pa.table({"n": [9.0, None]}), pa.schema([("n", pa.int64())]), "t")["n"].to_pylist() == [9, None]
+
+
+def test_a_file_is_read_again_for_its_hash_only_where_it_may_have_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, spec, reads = tmp_path / "in.csv", Files(files=["in.csv"]), []
+    monkeypatch.setattr(files, "_read_digest", lambda path, read=files._read_digest: reads.append(path) or read(path))
+
+    def digest() -> str:
+        return resolve_files(spec, tmp_path)[0].digest
+
+    path.write_bytes(CSV)
+    first = digest()
+    # A write within the same tick of the file system's clock would show the same time and size.
+    path.write_bytes(CSV.replace(b"1.5", b"2.5"))
+    assert digest() != first and len(reads) == 2
+    monkeypatch.setattr(files, "SETTLED_S", -1.0)
+    second = digest()
+    assert digest() == second and len(reads) == 3
+    stat = path.stat()
+    path.write_bytes(CSV.replace(b"1.5", b"3.5"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert digest() not in (first, second), "one whose time of change is set back"
