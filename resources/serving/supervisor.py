@@ -22,7 +22,9 @@ from typing import Any
 
 from resources.serving.desired import Deployment, read_desired, write_json
 
-POLL_S = 0.25
+POLL_S = 0.5
+BEAT_S = 2.0
+"""Between two writings of a state that hasn't changed; well below `HEARTBEAT_S`."""
 START_TIMEOUT_S = 120.0
 FIRST_BACKOFF_S, MOST_BACKOFF_S = 0.5, 30.0
 """Delays between starts when the server itself ends: short, since nothing may be served meanwhile."""
@@ -160,6 +162,8 @@ class Supervisor:
         self.crashes = 0
         self.not_before = 0.0
         self.stopping = False
+        self.written: Any = None
+        self.written_at = 0.0
 
     def run(self) -> None:
         """Work until SIGTERM or Ctrl-C."""
@@ -267,8 +271,12 @@ class Supervisor:
         for name, deployment in (self.starting.serves if self.starting else {}).items():
             models.setdefault(name, {"version": deployment.version, "state": "loading", "message": ""})
         pid = self.serving.process.pid if self.serving else None
+        current = {"pid": pid, "generation": self.generation}
+        if self.written == (models, current) and now - self.written_at < BEAT_S:
+            return
         write_json(self.folder / "status.json", {"at": time.time(), "pid": os.getpid(), "address": self.address, "models": models})
-        write_json(self.folder / "children" / "current.json", {"pid": pid, "generation": self.generation})
+        write_json(self.folder / "children" / "current.json", current)
+        self.written, self.written_at = (models, current), now
 
     def _stop(self, *_: Any) -> None:
         self.stopping = True

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from resources.serving.desired import Deployment, read_desired, write_desired
-from resources.serving.supervisor import FIRST_RETRY_S, MOST_RETRY_S, Failure, backoff_s, find_suspects, next_to_serve
+from resources.serving.desired import Deployment, read_desired, read_status, write_desired
+from resources.serving.supervisor import FIRST_RETRY_S, MOST_RETRY_S, Failure, Supervisor, backoff_s, find_suspects, next_to_serve
 
 
 def of(*names: str) -> dict[str, Deployment]:
@@ -97,3 +97,19 @@ def test_a_deployment_stated_by_version_0_1_0_is_the_same_without_its_task(tmp_p
     stated = tmp_path / "desired" / "a.json"
     stated.write_text(json.dumps({**json.loads(stated.read_text()), "task": "regression"}))
     assert read_desired(tmp_path) == {"a": A2}
+
+
+def test_a_state_is_written_when_it_changes_and_else_only_often_enough_to_be_known_alive(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path, 0, "http://127.0.0.1:9")
+    try:
+        written: dict[float, int] = {}
+        for now in (100.0, 100.5, 101.9, 102.5, 103.0):
+            supervisor._write_status(now)
+            written[now] = (tmp_path / "status.json").stat().st_ino
+        assert written[100.0] == written[100.5] == written[101.9] != written[102.5] == written[103.0]
+        supervisor.failed, supervisor.desired = {A2: Failure("away", True, 1, 200.0)}, {"a": A2}
+        supervisor._write_status(103.1)
+        status = read_status(tmp_path)
+        assert status is not None and status.models["a"]["state"] == "failed"
+    finally:
+        supervisor.shut_down()
