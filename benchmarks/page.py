@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -28,3 +28,23 @@ def write_between(page: Path, name: str, text: str) -> None:
     if count != 1:
         raise ValueError(f"wanted one place for `{name}` in {page}, found {count}")
     page.write_text(written, encoding="utf-8")
+
+
+def row(name: str, ratio: float, limit: float | None, what: str) -> str:
+    """A claim as a row of the table of docs/speed.md."""
+    return f"| {name} | {ratio:.2f} | {'' if limit is None else limit} | {what} |"
+
+
+def write_rows(page: Path, name: str, rows: Mapping[str, str]) -> None:
+    """Replace rows of a table of the page, by what stands in their first column; new ones are added at its end.
+
+    Raises:
+        ValueError: the page has no such place, or several.
+    """
+    inside = re.search(
+        rf"<!-- {re.escape(name)}: [^\n]*-->\n(.*?)<!-- end of {re.escape(name)} -->", page.read_text(encoding="utf-8"), re.DOTALL
+    )
+    lines = inside[1].splitlines() if inside else []
+    waiting = dict(rows)
+    lines = [waiting.pop(line.split("|")[1].strip(), line) if line.startswith("| ") else line for line in lines]
+    write_between(page, name, "\n".join([*lines, *waiting.values()]))

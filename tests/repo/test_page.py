@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.page import DOCS, write_between
+from benchmarks.page import DOCS, write_between, write_rows
 from benchmarks.run import table
 
 PLACES = [
@@ -44,3 +44,11 @@ def test_the_table_of_speed_names_the_machine_and_leaves_a_missing_limit_empty()
     lines = table(found).splitlines()
     assert lines[0] == "On 2026-01-02, 2 cores, Python 3.11.7; 20,000,000 additions in plain Python took 1.1 s before and 2.5 s after."
     assert lines[-2:] == ["| load | 1.23 | 3.0 | words |", "| load | 1.23 |  | words |"]
+
+
+def test_a_part_that_is_measured_alone_replaces_its_own_rows(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("words\n<!-- bench: here -->\n| claim | measured |\n|---|--:|\n| a | 1 |\n| b, x | 2 |\n<!-- end of bench -->\nmore\n")
+    write_rows(page, "bench", {"b, x": "| b, x | 3 |", "c": "| c | 4 |"})
+    rows = "| claim | measured |\n|---|--:|\n| a | 1 |\n| b, x | 3 |\n| c | 4 |\n"
+    assert page.read_text() == f"words\n<!-- bench: here -->\n{rows}<!-- end of bench -->\nmore\n"
