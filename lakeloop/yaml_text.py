@@ -51,7 +51,7 @@ def to_one_line(text: str) -> str:
 
 def column_fields(column: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a column in reading order, without defaults."""
-    order = ("type", "unit", "nullable", "personal", "source", "format", "timezone", "description")
+    order = ("type", "unit", "nullable", "personal", "source", "path", "format", "timezone", "null_values", "non_finite", "description")
     fields = {
         name: column[name]
         for name in order
@@ -59,6 +59,7 @@ def column_fields(column: Mapping[str, Any]) -> dict[str, Any]:
     }
     if fields.get("nullable") is True:
         del fields["nullable"]
-    if isinstance(fields.get("source"), list) and len(fields["source"]) == 1:
-        fields["source"] = fields["source"][0]
+    for name in ("source", "path"):
+        if isinstance(fields.get(name), list) and len(fields[name]) == 1:
+            fields[name] = fields[name][0]
     return fields

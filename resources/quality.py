@@ -188,8 +188,11 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
 
     judged = table.select(names)
     for name in _compared_columns(names, expectations):
-        if pa.types.is_string(table.schema.field(name).type):
+        if pa.types.is_string(table.schema.field(name).type) or pa.types.is_decimal(table.schema.field(name).type):
             judged = judged.set_column(names.index(name), name, _codes(table[name]))
+    for index, field in enumerate(judged.schema):
+        if pa.types.is_decimal(field.type):  # bounds and moments are of doubles
+            judged = judged.set_column(index, field.name, judged[field.name].cast(pa.float64()))
     without_nulls = [name for name in names if judged[name].null_count == 0]
     frame = judged.select(without_nulls).to_pandas()
     for name in names:

@@ -9,7 +9,7 @@ from lakeloop.checking.parts import check_expectations, check_query, locate_erro
 from lakeloop.errors import SpecError, nearest
 from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.project.project import Located, Project, TableRef, spec_of, usable_columns
-from lakeloop.spec.tables import Column, render_duration
+from lakeloop.spec.tables import Column, is_number_type, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.pipelines import check_model
 
@@ -152,7 +152,7 @@ def _check_label(workflow: Located[WorkflowSpec], column: Column) -> list[SpecEr
     several = "multiclass_classification takes a text or an integer, and its classes"
     if kind != "class":
         errors = [definition.error(f"classes are for multiclass_classification, this is a {task}", "label", "classes")] if classes else []
-        if column.type not in ("boolean", "integer", "double"):
+        if column.type != "boolean" and not is_number_type(column.type):
             errors.append(definition.error(f"{task} takes a number or a boolean, {name} is a {column.type}; {several}", "label", "column"))
         return errors
     class_type = "integer" if classes and isinstance(classes[0], int) else "string"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lakeloop.drafting.column_names import is_identifier, lake_name, unit_of, words_of
 from lakeloop.drafting.column_times import SAMPLE, declare_in_zone, declare_time, is_lossless
-from lakeloop.rows.conform import parse_column
+from lakeloop.rows.landing_types import NUMBER_TEXT
 from lakeloop.spec.tables import Column
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ NULL_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", 
 """How files write that there is no value; read as null only in columns that are otherwise numbers or times."""
 UNMISTAKABLE_NULLS = ("?", "\\N", "NULL", "N/A", "#N/A", "NaN")
 """Those that are null in a column of text, too; NA and None may be a country or an answer."""
+MOST_DOUBLE_DIGITS = 15
+"""Every decimal of so many digits is given back by its nearest double (IEEE 754)."""
 PERSONAL_SHARE = 0.8
 """Share of the values of a column that must look personal."""
 _POINT, _COMMA = r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", r"(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
@@ -43,7 +45,7 @@ _PERSONAL_PATTERNS = {
 }  # fmt: skip
 
 
-def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, times: bool = True) -> tuple[Column | None, str]:
+def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, in_place: bool = False) -> tuple[Column | None, str]:
     """Declare a column, with a note; None and the reason where no type holds it.
 
     Args:
@@ -51,40 +53,74 @@ def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, 
         source: its name as landed.
         text: whether the source has no types, so that they are found by parsing.
         timezone: of times without one.
-        times: whether text of a source that has types may be declared as a time.
+        in_place: whether the source is a table that is read as it is, so that text isn't parsed.
     """
     import pyarrow as pa
 
     kind = values.type
     unit = unit_of(source)
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_time(kind):
+    if pa.types.is_nested(kind) or (in_place and pa.types.is_binary(kind)):
         return None, f"a {kind}, which no column type holds"
-    if pa.types.is_null(kind) or values.null_count == len(values):
-        return Column(type="string"), "no row has a value, so its type is unknown"
     if pa.types.is_boolean(kind):
         return Column(type="boolean"), ""
-    if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+    if pa.types.is_integer(kind):
         return Column(type="integer", unit=unit), ""
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _float(values, unit)
+    if pa.types.is_floating(kind):
+        return _double(values, unit, in_place)
+    if pa.types.is_decimal(kind):
+        return _decimal(values, unit, in_place)
     if pa.types.is_date(kind):
         return Column(type="date"), ""
     if pa.types.is_timestamp(kind):
         return declare_in_zone(None, None, timezone) if kind.tz is None else (Column(type="timestamp"), "")
+    if pa.types.is_null(kind) or values.null_count == len(values):
+        return Column(type="string"), "no row has a value, so its type is unknown"
+    if pa.types.is_binary(kind):
+        return _bytes(values)
     if text and pa.types.is_string(kind):
         return _parse(values, source, unit, timezone)
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return _text_or_time(values, source, timezone) if times and is_text else _text(values, source)
+    return _text_or_time(values, source, timezone) if is_text and not in_place else _text(values, source)
 
 
-def _float(values: pa.ChunkedArray, unit: str | None) -> tuple[Column, str]:
+def _double(values: pa.ChunkedArray, unit: str | None, in_place: bool) -> tuple[Column, str]:
+    """A double, with what is neither null nor a finite number of it."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     number = Column(type="double", unit=unit)
-    parsed = parse_column(pa.table({"v": values}), "v", number)
-    if parsed.null_count > values.null_count:
-        return Column(type="string"), "numbers that a double can't hold exactly (or NaN, infinity) stay text"
-    return number, ""
+    numbers = values.cast(pa.float64())
+    nans, infinities = (pc.sum(test(numbers)).as_py() or 0 for test in (pc.is_nan, pc.is_inf))
+    if in_place or not nans + infinities:
+        return number, ""
+    counts = " and ".join(f"{word} in {count:,} rows" for word, count in (("NaN", nans), ("infinity", infinities)) if count)
+    return number.model_copy(update={"non_finite": "keep"}), f"{counts}, kept beside null; non_finite: 'null' makes them null"
+
+
+def _decimal(values: pa.ChunkedArray, unit: str | None, in_place: bool) -> tuple[Column, str]:
+    """The narrowest type that gives every digit of decimals back."""
+    import pyarrow as pa
+
+    digits, scale = values.type.precision, values.type.scale
+    distinct = values.unique()
+    integer, number = Column(type="integer", unit=unit), Column(type="double", unit=unit)
+    if scale == 0 and not in_place and is_lossless(distinct.drop_null(), integer):
+        return integer, "" if digits <= 18 else f"of at most {digits} digits in the source; those that 64 bits don't hold go to quarantine"
+    try:
+        comes_back = digits <= MOST_DOUBLE_DIGITS or distinct.cast(pa.float64()).cast(values.type).equals(distinct)
+    except pa.ArrowInvalid:
+        comes_back = False
+    if comes_back:
+        return number, ""
+    return Column(type=f"decimal({digits},{scale})", unit=unit), "a double doesn't give all its digits back"
+
+
+def _bytes(values: pa.ChunkedArray) -> tuple[Column, str]:
+    """A string that bytes are written as: their text where all are UTF-8, else hexadecimal digits."""
+    column = Column(type="string")
+    if is_lossless(values.unique().drop_null(), column):
+        return column, "bytes that are text in UTF-8"
+    return column.model_copy(update={"format": "hex"}), "bytes, written as hexadecimal digits"
 
 
 def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str) -> tuple[Column, str]:
@@ -187,4 +223,10 @@ def replace_null_words(rows: pa.Table, names: Sequence[str], words: Sequence[str
 
 def is_number_text(rows: pa.Table, name: str) -> bool:
     """Whether the source marks this text as a number that no number type of ours holds exactly (SQL's numeric)."""
-    return (rows.schema.field(name).metadata or {}).get(b"lakeloop") == b"number"
+    return has_mark(rows, name, NUMBER_TEXT)
+
+
+def has_mark(rows: pa.Table, name: str, mark: Mapping[bytes, bytes]) -> bool:
+    """Whether the metadata of a column say what its text is of."""
+    metadata = rows.schema.field(name).metadata or {}
+    return all(metadata.get(key) == value for key, value in mark.items())

@@ -13,7 +13,7 @@ import numpy as np
 from lakeloop.drafting.column_names import lake_name
 from lakeloop.drafting.sql import sql_name
 from lakeloop.errors import DataError, nearest
-from lakeloop.spec.tables import Column, TableSpec, Task
+from lakeloop.spec.tables import Column, TableSpec, Task, is_number_type
 from lakeloop.spec.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def profile_label(
     if len(counts) < 2:
         raise DataError(f"label: {label} has {'a single value' if counts else 'no value'} in {len(values)} rows: nothing to learn")
     kind = None if task is None else TASKS[cast(Task, task)].label
-    if kind == "number" and declared.type not in ("integer", "double"):
+    if kind == "number" and not is_number_type(declared.type):
         raise DataError(f"task: {task} takes a number, {label} is a {declared.type}")
     if positive is None and kind == "number":
         return _number(label, declared, values, len(counts), "as requested", cast(Task, task))
@@ -130,7 +130,7 @@ def _binary(label: str, declared: Column, values: pa.ChunkedArray, counts: Mappi
         raise DataError(f"positive: {label} has no value {positive!r}; {nearest(positive, shown)}")
     if positive is not None:
         text, why = positive, "as requested"
-    elif declared.type in ("integer", "double"):
+    elif is_number_type(declared.type):
         text, why = str(max(counts)), "the larger of its two values"
     else:
         affirmative = [t for t in shown if t.strip().lower() in AFFIRMATIVE]

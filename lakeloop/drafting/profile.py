@@ -6,19 +6,21 @@ Each is a proposal with its reason; `lakeloop.drafting.table` writes them to a f
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.drafting.column_names import is_identifier, lake_name, personal_by_name
-from lakeloop.drafting.column_times import UNDECIDED
-from lakeloop.drafting.column_types import declare, find_null_words, is_number_text, replace_null_words
+from lakeloop.drafting.column_times import SAMPLE, UNDECIDED
+from lakeloop.drafting.column_types import declare, find_null_words, has_mark, is_number_text, replace_null_words
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.conform import parse_column
+from lakeloop.rows.landing_types import JSON_TEXT
 from lakeloop.rows.types import arrow_type
-from lakeloop.spec.tables import FILE, ROW, Column, ColumnType
+from lakeloop.spec.tables import FILE, ROW, Column, ColumnType, decimal_digits, is_number_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 20
 """More distinct texts than this are too many categories for a person to review."""
+MOST_FIELDS = 50
+"""More names than this in the objects of a column are values, not fields."""
+DEEPEST_PATH = 4
 LONGEST_KEY = 64
 """Longer texts are prose and no keys."""
 Origin = Literal["files", "answer", "onward", "adopted"]
@@ -142,18 +147,22 @@ def profile_table(
     columns: list[ColumnProfile] = []
     left_out: dict[str, str] = {}
     typed: dict[str, pl.Series] = {}
-    for source in names:
-        has_no_type = text or is_number_text(rows, source)
-        column, note = declare(rows[source], source, text=has_no_type, timezone=timezone, times=origin != "adopted")
+    for part in _parts(rows, names):
+        source, shown = part.source, ".".join([part.source, *part.path])
+        has_no_type = text or part.is_text or is_number_text(rows, source)
+        column, note = declare(part.values, shown, text=has_no_type, timezone=timezone, in_place=origin == "adopted")
         if column is None:
             left_out[source] = note
             continue
-        name = lake_name(source, [c.name for c in columns])
+        name = lake_name(shown, [c.name for c in columns])
         if name != source:
             column = column.model_copy(update={"source": [source]})
+        if part.path:
+            column = column.model_copy(update={"path": list(part.path)})
+        note = "; ".join(filter(None, (note, part.note)))
         series = pl.Series(name, pl.from_arrow(parse_column(rows, name, column).cast(arrow_type(column.type))))
         typed[name] = series
-        columns.append(_profile_column(name, source, column, series, note))
+        columns.append(_profile_column(name, shown, column, series, note))
     columns = [_without_minutes(column, {c.name for c in columns}) for column in columns]
     if not columns:
         raise DataError(f"no column of {len(names)} can be declared: {'; '.join(f'{n}: {why}' for n, why in left_out.items())}")
@@ -173,6 +182,69 @@ def profile_table(
     )
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What one column is declared from: a landed column, or the field of one that holds JSON.
+
+    Attributes:
+        source: the landed column.
+        path: to the field; empty for the column itself.
+        values: of the column or field.
+        is_text: whether the values are text without a type.
+        note: for a comment.
+    """
+
+    source: str
+    path: tuple[str, ...]
+    values: pa.ChunkedArray
+    is_text: bool = False
+    note: str = ""
+
+
+def _parts(rows: pa.Table, names: Sequence[str]) -> Iterator[_Part]:
+    """The landed columns, and for a column of JSON objects their fields."""
+    import pyarrow as pa
+
+    for name in names:
+        fields = json_fields(rows[name]) if has_mark(rows, name, JSON_TEXT) else {}
+        for path, kinds in fields.items():
+            values = parse_column(rows.select([name]), name, Column(type="string", path=list(path)))
+            note = "" if not kinds & {"list", "dict"} else "JSON text: lists or objects, for a function of a view"
+            yield _Part(name, path, pa.chunked_array([values]), is_text=not kinds & {"str", "list", "dict"}, note=note)
+        if not fields:
+            note = "JSON text: lists or objects, for a function of a view" if has_mark(rows, name, JSON_TEXT) else ""
+            yield _Part(name, (), rows[name], note=note)
+
+
+def json_fields(texts: pa.ChunkedArray) -> dict[tuple[str, ...], set[str]]:
+    """The fields of objects in JSON, by path, with the kinds of their values; none where there are other values, or many different names.
+
+    >>> import pyarrow as pa
+    >>> json_fields(pa.chunked_array([['{"name": "Bonn", "at": {"lat": 50.7}}', '{"name": null}']]))
+    {('name',): {'str'}, ('at', 'lat'): {'float'}}
+    """
+    fields: dict[tuple[str, ...], set[str]] = {}
+
+    def look(value: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        for name, item in value.items():
+            inner = (*path, name)
+            if isinstance(item, dict) and len(inner) < DEEPEST_PATH and item:
+                look(item, inner)
+            elif item is not None:
+                fields.setdefault(inner, set()).add(type(item).__name__)
+            else:
+                fields.setdefault(inner, set())
+
+    for text in texts.unique().slice(0, SAMPLE).to_pylist():
+        value = json.loads(text or "{}")
+        if not isinstance(value, dict):
+            return {}
+        look(value, ())
+    inner_nodes = {path[:depth] for path in fields for depth in range(1, len(path))}
+    fields = {path: kinds for path, kinds in fields.items() if not (path in inner_nodes and not kinds)}
+    return fields if len(fields) <= MOST_FIELDS and not inner_nodes & fields.keys() else {}
+
+
 def _without_minutes(column: ColumnProfile, names: set[str]) -> ColumnProfile:
     """The column without the unit of minutes where its name means a minimum, as `temp_min` beside `temp_max`."""
     if column.column.unit != "min" or f"{column.name.removesuffix('_min')}_max" not in names:
@@ -185,13 +257,14 @@ def _profile_column(name: str, source: str, column: Column, values: Any, note: s
     if personal and not column.personal and column.type in ("string", "date", "integer", "timestamp"):
         column, note = column.model_copy(update={"personal": True}), f"suspected to be personal: by its name it is {personal}"
     distinct = int(values.drop_nulls().n_unique())
-    has_range = column.type in ("integer", "double", "date", "timestamp") and not column.personal
+    has_range = (is_number_type(column.type) or column.type in ("date", "timestamp")) and not column.personal
+    ranged = values.filter(values.is_finite()) if column.type == "double" else values
     categories: tuple[str, ...] = ()
     if column.type == "string" and not column.personal and 0 < distinct <= MOST_VALUES and distinct * 4 <= max(len(values), 1):
         categories = tuple(values.drop_nulls().value_counts(sort=True)[name].to_list())
     return ColumnProfile(
         name, source, column, int(values.null_count()), distinct,
-        values.min() if has_range else None, values.max() if has_range else None, categories, note,
+        ranged.min() if has_range else None, ranged.max() if has_range else None, categories, note,
     )  # fmt: skip
 
 
@@ -233,11 +306,7 @@ def _keys(
     if requested:
         return *_requested_key(columns, frame, requested), ()
     # A personal value is no key: keys appear in messages and in every table that is made from this one.
-    usable = [
-        c
-        for c in columns
-        if not c.nulls and not c.column.personal and c.column.type not in ("double", "boolean") and _is_short(frame[c.name])
-    ]
+    usable = [c for c in columns if not c.nulls and not c.column.personal and _is_key_type(c.column.type) and _is_short(frame[c.name])]
     single = _single_key(columns, usable, count)
     if single is not None:
         return (single.name,), f"unique in all {count:,} rows", ()
@@ -251,6 +320,12 @@ def _keys(
             f"{_UNNUMBERED[origin]}"
         )
     return _row_number([c.name for c in columns], count, files, origin)
+
+
+def _is_key_type(kind: ColumnType) -> bool:
+    """Whether values of a type are equal or not: those of a double are near each other."""
+    digits = decimal_digits(kind)
+    return kind not in ("double", "boolean") and (digits is None or digits[1] == 0)
 
 
 def _requested_key(columns: Sequence[ColumnProfile], frame: pl.DataFrame, requested: Sequence[str]) -> tuple[tuple[str, ...], str]:

@@ -15,7 +15,7 @@ import numpy as np
 from lakeloop.drafting.label_profile import moments_of
 from lakeloop.errors import DataError, nearest
 from lakeloop.spec.steps import SEASONS, Step, guess_step
-from lakeloop.spec.tables import TableSpec
+from lakeloop.spec.tables import TableSpec, is_number_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,7 +126,7 @@ def _check_columns(table: TableSpec, label: str, time: str | None, series: Seque
         raise DataError(f"time: wanted a timestamp or date, {when} is a {table.columns[when].type}")
     if label not in table.columns:
         raise DataError(f"label: no column {label!r}; {nearest(label, table.columns)}")
-    if table.columns[label].type not in ("integer", "double"):
+    if not is_number_type(table.columns[label].type):
         raise DataError(f"label: wanted a number to forecast, {label} is a {table.columns[label].type}")
     keys = [key for key in table.keys if key != when and "_row" not in (table.columns[key].source or [])]
     by = keys if series is None else list(series)

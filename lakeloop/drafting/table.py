@@ -9,7 +9,7 @@ from typing import Any
 
 from lakeloop.drafting.column_names import sentence_of
 from lakeloop.drafting.profile import ColumnProfile, TableProfile
-from lakeloop.spec.tables import FILE, ROW
+from lakeloop.spec.tables import FILE, ROW, is_number_type
 from lakeloop.yaml_text import column_fields, to_comment, to_flow, to_line
 
 PARTITION_ROWS = 200_000
@@ -127,7 +127,7 @@ def _expectations(profile: TableProfile, column: ColumnProfile) -> list[str]:
     if column.column.personal or not column.source:
         return []
     is_complete = column.nulls == 0 and profile.rows > 0
-    if column.column.type in ("integer", "double") and column.low is not None and column.distinct > 1 and name not in profile.keys:
+    if is_number_type(column.column.type) and column.low is not None and column.distinct > 1 and name not in profile.keys:
         low, high = slack(float(column.low), float(column.high), whole=column.column.type == "integer")
         expectations.append({"expect_column_values_to_be_between": {"column": name, "min_value": low, "max_value": high, "mostly": MOSTLY}})
     elif column.values and name not in profile.keys:
@@ -151,7 +151,7 @@ def slack(low: float, high: float, *, whole: bool) -> tuple[float, float]:
     unit = 10.0 ** (math.floor(math.log10(high - low)) - 1) if high > low else 1.0
     unit = max(unit, 1.0) if whole else unit
     bottom, top = math.floor(bottom / unit + 1e-9) * unit, math.ceil(top / unit - 1e-9) * unit
-    return (int(bottom), int(top)) if whole else (float(f"{bottom:.6g}"), float(f"{top:.6g}"))
+    return (int(bottom), int(top)) if whole else (float(f"{bottom:.15g}"), float(f"{top:.15g}"))
 
 
 def _row_of(profile: TableProfile) -> str:

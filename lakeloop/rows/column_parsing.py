@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.masking import MASK
+from lakeloop.rows.landing_types import to_json
 from lakeloop.rows.types import EXACT_INTEGERS, polars_type
-from lakeloop.spec.tables import Column
+from lakeloop.spec.tables import Column, decimal_digits
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
+
+
+NON_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
+"""Texts of NaN and infinity."""
 
 
 def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str]) -> tuple[pl.Expr, pl.Expr]:
@@ -25,16 +32,119 @@ def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: f
         text, kind = pl.col(sources[0]), frame.schema[sources[0]]
     if kind == pl.Null:
         return text.cast(polars_type(column.type)), text.cast(pl.String)
-    value, wanted = _PARSERS[column.type](text, kind, column)
-    shown = pl.lit(MASK) if hidden & set(sources) else text.cast(pl.String)
+    if column.path:
+        container, container_kind = text, kind
+        text, kind = _follow_path(text, kind, column.path)
+    if column.null_values and kind == pl.String:
+        text = pl.when(~text.is_in(column.null_values)).then(text)
+    value, wanted = _PARSERS["decimal" if decimal_digits(column.type) else column.type](text, kind, column)
+    shown = pl.lit(MASK) if hidden & set(sources) else _show(text, kind)
     fails = text.is_not_null() & value.is_null()
-    return value, pl.when(fails).then(pl.concat_str(pl.lit("wanted " + wanted + ", found "), shown, ignore_nulls=True)).otherwise(None)
+    if column.non_finite == "null":
+        fails = fails & ~_is_non_finite(text, kind)
+    problem = pl.when(fails).then(pl.concat_str(pl.lit("wanted " + wanted + ", found "), shown, ignore_nulls=True)).otherwise(None)
+    if column.path and container_kind == pl.String:
+        no_object = container.is_not_null() & ~container.str.contains(r"^\s*\{")
+        problem = pl.when(no_object).then(pl.lit("wanted an object of JSON, found something else")).otherwise(problem)
+    return value, problem
+
+
+def _follow_path(text: pl.Expr, kind: pl.DataType, path: Sequence[str]) -> tuple[pl.Expr, pl.DataType]:
+    """The field of an object of JSON, or of a struct, that a path leads to: as text, of a struct in its own type."""
+    import polars as pl
+
+    for place, part in enumerate(path):
+        if isinstance(kind, pl.Struct):
+            fields = {field.name: field.dtype for field in kind.fields}
+            if part not in fields:
+                return pl.when(text.is_null() & text.is_not_null()).then(pl.lit("")), pl.String()
+            text, kind = text.struct.field(part), fields[part]  # type: ignore[assignment]  # the class stands for a type without parameters
+        elif kind == pl.String:
+            return _read_json_path(text, path[place:]), pl.String()
+    return text, kind
+
+
+def _read_json_path(text: pl.Expr, path: Sequence[str]) -> pl.Expr:
+    """The value in JSON that a path leads to, as text; null where there is none."""
+    import polars as pl
+
+    def read_exactly(texts: pl.Series) -> pl.Series:
+        return pl.Series(texts.name, [value_at(item, path) for item in texts.to_list()], dtype=pl.String)
+
+    # Polars reads numbers as 64 bits, so those with more digits go through Python.
+    steps = "".join("['" + part.replace("\\", "\\\\").replace("'", "\\'") + "']" for part in path)
+    is_long = text.str.contains(r"\d{16}")
+    return pl.coalesce(
+        pl.when(is_long).then(text).map_batches(read_exactly, return_dtype=pl.String),
+        pl.when(~is_long).then(text).str.json_path_match(f"${steps}"),
+    )
+
+
+def value_at(text: str | None, path: Sequence[str]) -> str | None:
+    """The value in JSON that a path leads to, as text: numbers with the digits that they have; null where there is none.
+
+    >>> value_at('{"a": {"b": 12345678901234567890.10}}', ["a", "b"])
+    '12345678901234567890.10'
+    """
+    try:
+        value: Any = json.loads(text or "null", parse_int=str, parse_float=str)
+    except ValueError:
+        return None
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _show(text: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """A value in a message."""
+    import polars as pl
+
+    if kind == pl.Binary:
+        return text.bin.encode("hex")
+    return pl.lit(f"a {kind}") if kind.is_nested() else text.cast(pl.String)
+
+
+def _is_non_finite(text: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """Whether a value is NaN or infinity."""
+    import polars as pl
+
+    if kind == pl.String:
+        return text.str.strip_chars().str.contains(NON_FINITE)
+    return ~text.is_finite() if kind.is_float() else pl.lit(False)
 
 
 def _parse_string(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
     import polars as pl
 
+    if kind == pl.Binary:
+        if column.format is not None:
+            return text.bin.encode("hex" if column.format == "hex" else "base64"), "bytes"
+        return text.map_batches(_decode, return_dtype=pl.String), "bytes that are text in UTF-8 (or declare format: hex)"
+    if kind.is_nested():
+        return text.map_batches(_write_json, return_dtype=pl.String), "text"
     return text.cast(pl.String), "text"
+
+
+def _decode(values: pl.Series) -> pl.Series:
+    """Bytes as text; null where they aren't UTF-8."""
+    import polars as pl
+
+    def decode(value: bytes | None) -> str | None:
+        try:
+            return None if value is None else value.decode()
+        except UnicodeDecodeError:
+            return None
+
+    return pl.Series(values.name, [decode(value) for value in values.to_list()], dtype=pl.String)
+
+
+def _write_json(values: pl.Series) -> pl.Series:
+    """Nested values as JSON text."""
+    import polars as pl
+
+    return pl.Series(values.name, [None if value is None else to_json(value) for value in values.to_arrow().to_pylist()], dtype=pl.String)
 
 
 def _parse_integer(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
@@ -57,25 +167,54 @@ def _parse_integer(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl
 def _parse_double(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
     import polars as pl
 
-    wanted = "a finite number"
+    keeps = column.non_finite == "keep"
+    wanted = "a number" if keeps else "a finite number"
     if kind == pl.String:
         digits = text.str.strip_chars()
         number = digits.cast(pl.Float64, strict=False)
         # A decimal fraction is the nearest double by convention; a whole number (an identifier, a count) must be held exactly.
         whole = digits.str.contains(r"^[+-]?\d{16,}$")
         exact = _is_exact(digits.str.strip_prefix("+").cast(pl.Int64, strict=False)).fill_null(False)
-        return pl.when(number.is_finite() & (~whole | exact)).then(number), wanted
+        holds = number.is_finite() & (~whole | exact)
+        return pl.when(holds | digits.str.contains(NON_FINITE) if keeps else holds).then(number), wanted
     if kind.is_integer():
         return pl.when(_is_exact(text.cast(pl.Int64, strict=False))).then(text.cast(pl.Float64)), "a number that a double holds"
-    if kind.is_float() or kind.is_decimal():
+    if isinstance(kind, pl.Decimal):
         number = text.cast(pl.Float64)
-        return pl.when(number.is_finite()).then(number), wanted
+        comes_back = (number.cast(pl.Decimal(38, kind.scale), strict=False) == text).fill_null(False)
+        is_whole = (text == text.floor()) & (number.abs() >= EXACT_INTEGERS)
+        return pl.when(~is_whole | comes_back).then(number), "a number that a double holds (or declare decimal(p,s))"
+    if kind.is_float():
+        number = text.cast(pl.Float64)
+        return number if keeps else pl.when(number.is_finite()).then(number), wanted
     return pl.lit(None, dtype=pl.Float64), f"{wanted}, not a {kind}"
 
 
 def _is_exact(integer: pl.Expr) -> pl.Expr:
     """Whether a double holds an integer, wherever it stands; not by `abs`, which the least integer overflows."""
     return integer.is_between(-EXACT_INTEGERS, EXACT_INTEGERS)
+
+
+def _parse_decimal(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
+    import polars as pl
+
+    digits = decimal_digits(column.type)
+    assert digits is not None
+    held, wanted = pl.Decimal(*digits), f"a number of at most {digits[0]} digits, {digits[1]} of them decimals"
+    if kind.is_float():
+        # The shortest text that gives the double back.
+        text, kind = text.cast(pl.String), pl.String()
+    if kind == pl.String:
+        plain = text.str.strip_chars()
+        # Polars rounds what it can't hold.
+        fits = plain.str.contains(rf"^[+-]?(\d+(\.\d{{0,{digits[1]}}}0*)?|\.\d{{1,{max(digits[1], 1)}}}0*)$")
+        return pl.when(fits).then(plain.cast(held, strict=False)), wanted
+    if kind.is_integer():
+        return text.cast(held, strict=False), wanted
+    if isinstance(kind, pl.Decimal):
+        value = text.cast(held, strict=False)
+        return pl.when(value.cast(pl.Decimal(38, max(kind.scale, digits[1])), strict=False) == text).then(value), wanted
+    return pl.lit(None, dtype=held), f"{wanted}, not a {kind}"
 
 
 def _parse_boolean(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
@@ -93,7 +232,8 @@ def _parse_date(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Ex
 
     form = column.format or "%Y-%m-%d"
     if kind == pl.String:
-        return text.str.strip_chars().str.to_date(form, strict=False), f"a date as {form}"
+        plain = text.str.strip_chars()
+        return _with_whole_years(plain, plain.str.to_date(form, strict=False), form), f"a date as {form}"
     if kind == pl.Date:
         return text, "a date"
     if isinstance(kind, pl.Datetime):
@@ -120,9 +260,10 @@ def _parse_timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[
     plain = text.str.strip_chars()
     if column.format:
         if "%z" in column.format or "%:z" in column.format or "%#z" in column.format:
-            return plain.str.to_datetime(column.format, strict=False, time_unit="us", time_zone="UTC"), f"a timestamp as {column.format}"
+            moment = plain.str.to_datetime(column.format, strict=False, time_unit="us", time_zone="UTC")
+            return _with_whole_years(plain, moment, column.format), f"a timestamp as {column.format}"
         local = plain.str.to_datetime(column.format, strict=False, time_unit="us")
-        return _localize(local, zone), f"a timestamp as {column.format}{zone_note}"
+        return _with_whole_years(plain, _localize(local, zone), column.format), f"a timestamp as {column.format}{zone_note}"
     iso = plain.str.replace(r"^(\d{4}-\d\d-\d\d)[ tT]", "${1}T").str.replace(r"[zZ]$", "+00:00").str.replace(r"([+-]\d\d)(\d\d)$", "$1:$2")
     iso = pl.when(iso.str.contains(r"\.\d{6}\d*[1-9]")).then(None).otherwise(iso)  # finer than a microsecond: would be truncated
     zoned = pl.coalesce(
@@ -133,6 +274,13 @@ def _parse_timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[
         + [iso.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))]
     )
     return pl.coalesce([zoned, _localize(naive, zone)]).cast(utc), f"a timestamp as ISO 8601{zone_note}"
+
+
+def _with_whole_years(text: pl.Expr, time: pl.Expr, form: str) -> pl.Expr:
+    """Times of texts that have the four digits of their year, where a format has `%Y`: it would read two as a year of the first century."""
+    import polars as pl
+
+    return pl.when(text.str.contains(r"\d{4}")).then(time) if "%Y" in form else time
 
 
 def _localize(local: pl.Expr, zone: str | None) -> pl.Expr:
@@ -148,6 +296,7 @@ _PARSERS: dict[str, Any] = {
     "string": _parse_string,
     "integer": _parse_integer,
     "double": _parse_double,
+    "decimal": _parse_decimal,
     "boolean": _parse_boolean,
     "date": _parse_date,
     "timestamp": _parse_timestamp,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError
+from lakeloop.rows.landing_types import MOST_DIGITS
 from lakeloop.rows.types import EXACT_INTEGERS
 from lakeloop.spec.tables import FILE
 
@@ -24,8 +25,7 @@ def stack_tables(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
     types: dict[str, pa.DataType] = {}
     for field in (field for table in tables for field in table.schema if not pa.types.is_null(field.type)):
         kind = types.setdefault(field.name, field.type)
-        if {kind, field.type} == {pa.int64(), pa.float64()}:
-            types[field.name] = pa.float64()
+        types[field.name] = _common_type(kind, field.type)
     matched = [match_landed_types(table, types) for table in tables]
     first: dict[str, pa.Table] = {}
     for rows in matched:
@@ -40,19 +40,50 @@ def stack_tables(tables: Sequence[pa.Table], where: str = "") -> pa.Table:
     return pa.concat_tables(matched, promote_options="default")
 
 
+def _common_type(a: pa.DataType, b: pa.DataType) -> pa.DataType:
+    """The type in which values of two types are stacked; the first where there is none."""
+    import pyarrow as pa
+
+    if {a, b} == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    if pa.types.is_signed_integer(a) and pa.types.is_signed_integer(b):
+        return a if a == b else pa.int64()
+    if pa.types.is_decimal(a) and pa.types.is_decimal(b):
+        scale = max(a.scale, b.scale)
+        digits = max(a.precision - a.scale, b.precision - b.scale) + scale
+        return pa.decimal128(digits, scale) if digits <= MOST_DIGITS else a
+    return b if pa.types.is_integer(a) and pa.types.is_decimal(b) else a
+
+
 def _file_of(rows: pa.Table, unknown: str) -> str:
     """The file that rows come from, where they say so."""
     return str(rows[FILE][0]) if FILE in rows.column_names and rows.num_rows else unknown
 
 
 def match_landed_types(rows: pa.Table, landed: Mapping[str, pa.DataType]) -> pa.Table:
-    """Cast integers to doubles where the column has landed as doubles and each value is exactly one; everything else stays as it is."""
+    """Cast numbers to the type of numbers in which their column has landed, if it holds each value exactly; everything else stays as it is."""
     import pyarrow as pa
 
     for index, field in enumerate(rows.schema):
-        if pa.types.is_int64(field.type) and landed.get(field.name) == pa.float64():
+        wanted, kind = landed.get(field.name), field.type
+        if wanted is None or wanted == kind:
+            continue
+        if pa.types.is_int64(kind) and wanted == pa.float64():
             rows = rows.set_column(index, field.name, cast_to_doubles(rows.column(index)))
+        exact = pa.types.is_integer, pa.types.is_decimal
+        if any(is_kind(kind) for is_kind in exact) and any(is_kind(wanted) for is_kind in exact):
+            rows = rows.set_column(index, field.name, cast_to_landed(rows.column(index), wanted))
     return rows
+
+
+def cast_to_landed(numbers: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Cast integers and decimals to another such type if it holds each; otherwise they stay as they are."""
+    import pyarrow as pa
+
+    try:
+        return numbers.cast(wanted)
+    except pa.ArrowInvalid:
+        return numbers
 
 
 def cast_to_doubles(integers: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import DataError
 from lakeloop.masking import MASK
-from lakeloop.spec.tables import Column, ColumnType
+from lakeloop.spec.tables import Column, ColumnType, decimal_digits
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,11 +32,11 @@ class HeldType:
         model: what such a column is to a model; None if it can't be an input.
     """
 
-    arrow: tuple[str, ...]
+    arrow: tuple[Any, ...]
     model: Kind | None
 
 
-TYPES: Mapping[ColumnType, HeldType] = {
+TYPES: Mapping[str, HeldType] = {
     "string": HeldType(("string",), "string"),
     "integer": HeldType(("int64",), "double"),
     "double": HeldType(("float64",), "double"),
@@ -46,11 +46,21 @@ TYPES: Mapping[ColumnType, HeldType] = {
 }
 
 
+def held_type(kind: ColumnType) -> HeldType:
+    """How values of a declared type are held; a decimal by its digits, and to a model as the nearest double.
+
+    >>> held_type("decimal(10,2)").arrow, held_type("date").model
+    (('decimal128', 10, 2), None)
+    """
+    digits = decimal_digits(kind)
+    return HeldType(("decimal128", *digits), "double") if digits else TYPES[kind]
+
+
 def arrow_type(kind: ColumnType) -> pa.DataType:
     """The Arrow type of a declared column; times are UTC microseconds."""
     import pyarrow as pa
 
-    function, *arguments = TYPES[kind].arrow
+    function, *arguments = held_type(kind).arrow
     return getattr(pa, function)(*arguments)
 
 
@@ -68,8 +78,8 @@ def model_kind(kind: pa.DataType) -> Kind | None:
 
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "string"
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    return "double" if is_number else None
+    tests = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean
+    return "double" if any(test(kind) for test in tests) else None
 
 
 def schema_of(columns: Mapping[str, Column]) -> pa.Schema:
@@ -105,8 +115,14 @@ def cast_exactly(table: pa.Table, schema: pa.Schema, where: str, personal: Colle
             raise DataError(f"{where}: column {field.name}: wanted {field.type}, found {values.type}{mismatch}")
         try:
             cast = values.cast(field.type, safe=True)
-        except pa.ArrowInvalid:
-            cast = values.cast(field.type, safe=False)
+        except pa.ArrowInvalid as error:
+            try:
+                cast = values.cast(field.type, safe=False)
+            except pa.ArrowInvalid:  # a decimal with too few digits
+                raise DataError(
+                    f"{where}: column {field.name}: a value would change as {field.type}; nothing was written",
+                    detail="" if field.name in personal else error,
+                ) from None
         back = cast.cast(values.type, safe=False)
         changed = pc.fill_null(pc.not_equal(values, back), False)
         if pa.types.is_floating(values.type):

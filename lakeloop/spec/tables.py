@@ -20,9 +20,10 @@ ROW, FILE = "_row", "_file"
 from them."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)")
+_DECIMAL = re.compile(r"decimal\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)")
+PLAIN_TYPES = ("string", "integer", "double", "boolean", "date", "timestamp")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
-ColumnType = Literal["string", "integer", "double", "boolean", "date", "timestamp"]
 Task = Literal[
     "binary_classification", "multiclass_classification", "regression", "quantile_regression", "forecasting", "anomaly_detection"
 ]
@@ -63,6 +64,42 @@ def _check_name(value: Any) -> Any:
     return value
 
 
+def _check_type(value: Any) -> Any:
+    """A type's name; of a decimal with its digits, in one spelling.
+
+    >>> _check_type("decimal(10, 2)")
+    'decimal(10,2)'
+    """
+    if value in PLAIN_TYPES:
+        return value
+    digits = _DECIMAL.fullmatch(str(value).strip())
+    if digits is None:
+        raise ValueError(f"wanted {', '.join(PLAIN_TYPES)} or decimal(p,s), found {value!r}")
+    precision, scale = map(int, digits.groups())
+    if not (1 <= precision <= 38 and scale <= precision):
+        raise ValueError(f"wanted decimal(p,s) of 1 to 38 digits, s of them decimals, found {value!r}")
+    return f"decimal({precision},{scale})"
+
+
+def decimal_digits(kind: str) -> tuple[int, int] | None:
+    """The digits of a decimal type, and how many of them are decimals; None for another type.
+
+    >>> decimal_digits("decimal(10,2)"), decimal_digits("double")
+    ((10, 2), None)
+    """
+    digits = _DECIMAL.fullmatch(kind)
+    return (int(digits[1]), int(digits[2])) if digits else None
+
+
+def is_number_type(kind: str) -> bool:
+    """Whether a declared type is a number.
+
+    >>> is_number_type("decimal(10,2)"), is_number_type("boolean")
+    (True, False)
+    """
+    return kind in ("integer", "double") or decimal_digits(kind) is not None
+
+
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -70,6 +107,8 @@ def _as_list(value: Any) -> Any:
 # The forms that YAML may have, for editors and `dg check yaml`; they are shorter than the parsed values.
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(s|m|h|d|w)$"})
 _NAMES_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+BYTE_FORMATS = ("hex", "base64")
+"""How bytes are written as a string."""
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
 Overlap = Annotated[
     timedelta | int,
@@ -79,7 +118,17 @@ Overlap = Annotated[
 ]
 """How far before a cursor to read again: a duration if the cursor is a time, a number if it is a number."""
 Name = Annotated[str, BeforeValidator(_check_name)]
+ColumnType = Annotated[
+    str,
+    BeforeValidator(_check_type),
+    WithJsonSchema({"anyOf": [{"enum": list(PLAIN_TYPES)}, {"type": "string", "pattern": r"^decimal\(\d+, *\d+\)$"}]}),
+]
 Names = Annotated[list[str], BeforeValidator(_as_list), _NAMES_SCHEMA]
+
+
+def omitted_when(default: Any) -> Any:
+    """A field with this default, which definitions of earlier releases lack: at its default it is in no dump, so that their fingerprints stay as they are."""
+    return Field(default, exclude_if=lambda value: value == default)
 
 
 class Spec(BaseModel):
@@ -94,6 +143,10 @@ class Column(Spec):
     `source` names the landed column that it is read from (its own name by default). A list of columns is joined with `-`, and then
     parsed by `format` (a timestamp or date) or kept (a string). Values of a `personal` column appear in the data only; unless a view's
     column says otherwise, it is personal if it is computed from one that is.
+
+    `path` leads to a field of a landed column that holds JSON. `null_values` are texts that mean that there is no value, in this column alone,
+    beside those of the source. `non_finite` says what NaN and infinity of a double are: values to `keep`, or null; without it their rows go to
+    quarantine. Bytes are text in UTF-8, or written by `format: hex` or `base64`.
     """
 
     type: ColumnType
@@ -104,13 +157,22 @@ class Column(Spec):
     source: Names | None = None
     format: str | None = None
     timezone: str | None = None
+    path: Names | None = omitted_when(None)
+    null_values: Names | None = omitted_when(None)
+    non_finite: Literal["keep", "null"] | None = omitted_when(None)
 
     @model_validator(mode="after")
-    def _time_options_fit(self) -> Column:
+    def _options_fit(self) -> Column:
         if self.timezone and self.type != "timestamp":
             raise ValueError(f"timezone is for a timestamp, this column is a {self.type}")
-        if self.format and self.type not in ("timestamp", "date"):
-            raise ValueError(f"format is for a timestamp or a date, this column is a {self.type}")
+        if self.format and self.type == "string" and self.format not in BYTE_FORMATS:
+            raise ValueError(f"format of a string says how bytes are written: wanted {' or '.join(BYTE_FORMATS)}, found {self.format!r}")
+        if self.format and self.type not in ("timestamp", "date", "string"):
+            raise ValueError(f"format is for a timestamp, a date or bytes held as a string, this column is a {self.type}")
+        if self.non_finite and self.type != "double":
+            raise ValueError(f"non_finite is for a double, this column is a {self.type}")
+        if self.path and self.source and len(self.source) > 1:
+            raise ValueError("path: leads into one landed column, and source lists several")
         return self
 
 

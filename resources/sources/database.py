@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lakeloop.errors import DataError, ServiceUnavailable, nearest
 from lakeloop.fingerprint import content_hash
+from lakeloop.rows.landing_types import NUMBER_TEXT
 from lakeloop.spec.tables import DatabaseSource, render_duration
 from resources.sources import adbc
 from resources.sources.files import cast_nulls_to_text
@@ -34,8 +35,6 @@ CHUNK_ROWS = 20_000
 CONNECT_S = 5
 PROBE_S = 5
 """A probe runs inside a sensor's tick, so a query that takes longer is aborted."""
-NUMBER_TEXT = {b"lakeloop": b"number"}
-"""Field metadata of a number that lands as text, because no Arrow type holds all its values."""
 _POSTGRES = {16: "bool", 20: "int", 21: "int", 23: "int", 26: "int", 700: "float", 701: "float", 1700: "numeric", 1082: "date", 1114: "timestamp", 1184: "timestamptz", 17: "bytes"}  # fmt: skip
 """PostgreSQL's type numbers (pg_type.dat); every other type lands as text."""
 _TIME_TEXT = re.compile(r"(\d{4}-\d\d-\d\d)(?:([ T])(\d\d:\d\d)(:\d\d)?(?:\.\d+)?(?:Z|\+00:00)?)?")

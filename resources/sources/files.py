@@ -10,7 +10,7 @@ import io
 import time
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.python_code import load_reference
+from lakeloop.rows.landing_types import land_columns
 from lakeloop.rows.stacking import cast_to_doubles, stack_tables
 from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
 from resources.sources.json_rows import read_json
@@ -25,6 +26,7 @@ from resources.sources.text import require_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 _COMPRESSIONS = (".gz", ".zip", ".zst")
@@ -103,7 +105,7 @@ def resolve_files(spec: Files, base: Path) -> list[SourceFile]:
     return [SourceFile(path, label, _digest(path)) for path, label in find_paths(spec, base)]
 
 
-def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, integers: Collection[str] = ()) -> pa.Table:
+def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, landed: Mapping[str, pa.DataType] | None = None) -> pa.Table:
     """Read one file: CSV as text, Parquet and JSON (lines, or an array of objects) in their own types, plus `_row`.
 
     A column without any value is of type null, unless the file tells its type. JSON has one type of number, so integers that only a
@@ -113,7 +115,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
         file: to read.
         spec: the source that it belongs to.
         columns: the declared ones.
-        integers: columns of JSON that have landed as integers before, and stay integers.
+        landed: the types in which columns have landed before. Those of JSON that have landed as integers stay integers.
 
     Raises:
         DataError: the file is broken, empty, wrongly encoded, or lacks a column that a declared one is read from; the message names the
@@ -126,14 +128,15 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, i
     for name, data in decompress(file, spec):
         where = file.shown if name is None else f"{file.shown}!{name}"
         try:
-            parts.append(_READERS[kind](data, spec, where))
+            parts.append(_READERS[kind](data, spec, where, landed or {}))
         except pa.ArrowInvalid as error:
             raise DataError(f"{where} can't be read as {kind}", detail=error) from error
     rows = stack_tables(parts, f"{file.shown}: ")
     if rows.num_rows == 0:
         raise DataError(f"{file.shown}: wanted at least one row, found none")
     if kind == "jsonl":
-        for name in _declared_doubles(columns) - set(integers):
+        integers = {name for name, kind in (landed or {}).items() if pa.types.is_int64(kind)}
+        for name in _declared_doubles(columns) - integers:
             place = rows.schema.get_field_index(name)
             if place >= 0 and pa.types.is_int64(rows.schema.field(place).type):
                 rows = rows.set_column(place, name, cast_to_doubles(rows.column(place)))
@@ -169,32 +172,32 @@ def cast_nulls_to_text(rows: pa.Table) -> pa.Table:
     return rows.cast(pa.schema([f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in rows.schema], rows.schema.metadata))
 
 
-def call_function(reference: str, base: Path) -> pa.Table:
+def call_function(reference: str, base: Path, landed: Mapping[str, pa.DataType] | None = None) -> pa.Table:
     """Call the function of a source, which returns a pyarrow Table, a Polars or a pandas DataFrame.
 
     Args:
         reference: `module:function`, or `file.py:function` with a file beside the definition.
         base: the definition's folder.
+        landed: the types in which columns have landed before.
 
     Raises:
-        DataError: there is no such function, or it returns something else, no rows, or times finer than a microsecond.
+        DataError: there is no such function, or it returns something else, no rows, or values that can't be stored.
     """
     import pyarrow as pa
 
     result: Any = load_reference(reference, base)()
-    if hasattr(result, "to_arrow"):
-        result = result.to_arrow()
-    elif type(result).__module__.startswith("pandas"):
-        result = pa.Table.from_pandas(result, preserve_index=False)
+    try:
+        if hasattr(result, "to_arrow"):
+            result = result.to_arrow()
+        elif type(result).__module__.startswith("pandas"):
+            result = pa.Table.from_pandas(result, preserve_index=False)
+    except Exception as error:  # what pandas, Polars and pyarrow raise has no common base
+        raise DataError(f"source {reference}: a column has values of several types, or of one that Arrow lacks", detail=error) from error
     if not isinstance(result, pa.Table):
         raise DataError(f"source {reference}: wanted a pyarrow Table, a Polars or a pandas DataFrame, found a {type(result).__name__}")
     if result.num_rows == 0:
         raise DataError(f"source {reference}: wanted at least one row, found none")
-    plain = pa.schema(
-        [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_string_view(f.type) else f for f in result.schema]
-    )
-    rows = _cast_to_microseconds(result.cast(plain), f"source {reference}")
-    return number_rows(rows, f"source {reference}")
+    return number_rows(land_columns(result, f"source {reference}", landed), f"source {reference}")
 
 
 def format_of(file: SourceFile, spec: Files) -> str:
@@ -271,7 +274,7 @@ def _decompress_frames(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _read_csv(data: bytes, spec: Files, where: str) -> pa.Table:
+def _read_csv(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataType]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.csv as pc
 
@@ -333,51 +336,51 @@ def _read_header(data: bytes, delimiter: str, where: str) -> list[str]:
     return header
 
 
-def _read_parquet(data: bytes, spec: Files, where: str) -> pa.Table:
+def _read_parquet(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataType]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(pa.BufferReader(data))
-    plain = pa.schema(
-        [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_dictionary(f.type) else f for f in rows.schema]
-    )
-    return _cast_to_microseconds(rows.cast(plain).replace_schema_metadata(None), where)
+    source = pa.BufferReader(data)
+    try:
+        names = pq.ParquetFile(source).schema_arrow.names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{where}: two columns are named {twice!r}; rename one at the source")
+        rows = _read_int96(pq.ParquetFile(source), source, where)
+    except (pa.ArrowException, OSError, ValueError) as error:  # pyarrow raises OSError for a broken or encrypted file
+        raise DataError(
+            f"{where} can't be read as parquet: it is broken, encrypted, or written in a way that pyarrow can't read", detail=error
+        ) from error
+    return land_columns(rows.replace_schema_metadata(None), where, landed)
 
 
-def _cast_to_microseconds(rows: pa.Table, where: str) -> pa.Table:
-    """Cast times of nanoseconds to microseconds, which is what Delta stores.
+def _read_int96(file: pq.ParquetFile, source: pa.BufferReader, where: str) -> pa.Table:
+    """Read a Parquet file; times of the old type INT96 in microseconds, as those beyond 2262 overflow in nanoseconds.
 
     Raises:
-        DataError: a time is finer than a microsecond; Delta's writer would truncate it silently.
+        DataError: such a time is finer than a microsecond.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
-    for index, field in enumerate(rows.schema):
-        kind = _with_microseconds(field.type)
-        if kind == field.type:
+    schema = file.schema
+    old = {schema.column(i).path.partition(".")[0] for i in range(len(schema)) if schema.column(i).physical_type == "INT96"}
+    if not old:
+        return pq.read_table(source)
+    rows = pq.read_table(source, coerce_int96_timestamp_unit="us")
+    fine = pq.read_table(source, columns=sorted(old))
+    for name in old:
+        if not pa.types.is_timestamp(fine.schema.field(name).type):
             continue
-        try:
-            rows = rows.set_column(index, field.with_type(kind), rows.column(index).cast(kind))
-        except pa.ArrowInvalid as error:
+        nanoseconds, microseconds = fine[name].cast(pa.int64()), rows[name].cast(pa.int64())
+        floor = pc.floor(pc.divide(nanoseconds.cast(pa.decimal128(19, 0)), pa.scalar(1000, pa.decimal128(4, 0)))).cast(pa.int64())
+        is_finer = pc.and_(pc.equal(floor, microseconds), pc.not_equal(pc.multiply(floor, 1000), nanoseconds))
+        if pc.any(is_finer).as_py():
             raise DataError(
-                f"{where}: column {field.name}: wanted times in microseconds, found finer ones; round them at the source, or make them "
-                "integers or text",
-                detail=error,
-            ) from error
+                f"{where}: column {name}: wanted times in microseconds, found finer ones; round them at the source, or make them integers or text"
+            )
     return rows
-
-
-def _with_microseconds(kind: pa.DataType) -> pa.DataType:
-    """A type with microseconds in place of nanoseconds, also inside lists and structures."""
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        return pa.timestamp("us", kind.tz)
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_with_microseconds(kind.value_type)))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_with_microseconds(field.type)) for field in kind])
-    return kind
 
 
 def _declared_doubles(columns: Mapping[str, Column]) -> set[str]:

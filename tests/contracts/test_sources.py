@@ -104,15 +104,12 @@ def test_csv_that_cannot_be_told_apart_is_refused_by_name(tmp_path: Path, data: 
 FINE = pa.array([1_700_000_000_000_000_000, None, 1_700_000_000_000_001_500], pa.timestamp("ns", "UTC"))
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_a_time_finer_than_a_microsecond_is_refused_and_others_are_microseconds(tmp_path: Path, nested: bool):
+def test_a_time_finer_than_a_microsecond_is_refused_and_others_are_microseconds(tmp_path: Path):
     def write(times: pa.Array) -> None:
-        values = pa.StructArray.from_arrays([times], ["inside"]) if nested else times
-        pq.write_table(pa.table({"id": ["a"] * len(times), "amount": [1.5] * len(times), "at": values}), tmp_path / "data.parquet")
+        pq.write_table(pa.table({"id": ["a"] * len(times), "amount": [1.5] * len(times), "at": times}), tmp_path / "data.parquet")
 
     write(FINE.slice(0, 2))
-    kind = read(tmp_path, "data.parquet").schema.field("at").type
-    assert (kind.field(0).type if nested else kind) == pa.timestamp("us", "UTC")
+    assert read(tmp_path, "data.parquet").schema.field("at").type == pa.timestamp("us", "UTC")
     write(FINE)
     with pytest.raises(DataError, match=r"data\.parquet: column at: wanted times in microseconds") as refused:
         read(tmp_path, "data.parquet")
@@ -139,14 +136,14 @@ def test_an_array_of_objects_reads_as_its_objects_a_line_each(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("[]", "an empty array"),
-        ('[{"id": 1}, 2]', "an array whose item 2 is not an object"),
-        ("[{]", "an array that is not JSON: .* on line 1"),
+        ("[]", "wanted one object per line or one array of objects, found an empty array"),
+        ('[{"id": 1}, 2]', "wanted one object per line or one array of objects, found an array whose item 2 is not an object"),
+        ("[{]", "line 1 is not JSON: .* at column 3"),
     ],
 )
 def test_an_array_that_is_no_table_is_told_with_the_whole_path(tmp_path: Path, text: str, found: str):
     (tmp_path / "data.json").write_text(text)
-    with pytest.raises(DataError, match=f"^{tmp_path}/data.json: wanted one object per line or one array of objects, found {found}"):
+    with pytest.raises(DataError, match=f"^{tmp_path}/data.json: {found}"):
         read(tmp_path, str(tmp_path / "data.json"))
     with pytest.raises(DataError, match=r"^data\.json: "):
         read(tmp_path, "data.json")

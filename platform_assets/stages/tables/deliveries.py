@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,16 +65,22 @@ class Delivery:
     is_onward: bool = False
     is_empty: bool = False
 
-    def read(self, label: str, spec: TableSpec, integers: Collection[str]) -> pa.Table:
+    def read(self, label: str, spec: TableSpec, landed: Mapping[str, pa.DataType]) -> pa.Table:
         """The rows of a part as the source has them, plus `_row`; see `read_file`."""
         part = self.parts[label]
         if not isinstance(part, SourceFile):
             return part
         assert isinstance(spec.source, Files)
-        return read_file(part, spec.source, spec.columns, integers=integers)
+        return read_file(part, spec.source, spec.columns, landed=landed)
 
 
-def ask_source(platform: Platform, located: Located[TableSpec], published: RawStates, positions: Mapping[str, str]) -> Delivery:
+def ask_source(
+    platform: Platform,
+    located: Located[TableSpec],
+    published: RawStates,
+    positions: Mapping[str, str],
+    landed: Mapping[str, pa.DataType],
+) -> Delivery:
     """Ask a source for what it has; a database with a cursor only for what is new, where there is a position to read on from.
 
     Args:
@@ -82,12 +88,13 @@ def ask_source(platform: Platform, located: Located[TableSpec], published: RawSt
         located: the table.
         published: what has landed.
         positions: by label what has been read, in the way that it is read now.
+        landed: the types in which columns have landed.
     """
     source = located.spec.source
     if isinstance(source, DatabaseSource):
         return _read_database(platform, located, source, published, positions)
     if isinstance(source, PythonFunction):
-        rows = call_function(source.function, located.folder)
+        rows = call_function(source.function, located.folder, landed)
         return Delivery({source.function: rows}, {source.function: content_hash(rows.drop_columns(["_row"]))})
     assert isinstance(source, Files)
     files = resolve_files(source, located.folder)

@@ -14,6 +14,7 @@ from lakeloop.spec.tables import PARTITION, ROW, DatabaseSource, TableSpec
 from platform_assets.stages.base import Platform
 from resources.lake.published import PartitionState, TableKey
 from resources.lake.verdict_rows import newest
+from resources.lake.writes import types_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,14 +95,10 @@ def _positions_of_new(delivered: pa.Table, landed: pa.Table, keys: Sequence[str]
     return pl.concat(absent).sort().to_arrow()
 
 
-def integer_columns(platform: Platform, key: TableKey, published: RawStates) -> frozenset[str]:
-    """The columns that have landed as integers."""
-    import pyarrow as pa
-
+def landed_types(platform: Platform, key: TableKey, published: RawStates) -> Mapping[str, pa.DataType]:
+    """The types in which columns have landed."""
     table = platform.lake.open(key, newest(published)) if published else None
-    if table is None:
-        return frozenset()
-    return frozenset(field.name for field in pa.schema(table.schema()) if pa.types.is_int64(field.type))
+    return types_of(table) if table is not None else {}
 
 
 def columns_without_type(rows: pa.Table) -> list[str]:

@@ -28,7 +28,7 @@ from platform_assets.stages.metadata import preview
 from platform_assets.stages.publishing import Judgement, Work, outcomes, refuse_batch, settled_states
 from platform_assets.stages.stage import Check, Stage, World
 from platform_assets.stages.tables.deliveries import Delivery, ask_source, database_reader, digests, source_columns
-from platform_assets.stages.tables.landings import SOURCE, RawStates, columns_without_type, integer_columns
+from platform_assets.stages.tables.landings import SOURCE, RawStates, columns_without_type, landed_types
 from platform_assets.stages.tables.stamping import Stamped, stamp_delivery
 from resources.lake.published import PartitionState, TableKey
 from resources.lake.verdict_rows import newest
@@ -102,7 +102,8 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
     published, before = states.of(key), states.partition(SourceState, located, SOURCE)
     source, reading = before.value if before else SourceState(), _reading(located)
     read_alike = source if source.how == reading else SourceState()
-    delivery = ask_source(platform, located, published, read_alike.files)
+    landed = landed_types(platform, key, published)
+    delivery = ask_source(platform, located, published, read_alike.files, landed)
     files = {**source.files, **delivery.contents}
     wanted = expected(spec, files)
     work = Work(SourceState, key, states, {SOURCE: wanted}, [SOURCE], [SOURCE], [], wanted)
@@ -110,8 +111,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
         return _nothing_new(platform, work, before, delivery)
 
     at = _landing_time(source, now)
-    integers = integer_columns(platform, key, published) if isinstance(spec.source, Files) else frozenset()
-    stamped = stamp_delivery(delivery, spec, source, read_alike=read_alike, integers=integers, now=now, at=at)
+    stamped = stamp_delivery(delivery, spec, source, read_alike=read_alike, landed=landed, now=now, at=at)
     batch = stack_tables(stamped.tables) if stamped.tables else None
     columns, new_columns = _columns(batch, spec, read_alike)
     judgement = _judge(batch, spec, source, new_columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ def stamp_delivery(
     source: SourceState,
     *,
     read_alike: SourceState,
-    integers: Collection[str],
+    landed: Mapping[str, pa.DataType],
     now: datetime,
     at: datetime,
 ) -> Stamped:
@@ -83,7 +83,7 @@ def stamp_delivery(
         spec: the table.
         source: what has landed.
         read_alike: the same if it was read as it is now, else an empty one: then everything is read anew.
-        integers: the columns that have landed as integers.
+        landed: the types in which columns have landed.
         now: the time; rows of partitions that aren't there yet are undated.
         at: the time of the landing.
     """
@@ -94,7 +94,7 @@ def stamp_delivery(
     for label, content in sorted(delivery.contents.items()):
         if read_alike.files.get(label) == content and not delivery.is_onward:
             continue
-        rows, stamp = delivery.read(label, spec, integers), _Stamp(label, number, at)
+        rows, stamp = delivery.read(label, spec, landed), _Stamp(label, number, at)
         rows_read += rows.num_rows
         empty |= set(columns_without_type(rows)) & set(source_columns(spec))
         before, changed = current.get(label, {}), []
