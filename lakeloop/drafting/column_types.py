@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NULL_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "\\N", "#N/A", ".")
-"""How files write that there is no value; read as null only in columns that are otherwise numbers or times."""
+"""How files write that there is no value; read as null only in columns that are otherwise numbers, times or booleans."""
 UNMISTAKABLE_NULLS = ("?", "\\N", "NULL", "N/A", "#N/A", "NaN")
 """Those that are null in a column of text, too; NA and None may be a country or an answer."""
 MOST_DOUBLE_DIGITS = 15
 """Every decimal of so many digits is given back by its nearest double (IEEE 754)."""
+ASSUMED = "assumed:"
+"""The beginning of a note on what the data don't tell."""
 PERSONAL_SHARE = 0.8
 """Share of the values of a column that must look personal."""
+_TYPED = (
+    re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"),
+    re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"),
+    re.compile(r"(true|false)$", re.IGNORECASE),
+)
+"""Texts of numbers, times and booleans: a column of one of these holds no words."""
 _POINT, _COMMA = r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", r"(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
 _NO_COMMAS, _NO_POINTS = "replace({0}, ',', '')", "replace(replace({0}, '.', ''), ',', '.')"
 _NUMBER_FORMATS = (
@@ -136,14 +144,46 @@ def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str
         return _text(values, source, "leading zeros: digits that are no number")
     if digits and is_identifier(source) and all(re.fullmatch(r"\d+", v) for v in sample):
         return _text(values, source, "an identifier by its name: nobody adds it up")
+    code = _code_note([str(v).strip() for v in distinct.to_pylist()]) if digits else ""
+    if code:
+        return _text(values, source, code)
     if digits and all(re.fullmatch(r"[+-]?\d+", v) for v in sample) and not all(re.fullmatch(r"(19|20)\d{6}", v) for v in sample):
         if is_lossless(distinct, Column(type="integer")):
             return Column(type="integer", unit=unit), ""
         return _text(values, source, "whole numbers too large to be held exactly stay text")
     if digits and is_lossless(distinct, Column(type="double")) and not all(re.fullmatch(r"\d{8}", v) for v in sample):
-        return Column(type="double", unit=unit), ""
+        return Column(type="double", unit=unit), _thousands_note(distinct, lake_name(source))
     column, note = declare_time(distinct, timezone, digits=True)
     return (column, note) if column else _text(values, source, note or _number_note(sample, lake_name(source)))
+
+
+def _code_note(texts: Sequence[str]) -> str:
+    """Why texts that read as numbers are codes: written again, the numbers would be other texts; empty where they are numbers.
+
+    >>> _code_note(["10E1", "1E2", "100"])
+    'codes rather than numbers (10E1), of which several would be one number; type: double would read them'
+    >>> _code_note(["1e-05", "2.5e4", "3"]), _code_note(["+1.5", "-2"])
+    ('', '')
+    """
+    codes = [text for text in texts if re.fullmatch(r"[+-]?\d+[eE]\d+", text)]
+    if codes and not any(re.fullmatch(r"[+-]?(\d*\.\d+([eE][+-]?\d+)?|\d+[eE][+-]\d+)", text) for text in texts):
+        return f"codes rather than numbers ({codes[0]}), of which several would be one number; type: double would read them"
+    if any(re.fullmatch(r"\+\d{7,}", text) for text in texts) and not any(text.startswith("-") for text in texts):
+        return "digits after a plus, as of telephone numbers; type: integer would read them"
+    return ""
+
+
+def _thousands_note(distinct: pa.Array, name: str) -> str:
+    """What was assumed of numbers whose points may stand between thousands; empty where a value tells."""
+    texts = [str(value).strip() for value in distinct.to_pylist()]
+    pointed = [text for text in texts if "." in text]
+    may_be_thousands = all(re.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}", text) for text in pointed)
+    if not pointed or not may_be_thousands or any(re.fullmatch(r"[+-]?\d{4,}", text) for text in texts):
+        return ""
+    return (
+        f"{ASSUMED} the point of {pointed[0]} is a decimal point; if it stands between thousands, declare type: string, and in a view: "
+        f"CAST(replace({name}, '.', '') AS BIGINT)"
+    )
 
 
 def _text_or_time(values: pa.ChunkedArray, source: str, timezone: str) -> tuple[Column, str]:
@@ -188,36 +228,32 @@ def _text(values: pa.ChunkedArray, source: str, note: str = "") -> tuple[Column,
     return Column(type="string"), note
 
 
-def find_null_words(rows: pa.Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Find the words that stand for null, and the columns in which they do."""
+def find_null_words(rows: pa.Table) -> dict[str, tuple[str, ...]]:
+    """Find the texts that stand for null, by column: what means nothing among numbers may be a country among names."""
     import pyarrow.compute as pc
 
-    words: dict[str, None] = {}
-    columns = []
+    words: dict[str, tuple[str, ...]] = {}
     for name in rows.column_names:
-        values = pc.unique(rows[name]).to_pylist()
-        present = [word for word in NULL_WORDS if word in values]
+        values = pc.unique(rows[name]).drop_null().to_pylist()
+        present = [value for value in values if not value.strip() or value.strip() in NULL_WORDS]
         if not present:
             continue
-        others = [value for value in values if value is not None and value not in NULL_WORDS]
-        are_numbers = bool(others) and all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", v.strip()) for v in others)
-        are_times = bool(others) and not are_numbers and all(re.match(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", v.strip()) for v in others)
-        nulls = present if are_numbers or are_times else [word for word in present if word in UNMISTAKABLE_NULLS]
+        others = [value.strip() for value in values if value not in present]
+        are_typed = bool(others) and any(all(pattern.match(value) for value in others) for pattern in _TYPED)
+        nulls = present if are_typed else [value for value in present if value.strip() in UNMISTAKABLE_NULLS]
         if nulls:
-            words |= dict.fromkeys(nulls)
-            columns.append(name)
-    return tuple(words), tuple(columns)
+            words[name] = tuple(sorted(nulls))
+    return words
 
 
-def replace_null_words(rows: pa.Table, names: Sequence[str], words: Sequence[str]) -> pa.Table:
-    """Replace the words that stand for null by nulls, in columns of text."""
+def replace_null_words(rows: pa.Table, words: Mapping[str, Sequence[str]]) -> pa.Table:
+    """Replace the texts that stand for null by nulls, each in its own column."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for name in names:
-        is_null = pc.is_in(rows[name], value_set=pa.array(words))
-        if pc.any(is_null).as_py():
-            rows = rows.set_column(rows.schema.get_field_index(name), name, pc.if_else(is_null, pa.scalar(None, pa.string()), rows[name]))
+    for name, texts in words.items():
+        is_null = pc.is_in(rows[name], value_set=pa.array(texts))
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pc.if_else(is_null, pa.scalar(None, pa.string()), rows[name]))
     return rows
 
 

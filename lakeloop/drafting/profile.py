@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.drafting.column_names import is_identifier, lake_name, personal_by_name
@@ -94,8 +94,6 @@ class TableProfile:
         left_out: landed columns that can't be declared, with the reason.
         keys, key_reason: the columns that identify a row, and why.
         event_time, time_reason: the column of the time of a row, and why; None for a static table.
-        null_values: how the file writes nulls.
-        null_columns: the columns where it does.
     """
 
     rows: int
@@ -105,8 +103,6 @@ class TableProfile:
     key_reason: str
     event_time: str | None
     time_reason: str
-    null_values: tuple[str, ...] = ("",)
-    null_columns: tuple[str, ...] = field(default=())
 
     def column(self, name: str) -> ColumnProfile:
         """The column with this name in the lake."""
@@ -141,9 +137,8 @@ def profile_table(
     import polars as pl
 
     names = [name for name in rows.column_names if name not in (ROW, FILE)]
-    words, null_columns = find_null_words(rows.select(names)) if text else ((), ())
-    if words:
-        rows = replace_null_words(rows, names, words)
+    null_words = find_null_words(rows.select(names)) if text else {}
+    rows = replace_null_words(rows, null_words)
     columns: list[ColumnProfile] = []
     left_out: dict[str, str] = {}
     typed: dict[str, pl.Series] = {}
@@ -157,6 +152,8 @@ def profile_table(
         name = lake_name(shown, [c.name for c in columns])
         if name != source:
             column = column.model_copy(update={"source": [source]})
+        if source in null_words:
+            column = column.model_copy(update={"null_values": list(null_words[source])})
         if part.path:
             column = column.model_copy(update={"path": list(part.path)})
         note = "; ".join(filter(None, (note, part.note)))
@@ -177,8 +174,6 @@ def profile_table(
         key_reason=key_reason,
         event_time=time,
         time_reason=time_reason,
-        null_values=("", *words),
-        null_columns=null_columns,
     )
 
 

@@ -47,14 +47,8 @@ def draft_table(
         to_line(1, "name", name),
         to_line(1, "description", f"One row per {_row_of(profile)}."),
     ]
-    null_note = ""
-    source_fields = dict(source)
-    if profile.null_values != ("",):
-        source_fields["null_values"] = list(profile.null_values)
-        columns = ", ".join(profile.null_columns[:5]) + (", …" if len(profile.null_columns) > 5 else "")
-        null_note = f"{', '.join(profile.null_values[1:])} stands for null in {columns}"
     lines += [
-        to_line(1, "source", source_fields, "; ".join(filter(None, (note, null_note)))),
+        to_line(1, "source", dict(source), note),
         to_line(1, "keys", list(profile.keys), profile.key_reason),
     ]
     lines += _time(profile, today)

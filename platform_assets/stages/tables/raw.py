@@ -53,7 +53,11 @@ def expectations(spec: TableSpec) -> list[Expectation]:
 
 def expected(spec: TableSpec, files: Mapping[str, str]) -> str:
     """The fingerprint of a source: the files' contents (or the positions in it), and how they are read."""
-    how = {name: [col.source, col.format, col.timezone] for name, col in spec.columns.items() if name == spec.event_time}
+    how = {
+        name: [col.source, col.format, col.timezone, *filter(None, (col.path, col.null_values))]
+        for name, col in spec.columns.items()
+        if name == spec.event_time
+    }
     whole = fingerprint("raw", CODE_VERSION, spec.source, spec.partitions, how, source_columns(spec), dict(files))
     columns = {"definition.columns": short_hash([how, source_columns(spec)])}
     return Fingerprint(whole, {**made_of.code(CODE_VERSION), **made_of.keys(spec, ("source", "partitions")), **columns})

@@ -103,3 +103,48 @@ def test_words_with_commas_are_no_numbers() -> None:
 @pytest.mark.parametrize("name", ["PriceMM", "DiscMM", "SpecialMM", "PriceCH"])
 def test_capitals_at_the_end_of_a_name_are_initials(name: str) -> None:
     assert unit_of(name) is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "nulls", "types"),
+    [
+        ({"temp": ["1.5", "NA"], "country": ["NA", "DE"]}, {"temp": ["NA"]}, ("double", "string")),
+        ({"mg": ["5", "-"], "rhesus": ["+", "-"]}, {"mg": ["-"]}, ("integer", "string")),
+        ({"n": ["1", ""], "note": ["", "a"]}, {"n": [""]}, ("integer", "string")),
+        (
+            {"n": ["1", " NA ", "NA"], "day": ["2024-01-31", "None", "2024-02-29"]},
+            {"n": [" NA ", "NA"], "day": ["None"]},
+            ("integer", "date"),
+        ),
+        ({"ok": ["true", "null"], "answer": ["yes", "?"]}, {"ok": ["null"], "answer": ["?"]}, ("boolean", "string")),
+    ],
+)
+def test_what_stands_for_null_is_of_a_column(columns: dict[str, list[str]], nulls: dict[str, list[str]], types: tuple[str, ...]) -> None:
+    rows = pa.table(columns)
+    profiled = [c for c in profile_table(rows, text=True).columns if c.source]
+    assert {c.name: c.column.null_values for c in profiled if c.column.null_values} == nulls
+    assert tuple(c.column.type for c in profiled) == types
+    for c in profiled:
+        absent = sum(value in (c.column.null_values or ()) for value in columns[c.source])
+        assert parse_column(rows, c.source, c.column).null_count == absent
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "told"),
+    [
+        (("10E1", "1E2", "100"), "string", "codes rather than numbers"),
+        (("12e3", "7"), "string", "codes rather than numbers"),
+        (("1e-05", "2.5e4", "3"), "double", ""),
+        (("1e+20", "3"), "double", ""),
+        (("+4915112345678", "+4915187654321"), "string", "telephone numbers"),
+        (("+1", "-2", "3"), "integer", ""),
+        (("1.204", "12.530"), "double", "assumed: the point of"),
+        (("1.204", "12.53"), "double", ""),
+        (("0.204", "12.530"), "double", ""),
+        (("1.204", "1204"), "double", ""),
+    ],
+)
+def test_numbers_are_only_what_gives_its_text_back_or_what_was_assumed_is_said(values: tuple[str, ...], kind: str, told: str) -> None:
+    found = seen(*values)
+    assert found.column.type == kind
+    assert told in found.note and bool(told) == bool(found.note)
