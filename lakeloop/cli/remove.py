@@ -101,9 +101,9 @@ def plan_removal(place: Place, name: str) -> Removal:
     _must_stand_alone(project, located)
     states = Lake(place.settings.lake_url).states()
     desired = read_desired(place.serving).get(full_name(located))
-    with _instance(place) as instance:
+    with dagster_instance(place) as instance:
         _must_be_idle(instance, located)
-        instigators = {state.instigator_name: dg.serialize_value(state) for state in _instigators(instance, *located.id)}
+        instigators = {state.instigator_name: dg.serialize_value(state) for state in instigator_states(instance, *located.id)}
     return Removal(
         kind=kind_of(located),
         domain=located.domain,
@@ -155,8 +155,8 @@ def remove(place: Place, removal: Removal) -> None:
     withdraw_desired(place.serving, removal.label)
     if removal.model is not None:
         Registry(place.settings.tracking_uri).retire(removal.model, removal.at)
-    with _instance(place) as instance:
-        for state in _instigators(instance, removal.domain, removal.name):
+    with dagster_instance(place) as instance:
+        for state in instigator_states(instance, removal.domain, removal.name):
             instance.schedule_storage.delete_instigator_state(state.instigator_origin_id, state.selector_id)
     write_json(kept / RECORD, asdict(replace(removal, finished=True)))
 
@@ -181,8 +181,8 @@ def take_back(place: Place, name: str) -> Removal:
         write_desired(place.serving, Deployment(**removal.deployment))
     if removal.model is not None:
         Registry(place.settings.tracking_uri).take_up(removal.model)
-    with _instance(place) as instance:
-        known = {state.instigator_name for state in _instigators(instance, removal.domain, removal.name)}
+    with dagster_instance(place) as instance:
+        known = {state.instigator_name for state in instigator_states(instance, removal.domain, removal.name)}
         for which, text in removal.instigators.items():
             if which not in known:
                 instance.schedule_storage.add_instigator_state(dg.deserialize_value(text))
@@ -237,7 +237,7 @@ def _require_mlflow(place: Place, removal: Removal) -> None:
 
 
 @contextmanager
-def _instance(place: Place) -> Iterator[Any]:
+def dagster_instance(place: Place) -> Iterator[Any]:
     """Dagster's instance of the project; None where there is none yet."""
     home = place.settings.home / "dagster"
     if not home.is_dir():
@@ -248,7 +248,7 @@ def _instance(place: Place) -> Iterator[Any]:
         yield instance
 
 
-def _instigators(instance: Any, domain: str, name: str) -> Sequence[Any]:
+def instigator_states(instance: Any, domain: str, name: str) -> Sequence[Any]:
     """The states of the sensors and schedules of a workflow, where Dagster keeps any."""
     if instance is None or instance.schedule_storage is None:
         return []

@@ -141,6 +141,61 @@ def test_what_runs_and_what_shares_its_file_is_refused(shop: Shop, settings: Set
     assert "defines shop.again too; move shop.returns to a folder of its own first" in capsys.readouterr().err
 
 
+@pytest.mark.filled
+def test_a_renamed_workflow_is_served_under_the_old_name_until_the_new_one_is(
+    shop: Shop, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rename = ["rename", "returns", "refunds", "--yes"]
+    assert shop.materialize("models", "evaluations", "releases").success
+    write_desired(settings.home / "serving", Deployment("shop.returns", "1", "models:/x/1"))
+    with instance_of(settings) as instance:
+        stop_the_sensor(instance)
+        assert main(rename[:-1]) == 2 and not (shop.defs / "shop" / "refunds").exists()
+        assert main(rename) == 0
+        assert "Next: lakeloop materialize shop.refunds" in capsys.readouterr().out
+        stopped = {state.instigator_name for state in instance.all_instigator_state() if not state.is_running}
+        assert stopped == {SENSOR, "retrain_shop_refunds"}
+        assert main(["check"]) == 0
+        assert main(rename) == 1
+        assert "version 1 of shop.returns is released, and no version of shop.refunds is yet; run `lakeloop mat" in capsys.readouterr().err
+        assert shop.materialize("training_sets", "models", "evaluations", "releases").success
+        assert main(rename) == 1 and "shop.returns is served, and shop.refunds isn't yet" in capsys.readouterr().err
+        write_desired(settings.home / "serving", Deployment("shop.refunds", "1", "models:/y/1"))
+        assert main(rename) == 0
+        assert "shop.returns is shop.refunds now" in capsys.readouterr().out
+        assert [state.instigator_name for state in instance.all_instigator_state()] == ["retrain_shop_refunds"]
+    assert not (shop.defs / "shop" / "returns").exists() and list(read_desired(settings.home / "serving")) == ["shop.refunds"]
+
+
+def test_a_renamed_table_links_its_data_and_stays_while_it_is_read(
+    shop: Shop, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rename", "orders", "sales.bookings", "--yes"]) == 0
+    old, new = shop.defs / "shop" / "orders", shop.defs / "sales" / "bookings"
+    assert "name: bookings\n" in (new / "defs.yaml").read_text() and "name: orders\n" in (old / "defs.yaml").read_text()
+    for data in (old / "data").iterdir():
+        assert data.samefile(new / "data" / data.name)
+    before = contents(shop.defs)
+    assert main(["rename", "orders", "sales.bookings", "--yes"]) == 1
+    assert "read shop.orders; remove or change that first" in capsys.readouterr().err and contents(shop.defs) == before
+
+
+@pytest.mark.parametrize(
+    ("new", "told"),
+    [
+        ("history", "shop.history is there already, and isn't shop.returns under another name"),
+        ("Refunds", "wanted <domain>.<name>, each of lower-case letters"),
+        ("returns", "shop.returns is there already"),
+    ],
+)
+def test_a_name_that_cannot_be_had_is_refused(
+    shop: Shop, settings: Settings, capsys: pytest.CaptureFixture[str], new: str, told: str
+) -> None:
+    before = contents(shop.defs)
+    assert main(["rename", "returns", new, "--yes"]) == 1
+    assert told in capsys.readouterr().err and contents(shop.defs) == before
+
+
 def test_undoing_what_was_not_removed_is_refused(shop: Shop, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["remove", "returns", "--undo"]) == 1
     assert "nothing called 'returns' was removed" in capsys.readouterr().err
