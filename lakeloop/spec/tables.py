@@ -230,12 +230,20 @@ class Partitions(Spec):
 
 
 class Files(Spec):
-    """Files as a source: paths or globs, relative to the definition's folder, or `package:<package>/<path>`."""
+    """Files as a source: paths or globs, relative to the definition's folder, or `package:<package>/<path>`.
+
+    Of CSV, `header: false` names columns `column_1` and so on, `quote: none` takes quotes for text, `escape` is what stands before a quote that is
+    text, and lines that begin with `comment` are left out.
+    """
 
     files: Names
     format: Literal["csv", "parquet", "jsonl"] | None = None
     delimiter: str = ","
     null_values: Names = Field(default_factory=lambda: [""])
+    header: bool = omitted_when(True)
+    quote: Literal["none"] | None = omitted_when(None)
+    escape: Literal["\\"] | None = omitted_when(None)
+    comment: str | None = omitted_when(None)
 
 
 class PythonFunction(Spec):

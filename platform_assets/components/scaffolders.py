@@ -28,7 +28,7 @@ from lakeloop.project.names import find_named
 from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec
 from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, pipeline_module
-from resources.sources.peek import parse_sample, peek, source_entry
+from resources.sources.peek import look_at_source, parse_sample, peek, source_entry
 
 if TYPE_CHECKING:
     from lakeloop.drafting.profile import Origin, TableProfile
@@ -239,6 +239,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         f"key: {', '.join(profile.keys)} ({profile.key_reason})",
         f"event time: {profile.event_time or 'none'} ({profile.time_reason})",
         *([f"suspected to be personal, and masked from now on: {', '.join(personal)}"] if personal else []),
+        *(look_at_source(Files(files=spec.files), folder)[1] if isinstance(spec, Files) else ()),
         *[f"{column.name}: {column.note}" for column in profile.columns if column.note.startswith(ASSUMED)],
         *[f"left out: {name}: {why}" for name, why in profile.left_out.items()],
     ]

@@ -72,7 +72,8 @@ class DatabaseReader:
         if self.spec.query is None:
             return ""
         try:
-            return (self.folder / self.spec.query).read_text(encoding="utf-8").strip().rstrip(";")
+            text = (self.folder / self.spec.query).read_text(encoding="utf-8").strip()
+            return re.sub(r";\s*(--[^\n]*\s*)*$", "", text).rstrip(";")
         except OSError as error:
             raise DataError(f"source: no file {self.spec.query!r} beside the definition") from error
 
@@ -219,7 +220,7 @@ class DatabaseReader:
 
     def _from_clause(self, connection: Connection) -> str:
         if self.spec.table is None:
-            return f"({self.text()}) AS source_query"
+            return f"({self.text()}\n) AS source_query"  # on its own line, as the query may end in a comment
         return ".".join(self._quoted(connection, part) for part in self.spec.table.split("."))
 
     def _read_arrow(self, connection: Connection, sql: str, values: Mapping[str, Any], *, enough: int | None = None) -> pa.Table:
@@ -257,7 +258,7 @@ class DatabaseReader:
         """The rows through ADBC; None where ADBC returns a column's type differently, or two columns have the same name."""
         import sqlalchemy as sa
 
-        result = self._run(connection, f"SELECT * FROM ({sql}) AS source_query WHERE 1 = 0", values)
+        result = self._run(connection, f"SELECT * FROM ({sql}\n) AS source_query WHERE 1 = 0", values)
         names, described = list(result.keys()), list(result.cursor.description or ()) if result.cursor else []
         postgres = connection.dialect.name == "postgresql"
         if len(set(names)) < len(names) or (postgres and {column[1] for column in described} - adbc.SAME_TYPES):

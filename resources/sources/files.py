@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import importlib.util
-import io
 import time
 import zipfile
 import zlib
@@ -21,8 +19,8 @@ from lakeloop.python_code import load_reference
 from lakeloop.rows.landing_types import land_columns
 from lakeloop.rows.stacking import cast_to_doubles, stack_tables
 from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
+from resources.sources.csv_rows import read_csv
 from resources.sources.json_rows import read_json
-from resources.sources.text import require_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,7 +127,7 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, l
         where = file.shown if name is None else f"{file.shown}!{name}"
         try:
             parts.append(_READERS[kind](data, spec, where, landed or {}))
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise DataError(f"{where} can't be read as {kind}", detail=error) from error
     rows = stack_tables(parts, f"{file.shown}: ")
     if rows.num_rows == 0:
@@ -253,6 +251,8 @@ def decompress(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, byte
                 return [(None, stream.read())]
         if compression == ".zst":
             return [(None, _decompress_frames(file.path.read_bytes()))]
+    except (RuntimeError, NotImplementedError) as error:  # of an encrypted member, or one compressed in another way
+        raise DataError(f"{file.shown}: the {compression} file can't be opened: {error}") from error
     except (EOFError, OSError, zipfile.BadZipFile, zlib.error, zstandard.ZstdError) as error:
         raise DataError(f"{file.shown}: the {compression} file is truncated or broken: {error}") from error
     return [(None, file.path.read_bytes())]
@@ -272,68 +272,6 @@ def _decompress_frames(data: bytes) -> bytes:
             parts.append(frame.decompress(piece))
             at += len(piece) - len(frame.unused_data)
     return b"".join(parts)
-
-
-def _read_csv(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataType]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.csv as pc
-
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    require_utf8(data, where)
-    delimiter = "\t" if where.endswith(".tsv") and spec.delimiter == "," else spec.delimiter
-    header = _read_header(data, delimiter, where)
-    invalid_rows: list[pc.InvalidRow] = []
-
-    def refuse(row: pc.InvalidRow) -> str:
-        invalid_rows.append(row)
-        return "error"
-
-    try:
-        rows = pc.read_csv(
-            io.BytesIO(data),
-            read_options=pc.ReadOptions(use_threads=False, block_size=1 << 24),
-            parse_options=pc.ParseOptions(delimiter=delimiter, invalid_row_handler=refuse, newlines_in_values=b'"' in data),
-            convert_options=pc.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()),
-                null_values=list(spec.null_values),
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                check_utf8=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        if not invalid_rows:
-            raise
-        row = invalid_rows[0]
-        raise DataError(f"{where}: row {row.number or '?'}: wanted {row.expected_columns} fields, found {row.actual_columns}") from error
-    not_in_header = [field.name for field in rows.schema if not pa.types.is_string(field.type)]
-    if not_in_header:
-        raise DataError(
-            f"{where}: the header can be read in two ways; wanted the name {not_in_header[0]!r} quoted as a whole, or without quotes"
-        )
-    return rows
-
-
-def _read_header(data: bytes, delimiter: str, where: str) -> list[str]:
-    """The names in the header of a CSV file.
-
-    Raises:
-        DataError: there is none, or it names a column twice.
-    """
-    if not data.strip():
-        raise DataError(f"{where}: wanted a header line, found an empty file")
-    if b"\n" not in data and b"\r" in data:
-        raise DataError(f"{where}: wanted lines that end with LF or CR LF, found CR alone; save it with other line ends")
-    try:
-        # A quoted name may span several lines, and empty lines may precede the header.
-        lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline=""), delimiter=delimiter)
-        header = next((line for line in lines if line), [])
-    except csv.Error as error:
-        raise DataError(f"{where}: wanted a header line, found one that can't be read", detail=error) from error
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DataError(f"{where}: the header names {twice[0]!r} more than once")
-    return header
 
 
 def _read_parquet(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataType]) -> pa.Table:
@@ -392,4 +330,4 @@ def _declared_doubles(columns: Mapping[str, Column]) -> set[str]:
     return {part for part, types in kinds.items() if types == {"double"}}
 
 
-_READERS = {"csv": _read_csv, "jsonl": read_json, "parquet": _read_parquet}
+_READERS = {"csv": read_csv, "jsonl": read_json, "parquet": _read_parquet}

@@ -16,9 +16,9 @@ from lakeloop.rows.stacking import stack_tables
 from lakeloop.rows.types import schema_of
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
 from resources.lake.tables import require_usable
+from resources.sources.csv_look import look_at_lines
 from resources.sources.database import DatabaseReader
 from resources.sources.files import (
-    SourceFile,
     call_function,
     cast_nulls_to_text,
     decompress,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 ENOUGH_ROWS = 1_000_000
 """Rows to read, in whole files: more of them hardly change a profile, and so many take seconds."""
-_DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True)
@@ -65,18 +64,18 @@ def source_entry(given: str, folder: Path, project: Path) -> dict[str, Any]:
         DataError: nothing is there, or nothing that can be read.
     """
     if given.startswith("package:"):
-        return _with_delimiter({"files": given}, folder)
+        return _with_options({"files": given}, folder)
     if "://" in given:
         return {"delta": given}
     path = Path(given).expanduser().absolute()
     if (path / "_delta_log").is_dir():
         return {"delta": _relative(path, folder, project)}
     if path.is_dir():
-        return _with_delimiter({"files": _relative(_pattern(path), folder, project)}, folder)
+        return _with_options({"files": _relative(_pattern(path), folder, project)}, folder)
     if not path.exists() and not any(c in given for c in "*?["):
         raise DataError(f"source: no file or folder {given!r} in {Path.cwd()}")
     packaged = None if path.is_relative_to(project) else _in_package(path)
-    return _with_delimiter({"files": packaged or _relative(path, folder, project)}, folder)
+    return _with_options({"files": packaged or _relative(path, folder, project)}, folder)
 
 
 def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, folder: Path) -> SourceSample:
@@ -169,19 +168,16 @@ def _relative(path: Path, folder: Path, project: Path) -> str:
     return str(path)
 
 
-def _with_delimiter(source: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Add the delimiter of a CSV file unless it is a comma: of the usual ones, the most frequent in its first line."""
-    spec = Files.model_validate(source)
+def _with_options(source: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Add the options that a CSV file's first lines ask for."""
+    return {**source, **look_at_source(Files.model_validate(source), folder)[0]}
+
+
+def look_at_source(spec: Files, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The options that the first CSV file of a source asks for, and what to tell of them; nothing for other files."""
     first = resolve_files(spec, folder)[0]
-    if format_of(first, spec) != "csv" or ".tsv" in first.path.suffixes:
-        return source
-    line = _first_line(first.path)
-    best = max(_DELIMITERS, key=lambda d: (line.count(d), -_DELIMITERS.index(d)))
-    return source if best == "," else {**source, "delimiter": best}
-
-
-def _first_line(path: Path) -> str:
-    file = SourceFile(path, path.name, "")
-    for _, data in decompress(file, Files(files=[path.name])):
-        return data[: data.find(b"\n") + 1 or len(data)].decode("utf-8", "replace")
-    return ""
+    if format_of(first, spec) != "csv":
+        return {}, []
+    for name, data in decompress(first, spec):
+        return look_at_lines(data, name or first.shown)
+    return {}, []

@@ -93,7 +93,16 @@ def test_every_column_of_csv_is_text_however_its_header_is_written(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("data", "told"),
-    [(b"id,amount\ra,1\r", "LF or CR LF, found CR alone"), (b'id,"' + b"x" * 200_000 + b'"\na,1\n', "wanted a header line")],
+    [
+        (b'id,amount\ra,"1"\r', "LF or CR LF, found CR alone"),
+        (b'id,"amount\na,1\n', "wanted a header line"),
+        (b"id,amount,amount\na,1,2\n", "the header names 'amount' more than once.*header: false"),
+        (b"id,amou\x00nt\na,1\n", "a NUL byte"),
+        (b'id,amount\n"a" b,1\n', "row 1: a quote begins a field and doesn't end it.*quote: none"),
+        (b"id,amount\na,1,2\n", "row 1: wanted 2 fields, found 3"),
+        (b"id,amount\n\xff,1\n", "wanted UTF-8"),
+        (b"", "found an empty file"),
+    ],
 )
 def test_csv_that_cannot_be_told_apart_is_refused_by_name(tmp_path: Path, data: bytes, told: str):
     (tmp_path / "data.csv").write_bytes(data)

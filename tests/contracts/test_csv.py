@@ -1,0 +1,80 @@
+"""CSV as others write it: what the draft's look finds, and what a landing then reads; or a sentence that names the option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakeloop.spec.tables import Files
+from resources.sources.csv_look import is_data
+from resources.sources.files import read_file, resolve_files
+from resources.sources.peek import look_at_source
+
+LONG = "x" * 200_000
+CASES: dict[str, tuple[str, bytes, dict[str, Any], dict[str, list[str | None]]]] = {
+    "plain": ("a.csv", b"id,v\n1,x\n2,y\n", {}, {"id": ["1", "2"], "v": ["x", "y"]}),
+    "quoted header with commas": ("a.csv", b'"a, b, c";v\n1;x\n2;y\n', {"delimiter": ";"}, {"a, b, c": ["1", "2"], "v": ["x", "y"]}),
+    "tabs, header with commas": ("a.txt", b"a,b,c\tv\n1\tx\n2\ty\n", {"delimiter": "\t"}, {"a,b,c": ["1", "2"], "v": ["x", "y"]}),
+    "decimal commas": ("a.csv", b"id;v\n1;0,5\n2;1,5\n", {"delimiter": ";"}, {"id": ["1", "2"], "v": ["0,5", "1,5"]}),
+    "backslashes before quotes": (
+        "a.csv", b'id,v\n1,"a \\"b\\", c"\n2,"d\\\\"\n', {"escape": "\\"}, {"id": ["1", "2"], "v": ['a "b", c', "d\\"]},
+    ),
+    "backslashes that are text": ("a.csv", b'id,v\n1,C:\\new\n2,"D:\\"\n', {}, {"id": ["1", "2"], "v": ["C:\\new", "D:\\"]}),
+    "quotes that are text": (
+        "a.tsv", b'id\ttitle\n1\t"Faust, part one\n2\tb\n3\t"c" d\n', {"quote": "none"},
+        {"id": ["1", "2", "3"], "title": ['"Faust, part one', "b", '"c" d']},
+    ),
+    "unnamed first column": ("a.csv", b",v\n0,x\n1,y\n", {}, {"": ["0", "1"], "v": ["x", "y"]}),
+    "comma at the end": ("a.csv", b"id,v,\n1,x,\n2,y,\n", {}, {"id": ["1", "2"], "v": ["x", "y"]}),
+    "no header": (
+        "a.csv", b"5.1,3.5,setosa\n4.9,3.0,setosa\n", {"header": False},
+        {"column_1": ["5.1", "4.9"], "column_2": ["3.5", "3.0"], "column_3": ["setosa", "setosa"]},
+    ),
+    "years as header": ("a.csv", b"country,2010,2011\nDE,1,2\n", {}, {"country": ["DE"], "2010": ["1"], "2011": ["2"]}),
+    "comments": ("a.csv", b"# made by x\n# on a day\nid,v\n1,#2\n", {"comment": "#"}, {"id": ["1"], "v": ["#2"]}),
+    "CR alone": ("a.csv", b"id,v\r1,x\r2,y\r", {}, {"id": ["1", "2"], "v": ["x", "y"]}),
+    "CR LF and BOM": ("a.csv", b"\xef\xbb\xbfid,v\r\n1,x\r\n", {}, {"id": ["1"], "v": ["x"]}),
+    "lines within quotes": ("a.csv", b'id,v\n1,"x\ny"\n2,"a ""b"""\n', {}, {"id": ["1", "2"], "v": ["x\ny", 'a "b"']}),
+    "empty line in one column": ("a.csv", b"v\nx\n\ny\n", {}, {"v": ["x", None, "y"]}),
+    "empty line in two": ("a.csv", b"id,v\n1,x\n\n2,y\n", {}, {"id": ["1", "2"], "v": ["x", "y"]}),
+    "long field": ("a.csv", f"id,v\n1,{LONG}\n2,y\n".encode(), {}, {"id": ["1", "2"], "v": [LONG, "y"]}),
+    "null and empty": ("a.csv", b'id,v\n1,""\n2,\n', {}, {"id": ["1", "2"], "v": ["", None]}),
+    "header within two lines": ("a.csv", b'id,"v\nw"\n1,x\n', {}, {"id": ["1"], "v\nw": ["x"]}),
+    "no last line end": ("a.csv", b"id,v\n1,x", {}, {"id": ["1"], "v": ["x"]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_file_is_read_as_its_writer_meant_it(tmp_path: Path, name: str) -> None:
+    file, data, options, expected = CASES[name]
+    (tmp_path / file).write_bytes(data)
+    found, notes = look_at_source(Files(files=[file]), tmp_path)
+    assert found == options
+    assert len(notes) == len([option for option in options if option != "delimiter"])
+    spec = Files(files=[file], **found)
+    rows = read_file(resolve_files(spec, tmp_path)[0], spec, {})
+    assert rows.drop_columns(["_row"]).to_pydict() == expected
+
+
+def test_a_field_longer_than_a_block_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.sources.csv_rows._BLOCK_BYTES", 64)
+    (tmp_path / "a.csv").write_text(f"id,v\n1,{LONG}\n2,y\n")
+    spec = Files(files=["a.csv"])
+    assert read_file(resolve_files(spec, tmp_path)[0], spec, {})["v"].to_pylist() == [LONG, "y"]
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([["1689", "c_00i", "047"], ["1690", "x", "048"]], True),
+        ([["a", "b"], ["a", "b"], ["c", "b"]], True),
+        ([["0", "1", "2"], ["5", "6", "7"]], False),
+        ([["id", "1"], ["a", "2"]], True),
+        ([["id", "value"], ["a", "value"]], False),
+        ([["id"]], False),
+    ],
+)
+def test_a_first_line_is_data_where_its_types_are_those_below(records: list[list[str]], expected: bool) -> None:
+    assert is_data(records) == expected
