@@ -10,7 +10,7 @@ from resources.tracking.client import set_up_client
 from resources.tracking.runs import Tracking, status_in
 from resources.tracking.server import is_up
 
-SETTLE_S = 10
+SETTLE_S = 15
 """Between two looks; each costs the daemon and the code server 30 ms of a core, which an idle platform would spend for nothing."""
 _BAD_ENDINGS = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 

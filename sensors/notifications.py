@@ -52,7 +52,7 @@ def notify_sensor(domain: str | None = None) -> Any:
 
     @dg.sensor(
         name="notify",
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=20,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells people of failed and canceled runs, failed checks and refused models, once per cause (docs/notifications.md).",
         required_resource_keys={"lake", "tracking"},

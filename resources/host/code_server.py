@@ -128,11 +128,14 @@ def make_reloadable(definitions: Path) -> None:
 
 def main() -> None:
     """Run the server."""
+    import grpc._common
     from dagster._cli.api import api_cli
 
     from resources.host.dagster_sqlite import keep_connections
 
     keep_connections()
+    # The main thread waits for the server's end, which wakes it. That it looks up ten times a second meanwhile takes 0.1 s of a core a minute.
+    grpc._common.MAXIMUM_WAIT_TIMEOUT = 1.0
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--definitions", type=Path, required=True)
     own, arguments = parser.parse_known_args()
