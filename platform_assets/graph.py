@@ -17,8 +17,20 @@ from resources.lake.published import TableKey
 @lru_cache(maxsize=8)
 def dependencies(project: Project) -> dict[TableKey, tuple[TableKey, ...]]:
     """What each asset reads, every asset after those that it reads."""
-    ordered: list[Located[Any]] = [*project.tables.values(), *views_in_order(project), *project.workflows.values()]
-    return {key_of(stage.name, located): tuple(stage.reads(project, located)) for located in ordered for stage in stages_of(located)}
+    definitions: list[Located[Any]] = [*project.tables.values(), *views_in_order(project), *project.workflows.values()]
+    reads = {key_of(stage.name, located): tuple(stage.reads(project, located)) for located in definitions for stage in stages_of(located)}
+    ordered: dict[TableKey, tuple[TableKey, ...]] = {}
+
+    def add(key: TableKey) -> None:
+        if key not in ordered:
+            # A view may read what a workflow makes.
+            for before in reads[key]:
+                add(before)
+            ordered[key] = reads[key]
+
+    for key in reads:
+        add(key)
+    return ordered
 
 
 def reads_of(project: Project, keys: Iterable[TableKey]) -> set[TableKey]:

@@ -77,8 +77,12 @@ def stale_assets(
     """
     moment, world = now or datetime.now(UTC), World(project, states, taken or {})
     stale: dict[TableKey, list[str]] = {}
+    waiting: set[TableKey] = set()
     for key, reads in dependencies(project).items():
-        if key in silent or _awaits_champion(world, key, stale):
+        if _awaits_champion(world, key, stale) or any(before in waiting and before not in states for before in reads):
+            waiting.add(key)
+            continue
+        if key in silent:
             continue
         partitions = partitions_of(project, key)
         names = partition_keys(partitions, moment) if partitions else [WHOLE]

@@ -86,8 +86,11 @@ def data_request(
     if not states:
         return dg.SkipReason("the lake is empty; materialise the assets once, later changes are followed by themselves")
     silent = unasked(project, states, domain) if silent is None else silent
-    everything = stale_assets(project, states, silent=silent).items()
-    stale = {key: parts for key, parts in everything if key.stage in data_stages() and domain in (None, key.domain)}
+    everything = stale_assets(project, states, silent=silent)
+    # A view over what a workflow makes waits for it.
+    unmade = {key for key in everything if key.stage not in data_stages()}
+    mine = {key: parts for key, parts in everything.items() if key.stage in data_stages() and domain in (None, key.domain)}
+    stale = {key: parts for key, parts in mine.items() if not unmade & reads_of(project, [key])}
     if not stale and silent:
         named = [f"{key} can't be asked, taken as it was: {why}" for key, why in silent.items()]
         more = [f"{len(named) - MOST_NAMED} more can't be asked"] if len(named) > MOST_NAMED else []
@@ -129,7 +132,7 @@ def retrain_request(
     spec = located.spec
     stale = stale_assets(project, states, now=now, taken=taken) if stale is None else stale
     read = reads_of(project, [TableKey("predictions", *located.id) if spec.batch else TableKey("releases", *located.id)])
-    behind = [str(key) for key in stale if key.stage in data_stages() and key in read]
+    behind = [str(key) for key in stale if key in read and (key.stage in data_stages() or (key.domain, key.name) != located.id)]
     if behind or not states:
         return dg.SkipReason(f"tables and views come first: {', '.join(behind[:5]) or 'the lake is empty'}")
     mine = {key: parts for key, parts in stale.items() if (key.domain, key.name) == located.id}

@@ -9,7 +9,8 @@ from typing import Any
 from lakeloop.checking.expectation_names import EXPECTATIONS
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.files import Definition
-from lakeloop.project.project import Located, Project, columns_of, parse_sql_file
+from lakeloop.project.project import Located, Project, parse_sql_file
+from lakeloop.project.sql_tables import columns_of, explain_unknown
 from lakeloop.python_code import find_problem
 from lakeloop.spec.tables import Expectation
 from lakeloop.sql.query import qualify_columns
@@ -25,17 +26,13 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
     errors, schemas = [], {}
     for table in query.tables:
         name = ".".join(table.parts)
-        ref = project.find(located.domain, name)
-        if ref is None or len(table.parts) > 2:
-            errors.append(
-                SpecError(
-                    f"no table or view {name!r}; {nearest(name, [f'{d}.{n}' for d, n in [*project.tables, *project.views]])}",
-                    file=query.file,
-                    line=table.line,
-                )
-            )
-        else:
+        ref = project.find_rows(located.domain, name)
+        try:
+            if ref is None:
+                raise SpecError(explain_unknown(project, located.domain, name))
             schemas[table.parts] = columns_of(project, ref)
+        except SpecError as error:
+            errors.append(SpecError(error.message, file=query.file, line=table.line))
     if errors:
         return errors
     try:

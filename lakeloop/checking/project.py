@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,20 @@ from lakeloop.checking.parts import check_code, check_expectations, check_query
 from lakeloop.checking.personal import check_personal
 from lakeloop.checking.workflow import check_workflow
 from lakeloop.errors import SpecError, nearest
-from lakeloop.project.project import ID, Located, Project, columns_of, load_project, parse_sql_file, spec_of, upstream
+from lakeloop.project.project import (
+    Located,
+    Project,
+    TableRef,
+    feature_columns,
+    label_view,
+    load_project,
+    located_of,
+    parse_sql_file,
+    partitions_of,
+    spine_upstream,
+    upstream,
+)
+from lakeloop.project.sql_tables import columns_of
 from lakeloop.spec.tables import PythonFunction, TableSpec, ViewSpec, render_duration
 from lakeloop.sql.reach import find_reaches
 
@@ -61,11 +74,12 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
         errors += check_code(view, spec.function, "function")
     if spec.known_at and not spec.event_time:
         errors.append(view.definition.error("a view without an event_time is static: it has no known time either", "known_at"))
+    errors += _check_known_at(project, view) if not errors else []
     if spec.partitions and not spec.event_time:
         errors.append(view.definition.error("a partitioned view needs an event_time", "partitions"))
     if not errors and spec.partitions:
         for ref in upstream(project, view):
-            partitions = spec_of(project, ref).partitions
+            partitions = partitions_of(project, ref)
             if partitions and partitions.grain != spec.partitions.grain:
                 errors.append(
                     view.definition.error(
@@ -76,6 +90,18 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     return errors
 
 
+def _check_known_at(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
+    """Check that a view over rows of other stages says when its values were known, which these rows don't follow from their event time."""
+    spec = view.spec
+    made = [ref for ref in upstream(project, view) if ref.is_stage]
+    if not spec.event_time or spec.known_at or not made:
+        return []
+    names = ", ".join(f"{ref.stage}.{ref.domain}.{ref.name}" for ref in made)
+    times = {"raw": "ingested_at", "training_sets": "label_known_at", "predictions": "predicted_at"}
+    message = f"it reads {names}, whose values are known later than their event time says: wanted known_at, such as {times[made[0].stage]}"
+    return [view.definition.error(message, "event_time")]
+
+
 def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     """Check that a partitioned view by SQL declares how far back it reads; its rows would depend on the partitions of a batch otherwise."""
     spec = view.spec
@@ -84,8 +110,8 @@ def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     query = parse_sql_file(view, spec.sql)
     partitioned = {}
     for table in query.tables:
-        ref = project.find(view.domain, ".".join(table.parts))
-        partitioned[table.parts] = ref is not None and spec_of(project, ref).partitions is not None
+        ref = project.find_rows(view.domain, ".".join(table.parts))
+        partitioned[table.parts] = ref is not None and partitions_of(project, ref) is not None
     errors = []
     for reach in find_reaches(query, partitioned):
         if reach.back is not None and reach.back > spec.lookback:
@@ -121,24 +147,54 @@ def _check_lineage(project: Project, view: Located[ViewSpec]) -> list[SpecError]
 
 
 def _check_cycles(project: Project) -> list[SpecError]:
-    state: dict[ID, int] = {}
+    """Find definitions that read each other in a circle: views, and workflows whose rows are read where they are made from."""
+    finished: dict[TableRef, bool] = {}
     errors: list[SpecError] = []
 
-    def visit(view: Located[ViewSpec], trail: tuple[str, ...]) -> None:
-        if state.get(view.id) == 2:
+    def visit(ref: TableRef, trail: tuple[TableRef, ...]) -> None:
+        if ref in finished:
+            if not finished[ref]:
+                located, circle = located_of(project, ref), [*trail[trail.index(ref) :], ref]
+                names = " -> ".join(_name_in_circle(each, circle) for each in circle)
+                what = "views" if all(each.kind == "view" for each in circle) else "definitions"
+                errors.append(
+                    located.definition.error(f"{what} read each other in a circle: {names}", "sql" if ref.kind == "view" else "spine")
+                )
             return
-        if state.get(view.id) == 1:
-            errors.append(view.definition.error(f"views read each other in a circle: {' -> '.join([*trail, view.spec.name])}", "sql"))
-            return
-        state[view.id] = 1
-        for ref in upstream(project, view):
-            if ref.kind == "view":
-                visit(project.views[(ref.domain, ref.name)], (*trail, view.spec.name))
-        state[view.id] = 2
+        finished[ref] = False
+        for each in _read_by(project, ref):
+            visit(each, (*trail, ref))
+        finished[ref] = True
 
     for view in project.views.values():
-        visit(view, ())
+        visit(TableRef("view", *view.id), ())
+    for workflow in project.workflows.values():
+        visit(TableRef("training_sets", *workflow.id), ())
     return errors
+
+
+def _name_in_circle(ref: TableRef, circle: Sequence[TableRef]) -> str:
+    return ref.name if all(each.kind == "view" for each in circle) else f"{ref.domain}.{ref.name}"
+
+
+def _read_by(project: Project, ref: TableRef) -> list[TableRef]:
+    """The views and workflows that one reads; all rows of a workflow are made from what its training set is, and count as that.
+
+    None for a workflow that names something which isn't there, which is an error of its own.
+    """
+    if ref.kind == "view":
+        refs = upstream(project, project.views[(ref.domain, ref.name)])
+    else:
+        workflow = project.workflows[(ref.domain, ref.name)]
+        try:
+            label = label_view(project, workflow)
+            refs = [*spine_upstream(project, workflow), *(feature.ref for feature in feature_columns(project, workflow))]
+            refs += [TableRef("view", *label.id)] if label else []
+        except SpecError:
+            return []
+    workflows = ("training_sets", "predictions")
+    read = [TableRef("training_sets", each.domain, each.name) if each.kind in workflows else each for each in refs]
+    return list(dict.fromkeys(each for each in read if each.kind in ("view", "training_sets")))
 
 
 def _check_rules(table: Located[TableSpec]) -> list[SpecError]:

@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from lakeloop.errors import LakeloopError, SpecError, nearest
-from lakeloop.project.project import Located, Project, TableRef, columns_of, feature_columns, label_view, parse_sql_file, upstream
+from lakeloop.project.project import Located, Project, TableRef, feature_columns, label_view, parse_sql_file, upstream
+from lakeloop.project.sql_tables import columns_of, explain_unknown
 from lakeloop.spec.tables import DatabaseSource, DeltaTableSource, Files, TableSpec, ViewSpec
 from lakeloop.spec.tasks import ALERT
 from lakeloop.spec.workflow import WorkflowSpec
@@ -201,7 +202,7 @@ def _is_adopted(project: Project, ref: TableRef) -> bool:
 
 
 def _column_ref(ref: TableRef, name: str) -> ColumnRef:
-    return ColumnRef("validated" if ref.kind == "table" else "features", ref.domain, ref.name, name)
+    return ColumnRef(ref.stage, ref.domain, ref.name, name)
 
 
 def _query_lineage(project: Project, located: Located[Any], file: str) -> Sources:
@@ -243,9 +244,9 @@ def _sources_in(lineage: Sources, name: str) -> tuple[ColumnRef, ...]:
 
 
 def _find_ref(project: Project, domain: str, name: str) -> TableRef:
-    ref = project.find(domain, name)
+    ref = project.find_rows(domain, name)
     if ref is None:
-        raise SpecError(f"no table or view {name!r}; {nearest(name, project.names(domain))}")
+        raise SpecError(explain_unknown(project, domain, name))
     return ref
 
 

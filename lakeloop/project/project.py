@@ -10,14 +10,14 @@ from typing import Any, Generic, Literal, TypeVar
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.files import Definition, read_definitions, to_spec
-from lakeloop.spec.tables import NAME, ColumnType, DeltaTableSource, TableSpec, ViewSpec
+from lakeloop.project.stage_names import RESERVED_DOMAINS
+from lakeloop.spec.tables import NAME, ColumnType, DeltaTableSource, Partitions, TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.sql.query import Query, parse_query
 
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 ID = tuple[str, str]
 """(domain, name)."""
-TABLE_SYSTEM_COLUMNS: dict[str, ColumnType] = {"ingested_at": "timestamp"}
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,21 @@ class Located(Generic[S]):
 
 @dataclass(frozen=True, order=True)
 class TableRef:
-    """A lake table or a feature view, by domain and name."""
+    """Rows that a query can read, by domain and name: of a lake table, of a feature view, or of another stage, which is the kind then."""
 
-    kind: Literal["table", "view"]
+    kind: Literal["table", "view", "raw", "training_sets", "predictions"]
     domain: str
     name: str
+
+    @property
+    def stage(self) -> str:
+        """The stage whose rows these are."""
+        return {"table": "validated", "view": "features"}.get(self.kind, self.kind)
+
+    @property
+    def is_stage(self) -> bool:
+        """Whether these are the rows of another stage than the one that a table or view is read from."""
+        return self.kind not in ("table", "view")
 
 
 @dataclass(frozen=True)
@@ -85,11 +95,26 @@ class Project:
 
     def find(self, domain: str, name: str) -> TableRef | None:
         """Find the table or view that `name` (or `domain.name`) names, seen from a domain."""
-        parts = name.split(".")
-        key = (parts[-2] if len(parts) > 1 else domain, parts[-1])
-        if key in self.tables:
+        ref = self.find_rows(domain, name)
+        return None if ref is None or ref.is_stage else ref
+
+    def find_rows(self, domain: str, name: str) -> TableRef | None:
+        """Find the rows that a name in SQL means, seen from a domain: `name`, `domain.name`, or `stage.domain.name`.
+
+        Without a stage, and with `validated` or `features`, it is a table or view.
+        """
+        stage, owner, own = [*[""] * (2 - name.count(".")), *name.split(".")] if name.count(".") < 3 else ("", "", "")
+        key = (owner or domain, own)
+        if key in self.tables and stage in ("", "validated"):
             return TableRef("table", *key)
-        return TableRef("view", *key) if key in self.views else None
+        if key in self.views and stage in ("", "features"):
+            return TableRef("view", *key)
+        if stage == "raw" and key in self.tables and not isinstance(self.tables[key].spec.source, DeltaTableSource):
+            return TableRef("raw", *key)
+        if stage == "training_sets" and key in self.workflows:
+            return TableRef("training_sets", *key)
+        has_predictions = stage == "predictions" and key in self.workflows and self.workflows[key].spec.batch is not None
+        return TableRef("predictions", *key) if has_predictions else None
 
     def names(self, domain: str) -> list[str]:
         """The names of tables and views seen from a domain: those of other domains with their domain as a prefix."""
@@ -123,6 +148,7 @@ def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
         if not NAME.fullmatch(domain):
             errors.append(SpecError(f"wanted a folder named by a domain (lower-case letters, digits, _), found {domain!r}", file=file))
             continue
+        errors += [] if domain not in RESERVED_DOMAINS else [_reserved(domain, file)]
         for definition in definitions:
             spec, file_errors = to_spec(definition)
             errors += file_errors
@@ -131,26 +157,30 @@ def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
             if len(definitions) == 1 and spec.name != folder.name:  # type: ignore[attr-defined]
                 errors.append(definition.error(f"wanted the folder's name {folder.name!r}, found {spec.name!r}", "name"))  # type: ignore[attr-defined]
             read.append(Located(spec, domain, folder, definition))  # type: ignore[type-var]
-    for located in [*read, *extra]:
+    in_python = list(extra)
+    errors += [_reserved(located.domain, located.definition.file) for located in in_python if located.domain in RESERVED_DOMAINS]
+    for located in [*read, *in_python]:
         errors += _add_definition(project, located)
     return project, errors
 
 
+def _reserved(domain: str, file: str) -> SpecError:
+    return SpecError(
+        f"{domain!r} can't be a domain: in SQL it is the first name of what the platform makes, as in {domain}.<domain>.<name>; rename the "
+        "folder",
+        file=file,
+    )
+
+
 def upstream(project: Project, view: Located[ViewSpec]) -> list[TableRef]:
-    """The tables and views that a view reads, in a fixed order."""
+    """The tables, views and rows of other stages that a view reads, in a fixed order."""
     spec = view.spec
-    if spec.sql is not None:
-        names = [".".join(table.parts) for table in parse_sql_file(view, spec.sql).tables]
-    else:
-        names = spec.inputs
-    return _resolve_refs(project, view.domain, names)
+    return _query_refs(project, view, spec.sql) if spec.sql is not None else _refs(project.find(view.domain, name) for name in spec.inputs)
 
 
 def spine_upstream(project: Project, workflow: Located[WorkflowSpec]) -> list[TableRef]:
-    """The tables and views that a workflow's spine reads, in a fixed order."""
-    return _resolve_refs(
-        project, workflow.domain, [".".join(table.parts) for table in parse_sql_file(workflow, workflow.spec.spine).tables]
-    )
+    """The tables, views and rows of other stages that a workflow's spine reads, in a fixed order."""
+    return _query_refs(project, workflow, workflow.spec.spine)
 
 
 def resolve_view(project: Project, workflow: Located[WorkflowSpec], name: str) -> Located[ViewSpec]:
@@ -196,22 +226,6 @@ def feature_columns(project: Project, workflow: Located[WorkflowSpec]) -> list[F
     return features
 
 
-def columns_of(project: Project, ref: TableRef) -> dict[str, ColumnType]:
-    """Every column of a table or view that a query may name, with its type; the keys of a view count as strings here."""
-    spec = spec_of(project, ref)
-    columns: dict[str, ColumnType] = {}
-    if isinstance(spec, ViewSpec):
-        columns |= dict.fromkeys(spec.keys, "string")
-        if spec.event_time:
-            columns[spec.event_time] = "timestamp"
-    columns |= {name: column.type for name, column in spec.columns.items()}
-    if spec.event_time:
-        columns["known_at"] = "timestamp"
-    if isinstance(spec, TableSpec) and not isinstance(spec.source, DeltaTableSource):
-        columns |= TABLE_SYSTEM_COLUMNS
-    return columns
-
-
 def _add_definition(project: Project, located: Located[Any]) -> list[SpecError]:
     spec = located.spec
     shelf: dict[ID, Located[Any]]
@@ -229,8 +243,11 @@ def _add_definition(project: Project, located: Located[Any]) -> list[SpecError]:
     return []
 
 
-def _resolve_refs(project: Project, domain: str, names: Iterable[str]) -> list[TableRef]:
-    refs = (project.find(domain, name) for name in names)
+def _query_refs(project: Project, located: Located[Any], file: str) -> list[TableRef]:
+    return _refs(project.find_rows(located.domain, ".".join(table.parts)) for table in parse_sql_file(located, file).tables)
+
+
+def _refs(refs: Iterable[TableRef | None]) -> list[TableRef]:
     return sorted({ref for ref in refs if ref is not None})
 
 
@@ -240,9 +257,17 @@ def spec_of(project: Project, ref: TableRef) -> TableSpec | ViewSpec:
     return spec
 
 
+def partitions_of(project: Project, ref: TableRef) -> Partitions | None:
+    """The partitions that a query's window cuts some rows to; None for rows that are always read as a whole."""
+    return None if ref.is_stage else spec_of(project, ref).partitions
+
+
 def located_of(project: Project, ref: TableRef) -> Located[Any]:
-    """A table or view with its location."""
-    return project.tables[(ref.domain, ref.name)] if ref.kind == "table" else project.views[(ref.domain, ref.name)]
+    """The definition that some rows are of, with its location."""
+    key = (ref.domain, ref.name)
+    if ref.kind in ("table", "raw"):
+        return project.tables[key]
+    return project.views[key] if ref.kind == "view" else project.workflows[key]
 
 
 def usable_columns(spec: TableSpec | ViewSpec) -> list[str]:

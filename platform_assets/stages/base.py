@@ -72,5 +72,5 @@ def key_of(stage: str, located: Located[Any]) -> TableKey:
 
 
 def input_key(ref: TableRef) -> TableKey:
-    """Where the rows of a table or view stand: `validated` or `features`."""
-    return TableKey("validated" if ref.kind == "table" else "features", ref.domain, ref.name)
+    """Where rows that a query reads stand: `validated`, `features`, or another stage."""
+    return TableKey(ref.stage, ref.domain, ref.name)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.project import Located, TableRef, located_of
-from lakeloop.records.tables import TableState, ViewState
+from lakeloop.records.tables import SourceState, TableState, ViewState
 from lakeloop.spec.partitions import name_span, partition_window, select_overlapping
-from lakeloop.spec.tables import DeltaTableSource, Partitions
+from lakeloop.spec.tables import FILE, ROW, DeltaTableSource, Partitions
 from lakeloop.sql.query import parse_query, rewrite_tables
 from platform_assets.stages.base import Platform, input_key
 from resources.lake.published import PartitionState, Published, States, TableKey, retired
@@ -50,7 +50,8 @@ def standing(states: States, key: TableKey, spec: Partitions | None) -> Mapping[
     partitions = states.get(key)
     if not partitions:
         raise NotPublished(f"{key} has no published version (no passing verdict); materialise {key} first")
-    old = retired(spec, partitions)
+    # Of what has landed nothing is ever retired, and its states say more than partitions.
+    old = retired(spec, partitions) if key.stage != SourceState.stage else []
     if old:
         raise NotPublished(
             f"{key}: its partitions were changed, and {name_span(old)} of before still stand; materialise all of {key} first"
@@ -77,7 +78,10 @@ def _within(state: PartitionState[Any], days: Mapping[str, str] | None, grain: s
 def spark_input(
     platform: Platform, spark: SparkSession, states: States, ref: TableRef, *, start: datetime | None = None, end: datetime | None = None
 ) -> DataFrame:
-    """An input's current rows at its published version as a Spark DataFrame, cut to the partitions that overlap a window."""
+    """An input's current rows at its published version as a Spark DataFrame, cut to the partitions that overlap a window.
+
+    Those of another stage come as a whole: of what has landed every delivery.
+    """
     import pyspark.sql.functions as F
     from pyspark.sql import Window
 
@@ -87,14 +91,19 @@ def spark_input(
     spec = located.spec
     if ref.kind == "table" and isinstance(spec.source, DeltaTableSource):
         return adopted_frame(spark, located, published, start, end)
-    standing(states, key, spec.partitions)
+    standing(states, key, None if ref.kind == "training_sets" else spec.partitions)
+    if ref.is_stage:
+        return _without_internal(read_delta(spark, platform.lake.path(key), published.version), kept=[FILE, ROW])
     chosen = select_overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
     frame = read_delta(spark, platform.lake.path(key), published.version, chosen)
     if ref.kind == "view" and any(state.typed(ViewState).value.changed for state in published.partitions.values()):
         newest = Window.partitionBy(*spec.keys, spec.event_time).orderBy(F.col("known_at").desc())
         frame = frame.withColumn("_n", F.row_number().over(newest)).where((F.col("_n") == 1) & ~F.col("_retracted")).drop("_n")
-    internal = [name for name in frame.columns if name.startswith("_")]
-    return frame.drop(*internal)
+    return _without_internal(frame)
+
+
+def _without_internal(frame: DataFrame, kept: Collection[str] = ()) -> DataFrame:
+    return frame.drop(*[name for name in frame.columns if name.startswith("_") and name not in kept])
 
 
 def adopted_frame(
@@ -129,10 +138,14 @@ def run_sql(
 ) -> pa.Table:
     """Run a domain's query over published inputs and bring the result back as Arrow, its columns in lower case as every declared name is."""
     query = parse_query(sql, "query")
-    refs_by_name = {table.parts: platform.project.find(domain, ".".join(table.parts)) for table in query.tables}
-    names = {parts: f"{ref.domain}__{ref.name}" for parts, ref in refs_by_name.items() if ref}
+    refs_by_name = {table.parts: platform.project.find_rows(domain, ".".join(table.parts)) for table in query.tables}
+    names = {parts: _view_name(ref) for parts, ref in refs_by_name.items() if ref}
     spark = spark_for(platform, states, domain, refs)
     for ref in refs:
-        spark_input(platform, spark, states, ref, start=start, end=end).createOrReplaceTempView(f"{ref.domain}__{ref.name}")
+        spark_input(platform, spark, states, ref, start=start, end=end).createOrReplaceTempView(_view_name(ref))
     result = spark.sql(rewrite_tables(query, names)).toArrow()
     return result.rename_columns([name.lower() for name in result.column_names])
+
+
+def _view_name(ref: TableRef) -> str:
+    return f"{ref.stage}__{ref.domain}__{ref.name}" if ref.is_stage else f"{ref.domain}__{ref.name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -47,6 +47,10 @@ class InputLandings:
         days = pa.table({"day": pc.cast(rows[event_time], pa.date32(), safe=False), "landed": rows[landed]})
         for row in days.group_by(["day"]).aggregate([("landed", "max")]).to_pylist():
             self.by_day[row["day"]] = max(self.by_day.get(row["day"], row["landed_max"]), row["landed_max"])
+
+    def add_moments(self, moments: Iterable[datetime | None]) -> None:
+        """Count rows whose values are those of a moment, whatever their event time is."""
+        self.static = max([moment for moment in (self.static, *moments) if moment is not None], default=None)
 
 
 def merge_with_published(
@@ -107,11 +111,14 @@ def _published_rows(platform: Platform, work: Work, spec: ViewSpec, same: Collec
 
 
 def _input_landings(platform: Platform, states: States, refs: Sequence[TableRef], window: Window) -> InputLandings:
-    """The newest landing of the live or corrected input rows that lie in a window."""
+    """The newest landing of the live or corrected input rows that lie in a window; rows of other stages landed when they were published."""
     import pyarrow.compute as pc
 
     landings, (start, end) = InputLandings(), window
     for ref in refs:
+        if ref.is_stage:
+            landings.add_moments(state.at for state in states.of(input_key(ref)).values())
+            continue
         spec, published = spec_of(platform.project, ref), platform.lake.current(input_key(ref), states)
         partitions = (
             select_overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None

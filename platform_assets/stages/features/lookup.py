@@ -49,7 +49,7 @@ def feature_spec(project: Project, located: Located[WorkflowSpec]) -> FeatureSpe
 def _lookup_of(project: Project, ref: TableRef, columns: Sequence[FeatureColumn]) -> FeatureLookup:
     max_age = columns[0].max_age
     return FeatureLookup(
-        ref.kind,
+        "view" if ref.kind == "view" else "table",
         ref.domain,
         ref.name,
         tuple(columns[0].keys),

@@ -39,7 +39,7 @@ def estimate_input_rows(states: States, refs: Sequence[TableRef], partitions: Se
             return rows
         return rows // DAYS_OF_A_MONTH if partition.startswith(name) else 0
 
-    inputs = [states[input_key(ref)].items() for ref in refs]
+    inputs = [states[input_key(ref)].items() for ref in refs if not ref.is_stage]
     return {partition: sum(within(partition, name, state.rows) for named in inputs for name, state in named) for partition in partitions}
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 
 from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.project.personal import personal_columns
-from lakeloop.project.project import Located, Project, TableRef, spec_of, upstream
+from lakeloop.project.project import Located, Project, TableRef, located_of, upstream
 from lakeloop.python_code import source_of
 from lakeloop.records.tables import ViewState
 from lakeloop.rows.verdicts import allow_empty_beside, check_names, generate_expectations
@@ -98,7 +98,11 @@ def expected(project: Project, states: States, located: Located[ViewSpec], parti
     start, end = input_window(located.spec, [partition])
     inputs = {}
     for ref in upstream(project, located):
-        spec = spec_of(project, ref)
+        spec = located_of(project, ref).spec
+        if ref.is_stage:
+            grid = None if ref.kind == "training_sets" else spec.partitions
+            inputs[str(input_key(ref))] = input_fingerprints(states, input_key(ref), grid, None, None)
+            continue
         adopted = isinstance(spec, TableSpec) and isinstance(spec.source, DeltaTableSource)
         inputs[str(input_key(ref))] = input_fingerprints(states, input_key(ref), None if adopted else spec.partitions, start, end)
     own, text = located.spec, _own_text(located)
