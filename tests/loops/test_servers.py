@@ -19,10 +19,12 @@ from tests.worlds.servers.platform import start, wait_for
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
     process = start(tmp_path_factory.mktemp("up"), "--no-materialize")
-    wait_for(process, "Ctrl-C stops everything")
-    yield process
-    process.kill()
-    process.wait(10)
+    with process:  # closes its output
+        try:
+            wait_for(process, "Ctrl-C stops everything")
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("server", ["UI", "MLFLOW", "SERVING"])

@@ -28,7 +28,8 @@ class Endpoint:
         self.folder = folder
         command = [sys.executable, "-m", "resources.serving.supervisor", "--dir", str(folder), "--port", "0", "--tracking-uri", uri]
         environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "LAKELOOP_DAGSTER_DB": SECRET}
-        self.process = subprocess.Popen(command, stdout=(folder / "log").open("wb"), stderr=subprocess.STDOUT, env=environment)
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def deploy(self, name: str, version: str) -> str:
         """State a version and wait for it; returns the address."""
