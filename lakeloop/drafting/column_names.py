@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 RESERVED = frozenset({"known_at", "ingested_at", "predict_at", "label", "label_known_at", "split", "prediction"})
 """Names of the platform's own columns."""
+ROW_NAME = "row_name"
+"""The name of a first column that has none."""
 UNITS = {
     "km": "km", "m": "m", "cm": "cm", "mm": "mm", "mi": "mi", "miles": "mi", "ft": "ft", "inch": "in", "inches": "in",
     "kg": "kg", "g": "g", "mg": "mg", "lb": "lb", "lbs": "lb", "oz": "oz", "tons": "t",
@@ -67,7 +69,7 @@ def lake_name(source: str, taken: Iterable[str] = ()) -> str:
     text = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", source.strip())
     text = re.sub(r"[^a-z0-9]+", "_", text.lower().replace("%", " percent ")).strip("_")
     # R and pandas write row names under an empty header.
-    text = text or "row_name"
+    text = text or ROW_NAME
     text = (text if text[0].isalpha() else f"c_{text}")[:58].rstrip("_")
     text = f"{text}_value" if text in RESERVED else text
     used_names, name, number = set(taken), text, 2

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lakeloop.drafting.column_names import is_identifier, lake_name, unit_of, words_of
 from lakeloop.drafting.column_times import SAMPLE, declare_in_zone, declare_time, is_lossless
-from lakeloop.rows.landing_types import NUMBER_TEXT
+from lakeloop.rows.landing_types import MOST_DIGITS, NUMBER_TEXT
 from lakeloop.spec.tables import Column
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, 
         return _decimal(values, unit, in_place)
     if pa.types.is_date(kind):
         return Column(type="date"), ""
+    if pa.types.is_timestamp(kind) and kind.tz is None and in_place:
+        return None, "times without a time zone, which can't be given one where a table is read in place"
     if pa.types.is_timestamp(kind):
         return declare_in_zone(None, None, timezone) if kind.tz is None else (Column(type="timestamp"), "")
     if pa.types.is_null(kind) or values.null_count == len(values):
@@ -152,9 +155,23 @@ def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str
             return Column(type="integer", unit=unit), ""
         return _text(values, source, "whole numbers too large to be held exactly stay text")
     if digits and is_lossless(distinct, Column(type="double")) and not all(re.fullmatch(r"\d{8}", v) for v in sample):
+        if digits_lost := _decimals_beyond_doubles(distinct):
+            return digits_lost.model_copy(update={"unit": unit}), "a double doesn't give all its digits back"
         return Column(type="double", unit=unit), _thousands_note(distinct, lake_name(source))
     column, note = declare_time(distinct, timezone, digits=True)
     return (column, note) if column else _text(values, source, note or _number_note(sample, lake_name(source)))
+
+
+def _decimals_beyond_doubles(distinct: pa.Array) -> Column | None:
+    """The decimal type of texts with more digits than their doubles give back; None where doubles do, or no decimal holds them."""
+    texts = [str(value).strip() for value in distinct.to_pylist()]
+    if not all(re.fullmatch(r"[+-]?\d*\.?\d*", text) for text in texts):
+        return None
+    if all(len(text) <= MOST_DOUBLE_DIGITS or Decimal(repr(float(text))) == Decimal(text) for text in texts):
+        return None
+    scale = max(len(text.partition(".")[2]) for text in texts)
+    column = Column(type=f"decimal({MOST_DIGITS},{scale})") if scale < MOST_DIGITS else None
+    return column if column and is_lossless(distinct, column) else None
 
 
 def _code_note(texts: Sequence[str]) -> str:

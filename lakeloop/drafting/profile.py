@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakeloop.drafting.column_names import is_identifier, lake_name, personal_by_name
+from lakeloop.drafting.column_names import ROW_NAME, is_identifier, lake_name, personal_by_name
 from lakeloop.drafting.column_times import SAMPLE, UNDECIDED
 from lakeloop.drafting.column_types import declare, find_null_words, has_mark, is_number_text, replace_null_words
 from lakeloop.errors import DataError, nearest
@@ -256,7 +256,7 @@ def _profile_column(name: str, source: str, column: Column, values: Any, note: s
     ranged = values.filter(values.is_finite()) if column.type == "double" else values
     categories: tuple[str, ...] = ()
     if column.type == "string" and not column.personal and 0 < distinct <= MOST_VALUES and distinct * 4 <= max(len(values), 1):
-        categories = tuple(values.drop_nulls().value_counts(sort=True)[name].to_list())
+        categories = tuple(values.drop_nulls().value_counts(sort=True, name=f"{name}_rows")[name].to_list())
     return ColumnProfile(
         name, source, column, int(values.null_count()), distinct,
         ranged.min() if has_range else None, ranged.max() if has_range else None, categories, note,
@@ -391,7 +391,7 @@ def _row_number(names: Sequence[str], count: int, files: int, origin: Origin) ->
 
 def _is_row_index(column: ColumnProfile) -> bool:
     """Whether R or pandas wrote the column: row names under an empty header, or the index under its name in Parquet."""
-    return column.source == "" or re.fullmatch(r"__index_level_\d+__", column.source) is not None
+    return column.source in ("", ROW_NAME) or re.fullmatch(r"__index_level_\d+__", column.source) is not None
 
 
 def _is_short(values: Any) -> bool:

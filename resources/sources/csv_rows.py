@@ -6,9 +6,10 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.drafting.column_names import ROW_NAME
 from lakeloop.errors import DataError
 from resources.sources.text import require_utf8
 
@@ -32,7 +33,9 @@ def read_csv(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataT
 
     data = prepare_lines(data, spec, where)
     options = reader_options(spec, where)
-    names, has_quotes = _names(data, spec, where), options["quoting"] != csv.QUOTE_NONE and b'"' in data
+    header = _header(data, spec, where)
+    names = [name or _name_at(place, header) for place, name in enumerate(header)]
+    has_quotes = options["quoting"] != csv.QUOTE_NONE and b'"' in data
     if has_quotes:
         _check_quotes(data, options, where)
     invalid_rows: list[pc.InvalidRow] = []
@@ -81,10 +84,12 @@ def read_csv(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataT
         raise DataError(
             f"{where}: row {row.number or '?'}: wanted {row.expected_columns} fields, found {row.actual_columns}{hint}"
         ) from error
-    unnamed = names[-1]
-    if unnamed == "" and len(names) > 1 and rows[unnamed].null_count == rows.num_rows:
-        rows = rows.drop_columns([unnamed])  # a delimiter at the end of each line
-    return rows
+    return rows.drop_columns(names[-1:]) if _ends_in_delimiter(rows, header) else rows
+
+
+def _ends_in_delimiter(rows: pa.Table, header: Sequence[str]) -> bool:
+    """Whether the last column is but a delimiter at the end of each line: it has neither a name nor a value."""
+    return len(header) > 1 and header[-1] == "" and rows.column(len(header) - 1).null_count == rows.num_rows
 
 
 def prepare_lines(data: bytes, spec: Files, where: str) -> bytes:
@@ -112,7 +117,7 @@ def unescape_quotes(data: bytes, delimiter: str) -> bytes:
     r"""Lines in which a quote within quotes is doubled, where a backslash stood before it.
 
     >>> unescape_quotes(b'1,"a \\"b\\" c",C:\\x', ",")
-    b'1,"a ""b"" c",C:\x'
+    b'1,"a ""b"" c",C:\\x'
     """
     before = re.escape(delimiter.encode()) + rb"\r\n"
     quoted = re.compile(rb"(?<![^" + before + rb'])"((?:[^"\\]|\\.|"")*)"', re.DOTALL)
@@ -174,8 +179,8 @@ def _check_quotes(data: bytes, options: Mapping[str, Any], where: str) -> None:
         ) from error
 
 
-def _names(data: bytes, spec: Files, where: str) -> list[str]:
-    """The names in the header of a CSV file, or numbered ones where it has none.
+def _header(data: bytes, spec: Files, where: str) -> list[str]:
+    """The names in the header of a CSV file, some of which may be empty; or numbered ones where it has none.
 
     Raises:
         DataError: there is no header, it can't be read, or it names a column twice.
@@ -189,11 +194,20 @@ def _names(data: bytes, spec: Files, where: str) -> list[str]:
     unreadable = next((name for name in header if "\x00" in name), None)
     if unreadable is not None:
         raise DataError(f"{where}: the header has a NUL byte in {unreadable!r}; it isn't text, or was cut off")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
-        shown = f"names {twice[0]!r} more than once" if twice[0] else "has several columns without a name"
-        raise DataError(f"{where}: the header {shown}; rename them at the source, or set header: false where the first line is data")
+        raise DataError(
+            f"{where}: the header names {twice[0]!r} more than once; rename them at the source, or set header: false where the first line is data"
+        )
     return header
+
+
+def _name_at(place: int, header: Sequence[str]) -> str:
+    """The name of a column that has none: R and pandas write row names first, under an empty header."""
+    name = ROW_NAME if place == 0 and ROW_NAME not in header else f"column_{place + 1}"
+    while name in header:
+        name += "_"
+    return name
 
 
 def _without_header(data: bytes, options: Mapping[str, Any]) -> bytes:

@@ -26,7 +26,7 @@ CASES: dict[str, tuple[str, bytes, dict[str, Any], dict[str, list[str | None]]]]
         "a.tsv", b'id\ttitle\n1\t"Faust, part one\n2\tb\n3\t"c" d\n', {"quote": "none"},
         {"id": ["1", "2", "3"], "title": ['"Faust, part one', "b", '"c" d']},
     ),
-    "unnamed first column": ("a.csv", b",v\n0,x\n1,y\n", {}, {"": ["0", "1"], "v": ["x", "y"]}),
+    "unnamed first column": ("a.csv", b",v\n0,x\n1,y\n", {}, {"row_name": ["0", "1"], "v": ["x", "y"]}),
     "comma at the end": ("a.csv", b"id,v,\n1,x,\n2,y,\n", {}, {"id": ["1", "2"], "v": ["x", "y"]}),
     "no header": (
         "a.csv", b"5.1,3.5,setosa\n4.9,3.0,setosa\n", {"header": False},
