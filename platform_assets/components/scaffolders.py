@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from lakeloop.project.names import find_named
 from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec
 from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, pipeline_module
-from resources.sources.peek import look_at_source, parse_sample, peek, source_entry
+from resources.sources.peek import look_at_source, parse_sample, peek, source_entry, unread_files
 
 if TYPE_CHECKING:
     from lakeloop.drafting.profile import Origin, TableProfile
@@ -239,12 +239,17 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         f"key: {', '.join(profile.keys)} ({profile.key_reason})",
         f"event time: {profile.event_time or 'none'} ({profile.time_reason})",
         *([f"suspected to be personal, and masked from now on: {', '.join(personal)}"] if personal else []),
+        *_told_of_files(unread_files(spec, folder, str(params.source)) if isinstance(spec, Files) else []),
         *(look_at_source(Files(files=spec.files), folder)[1] if isinstance(spec, Files) else ()),
         *[f"{column.name}: {column.note}" for column in profile.columns if column.note.startswith(ASSUMED)],
         *[f"left out: {name}: {why}" for name, why in profile.left_out.items()],
     ]
     there = {file for file, sql in query.items() if (folder / file).is_file() and (folder / file).read_text(encoding="utf-8") == sql}
     return {"defs.yaml": text, **{file: sql for file, sql in query.items() if file not in there}}, told
+
+
+def _told_of_files(names: Sequence[str]) -> list[str]:
+    return [f"not read: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"] if names else []
 
 
 def _query(given: str, folder: Path) -> dict[str, str]:

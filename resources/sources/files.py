@@ -8,7 +8,7 @@ import importlib.util
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
-_COMPRESSIONS = (".gz", ".zip", ".zst")
+FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+COMPRESSIONS = (".gz", ".zip", ".zst")
 _ZST_BYTES = 1 << 20
 """Bytes passed to a decompressor at a time: those after the end of a frame are copied."""
 SETTLED_S = 2.0
@@ -69,11 +69,17 @@ def find_paths(spec: Files, base: Path) -> list[tuple[Path, str]]:
             relative = str(Path(pattern).relative_to(root)) if Path(pattern).is_absolute() else pattern
             matches = _match(root, Path(relative).parts)
             where = f"the definition's folder {base.name}"
-        matches = {label: path for label, path in matches.items() if path.is_file()}
+        matches = {label: path for label, path in matches.items() if path.is_file() and not _is_hidden(label, pattern)}
         if not matches:
             raise DataError(f"no file matches {pattern!r} in {where}")
         paths |= matches
     return [(paths[label], label) for label in sorted(paths)]
+
+
+def _is_hidden(label: str, pattern: str) -> bool:
+    """Whether a wildcard has matched a hidden folder or file, as editors and notebooks keep copies in."""
+    named = set(Path(pattern.removeprefix("package:")).parts)
+    return any(part.startswith(".") and part not in (".", "..") and part not in named for part in Path(label).parts)
 
 
 def _match(root: Path, parts: Sequence[str]) -> dict[str, Path]:
@@ -103,7 +109,15 @@ def resolve_files(spec: Files, base: Path) -> list[SourceFile]:
     return [SourceFile(path, label, _digest(path)) for path, label in find_paths(spec, base)]
 
 
-def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, landed: Mapping[str, pa.DataType] | None = None) -> pa.Table:
+def read_file(
+    file: SourceFile,
+    spec: Files,
+    columns: Mapping[str, Column],
+    *,
+    landed: Mapping[str, pa.DataType] | None = None,
+    optional: Collection[str] = (),
+    may_be_empty: bool = False,
+) -> pa.Table:
     """Read one file: CSV as text, Parquet and JSON (lines, or an array of objects) in their own types, plus `_row`.
 
     A column without any value is of type null, unless the file tells its type. JSON has one type of number, so integers that only a
@@ -114,6 +128,8 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, l
         spec: the source that it belongs to.
         columns: the declared ones.
         landed: the types in which columns have landed before. Those of JSON that have landed as integers stay integers.
+        optional: columns that the file may lack.
+        may_be_empty: whether it may have no row, as one file among several.
 
     Raises:
         DataError: the file is broken, empty, wrongly encoded, or lacks a column that a declared one is read from; the message names the
@@ -122,15 +138,16 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, l
     import pyarrow as pa
 
     kind = format_of(file, spec)
-    parts = []
+    parts: dict[str, pa.Table] = {}
     for name, data in decompress(file, spec):
         where = file.shown if name is None else f"{file.shown}!{name}"
         try:
-            parts.append(_READERS[kind](data, spec, where, landed or {}))
+            parts[where] = _READERS[kind](data, spec, where, landed or {})
         except pa.ArrowException as error:
             raise DataError(f"{where} can't be read as {kind}", detail=error) from error
-    rows = stack_tables(parts, f"{file.shown}: ")
-    if rows.num_rows == 0:
+    _require_alike(parts)
+    rows = stack_tables(list(parts.values()), f"{file.shown}: ")
+    if rows.num_rows == 0 and not may_be_empty:
         raise DataError(f"{file.shown}: wanted at least one row, found none")
     if kind == "jsonl":
         integers = {name for name, kind in (landed or {}).items() if pa.types.is_int64(kind)}
@@ -139,14 +156,14 @@ def read_file(file: SourceFile, spec: Files, columns: Mapping[str, Column], *, l
             if place >= 0 and pa.types.is_int64(rows.schema.field(place).type):
                 rows = rows.set_column(place, name, cast_to_doubles(rows.column(place)))
     needed = dict.fromkeys(part for name, column in columns.items() for part in (column.source or [name]) if part not in (FILE, ROW))
-    missing = [name for name in needed if name not in rows.column_names]
+    missing = [name for name in needed if name not in rows.column_names and name not in optional]
     if missing:
         raise DataError(f"{file.shown}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
     return number_rows(rows, file.shown)
 
 
-OWN_COLUMNS = (FILE, ROW, "_landing", "_landed_order", "ingested_at", PARTITION)
-"""Columns that landing writes beside those of a source."""
+OWN_COLUMNS = (FILE, ROW, "_landing", "_landed_order", "ingested_at", PARTITION, "_current", "_position")
+"""Columns that landing writes beside those of a source, or that reading them back adds."""
 
 
 def number_rows(rows: pa.Table, where: str) -> pa.Table:
@@ -227,8 +244,8 @@ def _read_digest(path: Path) -> str:
 
 def _format_and_compression(file: SourceFile, spec: Files) -> tuple[str, str | None]:
     suffixes = [s.lower() for s in file.path.suffixes]
-    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else None
-    kind = spec.format or (_FORMATS.get(suffixes[-1]) if suffixes else None)
+    compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else None
+    kind = spec.format or (FORMATS.get(suffixes[-1]) if suffixes else None)
     if kind is None:
         raise DataError(f"{file.shown}: its format can't be determined from its name; set format: csv, parquet or jsonl")
     return kind, compression
@@ -242,9 +259,7 @@ def decompress(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, byte
     try:
         if compression == ".zip":
             with zipfile.ZipFile(file.path) as archive:
-                names = sorted(n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX"))
-                if not names:
-                    raise DataError(f"{file.shown}: the zip file is empty")
+                names = _data_members(archive.namelist(), file, spec)
                 return [(name if len(names) > 1 else None, archive.read(name)) for name in names]
         if compression == ".gz":
             with gzip.open(file.path) as stream:
@@ -256,6 +271,40 @@ def decompress(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, byte
     except (EOFError, OSError, zipfile.BadZipFile, zlib.error, zstandard.ZstdError) as error:
         raise DataError(f"{file.shown}: the {compression} file is truncated or broken: {error}") from error
     return [(None, file.path.read_bytes())]
+
+
+def _data_members(members: Sequence[str], file: SourceFile, spec: Files) -> list[str]:
+    """The members of a zip that hold data: all if just one is a file or `format:` is stated, else those with the ending of a data format.
+
+    Raises:
+        DataError: there is none.
+    """
+    names = sorted(n for n in members if not n.endswith("/") and not n.startswith("__MACOSX") and not Path(n).name.startswith("."))
+    if not names:
+        raise DataError(f"{file.shown}: the zip file is empty")
+    if len(names) == 1:
+        return names
+    kind = format_of(file, spec)
+    data = [name for name in names if FORMATS.get(Path(name).suffix.lower()) == kind and not name.lower().endswith("readme.txt")]
+    if not data:
+        raise DataError(f"{file.shown}: wanted a member in {kind}, found {', '.join(names[:5])}")
+    return data
+
+
+def _require_alike(parts: Mapping[str, pa.Table]) -> None:
+    """Refuse the members of a zip unless they are parts of one table: one has all columns that another has.
+
+    Raises:
+        DataError: with the members and a column that only one has.
+    """
+    (first, rows), *others = parts.items()
+    for name, other in others:
+        ours, theirs = set(rows.column_names), set(other.column_names)
+        if not (ours <= theirs or theirs <= ours):
+            raise DataError(
+                f"{name} isn't of the same table as {first}: only one has {sorted(ours - theirs)[0]!r}, only the other "
+                f"{sorted(theirs - ours)[0]!r}; unpack them, and define a table for each"
+            )
 
 
 def _decompress_frames(data: bytes) -> bytes:

@@ -19,6 +19,8 @@ from resources.lake.tables import require_usable
 from resources.sources.csv_look import look_at_lines
 from resources.sources.database import DatabaseReader
 from resources.sources.files import (
+    COMPRESSIONS,
+    FORMATS,
     call_function,
     cast_nulls_to_text,
     decompress,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 ENOUGH_ROWS = 1_000_000
 """Rows to read, in whole files: more of them hardly change a profile, and so many take seconds."""
+LOOK_FILES = 20
+"""Files whose first lines are looked at."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def source_entry(given: str, folder: Path, project: Path) -> dict[str, Any]:
     if (path / "_delta_log").is_dir():
         return {"delta": _relative(path, folder, project)}
     if path.is_dir():
-        return _with_options({"files": _relative(_pattern(path), folder, project)}, folder)
+        patterns = [_relative(pattern, folder, project) for pattern in _patterns(path)]
+        return _with_options({"files": patterns[0] if len(patterns) == 1 else patterns}, folder)
     if not path.exists() and not any(c in given for c in "*?["):
         raise DataError(f"source: no file or folder {given!r} in {Path.cwd()}")
     packaged = None if path.is_relative_to(project) else _in_package(path)
@@ -97,11 +102,13 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
     files = resolve_files(source, folder)
     parts: list[pa.Table] = []
     for file in files:
-        rows = read_file(file, source, {})
+        rows = read_file(file, source, {}, may_be_empty=len(files) > 1)
         parts.append(rows.append_column(FILE, pa.repeat(file.label, rows.num_rows)))
         if sum(part.num_rows for part in parts) >= ENOUGH_ROWS:
             break
     rows = cast_nulls_to_text(stack_tables(parts))
+    if not rows.num_rows:
+        raise DataError(f"{source.files[0]}: wanted at least one row, found none in {len(parts)} files")
     return SourceSample(rows, len(files), len(parts) < len(files), format_of(files[0], source) == "csv")
 
 
@@ -129,25 +136,46 @@ def _peek_delta(source: DeltaTableSource, folder: Path) -> SourceSample:
     return SourceSample(rows, 1, rows.num_rows == ENOUGH_ROWS, False)
 
 
-def _pattern(folder: Path) -> Path:
-    """The pattern that matches a folder's data files: those with its most frequent extension."""
+def _patterns(folder: Path) -> list[Path]:
+    """The patterns that match a folder's data files: those of its most frequent format, whatever they are compressed by.
+
+    Raises:
+        DataError: there is no data file.
+    """
     for pattern in ("*", "**/*"):
-        extensions = Counter(
-            "".join(p.suffixes[-2:] if p.suffix in (".gz", ".zip", ".zst") else p.suffixes[-1:])
-            for p in folder.glob(pattern)
-            if p.is_file()
-        )
-        known = [
-            (extension, n)
-            for extension, n in extensions.most_common()
-            if extension.split(".")[1:] and f".{extension.split('.')[1]}".lower() in _KNOWN
-        ]
-        if known:
-            return folder / f"{pattern}{known[0][0]}"
+        endings = Counter(ending for path in _visible(folder, pattern) if (ending := _ending(path)))
+        formats: Counter[str] = Counter()
+        for ending, count in endings.items():
+            formats[FORMATS[f".{ending.split('.')[1].lower()}"]] += count
+        if formats:
+            kind = formats.most_common(1)[0][0]
+            return [folder / f"{pattern}{ending}" for ending in sorted(endings) if FORMATS[f".{ending.split('.')[1].lower()}"] == kind]
     raise DataError(f"source: the folder {folder} has no CSV, Parquet or JSON lines file")
 
 
-_KNOWN = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".json")
+def unread_files(spec: Files, folder: Path, given: str) -> list[str]:
+    """The names of a folder's files that a source doesn't read."""
+    root = Path(given).expanduser()
+    if not root.is_dir():
+        return []
+    read = {file.path.absolute() for file in resolve_files(spec, folder)}
+    return sorted(str(path.relative_to(root)) for path in _visible(root, "**/*") if path.absolute() not in read)
+
+
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    """The files below a folder that aren't hidden, nor in a hidden folder."""
+    paths = (path for path in folder.glob(pattern) if path.is_file())
+    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def _ending(path: Path) -> str:
+    """The ending of a data file, that of its compression included, as it is written; empty for another file."""
+    suffixes = path.suffixes[-2:] if path.suffix.lower() in COMPRESSIONS else path.suffixes[-1:]
+    return (
+        "".join(suffixes)
+        if suffixes and suffixes[0].lower() in FORMATS and (len(suffixes) == 1 or suffixes[-1].lower() in COMPRESSIONS)
+        else ""
+    )
 
 
 def _in_package(path: Path) -> str | None:
@@ -174,10 +202,24 @@ def _with_options(source: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def look_at_source(spec: Files, folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The options that the first CSV file of a source asks for, and what to tell of them; nothing for other files."""
-    first = resolve_files(spec, folder)[0]
-    if format_of(first, spec) != "csv":
+    """The options that the CSV files of a source ask for, and what to tell of them; nothing for other files.
+
+    Raises:
+        DataError: they are separated by different characters.
+    """
+    found: dict[str, tuple[dict[str, Any], list[str]]] = {}
+    for file in resolve_files(spec, folder)[:LOOK_FILES]:
+        if format_of(file, spec) != "csv":
+            continue
+        name, data = next(iter(decompress(file, spec)))
+        found[file.shown] = look_at_lines(data, name or file.shown)
+    if not found:
         return {}, []
-    for name, data in decompress(first, spec):
-        return look_at_lines(data, name or first.shown)
-    return {}, []
+    (first, (options, notes)), *others = found.items()
+    for name, (other, _) in others:
+        if other.get("delimiter") != options.get("delimiter"):
+            shown = [repr(o.get("delimiter", ",")) for o in (options, other)]
+            raise DataError(
+                f"{name} is separated by {shown[1]}, {first} by {shown[0]}: they make two tables; name one of them, or its folder"
+            )
+    return options, notes

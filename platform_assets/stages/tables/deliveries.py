@@ -23,6 +23,13 @@ def source_columns(spec: TableSpec) -> list[str]:
     return list(dict.fromkeys(part for name, col in spec.columns.items() for part in (col.source or [name]) if part not in (FILE, ROW)))
 
 
+def optional_columns(spec: TableSpec) -> frozenset[str]:
+    """The delivered columns that some files of a source may lack: those that only nullable columns are read from."""
+    needed = {*spec.keys, *([spec.event_time] if spec.event_time else [])}
+    required = {part for name, col in spec.columns.items() if not col.nullable or name in needed for part in (col.source or [name])}
+    return frozenset(source_columns(spec)) - required if isinstance(spec.source, Files) else frozenset()
+
+
 def digests(located: Located[TableSpec]) -> dict[str, str] | None:
     """Content hash of each source file, or what a database answers to a probe; None for a function, whose content is known once it has run.
 
@@ -66,12 +73,13 @@ class Delivery:
     is_empty: bool = False
 
     def read(self, label: str, spec: TableSpec, landed: Mapping[str, pa.DataType]) -> pa.Table:
-        """The rows of a part as the source has them, plus `_row`; see `read_file`."""
+        """The rows of a part as the source has them, plus `_row`; see `read_file`. A column that a file may lack isn't added."""
         part = self.parts[label]
         if not isinstance(part, SourceFile):
             return part
         assert isinstance(spec.source, Files)
-        return read_file(part, spec.source, spec.columns, landed=landed)
+        several = len(self.parts) > 1 or bool(landed)
+        return read_file(part, spec.source, spec.columns, landed=landed, optional=optional_columns(spec), may_be_empty=several)
 
 
 def ask_source(

@@ -117,6 +117,8 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
     at = _landing_time(source, now)
     stamped = stamp_delivery(delivery, spec, source, read_alike=read_alike, landed=landed, now=now, at=at)
     batch = stack_tables(stamped.tables) if stamped.tables else None
+    if batch is None and not before:
+        raise DataError(f"{key}: wanted at least one row, found none in {', '.join(sorted(delivery.contents)[:3])}")
     columns, new_columns = _columns(batch, spec, read_alike)
     judgement = _judge(batch, spec, source, new_columns)
     refusal = refuse_batch(platform, work, judgement)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import content_hash, fingerprint
 from lakeloop.records.tables import Landing, SourceState
 from lakeloop.rows.conform import parse_column
 from lakeloop.spec.partitions import FORMATS, partition_keys
 from lakeloop.spec.tables import PARTITION, TableSpec
-from platform_assets.stages.tables.deliveries import Delivery, source_columns
+from platform_assets.stages.tables.deliveries import Delivery, optional_columns, source_columns
 from platform_assets.stages.tables.landings import ONWARD, columns_without_type
 from resources.lake.published import UNDATED, WHOLE
 from resources.sources.files import cast_nulls_to_text
@@ -87,14 +88,21 @@ def stamp_delivery(
         now: the time; rows of partitions that aren't there yet are undated.
         at: the time of the landing.
     """
+    import pyarrow as pa
+
     current = {label: dict(by_partition) for label, by_partition in source.current.items()}
     vanished = {label: dict(by_partition) for label, by_partition in source.vanished.items()}
     tables: list[pa.Table] = []
+    lacking: dict[str, dict[str, list[str]]] = {}
     empty, number, rows_read = set(read_alike.empty), source.next, 0
     for label, content in sorted(delivery.contents.items()):
         if read_alike.files.get(label) == content and not delivery.is_onward:
             continue
         rows, stamp = delivery.read(label, spec, landed), _Stamp(label, number, at)
+        absent = sorted(optional_columns(spec) - set(rows.column_names))
+        lacking[label] = dict.fromkeys(absent, rows.column_names)
+        for name in absent:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows))
         rows_read += rows.num_rows
         empty |= set(columns_without_type(rows)) & set(source_columns(spec))
         before, changed = current.get(label, {}), []
@@ -111,7 +119,26 @@ def stamp_delivery(
         gone = {**vanished.get(label, {}), **dict.fromkeys(before.keys() - landings.keys(), at.isoformat())}
         vanished[label] = {partition: when for partition, when in gone.items() if partition not in landings}
         number += 1
+    _require_later(lacking, landed, max(delivery.contents, default=""))
     return Stamped(tables, current, {label: gone for label, gone in vanished.items() if gone}, number, frozenset(empty), rows_read)
+
+
+def _require_later(lacking: Mapping[str, Mapping[str, Sequence[str]]], landed: Collection[str], last: str) -> None:
+    """Refuse declared columns that a file lacks unless a later file brings them: a column may come later, and doesn't go.
+
+    Args:
+        lacking: by file that was read the columns that it lacks, each with those that it has.
+        landed: columns that have landed before.
+        last: the last file of the source, read or not.
+
+    Raises:
+        DataError: there is such a column.
+    """
+    for label, columns in lacking.items():
+        for name, names in columns.items():
+            comes_later = any(other > label and name not in others for other, others in lacking.items())
+            if not comes_later and not (name in landed and label < last):
+                raise DataError(f"{label}: no column {name!r}; {nearest(name, names)}")
 
 
 def _landing(part: pa.Table, stamp: _Stamp, before: Landing | None, *, adds: bool) -> Landing:

@@ -66,3 +66,34 @@ def test_a_folder_of_files_with_several_types_names_two_of_them(sales: Sales) ->
     sales.write("2.jsonl", {"id": 2, "amount": 1.5, "note": 2})
     with pytest.raises(DataError, match=r"column note is string in data/1\.jsonl and int64 in data/2\.jsonl; nothing was written"):
         sales.land()
+
+
+CSV = "{files: data/*.csv}"
+
+
+def write_csv(sales: Sales, name: str, text: str) -> None:
+    (sales.defs / "sales" / "orders" / "data" / name).write_text(text)
+
+
+def test_a_column_that_comes_later_is_null_before_and_one_that_goes_is_refused(sales: Sales) -> None:
+    sales.define(CSV)
+    write_csv(sales, "1.csv", "id,at\n1,2024-03-01T10:00:00\n")
+    write_csv(sales, "2.csv", "id,at,amount\n2,2024-03-01T10:00:00,2.5\n")
+    sales.land()
+    assert sales.validate() == {1: None, 2: 2.5}
+    write_csv(sales, "1.csv", "id,at\n1,2024-03-01T10:00:00\n3,2024-03-01T10:00:00\n")
+    sales.land()
+    assert sales.validate() == {1: None, 2: 2.5, 3: None}
+    write_csv(sales, "4.csv", "id,at,sum\n4,2024-03-01T10:00:00,2.5\n")
+    with pytest.raises(DataError, match=r"4\.csv: no column 'amount'"):
+        sales.land()
+
+
+def test_a_file_of_a_header_alone_is_an_empty_delivery(sales: Sales) -> None:
+    sales.define(CSV)
+    write_csv(sales, "1.csv", "id,at,amount\n")
+    with pytest.raises(DataError, match="wanted at least one row"):
+        sales.land()
+    write_csv(sales, "2.csv", "id,at,amount\n2,2024-03-01T10:00:00,2.5\n")
+    assert sales.land().verdict.passed
+    assert sales.validate() == {2: 2.5}
