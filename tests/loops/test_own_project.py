@@ -17,7 +17,7 @@ import pytest
 
 from tests.worlds.places import ROOT
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(3000)
 
 
 class OwnProject:
@@ -28,7 +28,7 @@ class OwnProject:
         ours = ("LAKELOOP_", "DAGSTER_", "MLFLOW_", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"XDG_STATE_HOME": str(state)}
 
-    def run(self, *command: str, timeout: float = 900) -> str:
+    def run(self, *command: str, timeout: float = 1800) -> str:
         """What a command says; it has to succeed. Names without a folder are those of the project's environment."""
         path = f"{self.root / '.venv' / 'bin'}{os.pathsep}{self.environment['PATH']}"
         environment = {**self.environment, "PATH": path, "VIRTUAL_ENV": str(self.root / ".venv")}
