@@ -142,7 +142,7 @@ def test_a_copied_pipeline_is_what_its_workflow_then_uses(shop: Shop, capsys: py
     assert "model: {pipeline: linear.py}" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in folder.iterdir() if path.name != "linear.py"} == before
     assert main(command) == 1 and "exists already; nothing was written" in capsys.readouterr().err
-    assert main([*command[:2], "shop/return", *command[3:]]) == 1 and "did you mean 'shop/returns'?" in capsys.readouterr().err
+    assert main([*command[:2], "shop/return", *command[3:]]) == 1 and "did you mean 'shop.returns'?" in capsys.readouterr().err
     assert main([command[0], "liner", *command[2:]]) == 1 and "did you mean 'linear'?" in capsys.readouterr().err
 
     with_model(shop, "{pipeline: linear.py, params: {C: 0.5}}")

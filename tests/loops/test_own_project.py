@@ -48,6 +48,8 @@ class OwnProject:
             lines.append(line)
             if "Ctrl-C stops everything" in line:
                 return process
+        process.wait(60)
+        process.stdout.close()
         raise AssertionError("".join(lines))
 
     def remembered(self) -> dict[str, str]:
