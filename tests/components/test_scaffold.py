@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.worlds.scaffolded import definition, problems, scaffold
@@ -35,7 +36,9 @@ def test_a_table_is_drafted_from_whatever_holds_it(project: Path, what: str) -> 
         path.unlink()
         source = str(path.parent)
     if what == "delta":
-        deltalake.write_deltalake(str(project / "delta"), pyarrow.csv.read_csv(path))
+        rows = pyarrow.csv.read_csv(path)
+        rows = rows.set_column(rows.column_names.index("ordered_at"), "ordered_at", rows["ordered_at"].cast(pa.timestamp("us", "UTC")))
+        deltalake.write_deltalake(str(project / "delta"), rows)
         source = str(project / "delta")
     scaffold(project, "LakeTable", "shop/orders", source=source)
     text = definition(project, "shop/orders/defs.yaml")
