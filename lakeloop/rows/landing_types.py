@@ -364,7 +364,11 @@ A value that can't be held puts its row into quarantine, with the reason.
 | numeric without digits, or with more | digits in text |
 | date, timestamp, timestamp with time zone | date, timestamp |
 | bytea | binary |
-| everything else (text, uuid, json, interval, time, arrays, enums) | text |
+| interval | text by ISO 8601 such as `P1M2DT3H` |
+| json, jsonb | the text that PostgreSQL writes |
+| everything else (text, uuid, time, arrays, enums) | text |
+
+A date or time that is infinite, or not within the years 1 to 9999, is refused.
 
 SQLite has no types of columns: values decide. Whole numbers beside decimals become doubles where each is exactly one.
 """

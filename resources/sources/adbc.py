@@ -8,15 +8,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
+from lakeloop.rows.types import EXACT_INTEGERS
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import URL
 
+_EPOCH = date(1970, 1, 1).toordinal()
+_DAY_US = 86_400_000_000
 PREFIX = "adbc+"
 DRIVERS = {"postgresql": "adbc_driver_postgresql", "sqlite": "adbc_driver_sqlite"}
 SAME_TYPES = frozenset({16, 20, 21, 23, 701, 1700, 1082, 1114, 1184, 17, 25, 1043})
@@ -72,6 +76,33 @@ def read(url: URL, sql: str, fields: list[pa.Field], *, connect_s: int, enough: 
     return pa.table(
         [_cast_column(values, field) for values, field in zip(rows.columns, fields, strict=True)], pa.schema(_result_fields(rows, fields))
     )
+
+
+def may_have_lost_integers(rows: pa.Table) -> bool:
+    """Whether a double is so large that it may have been another whole number."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    doubles = [values for values in rows.columns if pa.types.is_floating(values.type)]
+    return any(pc.any(pc.greater_equal(pc.abs(values), float(EXACT_INTEGERS))).as_py() for values in doubles)
+
+
+def has_unusual_times(rows: pa.Table) -> bool:
+    """Whether a date or time isn't within the years 1 to 9999, as PostgreSQL's infinity isn't."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    days = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH
+    for values in rows.columns:
+        if pa.types.is_date32(values.type):
+            numbers, (low, high) = values.cast(pa.int32()), days
+        elif pa.types.is_timestamp(values.type):
+            numbers, (low, high) = values.cast(pa.int64()), (days[0] * _DAY_US, (days[1] + 1) * _DAY_US - 1)
+        else:
+            continue
+        if pc.any(pc.or_(pc.less(numbers, low), pc.greater(numbers, high))).as_py():
+            return True
+    return False
 
 
 @contextmanager

@@ -33,6 +33,7 @@ Cursor: TypeAlias = datetime | date | int | str | Decimal
 CHUNK_ROWS = 20_000
 """Rows held as Python objects at a time; the rest of a delivery is Arrow."""
 CONNECT_S = 5
+UNUSUAL_TIME = "a date or time is infinite, or not within the years 1 to 9999; replace it in a query, as by NULLIF(column, 'infinity'), or cast it to text"
 PROBE_S = 5
 """A probe runs inside a sensor's tick, so a query that takes longer is aborted."""
 _POSTGRES = {16: "bool", 20: "int", 21: "int", 23: "int", 26: "int", 700: "float", 701: "float", 1700: "numeric", 1082: "date", 1114: "timestamp", 1184: "timestamptz", 17: "bytes"}  # fmt: skip
@@ -149,7 +150,10 @@ class DatabaseReader:
             if self._uses_adbc:
                 adbc.check_driver(parsed.get_backend_name())
             options = {"connect_timeout": CONNECT_S} if parsed.get_backend_name() == "postgresql" else {}
-            return sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
+            engine = sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
+            if engine.driver == "psycopg2":
+                sa.event.listen(engine, "connect", _read_as_text)
+            return engine
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             driver = getattr(error, "name", None) or url.partition(":")[0]
             raise DataError(f"source: no driver for the database of {self.spec.database} is installed ({driver})") from None
@@ -186,6 +190,7 @@ class DatabaseReader:
             with engine.connect() as connection:
                 if connection.dialect.name == "postgresql":
                     connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                    connection.exec_driver_sql("SET LOCAL intervalstyle = 'iso_8601'")
                 yield connection
         # Without the cause, since a driver's error holds its URL.
         except (OperationalError, InterfaceError) as error:
@@ -194,6 +199,8 @@ class DatabaseReader:
             raise ServiceUnavailable(f"{self.label}: {self._place()} does not answer: {self._redact(error)}") from None
         except DBAPIError as error:
             raise DataError(f"{self.label}: {self._place()} refused the query", detail=self._redact(error)) from None
+        except DataError as error:
+            raise (DataError(f"{self.label}: {error.message}") if error.message == UNUSUAL_TIME else error) from None
 
     def _run(self, connection: Connection, sql: str, values: Mapping[str, Any]) -> CursorResult[Any]:
         import sqlalchemy as sa
@@ -270,9 +277,13 @@ class DatabaseReader:
         dialect = type(connection.dialect)(paramstyle="named")  # type: ignore[call-arg]  # the protocol leaves out what every dialect takes
         text = str(body.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
         try:
-            return adbc.read(self._engine.url, text, fields, connect_s=CONNECT_S, enough=enough)
+            rows = adbc.read(self._engine.url, text, fields, connect_s=CONNECT_S, enough=enough)
         except DataError as error:
             raise DataError(f"{self.label}: {error.message}", detail=error.detail) from None
+        if adbc.has_unusual_times(rows):
+            raise DataError(UNUSUAL_TIME)
+        # The driver makes doubles of whole numbers beside fractions; SQLAlchemy reads them as they are, or they are refused.
+        return None if not postgres and adbc.may_have_lost_integers(rows) else rows
 
     def _escaped(self, sql: str) -> str:
         """SQL in which a colon of the query isn't taken for a parameter."""
@@ -344,6 +355,33 @@ class DatabaseReader:
             values = "texts that aren't times such as 2024-01-31 10:00:00" if isinstance(last, str) else "numbers"
             raise DataError(f"{self.label}: overlap: {shown} can't be subtracted from a cursor of {values}")
         return last - overlap
+
+
+def _read_as_text(connection: Any, _: object) -> None:
+    """Have psycopg2 leave intervals and JSON as PostgreSQL writes them, and refuse times that Python has not.
+
+    It makes 30 days of a month, doubles of the numbers in JSON, and the year 9999 of infinity.
+    """
+    from psycopg2 import extensions
+
+    def checked(number: int, cast: Any) -> Any:
+        def read(value: str | None, cursor: Any) -> Any:
+            if value is not None and value.endswith(("infinity", " BC")):
+                raise DataError(UNUSUAL_TIME)
+            try:
+                return cast(value, cursor)
+            except ValueError:
+                raise DataError(UNUSUAL_TIME) from None
+
+        return extensions.new_type((number,), f"TIME_{number}", read)
+
+    for kind in (
+        extensions.new_type((1186, 114, 3802), "AS_TEXT", lambda value, cursor: value),
+        checked(1082, extensions.PYDATE),
+        checked(1114, extensions.PYDATETIME),
+        checked(1184, extensions.PYDATETIMETZ),
+    ):
+        extensions.register_type(kind, connection)
 
 
 def _cursor(position: str) -> Cursor | None:

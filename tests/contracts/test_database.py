@@ -49,7 +49,7 @@ def test_every_type_comes_as_it_is(engine: sa.Engine) -> None:
     assert one["local"].isoformat() == "2024-02-29T23:59:59.999999" and one["moment"].isoformat() == "2024-03-31T01:30:00+00:00"
     assert one["day"].isoformat() == "2024-02-29" and one["words"] == "Grüße: 100%" and one["code"] == "00042"
     assert json.loads(one["doc"]) == {"a": [1, None]} and json.loads(one["list"]) == [1, 2]
-    assert one["id"] == "00000000-0000-0000-0000-00000000002a" and one["raw"] == b"\x00\xff" and one["span"] == "1 day, 0:00:00"
+    assert one["id"] == "00000000-0000-0000-0000-00000000002a" and one["raw"] == b"\x00\xff" and one["span"] == "P1D"
     assert one["real8"] == 0.1
     kinds = {field.name: field.type for field in rows.schema}
     assert (
@@ -220,6 +220,43 @@ def test_a_sqlite_file_is_read_alike(tmp_path: Path) -> None:
     assert two.equals(one)
     assert other == position
     assert adbc.read(position)[0].equals(plain.read(position)[0])
+
+
+def test_intervals_and_json_come_as_postgresql_writes_them(engine: sa.Engine) -> None:
+    run(
+        engine,
+        "CREATE TABLE spans (s interval, j jsonb, k json)",
+        """INSERT INTO spans VALUES ('1 month 30 days 00:00:00.5', '{"a": 1.10, "b": 12345678901234567890}', '{"a":1.10}')""",
+    )
+    for source in both(engine, table="spans"):
+        (row,) = source.read(None)[0].to_pylist()
+        assert row == {"s": "P1M30DT0.5S", "j": '{"a": 1.10, "b": 12345678901234567890}', "k": '{"a":1.10}'}
+
+
+@pytest.mark.parametrize("value", ["date 'infinity'", "timestamp '-infinity'", "timestamptz 'infinity'", "date '0044-03-15 BC'"])
+def test_times_that_python_has_not_are_refused_by_either_driver(engine: sa.Engine, value: str) -> None:
+    run(engine, f"CREATE TABLE far AS SELECT {value} AS v")
+    for source in both(engine, table="far"):
+        with pytest.raises(DataError, match="far: a date or time is infinite, or not within the years 1 to 9999"):
+            source.read(None)
+
+
+def test_whole_numbers_beside_fractions_of_sqlite_are_exact_or_refused(tmp_path: Path) -> None:
+    file = sa.create_engine(f"sqlite:///{tmp_path / 'n.db'}")
+    run(file, "CREATE TABLE t (n)", "INSERT INTO t VALUES (9007199254740993)", "INSERT INTO t VALUES (1.5)")
+    for source in both(file, table="t"):
+        with pytest.raises(DataError, match="t: "):
+            source.read(None)
+
+
+def test_a_query_may_end_in_a_comment(tmp_path: Path) -> None:
+    file = sa.create_engine(f"sqlite:///{tmp_path / 'n.db'}")
+    run(file, "CREATE TABLE t (n)", "INSERT INTO t VALUES (1)")
+    for text in ("SELECT n FROM t -- all", "SELECT n FROM t; -- all\n", "SELECT n FROM t;"):
+        (tmp_path / "q.sql").write_text(text)
+        for source in both(file, query="q.sql"):
+            rows, _ = DatabaseReader(source.spec, tmp_path, url=source.url).read(None)
+            assert rows["n"].to_pylist() == [1]
 
 
 def test_a_database_without_an_adbc_driver_is_refused_with_those_that_have_one() -> None:
