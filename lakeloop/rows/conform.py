@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lakeloop.errors import SpecError
 from lakeloop.masking import mask_row, message_of
 from lakeloop.rows.column_parsing import column_expressions, frame_of
-from lakeloop.rows.row_history import closing_rows, row_versions, take_versions
+from lakeloop.rows.row_history import CLOSES, closing_rows, row_versions, take_versions
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.personal import hidden_landed, hidden_sources, personal_of_table
 from lakeloop.spec.tables import Column, TableSpec
@@ -35,7 +35,7 @@ class Conformed:
         duplicates: rows dropped because another row of the same key landed later.
         landed: rows of the current landings.
         superseded: earlier versions of corrected or vanished rows, columns as `valid`; and for each row that vanished or moved to another
-            event time, a row of its keys and former time alone, known from then on.
+            event time, a row of its keys and former time alone, known from then on, which `_closes` marks.
     """
 
     valid: pa.Table
@@ -107,8 +107,14 @@ def conform(
         quarantined=pa.concat_tables(quarantined),
         duplicates=current - valid.num_rows,
         landed=count,
-        superseded=pa.concat_tables([superseded, *closing]),
+        superseded=pa.concat_tables([_mark_closing(superseded, closes=False), *(_mark_closing(rows, closes=True) for rows in closing)]),
     )
+
+
+def _mark_closing(rows: pa.Table, *, closes: bool) -> pa.Table:
+    import pyarrow as pa
+
+    return rows.append_column(CLOSES, pa.repeat(closes, rows.num_rows))
 
 
 def quarantine_rows(conformed: Conformed, mask: np.ndarray, rule: str, reason: str, spec: TableSpec) -> Conformed:

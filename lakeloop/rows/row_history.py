@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakeloop.rows.types import arrow_type
-from lakeloop.spec.tables import TableSpec
+from lakeloop.spec.tables import DatabaseSource, TableSpec
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
+
+CLOSES = "_closes"
+"""The column of superseded rows that marks those that end a history."""
 
 
 def row_versions(rows: pl.DataFrame, names: list[str], keys: list[str]) -> pl.DataFrame:
@@ -69,11 +72,15 @@ def closing_rows(
     moved = affected.filter(pl.col("_since").is_not_null() & (pl.col("_time") != pl.col("_next_time")))
     vanished_rows = affected.filter(pl.col("_since").is_null() & ~pl.col("_stays"))
     if vanished_rows.height:
-        places = rows.select("_file", "_partition")
+        places = rows.select("_file", "_partition") if "_file" in rows.columns else rows.select(pl.lit("").alias("_file"), "_partition")
         current = places.with_columns(rows["ingested_at"], rows["_current"]).filter("_current")
         landings = {(f, p): when for f, p, when in current.group_by("_file", "_partition").agg(pl.col("ingested_at").max()).iter_rows()}
         fallback = last.astimezone(UTC) if last else rows["ingested_at"].max()
-        ends = [landings.get(place) or vanished.get(place) or fallback for place in places[vanished_rows["_at"]].iter_rows()]
+        following = _following_landings(places.with_columns(rows["_landed_order"], rows["ingested_at"])) if _replaces(spec) else {}
+        ends = [
+            following.get((*place, order)) or landings.get(place) or vanished.get(place) or fallback
+            for place, order in zip(places[vanished_rows["_at"]].iter_rows(), vanished_rows["_landed_order"], strict=True)
+        ]
         vanished_rows = vanished_rows.with_columns(pl.Series("_since", ends, dtype=moment))
     ended = pl.concat([moved, vanished_rows])
     if not ended.height:
@@ -86,6 +93,21 @@ def closing_rows(
         *([ended["_since"].alias("known_at")] if at else []),
     )
     return [_arrow_table(closing.select(names), spec)]
+
+
+def _replaces(spec: TableSpec) -> bool:
+    """Whether a landing of a file takes the place of the one before; what is read on from a cursor adds to it."""
+    return not (isinstance(spec.source, DatabaseSource) and spec.source.cursor is not None)
+
+
+def _following_landings(landings: pl.DataFrame) -> dict[tuple[str, str, int], datetime]:
+    """By file, partition and number of a landing, when the next one there landed."""
+    import polars as pl
+
+    places = ["_file", "_partition"]
+    ordered = landings.unique([*places, "_landed_order"]).sort("_landed_order")
+    following = ordered.with_columns(pl.col("ingested_at").shift(-1).over(places)).filter(pl.col("ingested_at").is_not_null())
+    return {(f, p, order): when for f, p, order, when in following.select(*places, "_landed_order", "ingested_at").iter_rows()}
 
 
 def take_versions(rows: pl.DataFrame, history: pl.DataFrame, spec: TableSpec, first: datetime | None) -> pa.Table:

@@ -17,7 +17,7 @@ from lakeloop.errors import SpecError
 from lakeloop.rows import conform as module
 from lakeloop.rows.column_parsing import frame_of
 from lakeloop.rows.conform import Conformed, conform, parse_column, quarantine_rows, quarantine_schema
-from lakeloop.rows.row_history import row_versions
+from lakeloop.rows.row_history import CLOSES, row_versions
 from lakeloop.spec.tables import Column, TableSpec
 
 MOMENT = pa.timestamp("us", tz="UTC")
@@ -258,8 +258,11 @@ def test_no_rows_are_a_batch_of_none_with_its_columns() -> None:
             conformed = conform(rows, spec)
             assert conformed.valid.column_names == [*names, "ingested_at", "_live", "_partition"]
             assert conformed.landed == conformed.valid.num_rows == len(rows) - 1
-            assert conformed.superseded.schema == conformed.valid.schema and conformed.superseded.num_rows == 0
             assert conformed.quarantined.schema == quarantine_schema() and conformed.quarantined.num_rows == 0
+            assert (
+                conformed.superseded.schema == conformed.valid.schema.append(pa.field(CLOSES, pa.bool_()))
+                and conformed.superseded.num_rows == 0
+            )
 
 
 def test_rows_without_landings_or_partitions_are_all_current_and_of_the_whole() -> None:
@@ -327,7 +330,16 @@ def test_a_corrected_row_keeps_what_it_was_and_since_when() -> None:
         },
     ]
     assert conformed.superseded.to_pylist() == [
-        {"id": "r1", "at": event, "value": 1, "known_at": event, "ingested_at": LANDED, "_live": False, "_partition": "2024-01"},
+        {
+            "id": "r1",
+            "at": event,
+            "value": 1,
+            "known_at": event,
+            "ingested_at": LANDED,
+            "_live": False,
+            "_partition": "2024-01",
+            CLOSES: False,
+        },
     ]
     assert (conformed.landed, conformed.duplicates) == (2, 0)
     unbounded = conform([first, second], TIMED)
@@ -350,8 +362,17 @@ def test_a_row_that_vanished_ends_when_its_file_lost_it_or_with_the_last_landing
     assert conformed.valid["id"].to_pylist() == ["k"]
     event = datetime(2023, 12, 1, tzinfo=UTC)
     was, end = conformed.superseded.to_pylist()
-    assert (was["value"], was["known_at"]) == (1, LANDED)
-    assert end == {"id": "g", "at": event, "value": None, "known_at": since, "ingested_at": since, "_live": True, "_partition": "2024-01"}
+    assert (was["value"], was["known_at"], was[CLOSES]) == (1, LANDED, False)
+    assert end == {
+        "id": "g",
+        "at": event,
+        "value": None,
+        "known_at": since,
+        "ingested_at": since,
+        "_live": True,
+        "_partition": "2024-01",
+        CLOSES: True,
+    }
 
 
 # A check of the whole table that blames rows.

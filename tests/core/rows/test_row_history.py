@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lakeloop.rows.row_history import closing_rows, row_versions, take_versions
-from lakeloop.spec.tables import Column, TableSpec
+from lakeloop.spec.tables import Column, DatabaseSource, TableSpec
 
 DAY = timedelta(days=1)
 LANDED = datetime(2024, 1, 1, tzinfo=UTC)
@@ -187,8 +187,16 @@ def endings_by_definition(rows: Sequence[Row], vanished: dict[tuple[str, str], d
             if before[2] != after[2]:
                 endings.append((key, before[2], LANDED + after[3] * DAY))
         if not any(version[4] for version in own):
+            seen = max(row.landing for row in rows if row.k == key)
+            following = [LANDED + row.landing * DAY for row in rows if row.landing > seen]
             current = [LANDED + row.landing * DAY for row in rows if row.is_current]
-            gone = max(current, default=None) or vanished.get(("x", "2023-12")) or last or LANDED + max(row.landing for row in rows) * DAY
+            gone = (
+                min(following, default=None)
+                or max(current, default=None)
+                or vanished.get(("x", "2023-12"))
+                or last
+                or LANDED + max(row.landing for row in rows) * DAY
+            )
             endings.append((key, own[-1][2], gone))
     return endings
 
@@ -227,3 +235,13 @@ def test_a_row_vanished_when_its_own_file_lost_it() -> None:
     vanished = {("a", "2023-12"): LANDED + 5 * DAY, ("c", "2023-12"): LANDED + 6 * DAY, ("b", "2024-01"): LANDED + 7 * DAY}
     (ended,) = closing_rows(landed, row_versions(landed, ["k", "v", "at"], ["k"]), table(), vanished, LANDED + 9 * DAY)
     assert {row["k"]: (row["known_at"] - LANDED).days for row in ended.to_pylist()} == {"a": 5, "b": 9, "c": 3}
+
+
+def test_a_row_vanished_with_the_first_landing_that_lacks_it_unless_landings_add_to_each_other() -> None:
+    rows = [Row("a", 1, 0, 0, False), Row("b", 1, 0, 1, False), Row("b", 2, 0, 2, False), Row("c", 2, 0, 3, True)]
+    landed = frame(rows)
+    history = row_versions(landed, ["k", "v", "at"], ["k"])
+    onward = table().model_copy(update={"source": DatabaseSource(database="SHOP", table="orders", cursor="number")})
+    for spec, days in ((table(), {"a": 1, "b": 3}), (onward, {"a": 3, "b": 3})):
+        (ended,) = closing_rows(landed, history, spec, {}, None)
+        assert {row["k"]: (row["known_at"] - LANDED).days for row in ended.to_pylist()} == days
