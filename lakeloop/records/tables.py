@@ -91,6 +91,8 @@ class ViewState(CheckedState):
         kept: the Delta version at which each earlier version of the view stands.
         changed: whether a value was corrected or retracted since it was first known.
         days: a hash per day of a month, for views that reach back over its border.
+        read_until: by input the newest landing that was there when it was read (ISO 8601); None where that wasn't recorded.
+        read_as: the fingerprint of how the rows of its input tables are read; None where that wasn't recorded.
     """
 
     stage: ClassVar[str] = "features"
@@ -101,3 +103,5 @@ class ViewState(CheckedState):
     kept: Mapping[str, int] = field(default_factory=dict)
     changed: bool = False
     days: Mapping[str, str] | None = None
+    read_until: Mapping[str, str] | None = None
+    read_as: str | None = None

@@ -34,6 +34,15 @@ class Query:
     file: str
     tables: tuple[TableName, ...]
 
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The names of all columns that the query mentions, in lower case; None where a `*` stands for some."""
+        from sqlglot import exp
+
+        if any(not isinstance(star.parent, exp.Count) for star in self.tree.find_all(exp.Star)):
+            return None
+        return frozenset(column.name.lower() for column in self.tree.find_all(exp.Column, exp.Identifier))
+
 
 def parse_query(text: str, file: str) -> Query:
     """Parse one SELECT or WITH query, in Spark's dialect.

@@ -135,14 +135,19 @@ def run_sql(
     *,
     start: datetime | None = None,
     end: datetime | None = None,
+    frames: Mapping[TableRef, DataFrame] | None = None,
 ) -> pa.Table:
-    """Run a domain's query over published inputs and bring the result back as Arrow, its columns in lower case as every declared name is."""
+    """Run a domain's query over published inputs and bring the result back as Arrow, its columns in lower case as every declared name is.
+
+    Of the inputs among `frames`, those rows are read.
+    """
     query = parse_query(sql, "query")
     refs_by_name = {table.parts: platform.project.find_rows(domain, ".".join(table.parts)) for table in query.tables}
     names = {parts: _view_name(ref) for parts, ref in refs_by_name.items() if ref}
     spark = spark_for(platform, states, domain, refs)
     for ref in refs:
-        spark_input(platform, spark, states, ref, start=start, end=end).createOrReplaceTempView(_view_name(ref))
+        frame = frames[ref] if frames and ref in frames else spark_input(platform, spark, states, ref, start=start, end=end)
+        frame.createOrReplaceTempView(_view_name(ref))
     result = spark.sql(rewrite_tables(query, names)).toArrow()
     return result.rename_columns([name.lower() for name in result.column_names])
 

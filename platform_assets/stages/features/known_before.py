@@ -1,146 +1,207 @@
-"""What was known of a view before it is computed again: its published rows, and when the rows that it reads last landed."""
+"""Since when the values of a view are known: each value from the first landing of its inputs on as of which the query gives it.
+
+What is published stays. A change since then is known from the landing as of which the query gives it: if the inputs have one new landing, that
+is the one; if they have several, the query runs as of each. Nothing published, or something that means something else, and all landings
+count.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from lakeloop.project.project import TableRef, spec_of
-from lakeloop.records.tables import TableState
-from lakeloop.rows.history import LANDED, Merged, latest_landing, merge_history
-from lakeloop.spec.partitions import FORMATS, select_overlapping
+from lakeloop.errors import DataError
+from lakeloop.project.personal import personal_columns
+from lakeloop.project.project import Located, TableRef
+from lakeloop.records.tables import ViewState
+from lakeloop.rows.history import Merged, merge_history
+from lakeloop.rows.landings import choose_landings
+from lakeloop.spec.partitions import FORMATS, partition_window
 from lakeloop.spec.tables import PARTITION, ViewSpec
 from platform_assets.stages.base import Platform, input_key
-from platform_assets.stages.features.results import input_window
+from platform_assets.stages.features.as_of import InputHistory, Landings
+from platform_assets.stages.features.results import compute_result, input_window, shape_result
+from platform_assets.stages.inputs import spark_for
 from platform_assets.stages.publishing import Work
-from resources.lake.published import WHOLE, Published, States, TableKey
-from resources.lake.tables import read_table
+from resources.lake.published import WHOLE, PartitionState
 from resources.lake.verdict_rows import newest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-INGESTED_AT = "ingested_at"
-Window = tuple[datetime | None, datetime | None]
+
+@dataclass(frozen=True)
+class Computed:
+    """What a view is computed of, and with.
+
+    Attributes:
+        platform: where the lake is.
+        work: what is computed.
+        located: the view.
+        refs: what it reads.
+        history: of its inputs.
+        same: the published partitions whose rows mean what the computed ones do.
+    """
+
+    platform: Platform
+    work: Work
+    located: Located[ViewSpec]
+    refs: Sequence[TableRef]
+    history: InputHistory
+    same: Collection[str]
+
+    @property
+    def spec(self) -> ViewSpec:
+        """Of the view."""
+        return self.located.spec
 
 
-@dataclass
-class InputLandings:
-    """When the live or corrected rows that a view reads last landed: per day of their event time, and in inputs without event time."""
-
-    by_day: dict[date, datetime] = field(default_factory=dict)
-    static: datetime | None = None
-
-    def add(self, rows: pa.Table, event_time: str | None, landed: str) -> None:
-        """Count the rows of an input."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        if not rows.num_rows:
-            return
-        if event_time is None:
-            latest = pc.max(rows[landed]).as_py()
-            self.static = latest if self.static is None else max(self.static, latest)
-            return
-        days = pa.table({"day": pc.cast(rows[event_time], pa.date32(), safe=False), "landed": rows[landed]})
-        for row in days.group_by(["day"]).aggregate([("landed", "max")]).to_pylist():
-            self.by_day[row["day"]] = max(self.by_day.get(row["day"], row["landed_max"]), row["landed_max"])
-
-    def add_moments(self, moments: Iterable[datetime | None]) -> None:
-        """Count rows whose values are those of a moment, whatever their event time is."""
-        self.static = max([moment for moment in (self.static, *moments) if moment is not None], default=None)
-
-
-def merge_with_published(
-    platform: Platform,
-    work: Work,
-    spec: ViewSpec,
-    refs: Sequence[TableRef],
-    batches: Sequence[Sequence[str]],
-    parts: list[pa.Table],
-    *,
-    same: Collection[str],
-) -> list[Merged]:
+def merge_with_published(computed: Computed, batches: Sequence[Sequence[str]], parts: list[pa.Table]) -> list[Merged]:
     """Merge the computed rows of a view with an event time into what was published, a batch at a time.
 
     Args:
-        platform: where the lake is.
-        work: what is computed.
-        spec: the view.
-        refs: what it reads.
+        computed: the view.
         batches: the partitions that were computed together.
         parts: the rows of each batch; empty afterwards, so that they are freed one after the other.
-        same: the published partitions whose rows mean what the computed ones do.
     """
-    assert spec.event_time is not None
-    landings = _input_landings(platform, work.states, refs, input_window(spec, work.stale))
-    latest = latest_landing(landings.by_day, spec.lookback)
     merged = []
     for batch in batches:
-        merged.append(
-            merge_history(
-                _published_rows(platform, work, spec, same, batch),
-                parts.pop(0),
-                keys=spec.keys,
-                event_time=spec.event_time,
-                columns=list(spec.columns),
-                landings=latest,
-                corrected_at=landings.static,
-            )
-        )
+        rows = parts.pop(0)
+        for partitions, published in _split_by_history(computed, batch):
+            merged.append(_merge_landings(computed, partitions, published, _rows_of(rows, partitions, batch)))
     return merged
 
 
-def _published_rows(platform: Platform, work: Work, spec: ViewSpec, same: Collection[str], partitions: Sequence[str]) -> pa.Table | None:
+def read_until(history: InputHistory, refs: Sequence[TableRef]) -> dict[str, str]:
+    """The newest landing of each input, as a view records it."""
+    return {str(input_key(ref)): history.last_landing(ref).isoformat() for ref in refs}
+
+
+def _merge_landings(computed: Computed, partitions: Sequence[str], published: pa.Table | None, rows: pa.Table) -> Merged:
+    """Merge the values as of each landing that counts, those of the newest being the `rows`."""
+    spec, window = computed.spec, input_window(computed.spec, partitions)
+    landings = {ref: computed.history.landings(ref, window) for ref in computed.refs}
+    since = _landed_since(computed, partitions, landings) if published is not None else set()
+    if not since and not any(each.newest is not None or each.times for each in landings.values()):
+        # All that was read is history, so that no landing can be why a value differs: the engine is, or a rule of reading.
+        published = None
+    if published is None:
+        moments = _moments_of_all(spec, partitions, {at for each in landings.values() for at in each.times})
+    else:
+        moments = _moments_since(computed, since) or [max(each.last for each in landings.values())]
+    added, corrected, retracted, history = 0, 0, 0, published
+    for moment, values in _values_as_of(computed, partitions, moments, rows):
+        step = merge_history(
+            history, values, keys=spec.keys, event_time=str(spec.event_time), columns=list(spec.columns), landed=moment
+        )  # fmt: skip
+        history = step.rows
+        added, corrected, retracted = added + step.added, corrected + step.corrected, retracted + step.retracted
+    assert history is not None
+    return Merged(history, added, corrected, retracted)
+
+
+def _moments_of_all(spec: ViewSpec, partitions: Sequence[str], landings: Collection[datetime]) -> list[datetime | None]:
+    """The moments that the history of partitions consists of, None being the end of the loading of history."""
+    start = partition_window(partitions[0], spec.partitions.grain)[0] if spec.partitions else None
+    chosen = choose_landings(landings, start=start)
+    is_loaded_before = bool(chosen) and start is not None and chosen[0] <= start
+    return [*([] if is_loaded_before else [None]), *chosen]
+
+
+def _moments_since(computed: Computed, landings: Collection[datetime]) -> list[datetime | None]:
+    """The landings at which values may have changed since they were published; as of the newest they are computed in any case."""
+    readable = {at for at in landings if at == max(landings) or computed.history.is_kept(computed.refs, at)}
+    return list(choose_landings(readable))
+
+
+def _values_as_of(
+    computed: Computed, partitions: Sequence[str], moments: Sequence[datetime | None], rows: pa.Table
+) -> Iterator[tuple[datetime | None, pa.Table]]:
+    """The values of partitions as of moments in order; those of the last are the `rows`. One as of which there are none is left out."""
+    from pyspark.errors import PySparkException
+
+    platform, states, spec = computed.platform, computed.work.states, computed.spec
+    where, window = str(computed.work.key), input_window(spec, partitions)
+    personal = personal_columns(platform.project, "features", computed.located)
+    for moment in moments[:-1]:
+        try:
+            spark = spark_for(platform, states, computed.located.domain, computed.refs)
+            frames = computed.history.frames(spark, computed.refs, moment, window)
+            result = compute_result(platform, states, computed.located, computed.refs, partitions, frames)
+            values, _ = shape_result(result, spec, partitions, partitions, where, personal)
+        except (DataError, PySparkException) as error:
+            cause = type(error).__name__ if personal else " ".join(str(error).split())[:300]
+            platform.log.warning(
+                f"{where}: not computed as of {moment or 'the loading of history'}, so its values are known later: {cause}"
+            )
+            continue
+        identity = [*spec.keys, str(spec.event_time)]
+        if values.group_by(identity).aggregate([]).num_rows < values.num_rows:
+            platform.log.warning(f"{where}: as of {moment or 'the loading of history'} several rows have the same {', '.join(identity)}")
+            continue
+        yield moment, values
+    yield moments[-1], rows
+
+
+def _landed_since(computed: Computed, partitions: Sequence[str], landings: dict[TableRef, Landings]) -> set[datetime]:
+    """The landings that came after partitions were computed: those whose rows are read, and the newest of each input."""
+    states = [state for name, state in _published_states(computed).items() if computed.work.retired or name in partitions]
+    since = set()
+    for ref, each in landings.items():
+        read = min(_read_until(state, ref) for state in states)
+        since |= {at for at in (*each.times, each.last) if at > read}
+    return since
+
+
+def _read_until(state: PartitionState[ViewState], ref: TableRef) -> datetime:
+    """Up to which landing a partition has read an input; where that wasn't recorded, it is before the partition was published."""
+    recorded = (state.value.read_until or {}).get(str(input_key(ref)))
+    if recorded is not None:
+        return datetime.fromisoformat(recorded)
+    return state.at or datetime.max.replace(tzinfo=UTC)
+
+
+def _published_states(computed: Computed) -> dict[str, PartitionState[ViewState]]:
+    states = computed.work.states.partitions(ViewState, computed.work.key)
+    return {name: states[name] for name in computed.same}
+
+
+def _split_by_history(computed: Computed, batch: Sequence[str]) -> Iterator[tuple[list[str], pa.Table | None]]:
+    """The partitions of a batch that have published rows which mean the same, with these; and the others."""
+    if computed.work.retired:
+        yield list(batch), _published_rows(computed, batch)
+        return
+    known = [name for name in batch if name in computed.same]
+    others = [name for name in batch if name not in computed.same]
+    if known:
+        yield known, _published_rows(computed, known)
+    if others:
+        yield others, None
+
+
+def _rows_of(rows: pa.Table, partitions: Sequence[str], batch: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if len(partitions) == len(batch):
+        return rows
+    return rows.filter(pc.is_in(rows[PARTITION], value_set=pa.array(list(partitions), pa.string())))
+
+
+def _published_rows(computed: Computed, partitions: Sequence[str]) -> pa.Table | None:
     """The published rows of partitions, of those that mean the `same`; from the partitions of before, where the view is cut anew."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    is_cut_anew = bool(work.retired)
-    wanted = list(same) if is_cut_anew else [name for name in partitions if name in same]
+    platform, work, spec = computed.platform, computed.work, computed.spec
+    wanted = list(computed.same) if work.retired else list(partitions)
     if not wanted:
         return None
     rows = platform.lake.read((work.key, newest(work.published)), partitions=wanted)
-    if not is_cut_anew:
+    if not work.retired:
         return rows
     names = pc.strftime(rows[spec.event_time], FORMATS[spec.partitions.grain]) if spec.partitions else pa.repeat(WHOLE, rows.num_rows)
     rows = rows.set_column(rows.schema.get_field_index(PARTITION), PARTITION, names)
     return rows.filter(pc.is_in(rows[PARTITION], value_set=pa.array(list(partitions), pa.string())))
-
-
-def _input_landings(platform: Platform, states: States, refs: Sequence[TableRef], window: Window) -> InputLandings:
-    """The newest landing of the live or corrected input rows that lie in a window; rows of other stages landed when they were published."""
-    import pyarrow.compute as pc
-
-    landings, (start, end) = InputLandings(), window
-    for ref in refs:
-        if ref.is_stage:
-            landings.add_moments(state.at for state in states.of(input_key(ref)).values())
-            continue
-        spec, published = spec_of(platform.project, ref), platform.lake.current(input_key(ref), states)
-        partitions = (
-            select_overlapping(published.partitions, spec.partitions.grain, start, end) if spec.partitions and start and end else None
-        )
-        if ref.kind == "table":
-            if any(state.typed(TableState).value.live for state in published.partitions.values()):
-                landings.add(_live_rows(platform, published, spec.event_time, partitions), spec.event_time, INGESTED_AT)
-        elif spec.event_time is not None:
-            rows = platform.lake.read(published, columns=[spec.event_time, LANDED], partitions=partitions)
-            landings.add(rows.filter(pc.is_valid(pc.field(LANDED))), spec.event_time, LANDED)
-    return landings
-
-
-def _live_rows(platform: Platform, published: Published, event_time: str | None, partitions: Sequence[str] | None) -> pa.Table:
-    """Event time and landing of the rows of a table that landed after the bulk load."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    columns = [*([event_time] if event_time else []), INGESTED_AT, "_live"]
-    rows = platform.lake.read(published, columns=columns, partitions=partitions)
-    # What vanished or moved has its end in `superseded`.
-    superseded = platform.lake.open(TableKey("superseded", published.key.domain, published.key.name))
-    if superseded is not None:
-        rows = pa.concat_tables([rows, read_table(superseded, columns=columns, partitions=partitions).select(columns).cast(rows.schema)])
-    return rows.filter(pc.field("_live"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from resources.lake.published import WHOLE, States
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import DataFrame
 
 KNOWN_AT = "known_at"
 DAYS_OF_A_MONTH = 30
@@ -44,17 +45,22 @@ def estimate_input_rows(states: States, refs: Sequence[TableRef], partitions: Se
 
 
 def compute_result(
-    platform: Platform, states: States, located: Located[ViewSpec], refs: Sequence[TableRef], partitions: Sequence[str]
+    platform: Platform,
+    states: States,
+    located: Located[ViewSpec],
+    refs: Sequence[TableRef],
+    partitions: Sequence[str],
+    frames: Mapping[TableRef, DataFrame] | None = None,
 ) -> pa.Table:
-    """What the view's query or function gives for partitions."""
+    """What the view's query or function gives for partitions; over `frames` in place of the published inputs, if they are given."""
     start, end = input_window(located.spec, partitions)
     if located.spec.sql:
         sql = (located.folder / located.spec.sql).read_text()
-        return run_sql(platform, states, located.domain, sql, refs, start=start, end=end)
+        return run_sql(platform, states, located.domain, sql, refs, start=start, end=end, frames=frames)
     function = load_reference(str(located.spec.function), located.folder)
     spark = spark_for(platform, states, located.domain, refs)
-    frames = {ref.name: spark_input(platform, spark, states, ref, start=start, end=end) for ref in refs}
-    result = function(**frames)
+    inputs = frames or {ref: spark_input(platform, spark, states, ref, start=start, end=end) for ref in refs}
+    result = function(**{ref.name: inputs[ref] for ref in refs})
     if not hasattr(result, "toArrow"):
         raise DataError(f"{located.spec.function}: wanted a Spark DataFrame, found a {type(result).__name__}")
     rows: pa.Table = result.toArrow()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import dagster as dg
 
 from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.project.personal import personal_columns
-from lakeloop.project.project import Located, Project, TableRef, located_of, upstream
+from lakeloop.project.project import Located, Project, TableRef, located_of, parse_sql_file, spec_of, upstream
 from lakeloop.python_code import source_of
 from lakeloop.records.tables import ViewState
 from lakeloop.rows.verdicts import allow_empty_beside, check_names, generate_expectations
@@ -20,7 +20,8 @@ from lakeloop.sql.query import normalize_sql
 from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, input_key, key_of
 from platform_assets.stages.features import view_versions
-from platform_assets.stages.features.known_before import merge_with_published
+from platform_assets.stages.features.as_of import InputHistory
+from platform_assets.stages.features.known_before import Computed, merge_with_published, read_until
 from platform_assets.stages.features.results import KNOWN_AT, compute_result, estimate_input_rows, input_window, shape_result
 from platform_assets.stages.inputs import input_fingerprints
 from platform_assets.stages.metadata import column_schema, table_metadata
@@ -138,10 +139,14 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
     if refusal is not None:
         return refusal
 
-    changes = {"added": sum(part.num_rows for part in parts), "corrected": 0, "retracted": 0}
+    changes, history, read_as = (
+        {"added": sum(part.num_rows for part in parts), "corrected": 0, "retracted": 0},
+        InputHistory(platform, states),
+        reading(project, located),
+    )
     if spec.event_time:
-        same = [name for name, state in states.partitions(ViewState, key).items() if _means_the_same(state, defined, means)]
-        merged = merge_with_published(platform, work, spec, refs, batches, parts, same=same)
+        same = [name for name, state in states.partitions(ViewState, key).items() if _means_the_same(state, defined, means, read_as)]
+        merged = merge_with_published(Computed(platform, work, located, refs, history, same), batches, parts)
         changes = {what: sum(getattr(each, what) for each in merged) for what in changes}
         parts = [each.rows for each in merged]
     rows, has_changes = pa.concat_tables(parts), bool(changes["corrected"] or changes["retracted"])
@@ -151,13 +156,16 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         meaning=means,
         version=spec.version,
         kept=view_versions.kept_versions(work.published, spec.version),
+        read_until=read_until(history, refs),
+        read_as=read_as,
     )
 
     def record_of(partition: str) -> ViewState:
         before = states.partition(ViewState, located, partition)
         return replace(record, changed=has_changes or (before is not None and before.value.changed), days=days_of(rows, spec, partition))
 
-    judgement = replace(judgement, metadata={**judgement.metadata, **{f"rows_{what}": count for what, count in changes.items()}})
+    counts = {f"rows_{what}": count for what, count in changes.items()}
+    judgement = replace(judgement, metadata={**judgement.metadata, **counts, "history_kept_since": history.since(refs).isoformat()})
     return publish_batch(platform, work, judgement, rows, record_of, suite=suite(spec), statistics=not personal)
 
 
@@ -205,9 +213,36 @@ def _judge(platform: Platform, located: Located[ViewSpec], work: Work, refs: Seq
     return Judgement(verdict, checks, metadata)
 
 
-def _means_the_same(state: PartitionState[ViewState], defined: str, means: str) -> bool:
+def reading(project: Project, located: Located[ViewSpec]) -> str:
+    """The fingerprint of how the rows of a view's input tables are read: the types, rules and times of the columns that the view names.
+
+    A table whose definition was changed in these gives other values for rows that landed long ago, which no landing explains.
+    """
+    spec = located.spec
+    names = parse_sql_file(located, spec.sql).columns if spec.sql else None
+    tables = [(ref, spec_of(project, ref)) for ref in upstream(project, located) if not ref.is_stage]
+    parts = {str(input_key(ref)): _reading_of_table(table, names) for ref, table in tables if isinstance(table, TableSpec)}
+    views = {
+        str(input_key(ref)): reading(project, project.views[(ref.domain, ref.name)]) for ref, table in tables if isinstance(table, ViewSpec)
+    }
+    return fingerprint("reading", parts, views)
+
+
+def _reading_of_table(spec: TableSpec, names: Collection[str] | None) -> dict[str, Any]:
+    of_source = spec.source.model_dump(mode="json", include={"null_values"})
+    columns = {
+        name: column.model_dump(mode="json", exclude={"description", "unit", "personal"}, exclude_defaults=True)
+        for name, column in spec.columns.items()
+        if names is None or name in names or name in spec.keys or name == spec.event_time
+    }
+    rules = spec.model_dump(mode="json", include={"keys", "event_time", "known_delay", "bulk_loaded_until", "rules"})
+    return {**of_source, "columns": columns, **rules}
+
+
+def _means_the_same(state: PartitionState[ViewState], defined: str, means: str, read_as: str) -> bool:
     """Whether a partition's rows still hold: with other descriptions, expectations or partitions a view's values are what they were."""
-    return state.value.definition == defined or state.value.meaning == means
+    is_defined_alike = state.value.definition == defined or state.value.meaning == means
+    return is_defined_alike and state.value.read_as in (None, read_as)
 
 
 def _checks(project: Project, located: Located[ViewSpec]) -> list[Check]:

@@ -1,10 +1,10 @@
-"""Feature history, against its definition read row by row: what was known stays, and what changed is known from when it could be."""
+"""Feature history, against its definition read row by row: what was known stays, and what changed is known from its landing on."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeloop.rows.history import LANDED, RELATIVE_TOLERANCE, RETRACTED, Merged, latest_landing, merge_history
+from lakeloop.rows.history import LANDED, RELATIVE_TOLERANCE, RETRACTED, Merged, merge_history
 
 MOMENT = pa.timestamp("us", tz="UTC")
 TICK = timedelta(microseconds=1)
@@ -39,10 +39,8 @@ def computed(values: Mapping[Identity, Values], delay: timedelta = timedelta()) 
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def merge(
-    old: pa.Table | None, new: pa.Table, landings: Mapping[date, datetime] | None = None, corrected_at: datetime | None = None
-) -> Merged:
-    return merge_history(old, new, keys=["k"], event_time="at", columns=COLUMNS, landings=landings or {}, corrected_at=corrected_at)
+def merge(old: pa.Table | None, new: pa.Table, landed: datetime | None = None) -> Merged:
+    return merge_history(old, new, keys=["k"], event_time="at", columns=COLUMNS, landed=landed)
 
 
 # The definition, row by row.
@@ -59,9 +57,7 @@ def equal(one: Any, other: Any) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE)
 
 
-def by_definition(
-    old: list[Row], new: list[Row], landings: Mapping[date, datetime], corrected_at: datetime | None
-) -> tuple[list[Row], tuple[int, int, int]]:
+def by_definition(old: list[Row], new: list[Row], landed: datetime | None) -> tuple[list[Row], tuple[int, int, int]]:
     """The rows afterwards, and how many were added, corrected, retracted."""
     before: dict[Identity, list[Row]] = {}
     for row in old:
@@ -69,17 +65,15 @@ def by_definition(
     last = {identity: max(versions, key=lambda row: row["known_at"]) for identity, versions in before.items()}
     added, corrected, retracted = [], [], []
     for row in new:
-        landed = landings.get(row["at"].date())
         previous = last.get((row["k"], row["at"]))
         if previous is None:
             added.append({**row, "known_at": latest(row["known_at"], landed), LANDED: landed, RETRACTED: False})
         elif previous[RETRACTED] or not all(equal(row[column], previous[column]) for column in COLUMNS):
-            known = latest(row["known_at"], landed, corrected_at, previous["known_at"] + TICK)
-            corrected.append({**row, "known_at": known, LANDED: latest(landed, corrected_at), RETRACTED: False})
+            known = latest(row["known_at"], landed, previous["known_at"] + TICK)
+            corrected.append({**row, "known_at": known, LANDED: landed, RETRACTED: False})
     identities = {(row["k"], row["at"]) for row in new}
     for identity, previous in last.items():
         if identity not in identities and not previous[RETRACTED]:
-            landed = latest(landings.get(identity[1].date()), corrected_at) or latest(*landings.values())
             known = latest(previous["known_at"] + TICK, landed)
             retracted.append({**previous, **dict.fromkeys(COLUMNS), "known_at": known, LANDED: landed, RETRACTED: True})
     rows = sorted([*old, *added, *corrected, *retracted], key=lambda row: (row["k"] or "", row["at"], row["known_at"]))
@@ -99,7 +93,6 @@ moments = st.sampled_from([NOON - DAY, NOON, NOON + TICK, LANDING, LANDING + TIC
 recomputations = st.lists(
     st.tuples(
         st.dictionaries(identities, values, max_size=6),
-        st.dictionaries(st.sampled_from([NOON.date(), MIDNIGHT.date(), date(2013, 3, 1)]), moments, max_size=3),
         st.one_of(st.none(), moments),
         st.sampled_from([timedelta(), TICK, DAY]),
     ),
@@ -111,10 +104,10 @@ recomputations = st.lists(
 @given(recomputations, st.randoms(use_true_random=False))
 def test_each_recomputation_gives_what_the_definition_says_whatever_the_order_of_rows(steps, chance) -> None:
     published: pa.Table | None = None
-    for contents, landings, corrected_at, delay in steps:
+    for contents, landed, delay in steps:
         new = computed(contents, delay)
-        merged = merge(published, new, landings, corrected_at)
-        rows, counts = by_definition(published.to_pylist() if published else [], new.to_pylist(), landings, corrected_at)
+        merged = merge(published, new, landed)
+        rows, counts = by_definition(published.to_pylist() if published else [], new.to_pylist(), landed)
         assert plain(merged.rows.to_pylist()) == plain(rows)
         assert (merged.added, merged.corrected, merged.retracted) == counts
         order = chance.sample(range(merged.rows.num_rows), merged.rows.num_rows)
@@ -124,8 +117,8 @@ def test_each_recomputation_gives_what_the_definition_says_whatever_the_order_of
 @given(recomputations)
 def test_what_was_known_stays_and_the_newest_version_is_what_was_computed_last(steps) -> None:
     published: pa.Table | None = None
-    for contents, landings, corrected_at, delay in steps:
-        merged = merge(published, computed(contents, delay), landings, corrected_at)
+    for contents, landed, delay in steps:
+        merged = merge(published, computed(contents, delay), landed)
         rows = merged.rows.to_pylist()
         assert not set(plain(published.to_pylist() if published else [])) - set(plain(rows))
         assert len({(row["k"], row["at"], row["known_at"]) for row in rows}) == len(rows)
@@ -133,13 +126,12 @@ def test_what_was_known_stays_and_the_newest_version_is_what_was_computed_last(s
         assert {identity for identity, row in newest.items() if not row[RETRACTED]} == set(contents)
         for identity, (amount, note) in contents.items():
             assert equal(newest[identity]["amount"], amount) and newest[identity]["note"] == note
-        again = merge(merged.rows, computed(contents, delay), landings, corrected_at)
+        again = merge(merged.rows, computed(contents, delay), landed)
         assert plain(again.rows.to_pylist()) == plain(rows) and (again.added, again.corrected, again.retracted) == (0, 0, 0)
         published = merged.rows
 
 
 A = ("a", NOON)
-DAYS = {NOON.date(): LANDING}
 FIRST = merge(None, computed({A: (1.0, "x")})).rows
 
 
@@ -189,7 +181,7 @@ def test_the_columns_are_the_identity_what_comes_along_the_features_and_the_two_
     wanted = [SCHEMA.field(name) for name in ("k", "at", "known_at", "_partition", "amount", "note")]
     schema = pa.schema([*wanted, moment, pa.field(RETRACTED, pa.bool_())])
     assert FIRST.schema == schema
-    shuffled = merge(FIRST.select(FIRST.column_names[::-1]), computed({}), DAYS)
+    shuffled = merge(FIRST.select(FIRST.column_names[::-1]), computed({}), LANDING)
     assert shuffled.rows.schema == schema
 
 
@@ -212,7 +204,7 @@ def test_a_correction_is_known_a_microsecond_later_where_nothing_else_tells_when
 @pytest.mark.parametrize("extra", ["k", "at", "known_at"])
 def test_a_key_or_a_time_that_is_a_feature_too_stays_what_it_is(extra: str) -> None:
     def recompute(old: pa.Table | None, contents: Mapping[Identity, Values]) -> Merged:
-        return merge_history(old, computed(contents), keys=["k"], event_time="at", columns=["amount", extra, "note"], landings=DAYS)
+        return merge_history(old, computed(contents), keys=["k"], event_time="at", columns=["amount", extra, "note"], landed=LANDING)
 
     first = recompute(None, {A: (1.0, "x"), ("b", NOON): (2.0, "x")})
     merged = recompute(first.rows, {A: (3.0, "x")})
@@ -228,52 +220,33 @@ def test_a_key_or_a_time_that_is_a_feature_too_stays_what_it_is(extra: str) -> N
 
 
 def test_a_view_whose_only_feature_is_a_key_never_corrects_and_retracts_all_the_same() -> None:
-    first = merge_history(None, computed({A: (1.0, "x")}), keys=["k"], event_time="at", columns=["k"], landings={})
+    first = merge_history(None, computed({A: (1.0, "x")}), keys=["k"], event_time="at", columns=["k"], landed=None)
     for contents, counts in (({A: (2.0, "y")}, (0, 0, 0)), ({}, (0, 0, 1))):
-        merged = merge_history(first.rows, computed(contents), keys=["k"], event_time="at", columns=["k"], landings={})
+        merged = merge_history(first.rows, computed(contents), keys=["k"], event_time="at", columns=["k"], landed=None)
         assert (merged.added, merged.corrected, merged.retracted) == counts
 
 
-@pytest.mark.parametrize("landing", [LANDING, LANDING.replace(tzinfo=None)])
-def test_a_row_is_not_known_before_what_it_was_computed_from_landed_with_or_without_a_zone(landing: datetime) -> None:
-    days = {NOON.date(): landing}
-    assert merge(None, computed({A: (1.0, "x")}), days).rows["known_at"].to_pylist() == [LANDING]
-    assert merge(None, computed({A: (1.0, "x")}), {MIDNIGHT.date(): landing}).rows["known_at"].to_pylist() == [NOON]
-    changed = merge(FIRST, computed({A: (2.0, "x")}), days).rows
+def test_a_row_is_not_known_before_what_it_was_computed_from_landed() -> None:
+    assert merge(None, computed({A: (1.0, "x")}), LANDING).rows["known_at"].to_pylist() == [LANDING]
+    changed = merge(FIRST, computed({A: (2.0, "x")}), LANDING).rows
     assert (changed["known_at"].to_pylist(), changed[LANDED].to_pylist()) == ([NOON, LANDING], [None, LANDING])
-    gone = merge(FIRST, computed({}), days).rows
-    assert (gone["known_at"].to_pylist(), gone[LANDED].to_pylist()) == ([NOON, LANDING], [None, LANDING])
+    late_rule = merge(FIRST, computed({A: (2.0, "x")}, delay=timedelta(days=30)), LANDING).rows
+    assert late_rule["known_at"].to_pylist() == [NOON, NOON + timedelta(days=30)]
 
 
-@pytest.mark.parametrize("corrected", [LANDING, LANDING.replace(tzinfo=None)])
-def test_a_correction_of_an_input_without_times_counts_for_what_changed_alone(corrected: datetime) -> None:
-    new = computed({A: (2.0, "x"), ("b", NOON): (1.0, "x")})
-    merged = merge(FIRST, new, corrected_at=corrected).rows.to_pylist()
-    assert [(row["k"], row["known_at"], row[LANDED]) for row in merged] == [
-        ("a", NOON, None), ("a", LANDING, LANDING), ("b", NOON, None),
-    ]  # fmt: skip
-    gone = merge(FIRST, computed({}), corrected_at=corrected).rows
-    assert (gone["known_at"].to_pylist(), gone[LANDED].to_pylist()) == ([NOON, LANDING], [None, LANDING])
-
-
-def test_a_row_that_disappeared_is_nulls_from_the_landing_of_its_day_or_the_newest_of_all_on() -> None:
-    own = merge(FIRST, computed({}), {NOON.date(): LANDING, MIDNIGHT.date(): LANDING + DAY}).rows.to_pylist()
-    assert own == [
-        {**FIRST.to_pylist()[0]},
-        {**FIRST.to_pylist()[0], "amount": None, "note": None, "known_at": LANDING, LANDED: LANDING, RETRACTED: True},
-    ]
-    other = merge(FIRST, computed({}), {date(2013, 3, 1): LANDING, MIDNIGHT.date(): LANDING + DAY}).rows.to_pylist()[1]
-    assert (other["known_at"], other[LANDED]) == (LANDING + DAY, LANDING + DAY)
-    nothing = merge(FIRST, computed({}), {}).rows.to_pylist()[1]
-    assert (nothing["known_at"], nothing[LANDED]) == (NOON + TICK, None)
+def test_a_row_that_disappeared_is_nulls_from_the_landing_on_and_never_before_it_was_known() -> None:
+    for landed, known in ((LANDING, LANDING), (NOON - DAY, NOON + TICK), (None, NOON + TICK)):
+        gone = merge(FIRST, computed({}), landed).rows.to_pylist()
+        last = {**FIRST.to_pylist()[0], "amount": None, "note": None, "known_at": known, LANDED: landed, RETRACTED: True}
+        assert gone == [FIRST.to_pylist()[0], last]
 
 
 def test_a_row_that_is_back_is_a_correction_and_one_that_stays_away_nothing_new() -> None:
-    gone = merge(FIRST, computed({}), DAYS)
+    gone = merge(FIRST, computed({}), LANDING)
     assert (gone.added, gone.corrected, gone.retracted) == (0, 0, 1)
-    still = merge(gone.rows, computed({}), DAYS)
+    still = merge(gone.rows, computed({}), LANDING)
     assert (still.added, still.corrected, still.retracted) == (0, 0, 0) and still.rows.equals(gone.rows)
-    back = merge(gone.rows, computed({A: (1.0, "x")}), DAYS)
+    back = merge(gone.rows, computed({A: (1.0, "x")}), LANDING)
     assert (back.added, back.corrected, back.retracted) == (0, 1, 0)
     assert back.rows[RETRACTED].to_pylist() == [False, True, False]
     assert back.rows["known_at"].to_pylist() == [NOON, LANDING, LANDING + TICK]
@@ -282,35 +255,7 @@ def test_a_row_that_is_back_is_a_correction_and_one_that_stays_away_nothing_new(
 def test_the_first_computation_adds_every_row_whether_there_was_no_table_or_an_empty_one() -> None:
     new = computed({A: (1.0, "x"), ("b", NOON): (2.0, None)})
     for old in (None, FIRST.slice(0, 0)):
-        merged = merge(old, new, DAYS, LANDING + DAY)
+        merged = merge(old, new, LANDING)
         assert (merged.added, merged.corrected, merged.retracted) == (2, 0, 0)
         assert merged.rows["known_at"].to_pylist() == [LANDING, LANDING]
     assert merge(FIRST, new).rows.num_rows == 2
-
-
-# The newest landing of each day.
-
-landed_days = st.dictionaries(
-    st.dates(date(2013, 1, 1), date(2013, 1, 8)), st.datetimes(datetime(2013, 1, 1), datetime(2013, 2, 1)), max_size=5
-)
-lookbacks = st.one_of(
-    st.sampled_from([timedelta(), TICK, DAY - TICK, DAY, DAY + TICK, 2 * DAY, timedelta(hours=36)]),
-    st.timedeltas(timedelta(), timedelta(days=5)),
-)
-
-
-@given(landed_days, lookbacks)
-def test_each_day_has_the_newest_landing_of_the_days_that_its_rows_may_read(days: dict[date, datetime], lookback: timedelta) -> None:
-    def reads(day: date, other: date) -> bool:
-        """Whether the last or the first moment of a day looks back to some moment of the other."""
-        start = datetime.combine(day, datetime.min.time()) - lookback
-        return start < datetime.combine(other + DAY, datetime.min.time()) and other <= day
-
-    expected = {}
-    for offset in range(-2, 20):
-        day = date(2013, 1, 1) + timedelta(days=offset)
-        if read := [landed for other, landed in days.items() if reads(day, other)]:
-            expected[day] = max(read)
-    result = latest_landing(days, lookback)
-    assert result == expected
-    assert list(result) == sorted(result)

@@ -1,0 +1,84 @@
+"""The platform's histories against the definition's: how often a value is equal, known later, or known too early."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmarks.known.oracle import Identity, Step, Value, compute_steps, features_of, identity_of, value_at, values_until
+from benchmarks.known.platform import run_world, without_checks
+from benchmarks.known.views import Kind
+from benchmarks.known.worlds import World, make_world
+from lakeloop.rows.history import RETRACTED
+
+TICK = timedelta(microseconds=1)
+SLACK = 10 * TICK
+"""A version is known a microsecond after the one that it replaces, if both are known by the same rule."""
+MOST_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of rows at moments of their history.
+
+    Attributes:
+        equal: the platform says what the definition says.
+        later: it says what the definition said before.
+        early: it says something that the definition says only later, or never.
+        examples: of what is early.
+    """
+
+    equal: int = 0
+    later: int = 0
+    early: int = 0
+    examples: tuple[str, ...] = ()
+
+    def __add__(self, other: Counts) -> Counts:
+        examples = (*self.examples, *other.examples)[:MOST_EXAMPLES]
+        return Counts(self.equal + other.equal, self.later + other.later, self.early + other.early, examples)
+
+    def __str__(self) -> str:
+        return f"{self.equal} equal, {self.later} later, {self.early} too early"
+
+
+def compare_world(seed: int, kinds: tuple[Kind, ...] | None = None) -> Counts:
+    """Run the world of a seed in a temporary folder and compare all its histories."""
+    world = make_world(seed, kinds)
+    with tempfile.TemporaryDirectory() as folder, without_checks():
+        histories = run_world(world, Path(folder))
+    steps, total = compute_steps(world), Counts()
+    for kind in world.views:
+        if kind.has_time:
+            total += compare_history(world, kind, histories[kind.name], steps[kind.name])
+    return total
+
+
+def compare_history(world: World, kind: Kind, rows: pa.Table, steps: Sequence[Step]) -> Counts:
+    """Compare each row of a view at every moment at which the platform or the definition says something new."""
+    versions: dict[Identity, list[tuple[datetime, Value]]] = {}
+    for row in rows.to_pylist():
+        value = None if row[RETRACTED] else features_of(kind, row)
+        versions.setdefault(identity_of(kind, row), []).append(
+            (max(row["known_at"].astimezone(UTC), row["ordered_at"].astimezone(UTC)), value)
+        )
+    total = Counts()
+    for identity in versions.keys() | {each for step in steps for each in step.values}:
+        known = sorted(versions.get(identity, []), key=lambda version: version[0])
+        changes = {at for at, _ in known} | {step.at for step in steps}
+        changes |= {step.values[identity][1] for step in steps if identity in step.values}
+        for change, offset in product(sorted(changes), (-TICK, timedelta(0), SLACK)):
+            moment = change + offset
+            said: Value = next((value for at, value in reversed(known) if at <= moment), None)
+            wanted = value_at(steps, identity, moment)
+            if said != wanted and said not in values_until(steps, identity, moment):
+                example = f"{kind.name} {identity}: at {moment} {said}, wanted {wanted}; known {known}"
+                total += Counts(early=1, examples=(f"seed {world.seed}: {example}",))
+            elif offset == SLACK:
+                total += Counts(equal=1) if said == wanted else Counts(later=1)
+    return total
