@@ -9,6 +9,7 @@ from lakeloop.errors import DataError
 from lakeloop.rows.types import is_same_type
 from lakeloop.spec.tables import PARTITION
 from resources.lake.published import WHOLE, TableKey
+from resources.lake.tables import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 """The table property under which Delta's log counts rows and holds no column's least and greatest value. Nothing here skips files by those."""
+TRIAL_ROWS = 50
+"""Rows at either end of a batch that are written and read again before it lands."""
+_POSITION = "_position"
 
 
 def keeps_versions() -> PostCommitHookProperties:
@@ -30,6 +34,53 @@ def types_of(table: DeltaTable) -> dict[str, pa.DataType]:
     import pyarrow as pa
 
     return {field.name: field.type for field in pa.schema(table.schema())}
+
+
+def require_readable(rows: pa.Table, where: str) -> None:
+    """Write a sample of rows to a table that is thrown away, and read it again: what can't be read again must not land.
+
+    Raises:
+        DataError: a column can't be written, or comes back with another type or other values; the message names it.
+    """
+    import pyarrow as pa
+
+    sample = rows
+    if rows.num_rows > 2 * TRIAL_ROWS:
+        sample = pa.concat_tables([rows.slice(0, TRIAL_ROWS), rows.slice(rows.num_rows - TRIAL_ROWS)])
+    if comes_back(sample):
+        return
+    for field in sample.schema:
+        if not comes_back(sample.select([field.name])):
+            raise DataError(
+                f"{where}: column {field.name} of type {field.type} can't be written and read again as it is; nothing was written. Make it text at "
+                "the source"
+            )
+    raise DataError(f"{where}: its columns together can't be written and read again as they are; nothing was written")
+
+
+def comes_back(rows: pa.Table) -> bool:
+    """Whether rows are the same once they have been written to a Delta table and read again."""
+    from tempfile import TemporaryDirectory
+
+    import deltalake
+    import pyarrow as pa
+
+    if not rows.num_columns:
+        return True
+    with TemporaryDirectory() as folder:
+        try:
+            # Rows of a Delta table come in any order.
+            deltalake.write_deltalake(folder, rows.append_column(_POSITION, pa.array(range(rows.num_rows), pa.int64())))
+            back = read_table(deltalake.DeltaTable(folder), order=[_POSITION])
+        except Exception:  # deltalake raises plain exceptions of its own, and pyarrow others
+            return False
+    for field in rows.schema:
+        if not is_same_type(field.type, back.schema.field(field.name).type) and not pa.types.is_nested(field.type):
+            return False
+        written, read = rows[field.name], back[field.name]
+        if not pa.types.is_nested(field.type) and str(written.cast(read.type).to_pylist()) != str(read.to_pylist()):  # NaN equals nothing
+            return False
+    return True
 
 
 def replacement(

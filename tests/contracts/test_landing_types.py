@@ -20,6 +20,7 @@ from lakeloop.rows.conform import parse_column
 from lakeloop.rows.landing_types import land_columns, landing_of
 from lakeloop.rows.types import cast_exactly, schema_of
 from lakeloop.spec.tables import Column, Files
+from resources.lake.writes import require_readable
 from resources.sources.files import read_file, resolve_files
 
 NAN, INF = float("nan"), float("inf")
@@ -186,3 +187,18 @@ def test_fields_that_earlier_releases_lack_are_in_no_fingerprint() -> None:
         "type", "description", "unit", "nullable", "personal", "source", "format", "timezone",
     }  # fmt: skip
     assert Column(type="string", null_values=["NA"]).model_dump(mode="json")["null_values"] == ["NA"]
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([ONE.bytes], pa.uuid()), pa.array([time(1)]), pa.array([200], pa.uint8()), pa.array([{}], pa.struct([]))]
+)
+def test_what_cannot_be_read_again_is_refused_before_it_lands(values: pa.Array) -> None:
+    with pytest.raises(DataError, match="here: column v of type .* can't be written and read again"):
+        require_readable(pa.table({"id": [1], "v": values}), "here")
+
+
+def test_what_lands_is_read_again_as_it_is() -> None:
+    for values, *_ in CASES:
+        rows = land_columns(pa.table({"id": range(len(values)), "v": values}), "here")
+        if not pa.types.is_null(rows["v"].type):
+            require_readable(pa.concat_tables([rows] * 60), "here")

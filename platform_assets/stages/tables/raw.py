@@ -32,7 +32,7 @@ from platform_assets.stages.tables.landings import SOURCE, RawStates, columns_wi
 from platform_assets.stages.tables.stamping import Stamped, stamp_delivery
 from resources.lake.published import PartitionState, TableKey
 from resources.lake.verdict_rows import newest
-from resources.lake.writes import types_of
+from resources.lake.writes import require_readable, types_of
 from resources.quality import run_suite
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ def _publish(platform: Platform, work: Work, spec: TableSpec, batch: pa.Table | 
     # A column that has no value has no type, and Delta would fix its type as void; it is there once it has a value.
     typed = batch.drop_columns(columns_without_type(batch))
     _refuse_twins(platform, work.key, typed.column_names)
+    require_readable(typed, str(work.key))
     platform.lake.publish(
         work.key,
         typed,
