@@ -6,6 +6,7 @@ Everything here is a guess for a person to review; nothing decides how a value i
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 RESERVED = frozenset({"known_at", "ingested_at", "predict_at", "label", "label_known_at", "split", "prediction"})
@@ -45,6 +46,10 @@ _IDENTIFIERS = {
     "vin",
 }
 """Words of a name that make digits an identifier: nobody adds them up, and leading zeros matter."""
+_SPELLED = {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "o", "œ": "oe", "ł": "l", "đ": "d", "þ": "th"}
+"""Letters that aren't another with an accent."""
+_LETTERS = {"ALPHA": "a", "BETA": "b", "EPSILON": "e", "OMICRON": "o", "SIGMA": "s", "KAPPA": "k", "LAMDA": "l", "GAMMA": "g", "DELTA": "d", "OMEGA": "o", "UPSILON": "y", "THETA": "th", "ZETA": "z", "ETA": "i", "IOTA": "i", "MU": "m", "NU": "n", "PI": "p", "RHO": "r", "TAU": "t", "XI": "x", "EM": "m", "EN": "n", "ES": "s", "EL": "l", "ER": "r", "EF": "f", "KA": "k", "DE": "d", "BE": "b", "VE": "v", "TE": "t", "IE": "e", "GHE": "g", "ZE": "z", "PE": "p", "HA": "h"}  # fmt: skip
+"""Names of letters that stand for a shorter spelling."""
 _PERSONAL = {
     "an e-mail address": r"e_?mail",
     "a telephone number": r"phone|mobile|telephone|(^|_)tel($|_)|(^|_)fax($|_)",
@@ -63,10 +68,12 @@ def lake_name(source: str, taken: Iterable[str] = ()) -> str:
 
     >>> [lake_name(text) for text in ("Culmen Length (mm)", "SepalLength", "2nd", "", "label")]
     ['culmen_length_mm', 'sepal_length', 'c_2nd', 'row_name', 'label_value']
+    >>> [lake_name(text) for text in ("Größe", "Имя", "名前", "Ναι")]
+    ['groesse', 'imya', 'u540d_u524d', 'nai']
     >>> lake_name("Price", ["price"])
     'price_2'
     """
-    text = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", source.strip())
+    text = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", _spell_in_ascii(source.strip()))
     text = re.sub(r"[^a-z0-9]+", "_", text.lower().replace("%", " percent ")).strip("_")
     # R and pandas write row names under an empty header.
     text = text or ROW_NAME
@@ -76,6 +83,27 @@ def lake_name(source: str, taken: Iterable[str] = ()) -> str:
     while name in used_names:
         name, number = f"{text}_{number}", number + 1
     return name
+
+
+def _spell_in_ascii(text: str) -> str:
+    """A text in ASCII: letters without accents, those of other alphabets by their names, other characters by their numbers."""
+    return "".join(character if character.isascii() else _spell(character) for character in text)
+
+
+def _spell(character: str) -> str:
+    if character.lower() in _SPELLED:
+        return _SPELLED[character.lower()]
+    if not character.isalnum():
+        return " "
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    if plain:
+        return plain
+    digit = unicodedata.digit(character, None)
+    letter = re.fullmatch(r"\w+ (?:CAPITAL |SMALL )?LETTER (?:SHORT |FINAL )?([A-Z]{1,7})(?: WITH .*)?", unicodedata.name(character, ""))
+    base = unicodedata.normalize("NFKD", character)[0]
+    if digit is None and letter is None and base != character and " LETTER " in unicodedata.name(base, ""):
+        return _spell(base)
+    return str(digit) if digit is not None else _LETTERS.get(letter[1], letter[1].lower()) if letter else f"_u{ord(character):x}_"
 
 
 def unit_of(source: str) -> str | None:

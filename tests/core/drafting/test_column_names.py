@@ -20,7 +20,7 @@ def test_names_in_the_lake_are_plain_told_apart_and_none_of_ours(sources: list[s
 
 @pytest.mark.parametrize(
     ("source", "name"),
-    [("HTTPStatus", "httpstatus"), ("share %", "share_percent"), ("Größe", "gr_e"), ("split", "split_value"), ("_x_", "x"), ("日本", "row_name"), ("1", "c_1")],
+    [("HTTPStatus", "httpstatus"), ("share %", "share_percent"), ("Größe", "groesse"), ("Straße", "strasse"), ("Город", "gorod"), ("Έτος", "etos"), ("가격", "uac00_uaca9"), ("é", "e"), ("٣", "c_3"), ("split", "split_value"), ("_x_", "x"), ("日本", "u65e5_u672c"), ("", "row_name"), ("—", "row_name"), ("1", "c_1")],
 )  # fmt: skip
 def test_a_name_becomes_lower_case_words(source: str, name: str) -> None:
     assert lake_name(source) == name
