@@ -18,7 +18,7 @@ from lakeloop.drafting.column_times import SAMPLE, UNDECIDED
 from lakeloop.drafting.column_types import declare, find_null_words, has_mark, is_number_text, replace_null_words
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.conform import parse_column
-from lakeloop.rows.landing_types import JSON_TEXT
+from lakeloop.rows.landing_types import FOLDER_TEXT, JSON_TEXT
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.tables import FILE, ROW, Column, ColumnType, decimal_digits, is_number_type
 
@@ -144,7 +144,7 @@ def profile_table(
     typed: dict[str, pl.Series] = {}
     for part in _parts(rows, names):
         source, shown = part.source, ".".join([part.source, *part.path])
-        has_no_type = text or part.is_text or is_number_text(rows, source)
+        has_no_type = text or part.is_text or is_number_text(rows, source) or has_mark(rows, source, FOLDER_TEXT)
         column, note = declare(part.values, shown, text=has_no_type, timezone=timezone, in_place=origin == "adopted")
         if column is None:
             left_out[source] = note

@@ -24,6 +24,8 @@ MOST_DIGITS = 38
 """Digits of the longest decimal that Delta stores."""
 NUMBER_TEXT = {b"lakeloop": b"number"}
 """Field metadata of a number that lands as text, because no type of Delta's holds all its values."""
+FOLDER_TEXT = {b"lakeloop": b"folder"}
+"""Field metadata of values that stand in the names of folders, which have no types."""
 JSON_TEXT = {b"lakeloop": b"json"}
 """Field metadata of nested values that land as JSON text."""
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.python_code import load_reference
-from lakeloop.rows.landing_types import land_columns
+from lakeloop.rows.landing_types import FOLDER_TEXT, land_columns
 from lakeloop.rows.stacking import cast_to_doubles, stack_tables
 from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
 from resources.sources.csv_rows import read_csv
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 COMPRESSIONS = (".gz", ".zip", ".zst")
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What writers of folders such as `region=north` write where there is no value."""
 _ZST_BYTES = 1 << 20
 """Bytes passed to a decompressor at a time: those after the end of a frame are copied."""
 SETTLED_S = 2.0
@@ -156,10 +159,24 @@ def read_file(
             if place >= 0 and pa.types.is_int64(rows.schema.field(place).type):
                 rows = rows.set_column(place, name, cast_to_doubles(rows.column(place)))
     needed = dict.fromkeys(part for name, column in columns.items() for part in (column.source or [name]) if part not in (FILE, ROW))
+    rows = _add_folder_columns(rows, file, needed if columns else None)
     missing = [name for name in needed if name not in rows.column_names and name not in optional]
     if missing:
         raise DataError(f"{file.shown}: no column {missing[0]!r}; {nearest(missing[0], rows.column_names)}")
     return number_rows(rows, file.shown)
+
+
+def _add_folder_columns(rows: pa.Table, file: SourceFile, needed: Collection[str] | None) -> pa.Table:
+    """Add the columns that stand in the names of folders (`region=north`), those that are needed; all if that isn't known yet."""
+    import pyarrow as pa
+
+    for part in Path(file.label).parts[:-1]:
+        name, equals, value = part.partition("=")
+        if not equals or not name or name in rows.column_names or (needed is not None and name not in needed):
+            continue
+        text = pa.scalar(None if value == NO_VALUE else unquote(value), pa.string())
+        rows = rows.append_column(pa.field(name, pa.string(), metadata=FOLDER_TEXT), pa.repeat(text, rows.num_rows))
+    return rows
 
 
 OWN_COLUMNS = (FILE, ROW, "_landing", "_landed_order", "ingested_at", PARTITION, "_current", "_position")

@@ -86,3 +86,26 @@ def test_a_column_with_a_name_of_ours_is_refused_at_the_draft(tmp_path: Path, na
     write(tmp_path, "1.csv", text=f"id,{name}\n1,2\n")
     with pytest.raises(DataError, match=f"a column is named {name!r}, which the platform uses"):
         peek(Files(files=["1.csv"]), tmp_path)
+
+
+def test_columns_in_the_names_of_folders_are_columns(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from lakeloop.drafting.profile import profile_table
+    from lakeloop.rows.conform import parse_column
+    from lakeloop.spec.tables import Column
+
+    rows = pa.table({"region": ["north", "S/W"], "year": [2023, None], "id": [1, 2]})
+    pq.write_to_dataset(rows, tmp_path, partition_cols=["region", "year"])
+    entry = source_entry(str(tmp_path), tmp_path, tmp_path)
+    spec = Files.model_validate(entry)
+    seen = peek(spec, tmp_path)
+    types = {column.name: column.column.type for column in profile_table(seen.rows, text=False, files=seen.files).columns}
+    assert (types["region"], types["year"], types["id"]) == ("string", "integer", "integer")
+    years = parse_column(seen.rows, "year", Column(type="integer")).to_pylist()
+    found = sorted(zip(seen.rows["region"].to_pylist(), years, seen.rows["id"].to_pylist(), strict=True), key=str)
+    assert found == [("S/W", None, 2), ("north", 2023, 1)]
+    file = resolve_files(spec, tmp_path)[0]
+    assert read_file(file, spec, {"id": Column(type="integer")}).column_names == ["id", "_row"]
+    assert "year" in read_file(file, spec, {"year": Column(type="integer")}).column_names
