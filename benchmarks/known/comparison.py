@@ -1,4 +1,4 @@
-"""The platform's histories against the definition's: how often a value is equal, known later, or known too early."""
+"""The platform's histories and look-ups against the definition's: how often a value is equal, known later, or known too early."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmarks.known.oracle import Identity, Step, Value, compute_steps, featur
 from benchmarks.known.platform import run_world, without_checks
 from benchmarks.known.views import Kind
 from benchmarks.known.worlds import World, make_world
+from lakeloop.rows.asof import FeatureRows, point_in_time_join
 from lakeloop.rows.history import RETRACTED
 
 TICK = timedelta(microseconds=1)
@@ -55,7 +56,10 @@ def compare_world(seed: int, kinds: tuple[Kind, ...] | None = None) -> Counts:
     steps, total = compute_steps(world), Counts()
     for kind in world.views:
         if kind.has_time:
-            total += compare_history(world, kind, histories[kind.name], steps[kind.name])
+            counts = compare_history(world, kind, histories[kind.name], steps[kind.name])
+            total += counts
+            if counts.later == counts.early == 0:
+                total += compare_lookups(world, kind, histories[kind.name], steps[kind.name])
     return total
 
 
@@ -74,11 +78,43 @@ def compare_history(world: World, kind: Kind, rows: pa.Table, steps: Sequence[St
         changes |= {step.values[identity][1] for step in steps if identity in step.values}
         for change, offset in product(sorted(changes), (-TICK, timedelta(0), SLACK)):
             moment = change + offset
-            said: Value = next((value for at, value in reversed(known) if at <= moment), None)
+            versions_then = [value for at, value in known if at <= moment]
+            said: Value = versions_then[-1] if versions_then else None
             wanted = value_at(steps, identity, moment)
-            if said != wanted and said not in values_until(steps, identity, moment):
+            if versions_then and said != wanted and said not in values_until(steps, identity, moment):
                 example = f"{kind.name} {identity}: at {moment} {said}, wanted {wanted}; known {known}"
                 total += Counts(early=1, examples=(f"seed {world.seed}: {example}",))
             elif offset == SLACK:
                 total += Counts(equal=1) if said == wanted else Counts(later=1)
+    return total
+
+
+def compare_lookups(world: World, kind: Kind, rows: pa.Table, steps: Sequence[Step]) -> Counts:
+    """Compare what a training set looks up for each entity at every moment at which a value changes, of a view whose history is equal.
+
+    Of an entity's rows the one with the newest event time counts that was ever known by then, also when it isn't there any more.
+    """
+    identities: dict[Identity, list[Identity]] = {}
+    for identity in {each for step in steps for each in step.values}:
+        identities.setdefault(identity[:-1], []).append(identity)
+    moments = {step.at + SLACK for step in steps} | {value[1] + SLACK for step in steps for value in step.values.values()}
+    asked = list(product(identities, sorted(moments)))
+    spine = pa.table(
+        {name: [entity[place] for entity, _ in asked] for place, name in enumerate(kind.keys)}
+        | {"asked_at": pa.array([moment for _, moment in asked], pa.timestamp("us", tz="UTC"))}
+    )
+    features = FeatureRows(
+        kind.name, rows, kind.keys, {name: f"{name}_then" for name in kind.columns}, event_time="ordered_at", known_at="known_at"
+    )
+    total = Counts()
+    for (entity, moment), found in zip(asked, point_in_time_join(spine, [features], at="asked_at").to_pylist(), strict=True):
+        known = [each for each in identities[entity] if values_until(steps, each, moment) - {None}]
+        newest = max(known, key=lambda each: each[-1], default=None)
+        wanted = value_at(steps, newest, moment) if newest is not None else None
+        said = features_of(kind, {name: found[f"{name}_then"] for name in kind.columns})
+        if said == (wanted or (None,) * len(kind.columns)):
+            total += Counts(equal=1)
+        else:
+            example = f"seed {world.seed}: {kind.name} of {entity} asked for at {moment}: {said}, wanted {wanted}"
+            total += Counts(early=1, examples=(example,))
     return total

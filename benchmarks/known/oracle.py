@@ -64,10 +64,10 @@ def value_at(steps: Sequence[Step], identity: Identity, moment: datetime) -> Val
 
 
 def values_until(steps: Sequence[Step], identity: Identity, moment: datetime) -> set[Value]:
-    """Every value that could be known by a moment: of each landing up to then, unless its rule says later; and none."""
+    """Every value that could be known by a moment: of each landing up to then, unless its rule says later; None if one had no such row."""
     landed = [step for place, step in enumerate(steps) if place == 0 or step.at <= moment]
-    known = [step.values[identity] for step in landed if identity in step.values]
-    return {None} | {value for value, rule in known if rule <= moment and identity[-1] <= moment}
+    known = [step.values.get(identity, (None, moment)) for step in landed]
+    return {value for value, rule in known if rule <= moment and identity[-1] <= moment}
 
 
 def _rule(kind: Kind, row: Row, delay: timedelta) -> datetime:
