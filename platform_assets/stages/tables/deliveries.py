@@ -78,8 +78,7 @@ class Delivery:
         if not isinstance(part, SourceFile):
             return part
         assert isinstance(spec.source, Files)
-        several = len(self.parts) > 1 or bool(landed)
-        return read_file(part, spec.source, spec.columns, landed=landed, optional=optional_columns(spec), may_be_empty=several)
+        return read_file(part, spec.source, spec.columns, landed=landed, optional=optional_columns(spec), may_be_empty=len(self.parts) > 1)
 
 
 def ask_source(
