@@ -110,6 +110,16 @@ class InputHistory:
                 return False
         return True
 
+    def keeps_all(self, refs: Sequence[TableRef]) -> bool:
+        """Whether every version of all of some inputs is kept: those of another's tables and of other stages may go."""
+        for ref in refs:
+            spec = None if ref.is_stage else spec_of(self._platform.project, ref)
+            if spec is None or (isinstance(spec, TableSpec) and isinstance(spec.source, DeltaTableSource)):
+                return False
+            if isinstance(spec, ViewSpec) and not self.keeps_all(self._reads(ref)):
+                return False
+        return True
+
     def _bounds(self, ref: TableRef) -> tuple[datetime, datetime | None]:
         """`since` and `newest` of an input's landings. Rows of other stages are those of their newest publication: earlier ones aren't kept."""
         if ref.is_stage:

@@ -145,7 +145,8 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         reading(project, located),
     )
     if spec.event_time:
-        same = [name for name, state in states.partitions(ViewState, key).items() if _means_the_same(state, defined, means, read_as)]
+        keeps_all, known = history.keeps_all(refs), states.partitions(ViewState, key)
+        same = [name for name, state in known.items() if _means_the_same(state, defined, means, read_as, keeps_all=keeps_all)]
         merged = merge_with_published(Computed(platform, work, located, refs, history, same), batches, parts)
         changes = {what: sum(getattr(each, what) for each in merged) for what in changes}
         parts = [each.rows for each in merged]
@@ -239,10 +240,13 @@ def _reading_of_table(spec: TableSpec, names: Collection[str] | None) -> dict[st
     return {**of_source, "columns": columns, **rules}
 
 
-def _means_the_same(state: PartitionState[ViewState], defined: str, means: str, read_as: str) -> bool:
-    """Whether a partition's rows still hold: with other descriptions, expectations or partitions a view's values are what they were."""
+def _means_the_same(state: PartitionState[ViewState], defined: str, means: str, read_as: str, *, keeps_all: bool) -> bool:
+    """Whether a partition's rows still hold: with other descriptions, expectations or partitions a view's values are what they were.
+
+    What was computed before reading was recorded has times by another rule. It is computed anew where the versions of all inputs are kept.
+    """
     is_defined_alike = state.value.definition == defined or state.value.meaning == means
-    return is_defined_alike and state.value.read_as in (None, read_as)
+    return is_defined_alike and (not keeps_all if state.value.read_as is None else state.value.read_as == read_as)
 
 
 def _checks(project: Project, located: Located[ViewSpec]) -> list[Check]:
