@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from benchmarks.known.comparison import compare_world
 from benchmarks.known.views import KINDS, Kind
 from benchmarks.known.worlds import make_world
+from lakeloop.rows.landings import choose_landings
+from platform_assets.stages.features import known_before
 
 SEEDS = range(300, 304)
 
@@ -30,3 +34,11 @@ def test_where_the_platform_runs_after_each_landing_every_time_is_exact() -> Non
     seed = next(world.seed for world in worlds if len(world.computes) == len(world.landings) and not world.is_vacuumed)
     counts = compare_world(seed)
     assert (counts.early, counts.later) == (0, 0) and counts.equal > 100
+
+
+def test_where_only_some_of_many_landings_are_looked_at_values_are_known_later_and_never_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_before, "choose_landings", partial(choose_landings, most=1))
+    worlds = (make_world(seed) for seed in range(3000, 3100))
+    world = next(world for world in worlds if len(world.landings) > 4 and world.computes == {len(world.landings) - 1})
+    counts = compare_world(world.seed)
+    assert counts.early == 0 and counts.later > 0, counts.examples
