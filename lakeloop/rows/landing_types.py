@@ -197,12 +197,18 @@ def _land_durations(values: pa.ChunkedArray) -> pa.ChunkedArray:
 def _land_intervals(values: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
-    def show(months: int, days: int, nanoseconds: int) -> str:
-        seconds = Decimal(nanoseconds).scaleb(-9)
-        return f"P{months}M{days}DT{format(seconds.normalize() if seconds else Decimal(0), 'f')}S"
-
-    texts = [None if value is None else show(*value) for value in values.to_pylist()]
+    texts = [None if value is None else show_interval(*value) for value in values.to_pylist()]
     return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def show_interval(months: int, days: int, nanoseconds: int) -> str:
+    """An interval by ISO 8601.
+
+    >>> show_interval(1, 2, 500_000_000)
+    'P1M2DT0.5S'
+    """
+    seconds = Decimal(nanoseconds).scaleb(-9)
+    return f"P{months}M{days}DT{format(seconds.normalize() if seconds else Decimal(0), 'f')}S"
 
 
 def _land_uuids(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -311,7 +317,13 @@ LANDINGS: tuple[Landing, ...] = (
     ),
     Landing("time32, time64", ("is_time",), "text such as `09:30:00` or `09:30:00.250000`", "`string`", _land_times),
     Landing("duration", ("is_duration",), "text by ISO 8601 such as `P1DT2H0.5S`", "`string`", _land_durations),
-    Landing("month_day_nano_interval", ("is_interval",), "text by ISO 8601 such as `P1M2DT0.5S`", "`string`", _land_intervals),
+    Landing(
+        "month_day_nano_interval (Parquet's INTERVAL too)",
+        ("is_interval",),
+        "text by ISO 8601 such as `P1M2DT0.5S`",
+        "`string`",
+        _land_intervals,
+    ),
     Landing("dictionary, run_end_encoded", ("is_dictionary", "is_run_end_encoded"), "its values", "as its values", _land_encoded),
     Landing(
         "struct, list, large_list, list_view, fixed_size_list, map, union",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import struct
 import time
 import zipfile
 import zlib
@@ -17,7 +18,7 @@ from urllib.parse import unquote
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.python_code import load_reference
-from lakeloop.rows.landing_types import FOLDER_TEXT, land_columns
+from lakeloop.rows.landing_types import FOLDER_TEXT, land_columns, show_interval
 from lakeloop.rows.stacking import cast_to_doubles, stack_tables
 from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
 from resources.sources.csv_rows import read_csv
@@ -350,12 +351,24 @@ def _read_parquet(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise DataError(f"{where}: two columns are named {twice!r}; rename one at the source")
-        rows = _read_int96(pq.ParquetFile(source), source, where)
+        rows = _read_intervals(pq.ParquetFile(source), _read_int96(pq.ParquetFile(source), source, where))
     except (pa.ArrowException, OSError, ValueError) as error:  # pyarrow raises OSError for a broken or encrypted file
         raise DataError(
             f"{where} can't be read as parquet: it is broken, encrypted, or written in a way that pyarrow can't read", detail=error
         ) from error
     return land_columns(rows.replace_schema_metadata(None), where, landed)
+
+
+def _read_intervals(file: pq.ParquetFile, rows: pa.Table) -> pa.Table:
+    """Rows with Parquet's intervals (months, days and milliseconds, which pyarrow leaves as twelve bytes) as text by ISO 8601."""
+    import pyarrow as pa
+
+    columns = [file.schema.column(place) for place in range(len(file.schema))]
+    for name in (column.path for column in columns if column.converted_type == "INTERVAL" and column.path in rows.column_names):
+        parts = (None if value is None else struct.unpack("<III", value) for value in rows[name].to_pylist())
+        texts = [None if part is None else show_interval(part[0], part[1], part[2] * 1_000_000) for part in parts]
+        rows = rows.set_column(rows.column_names.index(name), name, pa.array(texts, pa.string()))
+    return rows
 
 
 def _read_int96(file: pq.ParquetFile, source: pa.BufferReader, where: str) -> pa.Table:
