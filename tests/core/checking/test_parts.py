@@ -46,7 +46,7 @@ NEEDED = [("order_id", ("keys",)), ("items", ("columns", "items"))]
         ),
         (
             "SELECT order_id, items FROM lake.shop.orders",
-            [("view.sql", 1, "", "no table or view 'lake.shop.orders'; did you mean 'shop.orders'? Available: shop.basket, shop.history, shop.orders, shop.outcomes")],
+            [("view.sql", 1, "", "no stage 'lake'; Available: features, predictions, raw, training_sets, validated")],
         ),
         (
             "SELECT customer FROM shop.orders",
