@@ -31,8 +31,8 @@ def full_name(located: Located[Any]) -> str:
 def split_name(text: str) -> tuple[str | None, str]:
     """The domain, if a text has one, and the rest.
 
-    >>> split_name("flights/flight_delay"), split_name("flight_delay")
-    (('flights', 'flight_delay'), (None, 'flight_delay'))
+    >>> split_name("shop/orders"), split_name("orders")
+    (('shop', 'orders'), (None, 'orders'))
     """
     owner, separator, name = text.strip().replace("/", ".").partition(".")
     return (owner, name) if separator else (None, owner)

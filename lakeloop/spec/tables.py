@@ -74,7 +74,7 @@ def _check_type(value: Any) -> Any:
         return value
     digits = _DECIMAL.fullmatch(str(value).strip())
     if digits is None:
-        raise ValueError(f"wanted {', '.join(PLAIN_TYPES)} or decimal(p,s), found {value!r}")
+        raise ValueError(f"found {value!r}; {nearest(str(value), [*PLAIN_TYPES, 'decimal(p,s)'])}")
     precision, scale = map(int, digits.groups())
     if not (1 <= precision <= 38 and scale <= precision):
         raise ValueError(f"wanted decimal(p,s) of 1 to 38 digits, s of them decimals, found {value!r}")

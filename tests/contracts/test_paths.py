@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import unicodedata
@@ -59,13 +60,12 @@ def odd(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 def test_a_view_is_computed_on_the_embedded_engine_from_files_and_an_adopted_table_there(odd: Path) -> None:
     import dagster as dg
     import deltalake
-    import yaml
 
     shop = make(odd, f"http://127.0.0.1:{free_port()}")
     table = odd / "adopted table" / "prices"
     deltalake.write_deltalake(str(table), ROWS.drop_columns(["_partition"]))
     for name, files in {
-        "prices": {"defs.yaml": ADOPTED.format(delta=yaml.safe_dump(str(table), width=10_000, allow_unicode=True).splitlines()[0])},
+        "prices": {"defs.yaml": ADOPTED.format(delta=json.dumps(str(table), ensure_ascii=False))},
         "doubled": {"defs.yaml": DOUBLED, "view.sql": "SELECT n, 2 * n AS twice FROM shop.prices"},
     }.items():
         (shop.defs / "shop" / name).mkdir()

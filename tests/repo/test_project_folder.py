@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -19,7 +20,8 @@ from tests.worlds.places import ROOT
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of the user"))
-    monkeypatch.delenv("LAKELOOP_DEFS", raising=False)
+    for name in [name for name in os.environ if name.startswith(("LAKELOOP_", "DAGSTER_HOME"))]:
+        monkeypatch.delenv(name)
 
 
 def make_project(root: Path, defs: str = "defs") -> Path:

@@ -66,7 +66,7 @@ def test_a_forked_step_finds_the_definitions_built_and_can_use_every_library(tmp
 def test_an_unfinished_definition_leaves_the_fork_server_standing(tmp_path: Path) -> None:
     code = (
         "import platform_assets.definitions as d; from lakeloop.errors import SpecError\n"
-        "def broken(): raise SpecError('unfinished')\n"
+        "def broken(**_): raise SpecError('unfinished')\n"
         "d.build_defs = broken\n"
         "import platform_assets.step_process\n"
         "print(d.ready)"

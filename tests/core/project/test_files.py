@@ -112,7 +112,7 @@ def test_a_file_that_is_no_utf8_says_where(tmp_path: Path) -> None:
     [
         ("  name: orders\n", "", 2, "name", "wanted the key 'name', it is missing"),
         ("  columns:\n", "  event_tme: amount\n  columns:\n", 7, "event_tme", "unknown key 'event_tme'; did you mean 'event_time'?"),
-        ("type: double\n", "type: doubel\n", 10, "columns.amount.type", "found 'doubel'; did you mean 'double'? Available: boolean, date, double, integer, string, timestamp"),
+        ("type: double\n", "type: doubel\n", 10, "columns.amount.type", "found 'doubel'; did you mean 'double'? Available: boolean, date, decimal(p,s), double, integer, string, timestamp"),
         ("      type: double\n", "", 9, "columns.amount.type", "wanted the key 'type', it is missing"),
         ("type: double\n", "type: double\n      unti: EUR\n", 11, "columns.amount.unti", "unknown key 'unti'; did you mean 'unit'?"),
         ("type: double\n", "type: double\n      nullable: perhaps\n", 11, "columns.amount.nullable", "input should be a valid boolean, unable to interpret input, found 'perhaps'"),
