@@ -27,7 +27,7 @@ from resources.host.dagster_home import make_home
 from resources.host.ports import FIRST, assign_ports
 from resources.project import CARRIED, PLATFORM_ROOT, PORTS, ProjectFolder, remember
 
-TEMPLATES = Path(__file__).parent / "project"
+TEMPLATES = Path(__file__).parent / "project_templates"
 ORDERS = 2_000
 LOCK, PIN, VENDOR = "requirements.lock", "requirements-platform.txt", "vendor"
 _VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)*")

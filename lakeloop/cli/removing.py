@@ -24,7 +24,7 @@ def remove_command(name: str, yes: bool, undo: bool) -> int:
     its schedules and sensors, the registered model is tagged as retired. Tables stay in the lake. A removal that was cut off goes on when the
     command runs again.
     """
-    from lakeloop.cli.remove import Place, describe_removal, plan_removal, remove, take_back
+    from lakeloop.cli.removal import Place, describe_removal, plan_removal, remove, take_back
 
     place = Place(find_project(), Settings.from_environment())
     if undo:
@@ -49,7 +49,7 @@ def rename_command(old: str, new: str, yes: bool) -> int:
     The first run copies the definition under the new name. Once it is computed there (`lakeloop materialize NEW`), and a workflow is released and
     served as before, the second run removes the old one, as `lakeloop remove` does. Each run prints first what it will do.
     """
-    from lakeloop.cli.remove import Place, describe_removal, plan_removal, remove
+    from lakeloop.cli.removal import Place, describe_removal, plan_removal, remove
     from lakeloop.cli.rename import copy_definition, plan_renaming
 
     place = Place(find_project(), Settings.from_environment())

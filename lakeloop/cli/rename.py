@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from dagster._core.remote_origin import RemoteInstigatorOrigin
 
-from lakeloop.cli.remove import Place, dagster_instance, instigator_states
+from lakeloop.cli.removal import Place, dagster_instance, instigator_states
 from lakeloop.errors import DataError
 from lakeloop.project.names import find_named, full_name, kind_of
 from lakeloop.project.project import Located

@@ -96,7 +96,7 @@ def test_a_workflow_goes_and_comes_back(shop: Shop, settings: Settings, capsys: 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["before the folder moved", "after it"])
 def test_a_removal_that_was_cut_off_goes_on(shop: Shop, settings: Settings, moved: bool) -> None:
-    from lakeloop.cli.remove import DEFINITION, RECORD, Place, plan_removal
+    from lakeloop.cli.removal import DEFINITION, RECORD, Place, plan_removal
     from resources.project import find_project
 
     write_desired(settings.home / "serving", Deployment("shop.returns", "1", "models:/x/1"))
