@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -177,9 +178,13 @@ def test_a_decimal_type_is_declared_in_one_spelling_and_fits_the_lake() -> None:
     assert column.type == "decimal(10,2)"
     rows = cast_exactly(pa.table({"v": [1.5, None]}), schema_of({"v": column}), "t")
     assert rows["v"].to_pylist() == [Decimal("1.50"), None]
-    for kind in ("decimal(39,2)", "decimal(2,5)", "decimal", "number"):
-        with pytest.raises(ValueError, match=r"wanted .*decimal\(p,s\)"):
+    for kind in ("decimal(39,2)", "decimal(2,5)"):
+        with pytest.raises(ValueError, match=rf"wanted decimal\(p,s\) of 1 to 38 digits, .*found '{re.escape(kind)}'"):
             Column.model_validate({"type": kind})
+    with pytest.raises(ValueError, match=r"found 'decimal'; did you mean 'decimal\(p,s\)'\?"):
+        Column.model_validate({"type": "decimal"})
+    with pytest.raises(ValueError, match=r"found 'number'.* boolean, date, decimal\(p,s\), double"):
+        Column.model_validate({"type": "number"})
 
 
 def test_fields_that_earlier_releases_lack_are_in_no_fingerprint() -> None:
