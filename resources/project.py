@@ -6,7 +6,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from lakeloop.errors import LakeloopError
@@ -141,10 +143,21 @@ def _project_around(folder: Path) -> ProjectFolder | None:
 def _read_project(root: Path) -> ProjectFolder | None:
     """The project of a folder whose `pyproject.toml` has `[tool.lakeloop]`."""
     file = root / "pyproject.toml"
-    if not file.is_file():
-        return None
     try:
-        table: Any = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("lakeloop")
+        state = file.stat()
+    except OSError:
+        return None
+    if not S_ISREG(state.st_mode):
+        return None
+    table = _read_table(file, state.st_mtime_ns, state.st_size)
+    return None if table is None else ProjectFolder(root, (root / table.get("defs", "defs")).resolve())
+
+
+@lru_cache(16)
+def _read_table(file: Path, _changed_ns: int, _size: int) -> dict[str, Any] | None:
+    """`[tool.lakeloop]` of a file; read again when its time or size has changed, since each setting that a sensor reads asks for it."""
+    try:
+        table: dict[str, Any] | None = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("lakeloop")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LakeloopError(f"can't read {file}: {error}") from error
-    return None if table is None else ProjectFolder(root, (root / table.get("defs", "defs")).resolve())
+    return table

@@ -44,6 +44,18 @@ def test_a_project_may_name_its_folder_of_definitions(tmp_path: Path) -> None:
     assert find_project({}, start=root).defs == root / "src" / "definitions"
 
 
+def test_a_project_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "mine", "first")
+    (root / "other").mkdir()
+    assert find_project({}, start=root).defs == root / "first"
+    (root / "pyproject.toml").write_text('[tool.lakeloop]\ndefs = "other"\n')  # the same number of bytes
+    assert find_project({}, start=root).defs == root / "other"
+    (root / "pyproject.toml").write_text("[tool.lakeloop\n")
+    for _ in range(2):
+        with pytest.raises(LakeloopError, match=r"can't read .*pyproject\.toml"):
+            find_project({}, start=root)
+
+
 @pytest.mark.parametrize("written", ["{root}/defs", "defs"])
 def test_lakeloop_defs_names_the_project(tmp_path: Path, written: str) -> None:
     root = make_project(tmp_path / "mine")
