@@ -8,6 +8,7 @@ from lakeloop.spec.tables import Task
 from lakeloop.spec.tasks import MEDIAN, Answer
 from lakeloop.training.pipelines import TRUSTED_TYPES, make
 from lakeloop.training.preprocessing import preprocessing
+from lakeloop.training.unknown_values import repeat_without_values
 from lakeloop.training.warm_start import continue_trees
 
-__all__ = ["MEDIAN", "TRUSTED_TYPES", "Answer", "Kind", "Task", "continue_trees", "make", "preprocessing"]
+__all__ = ["MEDIAN", "TRUSTED_TYPES", "Answer", "Kind", "Task", "continue_trees", "make", "preprocessing", "repeat_without_values"]

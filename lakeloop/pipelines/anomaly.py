@@ -4,6 +4,8 @@ A row's score reflects how few random cuts separate it from the others, from 0 t
 anomalous one. Numbers are imputed and scaled, strings one-hot encoded per frequent value; rare values share a column that is itself rare.
 The axes are then rotated and scaled (principal components), so that a row that breaks a relation between columns is an outlier, too. The
 linear pipeline is the simpler choice: one Gaussian distribution, distances from its centre; it is better where the rows form a single group.
+
+A number that is missing counts as the training rows' median, a category that no training row has as the rare values, or as none.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Use it for series with a season, a trend and a calendar. The linear part extrapolates trends, which trees alone can't; the trees add what
 isn't linear. `params: {log: true}` learns ratios instead of differences: for values that are never negative and vary more at higher levels,
 or for series of very different size. The linear pipeline is the simpler choice, and often as good on short histories.
+
+A number that is missing counts as the training rows' median, a category that no training row has as the rare values, or as none.
 """
 
 from __future__ import annotations

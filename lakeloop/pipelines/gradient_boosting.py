@@ -2,6 +2,9 @@
 
 scikit-learn's histogram implementation: it needs no system library on any platform, and its models are stored without pickle. Each quantile
 has its own trees; the `transform` of the voting regressor returns all quantiles.
+
+An unknown value (a category that no training row has, a value that is missing) means the answer without that feature: for each feature, some
+training rows are repeated without its value, so that the trees learn that answer also where no value was missing.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.pipeline_api import MEDIAN, Answer, Kind, Task, continue_trees, make
+from lakeloop.pipeline_api import MEDIAN, Answer, Kind, Task, continue_trees, make, repeat_without_values
 
 TASKS: tuple[Task, ...] = ("binary_classification", "multiclass_classification", "regression", "quantile_regression")
 MOST_CATEGORIES = 250
@@ -48,6 +51,11 @@ def estimator(kinds: Mapping[str, Kind], answer: Answer, params: Mapping[str, An
     if answer.kind.label == "number":
         return make_pipeline(columns, make(HistGradientBoostingRegressor, {**defaults, "loss": "squared_error"}, params, seed))
     return make_pipeline(columns, make(HistGradientBoostingClassifier, defaults, params, seed))
+
+
+def training_rows(frame: Any, label: Any) -> tuple[Any, Any]:
+    """The rows to fit on, some of them repeated without a value: scikit-learn sends what it never saw missing down the larger branch."""
+    return repeat_without_values(frame, label)
 
 
 def continued(champion: Any, fresh: Any, frame: Any, label: Any, *, trees: int, limit: int) -> Any:

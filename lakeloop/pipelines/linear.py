@@ -2,6 +2,9 @@
 
 Numbers are imputed with their median (with an indicator of missing values) and scaled; strings are one-hot encoded per frequent value. Each
 quantile has its own coefficients; the `transform` of the voting regressor returns all quantiles.
+
+A number that is missing counts as the training rows' median. A category that no training row has counts as the rare values, or, where there were
+none, as none of the categories: the answer lies between theirs.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from lakeloop.training.pipelines import TrainingRows
+
 Method = Literal["sigmoid", "isotonic"]
 LATER_SHARE = 0.2
 """Share of the rows to fit on that the curve is fitted on: the newest. The model is fitted on the others."""
@@ -28,6 +30,7 @@ def fit_calibrated(
     gap: timedelta,
     method: Method,
     most: int | None = None,
+    rows_of: TrainingRows | None = None,
 ) -> Any:
     """Fit a classifier on the earlier rows, and on the newest rows a curve from its probabilities to the observed frequencies.
 
@@ -40,6 +43,7 @@ def fit_calibrated(
         gap: between the earlier and the newest rows; rows in it are left out.
         method: `sigmoid` (Platt 1999), or `isotonic`, which is more flexible, needs thousands of rows, and can predict exactly 0 and 1.
         most: rows at most to fit on.
+        rows_of: changes the rows that the model is fitted on.
 
     Raises:
         DataError: one of the two parts lacks a class that the other one has.
@@ -53,7 +57,8 @@ def fit_calibrated(
     _require_same_classes(label[is_earlier], label[is_newest], answer, start)
     earlier = np.flatnonzero(is_earlier)
     picked = earlier if most is None else earlier[evenly_spaced(len(earlier), most)]
-    estimator.fit(frame.iloc[picked], label[picked])
+    rows, labels = frame.iloc[picked], label[picked]
+    estimator.fit(*(rows_of(rows, labels) if rows_of else (rows, labels)))
     every = np.arange(int(is_newest.sum()))
     # The model is frozen, so its one "fold" is all of the newest rows.
     calibrated = CalibratedClassifierCV(FrozenEstimator(estimator), method=method, cv=[(every, every)])

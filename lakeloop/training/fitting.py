@@ -14,7 +14,7 @@ from lakeloop.spec.workflow import Model
 from lakeloop.training.calibrated import fit_calibrated
 from lakeloop.training.frames import evenly_spaced
 from lakeloop.training.model_code import ModelCode, import_model_code, reference_of, user_code_error
-from lakeloop.training.pipelines import build_estimator, most_rows
+from lakeloop.training.pipelines import TrainingRows, build_estimator, most_rows, training_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,11 +66,11 @@ def fit_model(
             assert code is not None
             fitted = code.value(frame, label, answer=answer, params=dict(model.params), seed=seeded.seed)
         else:
-            estimator = build_estimator(seeded, kinds, answer, folder, code=code)
-            most = most_rows(model, answer, folder)
+            estimator = build_estimator(seeded, _seen(kinds, frame), answer, folder, code=code)
+            most, rows_of = most_rows(model, answer, folder), training_rows(model, answer, folder)
             if model.calibrate and at is not None:
-                return fit_calibrated(estimator, frame, label, answer, at=at, gap=gap, method=model.calibrate, most=most)
-            fitted = _fit_estimator(estimator, frame, label, answer, most)
+                return fit_calibrated(estimator, frame, label, answer, at=at, gap=gap, method=model.calibrate, most=most, rows_of=rows_of)
+            fitted = _fit_estimator(estimator, frame, label, answer, most, rows_of)
     except (SpecError, DataError):
         raise
     except Exception as error:  # the user's code, parameters and data meet here
@@ -79,9 +79,24 @@ def fit_model(
     return fitted
 
 
-def _fit_estimator(estimator: Any, frame: pd.DataFrame, label: np.ndarray, answer: Answer, most: int | None) -> Any:
+def _seen(kinds: Mapping[str, Kind], frame: pd.DataFrame) -> dict[str, Kind]:
+    """The features that have a value in some row to fit on; the others say nothing, and are left out of the model.
+
+    Raises:
+        DataError: none has.
+    """
+    seen = {name: kind for name, kind in kinds.items() if frame[name].notna().any()}
+    if kinds and not seen:
+        raise DataError(f"wanted a feature with a value in the training window, found none in {len(frame):,} rows: {', '.join(kinds)}")
+    return seen
+
+
+def _fit_estimator(
+    estimator: Any, frame: pd.DataFrame, label: np.ndarray, answer: Answer, most: int | None, rows_of: TrainingRows | None
+) -> Any:
     picked = slice(None) if most is None else evenly_spaced(len(frame), most)
-    estimator.fit(frame.iloc[picked], label[picked])
+    rows, labels = frame.iloc[picked], label[picked]
+    estimator.fit(*(rows_of(rows, labels) if rows_of else (rows, labels)))
     return _with_all_quantiles(estimator) if answer.quantiles else estimator
 
 

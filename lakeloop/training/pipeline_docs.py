@@ -20,6 +20,9 @@ _HEAD = """\
 is one short file in `lakeloop/pipelines`, which you may copy and own ([models](models.md)). All use scikit-learn's components only, so they
 are stored without pickle and load wherever scikit-learn is installed. Parameters are those of the estimator; the lists below give the defaults
 that differ from scikit-learn's.
+
+A feature that has no value in any row of the training window is left out of the model. What a value means that training never saw, a new
+category or the first missing number, is said with each pipeline.
 """
 
 

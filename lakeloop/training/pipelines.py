@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from lakeloop.errors import SpecError, nearest
 from lakeloop.rows.types import Kind
@@ -32,6 +32,8 @@ TRUSTED_TYPES: tuple[str, ...] = (
 )
 """Types that a stored model may hold besides those that skops trusts: scikit-learn's own trees, calibration and voting consist of them. A partial
 is only as trusted as the function in it, which must be trusted, too."""
+TrainingRows: TypeAlias = "Callable[[Any, Any], tuple[Any, Any]]"
+"""Takes the features and labels to fit on, and returns those to fit on instead."""
 NAMES = ("anomaly", "forecasting", "gradient_boosting", "linear")
 """The ready-made pipelines, each a module of `lakeloop.pipelines`."""
 _HERE = Path()
@@ -125,6 +127,11 @@ def most_rows(model: Model, answer: Answer, folder: Path = _HERE) -> int | None:
         return None
     limits: Mapping[Task, int] = getattr(pipeline_module(model.pipeline, answer.task, folder), "MOST_ROWS", {})
     return limits.get(answer.task)
+
+
+def training_rows(model: Model, answer: Answer, folder: Path = _HERE) -> TrainingRows | None:
+    """The function by which a pipeline changes the rows that it is fitted on; None where it takes them as they are."""
+    return None if model.pipeline is None else getattr(pipeline_module(model.pipeline, answer.task, folder), "training_rows", None)
 
 
 def make(cls: Any, defaults: Mapping[str, Any], params: Mapping[str, Any], seed: int) -> Any:
