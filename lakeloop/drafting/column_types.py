@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lakeloop.drafting.column_names import is_identifier, lake_name, unit_of, words_of
-from lakeloop.drafting.column_times import SAMPLE, declare_in_zone, declare_time, is_lossless
+from lakeloop.drafting.column_times import ASSUMED, SAMPLE, declare_epoch, declare_in_zone, declare_time, is_lossless
 from lakeloop.rows.landing_types import MOST_DIGITS, NUMBER_TEXT
 from lakeloop.spec.tables import Column
 
@@ -21,8 +21,6 @@ UNMISTAKABLE_NULLS = ("?", "\\N", "NULL", "N/A", "#N/A", "NaN")
 """Those that are null in a column of text, too; NA and None may be a country or an answer."""
 MOST_DOUBLE_DIGITS = 15
 """Every decimal of so many digits is given back by its nearest double (IEEE 754)."""
-ASSUMED = "assumed:"
-"""The beginning of a note on what the data don't tell."""
 PERSONAL_SHARE = 0.8
 """Share of the values of a column that must look personal."""
 _TYPED = (
@@ -73,7 +71,8 @@ def declare(values: pa.ChunkedArray, source: str, *, text: bool, timezone: str, 
     if pa.types.is_boolean(kind):
         return Column(type="boolean"), ""
     if pa.types.is_integer(kind):
-        return Column(type="integer", unit=unit), ""
+        moment, note = (None, "") if in_place else declare_epoch(values, source)
+        return (moment, note) if moment else (Column(type="integer", unit=unit), "")
     if pa.types.is_floating(kind):
         return _double(values, unit, in_place)
     if pa.types.is_decimal(kind):
@@ -152,6 +151,9 @@ def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str
         return _text(values, source, code)
     if digits and all(re.fullmatch(r"[+-]?\d+", v) for v in sample) and not all(re.fullmatch(r"(19|20)\d{6}", v) for v in sample):
         if is_lossless(distinct, Column(type="integer")):
+            moment, note = declare_epoch(distinct.cast("int64"), source) if all(v.isdigit() for v in sample) else (None, "")
+            if moment:
+                return moment, note
             return Column(type="integer", unit=unit), ""
         return _text(values, source, "whole numbers too large to be held exactly stay text")
     if digits and is_lossless(distinct, Column(type="double")) and not all(re.fullmatch(r"\d{8}", v) for v in sample):

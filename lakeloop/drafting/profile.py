@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.drafting.column_names import ROW_NAME, is_identifier, lake_name, personal_by_name
-from lakeloop.drafting.column_times import SAMPLE, UNDECIDED
+from lakeloop.drafting.column_times import SAMPLE, UNDECIDED, UNREAD
 from lakeloop.drafting.column_types import declare, find_null_words, has_mark, is_number_text, replace_null_words
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.conform import parse_column
@@ -280,7 +280,7 @@ def _event_time(columns: Sequence[ColumnProfile], requested: str | None) -> tupl
     usable = [c for c in times if not c.nulls and c.distinct > 1 and not c.column.personal and not _NOT_EVENTS.search(c.name)]
     if not usable:
         why = "no column is a time" if not times else f"{', '.join(c.name for c in times)}: missing in some rows, or not the time of a row"
-        unread = "".join(f". {c.name}: {c.note}, and event_time: {c.name}" for c in columns if c.note.startswith(UNDECIDED))
+        unread = "".join(f". {c.name}: {c.note}, and event_time: {c.name}" for c in columns if c.note.startswith((UNDECIDED, UNREAD)))
         return None, f"{why}; the table is static{unread}"
 
     def rank(c: ColumnProfile) -> tuple[bool, bool, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.masking import MASK
 from lakeloop.rows.landing_types import to_json
+from lakeloop.rows.time_parsing import parse_date, parse_timestamp
 from lakeloop.rows.types import EXACT_INTEGERS, polars_type
 from lakeloop.spec.tables import Column, decimal_digits
 
@@ -227,79 +228,14 @@ def _parse_boolean(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl
     return pl.when(plain.is_in(["true", "t", "1"])).then(True).when(plain.is_in(["false", "f", "0"])).then(False), wanted
 
 
-def _parse_date(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
-    import polars as pl
-
-    form = column.format or "%Y-%m-%d"
-    if kind == pl.String:
-        plain = text.str.strip_chars()
-        return _with_whole_years(plain, plain.str.to_date(form, strict=False), form), f"a date as {form}"
-    if kind == pl.Date:
-        return text, "a date"
-    if isinstance(kind, pl.Datetime):
-        return pl.when(text == text.dt.truncate("1d")).then(text.dt.date()), "a date without a time"
-    return pl.lit(None, dtype=pl.Date), f"a date, not a {kind}"
-
-
-def _parse_timestamp(text: pl.Expr, kind: pl.DataType, column: Column) -> tuple[pl.Expr, str]:
-    import polars as pl
-
-    utc = pl.Datetime("us", "UTC")
-    zone = column.timezone
-    zone_note = f" that is one moment in {zone}" if zone else " with a time zone (or declare timezone:)"
-    if kind == pl.Date:
-        text, kind = text.cast(pl.Datetime("us")), pl.Datetime("us")
-    if isinstance(kind, pl.Datetime):
-        exact = text.cast(pl.Datetime("us", kind.time_zone))
-        exact = pl.when(exact.cast(pl.Datetime(kind.time_unit, kind.time_zone)) == text).then(exact)
-        if kind.time_zone:
-            return exact.dt.convert_time_zone("UTC"), "a timestamp in microseconds"
-        return _localize(exact, zone), f"a timestamp{zone_note}"
-    if kind != pl.String:
-        return pl.lit(None, dtype=utc), f"a timestamp, not a {kind}"
-    plain = text.str.strip_chars()
-    if column.format:
-        if "%z" in column.format or "%:z" in column.format or "%#z" in column.format:
-            moment = plain.str.to_datetime(column.format, strict=False, time_unit="us", time_zone="UTC")
-            return _with_whole_years(plain, moment, column.format), f"a timestamp as {column.format}"
-        local = plain.str.to_datetime(column.format, strict=False, time_unit="us")
-        return _with_whole_years(plain, _localize(local, zone), column.format), f"a timestamp as {column.format}{zone_note}"
-    iso = plain.str.replace(r"^(\d{4}-\d\d-\d\d)[ tT]", "${1}T").str.replace(r"[zZ]$", "+00:00").str.replace(r"([+-]\d\d)(\d\d)$", "$1:$2")
-    iso = pl.when(iso.str.contains(r"\.\d{6}\d*[1-9]")).then(None).otherwise(iso)  # finer than a microsecond: would be truncated
-    zoned = pl.coalesce(
-        [iso.str.to_datetime(f, strict=False, time_unit="us", time_zone="UTC") for f in ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z")]
-    )
-    naive = pl.coalesce(
-        [iso.str.to_datetime(f, strict=False, time_unit="us") for f in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")]
-        + [iso.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))]
-    )
-    return pl.coalesce([zoned, _localize(naive, zone)]).cast(utc), f"a timestamp as ISO 8601{zone_note}"
-
-
-def _with_whole_years(text: pl.Expr, time: pl.Expr, form: str) -> pl.Expr:
-    """Times of texts that have the four digits of their year, where a format has `%Y`: it would read two as a year of the first century."""
-    import polars as pl
-
-    return pl.when(text.str.contains(r"\d{4}")).then(time) if "%Y" in form else time
-
-
-def _localize(local: pl.Expr, zone: str | None) -> pl.Expr:
-    """Convert local times to UTC; null where the zone is unknown, or the clock showed that time twice or never."""
-    import polars as pl
-
-    if zone is None:
-        return pl.when(pl.lit(False)).then(local.dt.replace_time_zone("UTC"))
-    return local.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
-
-
 _PARSERS: dict[str, Any] = {
     "string": _parse_string,
     "integer": _parse_integer,
     "double": _parse_double,
     "decimal": _parse_decimal,
     "boolean": _parse_boolean,
-    "date": _parse_date,
-    "timestamp": _parse_timestamp,
+    "date": parse_date,
+    "timestamp": parse_timestamp,
 }
 
 

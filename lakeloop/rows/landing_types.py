@@ -367,6 +367,17 @@ _TAIL = """
 
 A value that can't be held puts its row into quarantine, with the reason.
 
+Times in text are read by ISO 8601, unless `format:` states another way:
+
+| text | read as |
+|---|---|
+| `2024-11-05T12:30:00Z`, `2024-11-05 14:30+02:00`, `… +0200`, `…+02`, `… UTC`, `… GMT` | a moment |
+| `2024-11-05 12:30:00`, `2024-11-05` | a moment in the zone of `timezone:` |
+| `12:30:00,25` | as `12:30:00.25`, by formats with `%.f` too |
+| `2024-11-05 24:00` | the beginning of the next day, by other formats too |
+| `%y` of a format: two digits of a year | 1969 to 2068 |
+| `format: epoch_s`, `epoch_ms`, `epoch_us` | numbers since 1970 in UTC, of at most microseconds |
+
 ## Databases
 
 | PostgreSQL | lands as |

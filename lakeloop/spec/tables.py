@@ -109,6 +109,8 @@ _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(s|m|h|
 _NAMES_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 BYTE_FORMATS = ("hex", "base64")
 """How bytes are written as a string."""
+EPOCHS = {"epoch_s": ("seconds", 6), "epoch_ms": ("milliseconds", 3), "epoch_us": ("microseconds", 0)}
+"""Formats of timestamps that are numbers since 1970 in UTC: their unit, and the decimals of it that microseconds have."""
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
 Overlap = Annotated[
     timedelta | int,
@@ -169,6 +171,8 @@ class Column(Spec):
             raise ValueError(f"format of a string says how bytes are written: wanted {' or '.join(BYTE_FORMATS)}, found {self.format!r}")
         if self.format and self.type not in ("timestamp", "date", "string"):
             raise ValueError(f"format is for a timestamp, a date or bytes held as a string, this column is a {self.type}")
+        if self.format in EPOCHS and (self.type != "timestamp" or self.timezone):
+            raise ValueError(f"format: {self.format} is of a timestamp in UTC, without timezone: found type: {self.type}")
         if self.non_finite and self.type != "double":
             raise ValueError(f"non_finite is for a double, this column is a {self.type}")
         if self.path and self.source and len(self.source) > 1:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from lakeloop.checking.project import load_checked
 from lakeloop.drafting.anomaly import draft_anomaly
-from lakeloop.drafting.column_types import ASSUMED
+from lakeloop.drafting.column_times import ASSUMED, UNDECIDED, UNREAD
 from lakeloop.drafting.forecast import draft_forecast
 from lakeloop.drafting.profile import profile_table
 from lakeloop.drafting.table import draft_table
@@ -241,7 +241,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         *([f"suspected to be personal, and masked from now on: {', '.join(personal)}"] if personal else []),
         *_told_of_files(unread_files(spec, folder, str(params.source)) if isinstance(spec, Files) else []),
         *(look_at_source(Files(files=spec.files), folder)[1] if isinstance(spec, Files) else ()),
-        *[f"{column.name}: {column.note}" for column in profile.columns if column.note.startswith(ASSUMED)],
+        *[f"{column.name}: {column.note}" for column in profile.columns if column.note.startswith((ASSUMED, UNDECIDED, UNREAD))],
         *[f"left out: {name}: {why}" for name, why in profile.left_out.items()],
     ]
     there = {file for file, sql in query.items() if (folder / file).is_file() and (folder / file).read_text(encoding="utf-8") == sql}
