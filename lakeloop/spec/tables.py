@@ -236,7 +236,7 @@ class Partitions(Spec):
 class Files(Spec):
     """Files as a source: paths or globs, relative to the definition's folder, or `package:<package>/<path>`.
 
-    Of CSV, `header: false` names columns `column_1` and so on, `quote: none` takes quotes for text, `escape` is what stands before a quote that is
+    Text is UTF-8 unless `encoding` names another. Of CSV, `header: false` names columns `column_1` and so on, `quote: none` takes quotes for text, `escape` is what stands before a quote that is
     text, and lines that begin with `comment` are left out.
     """
 
@@ -248,6 +248,18 @@ class Files(Spec):
     quote: Literal["none"] | None = omitted_when(None)
     escape: Literal["\\"] | None = omitted_when(None)
     comment: str | None = omitted_when(None)
+    encoding: str | None = omitted_when(None)
+
+    @field_validator("encoding")
+    @classmethod
+    def _names_a_text_encoding(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            "".encode(value)
+        except LookupError as error:
+            raise ValueError(f"wanted a text encoding, such as cp1252, utf-16 or shift_jis, found {value!r}") from error
+        return value
 
 
 class PythonFunction(Spec):

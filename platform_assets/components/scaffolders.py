@@ -28,12 +28,15 @@ from lakeloop.project.names import find_named
 from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec
 from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, pipeline_module
+from lakeloop.yaml_text import to_flow
 from resources.sources.peek import look_at_source, parse_sample, peek, source_entry, unread_files
 
 if TYPE_CHECKING:
     from lakeloop.drafting.profile import Origin, TableProfile
 
 S = TypeVar("S", bound=Spec)
+MOST_NOTES = 20
+"""Columns of which a draft tells what it decided, so that all of it is on one screen."""
 
 _TABLE = """\
 type: platform_assets.components.LakeTable
@@ -236,16 +239,34 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
     personal = [column.name for column in profile.columns if column.column.personal]
     told = [
         f"{profile.rows:,} rows, {len(profile.columns)} columns",
-        f"key: {', '.join(profile.keys)} ({profile.key_reason})",
-        f"event time: {profile.event_time or 'none'} ({profile.time_reason})",
+        f"{_line_of(text, 'keys')}key: {', '.join(profile.keys)} ({profile.key_reason})",
+        f"{_line_of(text, 'event_time')}event time: {profile.event_time or 'none'} ({profile.time_reason})",
         *([f"suspected to be personal, and masked from now on: {', '.join(personal)}"] if personal else []),
         *_told_of_files(unread_files(spec, folder, str(params.source)) if isinstance(spec, Files) else []),
-        *(look_at_source(Files(files=spec.files), folder)[1] if isinstance(spec, Files) else ()),
-        *[f"{column.name}: {column.note}" for column in profile.columns if column.note.startswith((ASSUMED, UNDECIDED, UNREAD))],
+        *[
+            f"{_line_of(text, 'source')}{note}"
+            for note in (look_at_source(Files(files=spec.files), folder)[1] if isinstance(spec, Files) else ())
+        ],
+        *_told_of_columns(text, profile),
         *[f"left out: {name}: {why}" for name, why in profile.left_out.items()],
     ]
     there = {file for file, sql in query.items() if (folder / file).is_file() and (folder / file).read_text(encoding="utf-8") == sql}
     return {"defs.yaml": text, **{file: sql for file, sql in query.items() if file not in there}}, told
+
+
+def _told_of_columns(text: str, profile: TableProfile) -> list[str]:
+    """What was decided of columns and isn't obvious, each with its line in the definition; what the data don't tell comes first."""
+    noted = [column for column in profile.columns if column.note and not column.column.personal]
+    noted.sort(key=lambda column: not column.note.startswith((ASSUMED, UNDECIDED, UNREAD)))
+    told = [f"{_line_of(text, column.name, at=-1)}{column.name}: {column.note}" for column in noted[:MOST_NOTES]]
+    return [*told, *([f"and {len(noted) - MOST_NOTES} more columns have a comment in defs.yaml"] if len(noted) > MOST_NOTES else [])]
+
+
+def _line_of(text: str, key: str, at: int = 0) -> str:
+    """`line N: ` of a key that begins a line of a definition, the first such line or the last; empty where there is none."""
+    pattern = re.compile(rf" +(# )?{re.escape(to_flow(key))}: ")
+    numbers = [number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)]
+    return f"line {numbers[at]}: " if numbers else ""
 
 
 def _told_of_files(names: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from lakeloop.errors import DataError
 from lakeloop.spec.tables import Files
 from resources.sources.csv_rows import prepare_lines, reader_options, records_of, unescape_quotes
+from resources.sources.text import first_foreign, guess_encoding, to_utf8
 
 DELIMITERS = ",;\t|"
 LOOK_BYTES = 1 << 18
@@ -21,15 +22,20 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*")
 
 def look_at_lines(data: bytes, where: str) -> tuple[dict[str, Any], list[str]]:
     """The options that read a CSV file's first lines, where they aren't the usual ones; and what to tell of them."""
-    is_cut = len(data) > LOOK_BYTES
-    sample = data[: data.rfind(b"\n", 0, LOOK_BYTES) + 1 or LOOK_BYTES] if is_cut else data
     options: dict[str, Any] = {}
     notes: list[str] = []
+    if encoding := guess_encoding(data):
+        options["encoding"] = encoding
+        notes.append(f"not UTF-8, so read as {encoding}; another encoding if {first_foreign(data, encoding)} is wrong")
+        data = to_utf8(data, encoding, where)
+    is_cut = len(data) > LOOK_BYTES
+    sample = data[: data.rfind(b"\n", 0, LOOK_BYTES) + 1 or LOOK_BYTES] if is_cut else data
     if re.match(rb"(\xef\xbb\xbf)?(#[^\n]*\n)+[^#\n]", sample):
         options["comment"] = "#"
         notes.append("lines that begin with # are comments")
     try:
-        sample = prepare_lines(sample.decode("utf-8", "ignore").encode() if is_cut else sample, Files(files=["x"], **options), where)
+        whole = sample.decode("utf-8", "ignore").encode() if is_cut else sample
+        sample = prepare_lines(whole, Files(files=["x"], comment=options.get("comment")), where)
     except DataError:
         return {}, []  # reading says what is wrong
     delimiter, quoting, records = _best_reading(sample, where, is_cut)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.drafting.column_names import ROW_NAME
 from lakeloop.errors import DataError
-from resources.sources.text import require_utf8
+from resources.sources.text import to_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from lakeloop.spec.tables import Files
 
 _BLOCK_BYTES = 1 << 24
-_BOM = b"\xef\xbb\xbf"
 
 
 def read_csv(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataType] | None = None) -> pa.Table:
-    """Read CSV in UTF-8 as text; what `null_values` lists is null, unless it is quoted.
+    """Read CSV as text; what `null_values` lists is null, unless it is quoted.
 
     Raises:
-        DataError: it is empty, isn't UTF-8, has a header that can't be read, or a row that the stated options don't explain.
+        DataError: it is empty, isn't of the stated encoding, has a header that can't be read, or a row that the stated options don't explain.
     """
     import pyarrow as pa
     import pyarrow.csv as pc
@@ -93,13 +92,12 @@ def _ends_in_delimiter(rows: pa.Table, header: Sequence[str]) -> bool:
 
 
 def prepare_lines(data: bytes, spec: Files, where: str) -> bytes:
-    """The lines of a file as they are parsed: without a byte order mark, empty lines before the header, and comments; ended by LF or CR LF.
+    """The lines of a file as they are parsed: in UTF-8 without a byte order mark, empty lines before the header, and comments; ended by LF or CR LF.
 
     Raises:
-        DataError: there is nothing, it isn't UTF-8, or its line ends can't be told.
+        DataError: there is nothing, it isn't of the stated encoding, or its line ends can't be told.
     """
-    data = data.removeprefix(_BOM)
-    require_utf8(data, where)
+    data = to_utf8(data, spec.encoding, where)
     if not data.strip():
         raise DataError(f"{where}: wanted a header line, found an empty file")
     if b"\n" not in data and b"\r" in data:

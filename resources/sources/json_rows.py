@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import DataError
 from lakeloop.rows.landing_types import JSON_TEXT, MOST_DIGITS, NUMBER_TEXT, to_json
 from lakeloop.rows.types import EXACT_INTEGERS
-from resources.sources.text import require_utf8
+from resources.sources.text import to_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ class _Number(str):
 
 
 def read_json(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataType] | None = None) -> pa.Table:
-    """Read JSON in UTF-8; times stay text, numbers keep all their digits, nested values become JSON text.
+    """Read JSON; times stay text, numbers keep all their digits, nested values become JSON text.
 
     Args:
         data: objects, whether each is on a line or not; an array of objects; or an object of which just one member is such an array.
@@ -39,13 +39,12 @@ def read_json(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.Data
         landed: the types in which columns have landed before; a column that has landed as nested values stays so.
 
     Raises:
-        DataError: it is empty, or isn't UTF-8, JSON or a table; the message names the place.
+        DataError: it is empty, or isn't of the stated encoding, JSON or a table; the message names the place.
     """
     import pyarrow as pa
     import pyarrow.json as pj
 
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    require_utf8(data, where)
+    data = to_utf8(data, spec.encoding, where)
     if not data.strip():
         raise DataError(f"{where}: wanted at least one row, found an empty file")
     if data.lstrip().startswith(b"{") and not _LONG_NUMBER.search(data):

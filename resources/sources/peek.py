@@ -205,18 +205,26 @@ def look_at_source(spec: Files, folder: Path) -> tuple[dict[str, Any], list[str]
     """The options that the CSV files of a source ask for, and what to tell of them; nothing for other files.
 
     Raises:
-        DataError: they are separated by different characters.
+        DataError: they are separated by different characters, or written in different encodings.
     """
     found: dict[str, tuple[dict[str, Any], list[str]]] = {}
+    encodings: dict[str | None, str] = {}
     for file in resolve_files(spec, folder)[:LOOK_FILES]:
         if format_of(file, spec) != "csv":
             continue
         name, data = next(iter(decompress(file, spec)))
-        found[file.shown] = look_at_lines(data, name or file.shown)
+        found[file.shown] = options, _ = look_at_lines(data, name or file.shown)
+        if not data.isascii():  # what is ASCII is the same in all that are guessed
+            encodings.setdefault(options.get("encoding"), file.shown)
     if not found:
         return {}, []
+    if len(encodings) > 1:
+        both = ", ".join(f"{file} is {encoding or 'UTF-8'}" for encoding, file in list(encodings.items())[::-1])
+        raise DataError(f"{both}: wanted one encoding; save them alike, or define a table for each")
     (first, (options, notes)), *others = found.items()
-    for name, (other, _) in others:
+    for name, (other, told) in others:
+        if "encoding" in other and "encoding" not in options:
+            options, notes = {"encoding": other["encoding"], **options}, [f"{name}: {told[0]}", *notes]
         if other.get("delimiter") != options.get("delimiter"):
             shown = [repr(o.get("delimiter", ",")) for o in (options, other)]
             raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,6 +49,21 @@ def test_a_table_is_drafted_from_whatever_holds_it(project: Path, what: str) -> 
     assert str(project) not in text
     assert ("delimiter: ;" in text) == (what == "semicolons")
     assert ("delta: " in text) == (what == "delta")
+
+
+def test_what_a_draft_was_not_sure_of_is_told_with_the_line_to_change(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = project / "in" / "visits.csv"
+    path.parent.mkdir()
+    rows = "".join(f"{i};2024-01-{i % 28 + 1:02} 10:00:00;{'10E1' if i % 3 else '100'};{i}.125\n" for i in range(60))
+    path.write_bytes(f"Größe;seen;keys;score\n{rows}".encode("cp1252"))
+    scaffold(project, "LakeTable", "shop/visits", source=str(path))
+    told, lines = capsys.readouterr().out, definition(project, "shop/visits/defs.yaml").splitlines()
+    changes = {text: lines[int(number) - 1].strip() for number, text in re.findall(r"- line (\d+): (.*)", told)}
+    found = {text.split(":")[0]: line for text, line in changes.items()}
+    assert found["not UTF-8, so read as cp1252; another encoding if 'ö' on line 1 is wrong"].startswith("source: {")
+    assert found["key"].startswith("keys: [") and found["event time"].startswith("event_time: seen")
+    assert found["seen"].startswith("seen: {type: timestamp") and "UTC is assumed" in told
+    assert found["keys"].startswith("keys: {type: string") and "codes rather than numbers" in told
 
 
 def test_a_file_of_an_installed_package_is_named_by_the_package(project: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lakeloop.errors import DataError
 from lakeloop.spec.tables import Files
 from resources.sources.csv_look import is_data
 from resources.sources.files import read_file, resolve_files
@@ -42,6 +43,13 @@ CASES: dict[str, tuple[str, bytes, dict[str, Any], dict[str, list[str | None]]]]
     "long field": ("a.csv", f"id,v\n1,{LONG}\n2,y\n".encode(), {}, {"id": ["1", "2"], "v": [LONG, "y"]}),
     "null and empty": ("a.csv", b'id,v\n1,""\n2,\n', {}, {"id": ["1", "2"], "v": ["", None]}),
     "header within two lines": ("a.csv", b'id,"v\nw"\n1,x\n', {}, {"id": ["1"], "v\nw": ["x"]}),
+    "Windows-1252": (
+        "a.csv", "Größe;Preis €\n1;2\n3;4\n".encode("cp1252"), {"encoding": "cp1252", "delimiter": ";"}, {"Größe": ["1", "3"], "Preis €": ["2", "4"]},
+    ),
+    "UTF-16, as Excel writes Unicode text": (
+        "a.txt", "id\tName\r\n1\tŽofia\r\n2\t李\r\n".encode("utf-16"), {"encoding": "utf-16", "delimiter": "\t"},
+        {"id": ["1", "2"], "Name": ["Žofia", "李"]},
+    ),
     "no last line end": ("a.csv", b"id,v\n1,x", {}, {"id": ["1"], "v": ["x"]}),
 }  # fmt: skip
 
@@ -63,6 +71,39 @@ def test_a_field_longer_than_a_block_is_read(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "a.csv").write_text(f"id,v\n1,{LONG}\n2,y\n")
     spec = Files(files=["a.csv"])
     assert read_file(resolve_files(spec, tmp_path)[0], spec, {})["v"].to_pylist() == [LONG, "y"]
+
+
+def test_text_that_is_not_of_its_encoding_is_refused_with_line_and_byte(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id,v\n1,x\n2,Größe\n".encode("cp1252"))
+    for options, told in (
+        ({}, r"a\.csv: wanted UTF-8, found byte 0xf6 on line 3 \(offset 13\); encoding: cp1252 reads another one"),
+        ({"encoding": "ascii"}, r"a\.csv: wanted text in ascii, found byte 0xf6 on line 3 \(offset 13\)"),
+        ({"encoding": "utf-16"}, r"a\.csv: wanted text in utf-16"),
+    ):
+        spec = Files(files=["a.csv"], **options)
+        with pytest.raises(DataError, match=told):
+            read_file(resolve_files(spec, tmp_path)[0], spec, {})
+
+
+@pytest.mark.parametrize("name", ["utf8", "base64", "nothing"])
+def test_an_encoding_is_one_of_text(name: str) -> None:
+    if name == "utf8":
+        assert Files(files=["a.csv"], encoding=name).encoding == name
+        return
+    with pytest.raises(ValueError, match=f"wanted a text encoding, such as cp1252, utf-16 or shift_jis, found '{name}'"):
+        Files(files=["a.csv"], encoding=name)
+
+
+def test_the_files_of_a_folder_have_one_encoding(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_bytes(b"id,v\n1,x\n")  # is the same in both
+    (tmp_path / "2.csv").write_bytes("id,v\n2,Größe\n".encode("cp1252"))
+    spec = Files(files=["*.csv"])
+    options, notes = look_at_source(spec, tmp_path)
+    assert options == {"encoding": "cp1252"}
+    assert notes == ["2.csv: not UTF-8, so read as cp1252; another encoding if 'ö' on line 2 is wrong"]
+    (tmp_path / "3.csv").write_text("id,v\n3,Größe\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"3\.csv is UTF-8, 2\.csv is cp1252"):
+        look_at_source(spec, tmp_path)
 
 
 @pytest.mark.parametrize(
