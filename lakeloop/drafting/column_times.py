@@ -19,6 +19,8 @@ SAMPLE = 2_000
 """Values that are tried before all of them are."""
 UNDECIDED = "day or month first?"
 """The beginning of the reason why a column of times stays text."""
+UNDECIDED_NUMBER = "thousands or decimals?"
+"""The beginning of the reason why a column of numbers stays text."""
 UNREAD = "a time?"
 """The beginning of the reason why a column stays text that looks like times."""
 MOSTLY = 0.8
@@ -99,9 +101,11 @@ def declare_time(distinct: pa.Array, timezone: str, *, digits: bool) -> tuple[Co
 def _matching(formats: Sequence[str], kind: Column, distinct: pa.Array) -> list[str]:
     """The formats that read every value."""
     sample = [str(value).strip() for value in distinct.slice(0, SAMPLE).to_pylist()]
-    # %Y also reads two digits, as a year of the first century; %y that comes first is written with both of its digits.
-    has_years, has_pairs = (all(re.match(pattern, value) for value in sample) for pattern in (r".*\d{4}", r"\d\d\D\d\d\D\d\d"))
+    # %Y also reads two digits, as a year of the first century, and %y one; 1.2.3 is a version.
+    patterns = (r".*\d{4}", r"\d\d\D\d\d\D\d\d", r"[^-/. ]+[-/. ]+[^-/. ]+[-/. ]+\d\d(\D|$)")
+    has_years, has_pairs, has_short = (all(re.match(pattern, value) for value in sample) for pattern in patterns)
     candidates = [form for form in formats if (has_years or "%Y" not in form) and (has_pairs or not form.startswith("%y"))]
+    candidates = [form for form in candidates if has_short or "%y" not in form or form.startswith("%y")]
     return [form for form in candidates if is_lossless(distinct, kind.model_copy(update={"format": form}))]
 
 

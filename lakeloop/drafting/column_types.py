@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lakeloop.drafting.column_names import is_identifier, lake_name, unit_of, words_of
+from lakeloop.drafting.column_numbers import declare_number
 from lakeloop.drafting.column_times import ASSUMED, SAMPLE, declare_epoch, declare_in_zone, declare_time, is_lossless
+from lakeloop.rows.conform import parse_column
 from lakeloop.rows.landing_types import MOST_DIGITS, NUMBER_TEXT
 from lakeloop.spec.tables import Column
 
@@ -29,18 +31,6 @@ _TYPED = (
     re.compile(r"(true|false)$", re.IGNORECASE),
 )
 """Texts of numbers, times and booleans: a column of one of these holds no words."""
-_POINT, _COMMA = r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", r"(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
-_NO_COMMAS, _NO_POINTS = "replace({0}, ',', '')", "replace(replace({0}, '.', ''), ',', '.')"
-_NUMBER_FORMATS = (
-    ("numbers with commas between thousands (or decimal commas?)", r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?", f"CAST({_NO_COMMAS} AS DOUBLE)"),
-    ("numbers with a decimal comma", rf"[+-]?{_COMMA}", f"CAST({_NO_POINTS} AS DOUBLE)"),
-    ("percentages", rf"[+-]?{_POINT}\s*%", f"CAST(replace({_NO_COMMAS}, '%', '') AS DOUBLE)"),
-    ("percentages with a decimal comma", rf"[+-]?{_COMMA}\s*%", f"CAST(replace({_NO_POINTS}, '%', '') AS DOUBLE)"),
-    ("amounts of money", rf"[+-]?([$€£¥]\s*{_POINT}|{_POINT}\s*[$€£¥])", "CAST(regexp_replace({0}, '[^0-9.+-]', '') AS DOUBLE)"),
-    ("amounts of money with a decimal comma", rf"[+-]?([$€£¥]\s*{_COMMA}|{_COMMA}\s*[$€£¥])",
-     "CAST(replace(regexp_replace({0}, '[^0-9,+-]', ''), ',', '.') AS DOUBLE)"),
-)  # fmt: skip
-"""Formats of numbers that no type reads: their name, pattern and SQL that reads them."""
 _PERSONAL_PATTERNS = {
     "e-mail addresses": r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$",
     "bank accounts (IBAN)": r"^[A-Z]{2}\d{2}[ ]?([A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{1,4}$",
@@ -135,6 +125,7 @@ def _bytes(values: pa.ChunkedArray) -> tuple[Column, str]:
 
 def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str) -> tuple[Column, str]:
     """The narrowest type that holds every value of a column of text without loss."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     distinct = pc.unique(values).drop_null()
@@ -151,7 +142,8 @@ def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str
         return _text(values, source, code)
     if digits and all(re.fullmatch(r"[+-]?\d+", v) for v in sample) and not all(re.fullmatch(r"(19|20)\d{6}", v) for v in sample):
         if is_lossless(distinct, Column(type="integer")):
-            moment, note = declare_epoch(distinct.cast("int64"), source) if all(v.isdigit() for v in sample) else (None, "")
+            numbers = parse_column(pa.table({"v": distinct}), "v", Column(type="integer"))
+            moment, note = declare_epoch(numbers, source) if all(v.isdigit() for v in sample) else (None, "")
             if moment:
                 return moment, note
             return Column(type="integer", unit=unit), ""
@@ -161,7 +153,9 @@ def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str
             return digits_lost.model_copy(update={"unit": unit}), "a double doesn't give all its digits back"
         return Column(type="double", unit=unit), _thousands_note(distinct, lake_name(source))
     column, note = declare_time(distinct, timezone, digits=True)
-    return (column, note) if column else _text(values, source, note or _number_note(sample, lake_name(source)))
+    if not column and not note:
+        column, note = declare_number(distinct, source, unit)
+    return (column, note) if column else _text(values, source, note or _answers_note(sample, lake_name(source)))
 
 
 def _decimals_beyond_doubles(distinct: pa.Array) -> Column | None:
@@ -217,14 +211,11 @@ def _text_or_time(values: pa.ChunkedArray, source: str, timezone: str) -> tuple[
     is_number = not is_identifier(source) and all(re.fullmatch(r"[+-]?(0|[1-9]\d*)(\.\d+)?", v) for v in sample)
     if is_number and is_lossless(distinct, Column(type="double")):
         note = "numbers held as text: type: double would read them"
-    return _text(values, source, note or _number_note(sample, lake_name(source)))
+    return _text(values, source, note or _answers_note(sample, lake_name(source)))
 
 
-def _number_note(sample: Sequence[str], name: str) -> str:
-    """How the texts write numbers or yes and no, and the expression that reads them in a view; empty where they don't."""
-    for what, pattern, value in _NUMBER_FORMATS:
-        if any(re.search(r"[,%$€£¥]", v) for v in sample) and all(re.fullmatch(pattern, v) for v in sample):
-            return f"{what}, which no type reads, so it stays text; in a view: {value.format(name)}"
+def _answers_note(sample: Sequence[str], name: str) -> str:
+    """The expression that reads yes and no in a view; empty where the texts are something else."""
     if {v.lower() for v in sample} in ({"yes", "no"}, {"y", "n"}):
         yes = next(v for v in sample if v.lower().startswith("y"))
         return f"yes and no stay text; in a view, {name} = '{yes}' is a boolean"

@@ -10,7 +10,8 @@ from lakeloop.masking import MASK
 from lakeloop.rows.landing_types import to_json
 from lakeloop.rows.time_parsing import parse_date, parse_timestamp
 from lakeloop.rows.types import EXACT_INTEGERS, polars_type
-from lakeloop.spec.tables import Column, decimal_digits
+from lakeloop.spec.number_formats import parse_number_format
+from lakeloop.spec.tables import Column, decimal_digits, is_number_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,7 +39,11 @@ def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: f
         text, kind = _follow_path(text, kind, column.path)
     if column.null_values and kind == pl.String:
         text = pl.when(~text.is_in(column.null_values)).then(text)
-    value, wanted = _PARSERS["decimal" if decimal_digits(column.type) else column.type](text, kind, column)
+    plain, written = (
+        _plain_number(text, column.format) if column.format and is_number_type(column.type) and kind == pl.String else (text, "")
+    )
+    value, wanted = _PARSERS["decimal" if decimal_digits(column.type) else column.type](plain, kind, column)
+    wanted += written
     shown = pl.lit(MASK) if hidden & set(sources) else _show(text, kind)
     fails = text.is_not_null() & value.is_null()
     if column.non_finite == "null":
@@ -48,6 +53,19 @@ def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: f
         no_object = container.is_not_null() & ~container.str.contains(r"^\s*\{")
         problem = pl.when(no_object).then(pl.lit("wanted an object of JSON, found something else")).otherwise(problem)
     return value, problem
+
+
+def _plain_number(text: pl.Expr, format_: str) -> tuple[pl.Expr, str]:
+    """Numbers that a column writes in a format, as 1234.5 would be in code; null where they aren't of it."""
+    import polars as pl
+
+    form = parse_number_format(format_)
+    parts = text.str.strip_chars().str.extract_groups(form.pattern)
+    digits = parts.struct.field("2")
+    if form.group:
+        digits = digits.str.replace_all(form.group, "", literal=True)
+    plain = pl.concat_str(parts.struct.field("1"), digits.str.replace(form.point, ".", literal=True))
+    return pl.when(text.str.contains(NON_FINITE)).then(text).otherwise(plain), f" written as {format_}"
 
 
 def _follow_path(text: pl.Expr, kind: pl.DataType, path: Sequence[str]) -> tuple[pl.Expr, pl.DataType]:

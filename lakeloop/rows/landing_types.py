@@ -367,6 +367,10 @@ _TAIL = """
 
 A value that can't be held puts its row into quarantine, with the reason.
 
+Numbers in text are read as code writes them (`-1234.5`), unless `format:` states how the column writes 1234.5: `1.234,5`, `1 234,5`, `1'234.5`,
+`$1,234.5`, `1.234,5 €` or `1,234.5 %`. A value may do without the marks between thousands and without the sign; other values can't be held. `12 %`
+is 12.
+
 Times in text are read by ISO 8601, unless `format:` states another way:
 
 | text | read as |

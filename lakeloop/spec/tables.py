@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from lakeloop.errors import nearest
+from lakeloop.spec.number_formats import parse_number_format
 
 PARTITION = "_partition"
 """The column that holds a row's partition."""
@@ -148,7 +149,7 @@ class Column(Spec):
 
     `path` leads to a field of a landed column that holds JSON. `null_values` are texts that mean that there is no value, in this column alone,
     beside those of the source. `non_finite` says what NaN and infinity of a double are: values to `keep`, or null; without it their rows go to
-    quarantine. Bytes are text in UTF-8, or written by `format: hex` or `base64`.
+    quarantine. Bytes are text in UTF-8, or written by `format: hex` or `base64`. The `format` of a number is 1234.5 as the column writes it.
     """
 
     type: ColumnType
@@ -169,8 +170,10 @@ class Column(Spec):
             raise ValueError(f"timezone is for a timestamp, this column is a {self.type}")
         if self.format and self.type == "string" and self.format not in BYTE_FORMATS:
             raise ValueError(f"format of a string says how bytes are written: wanted {' or '.join(BYTE_FORMATS)}, found {self.format!r}")
-        if self.format and self.type not in ("timestamp", "date", "string"):
-            raise ValueError(f"format is for a timestamp, a date or bytes held as a string, this column is a {self.type}")
+        if self.format and self.type == "boolean":
+            raise ValueError("format is for a timestamp, a date, a number or bytes held as a string, this column is a boolean")
+        if self.format and is_number_type(self.type):
+            parse_number_format(self.format)
         if self.format in EPOCHS and (self.type != "timestamp" or self.timezone):
             raise ValueError(f"format: {self.format} is of a timestamp in UTC, without timezone: found type: {self.type}")
         if self.non_finite and self.type != "double":

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from lakeloop.checking.project import load_checked
 from lakeloop.drafting.anomaly import draft_anomaly
-from lakeloop.drafting.column_times import ASSUMED, UNDECIDED, UNREAD
+from lakeloop.drafting.column_times import ASSUMED, UNDECIDED, UNDECIDED_NUMBER, UNREAD
 from lakeloop.drafting.forecast import draft_forecast
 from lakeloop.drafting.profile import profile_table
 from lakeloop.drafting.table import draft_table
@@ -257,7 +257,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
 def _told_of_columns(text: str, profile: TableProfile) -> list[str]:
     """What was decided of columns and isn't obvious, each with its line in the definition; what the data don't tell comes first."""
     noted = [column for column in profile.columns if column.note and not column.column.personal]
-    noted.sort(key=lambda column: not column.note.startswith((ASSUMED, UNDECIDED, UNREAD)))
+    noted.sort(key=lambda column: not column.note.startswith((ASSUMED, UNDECIDED, UNDECIDED_NUMBER, UNREAD)))
     told = [f"{_line_of(text, column.name, at=-1)}{column.name}: {column.note}" for column in noted[:MOST_NOTES]]
     return [*told, *([f"and {len(noted) - MOST_NOTES} more columns have a comment in defs.yaml"] if len(noted) > MOST_NOTES else [])]
 

@@ -72,21 +72,62 @@ def test_text_of_a_source_that_has_types_is_a_time_where_it_reads_as_one_and_nev
         assert seen(*values, text=False).column.type == "string"
 
 
+WRITTEN: list[tuple[tuple[str, ...], str, str, str | None, list[float]]] = [
+    (("700,0", "1,25", "-3"), "double", "1.234,5", None, [700.0, 1.25, -3.0]),
+    (("1.700,0", "1,25"), "double", "1.234,5", None, [1700.0, 1.25]),
+    (("1.234.567", "-12"), "integer", "1.234,5", None, [1234567, -12]),
+    (("1,234", "900.5"), "double", "1,234.5", None, [1234.0, 900.5]),
+    (("1 234,5", "12"), "double", "1 234,5", None, [1234.5, 12.0]),
+    (("1\u202f234,5", "12"), "double", "1\u202f234,5", None, [1234.5, 12.0]),
+    (("1'234.5", "1'234'567"), "double", "1'234.5", None, [1234.5, 1234567.0]),
+    (("1 234 567", "12"), "integer", "1 234.5", None, [1234567, 12]),
+    (("12 %", "7.5%"), "double", "1,234.5 %", "%", [12.0, 7.5]),
+    (("$1,200.50", "-$7", "$-8"), "double", "$1,234.5", "$", [1200.5, -7.0, -8.0]),
+    (("1.200,50 €", "7 €"), "double", "1.234,5 €", "EUR", [1200.5, 7.0]),
+    (("CHF 1'200.50", "CHF 7"), "double", "CHF 1'234.5", "CHF", [1200.5, 7.0]),
+]
+
+
+@pytest.mark.parametrize(("values", "kind", "form", "unit", "numbers"), WRITTEN)
+def test_numbers_as_people_write_them_are_read_in_a_format(
+    values: tuple[str, ...], kind: str, form: str, unit: str | None, numbers: list[float]
+) -> None:
+    found = seen(*values)
+    assert (found.column.type, found.column.format, found.column.unit) == (kind, form, unit)
+    assert parse_column(pa.table({"v": values}), "v", found.column).to_pylist() == numbers
+
+
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "ways"),
     [
-        (("700,0", "1,25"), "numbers with a decimal comma"),
-        (("1.700,0", "1,25"), "numbers with a decimal comma"),
-        (("1,234", "900"), "commas between thousands (or decimal commas?)"),
-        (("12 %", "7.5%"), "percentages"),
-        (("$1,200.50", "$7"), "amounts of money"),
-        (("1.200,50 €", "7 €"), "amounts of money with a decimal comma"),
-        (("Yes", "No", "Yes"), "v = 'Yes' is a boolean"),
+        (("1,234", "900"), ("{type: integer, format: '1,234.5'}", "{type: double, format: '1.234,5'}")),
+        (("$1.234", "$900"), ("{type: double, format: '$1,234.5'}", "{type: integer, format: '$1.234,5'}")),
     ],
 )
-def test_numbers_as_people_write_them_are_pointed_out(values: tuple[str, ...], told: str) -> None:
+def test_where_no_value_tells_thousands_from_decimals_both_ways_are_named(values: tuple[str, ...], ways: tuple[str, str]) -> None:
     found = seen(*values)
-    assert found.column.type == "string" and told in found.note and "in a view" in found.note
+    assert found.column.type == "string" and found.note.startswith("thousands or decimals? No value tells")
+    assert all(way in found.note for way in ways)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("079 123 456", "012 345 678"),
+        ("123 456 789", "987 654 321"),
+        ("1,2,3", "4,5,6"),
+        ("12,5", "a"),
+        ("1.2.3", "4.5.6"),
+        ("$5", "€7"),
+        ("5 EUR", "6 USD"),
+    ],
+)
+def test_codes_versions_and_mixed_currencies_are_no_numbers(values: tuple[str, ...]) -> None:
+    assert seen(*values).column.type == "string"
+
+
+def test_yes_and_no_are_pointed_out() -> None:
+    assert "v = 'Yes' is a boolean" in seen("Yes", "No", "Yes").note
 
 
 def test_numbers_that_a_source_with_types_holds_as_text_are_pointed_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -407,3 +408,39 @@ def test_a_table_without_times_has_none_in_quarantine_and_an_empty_mask_changes_
     assert [(row["event_time"], row["raw"]) for row in moved.quarantined.to_pylist()] == [
         (None, json.dumps({"id": f"r{number}", "value": number + 1})) for number in (1, 2)
     ]
+
+
+MARKS = [
+    ("", ",", ".", ""),
+    ("", ".", ",", ""),
+    ("", " ", ",", ""),
+    ("", "'", ".", ""),
+    ("$", ",", ".", ""),
+    ("", ".", ",", " €"),
+    ("CHF ", "’", ".", ""),
+]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=6), st.integers(0, 3), st.sampled_from(MARKS), st.booleans())
+def test_numbers_in_a_format_are_those_that_were_written(
+    numbers: list[int], decimals: int, marks: tuple[str, str, str, str], is_grouped: bool
+) -> None:
+    before, group, point, after = marks
+    scaled = [Decimal(number).scaleb(-decimals) for number in numbers]
+    plain = [f"{abs(number):{',' if is_grouped else ''}f}".replace(",", "g").replace(".", point).replace("g", group) for number in scaled]
+    texts = [f"{'-' if number < 0 else ''}{before}{text}{after}" for number, text in zip(scaled, plain, strict=True)]
+    column = Column(type=f"decimal(20,{decimals})", format=f"{before}1{group}234{point}5{after}")
+    assert parse_column(pa.table({"v": texts}), "v", column).to_pylist() == scaled
+
+
+@pytest.mark.parametrize("text", ["1.5", "1,23.4", "12.34,5", "1,2,3", "5 $", "", "1.234,", ",5", "1e3", "0x1"])
+def test_a_number_that_is_not_of_its_format_goes_to_quarantine(text: str) -> None:
+    column = Column(type="double", format="1.234,5 €")
+    assert parse_column(pa.table({"v": [text, "7"]}), "v", column).to_pylist() == [None, 7.0]
+
+
+@pytest.mark.parametrize("form", ["1234", "1.234.5", "0,0", "%d", "1,2345", "2.345,6", "1-234.5"])
+def test_a_format_of_a_number_is_one_number_as_it_is_written(form: str) -> None:
+    with pytest.raises(ValueError, match=r"format of a number is 1234\.5 as the column writes it, .*found"):
+        Column(type="integer", format=form)
