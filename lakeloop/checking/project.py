@@ -24,7 +24,7 @@ from lakeloop.project.project import (
     upstream,
 )
 from lakeloop.project.sql_tables import columns_of
-from lakeloop.spec.tables import PythonFunction, TableSpec, ViewSpec, render_duration
+from lakeloop.spec.tables import FILE, ROW, DeltaTableSource, PythonFunction, TableSpec, ViewSpec, render_duration
 from lakeloop.sql.reach import find_reaches
 
 
@@ -48,6 +48,7 @@ def check(project: Project) -> list[SpecError]:
     for table in project.tables.values():
         errors += check_expectations(table, "expectations", table.spec.expectations, table.spec.columns)
         errors += _check_rules(table)
+        errors += _check_adopted(table)
         if isinstance(table.spec.source, PythonFunction):
             errors += check_code(table, table.spec.source.function, "source", "function")
     for view in project.views.values():
@@ -195,6 +196,32 @@ def _read_by(project: Project, ref: TableRef) -> list[TableRef]:
     workflows = ("training_sets", "predictions")
     read = [TableRef("training_sets", each.domain, each.name) if each.kind in workflows else each for each in refs]
     return list(dict.fromkeys(each for each in read if each.kind in ("view", "training_sets")))
+
+
+_NOT_IN_PLACE = {
+    "path": "a field of JSON is parsed where rows land",
+    "null_values": "texts become null where rows land",
+    "non_finite": "NaN and infinity stay as they are",
+    "format": "values aren't parsed",
+}
+"""Options of columns that change values, by the reason why a table that is read in place has none."""
+
+
+def _check_adopted(table: Located[TableSpec]) -> list[SpecError]:
+    """Check that a table that is read in place says nothing of how its values are changed: every engine reads them as they are."""
+    if not isinstance(table.spec.source, DeltaTableSource):
+        return []
+    errors = []
+    for name, column in table.spec.columns.items():
+        for option, why in _NOT_IN_PLACE.items():
+            if getattr(column, option) is not None:
+                message = f"an adopted Delta table is read in place, and {why}; leave it out, and compute the value in a view"
+                errors.append(table.definition.error(message, "columns", name, option))
+        sources = column.source or [name]
+        if len(sources) > 1 or sources[0] in (ROW, FILE):
+            message = f"an adopted Delta table is read in place: wanted one of its columns, found {', '.join(sources)}"
+            errors.append(table.definition.error(message, "columns", name, "source"))
+    return errors
 
 
 def _check_rules(table: Located[TableSpec]) -> list[SpecError]:

@@ -114,6 +114,9 @@ def _check_features(
             errors.append(definition.error(f"{name} holds the label: its columns would leak it into the features", "features", name))
             continue
         source = spec_of(project, ref)
+        if not source.keys:
+            errors.append(definition.error(f"{name} has no key to look rows up by; read it in a view that has one", "features", name))
+            continue
         for key in source.keys:
             if key not in spec.keys:
                 errors.append(

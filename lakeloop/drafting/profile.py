@@ -35,10 +35,6 @@ LONGEST_KEY = 64
 """Longer texts are prose and no keys."""
 Origin = Literal["files", "answer", "onward", "adopted"]
 """Where rows come from: files, the whole answer of a database, its new rows since the last query, or a Delta table that is read in place."""
-_UNNUMBERED = {
-    "onward": "with a cursor a row has no permanent number; name the columns that identify a row with --keys, or leave the cursor out",
-    "adopted": "an adopted Delta table doesn't number its rows; name the columns that identify a row with --keys",
-}
 _NOT_EVENTS = re.compile(r"birth|dob|expir|valid|due|until|updated|modified|ingested|deleted|end")
 _EVENT_WORDS = {
     "at",
@@ -92,7 +88,7 @@ class TableProfile:
         rows: the number of rows that were read.
         columns: those that can be declared, in order.
         left_out: landed columns that can't be declared, with the reason.
-        keys, key_reason: the columns that identify a row, and why.
+        keys, key_reason: the columns that identify a row, and why; no key where an adopted table has none.
         event_time, time_reason: the column of the time of a row, and why; None for a static table.
     """
 
@@ -131,8 +127,8 @@ def profile_table(
         origin: of the rows. It determines whether the number of a row can be its key, and whether text can be declared as a time.
 
     Raises:
-        DataError: no column can be declared, a requested key or event time doesn't exist or doesn't fit, or rows have no number and nothing
-            in them can be the key.
+        DataError: no column can be declared, a requested key or event time doesn't exist or doesn't fit, or rows that are read onward have
+            nothing that can be the key.
     """
     import polars as pl
 
@@ -309,10 +305,12 @@ def _keys(
     if group:
         names = tuple(c.name for c in columns if c in group)
         return names, f"unique {'together ' if len(names) > 1 else ''}in all {count:,} rows", ()
-    if origin in _UNNUMBERED:
+    if origin == "adopted":
+        return (), "no column and no few columns together are unique: views can read the table, and features come from views", ()
+    if origin == "onward":
         raise DataError(
-            f"key: no column of {', '.join(c.name for c in columns)}, and no few of them together, are unique in all {count:,} rows, and "
-            f"{_UNNUMBERED[origin]}"
+            f"key: no column of {', '.join(c.name for c in columns)}, and no few of them together, are unique in all {count:,} rows, and with "
+            "a cursor a row has no permanent number; name the columns that identify a row with --keys, or leave the cursor out"
         )
     return _row_number([c.name for c in columns], count, files, origin)
 

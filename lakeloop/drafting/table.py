@@ -49,7 +49,7 @@ def draft_table(
     ]
     lines += [
         to_line(1, "source", dict(source), note),
-        to_line(1, "keys", list(profile.keys), profile.key_reason),
+        to_line(1, "keys", list(profile.keys), profile.key_reason) if profile.keys else to_comment(1, f"keys: none: {profile.key_reason}"),
     ]
     lines += _time(profile, today)
     lines.append("  columns:")
@@ -149,7 +149,7 @@ def slack(low: float, high: float, *, whole: bool) -> tuple[float, float]:
 
 
 def _row_of(profile: TableProfile) -> str:
-    if any(set(profile.column(key).column.source or ()) & {ROW, FILE} for key in profile.keys):
+    if not profile.keys or any(set(profile.column(key).column.source or ()) & {ROW, FILE} for key in profile.keys):
         return "line of the source"
     return " and ".join(" ".join(key.split("_")) for key in profile.keys)
 

@@ -101,7 +101,7 @@ def generate_expectations(
 
     Args:
         columns: the columns of the table, no more and no less.
-        keys: the columns that identify a row.
+        keys: the columns that identify a row; none of a table without a key.
         min_rows: the least number of rows; None where an empty batch may be legitimate and is accounted for otherwise.
         unique: `blocking` if keys must be present and unique; with `warning` they may be null, and duplicates are reported.
     """
@@ -111,7 +111,7 @@ def generate_expectations(
         expectations += [Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": key}) for key in keys]
     if len(keys) == 1:
         expectations.append(Expectation(type="expect_column_values_to_be_unique", kwargs={"column": keys[0]}, severity=unique))
-    else:
+    elif keys:
         expectations.append(Expectation(type="expect_compound_columns_to_be_unique", kwargs={"column_list": list(keys)}, severity=unique))
     return expectations
 

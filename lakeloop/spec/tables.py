@@ -321,12 +321,12 @@ class TableSpec(Described):
     `known_delay` and `bulk_loaded_until` decide `known_at`: event time plus delay, but never before the landing for rows whose event time is
     not before `bulk_loaded_until`, or that correct an earlier row. Without `bulk_loaded_until` the first landing is the bulk load, and rows
     that land later were not known before. `rules` are SQL conditions that every row must meet (true or null); a row that doesn't goes to
-    quarantine under the rule's name.
+    quarantine under the rule's name. An adopted table may have no `keys`: views can read it then, and no feature is looked up in it.
     """
 
     source: Files | PythonFunction | DeltaTableSource | DatabaseSource
     columns: dict[Name, Column] = Field(min_length=1)
-    keys: Names = Field(min_length=1)
+    keys: Names = Field(default_factory=list)
     event_time: str | None = None
     known_delay: Duration = timedelta(0)
     bulk_loaded_until: datetime | None = None
@@ -352,6 +352,8 @@ class TableSpec(Described):
 
     @model_validator(mode="after")
     def _columns_exist(self) -> TableSpec:
+        if not self.keys and not isinstance(self.source, DeltaTableSource):
+            raise ValueError("keys: wanted the columns that identify a row; only an adopted Delta table may have none")
         for key in self.keys:
             if key not in self.columns:
                 raise ValueError(f"keys: no column {key!r}; {nearest(key, self.columns)}")

@@ -239,7 +239,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
     personal = [column.name for column in profile.columns if column.column.personal]
     told = [
         f"{profile.rows:,} rows, {len(profile.columns)} columns",
-        f"{_line_of(text, 'keys')}key: {', '.join(profile.keys)} ({profile.key_reason})",
+        f"{_line_of(text, 'keys')}key: {', '.join(profile.keys) or 'none'} ({profile.key_reason})",
         f"{_line_of(text, 'event_time')}event time: {profile.event_time or 'none'} ({profile.time_reason})",
         *([f"suspected to be personal, and masked from now on: {', '.join(personal)}"] if personal else []),
         *_told_of_files(unread_files(spec, folder, str(params.source)) if isinstance(spec, Files) else []),
@@ -295,6 +295,8 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
         raise SpecError("wanted --table and --label together (only --task anomaly_detection does without a label)")
     project, errors = load_checked(defs)
     table = find_named(project, params.table, kinds=["table"], domain=domain, errors=errors)
+    if not table.spec.keys:
+        raise SpecError(f"{params.table} has no key, which a workflow is drafted by; give it keys, or write a view over it that has some")
     rows = parse_sample(table.spec, peek(table.spec.source, table.folder))
     if params.task == "anomaly_detection":
         drafted = draft_anomaly(

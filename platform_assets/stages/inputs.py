@@ -14,8 +14,9 @@ from lakeloop.spec.partitions import name_span, partition_window, select_overlap
 from lakeloop.spec.tables import FILE, ROW, DeltaTableSource, Partitions
 from lakeloop.sql.query import parse_query, rewrite_tables
 from platform_assets.stages.base import Platform, input_key
+from resources.lake.adopted import open_adopted
 from resources.lake.published import PartitionState, Published, States, TableKey, retired
-from resources.spark.tables import read_delta
+from resources.spark.tables import read_adopted, read_delta
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,16 +107,20 @@ def _without_internal(frame: DataFrame, kept: Collection[str] = ()) -> DataFrame
     return frame.drop(*[name for name in frame.columns if name.startswith("_") and name not in kept])
 
 
+def checked_url(published: Published) -> str:
+    """Where an adopted table is."""
+    state = next(iter(published.partitions.values()))
+    return str(state.typed(TableState).value.url)
+
+
 def adopted_frame(
     spark: SparkSession, located: Located[Any], published: Published, start: datetime | None, end: datetime | None
 ) -> DataFrame:
     """An adopted table at its checked version: declared columns under their names, and `known_at`."""
     import pyspark.sql.functions as F
 
-    spec = located.spec
-    state = next(iter(published.partitions.values()))
-    frame = read_delta(spark, str(state.typed(TableState).value.url), published.version)
-    frame = frame.select(*[F.col((col.source or [name])[0]).alias(name) for name, col in spec.columns.items()])
+    spec, url = located.spec, checked_url(published)
+    frame = read_adopted(spark, open_adopted(url, str(published.key), published.version), url, spec.columns)
     if spec.event_time:
         if start and end:
             frame = frame.where((F.col(spec.event_time) >= F.lit(start)) & (F.col(spec.event_time) < F.lit(end)))

@@ -15,7 +15,7 @@ from lakeloop.rows.conform import parse_column
 from lakeloop.rows.stacking import stack_tables
 from lakeloop.rows.types import schema_of
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
-from resources.lake.tables import require_usable
+from resources.lake.adopted import adopted_url, open_adopted
 from resources.sources.csv_look import look_at_lines
 from resources.sources.database import DatabaseReader
 from resources.sources.files import (
@@ -121,19 +121,16 @@ def parse_sample(table: TableSpec, sample: SourceSample) -> pa.Table:
 
 
 def _peek_delta(source: DeltaTableSource, folder: Path) -> SourceSample:
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
+    import pyarrow as pa
 
-    url = source.delta if "://" in source.delta else str((folder / source.delta).resolve())
-    require_usable(url)
-    try:
-        table = DeltaTable(url)
-    except TableNotFoundError as error:
-        raise DataError(f"no Delta table at {source.delta}") from error
-    rows = table.to_pyarrow_dataset().head(ENOUGH_ROWS)
+    adopted = open_adopted(adopted_url(source, folder), source.delta)
+    # What no column type holds isn't read either.
+    readable = [name for name, kind in adopted.types.items() if not pa.types.is_nested(kind)]
+    rows = adopted.read(readable, enough=ENOUGH_ROWS)
     if rows.num_rows == 0:
         raise DataError(f"{source.delta}: wanted at least one row, found none")
-    return SourceSample(rows, 1, rows.num_rows == ENOUGH_ROWS, False)
+    others = [pa.nulls(rows.num_rows, kind) if name not in readable else rows[name] for name, kind in adopted.types.items()]
+    return SourceSample(pa.table(others, names=list(adopted.types)), 1, rows.num_rows >= ENOUGH_ROWS, False)
 
 
 def _patterns(folder: Path) -> list[Path]:

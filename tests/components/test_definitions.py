@@ -178,6 +178,48 @@ def test_an_adopted_table_is_checked_and_used_in_place(shop: Shop, tmp_path: Pat
     assert set(training["prices__price"].to_pylist()) == {1.5}
 
 
+def test_a_view_reads_an_adopted_table_without_a_key(shop: Shop, tmp_path: Path) -> None:
+    where = str(tmp_path / "theirs")
+    deltalake.write_deltalake(where, pa.table({"id": ["c1", "c1", "c2"], "since": pa.array([2001, 2001, 2003], pa.int32())}))
+    write(shop, "customers", "defs.yaml", ADOPTED.format(where=where).replace("  keys: [customer]\n", ""))
+    write(shop, "visits", "view.sql", "SELECT customer, CAST(count(*) AS BIGINT) AS visits FROM customers GROUP BY customer")
+    write(
+        shop, "visits", "defs.yaml",
+        "type: platform_assets.components.FeatureView\nattributes:\n  name: visits\n  description: Visits.\n  sql: view.sql\n"
+        "  keys: [customer]\n  columns: {visits: {type: integer, description: Visits.}}\n",
+    )  # fmt: skip
+    view = TableKey("features", "shop", "visits")
+    result = run(shop, TableKey("validated", "shop", "customers"), view)
+    assert result.success, failures(result)
+    rows = shop.lake.read(shop.lake.current(view)).select(["customer", "visits"]).sort_by("customer").to_pylist()
+    assert rows == [{"customer": "c1", "visits": 2}, {"customer": "c2", "visits": 1}]
+
+    workflow = shop.defs / "shop" / "returns" / "defs.yaml"
+    workflow.write_text(workflow.read_text().replace("    basket: [items", "    customers: [since_year]\n    basket: [items"))
+    from platform_assets.loading import load_definitions
+
+    assert any("customers has no key to look rows up by" in str(error) for error in load_definitions(shop.defs)[1])
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("path: [x]", "a field of JSON is parsed where rows land"),
+        ("null_values: [x]", "texts become null where rows land"),
+        ("format: hex", "values aren't parsed"),
+        ("source: [id, since]", "wanted one of its columns, found id, since"),
+        ("source: _row", "wanted one of its columns, found _row"),
+    ],
+)
+def test_what_would_change_values_of_an_adopted_table_is_refused(shop: Shop, tmp_path: Path, option: str, told: str) -> None:
+    from platform_assets.loading import load_definitions
+
+    text = ADOPTED.format(where=tmp_path).replace("nullable: false, source: id", f"{option}{'' if 'source' in option else ', source: id'}")
+    write(shop, "customers", "defs.yaml", text)
+    (error,) = load_definitions(shop.defs)[1]
+    assert "customers/defs.yaml:8" in str(error) and told in str(error)
+
+
 def test_an_estimator_by_import_path_is_trained_released_and_scored(shop: Shop) -> None:
     workflow = shop.defs / "shop" / "returns" / "defs.yaml"
     text = workflow.read_text()

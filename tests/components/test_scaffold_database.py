@@ -63,13 +63,19 @@ def test_the_number_of_a_row_of_a_database_is_said_to_have_no_order(project: Pat
     assert "row_number" in definition(project, "lab/amount/spine.sql")
 
 
-def test_an_adopted_delta_table_keeps_its_types_and_wants_a_key(project: Path) -> None:
+def test_an_adopted_delta_table_keeps_its_types_and_may_have_no_key(project: Path) -> None:
     days = [f"2024-03-{1 + n % 28:02d}" for n in range(60)]
-    deltalake.write_deltalake(str(project / "delta"), pa.table({"day": days, "size": [1.5, 2.5] * 30}))
-    with pytest.raises(click.ClickException, match="an adopted Delta table doesn't number its rows; name the columns .* with --keys"):
-        scaffold(project, "LakeTable", "lab/days", source=str(project / "delta"))
+    rows = {"day": days, "size": [1.5, 2.5] * 30, "seen": pa.array([None] * 60, pa.bool_()), "at": [{"x": 1}] * 60}
+    deltalake.write_deltalake(str(project / "delta"), pa.table(rows))
+    scaffold(project, "LakeTable", "lab/sizes", source=str(project / "delta"))
+    text = definition(project, "lab/sizes/defs.yaml")
+    assert "# keys: none: no column and no few columns" in text and "left out: at: a struct" in text
+    assert "day: {type: string" in text and "seen: {type: boolean" in text
+    assert problems(project) == []
+    with pytest.raises(click.ClickException, match="sizes has no key, which a workflow is drafted by"):
+        scaffold(project, "MLWorkflow", "lab/guess", table="sizes", label="size")
     scaffold(project, "LakeTable", "lab/days", source=str(project / "delta"), keys=["day"])
-    assert "day: {type: string" in definition(project, "lab/days/defs.yaml")
+    assert "keys: [day]" in definition(project, "lab/days/defs.yaml")
 
 
 def test_a_definition_with_a_cursor_and_a_row_number_as_key_is_refused() -> None:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakeloop.errors import DataError
 from lakeloop.project.project import TableRef, located_of, spec_of, upstream
-from lakeloop.records.tables import TableState, ViewState
+from lakeloop.records.tables import ViewState
 from lakeloop.rows.history import LANDED, RETRACTED
 from lakeloop.rows.landings import TOGETHER
 from lakeloop.rows.row_history import CLOSES
@@ -23,10 +23,11 @@ from lakeloop.spec.partitions import select_overlapping
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, TableSpec, ViewSpec
 from platform_assets.stages.base import Platform, input_key
 from platform_assets.stages.features.results import compute_result, shape_result
-from platform_assets.stages.inputs import adopted_frame, spark_for, spark_input, standing
+from platform_assets.stages.inputs import adopted_frame, checked_url, spark_for, spark_input, standing
 from platform_assets.stages.tables.landings import source_state
+from resources.lake.adopted import AdoptedTable, is_of_declared_types, open_adopted, source_of
 from resources.lake.published import WHOLE, Published, States, TableKey
-from resources.lake.tables import local_path, open_delta, read_table
+from resources.lake.tables import read_table
 from resources.spark.tables import frame_of, read_delta
 
 if TYPE_CHECKING:
@@ -258,16 +259,15 @@ class InputHistory:
         published = self._platform.lake.current(input_key(ref), self._states)
         spec = spec_of(self._platform.project, ref)
         assert isinstance(spec, TableSpec)
-        url = str(next(iter(published.partitions.values())).typed(TableState).value.url)
-        table = open_delta(url, published.version)
-        commits = [] if table is None else table.history()
+        url, where = checked_url(published), str(published.key)
+        checked = open_adopted(url, where, published.version)
+        commits = checked.table.history()
         moments = {int(each["version"]): datetime.fromtimestamp(each["timestamp"] / 1000, UTC) for each in commits if "timestamp" in each}
         current = _AdoptedVersion(published.version, moments.get(published.version, datetime.fromtimestamp(0, UTC)))
         versions = [current]
         # Back from the checked version: what was vacuumed once isn't there before either.
         for number in sorted((each for each in moments if each < published.version), reverse=True):
-            older = open_delta(url, number) if number + 1 == versions[-1].version else None
-            if older is None or not _is_readable(older, url, spec):
+            if number + 1 != versions[-1].version or not _is_readable(url, number, checked, spec):
                 break
             versions.append(_AdoptedVersion(number, moments[number]))
         in_order = accumulate(reversed(versions), lambda before, each: replace(each, at=max(each.at, before.at)))
@@ -303,14 +303,15 @@ def _closes(rows: DataFrame, spec: TableSpec) -> Any:
     return F.coalesce(F.col(CLOSES), is_empty) if CLOSES in rows.columns else is_empty
 
 
-def _is_readable(table: DeltaTable, url: str, spec: TableSpec) -> bool:
-    """Whether a version has rows, the declared columns, and its files."""
-    columns = {field.name for field in table.schema().fields}
-    if not all((column.source or [name])[0] in columns for name, column in spec.columns.items()):
+def _is_readable(url: str, version: int, checked: AdoptedTable, spec: TableSpec) -> bool:
+    """Whether an older version has rows, the declared columns of types like those of the checked version, and its files."""
+    try:
+        older = open_adopted(url, checked.shown, version)
+    except DataError:
         return False
-    files = table.file_uris()
-    folder = local_path(url)
-    return bool(files) and (folder is None or all(Path(str(local_path(file))).exists() for file in files))
+    sources = [source_of(name, column) for name, column in spec.columns.items()]
+    are_alike = all(older.types.get(name) == checked.types[name] for name in sources)
+    return (are_alike or is_of_declared_types(older, spec.columns)) and bool(older.files) and not older.missing_files()
 
 
 def _from_loading(versions: Sequence[_AdoptedVersion], bulk_loaded_until: datetime | None) -> list[_AdoptedVersion]:

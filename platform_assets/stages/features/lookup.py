@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.errors import DataError, NotPublished, SpecError, nearest
+from lakeloop.errors import DataError, SpecError, nearest
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import ID, FeatureColumn, Located, Project, TableRef, feature_columns, located_of, spec_of, spine_upstream
 from lakeloop.records.features import FeatureLookup, FeatureSpec
-from lakeloop.records.tables import TableState
 from lakeloop.rows.asof import FeatureRows, point_in_time_join
 from lakeloop.rows.history import LANDED
 from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_duration
@@ -23,9 +22,10 @@ from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, input_key
 from platform_assets.stages.features.view_versions import at_version, kept_at
-from platform_assets.stages.inputs import adopted_frame, run_sql
+from platform_assets.stages.inputs import adopted_frame, checked_url, run_sql
+from resources.lake.adopted import open_adopted, read_declared
 from resources.lake.published import Published, States, TableKey
-from resources.lake.tables import open_delta, read_table
+from resources.lake.tables import read_table
 from resources.spark.asof import SparkFeatureRows, join_spine
 from resources.spark.tables import read_delta
 
@@ -309,13 +309,8 @@ def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[
     import pyarrow.compute as pc
 
     spec = located.spec
-    state = next(iter(published.partitions.values()))
-    url = str(state.typed(TableState).value.url)
-    table = open_delta(url, published.version)
-    if table is None:
-        raise NotPublished(f"{published.key}: no Delta table at {url}")
-    declared = [name for name in needed if name != "known_at"]
-    rows = read_table(table, columns=[(spec.columns[name].source or [name])[0] for name in declared]).rename_columns(declared)
+    adopted = open_adopted(checked_url(published), str(published.key), published.version)
+    rows = read_declared(adopted, {name: spec.columns[name] for name in needed if name != "known_at"})
     if "known_at" in needed:
         event = rows[spec.event_time].cast(pa.timestamp("us", tz="UTC"))
         rows = rows.append_column("known_at", pc.add(event, pa.scalar(spec.known_delay, pa.duration("us"))))

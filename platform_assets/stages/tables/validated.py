@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.errors import DataError, NotPublished
+from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import Fingerprint, day_hashes, fingerprint, short_hash
 from lakeloop.masking import mask_row
 from lakeloop.project.project import Located, Project
 from lakeloop.records.tables import TableState
 from lakeloop.rows.conform import Conformed, conform, quarantine_rows
-from lakeloop.rows.types import cast_exactly, schema_of
 from lakeloop.rows.verdicts import allow_empty_beside, check_names, generate_expectations, suite_hash
 from lakeloop.spec.personal import personal_of_table
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, Expectation, Partitions, TableSpec, ViewSpec
@@ -36,8 +35,8 @@ from platform_assets.stages.publishing import (
 )
 from platform_assets.stages.stage import Check, Stage, World
 from platform_assets.stages.tables.landings import RawStates, read_landed, source_state
+from resources.lake.adopted import adopted_url, open_adopted, read_declared
 from resources.lake.published import UNDATED, WHOLE, PartitionState, States, TableKey
-from resources.lake.tables import open_delta, read_table
 from resources.lake.verdict_rows import newest
 from resources.quality import quarantine_mask, run_suite
 
@@ -217,21 +216,17 @@ def adopt(platform: Platform, located: Located[TableSpec]) -> StageResult:
     """Check an existing Delta table at its newest version and record the verdict; the table itself isn't touched."""
     spec, key = located.spec, key_of("validated", located)
     assert isinstance(spec.source, DeltaTableSource)
-    url = spec.source.delta if "://" in spec.source.delta else str((located.folder / spec.source.delta).resolve())
-    table = open_delta(url)
-    if table is None:
-        raise DataError(f"{key}: no Delta table at {spec.source.delta}")
-    version = table.version()
+    url = adopted_url(spec.source, located.folder)
+    adopted = open_adopted(url, f"{key} ({spec.source.delta})")
+    version = adopted.version
     definition = spec.model_dump(mode="json", exclude={"description", "owners"})
     parts = {**made_of.code(CODE_VERSION), **made_of.keys(spec), **made_of.value("version of the adopted table", version)}
-    fingerprint_now = Fingerprint(fingerprint("adopted", CODE_VERSION, definition, str(table.metadata().id), version), parts)
+    fingerprint_now = Fingerprint(fingerprint("adopted", CODE_VERSION, definition, str(adopted.table.metadata().id), version), parts)
     work = plan_work(TableState, key, platform.lake.states(), {WHOLE: fingerprint_now}, whole=fingerprint_now)
     if not work.stale:
         return fresh_result(work)
     expectations, personal = suite(spec), personal_of_table(spec)
-    sources = [(col.source or [name])[0] for name, col in spec.columns.items()]
-    rows = read_table(table, columns=sources).rename_columns(list(spec.columns))
-    rows = cast_exactly(rows, schema_of(spec.columns), str(key), personal)
+    rows = read_declared(adopted, spec.columns, personal)
     verdict = run_suite(rows, expectations, keys=spec.keys, personal=personal)
     checks = {**outcomes(verdict), ACCOUNTING: ("passed", f"{rows.num_rows} rows in place, none copied")}
     judgement = Judgement(verdict, checks, table_metadata(rows, personal, uri=spec.source.delta, version=version))
@@ -267,6 +262,10 @@ def _partitions(located: Located[TableSpec]) -> Partitions | None:
     return None if isinstance(located.spec.source, DeltaTableSource) else located.spec.partitions
 
 
+def _row_of(located: Located[TableSpec]) -> str:
+    return f"One row per {', '.join(located.spec.keys)}" if located.spec.keys else "Without a key"
+
+
 def _undated(states: States, located: Located[TableSpec]) -> list[str]:
     """Rows of no partition that have landed are validated with any that is asked for."""
     return [UNDATED] if _partitions(located) and UNDATED in states.of(key_of("raw", located)) else []
@@ -297,6 +296,6 @@ STAGE = Stage(
     goes_along=lambda world, located: _undated(world.states, located),
     checks=_checks,
     schema=_schema,
-    describe=lambda located: f"{located.spec.description} One row per {', '.join(located.spec.keys)}; typed, deduplicated, checked.",
+    describe=lambda located: f"{located.spec.description} {_row_of(located)}; typed, deduplicated, checked.",
     kinds=lambda _: ("delta", "greatexpectations"),
 )
