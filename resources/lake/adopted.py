@@ -264,7 +264,7 @@ def open_adopted(url: str, shown: str, version: int | None = None) -> AdoptedTab
         table = open_delta(url, version)
     except DeltaError as error:
         detail = " ".join(str(error).split("0: <unknown>")[0].split())
-        raise DataError(f"{what} can't be opened, by its log", detail=detail) from error
+        raise DataError(f"{what} can't be opened", detail=detail) from error
     if table is None:
         raise DataError(f"{what}: no Delta table at {url}")
     protocol = table.protocol()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +15,7 @@ import pytest
 
 from lakeloop.errors import DataError
 from lakeloop.spec.tables import Column, DeltaTableSource
+from resources.lake import adopted
 from resources.lake.adopted import open_adopted, read_declared
 from resources.sources.peek import peek
 from tests.contracts.delta.tables import field, mapped, write_table
@@ -94,17 +96,14 @@ def test_a_type_that_could_change_a_value_is_cast_exactly_for_both_engines(tmp_p
         on_spark(str(tmp_path / "t"), {"m": DOUBLE})
 
 
-@pytest.mark.parametrize(
-    ("features", "told"),
-    [
-        (["newFeature", "deletionVectors"], "t uses newFeature, which can't be read here"),
-        (["catalogManaged"], "t can't be opened, by its log.*catalog"),
-    ],
-)
-def test_a_feature_that_is_not_read_is_refused_by_its_name(features: list[str], told: str, tmp_path: Path) -> None:
-    url = write_table(tmp_path / "t", [field("a", "long")], {"1.parquet": pa.table({"a": [1]})}, features=features)
-    with pytest.raises(DataError, match=told):
-        open_adopted(url, "t")
+@pytest.mark.parametrize("feature", ["newFeature", "catalogManaged", "deletionVectors"])
+def test_a_feature_that_is_not_read_is_refused_by_its_name(feature: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What deltalake refuses, and what it opens that isn't read here."""
+    url = write_table(tmp_path / "t", [field("a", "long")], {"1.parquet": pa.table({"a": [1]})}, features=[feature])
+    monkeypatch.setattr(adopted, "READ", adopted.READ - {"deletionVectors"})
+    words = re.sub("([A-Z])", r".?\1", feature)  # deltalake writes some of them as words
+    with pytest.raises(DataError, match=f"(?i)^t (can't be opened|uses).*{words}"):
+        adopted.open_adopted(url, "t")
 
 
 def test_a_file_or_version_that_is_gone_is_told(tmp_path: Path) -> None:
@@ -119,7 +118,7 @@ def test_a_file_or_version_that_is_gone_is_told(tmp_path: Path) -> None:
     ):
         old.read(["a"])
     (tmp_path / "t" / "_delta_log" / f"{0:020}.json").unlink()
-    with pytest.raises(DataError, match="t: version 1 can't be opened, by its log"):
+    with pytest.raises(DataError, match="t: version 1 can't be opened"):
         open_adopted(url, "t", 1)
     with pytest.raises(DataError, match="no Delta table at"):
         open_adopted(str(tmp_path / "none"), "none")
