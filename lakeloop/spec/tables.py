@@ -241,6 +241,8 @@ class Files(Spec):
 
     Text is UTF-8 unless `encoding` names another. Of CSV, `header: false` names columns `column_1` and so on, `quote: none` takes quotes for text, `escape` is what stands before a quote that is
     text, and lines that begin with `comment` are left out.
+
+    Rows of a file that isn't there any more stay (`on_missing: keep`), or go with it (`retire`): they are unknown from the landing on that noticed it.
     """
 
     files: Names
@@ -252,6 +254,7 @@ class Files(Spec):
     escape: Literal["\\"] | None = omitted_when(None)
     comment: str | None = omitted_when(None)
     encoding: str | None = omitted_when(None)
+    on_missing: Literal["keep", "retire"] = omitted_when("keep")
 
     @field_validator("encoding")
     @classmethod

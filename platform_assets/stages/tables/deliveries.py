@@ -44,6 +44,12 @@ def digests(located: Located[TableSpec]) -> dict[str, str] | None:
     return {f.label: f.digest for f in resolve_files(source, located.folder)} if isinstance(source, Files) else None
 
 
+def standing_contents(spec: TableSpec, known: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:
+    """The content by label of what stands once what is present has landed: files that are gone, too, unless the source retires them."""
+    retires = isinstance(spec.source, Files) and spec.source.on_missing == "retire"
+    return dict(present) if retires else {**known, **present}
+
+
 def database_reader(located: Located[TableSpec]) -> DatabaseReader:
     """The reader of a table whose source is a database."""
     spec = located.spec

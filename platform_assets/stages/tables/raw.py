@@ -27,7 +27,7 @@ from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.metadata import preview
 from platform_assets.stages.publishing import Judgement, Work, outcomes, refuse_batch, settled_states
 from platform_assets.stages.stage import Check, Stage, World
-from platform_assets.stages.tables.deliveries import Delivery, ask_source, database_reader, digests, source_columns
+from platform_assets.stages.tables.deliveries import Delivery, ask_source, database_reader, digests, source_columns, standing_contents
 from platform_assets.stages.tables.landings import SOURCE, RawStates, columns_without_type, landed_types
 from platform_assets.stages.tables.stamping import Stamped, stamp_delivery
 from resources.lake.published import PartitionState, TableKey
@@ -81,7 +81,7 @@ def is_fresh(located: Located[TableSpec], state: PartitionState[SourceState] | N
             return state.value.how == _reading(located) and state.value.probe == digests(located)
         except (DataError, ServiceUnavailable):
             return True
-    return state.fingerprint == expected(spec, {**state.value.files, **(digests(located) or {})})
+    return state.fingerprint == expected(spec, standing_contents(spec, state.value.files, digests(located) or {}))
 
 
 def _reading(located: Located[TableSpec]) -> str:
@@ -108,14 +108,17 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
     read_alike = source if source.how == reading else SourceState()
     landed = landed_types(platform, key, published)
     delivery = ask_source(platform, located, published, read_alike.files, landed)
-    files = {**source.files, **delivery.contents}
+    files = standing_contents(spec, source.files, delivery.contents)
     wanted = expected(spec, files)
     work = Work(SourceState, key, states, {SOURCE: wanted}, [SOURCE], [SOURCE], [], wanted)
     if before and read_alike is source and (delivery.is_empty if delivery.is_onward else before.fingerprint == wanted):
         return _nothing_new(platform, work, before, delivery)
 
     at = _landing_time(source, now)
-    stamped = stamp_delivery(delivery, spec, source, read_alike=read_alike, landed=landed, now=now, at=at)
+    retired = sorted(source.files.keys() - files.keys())
+    if retired:
+        platform.log.warning(f"{key}: gone with their rows (on_missing: retire): {', '.join(retired)}")
+    stamped = stamp_delivery(delivery, spec, source, read_alike=read_alike, landed=landed, now=now, at=at, retired=retired)
     batch = stack_tables(stamped.tables) if stamped.tables else None
     if batch is None and not before:
         raise DataError(f"{key}: wanted at least one row, found none in {', '.join(sorted(delivery.contents)[:3])}")

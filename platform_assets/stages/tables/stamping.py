@@ -76,6 +76,7 @@ def stamp_delivery(
     landed: Mapping[str, pa.DataType],
     now: datetime,
     at: datetime,
+    retired: Collection[str] = (),
 ) -> Stamped:
     """Read what is new or changed in a delivery, cut it into partitions, and stamp what is new or changed there.
 
@@ -87,11 +88,15 @@ def stamp_delivery(
         landed: the types in which columns have landed.
         now: the time; rows of partitions that aren't there yet are undated.
         at: the time of the landing.
+        retired: the files that are gone with their rows.
     """
     import pyarrow as pa
 
     current = {label: dict(by_partition) for label, by_partition in source.current.items()}
     vanished = {label: dict(by_partition) for label, by_partition in source.vanished.items()}
+    for label in retired:
+        # What it had lost before is known from then on.
+        vanished[label] = {**dict.fromkeys(current.pop(label, {}), at.isoformat()), **vanished.get(label, {})}
     tables: list[pa.Table] = []
     lacking: dict[str, dict[str, list[str]]] = {}
     empty, number, rows_read = set(read_alike.empty), source.next, 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from resources.lake.published import TableKey
 from tests.worlds.shop import make_shop, orders, write_orders
 from tests.worlds.shop_project import Shop
@@ -64,6 +66,52 @@ def test_a_month_that_vanishes_alone_is_emptied_and_one_that_cannot_be_read_is_r
     ended = shop.lake.open(TableKey("superseded", "shop", "orders"))
     assert ended is not None and sum(row["amount_eur"] is None for row in ended.to_pyarrow_table().to_pylist()) == 290
     assert counts(4, january + february) == {"2024-01": 310, "2024-02": 290}
+
+
+@pytest.mark.parametrize("on_missing", ["keep", "retire"])
+def test_a_file_that_is_gone_keeps_its_rows_or_takes_them_away(tmp_path: Path, on_missing: str) -> None:
+    """A day's file is renamed, comes back under its name, and never makes an older value unknown before its landing noticed."""
+    from platform_assets.definitions import read_project
+    from platform_assets.stages.base import Platform
+    from platform_assets.stages.tables import raw, validated
+    from resources.settings import Settings
+
+    defs = make_shop(tmp_path)
+    path = defs / "shop" / "orders" / "defs.yaml"
+    if on_missing == "retire":
+        assert "source: {files: data/*.csv" in path.read_text()
+        path.write_text(path.read_text().replace("source: {files: data/*.csv", "source: {on_missing: retire, files: data/*.csv"))
+    shop = Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9")
+    located = read_project(defs).tables[("shop", "orders")]
+    platform = Platform(Settings.from_environment(), read_project(defs), shop.lake, _Log(), None, "run")  # type: ignore[arg-type]
+    january = [row for row in orders() if str(row["ordered_at"]) < "2024-02"]
+    extra = {**january[0], "order_id": "extra"}
+    more, renamed = shop.data.with_name("more.csv"), shop.data.with_name("renamed.csv")
+
+    def state(day: int) -> tuple[int, set[datetime]]:
+        is_stale = not raw.is_fresh(located, shop.lake.states().partition(raw.SourceState, located, raw.SOURCE))
+        assert raw.land(platform, located, now=datetime(2024, 6, day, tzinfo=UTC)).fresh is not is_stale
+        assert not validated.validate(platform, located, ["2024-01"]).refused
+        table = shop.lake.open(TableKey("superseded", "shop", "orders"))
+        found = table.to_pyarrow_table().to_pylist() if table is not None else []
+        rows = shop.lake.states()[TableKey("validated", "shop", "orders")]["2024-01"].rows
+        return rows, {row["known_at"] for row in found if row["amount_eur"] is None}
+
+    write_orders(shop.data, january)
+    write_orders(more, [extra])
+    assert state(1) == (311, set())
+    more.unlink()
+    gone = {datetime(2024, 6, 2, tzinfo=UTC)}
+    assert state(2) == ((310, gone) if on_missing == "retire" else (311, set()))
+    write_orders(renamed, [{**extra, "order_id": "other"}])
+    assert state(3) == ((311, gone) if on_missing == "retire" else (312, set()))
+    write_orders(more, [extra])
+    assert state(4) == (312, set())
+
+
+class _Log:
+    def warning(self, text: str) -> None:
+        assert text.endswith("gone with their rows (on_missing: retire): data/more.csv")
 
 
 def test_when_a_whole_month_vanishes_is_told_by_its_landing_and_stays_told(tmp_path: Path) -> None:
