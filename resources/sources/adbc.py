@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _DAY_US = 86_400_000_000
+NOT_UTF8 = "a text isn't UTF-8; convert it in a query, as by convert_from(column::bytea, 'LATIN1'), or read it as bytes: CAST(column AS bytea or BLOB)"
 PREFIX = "adbc+"
 DRIVERS = {"postgresql": "adbc_driver_postgresql", "sqlite": "adbc_driver_sqlite"}
 SAME_TYPES = frozenset({16, 20, 21, 23, 701, 1700, 1082, 1114, 1184, 17, 25, 1043})
@@ -73,9 +74,22 @@ def read(url: URL, sql: str, fields: list[pa.Field], *, connect_s: int, enough: 
             if enough is not None and count >= enough:
                 break
         rows = pa.Table.from_batches(batches, reader.schema).slice(0, enough)
+    _require_text(rows)
     return pa.table(
         [_cast_column(values, field) for values, field in zip(rows.columns, fields, strict=True)], pa.schema(_result_fields(rows, fields))
     )
+
+
+def _require_text(rows: pa.Table) -> None:
+    """Refuse texts that aren't UTF-8, which SQLite holds and its driver passes on."""
+    import pyarrow as pa
+
+    for values in rows.columns:
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            try:
+                values.validate(full=True)
+            except pa.ArrowInvalid:
+                raise DataError(NOT_UTF8) from None
 
 
 def may_have_lost_integers(rows: pa.Table) -> bool:
@@ -125,7 +139,7 @@ def _cursor(url: URL, connect_s: int) -> Iterator[Any]:
     except adbc_driver_manager.OperationalError as error:
         raise OperationalError(None, None, error) from None
     # Errors in the middle of a result come as Arrow's.
-    except (adbc_driver_manager.Error, pa.ArrowException) as error:
+    except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
         raise DBAPIError(None, None, error) from None
 
 

@@ -34,6 +34,10 @@ CHUNK_ROWS = 20_000
 """Rows held as Python objects at a time; the rest of a delivery is Arrow."""
 CONNECT_S = 5
 UNUSUAL_TIME = "a date or time is infinite, or not within the years 1 to 9999; replace it in a query, as by NULLIF(column, 'infinity'), or cast it to text"
+_ENDED = re.compile(
+    "server closed the connection|connection already closed|terminating connection|no connection to the server|SSL SYSCALL error"
+)
+"""What drivers say of a connection that ended while rows were read, by errors that they don't class as an outage."""
 PROBE_S = 5
 """A probe runs inside a sensor's tick, so a query that takes longer is aborted."""
 _POSTGRES = {16: "bool", 20: "int", 21: "int", 23: "int", 26: "int", 700: "float", 701: "float", 1700: "numeric", 1082: "date", 1114: "timestamp", 1184: "timestamptz", 17: "bytes"}  # fmt: skip
@@ -193,14 +197,20 @@ class DatabaseReader:
                     connection.exec_driver_sql("SET LOCAL intervalstyle = 'iso_8601'")
                 yield connection
         # Without the cause, since a driver's error holds its URL.
+        except UnicodeDecodeError:
+            raise DataError(f"{self.label}: {adbc.NOT_UTF8}") from None
         except (OperationalError, InterfaceError) as error:
+            if str(error.orig).startswith("Could not decode to UTF-8"):  # SQLite's
+                raise DataError(f"{self.label}: {adbc.NOT_UTF8}") from None
             if str(error.orig).startswith("no such "):  # SQLite's for a table or column: no outage, so a retry won't help
                 raise DataError(f"{self.label}: {self._place()} refused the query", detail=self._redact(error)) from None
             raise ServiceUnavailable(f"{self.label}: {self._place()} does not answer: {self._redact(error)}") from None
         except DBAPIError as error:
+            if error.connection_invalidated or _ENDED.search(str(error.orig)):
+                raise ServiceUnavailable(f"{self.label}: {self._place()} ended the connection: {self._redact(error)}") from None
             raise DataError(f"{self.label}: {self._place()} refused the query", detail=self._redact(error)) from None
         except DataError as error:
-            raise (DataError(f"{self.label}: {error.message}") if error.message == UNUSUAL_TIME else error) from None
+            raise (DataError(f"{self.label}: {error.message}") if error.message in (UNUSUAL_TIME, adbc.NOT_UTF8) else error) from None
 
     def _run(self, connection: Connection, sql: str, values: Mapping[str, Any]) -> CursorResult[Any]:
         import sqlalchemy as sa

@@ -269,3 +269,32 @@ def test_the_first_rows_are_enough_for_a_draft(engine: sa.Engine) -> None:
     head = both(engine, table="many")[1].head(10)
     assert head.num_rows == 10
     assert head.schema.field("n").type == pa.int64()
+
+
+@pytest.mark.parametrize("prefix", ["", "adbc+"])
+def test_a_backend_that_ends_during_a_read_is_an_outage(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """The server ends the connection itself once it has given some rows; what is retried is a service, not a query."""
+    run(
+        engine,
+        "CREATE TABLE many AS SELECT n, repeat('x', 200) AS words FROM generate_series(1, 60000) n",
+        "CREATE FUNCTION ends(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF n = 40000 THEN PERFORM pg_terminate_backend(pg_backend_pid()); "
+        "END IF; RETURN n; END $$",
+        "CREATE VIEW ending AS SELECT ends(n) AS n, words FROM many",
+    )
+    url = engine.url.render_as_string(hide_password=False)
+    with pytest.raises(ServiceUnavailable, match="ending: postgresql") as caught:
+        DatabaseReader(DatabaseSource(database="SALES_DB", table="ending"), Path(), url=prefix + url).read(None)
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "adbc+"])
+def test_text_of_sqlite_that_is_not_utf8_is_told_and_not_tried_again(tmp_path: Path, prefix: str) -> None:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("CREATE TABLE things (name TEXT)")
+        connection.execute("INSERT INTO things VALUES (CAST(x'C4' AS TEXT))")
+    with pytest.raises(DataError, match="things: a text isn't UTF-8; convert it in a query"):
+        DatabaseReader(DatabaseSource(database="SALES_DB", table="things"), Path(), url=f"{prefix}sqlite:///{tmp_path / 'shop.db'}").read(
+            None
+        )
