@@ -6,11 +6,12 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lakeloop.errors import SpecError
 from lakeloop.masking import MASK, mask_row, message_of
+from lakeloop.rows.expected_values import Meaning, columns_in, typed_arguments
 from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, describe_expectation
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
@@ -28,6 +29,7 @@ Outcome: TypeAlias = "ExpectationValidationResult | Exception"
 _NAMES_ONLY = ("expect_table_column", "expect_column_to_exist")
 """Prefixes of the expectations that look at names, not at values."""
 _COMPARE_ONLY = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique", "expect_column_values_to_not_be_null")
+_JUDGE_TYPES = ("expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
 _JUDGE_NULLS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
 
 
@@ -58,21 +60,22 @@ def run_suite(
     quarantined = quarantined or {}
     judged = [(name, e) for name, e in zip(names, expectations, strict=True) if name not in quarantined]
     release_memory(table.nbytes)
-    frame = _frame(table, [e for _, e in judged])
-    outcomes = _validate(frame, [e for _, e in judged], "BASIC")
+    meanings = _meanings(table.schema)
+    outcomes = _validate(table, [e for _, e in judged], "BASIC")
     results = {
-        name: _result_of(name, expectation, outcome, personal) for (name, expectation), outcome in zip(judged, outcomes, strict=True)
+        name: _result_of(name, expectation, outcome, personal, meanings)
+        for (name, expectation), outcome in zip(judged, outcomes, strict=True)
     }
     failing = [(name, e) for name, e in judged if results[name].outcome == "failed" and results[name].unexpected_count]
     if failing:
-        for (name, expectation), outcome in zip(failing, _validate(frame, [e for _, e in failing], "COMPLETE"), strict=True):
+        for (name, expectation), outcome in zip(failing, _validate(table, [e for _, e in failing], "COMPLETE"), strict=True):
             examples = _examples(table, _positions(outcome), expectation, keys, personal)
             results[name] = replace(results[name], unexpected_examples=examples)
     for name, expectation in zip(names, expectations, strict=True):
         if name in quarantined:
             results[name] = _quarantine_result(name, expectation, *quarantined[name])
     # The library's objects refer to each other, and to the frame, until they are collected.
-    del frame, outcomes
+    del outcomes
     release_memory(table.nbytes)
     in_order = tuple(results[name] for name in names)
     return Verdict(passed=not any(result.blocks for result in in_order), results=in_order)
@@ -89,7 +92,7 @@ def quarantine_mask(table: pa.Table, expectation: Expectation, personal: Collect
     mask = np.zeros(table.num_rows, bool)
     if table.num_rows == 0:
         return mask
-    (outcome,) = _validate(_frame(table, [expectation]), [expectation], "COMPLETE")
+    (outcome,) = _validate(table, [expectation], "COMPLETE")
     problem = _exception_message(outcome, hide=expectation.kwargs.get("column") in personal)
     if problem:
         raise SpecError(f"{expectation.type} could not be run: {problem}")
@@ -133,10 +136,24 @@ def judge_gates(metrics: Mapping[str, float], gates: Mapping[str, Gate]) -> list
     return results
 
 
-def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_format: Literal["BASIC", "COMPLETE"]) -> list[Outcome]:
-    """Run Great Expectations: an outcome per expectation, in order, and an exception where one could not even be created."""
-    if not expectations:
-        return []
+def _validate(table: pa.Table, expectations: Sequence[Expectation], result_format: Literal["BASIC", "COMPLETE"]) -> list[Outcome]:
+    """Run Great Expectations: an outcome per expectation, in order, and an exception where one could not even be created.
+
+    Those that judge types get dates and times as they are, the others as what pandas compares.
+    """
+    meanings, outcomes = _meanings(table.schema), dict[int, Outcome]()
+    for judges_types in (False, True):
+        places = [place for place, expectation in enumerate(expectations) if (expectation.type in _JUDGE_TYPES) == judges_types]
+        part = [expectations[place] for place in places]
+        if part:
+            frame = _frame(table, part, comparable_times=not judges_types)
+            outcomes |= zip(places, _run(frame, part, meanings, result_format), strict=True)
+    return [outcomes[place] for place in range(len(expectations))]
+
+
+def _run(
+    frame: pd.DataFrame, expectations: Sequence[Expectation], meanings: Mapping[str, Meaning], result_format: Literal["BASIC", "COMPLETE"]
+) -> list[Outcome]:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -145,7 +162,7 @@ def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_f
     created: list[GxExpectation | Exception] = []
     for expectation in expectations:
         try:
-            created.append(get_expectation_impl(expectation.type)(**expectation.kwargs))
+            created.append(get_expectation_impl(expectation.type)(**typed_arguments(expectation, meanings)))
         except Exception as error:  # whatever the library's own validation raises is the outcome
             created.append(error)
     context = gx.get_context(mode="ephemeral")
@@ -168,7 +185,7 @@ def _validate(frame: pd.DataFrame, expectations: Sequence[Expectation], result_f
     return [item if isinstance(item, Exception) else by_position.get(position, missing) for position, item in enumerate(created)]
 
 
-def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame:
+def _frame(table: pa.Table, expectations: Sequence[Expectation], *, comparable_times: bool = True) -> pd.DataFrame:
     """The columns that a suite needs, as pandas; integers and booleans with nulls keep their type."""
     import numpy as np
     import pandas as pd
@@ -180,6 +197,8 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
         kwargs = expectation.kwargs
         needed |= {str(kwargs[key]) for key in ("column", "column_A", "column_B") if key in kwargs}
         needed |= {str(name) for name in kwargs.get("column_list") or ()}
+        if isinstance(kwargs.get("row_condition"), str):
+            needed |= columns_in(kwargs["row_condition"], table.column_names)
     names = [name for name in table.column_names if name in needed]
     nullable_types = {
         pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.int16(): pd.Int16Dtype(), pa.int8(): pd.Int8Dtype(),
@@ -193,6 +212,9 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
     for index, field in enumerate(judged.schema):
         if pa.types.is_decimal(field.type):  # bounds and moments are of doubles
             judged = judged.set_column(index, field.name, judged[field.name].cast(pa.float64()))
+        if comparable_times and _is_time(field.type):
+            # Dates and times as one type that pandas compares; with a zone it compares them with no others.
+            judged = judged.set_column(index, field.name, judged[field.name].cast(pa.timestamp("us")))
     without_nulls = [name for name in names if judged[name].null_count == 0]
     frame = judged.select(without_nulls).to_pandas()
     for name in names:
@@ -208,6 +230,31 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation]) -> pd.DataFrame
     if not len(frame.columns):
         frame = pd.DataFrame(index=range(table.num_rows))
     return frame
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
+
+
+def _meanings(schema: pa.Schema) -> dict[str, Meaning]:
+    """What the values of each column are compared as."""
+    import pyarrow as pa
+
+    meanings: dict[str, Meaning] = {}
+    for field in schema:
+        tests: Mapping[Meaning, bool] = {
+            "boolean": pa.types.is_boolean(field.type),
+            "date": pa.types.is_date(field.type),
+            "timestamp": pa.types.is_timestamp(field.type),
+            "number": pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type),
+            "string": pa.types.is_string(field.type) or pa.types.is_large_string(field.type),
+        }
+        meaning = next((meaning for meaning, holds in tests.items() if holds), None)
+        if meaning is not None:
+            meanings[field.name] = meaning
+    return meanings
 
 
 def _compared_columns(names: Sequence[str], expectations: Sequence[Expectation]) -> list[str]:
@@ -228,7 +275,9 @@ def _codes(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return codes.cast(pa.int16()) if has_few else codes
 
 
-def _result_of(name: str, expectation: Expectation, outcome: Outcome, personal: Collection[str]) -> ExpectationResult:
+def _result_of(
+    name: str, expectation: Expectation, outcome: Outcome, personal: Collection[str], meanings: Mapping[str, Meaning]
+) -> ExpectationResult:
     column = expectation.kwargs.get("column")
     wanted = describe_expectation(expectation)
     hide = bool(_columns(expectation) & set(personal))
@@ -240,7 +289,7 @@ def _result_of(name: str, expectation: Expectation, outcome: Outcome, personal: 
     details = dict(outcome.result)
     count, judged = int(details.get("unexpected_count") or 0), int(details.get("element_count") or 0)
     nulls = int(details.get("missing_count") or 0)
-    observed = MASK if hide else _plain(details.get("observed_value"))
+    observed = MASK if hide else _plain(details.get("observed_value"), meanings.get(str(column)))
     is_empty = "unexpected_count" in details and judged > 0 and nulls == judged and expectation.type not in _JUDGE_NULLS
     passed = bool(outcome.success) and not is_empty
     message = ""
@@ -301,14 +350,20 @@ def _positions(outcome: Outcome) -> list[int]:
 def _examples(
     table: pa.Table, positions: Sequence[int], expectation: Expectation, keys: Sequence[str], personal: Collection[str]
 ) -> tuple[dict[str, Any], ...]:
+    import pyarrow as pa
+
     shown = [expectation.kwargs[key] for key in ("column", "column_A", "column_B") if key in expectation.kwargs]
     names = [n for n in dict.fromkeys([*keys, *shown, *(expectation.kwargs.get("column_list") or ())]) if n in table.column_names]
-    rows = table.select(names).take(list(positions[:MOST_EXAMPLES])).to_pylist()
+    rows = table.select(names).take(pa.array(positions[:MOST_EXAMPLES], pa.int64())).to_pylist()
     return tuple(mask_row({n: _plain(v) for n, v in row.items()}, personal) for row in rows)
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
+def _plain(value: Any, meaning: Meaning | None = None) -> Any:
+    """A value as JSON can hold it; dates and times as they are in the table, whatever they were compared as."""
+    if isinstance(value, datetime) and meaning == "date":
+        return value.date().isoformat()
+    if isinstance(value, datetime) and meaning == "timestamp" and value.tzinfo is None:
+        return value.replace(tzinfo=UTC).isoformat()
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
@@ -316,8 +371,8 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _plain(v, meaning) for k, v in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(v) for v in value]
+        return [_plain(v, meaning) for v in value]
     item = getattr(value, "item", None)
-    return _plain(item()) if callable(item) else str(value)
+    return _plain(item(), meaning) if callable(item) else str(value)

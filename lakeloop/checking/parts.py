@@ -12,7 +12,8 @@ from lakeloop.project.files import Definition
 from lakeloop.project.project import Located, Project, parse_sql_file
 from lakeloop.project.sql_tables import columns_of, explain_unknown
 from lakeloop.python_code import find_problem
-from lakeloop.spec.tables import Expectation
+from lakeloop.rows.expected_values import meaning_of, typed_arguments
+from lakeloop.spec.tables import Column, Expectation
 from lakeloop.sql.query import qualify_columns
 from lakeloop.sql.refusals import find_refusals
 
@@ -77,7 +78,9 @@ def locate_errors(definition: Definition, path: tuple[str, ...], check: Callable
 def check_expectations(
     located: Located[Any], path: str, expectations: Iterable[Expectation], columns: Iterable[str | None] | Mapping[str, Any]
 ) -> list[SpecError]:
-    """Check that expectations exist, have the arguments that they are given, and name columns of the table."""
+    """Check that expectations exist, have the arguments that they are given, name columns of the table, and compare with values of their types."""
+    declared = {name: column for name, column in columns.items() if isinstance(column, Column)} if isinstance(columns, Mapping) else {}
+    meanings = {name: meaning_of(column.type) for name, column in declared.items()}
     available = sorted(c for c in columns if c)
     errors = []
     for index, expectation in enumerate(expectations):
@@ -96,4 +99,8 @@ def check_expectations(
         for column in names:
             if column is not None and column not in available:
                 errors.append(located.definition.error(f"no column {column!r}; {nearest(str(column), available)}", *key, expectation.type))
+        try:
+            typed_arguments(expectation, meanings, available)
+        except SpecError as error:
+            errors.append(located.definition.error(error.message, *key, expectation.type))
     return errors

@@ -64,7 +64,8 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
     spec = view.spec
     needed = [(key, ("keys",)) for key in spec.keys] + [(name, ("columns", name)) for name in spec.columns]
     needed += [(name, (field_,)) for field_, name in (("event_time", spec.event_time), ("known_at", spec.known_at)) if name]
-    errors = check_expectations(view, "expectations", spec.expectations, {*spec.columns, *spec.keys, spec.event_time, "known_at"})
+    every = {**dict.fromkeys(filter(None, (*spec.keys, spec.event_time, "known_at"))), **spec.columns}
+    errors = check_expectations(view, "expectations", spec.expectations, every)
     if spec.sql is not None:
         errors += check_query(project, view, spec.sql, needed)
     for index, name in enumerate(spec.inputs):

@@ -29,7 +29,7 @@ PERSONAL_ORDERS = (
       severity: warning
     - expect_column_max_to_be_between: {column: salary_eur, max_value: 5000}
       severity: warning
-    - expect_column_values_to_be_between: {column: email, min_value: 3}
+    - expect_column_values_to_match_json_schema: {column: email, json_schema: {type: string}}
       severity: warning
     - expect_column_values_to_be_between: {column: amount_eur, max_value: 1}
       severity: warning
