@@ -11,7 +11,7 @@ from lakeloop.drafting.column_names import is_identifier, lake_name, unit_of, wo
 from lakeloop.drafting.column_numbers import declare_number
 from lakeloop.drafting.column_times import ASSUMED, SAMPLE, declare_epoch, declare_in_zone, declare_time, is_lossless
 from lakeloop.rows.conform import parse_column
-from lakeloop.rows.landing_types import MOST_DIGITS, NUMBER_TEXT
+from lakeloop.rows.landing_types import MOST_DIGITS, NON_FINITE_TEXTS, NUMBER_TEXT
 from lakeloop.spec.tables import Column
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ UNMISTAKABLE_NULLS = ("?", "\\N", "NULL", "N/A", "#N/A", "NaN")
 """Those that are null in a column of text, too; NA and None may be a country or an answer."""
 MOST_DOUBLE_DIGITS = 15
 """Every decimal of so many digits is given back by its nearest double (IEEE 754)."""
+_VERSIONS = {"version", "versions", "revision", "build"}
+"""Words of a name whose numbers with dots are no dates."""
 PERSONAL_SHARE = 0.8
 """Share of the values of a column that must look personal."""
 _TYPED = (
@@ -152,7 +154,12 @@ def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str
         if digits_lost := _decimals_beyond_doubles(distinct):
             return digits_lost.model_copy(update={"unit": unit}), "a double doesn't give all its digits back"
         return Column(type="double", unit=unit), _thousands_note(distinct, lake_name(source))
-    column, note = declare_time(distinct, timezone, digits=True)
+    numbers = [v for v in sample if v not in NON_FINITE_TEXTS]
+    if len(numbers) < len(sample) and all(re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", v) for v in numbers):
+        number = Column(type="double", unit=unit, non_finite="keep")
+        if is_lossless(distinct, number):
+            return number, "NaN or infinity in some rows, kept beside null; non_finite: 'null' makes them null"
+    column, note = (None, "") if _VERSIONS & set(words_of(source)) else declare_time(distinct, timezone, digits=True)
     if not column and not note:
         column, note = declare_number(distinct, source, unit)
     return (column, note) if column else _text(values, source, note or _answers_note(sample, lake_name(source)))
@@ -204,7 +211,7 @@ def _text_or_time(values: pa.ChunkedArray, source: str, timezone: str) -> tuple[
     import pyarrow.compute as pc
 
     distinct = pc.unique(values).drop_null()
-    column, note = declare_time(distinct, timezone, digits=False)
+    column, note = (None, "") if _VERSIONS & set(words_of(source)) else declare_time(distinct, timezone, digits=False)
     if column:
         return column, note
     sample = [str(v).strip() for v in distinct.slice(0, SAMPLE).to_pylist()]

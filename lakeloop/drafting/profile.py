@@ -18,7 +18,7 @@ from lakeloop.drafting.column_times import SAMPLE, UNDECIDED, UNREAD
 from lakeloop.drafting.column_types import declare, find_null_words, has_mark, is_number_text, replace_null_words
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.conform import parse_column
-from lakeloop.rows.landing_types import FOLDER_TEXT, JSON_TEXT
+from lakeloop.rows.landing_types import FOLDER_TEXT, JSON_TEXT, NON_FINITE_TEXTS
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.tables import FILE, ROW, Column, ColumnType, decimal_digits, is_number_type
 
@@ -222,7 +222,7 @@ def json_fields(texts: pa.ChunkedArray) -> dict[tuple[str, ...], set[str]]:
             if isinstance(item, dict) and len(inner) < DEEPEST_PATH and item:
                 look(item, inner)
             elif item is not None:
-                fields.setdefault(inner, set()).add(type(item).__name__)
+                fields.setdefault(inner, set()).add("float" if item in NON_FINITE_TEXTS else type(item).__name__)
             else:
                 fields.setdefault(inner, set())
 

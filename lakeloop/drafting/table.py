@@ -138,8 +138,12 @@ def slack(low: float, high: float, *, whole: bool) -> tuple[float, float]:
     ((18.0, 74.0), (0, 10), (-6, 6))
     >>> slack(2007, 2009, whole=True)
     (2006, 2010)
+    >>> slack(-1.7e308, 1.7e308, whole=False)
+    (-1.7e+308, 1.7e+308)
     """
-    spare = (high - low) / 2
+    spare = high / 2 - low / 2
+    if not math.isfinite(high + spare) or not math.isfinite(low - spare) or not math.isfinite(high - low):
+        return low, high
     bottom = low - spare if low < 0 else max(low - spare, 0.0)
     top = high + spare if high > 0 else min(high + spare, 0.0)
     unit = 10.0 ** (math.floor(math.log10(high - low)) - 1) if high > low else 1.0

@@ -1,18 +1,17 @@
 """How a column of each Arrow type lands: as itself, as another type that holds each of its values, or as stated text.
 
-`LANDINGS` is the one table of these rules, for files, functions and databases alike; `documentation` writes it as a page. Declared types are in
+`LANDINGS` is the one table of these rules, for files, functions and databases alike; `type_docs` writes it as a page. Declared types are in
 `lakeloop.rows.types`.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
@@ -26,6 +25,8 @@ NUMBER_TEXT = {b"lakeloop": b"number"}
 """Field metadata of a number that lands as text, because no type of Delta's holds all its values."""
 FOLDER_TEXT = {b"lakeloop": b"folder"}
 """Field metadata of values that stand in the names of folders, which have no types."""
+NON_FINITE_TEXTS = ("NaN", "Infinity", "-Infinity")
+"""How JSON text has the numbers that JSON lacks."""
 JSON_TEXT = {b"lakeloop": b"json"}
 """Field metadata of nested values that land as JSON text."""
 
@@ -106,7 +107,7 @@ def landing_of(kind: pa.DataType) -> Landing:
     import pyarrow as pa
 
     if isinstance(kind, pa.BaseExtensionType):
-        return next((rule for rule in LANDINGS if kind.extension_name in rule.tests), _EXTENSION)
+        return next((rule for rule in LANDINGS if kind.extension_name in rule.tests), EXTENSION)
     rule = next((rule for rule in LANDINGS for test in rule.tests if hasattr(pa.types, test) and getattr(pa.types, test)(kind)), None)
     return rule or _OTHER
 
@@ -122,6 +123,18 @@ def _is_alike(a: pa.DataType, b: pa.DataType) -> bool:
 
 def _itself(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values
+
+
+def _land_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text, which some writers mark as UTF-8 without its being that."""
+    import pyarrow as pa
+
+    texts = values if pa.types.is_string(values.type) else values.cast(pa.string())
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise _Unlandable("wanted text in UTF-8, found other bytes; make them binary, or UTF-8, at the source") from error
+    return texts
 
 
 def _cast_to(function: str, *arguments: Any) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
@@ -157,7 +170,7 @@ def _land_timestamps(values: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
     try:
-        return values.cast(pa.timestamp("us", values.type.tz))
+        return _within_calendar(values.cast(pa.timestamp("us", values.type.tz)), "times", *_CALENDAR_MICROSECONDS)
     except pa.ArrowInvalid as error:
         if values.type.unit == "ns":
             raise _Unlandable(
@@ -168,11 +181,26 @@ def _land_timestamps(values: pa.ChunkedArray) -> pa.ChunkedArray:
         ) from error
 
 
+_CALENDAR_DAYS = (-719_162, 2_932_896)
+"""The days of 0001-01-01 and 9999-12-31: Delta and the engines that read it have no others."""
+_CALENDAR_MICROSECONDS = (_CALENDAR_DAYS[0] * 86_400_000_000, (_CALENDAR_DAYS[1] + 1) * 86_400_000_000 - 1)
+
+
+def _within_calendar(values: pa.ChunkedArray, what: str, first: int, last: int) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    bounds = pc.min_max(values.cast(pa.int32() if pa.types.is_date(values.type) else pa.int64())).as_py()
+    if bounds["min"] is not None and (bounds["min"] < first or bounds["max"] > last):
+        raise _Unlandable(f"wanted {what} of the years 1 to 9999, found another; make them text at the source")
+    return values
+
+
 def _land_dates(values: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
     try:
-        return values.cast(pa.date32())
+        return _within_calendar(values.cast(pa.date32()), "dates", *_CALENDAR_DAYS)
     except pa.ArrowInvalid as error:
         raise _Unlandable("wanted dates, found one with a time of day; make them timestamps at the source") from error
 
@@ -182,7 +210,11 @@ def _land_times(values: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    texts = values.cast(pa.time64("ns")).cast(pa.string())
+    nanoseconds = values.cast(pa.time64("ns"))
+    bounds = pc.min_max(nanoseconds.cast(pa.int64())).as_py()
+    if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] < 86_400_000_000_000:
+        raise _Unlandable("wanted times of day, found one before 00:00 or after 23:59; make them text at the source")
+    texts = nanoseconds.cast(pa.string())
     texts = pc.replace_substring_regex(texts, r"\.0{9}$", "")
     return pc.replace_substring_regex(texts, r"(\.\d{6})000$", r"\1")
 
@@ -278,7 +310,18 @@ def to_json(value: Any) -> str:
             return item.hex()
         return format(item, "f") if isinstance(item, Decimal) and item.is_finite() else str(item)
 
-    return json.dumps(value, default=plain, ensure_ascii=False)
+    try:
+        return json.dumps(value, default=plain, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # JSON has no NaN and no infinity
+        return json.dumps(_with_non_finite_as_text(value), default=plain, ensure_ascii=False)
+
+
+def _with_non_finite_as_text(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return NON_FINITE_TEXTS[0 if math.isnan(value) else 1 if value > 0 else 2]
+    if isinstance(value, dict):
+        return {name: _with_non_finite_as_text(item) for name, item in value.items()}
+    return [_with_non_finite_as_text(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 LANDINGS: tuple[Landing, ...] = (
@@ -296,8 +339,8 @@ LANDINGS: tuple[Landing, ...] = (
         "`integer`, `double` where it gives the same digits back, else `decimal(p,s)`",
         _land_decimals,
     ),
-    Landing("string", ("is_string",), "itself", "`string`, or the type that its texts have", _itself),
-    Landing("large_string, string_view", ("is_large_string", "is_string_view"), "string", "as string", _cast_to("string")),
+    Landing("string", ("is_string",), "itself", "`string`, or the type that its texts have", _land_text),
+    Landing("large_string, string_view", ("is_large_string", "is_string_view"), "string", "as string", _land_text),
     Landing("binary", ("is_binary",), "itself", "`string` with `format: hex`, without it where all are UTF-8", _itself),
     Landing(
         "large_binary, binary_view, fixed_size_binary",
@@ -306,7 +349,7 @@ LANDINGS: tuple[Landing, ...] = (
         "as binary",
         _cast_to("binary"),
     ),
-    Landing("date32", ("is_date32",), "itself", "`date`", _itself),
+    Landing("date32", ("is_date32",), "itself; refused beyond the years 1 to 9999", "`date`", _land_dates),
     Landing("date64", ("is_date64",), "date; refused where one has a time of day", "`date`", _land_dates),
     Landing(
         "timestamp (Parquet's INT96 too)",
@@ -336,71 +379,5 @@ LANDINGS: tuple[Landing, ...] = (
     Landing("extension pandas.period, pandas.interval", ("pandas.period", "pandas.interval"), "refused", "", _refuse_pandas),
 )
 """The rule of each Arrow type, tried in this order."""
-_EXTENSION = Landing("other extensions", (), "as the type that it is stored in", "as that", _land_storage)
+EXTENSION = Landing("other extensions", (), "as the type that it is stored in", "as that", _land_storage)
 _OTHER = Landing("others", (), "JSON text", "`string`", _land_nested)
-
-
-def documentation() -> str:
-    """The page of types, `docs/types.md`."""
-    rows = [f"| {rule.types} | {rule.lands} | {rule.declared} |" for rule in (*LANDINGS, _EXTENSION)]
-    return "\n".join([_HEAD, "| Arrow type | lands as | drafted as |", "|---|---|---|", *rows, _TAIL])
-
-
-_HEAD = """\
-# Types
-
-A value lands as the source has it, or the step refuses the source with a sentence; nothing is rounded or cut. The first table holds for
-Parquet files, Python functions and whatever else comes as Arrow. CSV and the texts of JSON land as text, and are read as their declared
-types; numbers in JSON keep all their digits.
-"""
-_TAIL = """
-## Declared types
-
-| type | Delta | values that can't be held | to a model |
-|---|---|---|---|
-| `string` | string | binary values that aren't UTF-8, unless `format: hex` or `format: base64` is declared | category |
-| `integer` | long | beyond 64 bits, or with decimals | double; refused beyond 2**53 |
-| `double` | double | whole numbers beyond 2**53 that aren't exactly a double, decimals that come back with other digits, NaN and infinity unless `non_finite: keep` | double |
-| `decimal(p,s)` | decimal(p,s), at most 38 digits | more than `s` decimals, or more than `p` digits | the nearest double |
-| `boolean` | boolean | other than true, false, t, f, 1, 0 | 0 and 1 |
-| `date`, `timestamp` | date, timestamp in UTC | another format; times that don't exist or come twice in their zone | not an input |
-
-A value that can't be held puts its row into quarantine, with the reason.
-
-Numbers in text are read as code writes them (`-1234.5`), unless `format:` states how the column writes 1234.5: `1.234,5`, `1 234,5`, `1'234.5`,
-`$1,234.5`, `1.234,5 €` or `1,234.5 %`. A value may do without the marks between thousands and without the sign; other values can't be held. `12 %`
-is 12.
-
-Times in text are read by ISO 8601, unless `format:` states another way:
-
-| text | read as |
-|---|---|
-| `2024-11-05T12:30:00Z`, `2024-11-05 14:30+02:00`, `… +0200`, `…+02`, `… UTC`, `… GMT` | a moment |
-| `2024-11-05 12:30:00`, `2024-11-05` | a moment in the zone of `timezone:` |
-| `12:30:00,25` | as `12:30:00.25`, by formats with `%.f` too |
-| `2024-11-05 24:00` | the beginning of the next day, by other formats too |
-| `%y` of a format: two digits of a year | 1969 to 2068 |
-| `format: epoch_s`, `epoch_ms`, `epoch_us` | numbers since 1970 in UTC, of at most microseconds |
-
-## Databases
-
-| PostgreSQL | lands as |
-|---|---|
-| boolean | boolean |
-| smallint, integer, bigint, oid | int64 |
-| real, double precision | double |
-| numeric(p,s) up to 38 digits | decimal(p,s) |
-| numeric without digits, or with more | digits in text |
-| date, timestamp, timestamp with time zone | date, timestamp |
-| bytea | binary |
-| interval | text by ISO 8601 such as `P1M2DT3H` |
-| json, jsonb | the text that PostgreSQL writes |
-| everything else (text, uuid, time, arrays, enums) | text |
-
-A date or time that is infinite, or not within the years 1 to 9999, is refused.
-
-SQLite has no types of columns: values decide. Whole numbers beside decimals become doubles where each is exactly one.
-"""
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(documentation(), encoding="utf-8")

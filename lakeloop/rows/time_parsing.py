@@ -6,6 +6,7 @@ Texts by ISO 8601 may have a space for the `T`; `UTC`, `GMT` or `Z` for the zone
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lakeloop.spec.tables import EPOCHS, Column
@@ -13,6 +14,8 @@ from lakeloop.spec.tables import EPOCHS, Column
 if TYPE_CHECKING:
     import polars as pl
 
+_FIELDS = re.compile(r"(%[-_0:#.]*\w)")
+"""The fields of a format, and what stands between them."""
 _MIDNIGHT = r"(^|[T ])24:00(:00([.,]0+)?)?($|[^\d:])"
 """The end of a day, which is the beginning of the next one (ISO 8601-1, 5.3.2)."""
 
@@ -123,12 +126,14 @@ def _from_epoch(text: pl.Expr, kind: pl.DataType, form: str) -> tuple[pl.Expr, s
 def _with_whole_years(text: pl.Expr, time: pl.Expr, form: str) -> pl.Expr:
     """Times with the years that their texts say.
 
-    `%Y` alone would read two digits as a year of the first century, and Polars reads 69 by some formats as 2069, by others as 1969.
+    `%Y` alone would read two digits as a year of the first century, `%y` one digit, and Polars reads 69 by some formats as 2069, by others as 1969.
     """
     import polars as pl
 
     if "%y" in form:
-        return pl.when(time.dt.year() == 2069).then(time.dt.offset_by("-100y")).otherwise(time)
+        pattern = "".join(r"\d\d" if part == "%y" else ".*?" if part.startswith("%") else re.escape(part) for part in _FIELDS.split(form))
+        has_both = text.str.contains(f"^{pattern}$")
+        return pl.when(has_both & (time.dt.year() == 2069)).then(time.dt.offset_by("-100y")).when(has_both).then(time)
     return pl.when(text.str.contains(r"\d{4}")).then(time) if "%Y" in form else time
 
 

@@ -45,7 +45,7 @@ def look_at_lines(data: bytes, where: str) -> tuple[dict[str, Any], list[str]]:
     if quoting.get("quote") == "none":
         notes.append("a quote begins a field and doesn't end it, so quotes are read as text")
     if quoting.get("escape"):
-        notes.append("a backslash stands before quotes")
+        notes.append("a backslash stands before quotes; before anything else it is text")
     if is_data(records):
         options["header"] = False
         notes.append(

@@ -188,10 +188,13 @@ def number_rows(rows: pa.Table, where: str) -> pa.Table:
     """Number rows from 1, in a column.
 
     Raises:
-        DataError: a column of the source has the name of one that landing writes.
+        DataError: a column has no name, or that of one that landing writes.
     """
     import pyarrow as pa
 
+    unusable = next((name for name in rows.column_names if not name.strip() or "\0" in name), None)
+    if unusable is not None:
+        raise DataError(f"{where}: wanted a name for each column, found {unusable!r}; rename it at the source")
     taken = next((name for name in rows.column_names if name.lower() in OWN_COLUMNS), None)
     if taken is not None:
         raise DataError(f"{where}: a column is named {taken!r}, which the platform uses for its own; rename it at the source")

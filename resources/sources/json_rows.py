@@ -56,7 +56,10 @@ def read_json(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.Data
         native = {name for name, kind in (landed or {}).items() if pa.types.is_nested(kind)}
         if rows is not None and rows.num_columns and not any(_needs_python(field.type, field.name in native) for field in rows.schema):
             return rows
-    return _table_of(list(_objects(data.decode(), where)), where, landed or {})
+    try:
+        return _table_of(list(_objects(data.decode(), where)), where, landed or {})
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: wanted text, found half a pair of UTF-16 (\\ud800 to \\udfff), which is no character") from error
 
 
 def _needs_python(kind: pa.DataType, is_native: bool) -> bool:

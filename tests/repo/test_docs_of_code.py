@@ -42,9 +42,9 @@ def test_the_page_of_pipelines_says_what_the_files_do() -> None:
 
 
 def test_the_page_of_types_says_how_the_code_lands_them() -> None:
-    from lakeloop.rows.landing_types import documentation as documentation_of_types
+    from lakeloop.rows.type_docs import documentation as documentation_of_types
 
-    assert (ROOT / "docs" / "types.md").read_text() == documentation_of_types(), "run python -m lakeloop.rows.landing_types docs/types.md"
+    assert (ROOT / "docs" / "types.md").read_text() == documentation_of_types(), "run python -m lakeloop.rows.type_docs docs/types.md"
 
 
 def test_the_page_lists_the_metrics_of_each_task_and_those_that_only_gates_may_name() -> None:

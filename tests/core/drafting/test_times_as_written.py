@@ -104,3 +104,14 @@ def test_numbers_since_1970_are_moments_of_at_most_microseconds(form: str, value
 def test_numbers_since_1970_are_timestamps_in_utc(more: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="epoch_s is of a timestamp in UTC"):
         Column.model_validate({"format": "epoch_s", **more})
+
+
+@pytest.mark.parametrize(("name", "values"), [("version", ["9.10.11", "1.2.12"]), ("number", ["2.2.2", "9.10.1"])])
+def test_numbers_with_dots_that_are_no_dates_stay_text(name: str, values: list[str]) -> None:
+    column, _ = declare(pa.chunked_array([values]), name, text=True, timezone="UTC")
+    assert column is not None and column.type == "string"
+
+
+def test_numbers_since_1970_may_have_spaces_around_them() -> None:
+    column, _ = declare(pa.chunked_array([[" 1730809800", "1730809801 "]]), "time", text=True, timezone="UTC")
+    assert column is not None and column.format == "epoch_s"

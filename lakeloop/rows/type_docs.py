@@ -1,0 +1,74 @@
+"""The page of types, `docs/types.md`, written from the rules of landing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lakeloop.rows.landing_types import EXTENSION, LANDINGS
+
+
+def documentation() -> str:
+    """The page of types, `docs/types.md`."""
+    rows = [f"| {rule.types} | {rule.lands} | {rule.declared} |" for rule in (*LANDINGS, EXTENSION)]
+    return "\n".join([_HEAD, "| Arrow type | lands as | drafted as |", "|---|---|---|", *rows, _TAIL])
+
+
+_HEAD = """\
+# Types
+
+A value lands as the source has it, or the step refuses the source with a sentence; nothing is rounded or cut. The first table holds for
+Parquet files, Python functions and whatever else comes as Arrow. CSV and the texts of JSON land as text, and are read as their declared
+types; numbers in JSON keep all their digits.
+"""
+_TAIL = """
+## Declared types
+
+| type | Delta | values that can't be held | to a model |
+|---|---|---|---|
+| `string` | string | binary values that aren't UTF-8, unless `format: hex` or `format: base64` is declared | category |
+| `integer` | long | beyond 64 bits, or with decimals | double; refused beyond 2**53 |
+| `double` | double | whole numbers beyond 2**53 that aren't exactly a double, decimals that come back with other digits, NaN and infinity unless `non_finite: keep` | double |
+| `decimal(p,s)` | decimal(p,s), at most 38 digits | more than `s` decimals, or more than `p` digits | the nearest double |
+| `boolean` | boolean | other than true, false, t, f, 1, 0 | 0 and 1 |
+| `date`, `timestamp` | date, timestamp in UTC | another format; times that don't exist or come twice in their zone | not an input |
+
+A value that can't be held puts its row into quarantine, with the reason.
+
+Numbers in text are read as code writes them (`-1234.5`), unless `format:` states how the column writes 1234.5: `1.234,5`, `1 234,5`, `1'234.5`,
+`$1,234.5`, `1.234,5 €` or `1,234.5 %`. A value may do without the marks between thousands and without the sign; other values can't be held. `12 %`
+is 12.
+
+Times in text are read by ISO 8601, unless `format:` states another way:
+
+| text | read as |
+|---|---|
+| `2024-11-05T12:30:00Z`, `2024-11-05 14:30+02:00`, `… +0200`, `…+02`, `… UTC`, `… GMT` | a moment |
+| `2024-11-05 12:30:00`, `2024-11-05` | a moment in the zone of `timezone:` |
+| `12:30:00,25` | as `12:30:00.25`, by formats with `%.f` too |
+| `2024-11-05 24:00` | the beginning of the next day, by other formats too |
+| `%y` of a format: two digits of a year | 1969 to 2068 |
+| `format: epoch_s`, `epoch_ms`, `epoch_us` | numbers since 1970 in UTC, of at most microseconds |
+
+## Databases
+
+| PostgreSQL | lands as |
+|---|---|
+| boolean | boolean |
+| smallint, integer, bigint, oid | int64 |
+| real, double precision | double |
+| numeric(p,s) up to 38 digits | decimal(p,s) |
+| numeric without digits, or with more | digits in text |
+| date, timestamp, timestamp with time zone | date, timestamp |
+| bytea | binary |
+| interval | text by ISO 8601 such as `P1M2DT3H` |
+| json, jsonb | the text that PostgreSQL writes |
+| everything else (text, uuid, time, arrays, enums) | text |
+
+A date or time that is infinite, or not within the years 1 to 9999, is refused.
+
+SQLite has no types of columns: values decide. Whole numbers beside decimals become doubles where each is exactly one.
+"""
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(documentation(), encoding="utf-8")
