@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -22,11 +22,12 @@ TICK = timedelta(microseconds=1)
 SLACK = 10 * TICK
 """A version is known a microsecond after the one that it replaces, if both are known by the same rule."""
 MOST_EXAMPLES = 3
+Versions = Sequence[tuple[datetime, Value]]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of rows at moments of their history.
+    """Of rows at moments of their history at which the platform or the definition says something new.
 
     Attributes:
         equal: the platform says what the definition says.
@@ -48,35 +49,59 @@ class Counts:
         return f"{self.equal} equal, {self.later} later, {self.early} too early"
 
 
-def compare_world(seed: int, kinds: tuple[Kind, ...] | None = None) -> Counts:
-    """Run the world of a seed in a temporary folder and compare all its histories."""
-    world = make_world(seed, kinds)
+@dataclass(frozen=True)
+class Compared:
+    """What the comparison of a group of worlds gave, by the name of the view."""
+
+    worlds: int
+    by_kind: Mapping[str, Counts] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Counts:
+        """Of all views."""
+        return sum(self.by_kind.values(), Counts())
+
+
+def compare_world(seed: int, kinds: tuple[Kind, ...] | None = None, *, count: int = 1) -> Compared:
+    """Run the worlds of a seed in a temporary folder and compare all their histories."""
+    world = make_world(seed, kinds, count=count)
     with tempfile.TemporaryDirectory() as folder, without_checks():
         histories = run_world(world, Path(folder))
-    steps, total = compute_steps(world), Counts()
+    steps = compute_steps(world)
+    by_kind = {}
     for kind in world.views:
-        if kind.has_time:
-            counts = compare_history(world, kind, histories[kind.name], steps[kind.name])
+        if not kind.has_time:
+            continue
+        rows = _by_place(histories[kind.name], world.count)
+        total = Counts()
+        for place in range(world.count):
+            counts = compare_history(world, kind, rows[place], steps[kind.name][place])
+            if place == 0 and counts.later == counts.early == 0:
+                counts += compare_lookups(world, kind, rows[place], steps[kind.name][place])
             total += counts
-            if counts.later == counts.early == 0:
-                total += compare_lookups(world, kind, histories[kind.name], steps[kind.name])
-    return total
+        by_kind[kind.name] = total
+    return Compared(world.count, by_kind)
+
+
+def _by_place(rows: pa.Table, count: int) -> list[pa.Table]:
+    """The rows of each world."""
+    import pyarrow.compute as pc
+
+    places = pc.cast(pc.list_element(pc.split_pattern(rows["customer"], "-"), 0), pa.int64())
+    return [rows.filter(pc.equal(places, place)) for place in range(count)]
 
 
 def compare_history(world: World, kind: Kind, rows: pa.Table, steps: Sequence[Step]) -> Counts:
-    """Compare each row of a view at every moment at which the platform or the definition says something new."""
+    """Compare each row of a view at every moment at which the platform or the definition says something new of it."""
     versions: dict[Identity, list[tuple[datetime, Value]]] = {}
     for row in rows.to_pylist():
         value = None if row[RETRACTED] else features_of(kind, row)
-        versions.setdefault(identity_of(kind, row), []).append(
-            (max(row["known_at"].astimezone(UTC), row["ordered_at"].astimezone(UTC)), value)
-        )
+        known = max(row["known_at"].astimezone(UTC), row["ordered_at"].astimezone(UTC))
+        versions.setdefault(identity_of(kind, row), []).append((known, value))
     total = Counts()
     for identity in versions.keys() | {each for step in steps for each in step.values}:
         known = sorted(versions.get(identity, []), key=lambda version: version[0])
-        changes = {at for at, _ in known} | {step.at for step in steps}
-        changes |= {step.values[identity][1] for step in steps if identity in step.values}
-        for change, offset in product(sorted(changes), (-TICK, timedelta(0), SLACK)):
+        for change, offset in product(_changes(identity, known, steps), (-TICK, timedelta(0), SLACK)):
             moment = change + offset
             versions_then = [value for at, value in known if at <= moment]
             said: Value = versions_then[-1] if versions_then else None
@@ -87,6 +112,17 @@ def compare_history(world: World, kind: Kind, rows: pa.Table, steps: Sequence[St
             elif offset == SLACK:
                 total += Counts(equal=1) if said == wanted else Counts(later=1)
     return total
+
+
+def _changes(identity: Identity, known: Versions, steps: Sequence[Step]) -> Iterable[datetime]:
+    """The moments at which the platform's value of a row changes, or the definition's."""
+    changes, before = {at for at, _ in known}, None
+    for step in steps:
+        now = step.values.get(identity)
+        if now != before:
+            changes |= {step.at, *([now[1]] if now else [])}
+        before = now
+    return sorted(changes)
 
 
 def compare_lookups(world: World, kind: Kind, rows: pa.Table, steps: Sequence[Step]) -> Counts:

@@ -6,11 +6,11 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.known.views import Kind
-from benchmarks.known.worlds import Row, Rows, World
+from benchmarks.known.worlds import Row, World
 
 Identity = tuple[Any, ...]
 Value = tuple[Any, ...] | None
@@ -25,23 +25,41 @@ class Step:
     values: Mapping[Identity, tuple[Value, datetime]]
 
 
-def compute_steps(world: World) -> dict[str, list[Step]]:
-    """By view its values after each landing."""
+def compute_steps(world: World) -> dict[str, list[list[Step]]]:
+    """By view, and by world of the group, its values after each landing and whenever an input row becomes complete.
+
+    All states are computed by one query: the customers of each have names of their own, and no query reads across customers.
+    """
     import duckdb
 
-    steps: dict[str, list[Step]] = {kind.name: [] for kind in world.views}
-    for at, tables in world.states():
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            for name, rows in tables.items():
-                connection.register(name, arrow_of(name, rows))
-            for kind in world.views:
-                connection.execute(f"CREATE TABLE {kind.name} AS {kind.sql}")
-                result = connection.sql(f"SELECT * FROM {kind.name}").to_arrow_table().to_pylist()
-                if kind.has_time:
-                    steps[kind.name].append(
-                        Step(at, {identity_of(kind, row): (features_of(kind, row), _rule(kind, row, world.delay)) for row in result})
-                    )
+    states = list(world.states())
+    steps: dict[str, list[list[Step]]] = {}
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name in states[0].tables:
+            connection.register(
+                name,
+                arrow_of(
+                    name,
+                    [
+                        {**row, "customer": f"{n}|{row['customer']}"}
+                        for n, state in enumerate(states)
+                        for row in state.tables[name].values()
+                    ],
+                ),
+            )
+        for kind in world.views:
+            connection.execute(f"CREATE TABLE {kind.name} AS {kind.sql}")
+            if not kind.has_time:
+                continue
+            values: list[dict[Identity, tuple[Value, datetime]]] = [{} for _ in states]
+            for row in connection.sql(f"SELECT * FROM {kind.name}").to_arrow_table().to_pylist():
+                number, _, customer = row["customer"].partition("|")
+                row["customer"] = customer
+                values[int(number)][identity_of(kind, row)] = (features_of(kind, row), _rule(kind, row, world))
+            steps[kind.name] = [[] for _ in range(world.count)]
+            for state, value in zip(states, values, strict=True):
+                steps[kind.name][state.place].append(Step(state.at, value))
     return steps
 
 
@@ -70,13 +88,14 @@ def values_until(steps: Sequence[Step], identity: Identity, moment: datetime) ->
     return {value for value, rule in known if rule <= moment and identity[-1] <= moment}
 
 
-def _rule(kind: Kind, row: Row, delay: timedelta) -> datetime:
-    known: datetime = row[kind.known_at] if kind.known_at else row["ordered_at"] + delay
-    ordered_at: datetime = row["ordered_at"]
-    return max(known.astimezone(UTC), ordered_at.astimezone(UTC))
+def _rule(kind: Kind, row: Row, world: World) -> datetime:
+    """When the row may be known at the earliest: by the view's own rule, and by when the rows of `orders` of its time are complete."""
+    ordered_at: datetime = row["ordered_at"].astimezone(UTC)
+    own: datetime = row[kind.known_at].astimezone(UTC) if kind.known_at else ordered_at + world.delay
+    return max(own, ordered_at + world.known_delay)
 
 
-def arrow_of(name: str, rows: Rows) -> Any:
+def arrow_of(name: str, rows: Sequence[Row]) -> Any:
     """Rows of a table of a world."""
     import pyarrow as pa
 
@@ -86,4 +105,4 @@ def arrow_of(name: str, rows: Rows) -> Any:
         "customers": [("customer", pa.string()), ("signup", moment), ("tier", pa.int64())],
         "prices": [("customer", pa.string()), ("price", pa.float64())],
     }[name]
-    return pa.Table.from_pylist(list(rows.values()), schema=pa.schema(fields))
+    return pa.Table.from_pylist(list(rows), schema=pa.schema(fields))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from benchmarks.known.views import Kind
 from benchmarks.known.worlds import Rows, World
 from lakeloop.project.project import load_project
 from lakeloop.rows.verdicts import Verdict
+from lakeloop.spec.partitions import partition_keys
 from platform_assets.stages.base import Platform, StageResult
 from platform_assets.stages.features import views
 from platform_assets.stages.tables import raw, validated
@@ -25,7 +26,6 @@ from resources.settings import Settings
 from resources.spark.sessions import SparkResource
 
 DOMAIN = "shop"
-MONTHS = ["2024-01", "2024-02"]
 
 
 @contextmanager
@@ -77,15 +77,23 @@ def _passed(result: StageResult) -> None:
 
 
 def _partitions(spec: Any) -> Sequence[str]:
-    return MONTHS if spec.partitions else [WHOLE]
+    return partition_keys(spec.partitions, datetime(2024, 3, 1, tzinfo=UTC)) if spec.partitions else [WHOLE]
 
 
 def _write_definitions(world: World, folder: Path, root: Path) -> None:
-    parted = {"partitions": {"start": "2024-01-01", "end": "2024-03-01"}} if world.partitions else {}
+    start = "2024-01-20" if world.partitions == "day" else "2024-01-01"
+    parted = {"partitions": {"start": start, "end": "2024-03-01", "grain": world.partitions}} if world.partitions else {}
+    delayed = {"known_delay": f"{int(world.known_delay / timedelta(hours=1))}h"} if world.known_delay else {}
     signup = {"event_time": "signup"} if world.has_signup_time else {}
     timed = {"ordered_at": "timestamp", "signup": "timestamp"}
     tables: dict[str, dict[str, Any]] = {
-        "orders": {"columns": ("order_id", "customer", "ordered_at", "amount"), "keys": ["order_id"], "event_time": "ordered_at", **parted},
+        "orders": {
+            "columns": ("order_id", "customer", "ordered_at", "amount"),
+            "keys": ["order_id"],
+            "event_time": "ordered_at",
+            **parted,
+            **delayed,
+        },
         "customers": {"columns": ("customer", "signup", "tier"), "keys": ["customer"], **signup},
     }
     if world.is_adopted:
@@ -102,7 +110,7 @@ def _write_view(world: World, kind: Kind, folder: Path, parted: Mapping[str, Any
     spec: dict[str, Any] = {"name": kind.name, "keys": list(kind.keys)}
     if kind.has_time:
         spec["event_time"] = "ordered_at"
-        spec |= {"known_at": kind.known_at} if kind.known_at else {"delay": f"{int(world.delay / timedelta(hours=1))}h"}
+        spec |= {"known_at": kind.known_at} if kind.known_at else {"delay": f"{int(world.delay_of(kind) / timedelta(hours=1))}h"}
         if parted and kind.trails is not None:
             spec |= {**parted, "lookback": f"{kind.trails}d"}
     spec |= {"function": f"view.py:{kind.name}", "inputs": list(kind.reads)} if kind.function else {"sql": "view.sql"}
@@ -120,14 +128,14 @@ def _write(path: Path, kind: str, attributes: Mapping[str, Any]) -> None:
 def _write_source(path: Path, name: str, rows: Rows) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(arrow_of(name, rows), path)
+    pq.write_table(arrow_of(name, list(rows.values())), path)
 
 
 def _write_prices(path: Path, rows: Rows, version: int, at: datetime, *, vacuum: bool) -> int:
     """Write a version of the adopted table, committed at a moment."""
     import deltalake
 
-    deltalake.write_deltalake(str(path), arrow_of("prices", rows), mode="overwrite")
+    deltalake.write_deltalake(str(path), arrow_of("prices", list(rows.values())), mode="overwrite")
     log = path / "_delta_log" / f"{version:020d}.json"
     actions = [json.loads(line) for line in log.read_text().splitlines()]
     for action in actions:

@@ -124,4 +124,52 @@ def counted(orders):
     return orders.select("customer", "order_id", "ordered_at", F.count("*").over(Window.partitionBy("customer")).alias("orders"))
 ''',
 )
-KINDS = (RUNNING, TRAILING, TIERS, TIERS_OR_NONE, STRANGERS, NEXT, PAID, PRICED, SHARES, GROWTH, BY_FUNCTION)
+DAILY = Kind(
+    "daily",
+    "SELECT customer, date_trunc('day', ordered_at) AS ordered_at, sum(amount) AS spent, count(*) AS orders FROM orders GROUP BY customer, date_trunc('day', ordered_at)",
+    {"spent": "double", "orders": "integer"},
+    keys=("customer",),
+    trails=0,
+)
+AVERAGES = Kind(
+    "averages",
+    "SELECT customer, order_id, ordered_at, spent / orders AS average FROM three_days",
+    {"average": "double"},
+    reads=("three_days",),
+    trails=0,
+    views=(TRAILING,),
+)
+TIERS_BY_FUNCTION = Kind(
+    "ranked",
+    """SELECT r.customer, r.order_id, r.ordered_at, r.spent * coalesce(c.tier, 0) AS rank
+FROM running r LEFT JOIN customers c ON r.customer = c.customer""",
+    {"rank": "double"},
+    reads=("running", "customers"),
+    views=(RUNNING,),
+    function='''"""A view by PySpark over a view and a table."""
+
+import pyspark.sql.functions as F
+
+
+def ranked(running, customers):
+    """What was spent, by tier."""
+    joined = running.join(customers.select("customer", "tier"), "customer", "left")
+    return joined.select("customer", "order_id", "ordered_at", (F.col("spent") * F.coalesce("tier", F.lit(0))).alias("rank"))
+''',
+)
+KINDS = (
+    RUNNING,
+    TRAILING,
+    TIERS,
+    TIERS_OR_NONE,
+    STRANGERS,
+    NEXT,
+    PAID,
+    PRICED,
+    SHARES,
+    GROWTH,
+    BY_FUNCTION,
+    DAILY,
+    AVERAGES,
+    TIERS_BY_FUNCTION,
+)

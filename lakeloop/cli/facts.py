@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def describe(platform: Platform, located: Located[Any], stale: Mapping[TableKey,
         ]
     else:
         entry["event_time"] = spec.event_time
+        entry |= _trust(platform.states, located)
         personal = personal_columns(platform.project, ROWS_OF[kind_of(located)], located)
         entry["columns"] = [_column(name, col.type, col.unit, col.description, name in personal) for name, col in spec.columns.items()]
     entry["checks"] = _checks(platform.states, located)
@@ -96,6 +98,13 @@ def _released(platform: Platform, located: Located[WorkflowSpec]) -> dict[str, A
 
 def _column(name: str, kind: str, unit: str | None, description: str, personal: bool) -> dict[str, Any]:
     return {"name": name, "type": kind, "unit": unit, "personal": personal, "description": description}
+
+
+def _trust(states: States, located: Located[Any]) -> dict[str, Any]:
+    """Of a view with an event time from when on its history is what was known; before that it follows from the rules of times alone."""
+    views = states.partitions(ViewState, TableKey(ViewState.stage, *located.id)) if kind_of(located) == "view" else {}
+    kept = [state.value.kept_since for state in views.values() if state.value.kept_since]
+    return {"history_kept_since": max(kept, key=datetime.fromisoformat)} if kept and located.spec.event_time else {}
 
 
 def _checks(states: States, located: Located[Any]) -> list[dict[str, Any]]:

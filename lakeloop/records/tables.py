@@ -31,6 +31,8 @@ class SourceState(CheckedState):
         new_columns: those that it has brought since and nobody has declared.
         empty: declared columns that have had no value yet.
         vanished: by file and partition, when the file lost its rows there (ISO 8601).
+        emptied: by file and partition the landings in which the file had lost its rows there, each with its number and time (ISO 8601); None
+            where there was none.
         probe: what a database showed before it was read.
         partitions: the fingerprint of how rows are cut into partitions.
         first, last: the first landing that counts as history, and the newest (ISO 8601).
@@ -46,6 +48,7 @@ class SourceState(CheckedState):
     new_columns: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
     vanished: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    emptied: Mapping[str, Mapping[str, tuple[tuple[int, str], ...]]] | None = None
     probe: Mapping[str, str] | None = None
     partitions: str | None = None
     first: str | None = None
@@ -93,6 +96,9 @@ class ViewState(CheckedState):
         days: a hash per day of a month, for views that reach back over its border.
         read_until: by input the newest landing that was there when it was read (ISO 8601); None where that wasn't recorded.
         read_as: the fingerprint of how the rows of its input tables are read; None where that wasn't recorded.
+        kept_since: from when on its history is the values as they were known (ISO 8601); before that the rules of times alone say when a value
+            was known. None where that wasn't recorded.
+        engine: what computed it, with its version; None where that wasn't recorded.
     """
 
     stage: ClassVar[str] = "features"
@@ -105,3 +111,5 @@ class ViewState(CheckedState):
     days: Mapping[str, str] | None = None
     read_until: Mapping[str, str] | None = None
     read_as: str | None = None
+    kept_since: str | None = None
+    engine: str | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lakeloop.errors import SpecError
 from lakeloop.masking import mask_row, message_of
 from lakeloop.rows.column_parsing import column_expressions, frame_of
-from lakeloop.rows.row_history import CLOSES, closing_rows, row_versions, take_versions
+from lakeloop.rows.row_history import CLOSES, Emptied, closing_rows, row_versions, take_versions
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.personal import hidden_landed, hidden_sources, personal_of_table
 from lakeloop.spec.tables import Column, TableSpec
@@ -60,6 +60,7 @@ def conform(
     bulk_until: datetime | None = None,
     vanished: Mapping[tuple[str, str], datetime] | None = None,
     last: datetime | None = None,
+    emptied: Emptied | None = None,
 ) -> Conformed:
     """Parse landed rows, apply the row rules, and deduplicate by key.
 
@@ -72,6 +73,7 @@ def conform(
             known at their event time plus delay. The spec's own `bulk_loaded_until` takes precedence, for rows of any landing.
         vanished: when a file lost all its rows of a partition, by `_file` and `_partition`.
         last: the newest landing; a row counts as gone from then on if nothing else tells when it vanished.
+        emptied: the landings in which a file had no row of a partition any more, by `_file` and `_partition`.
 
     Returns:
         The batch. Numbers may have spaces around them, and integers zero decimals (`9.0`); text stays as it is. A local time that is
@@ -98,10 +100,10 @@ def conform(
     passing = pl.concat(parts)
     del parts
     current = int(passing["_current"].sum())
-    history = row_versions(passing, list(spec.columns), spec.keys)
+    history = row_versions(passing, spec, emptied)
     valid = take_versions(passing, history.filter("_kept"), spec, bulk_until)
     superseded = take_versions(passing, history.filter(~pl.col("_kept")), spec, bulk_until)
-    closing = closing_rows(passing, history, spec, vanished or {}, last)
+    closing = closing_rows(passing, history, spec, vanished or {}, last, emptied)
     return Conformed(
         valid=valid,
         quarantined=pa.concat_tables(quarantined),

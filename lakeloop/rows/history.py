@@ -46,7 +46,8 @@ def merge_history(
     Returns:
         The rows of the partitions after the merge: unchanged rows as they were; new rows, and changed rows in both versions, the new one
         known from the landing on; for each row that disappeared, a row of nulls known from then on. Nothing is known before the rule says,
-        or before the version that it replaces. Rows are ordered by keys, event time, `known_at`.
+        or before the version that it replaces; one that wasn't known yet when it changed is left out. Rows are ordered by keys, event time,
+        `known_at`.
     """
     import polars as pl
 
@@ -60,7 +61,7 @@ def merge_history(
     if old is None:
         return Merged(_arrow_table(rows.select(order).sort([*identity, "known_at"]), new), rows.height, 0, 0)
 
-    published = frame_of(old)
+    published = _without_unused(frame_of(old), rows, identity, features, landed)
     latest = published.sort("known_at", maintain_order=True).unique(identity, keep="last", maintain_order=True)
     added, corrected = _compare_versions(rows, latest, identity, features)
     missing = latest.filter(~pl.col(RETRACTED)).join(rows.select(identity), on=identity, how="anti", nulls_equal=True)
@@ -73,6 +74,27 @@ def merge_history(
     versions = [published, added, corrected, retracted]
     merged = pl.concat([frame.select(order) for frame in versions], how="vertical").sort([*identity, "known_at"], maintain_order=True)
     return Merged(_arrow_table(merged, new), added.height, corrected.height, retracted.height)
+
+
+def _without_unused(
+    published: pl.DataFrame, rows: pl.DataFrame, identity: Sequence[str], features: Sequence[str], landed: datetime | None
+) -> pl.DataFrame:
+    """The published rows without versions that changed before they were known: as of then they never will be."""
+    import polars as pl
+
+    is_pending = pl.col("known_at") > pl.lit(landed, dtype=pl.Datetime("us", "UTC"))
+    pending = published.filter(is_pending) if landed is not None else published.clear()
+    if pending.is_empty():
+        return published
+    latest = pending.sort("known_at", maintain_order=True).unique(identity, keep="last", maintain_order=True)
+    _, corrected = _compare_versions(rows, latest, identity, features)
+    same = rows.select(identity).join(corrected.select(identity), on=identity, how="anti", nulls_equal=True)
+    stays = latest.filter(~pl.col(RETRACTED)).join(same, on=identity, how="semi", nulls_equal=True)
+    gone = latest.filter(pl.col(RETRACTED)).join(rows.select(identity), on=identity, how="anti", nulls_equal=True)
+    kept = pl.concat([stays.select(identity), gone.select(identity)])
+    changed = latest.select(identity).join(kept, on=identity, how="anti", nulls_equal=True).with_columns(pl.lit(True).alias("_changed"))
+    marked = published.join(changed, on=identity, how="left", nulls_equal=True, maintain_order="left")
+    return marked.filter(~(is_pending & pl.col("_changed").fill_null(False))).drop("_changed")
 
 
 def _compare_versions(

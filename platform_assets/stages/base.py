@@ -42,6 +42,10 @@ class Platform:
         """The Spark session of a domain."""
         return self.spark_resource.session(domain, "large" if large else "small")
 
+    def engine_version(self, domain: str) -> str:
+        """What computes the views of a domain, with its version: values of another one may differ."""
+        return self.spark_resource.version(domain)
+
 
 @dataclass(frozen=True)
 class StageResult:

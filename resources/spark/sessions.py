@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -115,6 +116,12 @@ class SparkResource(LazyPySparkResource):
             if isinstance(self.engine, EmbeddedEngine) or address.startswith("local"):
                 sessions_here.add(session)
         return self._sessions[address]
+
+    def version(self, domain: str) -> str:
+        """The name and version of what computes for a domain: `sail 0.7.2`, `spark 4.0.1`."""
+        if isinstance(self.engine, EmbeddedEngine):
+            return f"sail {metadata.version('pysail')}"
+        return f"spark {self.session(domain).version}"
 
     @property
     def spark_session(self) -> SparkSession:

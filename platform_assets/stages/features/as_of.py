@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from itertools import accumulate
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.errors import DataError
 from lakeloop.project.project import TableRef, located_of, spec_of, upstream
 from lakeloop.records.tables import ViewState
 from lakeloop.rows.history import LANDED, RETRACTED
@@ -22,10 +20,10 @@ from lakeloop.rows.row_history import CLOSES
 from lakeloop.spec.partitions import select_overlapping
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, TableSpec, ViewSpec
 from platform_assets.stages.base import Platform, input_key
+from platform_assets.stages.features.adopted import AdoptedVersion, find_versions
 from platform_assets.stages.features.results import compute_result, shape_result
-from platform_assets.stages.inputs import adopted_frame, checked_url, spark_for, spark_input, standing
+from platform_assets.stages.inputs import adopted_frame, spark_for, spark_input, standing
 from platform_assets.stages.tables.landings import source_state
-from resources.lake.adopted import AdoptedTable, is_of_declared_types, open_adopted, source_of
 from resources.lake.published import WHOLE, Published, States, TableKey
 from resources.lake.tables import read_table
 from resources.spark.tables import frame_of, read_delta
@@ -60,32 +58,33 @@ class Landings:
         return self.newest or self.since
 
 
-@dataclass(frozen=True)
-class _AdoptedVersion:
-    """A version of an adopted table, and when it was committed, never before an earlier one."""
-
-    version: int
-    at: datetime
-
-
 class InputHistory:
     """What the inputs of views were, at the versions that some states have published."""
 
     def __init__(self, platform: Platform, states: States) -> None:
         self._platform, self._states = platform, states
-        self._adopted: dict[TableRef, list[_AdoptedVersion]] = {}
+        self._adopted: dict[TableRef, list[AdoptedVersion]] = {}
 
-    def landings(self, ref: TableRef, window: Window) -> Landings:
-        """When the rows of an input landed that lie in a window of event times."""
+    def landings(self, ref: TableRef, window: Window, *, waits: bool = True, until: datetime | None = None) -> Landings:
+        """When the rows of an input landed that lie in a window of event times.
+
+        Args:
+            ref: the input.
+            window: of event times.
+            waits: whether a row that landed before its `known_delay` was over counts from then on. It needn't where the query reads nothing
+                later than its own row, which isn't known before its own delay is over.
+            until: leaves out what landed later.
+        """
         since, newest = self._bounds(ref)
         if ref.is_stage:
             return Landings(frozenset(), newest, since)
         spec = spec_of(self._platform.project, ref)
         if isinstance(spec, ViewSpec):
-            return Landings(self._times_of_view(ref, spec, window, newest), newest, since)
+            return Landings(self._times_of_view(ref, spec, window, newest, until), newest, since)
         if isinstance(spec.source, DeltaTableSource):
-            return Landings(frozenset(each.at for each in self._versions_of(ref)[1:]), newest, since)
-        return Landings(self._times_of_table(ref, spec, window) if newest else frozenset(), newest, since)
+            times = (each.at for each in self._versions_of(ref)[1:])
+            return Landings(frozenset(at for at in times if until is None or at <= until), newest, since)
+        return Landings(self._times_of_table(ref, spec, window, waits=waits, until=until) if newest else frozenset(), newest, since)
 
     def last_landing(self, ref: TableRef) -> datetime:
         """The newest landing of an input, or the end of the loading of history."""
@@ -142,18 +141,24 @@ class InputHistory:
         since = max(loaded, spec.bulk_loaded_until) if spec.bulk_loaded_until else loaded
         return since, last if last > loaded else None
 
-    def frames(self, spark: SparkSession, refs: Sequence[TableRef], moment: datetime | None, window: Window) -> dict[TableRef, DataFrame]:
+    def frames(
+        self, spark: SparkSession, refs: Sequence[TableRef], moment: datetime | None, window: Window, *, waits: bool = True
+    ) -> dict[TableRef, DataFrame]:
         """The rows of inputs that lie in a window as of a moment; as of the end of the loading of history without one."""
-        return {ref: self._frame(spark, ref, moment, window) for ref in refs}
+        return {ref: self._frame(spark, ref, moment, window, waits=waits) for ref in refs}
 
     # Tables
 
-    def _times_of_table(self, ref: TableRef, spec: TableSpec, window: Window) -> frozenset[datetime]:
+    def _times_of_table(
+        self, ref: TableRef, spec: TableSpec, window: Window, *, waits: bool, until: datetime | None
+    ) -> frozenset[datetime]:
         import pyarrow as pa
         import pyarrow.compute as pc
 
         published = self._platform.lake.current(input_key(ref), self._states)
         chosen, columns = self._chosen(published, spec, window), [INGESTED_AT, "_live"]
+        if spec.event_time and waits and spec.known_delay:
+            columns.append(spec.event_time)
         rows = self._platform.lake.read(published, columns=columns, partitions=chosen)
         superseded = self._superseded(ref)
         if superseded is not None:
@@ -161,10 +166,18 @@ class InputHistory:
         later = pc.field(INGESTED_AT) > pa.scalar(self._loaded_until(ref), pa.timestamp("us", tz="UTC"))
         if spec.event_time:
             later &= pc.field("_live")
-        return frozenset(rows.filter(later)[INGESTED_AT].unique().to_pylist())
+        if until is not None:
+            later &= pc.field(INGESTED_AT) <= pa.scalar(until, pa.timestamp("us", tz="UTC"))
+        rows = rows.filter(later)
+        times = frozenset(rows[INGESTED_AT].unique().to_pylist())
+        if spec.event_time is None or spec.event_time not in rows.column_names:
+            return times
+        return times | _completions(rows, spec.event_time, spec.known_delay)
 
-    def _frame_of_table(self, spark: SparkSession, ref: TableRef, spec: TableSpec, moment: datetime | None, window: Window) -> DataFrame:
-        """For each key the newest version that had landed; none where that one ended."""
+    def _frame_of_table(
+        self, spark: SparkSession, ref: TableRef, spec: TableSpec, moment: datetime | None, window: Window, *, waits: bool
+    ) -> DataFrame:
+        """For each key the newest version that had landed; none where that one ended, or wasn't complete yet."""
         import pyspark.sql.functions as F
         from pyspark.sql import Window as Over
 
@@ -185,6 +198,8 @@ class InputHistory:
         rows = rows.where(is_history if moment is None else is_history | (F.col(INGESTED_AT) <= F.lit(moment)))
         newest = Over.partitionBy(*spec.keys).orderBy(F.col(INGESTED_AT).desc(), F.col(CLOSES).asc(), F.col("_stands").desc())
         rows = rows.withColumn("_n", F.row_number().over(newest)).where((F.col("_n") == 1) & ~F.col(CLOSES))
+        if spec.event_time and spec.known_delay and waits and moment is not None:
+            rows = rows.where(is_history | (F.col(spec.event_time).cast("timestamp") <= F.lit(moment - spec.known_delay)))
         return rows.select(*[name for name in names if not name.startswith("_")])
 
     def _superseded(self, ref: TableRef) -> DeltaTable | None:
@@ -208,15 +223,20 @@ class InputHistory:
 
     # Views
 
-    def _times_of_view(self, ref: TableRef, spec: ViewSpec, window: Window, newest: datetime | None) -> frozenset[datetime]:
+    def _times_of_view(
+        self, ref: TableRef, spec: ViewSpec, window: Window, newest: datetime | None, until: datetime | None
+    ) -> frozenset[datetime]:
         import pyarrow.compute as pc
 
         if spec.event_time is None:
-            times = [at for each in self._reads(ref) for at in self.landings(each, ALWAYS).times]
-            return frozenset(at for at in times if newest is not None and at <= newest)
+            if newest is None:
+                return frozenset()
+            last = newest if until is None else min(newest, until)
+            return frozenset(at for each in self._reads(ref) for at in self.landings(each, ALWAYS, until=last).times)
         published = self._platform.lake.current(input_key(ref), self._states)
         rows = self._platform.lake.read(published, columns=[LANDED], partitions=self._chosen(published, spec, window))
-        return frozenset(pc.drop_null(rows[LANDED].combine_chunks()).unique().to_pylist())
+        times = pc.drop_null(rows[LANDED].combine_chunks()).unique().to_pylist()
+        return frozenset(at for at in times if until is None or at <= until)
 
     def _frame_of_view(self, spark: SparkSession, ref: TableRef, spec: ViewSpec, moment: datetime | None, window: Window) -> DataFrame:
         """The newest values that had landed; of a view without event time the query over its inputs of then."""
@@ -226,9 +246,8 @@ class InputHistory:
         if spec.event_time is None:
             located = located_of(self._platform.project, ref)
             rows = compute_as_of(self._platform, self._states, self, ref, moment)
-            return frame_of(
-                spark, shape_result(rows, spec, [WHOLE], [WHOLE], str(input_key(ref)), located.spec.columns)[0].drop([PARTITION])
-            )
+            shaped, _ = shape_result(rows, spec, [WHOLE], [WHOLE], str(input_key(ref)), located.spec.columns)
+            return frame_of(spark, shaped.drop([PARTITION]))
         published = self._platform.lake.current(input_key(ref), self._states)
         chosen = self._chosen(published, spec, window)
         frame = read_delta(spark, self._platform.lake.path(published.key), published.version, chosen)
@@ -249,31 +268,15 @@ class InputHistory:
         landed = [each for each in versions if moment is not None and each.at <= moment] or versions[:1]
         return adopted_frame(spark, located, replace(published, version=landed[-1].version), *window)
 
-    def _versions_of(self, ref: TableRef) -> list[_AdoptedVersion]:
+    def _versions_of(self, ref: TableRef) -> list[AdoptedVersion]:
         """The versions up to the checked one that can still be read and have the declared columns, from the loading of history on."""
         if ref not in self._adopted:
-            self._adopted[ref] = self._find_versions(ref)
+            published, spec = self._platform.lake.current(input_key(ref), self._states), spec_of(self._platform.project, ref)
+            assert isinstance(spec, TableSpec)
+            self._adopted[ref] = find_versions(published, spec)
         return self._adopted[ref]
 
-    def _find_versions(self, ref: TableRef) -> list[_AdoptedVersion]:
-        published = self._platform.lake.current(input_key(ref), self._states)
-        spec = spec_of(self._platform.project, ref)
-        assert isinstance(spec, TableSpec)
-        url, where = checked_url(published), str(published.key)
-        checked = open_adopted(url, where, published.version)
-        commits = checked.table.history()
-        moments = {int(each["version"]): datetime.fromtimestamp(each["timestamp"] / 1000, UTC) for each in commits if "timestamp" in each}
-        current = _AdoptedVersion(published.version, moments.get(published.version, datetime.fromtimestamp(0, UTC)))
-        versions = [current]
-        # Back from the checked version: what was vacuumed once isn't there before either.
-        for number in sorted((each for each in moments if each < published.version), reverse=True):
-            if number + 1 != versions[-1].version or not _is_readable(url, number, checked, spec):
-                break
-            versions.append(_AdoptedVersion(number, moments[number]))
-        in_order = accumulate(reversed(versions), lambda before, each: replace(each, at=max(each.at, before.at)))
-        return _from_loading(list(in_order), spec.bulk_loaded_until)
-
-    def _frame(self, spark: SparkSession, ref: TableRef, moment: datetime | None, window: Window) -> DataFrame:
+    def _frame(self, spark: SparkSession, ref: TableRef, moment: datetime | None, window: Window, *, waits: bool) -> DataFrame:
         if ref.is_stage:
             return spark_input(self._platform, spark, self._states, ref)
         spec = spec_of(self._platform.project, ref)
@@ -281,7 +284,7 @@ class InputHistory:
             return self._frame_of_view(spark, ref, spec, moment, window)
         if isinstance(spec.source, DeltaTableSource):
             return self._frame_of_adopted(spark, ref, spec, moment, window)
-        return self._frame_of_table(spark, ref, spec, moment, window)
+        return self._frame_of_table(spark, ref, spec, moment, window, waits=waits)
 
 
 def compute_as_of(platform: Platform, states: States, history: InputHistory, ref: TableRef, moment: datetime | None) -> pa.Table:
@@ -290,6 +293,17 @@ def compute_as_of(platform: Platform, states: States, history: InputHistory, ref
     refs = upstream(platform.project, located)
     frames = history.frames(spark_for(platform, states, located.domain, refs), refs, moment, ALWAYS)
     return compute_result(platform, states, located, refs, [WHOLE], frames)
+
+
+def _completions(rows: pa.Table, event_time: str, delay: timedelta) -> frozenset[datetime]:
+    """When the rows are complete that landed before; rounded up, so that there are a few such moments to a landing."""
+    import polars as pl
+
+    grid = max(TOGETHER, delay / 4)
+    event = pl.col(event_time).cast(pl.Datetime("us", "UTC"))
+    frame = pl.DataFrame(pl.from_arrow(rows.select([event_time, INGESTED_AT]))).select(complete=event + delay, landed=INGESTED_AT)
+    late = frame.filter(pl.col("complete") > pl.col("landed"))["complete"]
+    return frozenset((late + (grid - timedelta(microseconds=1))).dt.truncate(grid).unique().to_list())
 
 
 def _closes(rows: DataFrame, spec: TableSpec) -> Any:
@@ -301,21 +315,3 @@ def _closes(rows: DataFrame, spec: TableSpec) -> Any:
     for name in others:
         is_empty &= F.col(name).isNull()
     return F.coalesce(F.col(CLOSES), is_empty) if CLOSES in rows.columns else is_empty
-
-
-def _is_readable(url: str, version: int, checked: AdoptedTable, spec: TableSpec) -> bool:
-    """Whether an older version has rows, the declared columns of types like those of the checked version, and its files."""
-    try:
-        older = open_adopted(url, checked.shown, version)
-    except DataError:
-        return False
-    sources = [source_of(name, column) for name, column in spec.columns.items()]
-    are_alike = all(older.types.get(name) == checked.types[name] for name in sources)
-    return (are_alike or is_of_declared_types(older, spec.columns)) and bool(older.files) and not older.missing_files()
-
-
-def _from_loading(versions: Sequence[_AdoptedVersion], bulk_loaded_until: datetime | None) -> list[_AdoptedVersion]:
-    """The version with which the loading of history ended, and those after it."""
-    until = max(versions[0].at + TOGETHER, bulk_loaded_until) if bulk_loaded_until else versions[0].at + TOGETHER
-    loaded = [each for each in versions if each.at <= until]
-    return [loaded[-1], *versions[len(loaded) :]]

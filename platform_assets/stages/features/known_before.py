@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, TableRef
 from lakeloop.records.tables import ViewState
-from lakeloop.rows.history import Merged, merge_history
+from lakeloop.rows.history import LANDED, Merged, merge_history
 from lakeloop.rows.landings import choose_landings
 from lakeloop.spec.partitions import FORMATS, partition_window
 from lakeloop.spec.tables import PARTITION, ViewSpec
@@ -43,6 +43,8 @@ class Computed:
         refs: what it reads.
         history: of its inputs.
         same: the published partitions whose rows mean what the computed ones do.
+        floor: how long after its event time a row is known at the earliest, by what the view reads.
+        waits: whether a value may be computed from rows of a later time than its own.
     """
 
     platform: Platform
@@ -51,6 +53,8 @@ class Computed:
     refs: Sequence[TableRef]
     history: InputHistory
     same: Collection[str]
+    floor: timedelta
+    waits: bool
 
     @property
     def spec(self) -> ViewSpec:
@@ -79,27 +83,76 @@ def read_until(history: InputHistory, refs: Sequence[TableRef]) -> dict[str, str
     return {str(input_key(ref)): history.last_landing(ref).isoformat() for ref in refs}
 
 
+def kept_since(state: PartitionState[ViewState] | None) -> datetime | None:
+    """From when on the published history of a partition is what was known; None where that wasn't recorded."""
+    return datetime.fromisoformat(state.value.kept_since) if state is not None and state.value.kept_since else None
+
+
 def _merge_landings(computed: Computed, partitions: Sequence[str], published: pa.Table | None, rows: pa.Table) -> Merged:
     """Merge the values as of each landing that counts, those of the newest being the `rows`."""
     spec, window = computed.spec, input_window(computed.spec, partitions)
-    landings = {ref: computed.history.landings(ref, window) for ref in computed.refs}
+    landings = {ref: computed.history.landings(ref, window, waits=computed.waits) for ref in computed.refs}
     since = _landed_since(computed, partitions, landings) if published is not None else set()
-    if not since and not any(each.newest is not None or each.times for each in landings.values()):
-        # All that was read is history, so that no landing can be why a value differs: the engine is, or a rule of reading.
+    if published is not None:
+        published = _without_pending(computed, partitions, published)
+    newest = max(each.last for each in landings.values())
+    if published is not None and _is_restated(computed, partitions, published, rows, since=since, newest=newest):
         published = None
     if published is None:
         moments = _moments_of_all(spec, partitions, {at for each in landings.values() for at in each.times})
     else:
-        moments = _moments_since(computed, since) or [max(each.last for each in landings.values())]
+        moments = _moments_since(computed, since) or [newest]
     added, corrected, retracted, history = 0, 0, 0, published
     for moment, values in _values_as_of(computed, partitions, moments, rows):
-        step = merge_history(
-            history, values, keys=spec.keys, event_time=str(spec.event_time), columns=list(spec.columns), landed=moment
-        )  # fmt: skip
+        step = _merge(spec, history, values, moment)
         history = step.rows
         added, corrected, retracted = added + step.added, corrected + step.corrected, retracted + step.retracted
     assert history is not None
     return Merged(history, added, corrected, retracted)
+
+
+def _merge(spec: ViewSpec, history: pa.Table | None, values: pa.Table, moment: datetime | None) -> Merged:
+    return merge_history(history, values, keys=spec.keys, event_time=str(spec.event_time), columns=list(spec.columns), landed=moment)
+
+
+def _is_restated(
+    computed: Computed, partitions: Sequence[str], published: pa.Table, rows: pa.Table, *, since: Collection[datetime], newest: datetime
+) -> bool:
+    """Whether values differ though no landing can be why: the engine is, or a rule of reading. They are computed anew for all times then.
+
+    After a landing that shows only in what is computed as of before it, which is done once where the engine is another one than before.
+    """
+    states = _states_of(computed, partitions)
+    kept = [kept_since(state) for state in states]
+    if any(each is not None and each < computed.history.since(computed.refs) for each in kept):
+        return False  # what was published knows more than could be computed now
+    if not since:
+        return _differs(computed.spec, published, rows, newest)
+    engines = {state.value.engine for state in states} - {None, computed.platform.engine_version(computed.located.domain)}
+    read = [_read_until(state, ref) for state in states for ref in computed.refs]
+    # Partitions that were computed at different times have no moment in common.
+    if not engines or len({tuple((state.value.read_until or {}).items()) for state in states}) > 1:
+        return False
+    if not computed.history.is_kept(computed.refs, max(read)) or min(since) <= max(read):
+        return False
+    before = [values for _, values in _values_as_of(computed, partitions, [max(read), None], rows)][:-1]
+    return bool(before) and _differs(computed.spec, published, before[0], max(read))
+
+
+def _differs(spec: ViewSpec, published: pa.Table, values: pa.Table, moment: datetime) -> bool:
+    """Whether values aren't those that were published last."""
+    merged = _merge(spec, published, values, moment)
+    return bool(merged.added or merged.corrected or merged.retracted)
+
+
+def _without_pending(computed: Computed, partitions: Sequence[str], published: pa.Table) -> pa.Table:
+    """The published rows without those that wait for rows which weren't complete yet: nobody has used them, and they are computed again."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    read = max(_read_until(state, ref) for state in _states_of(computed, partitions) for ref in computed.refs)
+    is_known = pc.less_equal(published[LANDED], pa.scalar(read, pa.timestamp("us", tz="UTC")))
+    return published.filter(pc.fill_null(is_known, True))
 
 
 def _moments_of_all(spec: ViewSpec, partitions: Sequence[str], landings: Collection[datetime]) -> list[datetime | None]:
@@ -128,9 +181,9 @@ def _values_as_of(
     for moment in moments[:-1]:
         try:
             spark = spark_for(platform, states, computed.located.domain, computed.refs)
-            frames = computed.history.frames(spark, computed.refs, moment, window)
+            frames = computed.history.frames(spark, computed.refs, moment, window, waits=computed.waits)
             result = compute_result(platform, states, computed.located, computed.refs, partitions, frames)
-            values, _ = shape_result(result, spec, partitions, partitions, where, personal)
+            values, _ = shape_result(result, spec, partitions, partitions, where, personal, floor=computed.floor)
         except (DataError, PySparkException) as error:
             cause = type(error).__name__ if personal else " ".join(str(error).split())[:300]
             platform.log.warning(
@@ -147,8 +200,7 @@ def _values_as_of(
 
 def _landed_since(computed: Computed, partitions: Sequence[str], landings: dict[TableRef, Landings]) -> set[datetime]:
     """The landings that came after partitions were computed: those whose rows are read, and the newest of each input."""
-    states = [state for name, state in _published_states(computed).items() if computed.work.retired or name in partitions]
-    since = set()
+    states, since = _states_of(computed, partitions), set()
     for ref, each in landings.items():
         read = min(_read_until(state, ref) for state in states)
         since |= {at for at in (*each.times, each.last) if at > read}
@@ -161,6 +213,11 @@ def _read_until(state: PartitionState[ViewState], ref: TableRef) -> datetime:
     if recorded is not None:
         return datetime.fromisoformat(recorded)
     return state.at or datetime.max.replace(tzinfo=UTC)
+
+
+def _states_of(computed: Computed, partitions: Sequence[str]) -> list[PartitionState[ViewState]]:
+    """What was published of partitions; of all, where the view is cut anew."""
+    return [state for name, state in _published_states(computed).items() if computed.work.retired or name in partitions]
 
 
 def _published_states(computed: Computed) -> dict[str, PartitionState[ViewState]]:

@@ -21,6 +21,7 @@ from lakeloop.spec.tables import DeltaTableSource, parse_duration, render_durati
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, input_key
+from platform_assets.stages.features.adopted import known_frame, read_known_rows
 from platform_assets.stages.features.view_versions import at_version, kept_at
 from platform_assets.stages.inputs import adopted_frame, checked_url, run_sql
 from resources.lake.adopted import open_adopted, read_declared
@@ -274,7 +275,7 @@ def _feature_rows(platform: Platform, lookup: FeatureLookup, located: Located[An
 
     spec, needed = located.spec, _needed(lookup, located.spec)
     if lookup.kind == "table" and isinstance(spec.source, DeltaTableSource):
-        return _adopted_rows(located, published, needed)
+        return _adopted_rows(located, published, needed, lookup.keys)
     rows = platform.lake.read(published, columns=needed, coded=lookup.keys)
     if lookup.kind == "table" and spec.event_time:
         earlier = platform.lake.open(TableKey("superseded", lookup.domain, lookup.name))
@@ -291,7 +292,9 @@ def _spark_rows(
 
     spec, needed = located.spec, _needed(lookup, located.spec)
     if lookup.kind == "table" and isinstance(spec.source, DeltaTableSource):
-        return adopted_frame(spark, located, published, None, None).select(*needed), ()
+        if not spec.event_time:
+            return adopted_frame(spark, located, published, None, None).select(*needed), ()
+        return known_frame(spark, located, published, needed, lookup.keys), ("_order",)
     rows = read_delta(spark, platform.lake.path(published.key), published.version)
     if not spec.event_time:
         return rows.select(*needed), ()
@@ -304,17 +307,12 @@ def _spark_rows(
     return rows.withColumn("_order", F.col(landed)), ("_order",)
 
 
-def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _adopted_rows(located: Located[Any], published: Published, needed: Sequence[str], keys: Sequence[str]) -> pa.Table:
     spec = located.spec
+    if spec.event_time:
+        return read_known_rows(published, spec, needed, keys)
     adopted = open_adopted(checked_url(published), str(published.key), published.version)
-    rows = read_declared(adopted, {name: spec.columns[name] for name in needed if name != "known_at"})
-    if "known_at" in needed:
-        event = rows[spec.event_time].cast(pa.timestamp("us", tz="UTC"))
-        rows = rows.append_column("known_at", pc.add(event, pa.scalar(spec.known_delay, pa.duration("us"))))
-    return rows
+    return read_declared(adopted, {name: spec.columns[name] for name in needed})
 
 
 def _personal_of(project: Project, lookup: FeatureLookup) -> frozenset[str]:

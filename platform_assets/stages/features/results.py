@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, nearest
@@ -68,7 +68,14 @@ def compute_result(
 
 
 def shape_result(
-    result: pa.Table, spec: ViewSpec, batch: Sequence[str], stale: Sequence[str], where: str, personal: Collection[str]
+    result: pa.Table,
+    spec: ViewSpec,
+    batch: Sequence[str],
+    stale: Sequence[str],
+    where: str,
+    personal: Collection[str],
+    *,
+    floor: timedelta = timedelta(0),
 ) -> tuple[pa.Table, int]:
     """Bring a result into the shape that is published, cut to the partitions that it was computed for.
 
@@ -79,6 +86,7 @@ def shape_result(
         stale: all that are computed in this run.
         where: the view, for messages.
         personal: its columns whose values no message may show.
+        floor: how long after its event time a row is known at the earliest, whatever the view says.
 
     Returns:
         The rows, and how many of the result lay outside all partitions that are computed.
@@ -92,7 +100,7 @@ def shape_result(
     rows = _cast_columns(result, spec, where, personal)
     if spec.event_time is None:
         return rows.append_column(PARTITION, pa.repeat(WHOLE, rows.num_rows)), 0
-    rows = _add_known_at(rows, spec)
+    rows = _add_known_at(rows, spec, floor)
     if spec.partitions is None:
         return rows.append_column(PARTITION, pa.repeat(WHOLE, rows.num_rows)), 0
     names = pc.strftime(rows[spec.event_time], FORMATS[spec.partitions.grain])
@@ -132,12 +140,20 @@ def _key_type(kind: pa.DataType) -> pa.DataType:
     return pa.timestamp("us", tz="UTC") if pa.types.is_timestamp(kind) else lake_type(kind)
 
 
-def _add_known_at(rows: pa.Table, spec: ViewSpec) -> pa.Table:
-    """Add when each row could first have been used, as the view says."""
+def _add_known_at(rows: pa.Table, spec: ViewSpec, floor: timedelta) -> pa.Table:
+    """Add when each row could first have been used: as the view says, and as what it reads allows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known_at = rows[spec.known_at] if spec.known_at else pc.add(rows[spec.event_time], pa.scalar(spec.delay, pa.duration("us")))
+    def later(delay: timedelta) -> pa.ChunkedArray:
+        return pc.add(rows[spec.event_time], pa.scalar(delay, pa.duration("us")))
+
+    known_at = rows[spec.known_at] if spec.known_at else later(max(spec.delay, floor))
+    if spec.known_at and floor:
+        # A time that is missing stays so, and is refused as before.
+        known_at = pc.if_else(pc.greater(known_at, later(floor)), known_at, later(floor))
     if spec.known_at not in (None, KNOWN_AT, spec.event_time) and spec.known_at not in spec.columns:
         rows = rows.drop_columns([spec.known_at])
-    return rows if KNOWN_AT in rows.column_names else rows.append_column(KNOWN_AT, known_at)
+    if KNOWN_AT not in rows.column_names:
+        return rows.append_column(KNOWN_AT, known_at)
+    return rows.set_column(rows.schema.get_field_index(KNOWN_AT), KNOWN_AT, known_at) if spec.known_at == KNOWN_AT and floor else rows

@@ -21,8 +21,9 @@ from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, input_key, key_of
 from platform_assets.stages.features import view_versions
 from platform_assets.stages.features.as_of import InputHistory
-from platform_assets.stages.features.known_before import Computed, merge_with_published, read_until
+from platform_assets.stages.features.known_before import Computed, kept_since, merge_with_published, read_until
 from platform_assets.stages.features.results import KNOWN_AT, compute_result, estimate_input_rows, input_window, shape_result
+from platform_assets.stages.features.rules import corrected_rules, known_floor, waits_for_rows
 from platform_assets.stages.inputs import input_fingerprints
 from platform_assets.stages.metadata import column_schema, table_metadata
 from platform_assets.stages.publishing import (
@@ -106,9 +107,15 @@ def expected(project: Project, states: States, located: Located[ViewSpec], parti
             continue
         adopted = isinstance(spec, TableSpec) and isinstance(spec.source, DeltaTableSource)
         inputs[str(input_key(ref))] = input_fingerprints(states, input_key(ref), None if adopted else spec.partitions, start, end)
-    own, text = located.spec, _own_text(located)
-    parts = {**made_of.code(CODE_VERSION), **made_of.keys(own), **made_of.file(own.sql or f"the module of {own.function}", text)}
-    return Fingerprint(fingerprint(definition(located), partition, inputs), {**parts, **made_of.inputs(states, inputs)})
+    own, text, rules = located.spec, _own_text(located), corrected_rules(project, located)
+    parts = {
+        **{k: v for name, said in rules.items() for k, v in made_of.value(name, said).items()},
+        **made_of.code(CODE_VERSION),
+        **made_of.keys(own),
+        **made_of.file(own.sql or f"the module of {own.function}", text),
+    }
+    whole = fingerprint(definition(located), partition, inputs, *([rules] if rules else []))
+    return Fingerprint(whole, {**parts, **made_of.inputs(states, inputs)})
 
 
 def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence[str]) -> StageResult:
@@ -144,10 +151,13 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         InputHistory(platform, states),
         reading(project, located),
     )
+    same: list[str] = []
     if spec.event_time:
         keeps_all, known = history.keeps_all(refs), states.partitions(ViewState, key)
         same = [name for name, state in known.items() if _means_the_same(state, defined, means, read_as, keeps_all=keeps_all)]
-        merged = merge_with_published(Computed(platform, work, located, refs, history, same), batches, parts)
+        floor, waits = known_floor(project, located), waits_for_rows(project, located)
+        computed = Computed(platform, work, located, refs, history, same, floor, waits)
+        merged = merge_with_published(computed, batches, parts)
         changes = {what: sum(getattr(each, what) for each in merged) for what in changes}
         parts = [each.rows for each in merged]
     rows, has_changes = pa.concat_tables(parts), bool(changes["corrected"] or changes["retracted"])
@@ -159,14 +169,18 @@ def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence
         kept=view_versions.kept_versions(work.published, spec.version),
         read_until=read_until(history, refs),
         read_as=read_as,
+        engine=platform.engine_version(located.domain),
     )
+    since = history.since(refs)
 
     def record_of(partition: str) -> ViewState:
         before = states.partition(ViewState, located, partition)
-        return replace(record, changed=has_changes or (before is not None and before.value.changed), days=days_of(rows, spec, partition))
+        kept = min(since, kept_since(before) or since) if partition in same else since
+        has_changed = has_changes or (before is not None and before.value.changed)
+        return replace(record, changed=has_changed, days=days_of(rows, spec, partition), kept_since=kept.isoformat())
 
     counts = {f"rows_{what}": count for what, count in changes.items()}
-    judgement = replace(judgement, metadata={**judgement.metadata, **counts, "history_kept_since": history.since(refs).isoformat()})
+    judgement = replace(judgement, metadata={**judgement.metadata, **counts, "history_kept_since": since.isoformat()})
     return publish_batch(platform, work, judgement, rows, record_of, suite=suite(spec), statistics=not personal)
 
 
@@ -190,7 +204,8 @@ def _compute_batches(
     personal, parts, outside = personal_columns(platform.project, "features", located), [], 0
     for batch in batches:
         result = compute_result(platform, work.states, located, refs, batch)
-        rows, rows_outside = shape_result(result, located.spec, batch, work.stale, str(work.key), personal)
+        floor = known_floor(platform.project, located)
+        rows, rows_outside = shape_result(result, located.spec, batch, work.stale, str(work.key), personal, floor=floor)
         parts.append(rows)
         outside += rows_outside
     return parts, outside
@@ -217,7 +232,8 @@ def _judge(platform: Platform, located: Located[ViewSpec], work: Work, refs: Seq
 def reading(project: Project, located: Located[ViewSpec]) -> str:
     """The fingerprint of how the rows of a view's input tables are read: the types, rules and times of the columns that the view names.
 
-    A table whose definition was changed in these gives other values for rows that landed long ago, which no landing explains.
+    A table whose definition was changed in these gives other values for rows that landed long ago, which no landing explains. So does a rule
+    that was corrected.
     """
     spec = located.spec
     names = parse_sql_file(located, spec.sql).columns if spec.sql else None
@@ -226,7 +242,8 @@ def reading(project: Project, located: Located[ViewSpec]) -> str:
     views = {
         str(input_key(ref)): reading(project, project.views[(ref.domain, ref.name)]) for ref, table in tables if isinstance(table, ViewSpec)
     }
-    return fingerprint("reading", parts, views)
+    rules = corrected_rules(project, located)
+    return fingerprint("reading", parts, views, *([rules] if rules else []))
 
 
 def _reading_of_table(spec: TableSpec, names: Collection[str] | None) -> dict[str, Any]:

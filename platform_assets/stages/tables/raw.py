@@ -138,6 +138,7 @@ def land(platform: Platform, located: Located[TableSpec], *, now: datetime) -> S
         new_columns=new_columns,
         empty=tuple(sorted(stamped.empty)),
         vanished=stamped.vanished,
+        emptied=stamped.emptied,
         probe=delivery.probe,
         partitions=cut,
         # Cut anew, the rows stand in other partitions than their earlier landings: what is there is history again.

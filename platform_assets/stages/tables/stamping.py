@@ -30,6 +30,7 @@ class Stamped:
         tables: the rows that are new or changed, stamped.
         current: the current landing by file and partition.
         vanished: by file and partition, when the file lost its rows there.
+        emptied: by file and partition, every landing in which it had lost them.
         next: the number of the next landing.
         empty: declared columns that have had no value yet.
         rows_read: rows of the files that were read, changed or not.
@@ -38,6 +39,7 @@ class Stamped:
     tables: list[pa.Table]
     current: Mapping[str, Mapping[str, Landing]]
     vanished: Mapping[str, Mapping[str, str]]
+    emptied: Mapping[str, Mapping[str, tuple[tuple[int, str], ...]]] | None
     next: int
     empty: frozenset[str]
     rows_read: int
@@ -94,9 +96,14 @@ def stamp_delivery(
 
     current = {label: dict(by_partition) for label, by_partition in source.current.items()}
     vanished = {label: dict(by_partition) for label, by_partition in source.vanished.items()}
+    emptied = {label: dict(by_partition) for label, by_partition in (source.emptied or {}).items()}
     for label in retired:
         # What it had lost before is known from then on.
-        vanished[label] = {**dict.fromkeys(current.pop(label, {}), at.isoformat()), **vanished.get(label, {})}
+        lost_now = current.pop(label, {})
+        vanished[label] = {**dict.fromkeys(lost_now, at.isoformat()), **vanished.get(label, {})}
+        for partition in lost_now:
+            earlier = emptied.setdefault(label, {}).get(partition, ())
+            emptied[label][partition] = (*earlier, (source.next, at.isoformat()))
     tables: list[pa.Table] = []
     lacking: dict[str, dict[str, list[str]]] = {}
     empty, number, rows_read = set(read_alike.empty), source.next, 0
@@ -123,9 +130,13 @@ def stamp_delivery(
         # A file that has no row of a partition any more lands none there; when that was is told beside.
         gone = {**vanished.get(label, {}), **dict.fromkeys(before.keys() - landings.keys(), at.isoformat())}
         vanished[label] = {partition: when for partition, when in gone.items() if partition not in landings}
+        for partition in before.keys() - landings.keys():
+            earlier = emptied.setdefault(label, {}).get(partition, ())
+            emptied[label][partition] = (*earlier, (number, at.isoformat()))
         number += 1
     _require_later(lacking, landed, max(delivery.contents, default=""))
-    return Stamped(tables, current, {label: gone for label, gone in vanished.items() if gone}, number, frozenset(empty), rows_read)
+    lost = {label: gone for label, gone in vanished.items() if gone}
+    return Stamped(tables, current, lost, emptied or None, number, frozenset(empty), rows_read)
 
 
 def _require_later(lacking: Mapping[str, Mapping[str, Sequence[str]]], landed: Collection[str], last: str) -> None:

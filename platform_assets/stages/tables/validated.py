@@ -126,6 +126,11 @@ def _conform(platform: Platform, spec: TableSpec, raw_key: TableKey, raw: RawSta
             for partition, moment in by_partition.items()
         },
         last=datetime.fromisoformat(source.last or source.first),
+        emptied={
+            (label, partition): [(order, datetime.fromisoformat(moment)) for order, moment in landings]
+            for label, by_partition in (source.emptied or {}).items()
+            for partition, landings in by_partition.items()
+        },
     )
 
 

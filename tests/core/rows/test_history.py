@@ -59,16 +59,14 @@ def equal(one: Any, other: Any) -> bool:
 
 def by_definition(old: list[Row], new: list[Row], landed: datetime | None) -> tuple[list[Row], tuple[int, int, int]]:
     """The rows afterwards, and how many were added, corrected, retracted."""
-    before: dict[Identity, list[Row]] = {}
-    for row in old:
-        before.setdefault((row["k"], row["at"]), []).append(row)
-    last = {identity: max(versions, key=lambda row: row["known_at"]) for identity, versions in before.items()}
+    old = without_unused(old, new, landed)
+    last = latest_of(old)
     added, corrected, retracted = [], [], []
     for row in new:
         previous = last.get((row["k"], row["at"]))
         if previous is None:
             added.append({**row, "known_at": latest(row["known_at"], landed), LANDED: landed, RETRACTED: False})
-        elif previous[RETRACTED] or not all(equal(row[column], previous[column]) for column in COLUMNS):
+        elif has_changed(row, previous):
             known = latest(row["known_at"], landed, previous["known_at"] + TICK)
             corrected.append({**row, "known_at": known, LANDED: landed, RETRACTED: False})
     identities = {(row["k"], row["at"]) for row in new}
@@ -78,6 +76,29 @@ def by_definition(old: list[Row], new: list[Row], landed: datetime | None) -> tu
             retracted.append({**previous, **dict.fromkeys(COLUMNS), "known_at": known, LANDED: landed, RETRACTED: True})
     rows = sorted([*old, *added, *corrected, *retracted], key=lambda row: (row["k"] or "", row["at"], row["known_at"]))
     return rows, (len(added), len(corrected), len(retracted))
+
+
+def latest_of(rows: list[Row]) -> dict[Identity, Row]:
+    """The version of each row that is known last."""
+    return {(row["k"], row["at"]): row for row in sorted(rows, key=lambda row: row["known_at"])}
+
+
+def has_changed(row: Row, previous: Row) -> bool:
+    """Whether computed values aren't those of a version."""
+    return previous[RETRACTED] or not all(equal(row[column], previous[column]) for column in COLUMNS)
+
+
+def without_unused(old: list[Row], new: list[Row], landed: datetime | None) -> list[Row]:
+    """The versions without those of changed rows that weren't known yet when the change landed."""
+    if landed is None:
+        return old
+    computed_now = {(row["k"], row["at"]): row for row in new}
+    changed = {
+        identity
+        for identity, previous in latest_of(old).items()
+        if (has_changed(computed_now[identity], previous) if identity in computed_now else not previous[RETRACTED])
+    }
+    return [row for row in old if (row["k"], row["at"]) not in changed or row["known_at"] <= landed]
 
 
 def plain(rows: list[Row]) -> list[str]:
@@ -120,7 +141,8 @@ def test_what_was_known_stays_and_the_newest_version_is_what_was_computed_last(s
     for contents, landed, delay in steps:
         merged = merge(published, computed(contents, delay), landed)
         rows = merged.rows.to_pylist()
-        assert not set(plain(published.to_pylist() if published else [])) - set(plain(rows))
+        known = [row for row in (published.to_pylist() if published else []) if landed is None or row["known_at"] <= landed]
+        assert not set(plain(known)) - set(plain(rows))
         assert len({(row["k"], row["at"], row["known_at"]) for row in rows}) == len(rows)
         newest = {(row["k"], row["at"]): row for row in rows}
         assert {identity for identity, row in newest.items() if not row[RETRACTED]} == set(contents)
@@ -235,10 +257,18 @@ def test_a_row_is_not_known_before_what_it_was_computed_from_landed() -> None:
 
 
 def test_a_row_that_disappeared_is_nulls_from_the_landing_on_and_never_before_it_was_known() -> None:
-    for landed, known in ((LANDING, LANDING), (NOON - DAY, NOON + TICK), (None, NOON + TICK)):
+    for landed, known in ((LANDING, LANDING), (NOON, NOON + TICK), (None, NOON + TICK)):
         gone = merge(FIRST, computed({}), landed).rows.to_pylist()
         last = {**FIRST.to_pylist()[0], "amount": None, "note": None, "known_at": known, LANDED: landed, RETRACTED: True}
         assert gone == [FIRST.to_pylist()[0], last]
+
+
+def test_a_version_that_changed_before_it_was_known_never_was() -> None:
+    assert merge(FIRST, computed({}), NOON - DAY).rows.num_rows == 0
+    changed = merge(FIRST, computed({A: (2.0, "x")}), NOON - DAY).rows
+    assert (changed["amount"].to_pylist(), changed["known_at"].to_pylist()) == ([2.0], [NOON])
+    same = merge(FIRST, computed({A: (1.0, "x")}), NOON - DAY).rows
+    assert same.equals(FIRST)
 
 
 def test_a_row_that_is_back_is_a_correction_and_one_that_stays_away_nothing_new() -> None:

@@ -71,21 +71,32 @@ def frame(rows: Sequence[Row]) -> pl.DataFrame:
 Version = tuple[str | None, int | None, int, int, bool, bool]
 
 
+def following_landing(rows: Sequence[Row], landing: int) -> int | None:
+    """The landing after one, of those that have a row."""
+    return min((row.landing for row in rows if row.landing > landing), default=None)
+
+
+def streaks_of(rows: Sequence[Row], key: str | None) -> list[list[Row]]:
+    """The rows of a key in streaks of equal content, which end where the landing that follows doesn't have the key."""
+    last = {}  # the last row of each landing counts
+    for row in sorted((row for row in rows if row.k == key), key=lambda row: row.landing):
+        last[row.landing] = row
+    streaks: list[list[Row]] = []
+    for row in last.values():
+        before = streaks[-1][-1] if streaks else None
+        if before and (before.v, before.hour) == (row.v, row.hour) and following_landing(rows, before.landing) == row.landing:
+            streaks[-1].append(row)
+        else:
+            streaks.append([row])
+    return streaks
+
+
 def versions_by_definition(rows: Sequence[Row]) -> list[Version]:
     """Per key and streak of equal content: the content, the landing of its beginning, whether it stays, whether another was before."""
     versions: list[Version] = []
     for key in dict.fromkeys(row.k for row in rows):
-        last = {}  # the last row of each landing counts
-        for row in sorted((row for row in rows if row.k == key), key=lambda row: row.landing):
-            last[row.landing] = row
-        landed = list(last.values())
-        stays = max((row.landing for row in landed if row.is_current), default=None)
-        streaks: list[list[Row]] = []
-        for row in landed:
-            if streaks and (streaks[-1][-1].v, streaks[-1][-1].hour) == (row.v, row.hour):
-                streaks[-1].append(row)
-            else:
-                streaks.append([row])
+        streaks = streaks_of(rows, key)
+        stays = max((row.landing for streak in streaks for row in streak if row.is_current), default=None)
         for number, streak in enumerate(streaks):
             kept = any(row.landing == stays for row in streak)
             versions.append((key, streak[0].v, streak[0].hour, streak[0].landing, kept, number > 0))
@@ -115,7 +126,7 @@ def test_a_version_is_a_streak_of_equal_content_known_since_it_first_landed(part
     landed = frame(rows)
     if chance and rows:
         landed = landed[chance.sample(range(len(rows)), len(rows))]
-    history = row_versions(landed, ["k", "v", "at"], ["k"])
+    history = row_versions(landed, table())
     versions = [
         (
             landed["k"][at], landed["v"][at], (landed["at"][at] - event(0)) // timedelta(hours=1),
@@ -183,9 +194,10 @@ def endings_by_definition(rows: Sequence[Row], vanished: dict[tuple[str, str], d
     versions = versions_by_definition(rows)
     for key in dict.fromkeys(row.k for row in rows):
         own = sorted((version for version in versions if version[0] == key), key=lambda version: version[3])
-        for before, after in pairwise(own):
-            if before[2] != after[2]:
-                endings.append((key, before[2], LANDED + after[3] * DAY))
+        for before, after in pairwise(streaks_of(rows, key)):
+            gone_with = following_landing(rows, before[-1].landing)
+            if before[0].hour != after[0].hour or gone_with != after[0].landing:
+                endings.append((key, before[0].hour, LANDED + gone_with * DAY))
         if not any(version[4] for version in own):
             seen = max(row.landing for row in rows if row.k == key)
             following = [LANDED + row.landing * DAY for row in rows if row.landing > seen]
@@ -205,10 +217,11 @@ def endings_by_definition(rows: Sequence[Row], vanished: dict[tuple[str, str], d
 @example([(False, [("a", 1, 0), ("b", 1, 0)]), (False, [("a", 1, 1)]), (True, [("b", 1, 0)])], False, False)
 @example([(False, [("a", 1, 0)]), (False, [("a", 2, 1)])], True, True)
 @example([(False, [(None, 1, 0)]), (True, [(None, 1, 1)])], True, False)
+@example([(False, [("a", 1, 0)]), (False, [("b", 1, 0)]), (True, [("a", 1, 0)])], False, False)
 def test_a_row_that_vanished_or_moved_ends_at_its_former_time(parts: Landings, is_told: bool, has_last: bool) -> None:
     rows, spec = rows_of(parts), table()
     landed = frame(rows)
-    history = row_versions(landed, ["k", "v", "at"], ["k"])
+    history = row_versions(landed, table())
     vanished = {("x", "2023-12"): LANDED + 20 * DAY, ("y", "2023-12"): LANDED + 30 * DAY} if is_told else {}
     last = LANDED + 10 * DAY if has_last else None
     endings = [row for part in closing_rows(landed, history, spec, vanished, last) for row in part.to_pylist()]
@@ -223,25 +236,42 @@ def test_a_row_that_vanished_or_moved_ends_at_its_former_time(parts: Landings, i
 def test_a_row_of_a_table_without_times_ends_as_its_key_alone() -> None:
     rows = [Row("a", 1, 0, 0, False), Row("b", 1, 0, 0, False), Row("b", 2, 0, 1, True)]
     landed = frame(rows).drop("at")
-    history = row_versions(landed, ["k", "v"], ["k"])
+    history = row_versions(landed, table(None))
     (ended,) = closing_rows(landed, history, table(None), {}, None)
     assert ended.to_pylist() == [{"k": "a", "v": None, "ingested_at": LANDED + DAY, "_live": True, "_partition": "2023-12"}]
-    assert closing_rows(landed[2:], row_versions(landed[2:], ["k", "v"], ["k"]), table(None), {}, None) == []
+    assert closing_rows(landed[2:], row_versions(landed[2:], table(None)), table(None), {}, None) == []
 
 
 def test_a_row_vanished_when_its_own_file_lost_it() -> None:
     rows = [Row("a", 1, 0, 0, False, "a"), Row("b", 1, 0, 0, False, "b"), Row("c", 1, 0, 0, False, "c"), Row("d", 1, 0, 3, True, "c")]
     landed = frame(rows)
     vanished = {("a", "2023-12"): LANDED + 5 * DAY, ("c", "2023-12"): LANDED + 6 * DAY, ("b", "2024-01"): LANDED + 7 * DAY}
-    (ended,) = closing_rows(landed, row_versions(landed, ["k", "v", "at"], ["k"]), table(), vanished, LANDED + 9 * DAY)
+    (ended,) = closing_rows(landed, row_versions(landed, table()), table(), vanished, LANDED + 9 * DAY)
     assert {row["k"]: (row["known_at"] - LANDED).days for row in ended.to_pylist()} == {"a": 5, "b": 9, "c": 3}
 
 
 def test_a_row_vanished_with_the_first_landing_that_lacks_it_unless_landings_add_to_each_other() -> None:
     rows = [Row("a", 1, 0, 0, False), Row("b", 1, 0, 1, False), Row("b", 2, 0, 2, False), Row("c", 2, 0, 3, True)]
     landed = frame(rows)
-    history = row_versions(landed, ["k", "v", "at"], ["k"])
+    history = row_versions(landed, table())
     onward = table().model_copy(update={"source": DatabaseSource(database="SHOP", table="orders", cursor="number")})
     for spec, days in ((table(), {"a": 1, "b": 3}), (onward, {"a": 3, "b": 3})):
         (ended,) = closing_rows(landed, history, spec, {}, None)
         assert {row["k"]: (row["known_at"] - LANDED).days for row in ended.to_pylist()} == days
+
+
+def test_a_row_that_vanished_with_all_of_its_file_and_came_back_was_gone_in_between() -> None:
+    landed = frame([Row("a", 1, 0, 0, False), Row("a", 1, 0, 4, True)])
+    emptied = {("x", "2023-12"): [(2, LANDED + 2 * DAY)]}
+    history = row_versions(landed, table(), emptied)
+    assert sorted((since - LANDED) // DAY for since in history["ingested_at"]) == [0, 4]
+    (ended,) = closing_rows(landed, history, table(), {}, None, emptied)
+    assert [(row["k"], (row["known_at"] - LANDED).days) for row in ended.to_pylist()] == [("a", 2)]
+    onward = table().model_copy(update={"source": DatabaseSource(database="SHOP", table="orders", cursor="number")})
+    assert row_versions(landed, onward, emptied)["ingested_at"].to_list() == [LANDED]
+
+
+def test_a_row_that_moved_to_another_file_was_never_gone() -> None:
+    rows = [Row("a", 1, 0, 0, False, "x"), Row("b", 1, 0, 2, True, "x"), Row("a", 1, 0, 1, True, "y")]
+    history = row_versions(frame(rows), table())
+    assert sorted(((since - LANDED) // DAY) for since in history.filter(pl.col("_at") != 1)["ingested_at"]) == [0]

@@ -140,5 +140,7 @@ def test_when_a_whole_month_vanishes_is_told_by_its_landing_and_stays_told(tmp_p
     assert ended(2, shop.data.name, january) == {datetime(2024, 6, 2, tzinfo=UTC)}
     # The month is computed anew for a third file, and what vanished did so when it did.
     assert ended(3, "more.csv", [{**february[0], "order_id": "another"}]) == {datetime(2024, 6, 2, tzinfo=UTC)}
-    # What is back is there again.
-    assert ended(4, shop.data.name, january + february) == set()
+    # What is back is there again, and wasn't in between.
+    assert ended(4, shop.data.name, january + february) == {datetime(2024, 6, 2, tzinfo=UTC)}
+    table = shop.lake.read(shop.lake.current(TableKey("validated", "shop", "orders")), columns=["ordered_at", "ingested_at"])
+    assert {row["ingested_at"].day for row in table.to_pylist() if f"{row['ordered_at']:%m}" == "02"} == {1, 3, 4}

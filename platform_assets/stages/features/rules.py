@@ -1,0 +1,70 @@
+"""Rules by which the values of a view are known or computed, where they aren't told by its definition alone.
+
+A rule that was corrected gives other values for rows that landed long ago. It is listed here with a name and a number, for the views that it
+concerns: their fingerprints have it as a part, so that these views are stale and `lakeloop plan --why` names the rule; and they are computed
+anew for all times, as with a changed definition. So a corrected engine is told, too.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from lakeloop.project.project import Located, Project, TableRef, located_of, spec_of, upstream
+from lakeloop.spec.tables import TableSpec, ViewSpec, render_duration
+from lakeloop.sql.causal import reads_no_later_row
+from lakeloop.sql.query import parse_query
+
+KNOWN_DELAY = "nothing is known before the known_delay of what is read"
+
+
+def corrected_rules(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
+    """The rules that were corrected and concern a view, by name with what they say of it; none for most views."""
+    floor = known_floor(project, located)
+    if located.spec.event_time is None or not floor:
+        return {}
+    if located.spec.known_at is None and floor <= located.spec.delay and not waits_for_rows(project, located):
+        return {}
+    return {KNOWN_DELAY: render_duration(floor)}
+
+
+def known_floor(project: Project, located: Located[ViewSpec]) -> timedelta:
+    """How long after the event time of its row a value of a view is known at the earliest, by the tables and views that it reads.
+
+    The greatest `known_delay` of the tables, also of those that its views read, and the greatest `delay` of these views.
+    """
+    return max((_delay_of(project, ref) for ref in upstream(project, located)), default=timedelta(0))
+
+
+def _delay_of(project: Project, ref: TableRef) -> timedelta:
+    if ref.kind in ("training_sets", "predictions"):
+        return timedelta(0)
+    spec = spec_of(project, ref)
+    if isinstance(spec, TableSpec):
+        return spec.known_delay if spec.event_time else timedelta(0)
+    return max(spec.delay, known_floor(project, located_of(project, ref)))
+
+
+def waits_for_rows(project: Project, located: Located[ViewSpec]) -> bool:
+    """Whether a value may be computed from rows of a later time than its own, so that it isn't known before these are complete.
+
+    A function may read anything. Only tables with a `known_delay` matter: the others are complete when they land.
+    """
+    spec = located.spec
+    delayed = {ref: spec_of(project, ref) for ref in upstream(project, located) if not ref.is_stage}
+    delayed = {ref: each for ref, each in delayed.items() if isinstance(each, TableSpec) and each.event_time and each.known_delay}
+    if not delayed:
+        return False
+    if spec.sql is None or spec.event_time is None or len(delayed) > 1 or any(_waits(project, ref) for ref in upstream(project, located)):
+        return True
+    ref, table = next(iter(delayed.items()))
+    query = parse_query((located.folder / spec.sql).read_text(), spec.sql)
+    names = [name.parts for name in query.tables if project.find_rows(located.domain, ".".join(name.parts)) == ref]
+    return len(names) != 1 or not reads_no_later_row(query, names[0], str(table.event_time), spec.event_time)
+
+
+def _waits(project: Project, ref: TableRef) -> bool:
+    """Whether a view that is read waits for rows itself: what is read beside it is to be of the same moment."""
+    if ref.kind != "view":
+        return False
+    view = project.views[(ref.domain, ref.name)]
+    return waits_for_rows(project, view) or (view.spec.event_time is None and bool(known_floor(project, view)))
