@@ -1,0 +1,69 @@
+"""An engine or a rule that was corrected: views are computed anew for all times, and `lakeloop plan` names the rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from benchmarks.known.platform import run_world, without_checks
+from benchmarks.known.views import DAILY, RUNNING
+from benchmarks.known.worlds import World, make_world
+from platform_assets.stages.base import Platform
+from platform_assets.stages.features import known_before, views
+from platform_assets.stages.features.rules import KNOWN_DELAY
+
+IDENTITY = ["customer", "order_id", "ordered_at", "known_at"]
+
+
+def world_of_many_computations() -> World:
+    worlds = (make_world(seed, (RUNNING,)) for seed in range(700, 900))
+    return next(w for w in worlds if len(w.computes) == len(w.landings) > 3 and not w.known_delay and w.partitions is None)
+
+
+def test_with_another_engine_whose_values_differ_all_times_are_computed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of_many_computations()
+    with without_checks():
+        before = run_world(world, tmp_path / "before")["running"]
+        computations = 0
+
+        def compute(*arguments: Any) -> Any:
+            nonlocal computations
+            computations += 1
+            return original(*arguments)
+
+        def corrected(*arguments: Any) -> pa.Table:
+            rows = result(*arguments)
+            doubled = pc.multiply(rows["spent"], 2.0)
+            return rows if computations < 3 else rows.set_column(rows.column_names.index("spent"), "spent", doubled)
+
+        original, result = views.compute, views.compute_result
+        monkeypatch.setattr(views, "compute", compute)
+        monkeypatch.setattr(views, "compute_result", corrected)
+        monkeypatch.setattr(known_before, "compute_result", corrected)
+        monkeypatch.setattr(Platform, "engine_version", lambda *_: f"sail {computations // 3}")
+        after = run_world(world, tmp_path / "after")["running"]
+    assert computations > 3
+    order = [(name, "ascending") for name in IDENTITY]
+    assert after.sort_by(order).select(IDENTITY).equals(before.sort_by(order).select(IDENTITY))
+    assert after.sort_by(order)["spent"].equals(pc.multiply(before.sort_by(order)["spent"], 2.0))
+
+
+def test_a_rule_that_concerns_a_view_is_a_part_of_its_fingerprint(tmp_path: Path) -> None:
+    from lakeloop.project.project import load_project
+    from resources.lake.lake import Lake
+
+    worlds = [make_world(seed, (DAILY,)) for seed in range(900, 1000)]
+    for has_delay in (False, True):
+        root = tmp_path / str(has_delay)
+        with without_checks():
+            run_world(next(world for world in worlds if bool(world.known_delay) is has_delay), root)
+        project, _ = load_project(root / "defs")
+        located = project.views[("shop", "daily")]
+        name = f"value.{KNOWN_DELAY}"
+        partition = next(iter(Lake(str(root / "lake")).states()[views.key_of("features", located)]))
+        expected = views.expected(project, Lake(str(root / "lake")).states(), located, partition)
+        assert (name in (getattr(expected, "parts", None) or {})) is has_delay
