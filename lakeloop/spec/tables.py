@@ -396,6 +396,7 @@ class ViewSpec(Described):
     keys: Names = Field(min_length=1)
     event_time: str | None = None
     known_at: str | None = None
+    known_delay: Literal["ignored"] | None = omitted_when(None)
     delay: Duration = timedelta(0)
     lookback: Duration = timedelta(0)
     columns: dict[Name, Column] = Field(min_length=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +69,24 @@ def test_a_rule_that_concerns_a_view_is_a_part_of_its_fingerprint(tmp_path: Path
         partition = next(iter(Lake(str(root / "lake")).states()[views.key_of("features", located)]))
         expected = views.expected(project, Lake(str(root / "lake")).states(), located, partition)
         assert (name in (getattr(expected, "parts", None) or {})) is has_delay
+
+
+def test_a_view_may_say_that_what_it_reads_is_known_before_its_row_is_complete() -> None:
+    from lakeloop.checking.project import load_checked
+    from platform_assets.stages.features.rules import corrected_rules, known_floor, waits_for_rows
+    from tests.worlds.places import ROOT
+
+    defs = ROOT / "platform_assets" / "defs"
+    project, errors = load_checked(defs)
+    assert errors == []
+    departures = project.views[("flights", "origin_congestion")]
+    assert (known_floor(project, departures), waits_for_rows(project, departures), corrected_rules(project, departures)) == (
+        timedelta(0),
+        False,
+        {},
+    )
+    plain = replace(departures, spec=departures.spec.model_copy(update={"known_delay": None}))
+    assert (known_floor(project, plain), waits_for_rows(project, plain)) == (timedelta(hours=36), True)
+    assert corrected_rules(project, plain) == {KNOWN_DELAY: "36h"}
+    # Written or not, the definition computes the same from the same rows: only when its values are known differs.
+    assert views.definition(plain) == views.definition(departures)

@@ -30,8 +30,11 @@ def corrected_rules(project: Project, located: Located[ViewSpec]) -> dict[str, s
 def known_floor(project: Project, located: Located[ViewSpec]) -> timedelta:
     """How long after the event time of its row a value of a view is known at the earliest, by the tables and views that it reads.
 
-    The greatest `known_delay` of the tables, also of those that its views read, and the greatest `delay` of these views.
+    The greatest `known_delay` of the tables, also of those that its views read, and the greatest `delay` of these views; nothing where the view
+    says that what it reads is known before its row is complete.
     """
+    if located.spec.known_delay == "ignored":
+        return timedelta(0)
     return max((_delay_of(project, ref) for ref in upstream(project, located)), default=timedelta(0))
 
 
@@ -50,6 +53,8 @@ def waits_for_rows(project: Project, located: Located[ViewSpec]) -> bool:
     A function may read anything. Only tables with a `known_delay` matter: the others are complete when they land.
     """
     spec = located.spec
+    if spec.known_delay == "ignored":
+        return False
     delayed = {ref: spec_of(project, ref) for ref in upstream(project, located) if not ref.is_stage}
     delayed = {ref: each for ref, each in delayed.items() if isinstance(each, TableSpec) and each.event_time and each.known_delay}
     if not delayed:

@@ -58,7 +58,7 @@ def suite(spec: ViewSpec) -> list[Expectation]:
 
 def definition(located: Located[ViewSpec]) -> str:
     """The fingerprint of what the view computes: its spec and its SQL, or the source of its function's module."""
-    spec = located.spec.model_dump(mode="json", exclude={"description", "owners"})
+    spec = located.spec.model_dump(mode="json", exclude={"description", "owners", "known_delay"})
     return fingerprint("features", CODE_VERSION, spec, _own_text(located))
 
 
