@@ -17,7 +17,7 @@ from pydantic import Field, PrivateAttr
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
 from resources.settings import Settings
-from resources.spark.tables import sessions_here
+from resources.spark.tables import embedded_sessions, sessions_here
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -113,7 +113,10 @@ class SparkResource(LazyPySparkResource):
         address = self.engine.open_session(domain, size)
         if address not in self._sessions:
             session = self._sessions[address] = _connect(address, self.spark_config)
-            if isinstance(self.engine, EmbeddedEngine) or address.startswith("local"):
+            is_embedded = isinstance(self.engine, EmbeddedEngine)
+            if is_embedded:
+                embedded_sessions.add(session)
+            if is_embedded or address.startswith("local"):
                 sessions_here.add(session)
         return self._sessions[address]
 

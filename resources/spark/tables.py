@@ -26,6 +26,8 @@ _PLAIN_FILES_LACK = {"deletionVectors", "columnMapping", "typeWidening"}
 """Features of a table whose Parquet files alone don't say what its rows are."""
 sessions_here: WeakSet[SparkSession] = WeakSet()
 """The sessions of engines that run on this machine as this user: the embedded one, and a JVM of this process."""
+embedded_sessions: WeakSet[SparkSession] = WeakSet()
+"""The sessions of the embedded engine."""
 
 
 def read_delta(spark: SparkSession, url: str, version: int, partitions: Iterable[str] | None = None) -> DataFrame:

@@ -1,0 +1,1 @@
+"""The embedded engine against Spark on a JVM: random queries over hostile values, run on both and compared value by value."""

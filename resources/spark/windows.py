@@ -1,0 +1,47 @@
+"""Queries whose moving windows this process computes: for the embedded engine, which would subtract what leaves a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from lakeloop.sql.moving_windows import next_split
+from lakeloop.windows.frame import WindowCall
+from lakeloop.windows.functions import compute_windows
+from resources.spark.tables import embedded_sessions, frame_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+
+def query_rows(spark: SparkSession, text: str) -> pa.Table:
+    """The rows of a query over views of a session; windows over moving frames are computed here if the engine is the embedded one.
+
+    Raises:
+        SpecError: a window over a moving frame can't be taken out of the query, see `lakeloop.sql.moving_windows`.
+        DataError: it can't be computed over what it found.
+    """
+    views: list[str] = []
+    if spark not in embedded_sessions:
+        return spark.sql(text).toArrow()
+    try:
+        while (split := next_split(text)) is not None:
+            rows = spark.sql(split.inner).toArrow()
+            views.append(f"_windows_{uuid4().hex}")
+            frame_of(spark, add_windows(rows, split.calls)).createOrReplaceTempView(views[-1])
+            text = split.outer(views[-1], rows.column_names)
+        return spark.sql(text).toArrow()
+    finally:
+        for view in views:
+            spark.catalog.dropTempView(view)
+
+
+def add_windows(rows: pa.Table, calls: Sequence[WindowCall]) -> pa.Table:
+    """Rows with their windows' values behind them, all columns named `_0`, `_1`, … by their places."""
+    import pyarrow as pa
+
+    values = compute_windows(rows, calls)
+    columns = [*rows.columns, *values]
+    return pa.table(columns, names=[f"_{place}" for place in range(len(columns))])
