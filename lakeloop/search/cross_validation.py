@@ -110,7 +110,7 @@ def check_folds(folds: Sequence[Fold], y: np.ndarray, answer: Answer, metric: st
 
 
 def cross_validate(
-    build: Callable[[], Any], frames: Sequence[tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]], answer: Answer, metric: str,
+    build: Callable[[pd.DataFrame], Any], frames: Sequence[tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]], answer: Answer, metric: str,
     report: Report,
     *,
     rounds: bool = True,
@@ -118,7 +118,7 @@ def cross_validate(
     """The mean of a metric over folds.
 
     Args:
-        build: makes an unfitted estimator.
+        build: makes an unfitted estimator for rows to fit on.
         frames: per fold the rows to fit on, their labels, the rows to score, their labels.
         answer: what the model predicts.
         metric: of its task.
@@ -137,7 +137,8 @@ def cross_validate(
         def report_rounds(passed: int, estimator: Any, fold: int = number, score: Callable[[Any], float] = score) -> None:
             report(fold, passed, score(estimator))
 
-        value = score(fit_in_rounds(build(), fit_rows, fit_y, report_rounds) if rounds else build().fit(fit_rows, fit_y))
+        estimator = build(fit_rows)
+        value = score(fit_in_rounds(estimator, fit_rows, fit_y, report_rounds) if rounds else estimator.fit(fit_rows, fit_y))
         report(number, None, value)
         values.append(value)
     return float(np.mean(values))

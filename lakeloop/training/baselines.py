@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
-from lakeloop.training.fitting import fit_model
+from lakeloop.training.fitting import fit_model, seen_features
 from lakeloop.training.frames import evenly_spaced
 from lakeloop.training.pipelines import build_estimator
 
@@ -110,7 +110,7 @@ def seed_refits(
             if model.train is not None:
                 estimator = fit_model(model, kinds, answer, frame.iloc[picked], y[picked], folder=folder, seed=seed)
             else:
-                estimator = build_estimator(model, kinds, answer, folder)
+                estimator = build_estimator(model, seen_features(kinds, frame.iloc[picked]), answer, folder)
                 seeds = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
                 if not seeds:
                     return None

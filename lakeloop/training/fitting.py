@@ -66,7 +66,7 @@ def fit_model(
             assert code is not None
             fitted = code.value(frame, label, answer=answer, params=dict(model.params), seed=seeded.seed)
         else:
-            estimator = build_estimator(seeded, _seen(kinds, frame), answer, folder, code=code)
+            estimator = build_estimator(seeded, seen_features(kinds, frame), answer, folder, code=code)
             most, rows_of = most_rows(model, answer, folder), training_rows(model, answer, folder)
             if model.calibrate and at is not None:
                 return fit_calibrated(estimator, frame, label, answer, at=at, gap=gap, method=model.calibrate, most=most, rows_of=rows_of)
@@ -79,7 +79,7 @@ def fit_model(
     return fitted
 
 
-def _seen(kinds: Mapping[str, Kind], frame: pd.DataFrame) -> dict[str, Kind]:
+def seen_features(kinds: Mapping[str, Kind], frame: pd.DataFrame) -> dict[str, Kind]:
     """The features that have a value in some row to fit on; the others say nothing, and are left out of the model.
 
     Raises:

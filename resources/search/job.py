@@ -19,6 +19,7 @@ from lakeloop.search.space import build_unfitted, draw, with_params
 from lakeloop.spec.search import Parameter, Search
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
+from lakeloop.training.fitting import seen_features
 from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
 from lakeloop.training.labels import label_numbers
 from lakeloop.training.pipelines import most_rows
@@ -263,7 +264,9 @@ class Trials:
                 raise optuna.TrialPruned(f"in fold {fold + 1} of {len(self.folds)}")
 
         return cross_validate(
-            lambda: build_unfitted(with_params(self.model, params), self.kinds, self.answer, Path(self.job.folder)),
+            lambda rows: build_unfitted(
+                with_params(self.model, params), seen_features(self.kinds, rows), self.answer, Path(self.job.folder)
+            ),
             self.frames,
             self.answer,
             self.job.metric,

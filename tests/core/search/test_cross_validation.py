@@ -120,7 +120,7 @@ def test_a_trial_of_lightgbm_is_pruned_in_the_middle_of_a_fold() -> None:
                 raise optuna.TrialPruned
 
         kinds = {"a": "double", "b": "double", "c": "string"}
-        return cross_validate(lambda: build_estimator(model, kinds, BINARY), frames, BINARY, "roc_auc", report)
+        return cross_validate(lambda rows: build_estimator(model, kinds, BINARY), frames, BINARY, "roc_auc", report)
 
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=2.0, n_warmup_steps=100))
     study.optimize(objective, n_trials=1)
@@ -135,7 +135,7 @@ def test_the_value_is_the_mean_over_folds_and_every_score_is_reported() -> None:
     folds = time_folds(at, 2, timedelta(hours=1))
     frames = [(frame.iloc[f.fit], y[f.fit], frame.iloc[f.score], y[f.score]) for f in folds]
     told: list[tuple[int, int | None, float]] = []
-    value = cross_validate(lambda: build_estimator(model, kinds, BINARY), frames, BINARY, "roc_auc", lambda *what: told.append(what))
+    value = cross_validate(lambda rows: build_estimator(model, kinds, BINARY), frames, BINARY, "roc_auc", lambda *what: told.append(what))
     assert [(fold, rounds) for fold, rounds, _ in told] == [(0, 50), (0, None), (1, 50), (1, None)]
     by_hand = [
         roc_auc(y[f.score], scores_of(build_estimator(model, kinds, BINARY).fit(frame.iloc[f.fit], y[f.fit]), frame.iloc[f.score], BINARY))
@@ -157,4 +157,4 @@ def test_predictions_that_are_not_finite_are_told_with_their_fold() -> None:
     fold: Fold = time_folds(at, 1, timedelta(0))[0]
     frames = [(frame.iloc[fold.fit], y[fold.fit], frame.iloc[fold.score], y[fold.score])]
     with pytest.raises(DataError, match="fold 1: 2 of 30 predictions are NaN or infinite"):
-        cross_validate(Broken, frames, Answer("regression"), "mae", lambda *_: None)
+        cross_validate(lambda rows: Broken(), frames, Answer("regression"), "mae", lambda *_: None)

@@ -13,6 +13,7 @@ from lakeloop.errors import DataError
 from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import TASKS, Answer
 from lakeloop.spec.workflow import Model
+from lakeloop.training.baselines import baseline_scores, seed_refits
 from lakeloop.training.fitting import fit_model
 from lakeloop.training.pipelines import pipelines_for
 from lakeloop.training.unknown_values import MOST_SHARE, repeat_without_values
@@ -90,6 +91,16 @@ def test_an_unknown_value_of_every_kind_is_answered(task: str, pipeline: str) ->
     fitted = fit(task, pipeline, KINDS, frame, label_of(frame, "place", task))
     rows = pd.DataFrame({"place": pd.Series(["unheard of", None, "north"], dtype=object), "size": [np.nan, 1.0, np.nan]})
     assert np.isfinite(scores(fitted, rows, task)).all()
+
+
+@pytest.mark.parametrize("pipeline", pipelines_for("binary_classification"))
+def test_refits_of_an_evaluation_leave_out_what_has_no_value(pipeline: str) -> None:
+    frame = frame_of().assign(late=np.nan)
+    kinds: dict[str, Kind] = {**KINDS, "late": "double"}
+    label, answer = label_of(frame, "place", "binary_classification"), answer_of("binary_classification")
+    refits = seed_refits(Model(pipeline=pipeline), kinds, answer, frame, label, frame[:50], folder=Path())
+    assert refits is None or all(np.isfinite(scored).all() for scored in refits)
+    assert np.isfinite(baseline_scores(frame, label, frame[:50], kinds, answer)).all()
 
 
 def test_no_feature_with_a_value_is_told() -> None:
