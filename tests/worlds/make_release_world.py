@@ -29,7 +29,7 @@ from tests.worlds import release_project
 from tests.worlds.releases import World, frame_of
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-CODE = ("lakeloop", "resources", "platform_assets", "sensors", "dagster.yaml", "workspace.yaml")
+CODE = ("lakeloop", "resources", "platform_assets", "sensors", "pyproject.toml", "dagster.yaml", "workspace.yaml")
 ROOT = Path("/tmp/lakeloop-world")
 """Where a world is made: always there, so that the few absolute paths that are stored are the same wherever this runs."""
 HOME = Path(".lakeloop", "dev")
@@ -231,7 +231,9 @@ def environment() -> dict[str, str]:
     ours = ("LAKELOOP_", "DAGSTER_", "MLFLOW_", "PYTHON")
     passed = {name: value for name, value in os.environ.items() if name.endswith("_PORT") or not name.startswith(ours)}
     database = {release_project.DATABASE_VARIABLE: f"sqlite:///{ROOT / release_project.DATABASE_FILE}"}
-    return {**passed, **database, "PYTHONPATH": str(ROOT), "USER": "lakeloop", "LOGNAME": "lakeloop"}
+    # Without a port of its own each project gets one that no other has, and remembers it.
+    port = {"LAKELOOP_MLFLOW_PORT": tracking_uri().rpartition(":")[2]}
+    return {**port, **passed, **database, "PYTHONPATH": str(ROOT), "USER": "lakeloop", "LOGNAME": "lakeloop"}
 
 
 def tracking_uri() -> str:
