@@ -74,7 +74,7 @@ def bring(params: Mapping[str, Any], place: Path) -> Brought:
         result = adopt(platform, located)
         if result.refused:
             raise LakeloopError(result.refused)
-        table = open_delta(located.spec.source.delta)
+        table = open_delta(str((folder / located.spec.source.delta).resolve()))
         assert table is not None
         columns = {name: (column.source or [name])[0] for name, column in located.spec.columns.items()}
         return Brought(located.spec, told, adopted=read_table(table, list(columns.values())).rename_columns(list(columns)))

@@ -29,20 +29,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakeloop.checking.project import load_checked
+from benchmarks.bringing import bring
 from lakeloop.errors import LakeloopError
-from lakeloop.rows.conform import conform
-from lakeloop.spec.tables import DeltaTableSource, TableSpec
-from platform_assets.components.scaffolders import LakeTableParams, draft_table_files
-from platform_assets.loading import read_project
-from platform_assets.stages.base import Platform
-from platform_assets.stages.tables import raw
-from platform_assets.stages.tables.landings import read_landed
-from platform_assets.stages.tables.validated import adopt
-from resources.lake.lake import Lake
-from resources.lake.published import WHOLE, TableKey
-from resources.lake.tables import open_delta, read_table
-from resources.settings import Settings
+from lakeloop.spec.tables import TableSpec
 
 Values = list[Any]
 INTEGERS = (0, 1, -1, 7, 2**31, 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63))
@@ -241,38 +230,17 @@ def _bring(case: Case, place: Path) -> tuple[TableSpec, dict[int, dict[str, Any]
         writer.write(case.table, path)
     except Exception as error:  # not every writer takes every value
         raise LakeloopError(f"the writer refuses: {error}") from error
-    folder = place / "defs" / "x" / "t"
-    folder.mkdir(parents=True)
-    params = LakeTableParams.model_validate({"source": str(path), "keys": ["id"]})
+    params: dict[str, Any] = {"source": str(path), "keys": ["id"]}
     if case.writer.startswith("sqlite"):
         os.environ["ROUNDTRIP_DB_URL"] = f"{'adbc+' if 'adbc' in case.writer else ''}sqlite:///{path}"
-        params = LakeTableParams.model_validate({"database": "ROUNDTRIP_DB_URL", "table": "t", "keys": ["id"]})
-    files, _ = draft_table_files(params, folder, place)
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    errors = load_checked(place / "defs")[1]
-    if errors:
-        raise ValueError(f"the draft doesn't pass the check: {errors[0]}")
-    project, lake = read_project(place / "defs"), Lake(str(place / "lake"))
-    platform = Platform(Settings.from_environment(), project, lake, None, None, "run")  # type: ignore[arg-type]  # landing needs no more
-    located = project.tables[("x", "t")]
-    if isinstance(located.spec.source, DeltaTableSource):
-        result = adopt(platform, located)
-        if result.refused:
-            raise LakeloopError(result.refused)
-        table = open_delta(str(path))
-        assert table is not None
-        columns = {name: (column.source or [name])[0] for name, column in located.spec.columns.items()}
-        rows = read_table(table, list(columns.values())).rename_columns(list(columns))
-        return located.spec, {row["id"]: row for row in rows.to_pylist()}, {}
-    key = TableKey("raw", "x", "t")
-    raw.land(platform, located, now=datetime.now(UTC))
-    landed = lake.states().of(key)
-    partitions = [name for name in landed if name != "source"] or [WHOLE]
-    conformed = conform(read_landed(platform, key, landed, partitions), located.spec)
-    id_source = (located.spec.columns["id"].source or ["id"])[0]
-    reasons = {int(json.loads(row["raw"])[id_source]): row["reason"] for row in conformed.quarantined.to_pylist()}
-    return located.spec, {int(row["id"]): row for row in conformed.valid.to_pylist()}, reasons
+        params = {"database": "ROUNDTRIP_DB_URL", "table": "t", "keys": ["id"]}
+    brought = bring(params, place)
+    if brought.adopted is not None:
+        return brought.spec, {row["id"]: row for row in brought.adopted.to_pylist()}, {}
+    assert brought.conformed is not None
+    id_source = (brought.spec.columns["id"].source or ["id"])[0]
+    reasons = {int(json.loads(row["raw"])[id_source]): row["reason"] for row in brought.conformed.quarantined.to_pylist()}
+    return brought.spec, {int(row["id"]): row for row in brought.conformed.valid.to_pylist()}, reasons
 
 
 def _differences(case: Case, spec: TableSpec, rows: Mapping[int, Mapping[str, Any]], reasons: Mapping[int, str]) -> Iterator[str]:
