@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from lakeloop.errors import SpecError
 from lakeloop.masking import mask_row, message_of
 from lakeloop.rows.column_parsing import column_expressions, frame_of
+from lakeloop.rows.local_times import settle
 from lakeloop.rows.row_history import CLOSES, Emptied, closing_rows, row_versions, take_versions
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.personal import hidden_landed, hidden_sources, personal_of_table
-from lakeloop.spec.tables import Column, TableSpec
+from lakeloop.spec.tables import FILE, ROW, Column, TableSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,39 @@ def parse_column(rows: pa.Table, name: str, column: Column) -> pa.Array:
     return frame.select(value.alias(name)).to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
 
 
+def parse_time(rows: pa.Table, name: str, spec: TableSpec) -> pa.Array:
+    """Parse a column as `parse_column` does, and decide local times that came twice by the order of the rows if the table has a zone.
+
+    Args:
+        rows: of one file or of several (`_file`), in order or with `_row`; of the table's keys those columns that are there tell series apart.
+        name: of the column.
+        spec: the table.
+    """
+    column = spec.columns[name]
+    frame = frame_of(rows)
+    value, _ = _read(frame, name, column, spec, frozenset())
+    return frame.select(value.alias(name)).to_arrow()[name].combine_chunks().cast(arrow_type(column.type))
+
+
+def _read(frame: pl.DataFrame, name: str, column: Column, spec: TableSpec, hidden: frozenset[str]) -> tuple[pl.Expr, pl.Expr]:
+    """The value of a column and why it can't be read, where the zone is the table's with the order of rows taken into account."""
+    import polars as pl
+
+    value, problem = column_expressions(frame, name, column, hidden)
+    if spec.timezone is None or column.type != "timestamp" or column.timezone is None:
+        return value, problem
+    read = frame.select(value.alias("value"), problem.alias("problem"))
+    if read["problem"].null_count() == frame.height:
+        return pl.lit(read["value"]), pl.lit(read["problem"])
+    walls = frame.select(column_expressions(frame, name, column.model_copy(update={"timezone": "UTC"}), hidden)[0].alias("wall"))["wall"]
+    times = [other for other in spec.keys if spec.columns[other].type in ("timestamp", "date")]
+    series = dict.fromkeys(source for key in spec.keys if key not in times for source in spec.columns[key].source or [key])
+    by = [source for source in series if source in frame.columns and source not in (ROW, FILE)]
+    moments, reason = settle(walls, read["value"], column.timezone, frame, by)
+    told = pl.when(pl.lit(reason).is_not_null()).then(pl.concat_str(pl.lit(read["problem"]), pl.lit(": "), pl.lit(reason)))
+    return pl.lit(moments), pl.when(pl.lit(moments).is_null()).then(pl.coalesce(told, pl.lit(read["problem"])))
+
+
 def conform(
     landed: Iterable[pa.Table],
     spec: TableSpec,
@@ -77,7 +111,7 @@ def conform(
 
     Returns:
         The batch. Numbers may have spaces around them, and integers zero decimals (`9.0`); text stays as it is. A local time that is
-        ambiguous or doesn't exist (daylight saving) is quarantined, never guessed. Of several rows of one key, the one landed last stays.
+        ambiguous or doesn't exist (daylight saving) is quarantined, unless the table has a zone and the order of the rows tells which moment it is. Of several rows of one key, the one landed last stays.
 
     Raises:
         SpecError: a rule can't be evaluated.
@@ -169,7 +203,7 @@ def _parse_columns(frame: pl.DataFrame, spec: TableSpec) -> tuple[pl.DataFrame, 
     expressions, rules, reasons = [], [], []
     hidden = hidden_sources(spec)
     for name, column in spec.columns.items():
-        value, problem = column_expressions(frame, name, column, hidden)
+        value, problem = _read(frame, name, column, spec, hidden)
         expressions += [value.alias(name), problem.alias(f"_p_{name}")]
         unreadable = pl.col(f"_p_{name}").is_not_null()
         rules.append(pl.when(unreadable).then(pl.lit(f"type:{name}")))

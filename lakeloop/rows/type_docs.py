@@ -44,11 +44,24 @@ Times in text are read by ISO 8601, unless `format:` states another way:
 | text | read as |
 |---|---|
 | `2024-11-05T12:30:00Z`, `2024-11-05 14:30+02:00`, `… +0200`, `…+02`, `… UTC`, `… GMT` | a moment |
-| `2024-11-05 12:30:00`, `2024-11-05` | a moment in the zone of `timezone:` |
+| `2024-11-05 12:30:00`, `2024-11-05` | a moment in the zone of `timezone:`, of the column or the table |
 | `12:30:00,25` | as `12:30:00.25`, by formats with `%.f` too |
 | `2024-11-05 24:00` | the beginning of the next day, by other formats too |
 | `%y` of a format: two digits of a year | 1969 to 2068 |
 | `format: epoch_s`, `epoch_ms`, `epoch_us` | numbers since 1970 in UTC, of at most microseconds |
+
+`timezone: Europe/Zurich` beside `source:` is the zone of all timestamps of a table that name none; a column may have its own. Twice a year the
+clocks of many zones are changed:
+
+| time without a zone | with `timezone:` of the table |
+|---|---|
+| comes twice (in autumn), the rows beside it are in the order of time | of the first pass until the times of that hour fall, of the second from then on; newest first, the other way round. Rows of one series (equal in all keys but the times) are compared, or else all rows of the file |
+| comes twice, and the order doesn't tell: one of both is missing, or the rows aren't sorted | quarantine, with the reason |
+| never was (in spring) | quarantine, with the reason |
+| midnight that never was, as in São Paulo | the beginning of that day |
+
+A row that stands twice in a file, in the hour that comes twice, is read as one of each pass if the other is missing. With `timezone:` of a column alone, all times that
+come twice or never go to quarantine. Types `date` have no zone: a day is a day, and begins at midnight in UTC where a moment is needed.
 
 ## Databases
 

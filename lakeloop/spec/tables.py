@@ -9,10 +9,21 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from lakeloop.errors import nearest
 from lakeloop.spec.number_formats import parse_number_format
+from lakeloop.spec.zones import Zone
 
 PARTITION = "_partition"
 """The column that holds a row's partition."""
@@ -159,7 +170,7 @@ class Column(Spec):
     personal: bool | None = None
     source: Names | None = None
     format: str | None = None
-    timezone: str | None = None
+    timezone: Zone | None = None
     path: Names | None = omitted_when(None)
     null_values: Names | None = omitted_when(None)
     non_finite: Literal["keep", "null"] | None = omitted_when(None)
@@ -181,6 +192,11 @@ class Column(Spec):
         if self.path and self.source and len(self.source) > 1:
             raise ValueError("path: leads into one landed column, and source lists several")
         return self
+
+    def in_zone(self, zone: str | None) -> Column:
+        """The column with a zone for times that name none, where it is a timestamp, counts no seconds since 1970 and has no zone of its own."""
+        has_none = self.type == "timestamp" and self.timezone is None and self.format not in EPOCHS
+        return self.model_copy(update={"timezone": zone}) if zone and has_none else self
 
 
 def _expectation_schema(schema: dict[str, Any]) -> None:
@@ -325,9 +341,14 @@ class TableSpec(Described):
     not before `bulk_loaded_until`, or that correct an earlier row. Without `bulk_loaded_until` the first landing is the bulk load, and rows
     that land later were not known before. `rules` are SQL conditions that every row must meet (true or null); a row that doesn't goes to
     quarantine under the rule's name. An adopted table may have no `keys`: views can read it then, and no feature is looked up in it.
+
+    `timezone` is the zone of all times that name none, unless their column says another. A time that the clocks of the zone showed twice is
+    decided by the order of the source's rows, where that tells (`lakeloop.rows.local_times`). Forecasts of the table count days, weeks and months
+    in this zone.
     """
 
     source: Files | PythonFunction | DeltaTableSource | DatabaseSource
+    timezone: Zone | None = omitted_when(None)
     columns: dict[Name, Column] = Field(min_length=1)
     keys: Names = Field(default_factory=list)
     event_time: str | None = None
@@ -347,6 +368,12 @@ class TableSpec(Described):
                 raise ValueError(f"wanted one of files, function, delta or database, found {', '.join(map(str, value)) or 'nothing'}")
             return matches[0].model_validate(value)  # type: ignore[attr-defined]
         return value
+
+    @field_validator("columns")
+    @classmethod
+    def _have_the_zone(cls, value: dict[str, Column], info: ValidationInfo) -> dict[str, Column]:
+        zone = info.data.get("timezone")
+        return {name: column.in_zone(zone) for name, column in value.items()}
 
     @field_validator("bulk_loaded_until")
     @classmethod

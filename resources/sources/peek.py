@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
-from lakeloop.rows.conform import parse_column
+from lakeloop.rows.conform import parse_time
 from lakeloop.rows.stacking import stack_tables
 from lakeloop.rows.types import schema_of
 from lakeloop.spec.tables import FILE, DatabaseSource, DeltaTableSource, Files, PythonFunction, TableSpec
@@ -116,7 +116,7 @@ def parse_sample(table: TableSpec, sample: SourceSample) -> pa.Table:
     """Parse a sample into the types that a table declares; a value that can't be parsed is null, as it would be quarantined."""
     import pyarrow as pa
 
-    columns = {name: parse_column(sample.rows, name, column) for name, column in table.columns.items()}
+    columns = {name: parse_time(sample.rows, name, table) for name in table.columns}
     return pa.table(columns, schema=schema_of(table.columns))
 
 

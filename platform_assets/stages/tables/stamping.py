@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lakeloop.errors import DataError, nearest
 from lakeloop.fingerprint import content_hash, fingerprint
 from lakeloop.records.tables import Landing, SourceState
-from lakeloop.rows.conform import parse_column
+from lakeloop.rows.conform import parse_time
 from lakeloop.spec.partitions import FORMATS, partition_keys
 from lakeloop.spec.tables import PARTITION, TableSpec
 from platform_assets.stages.tables.deliveries import Delivery, optional_columns, source_columns
@@ -176,9 +176,9 @@ def _cut(rows: pa.Table, spec: TableSpec, now: datetime) -> Iterator[tuple[str, 
         names: pa.Array = pa.repeat(WHOLE, rows.num_rows)
     else:
         assert spec.event_time
-        column = spec.columns[spec.event_time]
-        parts = list(dict.fromkeys(column.source or [spec.event_time]))
-        times = parse_column(cast_nulls_to_text(rows.select(parts)), spec.event_time, column)
+        names_read = [spec.event_time, *(spec.keys if spec.timezone else [])]
+        parts = dict.fromkeys(source for name in names_read for source in spec.columns[name].source or [name])
+        times = parse_time(cast_nulls_to_text(rows.select([name for name in parts if name in rows.column_names])), spec.event_time, spec)
         names = pc.strftime(times, FORMATS[spec.partitions.grain])
         allowed = pa.array(partition_keys(spec.partitions, now))
         names = pc.if_else(pc.fill_null(pc.is_in(names, value_set=allowed), False), names, UNDATED)
