@@ -16,6 +16,8 @@ import numpy as np
 from lakeloop.drafting.series_history import History, choose_stride, read_history
 from lakeloop.drafting.sql import sql_name
 from lakeloop.drafting.workflow import WorkflowDraft
+from lakeloop.spec.clocks import to_local
+from lakeloop.spec.steps import local_sql
 from lakeloop.spec.tables import Column, TableSpec, render_duration
 from lakeloop.yaml_text import column_fields, to_comment, to_line
 
@@ -48,6 +50,7 @@ def draft_forecast(
     every: str | None = None,
     origin_every: str | None = None,
     pipeline: str | None = None,
+    timezone: str | None = None,
 ) -> WorkflowDraft:
     """Draft a workflow that forecasts series.
 
@@ -64,11 +67,12 @@ def draft_forecast(
         every: the step, such as 1d; by default the most frequent one in the data.
         origin_every: the interval between origins; by default every row is one.
         pipeline: instead of `forecasting`.
+        timezone: in which days, weeks and months are counted; the table's by default.
 
     Raises:
         DataError: a column doesn't exist or doesn't fit, rows share series and time, the step isn't regular, or the history is too short.
     """
-    history = read_history(table, rows, label, time, series, every, season, horizon)
+    history = read_history(table, rows, label, time, series, every, season, horizon, timezone)
     stride = choose_stride(history, origin_every)
     plan = _ForecastPlan(table, f"{table_domain}.{table.name}", name, label, history, stride, pipeline or PIPELINE)
     return WorkflowDraft(plan.files(), [plan.summary(), *history.notes])
@@ -165,6 +169,10 @@ class _ForecastPlan:
 
     def season_sql(self) -> str:
         by = ", ".join([*self.series, PHASE])
+        every, moment = self.history.every, self._moment()
+        # In a zone hours are counted apart for the season: by its clocks.
+        by_clock = every.season_number_sql(moment) != every.number_sql(moment)
+        clock = [f"{every.season_number_sql(moment)} AS clock_step"] if by_clock else []
         remarks = (
             [
                 "-- The values of a series at the same place in the season, the newest and those before it. Looked up at the place of the time that is",
@@ -185,9 +193,9 @@ class _ForecastPlan:
                     f"    avg(value) OVER seasons AS mean_of_{SEASONS_BACK}_seasons,",
                     "    max(value) OVER before AS value_two_seasons_ago",
                     "FROM (",
-                    f"    SELECT *, step % {self.history.season} AS {PHASE}",
+                    f"    SELECT *, {'clock_step' if by_clock else 'step'} % {self.history.season} AS {PHASE}",
                     "    FROM (",
-                    *self._steps("        "),
+                    *self._steps("        ", *clock),
                     "    )",
                     ")",
                     "WINDOW",
@@ -262,7 +270,7 @@ class _ForecastPlan:
                     *[f"    {text}," for text in self._series_columns()],
                     f"    {every.ahead_sql(moment, AHEAD)} AS {TARGET},",
                     f"    {AHEAD},",
-                    f"    ({number} + {AHEAD}) % {self.history.season} AS {PHASE},",
+                    f"    {self._phase_ahead(moment)} % {self.history.season} AS {PHASE},",
                     f"    {origin} AS {ORIGIN}",
                     f"FROM {self.source}",
                     *self._cross_horizons(""),
@@ -271,6 +279,13 @@ class _ForecastPlan:
             )
             + "\n"
         )
+
+    def _phase_ahead(self, moment: str) -> str:
+        """The number by which the season's place of a time that is forecast is counted."""
+        every = self.history.every
+        if every.season_number_sql(moment) == every.number_sql(moment):
+            return f"({every.number_sql(moment)} + {AHEAD})"
+        return every.season_number_sql(every.ahead_sql(moment, AHEAD))
 
     # YAML
 
@@ -394,6 +409,7 @@ class _ForecastPlan:
                     "horizon": history.horizon,
                     "every": str(history.every),
                     "naive": NAIVE,
+                    **({"timezone": history.every.timezone} if history.every.timezone else {}),
                 },
             ),
             "  features:",
@@ -415,9 +431,11 @@ class _ForecastPlan:
     def summary(self) -> str:
         """Series, step, history, season and horizon, in a line."""
         count = int(self.history.codes.max()) + 1
-        first, last = str(self.history.moments.min())[:16].replace("T", " "), str(self.history.moments.max())[:16].replace("T", " ")
+        moments = to_local(self.history.moments, self.history.every.timezone)
+        first, last = (str(moment)[:16].replace("T", " ") for moment in (moments.min(), moments.max()))
         season = f"season of {self.history.season} steps" if self.history.season > 1 else "no season"
-        return f"{count} series, a step of {self.history.every}, {first} to {last}, {season}, {self.history.horizon} steps ahead"
+        zone = f" in {self.history.every.timezone}" if self.history.every.timezone else ""
+        return f"{count} series, a step of {self.history.every}{zone}, {first} to {last}, {season}, {self.history.horizon} steps ahead"
 
     def _cluster(self) -> str:
         """The cluster of rows that aren't independent: forecasts whose targets lie close together."""
@@ -429,14 +447,16 @@ class _ForecastPlan:
 
     def _calendar(self) -> list[tuple[str, str, str]]:
         """Inputs from the calendar, as strings because they are names rather than quantities: (name, SQL, description)."""
-        seconds = self.history.every.seconds
+        seconds, zone = self.history.every.seconds, self.history.every.timezone
+        local, where = local_sql(TARGET, zone), zone or "UTC"
         inputs = []
         if seconds is not None and seconds < 86_400:
-            inputs.append(("hour_of_day", f"CAST(hour({TARGET}) AS STRING)", "Hour of the day, UTC."))
+            inputs.append(("hour_of_day", f"CAST(hour({local}) AS STRING)", f"Hour of the day, {where}."))
         if seconds is not None and seconds < 604_800 and seconds <= 86_400:
-            inputs.append(("weekday", f"CAST(dayofweek({TARGET}) AS STRING)", "1 is Sunday, 7 is Saturday."))
+            weekday = "1 is Sunday, 7 is Saturday" + (f", in {zone}." if zone else ".")
+            inputs.append(("weekday", f"CAST(dayofweek({local}) AS STRING)", weekday))
         if np.ptp(self.history.moments.astype(np.int64)) >= 540 * 86_400 * 10**6:
-            inputs.append(("month_of_year", f"CAST(month({TARGET}) AS STRING)", "Month of the year."))
+            inputs.append(("month_of_year", f"CAST(month({local}) AS STRING)", f"Month of the year{f', in {zone}' if zone else ''}."))
         return inputs
 
     def _is_proportional(self) -> bool:

@@ -14,8 +14,10 @@ import numpy as np
 
 from lakeloop.drafting.label_profile import moments_of
 from lakeloop.errors import DataError, nearest
+from lakeloop.spec.clocks import to_local
 from lakeloop.spec.steps import SEASONS, Step, guess_step
 from lakeloop.spec.tables import TableSpec, is_number_type
+from lakeloop.spec.zones import check_zone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,6 +69,7 @@ def read_history(
     every: str | None,
     season: int | None,
     horizon: int | None,
+    timezone: str | None = None,
 ) -> History:
     """Read the history of a table's series; the columns are checked first, then the rows.
 
@@ -79,6 +82,7 @@ def read_history(
         every: the step, such as 1d; by default the most frequent one in the data.
         season: the number of steps after which a series repeats; by default it follows from the step.
         horizon: steps ahead at most; a season by default.
+        timezone: in which days, weeks and months are counted; by default the table's, or that of the time's column.
 
     Raises:
         DataError: a column doesn't exist or doesn't fit, rows share series and time, the step isn't regular, or the history is too short.
@@ -96,10 +100,12 @@ def read_history(
     moments = moments_of(rows, when)
     values = np.asarray(rows[label].cast(pa.float64()).to_numpy(zero_copy_only=False))
     codes = _series_codes(rows, by)
+    zone, notes = _choose_zone(table, when, moments, timezone)
     try:
-        step = Step.parse(every) if every is not None else guess_step(moments)
+        step = Step.parse(every, zone) if every is not None else guess_step(moments, zone)
     except ValueError as error:
         raise DataError(f"every: {error}") from error
+    step = step.anchored(moments)
     _refuse_duplicates(codes, moments, step, when, by)
     _refuse_irregular(codes, moments, step, when)
     length = int(np.ptp(step.numbers(moments))) + 1 if len(moments) else 0
@@ -109,7 +115,8 @@ def read_history(
         raise DataError(
             f"{table.name} has {length} steps of {step} with a value of {label}; wanted at least {LEAST_STEPS + ahead} to forecast {ahead} ahead"
         )
-    season, notes = _choose_season(season, usual, length, ahead, step)
+    season, season_notes = _choose_season(season, usual, length, ahead, step)
+    notes += season_notes
     history = History(when, tuple(by), step, season, ahead, moments, codes, values, notes)
     notes += _gaps(history) + _short(history)
     return history
@@ -138,6 +145,21 @@ def _check_columns(table: TableSpec, label: str, time: str | None, series: Seque
         if table.columns[column].type == "double":
             raise DataError(f"series: {column} is a double; wanted a text or an integer, which are equal or not")
     return when, by
+
+
+def _choose_zone(table: TableSpec, when: str, moments: np.ndarray, requested: str | None) -> tuple[str | None, list[str]]:
+    """The zone in which days are counted, None for UTC, and notes on it."""
+    column = table.columns[when]
+    if column.type == "date":
+        if requested not in (None, "UTC"):
+            raise DataError(f"timezone: {when} is a date, whose days are the same in every zone; leave the zone out")
+        return None, []
+    if requested is not None:
+        try:
+            return check_zone(requested), []
+        except ValueError as error:
+            raise DataError(f"timezone: {error}") from error
+    return table.timezone or column.timezone, []
 
 
 def _series_codes(rows: pa.Table, by: Sequence[str]) -> np.ndarray:
@@ -187,21 +209,30 @@ def _refuse_duplicates(codes: np.ndarray, moments: np.ndarray, step: Step, when:
 
 def _refuse_irregular(codes: np.ndarray, moments: np.ndarray, step: Step, when: str) -> None:
     """Refuse times that aren't whole steps apart, since no row would be the target of another."""
-    if step.unit == "mo":
-        offsets = (moments - moments.astype("datetime64[M]").astype("datetime64[us]")).astype(np.int64)
-    else:
-        offsets = moments.astype(np.int64) % (int(step.seconds or 1) * 1_000_000)
+    numbers = step.numbers(moments)
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     irregular = 0
-    for part in np.split(offsets[order], starts[1:]):
-        _, counts = np.unique(part, return_counts=True)
-        irregular += len(part) - int(counts.max(initial=0))
+    for part in np.split(order, starts[1:]):
+        base = part[_usual_place(step, moments[part])]
+        irregular += int((step.ahead(np.repeat(moments[base], len(part)), numbers[part] - numbers[base]) != moments[part]).sum())
     if irregular:
         raise DataError(
             f"every: {irregular:,} of {len(moments):,} rows aren't whole steps of {step} from the others of their series, by {when}; "
             f"name the step with --every, or align the times to a grid in a view first"
         )
+
+
+def _usual_place(step: Step, moments: np.ndarray) -> int:
+    """A moment that stands where most do within their steps, of which the others are whole steps ahead."""
+    if step.is_exact:
+        offsets = moments.astype(np.int64) % (int(step.seconds or 1) * 1_000_000)
+    else:
+        local = to_local(moments, step.timezone)
+        offsets = (local - local.astype("datetime64[M]" if step.unit == "mo" else "datetime64[D]")).astype(np.int64)
+    _, first, counts = np.unique(offsets, return_index=True, return_counts=True)
+    # Of days that are as frequent the latest: the last of a month is cut off in shorter ones, and not the other way round.
+    return int(first[np.flatnonzero(counts == counts.max())[-1]])
 
 
 def _gaps(history: History) -> list[str]:
@@ -238,7 +269,7 @@ def choose_stride(history: History, origin_every: str | None) -> int:
     """
     if origin_every is not None:
         try:
-            step = Step.parse(origin_every)
+            step = Step.parse(origin_every, history.every.timezone)
         except ValueError as error:
             raise DataError(f"origin_every: {error}") from error
         if history.every.seconds and step.seconds and step.seconds % history.every.seconds == 0:

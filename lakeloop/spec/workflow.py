@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema, field_validator, model_validator
 
 from lakeloop.spec.search import Search
-from lakeloop.spec.tables import Described, Duration, Expectation, Names, Partitions, Spec, Task
+from lakeloop.spec.tables import Described, Duration, Expectation, Names, Partitions, Spec, Task, omitted_when
 from lakeloop.spec.tasks import MEDIAN, QUANTILES, Answer
+from lakeloop.spec.zones import Zone
 
 MODEL_SOURCES = ("pipeline", "estimator", "train", "registered")
 """The keys of `model`, of which a workflow has one."""
@@ -154,7 +155,8 @@ class Forecast(Spec):
     """The meaning of a forecast's spine: which keys name a series, the time that is forecast, and how far ahead that is.
 
     `series`, `target` and `ahead` (a number of steps) are keys of the spine; `horizon` is the furthest step; `naive` is the feature that holds
-    the seasonal naive forecast, which the model is compared with.
+    the seasonal naive forecast, which the model is compared with. Days, weeks and months of `every` are those of the calendar in `timezone`, UTC
+    unless it is named; rows of an evaluation that are clustered by day or week are so by local ones.
     """
 
     series: Names = Field(min_length=1)
@@ -163,13 +165,14 @@ class Forecast(Spec):
     horizon: int = Field(ge=1)
     every: Annotated[str, BeforeValidator(_parse_step)]
     naive: str
+    timezone: Zone | None = omitted_when(None)
 
     @property
     def reach(self) -> timedelta:
         """How far ahead the furthest forecast lies, at most."""
         from lakeloop.spec.steps import Step
 
-        return Step.parse(self.every).longest(self.horizon)
+        return Step.parse(self.every, self.timezone).longest(self.horizon)
 
 
 class Anomaly(Spec):

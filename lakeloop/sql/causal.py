@@ -7,12 +7,14 @@ from typing import Any
 
 from lakeloop.sql.query import Query
 
-_TIME = r"(?:CAST\(t AS TIMESTAMP\)|TRY_CAST\(t AS TIMESTAMP\)|t)"
+_MOMENT = r"(?:CAST\(t AS TIMESTAMP\)|TRY_CAST\(t AS TIMESTAMP\)|t)"
+_TIME = rf"(?:(?P<zone>FROM_UTC_TIMESTAMP\({_MOMENT}, '[^']*'\))|{_MOMENT})"
 _STEPS = (
-    rf"UNIX_TIMESTAMP\({_TIME}(?:, 'yyyy-MM-dd HH:mm:ss')?\) DIV \d+",
-    rf"\(?YEAR\({_TIME}\) \* 12 \+ MONTH\({_TIME}\) - 1\)?(?: DIV \d+)?",
+    rf"UNIX_TIMESTAMP\({_TIME}(?:, 'yyyy-MM-dd HH:mm:ss')?\) DIV (?P<seconds>\d+)",
+    rf"\(?YEAR\({_TIME}\) \* 12 \+ MONTH\({_TIME.replace('?P<zone>', '')}\) - 1\)?(?: DIV \d+)?",
 )
-"""The numbers of steps, as `lakeloop.spec.steps` writes them."""
+"""The numbers of steps, as `lakeloop.spec.steps` writes them, in UTC or in a zone."""
+_DAY = 86_400
 
 
 def reads_no_later_row(query: Query, table: tuple[str, ...], time: str, event_time: str) -> bool:
@@ -73,14 +75,18 @@ def _columns_of_time(tree: Any, time: str) -> tuple[set[str], set[str]]:
 
 
 def _is_step(expression: Any, moments: set[str]) -> bool:
-    """Whether an expression is the number of a step, which never falls as the time rises: whole seconds divided, or months counted."""
+    """Whether an expression is the number of a step, which never falls as the time rises: whole seconds divided, or months counted.
+
+    Of a zone only whole days and months: its hours come twice when the clocks are put back.
+    """
     from sqlglot import exp
 
     columns = list(expression.find_all(exp.Column))
     if not columns or any(column.name.lower() not in moments for column in columns):
         return False
     text = expression.copy().transform(lambda node: exp.column("t") if isinstance(node, exp.Column) else node).sql("spark")
-    return any(re.fullmatch(form, text) for form in _STEPS)
+    matches = [match.groupdict() for form in _STEPS if (match := re.fullmatch(form, text))]
+    return any(not match["zone"] or int(match.get("seconds") or _DAY) % _DAY == 0 for match in matches)
 
 
 def _windows(tree: Any) -> list[Any]:

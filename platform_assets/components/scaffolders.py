@@ -125,6 +125,9 @@ class MLWorkflowParams(BaseModel):
         None, description="forecasting: the step, such as 1h, 1d or 1mo; the most frequent one in the data unless given"
     )
     origin_every: str | None = Field(None, description="forecasting: how often it is asked, such as 1d; at every row unless given")
+    timezone: str | None = Field(
+        None, description="forecasting: the zone in which days are counted, such as Europe/Zurich; the table's unless given"
+    )
 
 
 class LakeTableScaffolder(dg.Scaffolder[LakeTableParams]):
@@ -309,7 +312,7 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
         drafted = draft_forecast(
             table.spec, rows, table_domain=table.domain, name=name, label=params.label, time=params.time, horizon=params.horizon,
             season=params.season, series=[part.strip() for given in params.series for part in given.split(",")] or None, every=params.every,
-            origin_every=params.origin_every, pipeline=params.pipeline,
+            origin_every=params.origin_every, pipeline=params.pipeline, timezone=params.timezone,
         )  # fmt: skip
         return {f"{domain}/{path}": text for path, text in drafted.files.items()}, drafted.notes
     draft = draft_workflow(
@@ -319,7 +322,7 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
     return {f"{domain}/{path}": text for path, text in draft.files.items()}, draft.notes
 
 
-_FORECAST_ONLY = ("horizon", "season", "series", "every", "origin_every")
+_FORECAST_ONLY = ("horizon", "season", "series", "every", "origin_every", "timezone")
 
 
 def check_wanted(params: MLWorkflowParams) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -78,6 +79,45 @@ def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri
     assert list(ahead["steps_ahead"]) == list(range(1, HORIZON + 1)) and ahead["target_at"].min() > newest
     slices = shop.lake.open_table("reports/slices").to_pandas() if hasattr(shop.lake, "open_table") else None
     assert slices is None or set(slices["slice_by"]) == {"steps_ahead", "series"}
+
+
+def test_days_of_a_zone_are_forecast_through_both_changes_of_its_clocks(
+    project: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The targets, seasons and calendar of a year of local midnights, compared with what Python's clocks say."""
+    from resources.lake.published import TableKey
+
+    monkeypatch.setenv("LAKELOOP_ENV", "tlocal")
+    zone = ZoneInfo("America/New_York")
+    days = [datetime(2024, 1, 1, tzinfo=zone) + timedelta(days=day) for day in range(366)]
+    weekly = (0, 2, 4, 8, 16, 30, 20)
+    rng = np.random.default_rng(5)
+    values = [round(50 + weekly[day.weekday()] + 0.1 * n + float(rng.normal(0, 2)), 2) for n, day in enumerate(days)]
+    table(project, {"at": [day.astimezone(UTC).isoformat() for day in days], "sold": values}, timezone="America/New_York")
+    forecast(project, horizon=3, timezone="America/New_York")
+    assert problems(project) == []
+    shop = Shop(project / "platform_assets" / "defs", str(project / "lake"), mlflow_uri)
+    result = shop.materialize()
+    assert result.success, [e.event_specific_data.error for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    rows = shop.lake.read(shop.lake.current(TableKey("training_sets", "demand", "sold"))).to_pylist()
+    by_day, known = {day.date(): value for day, value in zip(days, values, strict=True)}, 0
+    for row in rows:
+        origin, target = (row[name].astimezone(zone) for name in ("predict_at", "target_at"))
+        assert origin.hour == target.hour == 0 and target.date() == origin.date() + timedelta(days=row["steps_ahead"])
+        assert row["label"] == by_day.get(target.date())
+        assert row["sold_calendar__weekday"] == str(target.isoweekday() % 7 + 1)
+        seven_before = target.date() - timedelta(days=7)
+        assert row["sold_season__value_a_season_ago"] == by_day.get(seven_before)
+        assert row["sold_recent__last_value"] == by_day[origin.date()]
+        if row["sold_recent__mean_7"] is not None and origin.date() >= date(2024, 1, 8):
+            week = [by_day[origin.date() - timedelta(days=back)] for back in range(7)]
+            assert row["sold_recent__mean_7"] == pytest.approx(sum(week) / 7)
+            known += 1
+    assert len(rows) == 3 * 366 and known > 1000
+    predicted = shop.lake.read(shop.lake.current(TableKey("predictions", "demand", "sold"))).to_pylist()
+    assert {
+        row["target_at"].astimezone(zone).date() for row in predicted if row["predict_at"].astimezone(zone).date() == date(2024, 12, 31)
+    } == {date(2025, 1, day) for day in (1, 2, 3)}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from lakeloop.metrics.intervals import group_codes
 from lakeloop.records.training import ModelState, TrainingSetState
 from lakeloop.rows.types import Kind
 from lakeloop.search.space import with_params
+from lakeloop.spec.clocks import to_local
 from lakeloop.spec.workflow import Model, WorkflowSpec
 from lakeloop.training.frames import feature_frame, feature_kinds
 from lakeloop.training.labels import label_numbers
@@ -87,7 +88,7 @@ def read_fit_data(lake: Lake, located: Located[WorkflowSpec], training: Partitio
 
 
 PERIODS = {"day": "datetime64[D]", "week": "datetime64[W]"}
-"""What rows may be clustered by beside a key or feature: the time that they ask at."""
+"""What rows may be clustered by beside a key or feature: the time that they ask at, of a forecast by the clocks of its zone."""
 
 
 def times_of(column: pa.ChunkedArray) -> np.ndarray:
@@ -102,7 +103,8 @@ def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndar
     if by is None:
         return None
     if by in PERIODS:
-        return group_codes(times_of(test[spec.predict_at]).astype(PERIODS[by]))
+        zone = spec.forecast.timezone if spec.forecast else None
+        return group_codes(to_local(times_of(test[spec.predict_at]), zone).astype(PERIODS[by]))
     return group_codes(test[slice_column(test, by, names)].to_pandas().astype(str).to_numpy(dtype=str))
 
 

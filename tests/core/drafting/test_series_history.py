@@ -85,7 +85,7 @@ def test_a_short_series_is_told_and_a_short_history_has_no_season_or_is_refused(
         ("sold", {"series": ["price"]}, "series: price is a double"),
         ("sold", {"horizon": 0}, "horizon: wanted at least 1 step, found 0"),
         ("sold", {"season": 0}, "season: wanted at least 1 step"),
-        ("sold", {"every": "1y"}, "every: wanted a step such as"),
+        ("sold", {"every": "1 year"}, "every: wanted a step such as"),
     ],
 )
 def test_a_column_or_number_that_does_not_fit_is_named(label: str, options: dict[str, Any], message: str) -> None:

@@ -21,6 +21,10 @@ STEP = "unix_timestamp(CAST(day AS TIMESTAMP)) DIV 86400"
         "SELECT o.k, o.at, c.tier FROM t o JOIN customers c ON o.k = c.k",
         "SELECT k, at, avg(v) OVER (PARTITION BY k ORDER BY step RANGE BETWEEN 6 PRECEDING AND CURRENT ROW) AS v "
         "FROM (SELECT k, at, v, unix_timestamp(at) DIV 3600 AS step FROM t)",
+        "SELECT k, at, avg(v) OVER (PARTITION BY k ORDER BY step RANGE BETWEEN 6 PRECEDING AND CURRENT ROW) AS v "
+        "FROM (SELECT k, at, v, unix_timestamp(from_utc_timestamp(at, 'Europe/Zurich')) DIV 86400 AS step FROM t)",
+        "SELECT k, at, avg(v) OVER (PARTITION BY k ORDER BY step) AS v FROM (SELECT k, at, v, "
+        "(year(from_utc_timestamp(at, 'Asia/Kolkata')) * 12 + month(from_utc_timestamp(at, 'Asia/Kolkata')) - 1) DIV 3 AS step FROM t)",
     ],
 )
 def test_a_query_over_rows_up_to_its_own_is_shown_to_be_one(sql: str) -> None:
@@ -39,6 +43,8 @@ def test_a_query_over_rows_up_to_its_own_is_shown_to_be_one(sql: str) -> None:
         "SELECT k, at, sum(v) OVER (PARTITION BY k ORDER BY at ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) AS v FROM t",
         "SELECT k, at, sum(v) OVER w AS v FROM t WINDOW w AS (PARTITION BY k)",
         "SELECT k, at, sum(v) OVER (PARTITION BY k ORDER BY step) AS v FROM (SELECT k, at, v, hour(at) AS step FROM t)",
+        "SELECT k, at, sum(v) OVER (PARTITION BY k ORDER BY step) AS v "
+        "FROM (SELECT k, at, v, unix_timestamp(from_utc_timestamp(at, 'Europe/Zurich')) DIV 3600 AS step FROM t)",
         "SELECT k, at, v FROM t WHERE v > (SELECT avg(v) FROM t)",
         "SELECT a.k, a.at, b.v FROM t a JOIN t b ON a.k = b.k",
         "SELECT k, at - INTERVAL 1 DAY AS at, v FROM t",

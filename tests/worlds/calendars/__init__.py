@@ -1,0 +1,1 @@
+"""Definitions of calendars and clocks that tests compare with."""
