@@ -26,7 +26,7 @@ class Explained:
     reason: str
 
 
-ASOF, CONFORM, HISTORY = "lakeloop/rows/asof.py", "lakeloop/rows/conform.py", "lakeloop/rows/history.py"
+ASOF, CONFORM = "lakeloop/rows/asof.py", "lakeloop/rows/conform.py"
 SIZE = "The size of a piece of work: it changes how long the work takes and what memory it needs, never its result."
 EXPLAINED: tuple[Explained, ...] = (
     *(
@@ -34,16 +34,4 @@ EXPLAINED: tuple[Explained, ...] = (
         for after in ("_BLOCK = 1 << 15", "_BLOCK = 1 << 17", "_BLOCK = 2 << 16")
     ),
     *(Explained(CONFORM, "<module>", "ROWS_AT_ONCE = 500000", after, SIZE) for after in ("ROWS_AT_ONCE = 499999", "ROWS_AT_ONCE = 500001")),
-    Explained(
-        HISTORY, "merge_history",
-        "published.sort('known_at', maintain_order=True).unique(identity, keep='last', maintain_order=True)",
-        "published.sort('known_at', maintain_order=True).unique(identity, keep='last', maintain_order=False)",
-        "The newest versions are joined and filtered, and all rows are sorted in the end: their order between decides nothing.",
-    ),
-    Explained(
-        HISTORY, "merge_history",
-        "pl.concat([frame.select(order) for frame in versions], how='vertical').sort([*identity, 'known_at'], maintain_order=True)",
-        "pl.concat([frame.select(order) for frame in versions], how='vertical').sort([*identity, 'known_at'], maintain_order=False)",
-        "Each version of a row is known at least a microsecond after the one before, so that no two rows are equal in what they are sorted by.",
-    ),
 )  # fmt: skip

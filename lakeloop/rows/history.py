@@ -62,7 +62,7 @@ def merge_history(
         return Merged(_arrow_table(rows.select(order).sort([*identity, "known_at"]), new), rows.height, 0, 0)
 
     published = _without_unused(frame_of(old), rows, identity, features, landed)
-    latest = published.sort("known_at", maintain_order=True).unique(identity, keep="last", maintain_order=True)
+    latest = published.sort("known_at").unique(identity, keep="last")
     added, corrected = _compare_versions(rows, latest, identity, features)
     missing = latest.filter(~pl.col(RETRACTED)).join(rows.select(identity), on=identity, how="anti", nulls_equal=True)
     retracted = missing.with_columns(
@@ -72,7 +72,7 @@ def merge_history(
         pl.lit(True).alias(RETRACTED),
     )
     versions = [published, added, corrected, retracted]
-    merged = pl.concat([frame.select(order) for frame in versions], how="vertical").sort([*identity, "known_at"], maintain_order=True)
+    merged = pl.concat([frame.select(order) for frame in versions], how="vertical").sort([*identity, "known_at"])
     return Merged(_arrow_table(merged, new), added.height, corrected.height, retracted.height)
 
 
@@ -82,11 +82,12 @@ def _without_unused(
     """The published rows without versions that changed before they were known: as of then they never will be."""
     import polars as pl
 
+    # Without a landing nothing is later than it: a comparison with null isn't true.
     is_pending = pl.col("known_at") > pl.lit(landed, dtype=pl.Datetime("us", "UTC"))
-    pending = published.filter(is_pending) if landed is not None else published.clear()
+    pending = published.filter(is_pending)
     if pending.is_empty():
         return published
-    latest = pending.sort("known_at", maintain_order=True).unique(identity, keep="last", maintain_order=True)
+    latest = pending.sort("known_at").unique(identity, keep="last")
     _, corrected = _compare_versions(rows, latest, identity, features)
     same = rows.select(identity).join(corrected.select(identity), on=identity, how="anti", nulls_equal=True)
     stays = latest.filter(~pl.col(RETRACTED)).join(same, on=identity, how="semi", nulls_equal=True)
