@@ -5,7 +5,7 @@ A stage module ends in `STAGE = Stage(…)`, and `platform_assets.stages.registr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lakeloop.project.lineage import Sources
 
+T = TypeVar("T")
 S = TypeVar("S", TableSpec, ViewSpec, WorkflowSpec)
 Helper = Callable[[Platform], None]
 
@@ -56,6 +57,14 @@ class World:
     project: Project
     states: States
     taken: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    _once: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, what: Hashable, compute: Callable[[], T]) -> T:
+        """What is the same for each partition of an asset, computed when it is first asked for."""
+        if what not in self._once:
+            self._once[what] = compute()
+        known: T = self._once[what]
+        return known
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -91,8 +91,29 @@ def _own_meaning(located: Located[ViewSpec]) -> str:
     return fingerprint("meaning", named, {name: column.type for name, column in spec.columns.items()}, text)
 
 
-def expected(project: Project, states: States, located: Located[ViewSpec], partition: str) -> str:
-    """The fingerprint of one partition: the definition, and the input partitions that it reaches.
+@dataclass(frozen=True)
+class Told:
+    """What of a fingerprint is the same for each partition of a view: what the definition says, and by which rules it is understood."""
+
+    definition: str
+    rules: Mapping[str, str]
+    parts: Mapping[str, str]
+
+
+def told(project: Project, located: Located[ViewSpec]) -> Told:
+    """Read a view's files for its fingerprints."""
+    own, text, rules = located.spec, _own_text(located), corrected_rules(project, located)
+    parts = {
+        **{k: v for name, said in rules.items() for k, v in made_of.value(name, said).items()},
+        **made_of.code(CODE_VERSION),
+        **made_of.keys(own),
+        **made_of.file(own.sql or f"the module of {own.function}", text),
+    }
+    return Told(definition(located), rules, parts)
+
+
+def expected(project: Project, states: States, located: Located[ViewSpec], partition: str, said: Told | None = None) -> str:
+    """The fingerprint of one partition: the definition (what `told` gives, where that is known), and the input partitions that it reaches.
 
     Raises:
         NotPublished: an input has no published version.
@@ -107,15 +128,9 @@ def expected(project: Project, states: States, located: Located[ViewSpec], parti
             continue
         adopted = isinstance(spec, TableSpec) and isinstance(spec.source, DeltaTableSource)
         inputs[str(input_key(ref))] = input_fingerprints(states, input_key(ref), None if adopted else spec.partitions, start, end)
-    own, text, rules = located.spec, _own_text(located), corrected_rules(project, located)
-    parts = {
-        **{k: v for name, said in rules.items() for k, v in made_of.value(name, said).items()},
-        **made_of.code(CODE_VERSION),
-        **made_of.keys(own),
-        **made_of.file(own.sql or f"the module of {own.function}", text),
-    }
-    whole = fingerprint(definition(located), partition, inputs, *([rules] if rules else []))
-    return Fingerprint(whole, {**parts, **made_of.inputs(states, inputs)})
+    said = said or told(project, located)
+    whole = fingerprint(said.definition, partition, inputs, *([said.rules] if said.rules else []))
+    return Fingerprint(whole, {**said.parts, **made_of.inputs(states, inputs)})
 
 
 def compute(platform: Platform, located: Located[ViewSpec], partitions: Sequence[str]) -> StageResult:
@@ -286,7 +301,9 @@ STAGE = Stage(
     group="features",
     run=compute,
     reads=lambda project, located: [input_key(ref) for ref in upstream(project, located)],
-    expected=lambda world, located, partition: expected(world.project, world.states, located, partition),
+    expected=lambda world, located, partition: expected(
+        world.project, world.states, located, partition, world.once(("features", located.id), lambda: told(world.project, located))
+    ),
     partitions=lambda located: located.spec.partitions,
     checks=_checks,
     schema=_schema,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ from platform_assets.stages.features.lookup import (
 )
 from platform_assets.stages.metadata import column_schema, table_metadata
 from platform_assets.stages.publishing import Judgement, Work, fresh_result, plan_work, publish_batch, refuse_batch, settled_states
-from platform_assets.stages.stage import Check, Stage
+from platform_assets.stages.stage import Check, Stage, World
 from resources.lake.published import WHOLE, States
 from resources.quality import run_suite
 from resources.spark.scoring import score_spine
@@ -115,23 +116,29 @@ def _flag(anomaly: Anomaly) -> str:
 def expected(project: Project, states: States, located: Located[WorkflowSpec], partition: str) -> str:
     """The fingerprint of one partition: the released model, spine and what the model looks up.
 
-    That is in the release's state, because a workflow whose new model was refused may not name it any more; a state from before it was
-    has the workflow's definition instead, which gives the same while both look up the same.
-
     Raises:
         NotPublished: nothing has been decided yet.
     """
+    return _fingerprint(told(project, states, located), partition)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What of a fingerprint is the same for each partition of the predictions: the values beside the partition, and all parts by name."""
+
+    values: tuple[Any, ...]
+    parts: Mapping[str, str]
+
+
+def told(project: Project, states: States, located: Located[WorkflowSpec]) -> Told:
+    """Read what the predictions of a workflow are made of.
+
+    What the model looks up is in the release's state, because a workflow whose new model was refused may not name it any more; a state from
+    before it was has the workflow's definition instead, which gives the same while both look up the same.
+    """
     released = states.required(ReleaseState, located, "decided nothing yet").value
     looked_up = own_fingerprints(states, released.feature_spec or feature_spec(project, located))
-    whole = fingerprint(
-        "predictions",
-        CODE_VERSION,
-        partition,
-        released.champion,
-        spine_fingerprint(project, located, states),
-        looked_up,
-        [e.model_dump(mode="json") for e in suite(located.spec)],
-    )
+    expectations = [e.model_dump(mode="json") for e in suite(located.spec)]
     parts = {
         **made_of.code(CODE_VERSION),
         **made_of.keys(located.spec, ("expectations",)),
@@ -139,7 +146,16 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec], p
         **spine_parts(project, located, states),
         **made_of.inputs(states, looked_up),
     }
-    return Fingerprint(whole, parts)
+    return Told((released.champion, spine_fingerprint(project, located, states), looked_up, expectations), parts)
+
+
+def _fingerprint(said: Told, partition: str) -> Fingerprint:
+    return Fingerprint(fingerprint("predictions", CODE_VERSION, partition, *said.values), said.parts)
+
+
+def _expected(world: World, located: Located[WorkflowSpec], partition: str) -> str:
+    said = world.once(("predictions", located.id), lambda: told(world.project, world.states, located))
+    return _fingerprint(said, partition)
 
 
 def predict(platform: Platform, located: Located[WorkflowSpec], partitions: Sequence[str]) -> StageResult:
@@ -289,7 +305,7 @@ STAGE = Stage(
     code_version=CODE_VERSION,
     run=predict,
     reads=lambda project, located: (key_of("releases", located), *lookup_keys(project, located)),
-    expected=lambda world, located, partition: expected(world.project, world.states, located, partition),
+    expected=_expected,
     exists=lambda located: located.spec.batch is not None,
     partitions=lambda located: located.spec.partitions,
     checks=_checks,
