@@ -261,18 +261,17 @@ def to_scores(raw: Any, answer: Answer, fitted: Sequence[int] | None = None) -> 
     import numpy as np
 
     output, width = np.asarray(raw, dtype=np.float64), len(answer.numbers)
-    if answer.kind.label == "none":
-        return -output  # scikit-learn's are higher for ordinary rows
     if not width:
-        return output[:, -1] if output.ndim == 2 else output
+        scores = output[:, -1] if output.ndim == 2 else output
+        return -scores if answer.kind.label == "none" else scores  # scikit-learn's are higher for ordinary rows
     positions = list(range(width)) if fitted is None or not answer.classes else list(fitted)
     if output.ndim != 2 or output.shape[1] != len(positions):
         raise DataError(f"wanted {len(positions)} numbers a row ({', '.join(answer.numbers)}), found an answer of shape {output.shape}")
     if answer.quantiles:
         return np.sort(output, axis=1)
-    scores = np.zeros((len(output), width))
-    scores[:, positions] = output
-    return scores
+    by_class = np.zeros((len(output), width))
+    by_class[:, positions] = output
+    return by_class
 
 
 def _class_names(classes: Sequence[str | int]) -> list[str]:

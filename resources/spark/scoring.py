@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lakeloop.rows.types import EXACT_INTEGERS
@@ -12,6 +12,7 @@ from resources.spark.tables import frame_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
 
@@ -30,22 +31,53 @@ def score_spine(spark: SparkSession, spine: pa.Table, features: Sequence[SparkFe
         model: loaded; Spark's workers load it by its URI from the tracking server themselves, so they must reach it.
         at: the spine's time.
     """
-    import mlflow
     import numpy as np
     import pandas as pd
     import pyarrow as pa
-    import pyspark.sql.functions as F
 
     if not spine.num_rows:
         return model.predict(pd.DataFrame())
-    # An array takes one number a row as well as several.
-    udf = mlflow.pyfunc.spark_udf(spark, model.uri, result_type="array<double>")
     joined = point_in_time_join(frame_of(spark, spine.append_column(_ROW, pa.array(range(spine.num_rows), pa.int64()))), features, at=at)
-    inputs = [_input(joined, field).alias(field.name) for field in model.fields]
-    scored = joined.select(_ROW, *inputs).select(_ROW, udf(*[F.col(field.name) for field in model.fields]).alias(_SCORE))
+    inputs = joined.select(_ROW, *(_input(joined, field).alias(field.name) for field in model.fields))
+    # An array takes one number a row as well as several.
+    scored = inputs.mapInPandas(_scorer(model), f"{_ROW} long, {_SCORE} array<double>")
     answered = scored.orderBy(_ROW).toArrow()[_SCORE].combine_chunks()
     raw = np.asarray(answered.flatten()).reshape(spine.num_rows, -1)
     return to_scores(raw, model.answer, model.fitted)
+
+
+def _scorer(model: ServableModel) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """What Spark's workers do with batches of a model's inputs.
+
+    With MLflow's own `spark_udf`, threads of a process load a model from a folder into which another one is still downloading it, and a model is
+    told apart from those of other servers by its name and version only. The function names nothing of this project, which the workers may not have: they need MLflow and what the model requires.
+    """
+    import mlflow
+
+    uri, tracking_uri, names = model.uri, mlflow.get_tracking_uri(), [field.name for field in model.fields]
+    method, row, score = model.raw_method, _ROW, _SCORE
+
+    def scores(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        import threading
+
+        import mlflow
+        import numpy as np
+        import pandas as pd
+
+        # A function that is sent is a new one in each task. What a process keeps between them, and locks by, is with a module.
+        kept = vars(mlflow).setdefault("_lakeloop_scoring", {"lock": threading.Lock()})
+        with kept["lock"]:
+            if kept.get("of") != (tracking_uri, uri):
+                mlflow.set_tracking_uri(tracking_uri)
+                kept.update(of=(tracking_uri, uri), model=mlflow.pyfunc.load_model(uri))
+            loaded = kept["model"]
+        predict = getattr(loaded.get_raw_model(), method) if method else loaded.predict
+        for batch in batches:
+            if len(batch):
+                answers = np.asarray(predict(batch[names]), np.float64).reshape(len(batch), -1)
+                yield pd.DataFrame({row: batch[row], score: list(answers)})
+
+    return scores
 
 
 def _input(frame: DataFrame, field: Field) -> Column:

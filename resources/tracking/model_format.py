@@ -6,6 +6,7 @@ import importlib.metadata
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,9 +104,12 @@ class ServableModel:
     def predict_raw(self, frame: pd.DataFrame) -> Any:
         """What the model itself returns, whatever its shape is."""
         inputs = frame[[field.name for field in self.fields]]
-        if self.answer.kind.label == "none":  # MLflow's own flavour calls no method but predict, which only tells outliers from inliers
-            return getattr(self.raw, scoring_method(self.raw, self.answer))(inputs)
-        return self._model.predict(inputs)
+        return getattr(self.raw, self.raw_method)(inputs) if self.raw_method else self._model.predict(inputs)
+
+    @cached_property
+    def raw_method(self) -> str | None:
+        """The method of `raw` that gives scores where MLflow's `predict` doesn't: its flavour only tells outliers from inliers."""
+        return scoring_method(self.raw, self.answer) if self.answer.kind.label == "none" else None
 
 
 def log_model(

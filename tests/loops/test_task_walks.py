@@ -16,6 +16,7 @@ from resources.serving.codec import encode_v1
 from resources.tracking.model_format import load_model
 from tests.worlds.scaffolded import problems, scaffold
 from tests.worlds.shop_project import Shop, failures
+from tests.worlds.spine_scores import on_spark
 
 
 def drafted(root: Path, uri: str, frame: pd.DataFrame, **params: Any) -> tuple[Shop, Path]:
@@ -35,30 +36,6 @@ def table(shop: Shop, stage: str) -> pd.DataFrame:
 
 def report(shop: Shop, name: str) -> pd.DataFrame:
     return shop.lake.open(f"reports/{name}").to_pyarrow_table().to_pandas()
-
-
-def on_spark(shop: Shop, model: Any) -> np.ndarray:
-    """Scores of the spine by Spark's workers."""
-    from dataclasses import replace
-
-    from platform_assets.definitions import read_project
-    from platform_assets.stages.base import Platform
-    from platform_assets.stages.features.lookup import spine_rows
-    from platform_assets.stages.release.predictions import score_rows
-    from resources.settings import Settings
-    from resources.spark.sessions import SparkResource
-    from resources.tracking.runs import Tracking
-
-    project, states = read_project(shop.defs), shop.lake.states()
-    settings = replace(Settings.from_environment(), tracking_uri=shop.uri, spark_rows=0)
-    platform = Platform(settings, project, shop.lake, SparkResource(), Tracking(tracking_uri=shop.uri))
-    spine = spine_rows(platform, project.workflows[("x", "guess")], states)
-    rows = spine.slice(0, 40)
-    there, _ = score_rows(platform, "x", rows, model, states)
-    platform.settings = replace(settings, spark_rows=10**9)
-    here, _ = score_rows(platform, "x", rows, model, states)
-    assert there == pytest.approx(here, rel=1e-12)
-    return there
 
 
 def served(model: Any, frame: pd.DataFrame) -> dict[str, Any]:
@@ -121,7 +98,7 @@ def test_classes_of_wine_from_a_file_to_predictions_and_to_another_list_of_class
 
     model = load_model(f"models:/{released(shop)['name']}/1", mlflow_uri)
     assert model.answer.classes == tuple(sorted(names))
-    assert on_spark(shop, model).shape == (40, 3)
+    assert on_spark(shop, "guess", model).shape == (40, 3)
     scores = model.predict(data.data.rename(columns=lambda name: f"guess_inputs__{name.replace('/', '_')}").head(2))
     body = json.loads(json.dumps(encode_v1(scores, model.answer, "x.guess", "1")))
     assert body["predictions"][0]["prediction"] == "Barolo" and set(body["predictions"][0]) == {"prediction", *probabilities}
@@ -171,7 +148,7 @@ def test_quantiles_of_diabetes_progression_from_a_file_to_predictions(
     assert report(shop, "coverage")["n"].sum() == len(joined)
 
     model = load_model(f"models:/{released(shop)['name']}/1", mlflow_uri)
-    assert on_spark(shop, model).shape == (40, 3)
+    assert on_spark(shop, "guess", model).shape == (40, 3)
     rows = frame.drop(columns="progression").rename(columns=lambda name: f"guess_inputs__{name}").head(3)
     answers = encode_v1(model.predict(rows), model.answer, "x.guess", "1")["predictions"]
     assert all(row["prediction_q05"] <= row["prediction"] <= row["prediction_q95"] for row in answers)
