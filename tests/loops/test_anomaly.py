@@ -14,9 +14,9 @@ import pytest
 from lakeloop.evaluation.anomaly_findings import top_overlap
 from lakeloop.training.planting import MIXTURE, MOVED, UNSEEN, plant
 from resources.tracking.model_format import load_model
+from tests.worlds.on_spark import first_scores
 from tests.worlds.scaffolded import definition, problems, scaffold
 from tests.worlds.shop_project import Shop
-from tests.worlds.spine_scores import on_spark
 
 
 def tumours() -> dict[str, list[Any]]:
@@ -64,7 +64,7 @@ def test_from_a_table_without_a_label_to_a_released_detector(
     flagged = predicted[predicted["is_alert"]]["prediction"]
     assert flagged.empty or flagged.min() > predicted[~predicted["is_alert"]]["prediction"].max()
     model = load_model(f"models:/{released['name']}/1", mlflow_uri)
-    assert len(set(on_spark(shop, "strange", model, domain="lab"))) > 30
+    assert len(set(first_scores(shop, "strange", model, domain="lab"))) > 30
 
 
 def test_without_a_label_nothing_of_one_is_written_and_every_row_is_asked_about(project: Path) -> None:

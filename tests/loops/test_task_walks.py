@@ -14,9 +14,9 @@ from lakeloop.evaluation.check_kinds import KINDS
 from resources.lake.published import WHOLE, TableKey
 from resources.serving.codec import encode_v1
 from resources.tracking.model_format import load_model
+from tests.worlds.on_spark import first_scores
 from tests.worlds.scaffolded import problems, scaffold
 from tests.worlds.shop_project import Shop, failures
-from tests.worlds.spine_scores import on_spark
 
 
 def drafted(root: Path, uri: str, frame: pd.DataFrame, **params: Any) -> tuple[Shop, Path]:
@@ -98,7 +98,7 @@ def test_classes_of_wine_from_a_file_to_predictions_and_to_another_list_of_class
 
     model = load_model(f"models:/{released(shop)['name']}/1", mlflow_uri)
     assert model.answer.classes == tuple(sorted(names))
-    assert on_spark(shop, "guess", model).shape == (40, 3)
+    assert first_scores(shop, "guess", model).shape == (40, 3)
     scores = model.predict(data.data.rename(columns=lambda name: f"guess_inputs__{name.replace('/', '_')}").head(2))
     body = json.loads(json.dumps(encode_v1(scores, model.answer, "x.guess", "1")))
     assert body["predictions"][0]["prediction"] == "Barolo" and set(body["predictions"][0]) == {"prediction", *probabilities}
@@ -148,7 +148,7 @@ def test_quantiles_of_diabetes_progression_from_a_file_to_predictions(
     assert report(shop, "coverage")["n"].sum() == len(joined)
 
     model = load_model(f"models:/{released(shop)['name']}/1", mlflow_uri)
-    assert on_spark(shop, "guess", model).shape == (40, 3)
+    assert first_scores(shop, "guess", model).shape == (40, 3)
     rows = frame.drop(columns="progression").rename(columns=lambda name: f"guess_inputs__{name}").head(3)
     answers = encode_v1(model.predict(rows), model.answer, "x.guess", "1")["predictions"]
     assert all(row["prediction_q05"] <= row["prediction"] <= row["prediction_q95"] for row in answers)

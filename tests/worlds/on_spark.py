@@ -9,9 +9,16 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tests.worlds.shop_project import Shop
 
 QUERIES = {
     "trailing": """
@@ -72,6 +79,27 @@ def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: 
         "prediction", pa.array(scores, pa.float64()) if not isinstance(scores, pa.ChunkedArray) else scores
     )
     return found
+
+
+def first_scores(shop: Shop, name: str, model: Any, domain: str = "x") -> np.ndarray:
+    """Scores of the first 40 rows of a workflow's spine by Spark's workers, which are those that this process gives."""
+    from platform_assets.definitions import read_project
+    from platform_assets.stages.base import Platform
+    from platform_assets.stages.features.lookup import spine_rows
+    from platform_assets.stages.release.predictions import score_rows
+    from resources.settings import Settings
+    from resources.spark.sessions import SparkResource
+    from resources.tracking.runs import Tracking
+
+    project, states = read_project(shop.defs), shop.lake.states()
+    settings = replace(Settings.from_environment(), tracking_uri=shop.uri, spark_rows=0)
+    platform = Platform(settings, project, shop.lake, SparkResource(), Tracking(tracking_uri=shop.uri))
+    rows = spine_rows(platform, project.workflows[(domain, name)], states).slice(0, 40)
+    there, _ = score_rows(platform, domain, rows, model, states)
+    platform.settings = replace(settings, spark_rows=10**9)
+    here, _ = score_rows(platform, domain, rows, model, states)
+    assert there.shape == here.shape and there == pytest.approx(here, rel=1e-12)
+    return there
 
 
 def main() -> None:
