@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lakeloop.drafting.column_names import is_identifier, lake_name, unit_of, words_of
 from lakeloop.drafting.column_numbers import declare_number
 from lakeloop.drafting.column_times import ASSUMED, SAMPLE, declare_epoch, declare_in_zone, declare_time, is_lossless
+from lakeloop.rows.column_parsing import CELL_ERROR
 from lakeloop.rows.conform import parse_column
 from lakeloop.rows.landing_types import MOST_DIGITS, NON_FINITE_TEXTS, NUMBER_TEXT
 from lakeloop.spec.tables import Column
@@ -270,8 +271,26 @@ def replace_null_words(rows: pa.Table, words: Mapping[str, Sequence[str]]) -> pa
 
     for name, texts in words.items():
         is_null = pc.is_in(rows[name], value_set=pa.array(texts))
-        rows = rows.set_column(rows.schema.get_field_index(name), name, pc.if_else(is_null, pa.scalar(None, pa.string()), rows[name]))
+        rows = rows.set_column(
+            rows.schema.get_field_index(name), rows.schema.field(name), pc.if_else(is_null, pa.scalar(None, pa.string()), rows[name])
+        )
     return rows
+
+
+def take_errors(rows: pa.Table) -> tuple[pa.Table, dict[str, str]]:
+    """Replace the errors of a workbook's cells by nulls; and what to tell of them, by column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told: dict[str, str] = {}
+    for place, field in enumerate(rows.schema):
+        is_error = pc.fill_null(pc.match_substring_regex(rows[field.name], CELL_ERROR), False) if pa.types.is_string(field.type) else None
+        count = pc.sum(is_error).as_py() if is_error is not None else 0
+        if count:
+            first = rows[field.name][pc.index(is_error, True).as_py()].as_py()
+            told[field.name] = f"an error ({first}) in {count:,} rows, which go to quarantine; null_values: ['{first}'] makes it null"
+            rows = rows.set_column(place, field, pc.if_else(is_error, pa.scalar(None, pa.string()), rows[field.name]))
+    return rows, told
 
 
 def is_number_text(rows: pa.Table, name: str) -> bool:

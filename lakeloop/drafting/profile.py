@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.drafting.column_names import ROW_NAME, is_identifier, lake_name, personal_by_name
-from lakeloop.drafting.column_times import SAMPLE, UNDECIDED, UNREAD
-from lakeloop.drafting.column_types import declare, find_null_words, has_mark, is_number_text, replace_null_words
+from lakeloop.drafting.column_times import ASSUMED, SAMPLE, UNDECIDED, UNREAD
+from lakeloop.drafting.column_types import declare, find_null_words, has_mark, is_number_text, replace_null_words, take_errors
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.conform import parse_column
-from lakeloop.rows.landing_types import FOLDER_TEXT, JSON_TEXT, NON_FINITE_TEXTS
+from lakeloop.rows.landing_types import CELL_TEXT, FOLDER_TEXT, JSON_TEXT, NON_FINITE_TEXTS
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.tables import FILE, ROW, Column, ColumnType, decimal_digits, is_number_type
 
@@ -114,6 +114,7 @@ def profile_table(
     event_time: str | None = None,
     files: int = 1,
     origin: Origin = "files",
+    workbook: bool = False,
 ) -> TableProfile:
     """Profile landed rows.
 
@@ -125,6 +126,7 @@ def profile_table(
         event_time: instead of a proposal.
         files: the number of files that the rows come from; a row number identifies rows within one file.
         origin: of the rows. It determines whether the number of a row can be its key, and whether text can be declared as a time.
+        workbook: whether they are cells of a workbook, of which some may have an error instead of a value.
 
     Raises:
         DataError: no column can be declared, a requested key or event time doesn't exist or doesn't fit, or rows that are read onward have
@@ -135,12 +137,18 @@ def profile_table(
     names = [name for name in rows.column_names if name not in (ROW, FILE)]
     null_words = find_null_words(rows.select(names)) if text else {}
     rows = replace_null_words(rows, null_words)
+    rows, errors = take_errors(rows) if workbook else (rows, {})
     columns: list[ColumnProfile] = []
     left_out: dict[str, str] = {}
     typed: dict[str, pl.Series] = {}
     for part in _parts(rows, names):
         source, shown = part.source, ".".join([part.source, *part.path])
-        has_no_type = text or part.is_text or is_number_text(rows, source) or has_mark(rows, source, FOLDER_TEXT)
+        has_no_type = (
+            (text and not has_mark(rows, source, CELL_TEXT))
+            or part.is_text
+            or is_number_text(rows, source)
+            or has_mark(rows, source, FOLDER_TEXT)
+        )
         column, note = declare(part.values, shown, text=has_no_type, timezone=timezone, in_place=origin == "adopted")
         if column is None:
             left_out[source] = note
@@ -152,7 +160,9 @@ def profile_table(
             column = column.model_copy(update={"null_values": list(null_words[source])})
         if part.path:
             column = column.model_copy(update={"path": list(part.path)})
-        note = "; ".join(filter(None, (note, part.note)))
+        if workbook and note.startswith(ASSUMED) and is_number_text(rows, source):
+            note = ""  # a cell that is a number leaves nothing to assume
+        note = "; ".join(filter(None, (note, part.note, errors.get(source))))
         series = pl.Series(name, pl.from_arrow(parse_column(rows, name, column).cast(arrow_type(column.type))))
         typed[name] = series
         columns.append(_profile_column(name, shown, column, series, note))

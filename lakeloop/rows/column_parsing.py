@@ -22,8 +22,17 @@ NON_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 """Texts of NaN and infinity."""
 
 
-def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str]) -> tuple[pl.Expr, pl.Expr]:
-    """Expressions for a declared column of landed rows: its value, and why it can't be read (null where it can); hidden values are masked."""
+CELL_ERROR = r"^#(NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|GETTING_DATA|SPILL!|CALC!|FIELD!|BLOCKED!|CONNECT!|BUSY!|UNKNOWN!)$"
+"""Texts of the errors that cells of a workbook have instead of a value."""
+
+
+def column_expressions(
+    frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str], *, cells: bool = False
+) -> tuple[pl.Expr, pl.Expr]:
+    """Expressions for a declared column of landed rows: its value, and why it can't be read (null where it can); hidden values are masked.
+
+    Of the `cells` of a workbook, those with an error can't be read.
+    """
     import polars as pl
 
     sources = column.source or [name]
@@ -44,6 +53,8 @@ def column_expressions(frame: pl.DataFrame, name: str, column: Column, hidden: f
     )
     value, wanted = _PARSERS["decimal" if decimal_digits(column.type) else column.type](plain, kind, column)
     wanted += written
+    if cells and kind == pl.String:
+        value = pl.when(~text.str.contains(CELL_ERROR)).then(value)
     shown = pl.lit(MASK) if hidden & set(sources) else _show(text, kind)
     fails = text.is_not_null() & value.is_null()
     if column.non_finite == "null":

@@ -14,7 +14,7 @@ from lakeloop.rows.local_times import settle
 from lakeloop.rows.row_history import CLOSES, Emptied, closing_rows, row_versions, take_versions
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.personal import hidden_landed, hidden_sources, personal_of_table
-from lakeloop.spec.tables import FILE, ROW, Column, TableSpec
+from lakeloop.spec.tables import FILE, ROW, Column, Files, TableSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,8 @@ def _read(frame: pl.DataFrame, name: str, column: Column, spec: TableSpec, hidde
     """The value of a column and why it can't be read, where the zone is the table's with the order of rows taken into account."""
     import polars as pl
 
-    value, problem = column_expressions(frame, name, column, hidden)
+    cells = isinstance(spec.source, Files) and spec.source.is_workbook
+    value, problem = column_expressions(frame, name, column, hidden, cells=cells)
     if spec.timezone is None or column.type != "timestamp" or column.timezone is None:
         return value, problem
     read = frame.select(value.alias("value"), problem.alias("problem"))

@@ -27,6 +27,8 @@ FOLDER_TEXT = {b"lakeloop": b"folder"}
 """Field metadata of values that stand in the names of folders, which have no types."""
 NON_FINITE_TEXTS = ("NaN", "Infinity", "-Infinity")
 """How JSON text has the numbers that JSON lacks."""
+CELL_TEXT = {b"lakeloop": b"cells"}
+"""Field metadata of text that a workbook has as text, whatever it looks like."""
 JSON_TEXT = {b"lakeloop": b"json"}
 """Field metadata of nested values that land as JSON text."""
 

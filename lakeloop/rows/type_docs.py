@@ -18,8 +18,18 @@ _HEAD = """\
 # Types
 
 A value lands as the source has it, or the step refuses the source with a sentence; nothing is rounded or cut. The first table holds for
-Parquet files, Python functions and whatever else comes as Arrow. CSV and the texts of JSON land as text, and are read as their declared
-types; numbers in JSON keep all their digits.
+Parquet files, Python functions and whatever else comes as Arrow. CSV, the cells of workbooks and the texts of JSON land as text, and are read as their declared
+types; numbers in JSON keep all their digits. Each cell of a workbook lands as what it is in the sheet:
+
+| cell | lands as | drafted as |
+|---|---|---|
+| number | its shortest digits | `integer`, `double` |
+| text | itself | `string`, or the time that it is; digits stay text |
+| boolean | `true`, `false` | `boolean` |
+| number with a format of dates | `2024-02-29`, or `2024-02-29T09:30:00` where it has a time of day | `date`, `timestamp` |
+| number with a format of times | `09:30:00`; a duration as `P1DT6H` | `string` |
+| error | its name, such as `#REF!` | null or quarantine, see [Excel](your_own_data.md#excel) |
+| column of several of these | each as above | as text says |
 """
 _TAIL = """
 ## Declared types

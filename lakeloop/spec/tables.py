@@ -256,13 +256,14 @@ class Files(Spec):
     """Files as a source: paths or globs, relative to the definition's folder, or `package:<package>/<path>`.
 
     Text is UTF-8 unless `encoding` names another. Of CSV, `header: false` names columns `column_1` and so on, `quote: none` takes quotes for text, `escape` is what stands before a quote that is
-    text, and lines that begin with `comment` are left out.
+    text, and lines that begin with `comment` are left out. Of a workbook (`.xlsx`), `sheet` names the sheet, and `header_row` the row of the header where cells
+    with titles stand above it.
 
     Rows of a file that isn't there any more stay (`on_missing: keep`), or go with it (`retire`): they are unknown from the landing on that noticed it.
     """
 
     files: Names
-    format: Literal["csv", "parquet", "jsonl"] | None = None
+    format: Literal["csv", "parquet", "jsonl", "xlsx"] | None = None
     delimiter: str = ","
     null_values: Names = Field(default_factory=lambda: [""])
     header: bool = omitted_when(True)
@@ -270,7 +271,23 @@ class Files(Spec):
     escape: Literal["\\"] | None = omitted_when(None)
     comment: str | None = omitted_when(None)
     encoding: str | None = omitted_when(None)
+    sheet: str | None = omitted_when(None)
+    header_row: Annotated[int, Field(ge=1)] | None = omitted_when(None)
     on_missing: Literal["keep", "retire"] = omitted_when("keep")
+
+    @property
+    def is_workbook(self) -> bool:
+        """Whether its files are workbooks, by their format or their names."""
+        return self.format == "xlsx" or (
+            self.format is None and any(re.search(r"\.xls[xm](\.(gz|zip|zst))?$", name, re.IGNORECASE) for name in self.files)
+        )
+
+    @model_validator(mode="after")
+    def _options_of_workbooks(self) -> Files:
+        given = next((name for name in ("sheet", "header_row") if getattr(self, name) is not None), None)
+        if given and not self.is_workbook:
+            raise ValueError(f"{given}: is for workbooks, whose names end with .xlsx or .xlsm, or that have format: xlsx")
+        return self
 
     @field_validator("encoding")
     @classmethod

@@ -93,6 +93,7 @@ class LakeTableParams(BaseModel):
     """What a table is drafted from; without any of it the template is written."""
 
     source: str | None = Field(None, description="a file, a folder, a pattern, package:<package>/<path>, or a Delta table (folder or URL)")
+    sheet: str | None = Field(None, description="of a workbook (.xlsx), instead of the first sheet that has values")
     database: str | None = Field(None, description="the environment variable that holds the URL of a SQL database, with table or query")
     table: str | None = Field(None, description="a table of the database, or <schema>.<table>")
     query: str | None = Field(None, description="a query: SQL, or a file of it, which is copied beside the definition")
@@ -216,7 +217,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         source = {name: value for name, value in source.items() if value}
         spec = _valid(DatabaseSource, source)
     else:
-        source = source_entry(str(params.source), folder, project)
+        source = source_entry(str(params.source), folder, project, params.sheet)
         spec = _valid(DeltaTableSource, source) if "delta" in source else _valid(Files, source)
     with TemporaryDirectory() as beside:
         for file, sql in query.items():
@@ -227,6 +228,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         origin = "onward" if params.cursor else "answer"
     profile = profile_table(
         seen.rows, text=seen.is_text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, origin=origin,
+        workbook=isinstance(spec, Files) and spec.is_workbook,
     )  # fmt: skip
     today = datetime.now(UTC).date()
     shown = str(source.get("table") or source.get("query") or next(iter(source.values())))
@@ -248,7 +250,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         *_told_of_files(unread_files(spec, folder, str(params.source)) if isinstance(spec, Files) else []),
         *[
             f"{_line_of(text, 'source')}{note}"
-            for note in (look_at_source(Files(files=spec.files), folder)[1] if isinstance(spec, Files) else ())
+            for note in (look_at_source(Files(files=spec.files, sheet=spec.sheet), folder)[1] if isinstance(spec, Files) else ())
         ],
         *_told_of_columns(text, profile),
         *[f"left out: {name}: {why}" for name, why in profile.left_out.items()],

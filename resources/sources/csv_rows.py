@@ -33,7 +33,7 @@ def read_csv(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataT
     data = prepare_lines(data, spec, where)
     options = reader_options(spec, where)
     header = _header(data, spec, where)
-    names = [name or _name_at(place, header) for place, name in enumerate(header)]
+    names = [name or name_at(place, header) for place, name in enumerate(header)]
     has_quotes = options["quoting"] != csv.QUOTE_NONE and b'"' in data
     if has_quotes:
         _check_quotes(data, options, where)
@@ -192,15 +192,20 @@ def _header(data: bytes, spec: Files, where: str) -> list[str]:
     unreadable = next((name for name in header if "\x00" in name), None)
     if unreadable is not None:
         raise DataError(f"{where}: the header has a NUL byte in {unreadable!r}; it isn't text, or was cut off")
+    refuse_twice(header, where)
+    return header
+
+
+def refuse_twice(header: Sequence[str], where: str) -> None:
+    """Raise a DataError if a header names a column twice."""
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise DataError(
             f"{where}: the header names {twice[0]!r} more than once; rename them at the source, or set header: false where the first line is data"
         )
-    return header
 
 
-def _name_at(place: int, header: Sequence[str]) -> str:
+def name_at(place: int, header: Sequence[str]) -> str:
     """The name of a column that has none: R and pandas write row names first, under an empty header."""
     name = ROW_NAME if place == 0 and ROW_NAME not in header else f"column_{place + 1}"
     while name in header:

@@ -1,11 +1,10 @@
-"""Files (CSV, JSON lines, Parquet; plain, gzip, zip, zstd) and Python functions as sources, read without changing a value."""
+"""Files (CSV, JSON lines, Parquet, workbooks; plain, gzip, zip, zstd) and Python functions as sources, read without changing a value."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import importlib.util
-import struct
 import time
 import zipfile
 import zlib
@@ -18,17 +17,21 @@ from urllib.parse import unquote
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.python_code import load_reference
-from lakeloop.rows.landing_types import FOLDER_TEXT, land_columns, show_interval
+from lakeloop.rows.landing_types import FOLDER_TEXT, land_columns
 from lakeloop.rows.stacking import cast_to_doubles, stack_tables
 from lakeloop.spec.tables import FILE, PARTITION, ROW, Column, Files
 from resources.sources.csv_rows import read_csv
 from resources.sources.json_rows import read_json
+from resources.sources.parquet_rows import read_parquet
+from resources.sources.workbook import OTHER_WORKBOOKS, read_workbook
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+FORMATS = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+    ".xlsx": "xlsx", ".xlsm": "xlsx",
+}  # fmt: skip
 COMPRESSIONS = (".gz", ".zip", ".zst")
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What writers of folders such as `region=north` write where there is no value."""
@@ -122,7 +125,7 @@ def read_file(
     optional: Collection[str] = (),
     may_be_empty: bool = False,
 ) -> pa.Table:
-    """Read one file: CSV as text, Parquet and JSON (lines, or an array of objects) in their own types, plus `_row`.
+    """Read one file: CSV and workbooks as text, Parquet and JSON (lines, or an array of objects) in their own types, plus `_row`.
 
     A column without any value is of type null, unless the file tells its type. JSON has one type of number, so integers that only a
     declared double is read from become doubles at once.
@@ -237,7 +240,7 @@ def call_function(reference: str, base: Path, landed: Mapping[str, pa.DataType] 
 
 
 def format_of(file: SourceFile, spec: Files) -> str:
-    """The format of a file, by its declaration or its name: csv, parquet or jsonl.
+    """The format of a file, by its declaration or its name: csv, parquet, jsonl or xlsx.
 
     Raises:
         DataError: neither determines it.
@@ -267,8 +270,11 @@ def _format_and_compression(file: SourceFile, spec: Files) -> tuple[str, str | N
     suffixes = [s.lower() for s in file.path.suffixes]
     compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else None
     kind = spec.format or (FORMATS.get(suffixes[-1]) if suffixes else None)
+    other = OTHER_WORKBOOKS.get(suffixes[-1]) if suffixes and spec.format is None else None
+    if other is not None:
+        raise DataError(f"{file.shown}: {other} isn't read; open it and save it as Excel workbook (.xlsx), or save the sheet as CSV")
     if kind is None:
-        raise DataError(f"{file.shown}: its format can't be determined from its name; set format: csv, parquet or jsonl")
+        raise DataError(f"{file.shown}: its format can't be determined from its name; set format: csv, parquet, jsonl or xlsx")
     return kind, compression
 
 
@@ -344,65 +350,6 @@ def _decompress_frames(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _read_parquet(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataType]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    source = pa.BufferReader(data)
-    try:
-        names = pq.ParquetFile(source).schema_arrow.names
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise DataError(f"{where}: two columns are named {twice!r}; rename one at the source")
-        rows = _read_intervals(pq.ParquetFile(source), _read_int96(pq.ParquetFile(source), source, where))
-    except (pa.ArrowException, OSError, ValueError) as error:  # pyarrow raises OSError for a broken or encrypted file
-        raise DataError(
-            f"{where} can't be read as parquet: it is broken, encrypted, or written in a way that pyarrow can't read", detail=error
-        ) from error
-    return land_columns(rows.replace_schema_metadata(None), where, landed)
-
-
-def _read_intervals(file: pq.ParquetFile, rows: pa.Table) -> pa.Table:
-    """Rows with Parquet's intervals (months, days and milliseconds, which pyarrow leaves as twelve bytes) as text by ISO 8601."""
-    import pyarrow as pa
-
-    columns = [file.schema.column(place) for place in range(len(file.schema))]
-    for name in (column.path for column in columns if column.converted_type == "INTERVAL" and column.path in rows.column_names):
-        parts = (None if value is None else struct.unpack("<III", value) for value in rows[name].to_pylist())
-        texts = [None if part is None else show_interval(part[0], part[1], part[2] * 1_000_000) for part in parts]
-        rows = rows.set_column(rows.column_names.index(name), name, pa.array(texts, pa.string()))
-    return rows
-
-
-def _read_int96(file: pq.ParquetFile, source: pa.BufferReader, where: str) -> pa.Table:
-    """Read a Parquet file; times of the old type INT96 in microseconds, as those beyond 2262 overflow in nanoseconds.
-
-    Raises:
-        DataError: such a time is finer than a microsecond.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    schema = file.schema
-    old = {schema.column(i).path.partition(".")[0] for i in range(len(schema)) if schema.column(i).physical_type == "INT96"}
-    if not old:
-        return pq.read_table(source)
-    rows = pq.read_table(source, coerce_int96_timestamp_unit="us")
-    fine = pq.read_table(source, columns=sorted(old))
-    for name in old:
-        if not pa.types.is_timestamp(fine.schema.field(name).type):
-            continue
-        nanoseconds, microseconds = fine[name].cast(pa.int64()), rows[name].cast(pa.int64())
-        floor = pc.floor(pc.divide(nanoseconds.cast(pa.decimal128(19, 0)), pa.scalar(1000, pa.decimal128(4, 0)))).cast(pa.int64())
-        is_finer = pc.and_(pc.equal(floor, microseconds), pc.not_equal(pc.multiply(floor, 1000), nanoseconds))
-        if pc.any(is_finer).as_py():
-            raise DataError(
-                f"{where}: column {name}: wanted times in microseconds, found finer ones; round them at the source, or make them integers or text"
-            )
-    return rows
-
-
 def _declared_doubles(columns: Mapping[str, Column]) -> set[str]:
     """The delivered columns that only declared doubles are read from."""
     kinds: dict[str, set[str]] = {}
@@ -412,4 +359,4 @@ def _declared_doubles(columns: Mapping[str, Column]) -> set[str]:
     return {part for part, types in kinds.items() if types == {"double"}}
 
 
-_READERS = {"csv": read_csv, "jsonl": read_json, "parquet": _read_parquet}
+_READERS = {"csv": read_csv, "jsonl": read_json, "parquet": read_parquet, "xlsx": read_workbook}

@@ -29,6 +29,7 @@ from resources.sources.files import (
     read_file,
     resolve_files,
 )
+from resources.sources.workbook_look import look_at_workbook, require_same
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,19 +57,20 @@ class SourceSample:
     is_text: bool
 
 
-def source_entry(given: str, folder: Path, project: Path) -> dict[str, Any]:
+def source_entry(given: str, folder: Path, project: Path, sheet: str | None = None) -> dict[str, Any]:
     """The entry under `source:` for what a person names: a file, a folder, a pattern, a package's file or a Delta table.
 
     Args:
         given: a path, relative to the working directory; `package:<package>/<path>`; or the URL of a Delta table.
         folder: of the definition. Inside the project, a path is written relative to it, so that the project can be moved.
         project: root of the project.
+        sheet: of a workbook, instead of the first that has values.
 
     Raises:
         DataError: nothing is there, or nothing that can be read.
     """
     if given.startswith("package:"):
-        return _with_options({"files": given}, folder)
+        return _with_options({"files": given}, folder, sheet)
     if "://" in given:
         return {"delta": given}
     path = Path(given).expanduser().absolute()
@@ -76,11 +78,11 @@ def source_entry(given: str, folder: Path, project: Path) -> dict[str, Any]:
         return {"delta": _relative(path, folder, project)}
     if path.is_dir():
         patterns = [_relative(pattern, folder, project) for pattern in _patterns(path)]
-        return _with_options({"files": patterns[0] if len(patterns) == 1 else patterns}, folder)
+        return _with_options({"files": patterns[0] if len(patterns) == 1 else patterns}, folder, sheet)
     if not path.exists() and not any(c in given for c in "*?["):
         raise DataError(f"source: no file or folder {given!r} in {Path.cwd()}")
     packaged = None if path.is_relative_to(project) else _in_package(path)
-    return _with_options({"files": packaged or _relative(path, folder, project)}, folder)
+    return _with_options({"files": packaged or _relative(path, folder, project)}, folder, sheet)
 
 
 def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, folder: Path) -> SourceSample:
@@ -109,7 +111,7 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
     rows = cast_nulls_to_text(stack_tables(parts))
     if not rows.num_rows:
         raise DataError(f"{source.files[0]}: wanted at least one row, found none in {len(parts)} files")
-    return SourceSample(rows, len(files), len(parts) < len(files), format_of(files[0], source) == "csv")
+    return SourceSample(rows, len(files), len(parts) < len(files), format_of(files[0], source) in ("csv", "xlsx"))
 
 
 def parse_sample(table: TableSpec, sample: SourceSample) -> pa.Table:
@@ -147,7 +149,7 @@ def _patterns(folder: Path) -> list[Path]:
         if formats:
             kind = formats.most_common(1)[0][0]
             return [folder / f"{pattern}{ending}" for ending in sorted(endings) if FORMATS[f".{ending.split('.')[1].lower()}"] == kind]
-    raise DataError(f"source: the folder {folder} has no CSV, Parquet or JSON lines file")
+    raise DataError(f"source: the folder {folder} has no CSV, Parquet, JSON lines or Excel (.xlsx) file")
 
 
 def unread_files(spec: Files, folder: Path, given: str) -> list[str]:
@@ -193,17 +195,20 @@ def _relative(path: Path, folder: Path, project: Path) -> str:
     return str(path)
 
 
-def _with_options(source: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Add the options that a CSV file's first lines ask for."""
-    return {**source, **look_at_source(Files.model_validate(source), folder)[0]}
+def _with_options(source: dict[str, Any], folder: Path, sheet: str | None) -> dict[str, Any]:
+    """Add the options that a CSV file's first lines, or a workbook, ask for."""
+    given = {**source, "sheet": sheet} if sheet else source
+    return {**given, **look_at_source(Files.model_validate(given), folder)[0]}
 
 
 def look_at_source(spec: Files, folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The options that the CSV files of a source ask for, and what to tell of them; nothing for other files.
+    """The options that the CSV files and workbooks of a source ask for, and what to tell of them; nothing for other files.
 
     Raises:
-        DataError: they are separated by different characters, or written in different encodings.
+        DataError: they are separated by different characters, or written in different encodings, or are workbooks that need other options.
     """
+    if spec.is_workbook:
+        return _look_at_workbooks(spec, folder)
     found: dict[str, tuple[dict[str, Any], list[str]]] = {}
     encodings: dict[str | None, str] = {}
     for file in resolve_files(spec, folder)[:LOOK_FILES]:
@@ -228,3 +233,15 @@ def look_at_source(spec: Files, folder: Path) -> tuple[dict[str, Any], list[str]
                 f"{name} is separated by {shown[1]}, {first} by {shown[0]}: they make two tables; name one of them, or its folder"
             )
     return options, notes
+
+
+def _look_at_workbooks(spec: Files, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The options of the workbooks of a source, and what to tell of the first."""
+    looks: list[tuple[str, dict[str, Any], list[str]]] = []
+    for file in resolve_files(spec, folder)[:LOOK_FILES]:
+        if format_of(file, spec) == "xlsx":
+            name, data = next(iter(decompress(file, spec)))
+            looks.append((name or file.shown, *look_at_workbook(data, name or file.shown, spec.sheet)))
+    for name, options, _ in looks[1:]:
+        require_same(looks[0][:2], (name, options))
+    return (looks[0][1], looks[0][2]) if looks else ({}, [])

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.roundtrip import Case, is_same, run
 
 SECONDS = 30
-FIRST_NEW = 100_000
+FIRST_NEW = 200_000
 ONCE_WRONG = {
     3: "decimals in CSV with more digits than a double gives back",
     13: "a first column without a name, as pandas writes its index",
