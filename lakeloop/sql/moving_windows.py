@@ -75,6 +75,28 @@ def _fill(text: str, values: dict[str, str]) -> str:
     return text
 
 
+def order_by_times(text: str, file: str = "query") -> str:
+    """Cast what windows over intervals are ordered by to a timestamp, of those that stay with the embedded engine: over dates it gets the bounds wrong.
+
+    >>> order_by_times("SELECT count(*) OVER (ORDER BY d RANGE INTERVAL 2 DAYS PRECEDING) AS n FROM t")
+    'SELECT count(*) OVER (ORDER BY CAST(d AS TIMESTAMP) RANGE INTERVAL 2 DAYS PRECEDING) AS n FROM t'
+    """
+    tokens = Tokens(text)
+    selects = find_selects(tokens)
+    spans = set()
+    for select in selects:
+        for call in find_calls(tokens, select, _inside(select, selects), file):
+            if call.is_exact and call.is_over_time:
+                spans.add(call.order[0].span)
+    for start, end in sorted(spans, reverse=True):
+        text = f"{text[:start]}CAST({text[start:end]} AS TIMESTAMP){text[end:]}"
+    return text
+
+
+def _inside(select: Select, selects: Sequence[Select]) -> list[Select]:
+    return [other for other in selects if select.first < other.first and other.last <= select.last]
+
+
 def next_split(text: str, file: str = "query") -> Split | None:
     """Split the first innermost SELECT of a query that has windows over moving frames; None if there is none.
 
@@ -84,8 +106,10 @@ def next_split(text: str, file: str = "query") -> Split | None:
     return next(iter(splits(text, file)), None)
 
 
-def splits(text: str, file: str = "query") -> Iterator[Split]:
+def splits(text: str, file: str = "query", *, with_exact: bool = False) -> Iterator[Split]:
     """Split each SELECT of a query that has windows over moving frames, as if the others had none; inner ones come first.
+
+    `with_exact` takes out also those over intervals that the engine computes right, if they are ordered by times.
 
     Raises:
         SpecError: as `next_split`.
@@ -93,8 +117,11 @@ def splits(text: str, file: str = "query") -> Iterator[Split]:
     tokens = Tokens(text)
     selects = find_selects(tokens)
     for select in sorted(selects, key=lambda each: -each.depth):
-        inside = [other for other in selects if select.first < other.first and other.last <= select.last]
-        calls = [call for call in find_calls(tokens, select, inside, file) if call.is_moving]
+        calls = [
+            call
+            for call in find_calls(tokens, select, _inside(select, selects), file)
+            if call.is_moving or (with_exact and call.is_over_time)
+        ]
         if calls:
             yield _split(tokens, select, selects, calls, file)
 

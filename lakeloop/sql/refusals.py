@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lakeloop.errors import SpecError
+from lakeloop.sql.moving_windows import splits
 from lakeloop.sql.query import DIALECT, Query, line_of, qualify_columns
 
 NUMBERED = "number the rows in a subquery (row_number() OVER (…) AS n) and choose them around it (WHERE n = 1)"
@@ -27,7 +28,7 @@ def find_refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, s
     """
     findings = [*_check_word_order(query), *_check_selects(query), *_check_expressions(query)]
     if not findings:
-        findings = [*_check_column_counts(tree), *_check_early_aliases(query, schemas)]
+        findings = [*_check_column_counts(tree), *_check_early_aliases(query, schemas), *_check_windows(query)]
     return [SpecError(message, file=query.file, line=line) for line, message in sorted(set(findings))]
 
 
@@ -96,6 +97,15 @@ def _check_selects(query: Query) -> Iterator[Finding]:
             remedy = NUMBERED if isinstance(inner, exp.Window) else "use HAVING behind GROUP BY"
             yield line_of(inner) or line, f"{inner.sql(DIALECT)} can't stand in WHERE; {remedy}"
         yield from _check_using(select)
+
+
+def _check_windows(query: Query) -> Iterator[Finding]:
+    """Find windows over moving frames that can't be taken out of the query, so that the engine would compute them by subtraction."""
+    try:
+        for _ in splits(query.text, query.file):
+            pass
+    except SpecError as error:
+        yield error.line or 1, error.message
 
 
 def _check_using(select: Any) -> Iterator[Finding]:

@@ -46,14 +46,35 @@ MOVING = frozenset(
     ]
 )
 """What `lakeloop.windows.functions` computes."""
+EXACT = frozenset(["count", "count_if", "min", "max", "first", "first_value", "any_value", "last", "last_value", "nth_value"])
+"""Of these the embedded engine computes right over rows, numbers and times: nothing is subtracted but whole numbers."""
 LISTS = frozenset(["collect_list", "array_agg"])
 """Of these the embedded engine keeps nulls over any frame, which Spark leaves out."""
+SPREADS = frozenset(["stddev", "std", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop", "covar_samp", "covar_pop", "corr"])
+"""Of these the embedded engine gives null or 0 over any frame where a value isn't finite, and Spark NaN."""
 FRAMELESS = frozenset(["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead"])
 """Functions that have no frame."""
 _MONTHS = {"YEAR": 12, "QUARTER": 3, "MONTH": 1}
 _MICROSECONDS = {"WEEK": 604_800_000_000, "DAY": 86_400_000_000, "HOUR": 3_600_000_000, "MINUTE": 60_000_000, "SECOND": 1_000_000}
 _MICROSECONDS |= {"MILLISECOND": 1000, "MICROSECOND": 1}
 _CLOCK = re.compile(r"([+-]?)(\d+) (\d+)(?::(\d+))?(?::(\d+)(\.\d+)?)?")
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """A column of ORDER BY.
+
+    Attributes:
+        text: the expression.
+        falls: whether it is descending.
+        nulls_first: whether nulls come first.
+        span: where the expression begins and ends in the query's text.
+    """
+
+    text: str
+    falls: bool
+    nulls_first: bool
+    span: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -67,7 +88,7 @@ class Call:
         function: in lower case.
         arguments: their texts.
         partition: the texts of PARTITION BY.
-        order: the text of each ORDER BY column, whether it falls, whether nulls come first.
+        order: the columns of ORDER BY.
         frame: the frame; None if none is written.
         condition: the text of FILTER, if there is one.
         ignores_nulls: whether IGNORE NULLS stands there.
@@ -79,15 +100,28 @@ class Call:
     function: str
     arguments: tuple[str, ...]
     partition: tuple[str, ...]
-    order: tuple[tuple[str, bool, bool], ...]
+    order: tuple[Ordering, ...]
     frame: Frame | None
     condition: str | None
     ignores_nulls: bool
 
     @property
     def is_moving(self) -> bool:
-        """Whether its frame is one that the engine may compute wrongly."""
-        return self.function not in FRAMELESS and (self.function in LISTS or self.whole_frame.needs_own_fold)
+        """Whether the engine may compute it wrongly: its frame moves, and its function or the frame's bounds aren't exact there."""
+        if self.function in FRAMELESS or self.function in LISTS or self.function in SPREADS:
+            return self.function not in FRAMELESS
+        return self.whole_frame.needs_own_fold and not self.is_exact
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the engine computes it right over a moving frame. What numbers are measured from may be a date, where it doesn't."""
+        return self.function in EXACT and self.condition is None and (self.whole_frame.unit == "rows" or self.is_over_time)
+
+    @property
+    def is_over_time(self) -> bool:
+        """Whether its frame is measured by intervals, from a date or a time."""
+        offsets = [each for each in (self.whole_frame.start, self.whole_frame.end) if each is not None and not each.is_current]
+        return len(self.order) == 1 and bool(offsets) and all(each.is_interval for each in offsets)
 
     @property
     def whole_frame(self) -> Frame:
@@ -108,7 +142,7 @@ class Call:
             self.function,
             () if is_constant else tuple(name_of(text) for text in arguments),
             tuple(name_of(text) for text in self.partition),
-            tuple(Order(name_of(text), falls, nulls_first) for text, falls, nulls_first in self.order),
+            tuple(Order(name_of(each.text), each.falls, each.nulls_first) for each in self.order),
             self.whole_frame,
             name_of(self.condition) if self.condition else None,
             self.ignores_nulls,
@@ -161,12 +195,12 @@ def _read_call(tokens: Tokens, over: int, select: Select, file: str) -> Call:
             file=file,
             line=name.line,
         )
-    if call.is_moving and parts and tokens[parts[0][0]].text.upper() == "DISTINCT":
+    if call.whole_frame.needs_own_fold and function not in FRAMELESS and parts and tokens[parts[0][0]].text.upper() == "DISTINCT":
         raise SpecError("DISTINCT in a window function, which Spark doesn't have; count in a subquery", file=file, line=name.line)
     return call
 
 
-Window = tuple[int, tuple[str, ...], tuple[tuple[str, bool, bool], ...], Frame | None]
+Window = tuple[int, tuple[str, ...], tuple[Ordering, ...], Frame | None]
 
 
 def _read_window(tokens: Tokens, position: int, select: Select, file: str) -> Window:
@@ -179,7 +213,7 @@ def _read_window(tokens: Tokens, position: int, select: Select, file: str) -> Wi
     starts = _clauses_of_window(tokens, position + 1, closing)
     begin = min(starts.values(), default=closing)
     partition: tuple[str, ...] = ()
-    order: tuple[tuple[str, bool, bool], ...] = ()
+    order: tuple[Ordering, ...] = ()
     frame = None
     if begin > position + 1:
         _, partition, order, frame = _read_named(tokens, tokens[position + 1].text, select, file)
@@ -220,7 +254,7 @@ def _end_of_windows(select: Select) -> int:
     return min([select.last, *(place for place in select.clauses.values() if place > begin)])
 
 
-def _read_order(tokens: Tokens, first: int, last: int) -> tuple[str, bool, bool]:
+def _read_order(tokens: Tokens, first: int, last: int) -> Ordering:
     words = [token.text.upper() for token in tokens[first:last]]
     nulls_first = None
     if words[-2:-1] == ["NULLS"]:
@@ -229,7 +263,8 @@ def _read_order(tokens: Tokens, first: int, last: int) -> tuple[str, bool, bool]
     falls = words[-1] == "DESC"
     if words[-1] in ("ASC", "DESC"):
         last -= 1
-    return tokens.slice(first, last), falls, (not falls) if nulls_first is None else nulls_first
+    span = tokens[first].start, tokens[last - 1].end + 1
+    return Ordering(tokens.slice(first, last), falls, (not falls) if nulls_first is None else nulls_first, span)
 
 
 def _read_frame(tokens: Tokens, first: int, last: int, file: str) -> Frame:
@@ -240,7 +275,25 @@ def _read_frame(tokens: Tokens, first: int, last: int, file: str) -> Frame:
         end = next(position for position, token, level in walk(tokens, start) if level == 0 and token.text.upper() == "AND") + 1
     bounds = [(start, end - 1), (end, last)] if end else [(start, last)]
     offsets = [_read_bound(tokens, *bound, file) for bound in bounds]
+    units = {_units_of(tokens.slice(*bound)) for bound, offset in zip(bounds, offsets, strict=True) if offset and offset.is_interval}
+    if len(units) > 1:
+        raise SpecError(
+            f"a frame from {tokens.slice(*bounds[0])} to {tokens.slice(*bounds[1])}, whose units differ, so that Spark refuses it; write both in one "
+            "unit, such as INTERVAL 168 HOURS PRECEDING AND INTERVAL 1 HOUR PRECEDING",
+            file=file,
+            line=tokens[first].line,
+        )
     return Frame(unit, offsets[0], offsets[1] if end else Offset(0))  # type: ignore[arg-type]
+
+
+def _units_of(text: str) -> tuple[str, str]:
+    """The greatest and the smallest unit of an interval, as Spark has them in its type."""
+    words = [word.removesuffix("S") for word in re.findall(r"[A-Z]+", text.upper())]
+    merged = {"WEEK": "DAY", "MILLISECOND": "SECOND", "MICROSECOND": "SECOND", "QUARTER": "MONTH"}
+    units = [merged.get(word, word) for word in words if word in _MONTHS or word in _MICROSECONDS]
+    order = ["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"]
+    places = sorted(order.index(unit) for unit in units)
+    return order[places[0]], order[places[-1]]
 
 
 def _read_bound(tokens: Tokens, first: int, last: int, file: str) -> Offset | None:

@@ -17,6 +17,7 @@ from platform_assets.stages.base import Platform, input_key
 from resources.lake.adopted import open_adopted
 from resources.lake.published import PartitionState, Published, States, TableKey, retired
 from resources.spark.tables import read_adopted, read_delta
+from resources.spark.windows import query_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,7 +154,7 @@ def run_sql(
     for ref in refs:
         frame = frames[ref] if frames and ref in frames else spark_input(platform, spark, states, ref, start=start, end=end)
         frame.createOrReplaceTempView(_view_name(ref))
-    result = spark.sql(rewrite_tables(query, names)).toArrow()
+    result = query_rows(spark, rewrite_tables(query, names))
     return result.rename_columns([name.lower() for name in result.column_names])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from lakeloop.sql.moving_windows import next_split
+from lakeloop.sql.moving_windows import next_split, order_by_times
 from lakeloop.windows.frame import WindowCall
 from lakeloop.windows.functions import compute_windows
 from resources.spark.tables import embedded_sessions, frame_of
@@ -26,12 +26,14 @@ def query_rows(spark: SparkSession, text: str) -> pa.Table:
     views: list[str] = []
     if spark not in embedded_sessions:
         return spark.sql(text).toArrow()
+    text = order_by_times(text)
     try:
         while (split := next_split(text)) is not None:
             rows = spark.sql(split.inner).toArrow()
-            views.append(f"_windows_{uuid4().hex}")
-            frame_of(spark, add_windows(rows, split.calls)).createOrReplaceTempView(views[-1])
-            text = split.outer(views[-1], rows.column_names)
+            view = f"_windows_{uuid4().hex}"
+            frame_of(spark, add_windows(rows, split.calls)).createOrReplaceTempView(view)
+            views.append(view)
+            text = split.outer(view, rows.column_names)
         return spark.sql(text).toArrow()
     finally:
         for view in views:

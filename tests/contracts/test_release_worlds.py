@@ -22,11 +22,13 @@ from lakeloop.records.release import DeploymentState, EvaluationState, Predictio
 from lakeloop.records.tables import SourceState, TableState, ViewState
 from lakeloop.records.training import ModelState, StudyState, TrainingSetState
 from lakeloop.spec.partitions import partition_keys
+from lakeloop.sql.moved_values import has_moved_values
 from platform_assets.assets import asset_key
 from platform_assets.definitions import build_defs
 from platform_assets.graph import dependencies, partitions_of
 from platform_assets.loading import read_project
 from platform_assets.plan import runs_for, stale_assets
+from platform_assets.stages.features import rules
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, TableKey
 from resources.settings import Settings
@@ -56,6 +58,14 @@ class Opened:
 
     world: World
     uri: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uncorrected() -> Iterator[None]:
+    """Without the corrections that restate a view on purpose: what else an upgrade would make stale or change is what these tests ask."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "has_moved_values", lambda text, schemas: False)
+        yield
 
 
 @pytest.fixture(scope="module", params=PACKED, ids=lambda path: path.name.removesuffix(".tar.xz"))
@@ -131,6 +141,24 @@ def test_nothing_is_stale(opened: Opened, capsys: pytest.CaptureFixture[str]) ->
     assert stale_assets(project, opened.world.lake.states()) == {}
     print_plan(project, Settings.from_environment(), why=True)
     assert capsys.readouterr().out == opened.world.expected["plan"] == "everything is fresh\n"
+
+
+def test_only_a_view_whose_values_were_corrected_is_stale_and_what_reads_it(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "has_moved_values", has_moved_values)
+    world = World.unpack(packed, tmp_path)
+    monkeypatch.setenv("LAKELOOP_LAKE", world.lake.url)
+    project = read_project(world.defs)
+    reads = dependencies(project)
+    corrected = TableKey("features", "shop", "sales_recent")  # `avg(units)` over seven days
+    stale = stale_assets(project, world.lake.states())
+    assert corrected in stale
+    assert [key for key in stale if key != corrected and not stale.keys() & set(reads[key])] == []
+    print_plan(project, Settings.from_environment(), why=True)
+    has_parts = packed.name not in ("release_0_1_0.tar.xz", "release_0_2_0.tar.xz")
+    why = f"{rules.MOVING_FRAMES} changed (none to each frame from its own values)" if has_parts else "recorded before the parts were noted"
+    assert why in capsys.readouterr().out
 
 
 def test_what_is_published_is_what_was(opened: Opened) -> None:

@@ -10,15 +10,32 @@ from __future__ import annotations
 from datetime import timedelta
 
 from lakeloop.project.project import Located, Project, TableRef, located_of, spec_of, upstream
+from lakeloop.project.sql_tables import columns_of
 from lakeloop.spec.tables import TableSpec, ViewSpec, render_duration
 from lakeloop.sql.causal import reads_no_later_row
+from lakeloop.sql.moved_values import has_moved_values
 from lakeloop.sql.query import parse_query
 
 KNOWN_DELAY = "nothing is known before the known_delay of what is read"
+MOVING_FRAMES = "the computation of moving windows"
 
 
 def corrected_rules(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
     """The rules that were corrected and concern a view, by name with what they say of it; none for most views."""
+    return {**_known_delay(project, located), **_moving_frames(project, located)}
+
+
+def _moving_frames(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
+    """Until 0.4.0 the embedded engine slid windows over doubles by subtraction, and got the bounds of intervals over dates wrong."""
+    if located.spec.sql is None:
+        return {}
+    query = parse_query((located.folder / located.spec.sql).read_text(), located.spec.sql)
+    refs = {table.parts: project.find_rows(located.domain, ".".join(table.parts)) for table in query.tables}
+    schemas = {parts: dict(columns_of(project, ref)) for parts, ref in refs.items() if ref is not None}
+    return {MOVING_FRAMES: "each frame from its own values"} if has_moved_values(query.text, schemas) else {}
+
+
+def _known_delay(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
     floor = known_floor(project, located)
     if located.spec.event_time is None or not floor:
         return {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lakeloop.errors import SpecError
-from lakeloop.sql.moving_windows import next_split, splits
+from lakeloop.sql.moved_values import has_moved_values
+from lakeloop.sql.moving_windows import next_split, order_by_times, splits
 from lakeloop.sql.window_calls import MOVING, read_offset
 from lakeloop.windows.frame import Frame, Offset, Order, WindowCall
 from lakeloop.windows.functions import FUNCTIONS
@@ -33,7 +34,7 @@ def test_a_select_is_split_into_arguments_and_what_is_made_of_windows() -> None:
 def test_inner_selects_come_first_with_the_common_tables_that_they_see() -> None:
     text = (
         "WITH a AS (SELECT * FROM d.t), b AS (SELECT *, sum(x) OVER (ORDER BY o ROWS 1 PRECEDING) AS s FROM a) "
-        "SELECT max(s) OVER (ORDER BY o ROWS 3 PRECEDING) AS m FROM b ORDER BY m LIMIT 3"
+        "SELECT avg(s) OVER (ORDER BY o ROWS 3 PRECEDING) AS m FROM b ORDER BY m LIMIT 3"
     )
     first, second = splits(text)
     assert first.inner == "WITH a AS (SELECT * FROM d.t) SELECT *, 0 AS _moving_1, x AS _argument_0, o AS _argument_1 FROM a"
@@ -47,6 +48,8 @@ def test_inner_selects_come_first_with_the_common_tables_that_they_see() -> None
         "SELECT sum(x) OVER (PARTITION BY k) AS v FROM t",
         "SELECT sum(x) OVER (PARTITION BY k ORDER BY o) AS v FROM t",
         "SELECT sum(x) OVER (ORDER BY o ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS v FROM t",
+        "SELECT max(x) OVER (ORDER BY o ROWS 2 PRECEDING) AS v, first(x) OVER (ORDER BY o ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS w FROM t",
+        "SELECT count(*) OVER (ORDER BY d RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 1 DAY PRECEDING) AS v FROM t",
         "SELECT lag(x, 2) OVER (ORDER BY o) AS v, row_number() OVER (PARTITION BY k ORDER BY o) AS n FROM t",
         "SELECT 'sum(x) OVER (ORDER BY o ROWS 1 PRECEDING)' AS v FROM t -- OVER (ORDER BY o ROWS 1 PRECEDING)",
     ],
@@ -60,12 +63,44 @@ def test_other_windows_stay_with_the_engine(text: str) -> None:
     [
         "sum(x) OVER (ORDER BY o ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
         "sum(x) OVER (ORDER BY o ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)",
-        "count(*) OVER (ORDER BY d RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 1 DAY PRECEDING)",
+        "count(*) OVER (ORDER BY d RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)",
+        "max(x) FILTER (WHERE b) OVER (ORDER BY o ROWS 2 PRECEDING)",
         "collect_list(x) OVER (PARTITION BY k)",
     ],
 )
 def test_windows_that_the_engine_computes_wrongly_are_taken_out(window: str) -> None:
     assert next_split(f"SELECT {window} AS v FROM t") is not None
+
+
+def test_windows_over_intervals_that_stay_with_the_engine_are_ordered_by_times() -> None:
+    text = "SELECT 'd', count(*) OVER w AS n, max(x) OVER (w RANGE INTERVAL 2 DAYS PRECEDING) AS m FROM t WINDOW w AS (PARTITION BY k ORDER BY t.d DESC)"
+    assert order_by_times(text) == text.replace("t.d DESC", "CAST(t.d AS TIMESTAMP) DESC")
+    other = "SELECT count(*) OVER (ORDER BY i RANGE 2 PRECEDING) AS n, sum(x) OVER (ORDER BY d RANGE INTERVAL 2 DAYS PRECEDING) AS s FROM t"
+    assert order_by_times(other) == other
+
+
+@pytest.mark.parametrize(
+    ("window", "has_moved"),
+    [
+        ("avg(x) OVER (ORDER BY u ROWS 2 PRECEDING)", True),
+        ("sum(i + 0.5D) OVER (ORDER BY u ROWS 2 PRECEDING)", True),
+        ("stddev(i) OVER (ORDER BY u ROWS 2 PRECEDING)", True),
+        ("avg(i) OVER (ORDER BY u ROWS 2 PRECEDING)", False),
+        ("sum(i) OVER (ORDER BY u RANGE INTERVAL 2 DAYS PRECEDING)", False),
+        ("max(x) OVER (ORDER BY u RANGE INTERVAL 2 DAYS PRECEDING)", False),
+        ("max(x) OVER (ORDER BY i RANGE 2 PRECEDING)", False),
+        ("max(x) OVER (ORDER BY d RANGE 2 PRECEDING)", True),
+        ("count(*) OVER (ORDER BY d RANGE INTERVAL 2 DAYS PRECEDING)", True),
+        ("count(*) OVER (ORDER BY d)", False),
+        ("sum(x) OVER (ORDER BY u)", False),
+        ("collect_list(s) OVER (PARTITION BY i)", True),
+        ("median(x) OVER (ORDER BY u ROWS 2 PRECEDING)", True),
+    ],
+)
+def test_a_view_has_other_values_where_the_engine_subtracted_or_missed_dates(window: str, has_moved: bool) -> None:
+    schemas = {("d", "t"): {"x": "double", "i": "int", "d": "date", "u": "timestamp", "s": "string"}}
+    assert has_moved_values(f"SELECT {window} AS v FROM d.t", schemas) is has_moved
+    assert has_moved_values(f"WITH w AS (SELECT *, 1 AS y FROM d.t) SELECT y, {window} + 1 AS v FROM w", schemas) is has_moved
 
 
 @pytest.mark.parametrize(
