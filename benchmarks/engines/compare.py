@@ -6,14 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakeloop.errors import LakeloopError
+from lakeloop.sql.alike import write_alike
 from lakeloop.sql.query import parse_query, qualify_columns, rewrite_tables
 from lakeloop.sql.refusals import find_refusals
 from resources.spark.windows import query_rows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
     from benchmarks.engines.queries import Case
@@ -73,16 +76,28 @@ class Engines:
 
     def _run(self, text: str, *, is_embedded: bool) -> list[Any] | str:
         """The columns of a query, each with its type, in the order of the first one, without it; or what the engine said."""
-        rewritten = rewrite_tables(parse_query(text, "query"), {("rows", "t"): "t"}) if is_embedded else text.replace("rows.t", "t")
+        rewritten = write_alike(rewrite_tables(parse_query(text, "query"), {("rows", "t"): "t"}))
         try:
             rows = query_rows(self.embedded, rewritten) if is_embedded else self.jvm.sql(rewritten).toArrow()
         except Exception as error:  # each engine and client has its own kinds
             return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
-        columns = [column.to_pylist() for column in rows.columns]
+        columns = [_values(column) for column in rows.columns]
         order = sorted(range(rows.num_rows), key=lambda row: repr(columns[0][row]))
         return [
             (tuple(column[row] for row in order), str(field.type)) for column, field in zip(columns[1:], list(rows.schema)[1:], strict=True)
         ]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """A column's values; times as microseconds, since Python's end with the year 9999."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type):
+        return [
+            None if value is None else f"{value} us"
+            for value in column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_pylist()
+        ]
+    return list(column.to_pylist())
 
 
 def _outcome(ours: Any, spark: Any) -> Outcome:
@@ -114,6 +129,8 @@ def is_same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(is_same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(is_same(a[key], b[key]) for key in a)
+    if isinstance(a, (int, float, Decimal)) and isinstance(b, (int, float, Decimal)) and type(a) is not type(b):
+        a, b = float(a), float(b)  # a view's columns become what is declared
     if isinstance(a, float) and isinstance(b, float):
         if math.isnan(a) or math.isnan(b):
             return math.isnan(a) and math.isnan(b)

@@ -111,7 +111,7 @@ def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
     import sqlglot
 
     tokens = sqlglot.tokenize(query.text, read=DIALECT)
-    edits = [*_rename_edits(query, names, tokens), *_average_edits(query, tokens), *_logarithm_edits(tokens)]
+    edits = [*_rename_edits(query, names, tokens), *_average_edits(tokens), *_logarithm_edits(tokens)]
     pieces, position = [], 0
     for start, end, replacement in sorted(edits):
         pieces += [query.text[position:start], replacement]
@@ -160,16 +160,10 @@ def _rename_edits(query: Query, names: Mapping[tuple[str, ...], str], tokens: Se
             yield qualifiers[0].meta["start"], qualifiers[-1].meta["start"], ""
 
 
-def _average_edits(query: Query, tokens: Sequence[Token]) -> Iterator[Edit]:
-    """Edits that cast the arguments of averages to double: the embedded engine truncates a decimal average where Spark on the JVM rounds it.
+def _average_edits(tokens: Sequence[Token]) -> Iterator[Edit]:
+    """Edits that cast the arguments of averages to double: the embedded engine truncates a decimal average where Spark on the JVM rounds it."""
+    from sqlglot import TokenType
 
-    No column of a lake is a decimal, so the averages of a query without a decimal in its text stay as they are.
-    """
-    from sqlglot import TokenType, exp
-
-    has_cast = any(kind.this == exp.DataType.Type.DECIMAL for kind in query.tree.find_all(exp.DataType))
-    if not has_cast and all(number.is_string or "." not in number.this for number in query.tree.find_all(exp.Literal)):
-        return
     for first, last in _find_calls(tokens, "avg", "mean"):
         if tokens[first + 1].token_type in (TokenType.DISTINCT, TokenType.ALL):
             first += 1

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lakeloop.errors import SpecError
+from lakeloop.sql.differences import find_differences
 from lakeloop.sql.moving_windows import splits
 from lakeloop.sql.query import DIALECT, Query, line_of, qualify_columns
 
@@ -28,7 +29,13 @@ def find_refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, s
     """
     findings = [*_check_word_order(query), *_check_selects(query), *_check_expressions(query)]
     if not findings:
-        findings = [*_check_column_counts(tree), *_check_early_aliases(query, schemas), *_check_windows(query)]
+        flat: dict[str, object] = {"__".join(parts): dict(columns) for parts, columns in schemas.items()}
+        findings = [
+            *_check_column_counts(tree),
+            *_check_early_aliases(query, schemas),
+            *_check_windows(query),
+            *find_differences(tree, flat),
+        ]
     return [SpecError(message, file=query.file, line=line) for line, message in sorted(set(findings))]
 
 

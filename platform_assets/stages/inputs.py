@@ -12,6 +12,7 @@ from lakeloop.project.project import Located, TableRef, located_of
 from lakeloop.records.tables import SourceState, TableState, ViewState
 from lakeloop.spec.partitions import name_span, partition_window, select_overlapping
 from lakeloop.spec.tables import FILE, ROW, DeltaTableSource, Partitions
+from lakeloop.sql.alike import write_alike
 from lakeloop.sql.query import parse_query, rewrite_tables
 from platform_assets.stages.base import Platform, input_key
 from resources.lake.adopted import open_adopted
@@ -154,7 +155,7 @@ def run_sql(
     for ref in refs:
         frame = frames[ref] if frames and ref in frames else spark_input(platform, spark, states, ref, start=start, end=end)
         frame.createOrReplaceTempView(_view_name(ref))
-    result = query_rows(spark, rewrite_tables(query, names))
+    result = query_rows(spark, write_alike(rewrite_tables(query, names)))
     return result.rename_columns([name.lower() for name in result.column_names])
 
 

@@ -1,0 +1,58 @@
+"""Functions that the embedded engine computes otherwise than Spark, written so that both give the same: only what needs no types.
+
+What can't be rewritten without knowing more is refused, in `lakeloop.sql.differences`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from lakeloop.sql.selects import Tokens, find_closing, split_at_commas, word_of
+
+
+def write_alike(text: str) -> str:
+    """Write the calls of some functions otherwise, with the meaning that they have in Spark.
+
+    >>> write_alike("SELECT weekday(d) AS w, x / nullif(y, 0) AS r FROM t")
+    'SELECT pmod(dayofweek(d) + 5, 7) AS w, x / if((y) = (0), NULL, (y)) AS r FROM t'
+    """
+    tokens = Tokens(text)
+    for position in range(len(tokens) - 2, -1, -1):
+        write = _SPELLINGS.get(word_of(tokens[position]).lower())
+        if write is None or tokens[position + 1].text != "(" or (position and tokens[position - 1].text == "."):
+            continue
+        closing = find_closing(tokens, position + 1)
+        arguments = [tokens.slice(*part) for part in split_at_commas(tokens, (position + 2, closing))]
+        behind = word_of(tokens[closing + 1]) if closing + 1 < len(tokens) else ""
+        written = write(arguments, behind)
+        if written is not None:
+            # Inner calls stand behind the outer one's name, so that they are written first.
+            text = f"{text[: tokens[position].start]}{written}{text[tokens[closing].end + 1 :]}"
+            tokens = Tokens(text)
+    return text
+
+
+def _of_one(spelling: str) -> Callable[[Sequence[str], str], str | None]:
+    return lambda arguments, behind: spelling.format(*arguments) if len(arguments) == 1 else None
+
+
+def _nullif(arguments: Sequence[str], behind: str) -> str | None:
+    """The embedded engine lets -0.0 pass where 0 is to become null."""
+    return "if(({0}) = ({1}), NULL, ({0}))".format(*arguments) if len(arguments) == 2 else None
+
+
+def _correlation(arguments: Sequence[str], behind: str) -> str | None:
+    """NaN where a value isn't finite, for which the embedded engine has null. Over windows it is computed beside the engine."""
+    if len(arguments) != 2 or behind in ("OVER", "FILTER"):
+        return None
+    return "coalesce(corr({0}, {1}), if(isnan(sum((({0}) - ({0})) + (({1}) - ({1})))), CAST('NaN' AS DOUBLE), NULL))".format(*arguments)
+
+
+_SPELLINGS: Mapping[str, Callable[[Sequence[str], str], str | None]] = {
+    "weekday": _of_one("pmod(dayofweek({0}) + 5, 7)"),
+    "isnan": _of_one("coalesce(isnan({0}), false)"),
+    "unix_seconds": _of_one("CAST(floor(unix_micros({0}) / 1000000) AS BIGINT)"),
+    "unix_millis": _of_one("CAST(floor(unix_micros({0}) / 1000) AS BIGINT)"),
+    "nullif": _nullif,
+    "corr": _correlation,
+}

@@ -1,0 +1,272 @@
+"""Expressions for which the embedded engine and Spark on a JVM give different values: reported by line, with a spelling that is alike on both.
+
+`benchmarks/engines` finds them, and tries the spellings. What can be written alike without asking is in `lakeloop.sql.alike`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lakeloop.sql.query import DIALECT
+
+Finding = tuple[int, str]
+"""A line and its message."""
+NUMBERED = "number the rows in a subquery (row_number() OVER (PARTITION BY <keys> ORDER BY {0}, <a unique column>) AS n), and take those WHERE n = 1"
+ROUNDED = "floor(x * 100 + 0.5D) / 100"
+AS_TEXT = f"round and cast it first, such as CAST(CAST({ROUNDED} AS DECIMAL(20, 2)) AS STRING)"
+_FLOATING = frozenset(["FLOAT", "DOUBLE"])
+_NESTED = frozenset(["ARRAY", "STRUCT", "MAP", "OBJECT"])
+_TIMES = frozenset(["TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMPLTZ", "TIMESTAMPNTZ"])
+_WHOLE = frozenset(["TINYINT", "SMALLINT", "INT", "BIGINT"])
+_TEXT = frozenset(["TEXT", "VARCHAR", "CHAR"])
+_SHORT_UNITS = ("HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND")
+_ORDERLESS = {"ArraySort", "SortArray", "ArraySize", "ArrayContains", "ArrayMin", "ArrayMax"}
+"""Functions that don't depend on the order of a list."""
+_RANKS = {"Rank", "DenseRank", "PercentRank", "CumeDist"}
+_ROW_BY_ROW = {"RowNumber", "Lag", "Lead", "Ntile"}
+"""Window functions for which it doesn't matter which rows are equal in the order."""
+
+
+def find_differences(tree: Any, schema: dict[str, object]) -> Iterator[Finding]:
+    """Find expressions whose values depend on the engine.
+
+    Args:
+        tree: a query with its columns qualified, from `qualify_columns`.
+        schema: the schema by which they were.
+    """
+    from sqlglot.optimizer.annotate_types import annotate_types
+
+    tree = annotate_types(tree.copy(), schema=schema, dialect=DIALECT)
+    for node in tree.walk():
+        check = _CHECKS.get(_name_of(node))
+        told = check(node) if check is not None else None
+        if told:
+            yield _line(node), told
+
+
+def _name_of(node: Any) -> str:
+    """The parser's name of a kind of expression; of a function that it doesn't know, the name that stands there."""
+    from sqlglot import exp
+
+    return str(node.name).lower() if isinstance(node, exp.Anonymous) else type(node).__name__
+
+
+def _line(node: Any) -> int:
+    """The line of an expression, or of what is around it where it has no names."""
+    while node is not None:
+        lines = [part.meta["line"] for part in node.walk() if "line" in part.meta]
+        if lines:
+            return int(min(lines))
+        node = node.parent
+    return 1
+
+
+def _kind(node: Any) -> str:
+    """The type of an expression, in capitals; `UNKNOWN` where it can't be told."""
+    kind = getattr(node, "type", None)
+    return str(kind.this.name) if kind is not None else "UNKNOWN"
+
+
+def _is_floating(*nodes: Any) -> bool:
+    return any(_kind(node) in _FLOATING for node in nodes)
+
+
+def _always(told: str) -> Callable[[Any], str | None]:
+    return lambda node: told
+
+
+def _check_extract(node: Any) -> str | None:
+    return _DAY_OF_WEEK if node.this.name.upper() == "DOW" else None
+
+
+def _check_date_part(node: Any) -> str | None:
+    return _DAY_OF_WEEK if node.expressions and node.expressions[0].name.upper() == "DOW" else None
+
+
+_DAY_OF_WEEK = "DOW is 0 to 6 in the embedded engine and 1 to 7 in Spark; write dayofweek(d)"
+
+
+def _check_days_between(node: Any) -> str | None:
+    unit = node.args.get("unit")
+    moments = [getattr(side, "this", side) if type(side).__name__ == "TsOrDsToDate" else side for side in (node.this, node.expression)]
+    if unit is None or unit.name.upper() not in ("DAY", "DAYS") or all(_kind(moment) == "DATE" for moment in moments):
+        return None
+    return (
+        "the embedded engine counts the midnights between two times, Spark whole days; write (unix_micros(b) - unix_micros(a)) DIV 86400000000 for "
+        "whole days, datediff(b, a) for midnights"
+    )
+
+
+def _check_contains(node: Any) -> str | None:
+    parent = node.parent
+    is_certain = type(parent).__name__ == "Coalesce" and parent.this is node
+    is_free_of_nulls = type(node.this).__name__ in ("ArrayUniqueAgg", "ArrayAgg")
+    if is_certain or is_free_of_nulls:
+        return None
+    return "array_contains is null in Spark where the array has a null and not the value; write coalesce(array_contains(a, v), false)"
+
+
+def _check_round(node: Any) -> str | None:
+    digits = node.args.get("decimals")
+    if digits is None or _is_number_up_to_zero(digits) or _kind(node.this) not in (*_FLOATING, "UNKNOWN"):
+        return None
+    return f"round(x, n) of a double: the engines take halves such as 0.285 otherwise; write {ROUNDED}, or keep the number as it is"
+
+
+def _check_bround(node: Any) -> str | None:
+    if node.expressions and _kind(node.expressions[0]) in (*_WHOLE, "DECIMAL"):
+        return "bround of a number that isn't a double: the embedded engine loses digits or refuses it; write bround(CAST(x AS DOUBLE))"
+    if len(node.expressions) < 2 or _is_number_up_to_zero(node.expressions[1]):
+        return None
+    return "bround(x, n): the engines differ in digits behind the point; write bround(x * 100) / 100"
+
+
+def _is_number_up_to_zero(node: Any) -> bool:
+    return node.is_int and int(node.to_py()) <= 0
+
+
+def _check_format(node: Any) -> str | None:
+    return f"{node.sql(DIALECT)} of a double: the engines round otherwise; {AS_TEXT}" if _is_floating(*node.expressions) else None
+
+
+def _check_json(node: Any) -> str | None:
+    kind = node.this.type.sql() if getattr(node.this, "type", None) is not None else ""
+    return f"to_json of a double: the engines write some numbers otherwise; {AS_TEXT}" if any(name in kind for name in _FLOATING) else None
+
+
+def _check_text(node: Any) -> str | None:
+    parts = node.expressions or [node.this, node.expression]
+    return f"a double as text: 1e20 in the embedded engine, 1.0E20 in Spark; {AS_TEXT}" if _is_floating(*parts) else None
+
+
+def _check_cast(node: Any) -> str | None:
+    kind, target = _kind(node.this), str(node.to.this.name)
+    if target in _TEXT and kind in _FLOATING:
+        return f"a double as text: 1e20 in the embedded engine, 1.0E20 in Spark; {AS_TEXT}"
+    if target in _TEXT and kind in _NESTED:
+        return f"{kind.lower()} as text: nulls in it are NULL in the embedded engine, null in Spark; write to_json(a)"
+    if target == "DECIMAL" and kind in _FLOATING and not _is_rounded(node.this):
+        return f"a double as decimal: the engines take halves such as 0.285 otherwise; round it first, CAST({ROUNDED} AS DECIMAL(20, 2))"
+    if target in _WHOLE and kind in _TIMES:
+        return "a time as a number: before 1970 the engines round otherwise; write floor(unix_micros(ts) / 1000000)"
+    return None
+
+
+def _is_rounded(node: Any) -> bool:
+    """Whether a double was rounded by `floor(…) / 100`, or has no digits behind the point."""
+    node = node.unnest()
+    if type(node).__name__ == "Div":
+        node = node.this.unnest()
+    return type(node).__name__ in ("Floor", "Ceil") or (type(node).__name__ == "Round" and not _check_round(node))
+
+
+def _check_extremes(node: Any) -> str | None:
+    if not any(_kind(part) in (*_FLOATING, "UNKNOWN") for part in (node.this, *node.expressions)):
+        return None
+    name = type(node).__name__.lower()
+    return f"{name} of doubles: the engines differ where one is NaN; write array_{'min' if name == 'least' else 'max'}(array(x, y))"
+
+
+def _check_set(node: Any) -> str | None:
+    parent = node.parent
+    while type(parent).__name__ in ("Window", "Filter"):
+        parent = parent.parent
+    return None if type(parent).__name__ in _ORDERLESS else "collect_set has no order; write array_sort(collect_set(x))"
+
+
+def _check_extreme_of_nested(node: Any) -> str | None:
+    kind = _kind(node.this)
+    if kind not in _NESTED:
+        return None
+    return f"{type(node).__name__.lower()} of {kind.lower()}s: the engines order nulls in them otherwise; {NUMBERED.format('<time> DESC NULLS LAST')}"
+
+
+def _check_seconds(node: Any) -> str | None:
+    if all(_kind(part) in _WHOLE for part in node.expressions):
+        return None
+    return "timestamp_seconds of a fraction: the embedded engine cuts it; write timestamp_micros(CAST(x * 1000000 AS BIGINT))"
+
+
+def _check_sum_of_times(node: Any) -> str | None:
+    from sqlglot import exp
+
+    if _kind(node.this) != "DATE":
+        return None
+    if isinstance(node, exp.Sub) and _kind(node.expression) == "DATE":
+        return "the difference of dates is a number in the embedded engine and an interval in Spark; write datediff(a, b)"
+    text = node.expression.sql(DIALECT).upper()
+    if node.expression.find(exp.Interval) and any(unit in text for unit in _SHORT_UNITS):
+        return "a date and a part of a day: the embedded engine loses the part; write CAST(d AS TIMESTAMP) + INTERVAL 5 HOURS"
+    return None
+
+
+def _check_window(node: Any) -> str | None:
+    """Find windows by a double, in which the embedded engine tells -0.0 from 0.0."""
+    if node.arg_key == "windows":
+        return None  # a window that others name
+    partition, order, is_framed = _window_of(node)
+    name = type(node.this).__name__
+    has_peers = name in _RANKS or (not is_framed and name not in _ROW_BY_ROW)
+    if _is_floating(*partition, *(order if has_peers else ())):
+        return "a window by a double: the embedded engine tells -0.0 from 0.0, Spark doesn't; write x + 0D there"
+    return None
+
+
+def _window_of(node: Any) -> tuple[list[Any], list[Any], bool]:
+    """The partition and the order of a window, those of the window that it names included, and whether it has a frame of its own."""
+    from sqlglot import exp
+
+    order = node.args.get("order")
+    partition, orders = list(node.args.get("partition_by") or ()), [each.this for each in order.expressions] if order else []
+    is_framed = node.args.get("spec") is not None
+    select, name = node.find_ancestor(exp.Select), node.args.get("alias")
+    for named in (select.args.get("windows") or ()) if select is not None and name is not None else ():
+        if named is not node and str(named.this.name).lower() == str(name.name).lower():
+            other = _window_of(named)
+            partition, orders, is_framed = partition + other[0], orders + other[1], is_framed or other[2]
+    partition, orders = ([part for part in parts if not isinstance(part, exp.Add)] for parts in (partition, orders))
+    return partition, orders, is_framed
+
+
+_CHECKS: Mapping[str, Callable[[Any], str | None]] = {
+    "Extract": _check_extract,
+    "date_part": _check_date_part,
+    "datepart": _check_date_part,
+    "TimestampDiff": _check_days_between,
+    "DateDiff": _check_days_between,
+    "Rint": _always("rint takes halves otherwise in the embedded engine; write bround(x)"),
+    "ArrayContains": _check_contains,
+    "Mode": _always(
+        "mode takes any of the most frequent values; count by value in a subquery, "
+        + NUMBERED.format("count DESC").replace("<a unique column>", "<value>")
+    ),
+    "ArgMax": _always(f"max_by takes any of the rows with the same maximum; {NUMBERED.format('y DESC NULLS LAST')}"),
+    "ArgMin": _always(f"min_by takes any of the rows with the same minimum; {NUMBERED.format('y NULLS LAST')}"),
+    "ApproxQuantile": _always("percentile_approx interpolates in the embedded engine; write percentile(x, 0.5)"),
+    "ApproxDistinct": _always("approx_count_distinct estimates otherwise on each engine; write count(DISTINCT x)"),
+    "histogram_numeric": _always("histogram_numeric chooses other bins on each engine; count by floor(x / width) in a subquery"),
+    "Initcap": _always("initcap begins words otherwise on each engine; write concat(upper(left(s, 1)), lower(substring(s, 2)))"),
+    "DecodeCase": _always("the embedded engine has no decode with pairs; write CASE x WHEN 1 THEN 'one' ELSE 'other' END"),
+    "Round": _check_round,
+    "bround": _check_bround,
+    "format_number": _check_format,
+    "Format": _check_format,
+    "printf": _check_format,
+    "JSONFormat": _check_json,
+    "Concat": _check_text,
+    "ConcatWs": _check_text,
+    "DPipe": _check_text,
+    "Cast": _check_cast,
+    "TryCast": _check_cast,
+    "Least": _check_extremes,
+    "Greatest": _check_extremes,
+    "ArrayUniqueAgg": _check_set,
+    "Max": _check_extreme_of_nested,
+    "Min": _check_extreme_of_nested,
+    "try_avg": _always("try_avg of decimals is cut in the embedded engine; write avg(x), which is computed as a double"),
+    "timestamp_seconds": _check_seconds,
+    "Add": _check_sum_of_times,
+    "Sub": _check_sum_of_times,
+    "Window": _check_window,
+}
