@@ -48,6 +48,7 @@ MOVING = frozenset(
 """What `lakeloop.windows.functions` computes."""
 EXACT = frozenset(["count", "count_if", "min", "max", "first", "first_value", "any_value", "last", "last_value", "nth_value"])
 """Of these the embedded engine computes right over rows, numbers and times: nothing is subtracted but whole numbers."""
+COUNTS = frozenset(["count", "count_if"])
 LISTS = frozenset(["collect_list", "array_agg"])
 """Of these the embedded engine keeps nulls over any frame, which Spark leaves out."""
 SPREADS = frozenset(["stddev", "std", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop", "covar_samp", "covar_pop", "corr"])

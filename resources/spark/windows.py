@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from lakeloop.sql.moving_windows import next_split, order_by_times
+from lakeloop.sql.window_calls import COUNTS
 from lakeloop.windows.frame import WindowCall
 from lakeloop.windows.functions import compute_windows
 from resources.spark.tables import embedded_sessions, frame_of
@@ -45,5 +46,8 @@ def add_windows(rows: pa.Table, calls: Sequence[WindowCall]) -> pa.Table:
     import pyarrow as pa
 
     values = compute_windows(rows, calls)
-    columns = [*rows.columns, *values]
-    return pa.table(columns, names=[f"_{place}" for place in range(len(columns))])
+    names = [f"_{place}" for place in range(rows.num_columns + len(values))]
+    # Counts are never null, as in the engine's own result.
+    computed = [pa.field("", each.type, nullable=call.function not in COUNTS) for each, call in zip(values, calls, strict=True)]
+    fields = [field.with_name(name) for field, name in zip([*rows.schema, *computed], names, strict=True)]
+    return pa.table([*rows.columns, *values], schema=pa.schema(fields))
