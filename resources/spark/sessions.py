@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr
 
 from lakeloop.errors import LakeloopError, ServiceUnavailable
 from resources.settings import Settings
+from resources.spark.plan_guard import make_interceptor
 from resources.spark.tables import embedded_sessions, sessions_here
 
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ class SparkResource(LazyPySparkResource):
         """
         address = self.engine.open_session(domain, size)
         if address not in self._sessions:
-            session = self._sessions[address] = _connect(address, self.spark_config)
             is_embedded = isinstance(self.engine, EmbeddedEngine)
+            session = self._sessions[address] = _connect(address, self.spark_config, is_embedded=is_embedded)
             if is_embedded:
                 embedded_sessions.add(session)
             if is_embedded or address.startswith("local"):
@@ -163,7 +164,7 @@ def _require_answer(address: str) -> None:
         raise ServiceUnavailable(f"Spark did not answer at {_shown(address)}: {_said(error, address)}") from None
 
 
-def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
+def _connect(address: str, config: Mapping[str, Any], *, is_embedded: bool) -> SparkSession:
     from pyspark.sql import SparkSession
 
     local = address.startswith("local")
@@ -173,7 +174,7 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
     else:
         _require_answer(address)
     try:
-        builder: Any = SparkSession.builder.master(address) if local else _connect_builder(address)
+        builder: Any = SparkSession.builder.master(address) if local else _connect_builder(address, is_embedded=is_embedded)
         for name, value in {"spark.sql.session.timeZone": "UTC", **(_JVM_HERE if local else {}), **config}.items():
             builder = builder.config(name, value)
         # `getOrCreate` would give the first session again for another address.
@@ -187,14 +188,17 @@ def _connect(address: str, config: Mapping[str, Any]) -> SparkSession:
     return session
 
 
-def _connect_builder(address: str) -> Any:
+def _connect_builder(address: str, *, is_embedded: bool) -> Any:
     """A builder of Connect sessions that take messages of any size: a batch of a wide result may have more than pyspark's 128 MiB."""
     from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.session import SparkSession
 
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as `SparkSession.builder.remote` does; functions and types go by it
     sizes = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
-    return SparkSession.builder.channelBuilder(DefaultChannelBuilder(address, sizes))
+    channel = DefaultChannelBuilder(address, sizes)
+    if is_embedded:
+        channel.add_interceptor(make_interceptor())
+    return SparkSession.builder.channelBuilder(channel)
 
 
 def _leave(session: SparkSession, address: str) -> None:

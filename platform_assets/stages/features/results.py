@@ -15,6 +15,7 @@ from lakeloop.spec.tables import PARTITION, ViewSpec
 from platform_assets.stages.base import Platform, input_key
 from platform_assets.stages.inputs import run_sql, spark_for, spark_input
 from resources.lake.published import WHOLE, States
+from resources.spark.plan_guard import guarded_plans
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,10 +61,11 @@ def compute_result(
     function = load_reference(str(located.spec.function), located.folder)
     spark = spark_for(platform, states, located.domain, refs)
     inputs = frames or {ref: spark_input(platform, spark, states, ref, start=start, end=end) for ref in refs}
-    result = function(**{ref.name: inputs[ref] for ref in refs})
-    if not hasattr(result, "toArrow"):
-        raise DataError(f"{located.spec.function}: wanted a Spark DataFrame, found a {type(result).__name__}")
-    rows: pa.Table = result.toArrow()
+    with guarded_plans():
+        result = function(**{ref.name: inputs[ref] for ref in refs})
+        if not hasattr(result, "toArrow"):
+            raise DataError(f"{located.spec.function}: wanted a Spark DataFrame, found a {type(result).__name__}")
+        rows: pa.Table = result.toArrow()
     return rows
 
 
