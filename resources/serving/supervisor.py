@@ -45,6 +45,14 @@ class Child:
     retries: bool
     """Whether a deployment that has failed before is among them."""
 
+    def has_ended(self) -> bool:
+        """Whether the process has ended, whose input is closed then."""
+        if self.process.poll() is None:
+            return False
+        if self.process.stdin:
+            self.process.stdin.close()
+        return True
+
     def read_report(self) -> dict[str, Any] | None:
         """Read its report; None before it has written one."""
         try:
@@ -179,8 +187,8 @@ class Supervisor:
     def step(self) -> None:
         """Check everything once, and do what is due."""
         now = time.monotonic()
-        self.draining = [child for child in self.draining if child.process.poll() is None]
-        if self.serving and self.serving.process.poll() is not None:
+        self.draining = [child for child in self.draining if not child.has_ended()]
+        if self.serving and self.serving.has_ended():
             self.crashes = 0 if now - self.serving.started > 60 else self.crashes + 1
             self.not_before = now + backoff_s(self.crashes, FIRST_BACKOFF_S, MOST_BACKOFF_S) if self.crashes > 1 else 0.0
             print(f"the model server ended with exit code {self.serving.process.returncode}; starting another", flush=True)
@@ -223,7 +231,7 @@ class Supervisor:
         return Child(process, wanted, report, started=now, retries=any(d in self.failed for d in wanted.values()))
 
     def _check_starting(self, child: Child, now: float) -> None:
-        report, has_ended = child.read_report(), child.process.poll() is not None
+        report, has_ended = child.read_report(), child.has_ended()
         if report and report["ready"] and not has_ended:
             if self.serving:
                 self.serving.process.send_signal(signal.SIGUSR1)
@@ -292,6 +300,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
+            child.has_ended()
         (self.folder / "status.json").unlink(missing_ok=True)
         self.socket.close()
 

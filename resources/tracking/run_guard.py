@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 from resources.project import PLATFORM_ROOT
 
@@ -43,11 +44,11 @@ class RunGuard:
 
     def _send(self, text: str) -> None:
         assert self.process.stdin
-        try:
+        # Where the guard was killed, the runs that it leaves open are closed at the next start.
+        with suppress(BrokenPipeError):
             self.process.stdin.write(text.encode())
+        with suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:  # the guard was killed; the runs that it leaves open are closed at the next start
-            pass
 
 
 def end_if_running(tracking_uri: str, run_id: str, status: str) -> bool:
