@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+MOST_SHOWN = 50
+"""Expectations that one check of many shows, and that the failure of a step names; `reports/checks` has each."""
 RESOURCES = {"lake", "spark", "tracking"}
 
 
@@ -241,11 +243,27 @@ def platform_of(context: dg.AssetExecutionContext, project: Project) -> Platform
     )
 
 
+def _outcome_of(check: Check, result: StageResult) -> tuple[str, str, dict[str, Any]]:
+    """The outcome of a check and its message, and for one that covers several what each says that didn't pass."""
+    names = check.covers or (check.name,)
+    told = {name: ([*list(result.checks.get(name, ("could_not_run", "no result"))), ""])[:2] for name in names}
+    if not check.covers:
+        return (*told[check.name], {})
+    bad = {name: pair for name, pair in told.items() if pair[0] not in GOOD_OUTCOMES}
+    if not bad:
+        return "passed", "", {"expectations": len(names)}
+    outcome = next((kind for kind in ("could_not_run",) if any(pair[0] == kind for pair in bad.values())), "failed")
+    rows = [{"check": name, "outcome": kind, "message": message} for name, (kind, message) in list(bad.items())[:MOST_SHOWN]]
+    more = {"expectations": len(names), "not_passed": len(bad), "which": dg.MetadataValue.md(markdown_table(rows))}
+    first = "; ".join(f"{name}: {message}" for name, (_, message) in list(bad.items())[:3])
+    return outcome, f"{len(bad)} of {len(names)} didn't pass: {first}", more
+
+
 def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check]) -> Iterator[Any]:
     details = {r.name: r for r in (result.verdict.results if result.verdict else ())}
     for check in checks:
-        outcome, message = ([*list(result.checks.get(check.name, ("could_not_run", "no result"))), ""])[:2]
-        metadata: dict[str, Any] = {"outcome": outcome}
+        outcome, message, more = _outcome_of(check, result)
+        metadata: dict[str, Any] = {"outcome": outcome, **more}
         if check.documentation:
             metadata["documentation"] = dg.MetadataValue.md(check.documentation)
         if message:
@@ -274,7 +292,7 @@ def _events(key: dg.AssetKey, result: StageResult, checks: Sequence[Check]) -> I
             description=str(message)[:500] or None,
         )
     if result.refused:
-        failed = [f"{name}: {outcome[1]}" for name, outcome in result.checks.items() if outcome[0] not in GOOD_OUTCOMES]
+        failed = [f"{name}: {outcome[1]}" for name, outcome in result.checks.items() if outcome[0] not in GOOD_OUTCOMES][:MOST_SHOWN]
         raise dg.Failure(
             description=f"{key.to_user_string()} was not published: {result.refused}. " + "; ".join(failed), allow_retries=False
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from lakeloop.errors import SpecError
 from lakeloop.masking import MASK, mask_row, message_of
 from lakeloop.rows.expected_values import Meaning, columns_in, typed_arguments
-from lakeloop.rows.verdicts import MOST_EXAMPLES, ExpectationResult, Verdict, check_names, describe_expectation
+from lakeloop.rows.plain_expectations import PlainOutcome, judge_plainly
+from lakeloop.rows.verdicts import MANY, MOST_EXAMPLES, ExpectationResult, Verdict, check_names, describe_expectation
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
 from resources.host.memory import release_memory
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation import Expectation as GxExpectation
 
-Outcome: TypeAlias = "ExpectationValidationResult | Exception"
-"""What Great Expectations says of an expectation: its result, or the error that it raised."""
+MOST_COLUMNS = 32
+"""Columns that are judged together: Great Expectations copies the whole frame for each expectation on a column with nulls."""
+Outcome: TypeAlias = "ExpectationValidationResult | PlainOutcome | Exception"
+"""What is said of an expectation: its result, by Great Expectations or plainly, or the error that it raised."""
 _NAMES_ONLY = ("expect_table_column", "expect_column_to_exist")
 """Prefixes of the expectations that look at names, not at values."""
 _COMPARE_ONLY = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique", "expect_column_values_to_not_be_null")
@@ -66,16 +69,19 @@ def run_suite(
         name: _result_of(name, expectation, outcome, personal, meanings)
         for (name, expectation), outcome in zip(judged, outcomes, strict=True)
     }
-    failing = [(name, e) for name, e in judged if results[name].outcome == "failed" and results[name].unexpected_count]
-    if failing:
-        for (name, expectation), outcome in zip(failing, _validate(table, [e for _, e in failing], "COMPLETE"), strict=True):
-            examples = _examples(table, _positions(outcome), expectation, keys, personal)
-            results[name] = replace(results[name], unexpected_examples=examples)
+    outcome_of = dict(zip((name for name, _ in judged), outcomes, strict=True))
+    failing = {name: e for name, e in judged if results[name].outcome == "failed" and results[name].unexpected_count}
+    # The library tells which rows only when it is asked again.
+    again = [name for name in failing if not isinstance(outcome_of[name], PlainOutcome)]
+    outcome_of |= zip(again, _validate(table, [failing[name] for name in again], "COMPLETE"), strict=True)
+    for name, expectation in failing.items():
+        examples = _examples(table, _positions(outcome_of[name]), expectation, keys, personal)
+        results[name] = replace(results[name], unexpected_examples=examples)
     for name, expectation in zip(names, expectations, strict=True):
         if name in quarantined:
             results[name] = _quarantine_result(name, expectation, *quarantined[name])
     # The library's objects refer to each other, and to the frame, until they are collected.
-    del outcomes
+    del outcomes, outcome_of
     release_memory(table.nbytes)
     in_order = tuple(results[name] for name in names)
     return Verdict(passed=not any(result.blocks for result in in_order), results=in_order)
@@ -142,13 +148,37 @@ def _validate(table: pa.Table, expectations: Sequence[Expectation], result_forma
     Those that judge types get dates and times as they are, the others as what pandas compares.
     """
     meanings, outcomes = _meanings(table.schema), dict[int, Outcome]()
+    if len(expectations) > MANY:
+        outcomes |= {place: plain for place, e in enumerate(expectations) if (plain := judge_plainly(table, e)) is not None}
+    others = [place for place in range(len(expectations)) if place not in outcomes]
     for judges_types in (False, True):
-        places = [place for place, expectation in enumerate(expectations) if (expectation.type in _JUDGE_TYPES) == judges_types]
-        part = [expectations[place] for place in places]
-        if part:
-            frame = _frame(table, part, comparable_times=not judges_types)
-            outcomes |= zip(places, _run(frame, part, meanings, result_format), strict=True)
+        places = [place for place in others if (expectations[place].type in _JUDGE_TYPES) == judges_types]
+        for names, group in _groups(places, expectations, table.column_names):
+            part = [expectations[place] for place in group]
+            frame = _frame(table if names is None else table.select(names), part, comparable_times=not judges_types)
+            outcomes |= zip(group, _run(frame, part, meanings, result_format), strict=True)
     return [outcomes[place] for place in range(len(expectations))]
+
+
+def _groups(
+    places: Sequence[int], expectations: Sequence[Expectation], names: Sequence[str]
+) -> Iterator[tuple[list[str] | None, list[int]]]:
+    """The expectations that are judged together, by their places, with the columns that they are judged on (None for all).
+
+    In a wide table those on one column each go by few columns at a time; the others, and all of a narrow one, go together.
+    """
+    present, single = set(names), dict[str, list[int]]()
+    for place in places if len(names) > MOST_COLUMNS else ():
+        kwargs = expectations[place].kwargs
+        if kwargs.get("column") in present and not kwargs.keys() & {"column_index", "row_condition"}:
+            single.setdefault(str(kwargs["column"]), []).append(place)
+    alone = {place for group in single.values() for place in group}
+    if together := [place for place in places if place not in alone]:
+        yield None, together
+    columns = [name for name in names if name in single]
+    for start in range(0, len(columns), MOST_COLUMNS):
+        chunk = columns[start : start + MOST_COLUMNS]
+        yield chunk, [place for name in chunk for place in single[name]]
 
 
 def _run(
@@ -215,13 +245,11 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation], *, comparable_t
         if comparable_times and _is_time(field.type):
             # Dates and times as one type that pandas compares; with a zone it compares them with no others.
             judged = judged.set_column(index, field.name, judged[field.name].cast(pa.timestamp("us")))
-    without_nulls = [name for name in names if judged[name].null_count == 0]
-    frame = judged.select(without_nulls).to_pandas()
-    for name in names:
-        if name not in without_nulls:
-            frame[name] = judged.select([name]).to_pandas(types_mapper=nullable_types.get)[name]
-    if len(without_nulls) < len(names):
-        frame = frame[names]
+    with_nulls = {name for name in names if judged[name].null_count}
+    frame = judged.select([name for name in names if name not in with_nulls]).to_pandas()
+    if with_nulls:
+        others = [judged.select([name]).to_pandas(types_mapper=nullable_types.get) for name in names if name in with_nulls]
+        frame = pd.concat([frame, *others], axis=1)[names]
     if judges_names:
         # Their names are judged, not their values: a byte per row.
         others = [name for name in table.column_names if name not in names]

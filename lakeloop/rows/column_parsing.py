@@ -40,7 +40,7 @@ def column_expressions(
         text: pl.Expr = pl.concat_str([pl.col(s).cast(pl.String) for s in sources], separator="-")
         kind: pl.DataType = pl.String()
     else:
-        text, kind = pl.col(sources[0]), frame.schema[sources[0]]
+        text, kind = pl.col(sources[0]), frame[sources[0]].dtype  # `schema` names every column, and a wide table has thousands
     if kind == pl.Null:
         return text.cast(polars_type(column.type)), text.cast(pl.String)
     if column.path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lakeloop.project.project import Located, Project
-from lakeloop.rows.verdicts import check_names, describe_expectation
+from lakeloop.rows.verdicts import MANY, check_names, describe_expectation
 from lakeloop.spec.tables import Expectation, Partitions, TableSpec, ViewSpec
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages.base import Platform, StageResult
@@ -28,19 +28,40 @@ Helper = Callable[[Platform], None]
 
 @dataclass(frozen=True)
 class Check:
-    """One asset check of a stage: its name, whether it stops what follows, what it says, and its documentation as Markdown."""
+    """One asset check of a stage.
+
+    Attributes:
+        name: of the check, and of the outcome that it shows.
+        blocking: whether it stops what follows.
+        description: what it says.
+        documentation: as Markdown.
+        covers: the outcomes that it shows together, of a table with very many; empty for its own.
+    """
 
     name: str
     blocking: bool
     description: str
     documentation: str = ""
+    covers: tuple[str, ...] = ()
 
     @staticmethod
     def of(expectations: Sequence[Expectation]) -> list[Check]:
-        """A check for each expectation of a suite."""
+        """A check for each expectation of a suite; of a suite with more than `MANY`, one for all that block and one for all that warn."""
+        named = list(zip(check_names(expectations), expectations, strict=True))
+        if len(named) <= MANY:
+            return [Check(name, e.severity == "blocking", describe_expectation(e)[:200]) for name, e in named]
+        groups = {
+            severity: tuple(name for name, expectation in named if expectation.severity == severity) for severity in ("blocking", "warning")
+        }
         return [
-            Check(name, expectation.severity == "blocking", describe_expectation(expectation)[:200])
-            for name, expectation in zip(check_names(expectations), expectations, strict=True)
+            Check(
+                f"{severity}_expectations",
+                severity == "blocking",
+                f"{len(names):,} expectations, each a row in reports/checks",
+                covers=names,
+            )
+            for severity, names in groups.items()
+            if names
         ]
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pyarrow as pa
 import pytest
 
 from lakeloop.checking.expectation_names import EXPECTATIONS
-from lakeloop.rows.verdicts import generate_expectations
+from lakeloop.rows.plain_expectations import PlainOutcome, judge_plainly
+from lakeloop.rows.verdicts import MANY, generate_expectations
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
-from resources.quality import judge_gates, quarantine_mask, run_suite
+from resources.quality import MOST_COLUMNS, judge_gates, quarantine_mask, run_suite
 
 BETWEEN = Expectation(type="expect_column_values_to_be_between", kwargs={"column": "n", "min_value": 1, "max_value": 3})
 
@@ -94,3 +100,60 @@ def test_rows_set_aside_are_judged_by_their_share():
 def test_a_gate_has_three_outcomes(metrics: dict, outcome: str):
     (result,) = judge_gates(metrics, {"auc": Gate(min=0.7)})
     assert result.outcome == outcome
+
+
+def _column(rng: random.Random, count: int) -> pa.Array:
+    kinds = {
+        pa.int64(): (0, 1, -3, 7, 2**40),
+        pa.int32(): (0, 5, -5),
+        pa.float64(): (0.0, 0.5, -2.5, 1e300, math.inf, math.nan),
+        pa.string(): ("a", "b", "", "NA"),
+        pa.bool_(): (True, False),
+        pa.timestamp("us", "UTC"): (datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)),
+    }
+    kind = rng.choice(list(kinds))
+    share = rng.choice((0, 0, 0.3, 1))
+    return pa.array([None if rng.random() < share else rng.choice(kinds[kind]) for _ in range(count)], kind)
+
+
+def _expectation(rng: random.Random, names: list[str]) -> Expectation:
+    kind, kwargs = rng.choice(
+        (
+            ("expect_column_to_exist", {}),
+            ("expect_column_values_to_not_be_null", {}),
+            ("expect_column_values_to_be_between", {"min_value": rng.choice((0, -2.5, 1)), "max_value": rng.choice((3, 0.5, 2**41))}),
+            ("expect_column_values_to_be_between", {"min_value": rng.choice((0, 0.5))}),
+            ("expect_column_values_to_be_in_set", {"value_set": rng.choice((["a", "b"], ["NA"], ["", "a"]))}),
+            ("expect_column_values_to_be_in_set", {"value_set": [1, 7]}),
+        )
+    )
+    mostly = rng.choice(({}, {"mostly": 0.5}, {"mostly": 0.99})) if kind != "expect_column_to_exist" else {}
+    return Expectation(type=kind, kwargs={"column": rng.choice(names), **kwargs, **mostly}, severity=rng.choice(("blocking", "warning")))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_wide_tables_suite_is_judged_as_the_library_does(seed: int) -> None:
+    rng = random.Random(seed)
+    count = rng.choice((0, 1, 2, 7, 30))
+    table = pa.table({f"c{number}": _column(rng, count) for number in range(40)})
+    suite = [_expectation(rng, [*table.column_names, "absent"]) for _ in range(60)]
+    library = [replace(result, name="") for result in run_suite(table, suite).results]
+    wide = run_suite(table, [*suite, *[Expectation(type="expect_column_to_exist", kwargs={"column": "c0"})] * MANY], keys=()).results
+    for expectation, judged, own in zip(suite, library, wide, strict=False):
+        assert replace(own, name="") == judged, expectation
+    assert any(isinstance(judge_plainly(table, expectation), PlainOutcome) for expectation in suite)
+
+
+def test_few_columns_at_a_time_are_judged_as_all_together() -> None:
+    rng = random.Random(5)
+    table = pa.table({f"c{number}": _column(rng, 25) for number in range(MOST_COLUMNS + 5)})
+    suite = [
+        *(_expectation(rng, [*table.column_names, "absent"]) for _ in range(80)),
+        Expectation(type="expect_table_columns_to_match_set", kwargs={"column_set": table.column_names, "exact_match": True}),
+        Expectation(type="expect_column_pair_values_to_be_equal", kwargs={"column_A": "c0", "column_B": "c1"}),
+    ]
+    by_few = run_suite(table, suite).results
+    for number, expectation in enumerate(suite):
+        needed = [name for name in ("column", "column_A", "column_B") if name in expectation.kwargs]
+        few = table if not needed else table.select([n for n in {expectation.kwargs[name] for name in needed} if n in table.column_names])
+        assert replace(run_suite(few, [expectation]).results[0], name="") == replace(by_few[number], name="")
