@@ -13,7 +13,7 @@ SCALARS = [
     ("rint(x)", "bround(x)", "write bround(x)"),
     ("array_contains(a, i)", "coalesce(array_contains(a, i), false)", "coalesce(array_contains(a, v), false)"),
     ("round(i / 1000D + 0.285D, 2)", "floor((i / 1000D + 0.285D) * 100 + 0.5D) / 100", "write floor(x * 100 + 0.5D) / 100"),
-    ("bround(CAST(i + 0.25D AS DOUBLE), 1)", "bround((i + 0.25D) * 10) / 10", "write bround(x * 100) / 100"),
+    ("bround(o / 1000D + 0.545D, 2)", "bround((o / 1000D + 0.545D) * 100) / 100", "write bround(x * 100) / 100"),
     ("bround(n)", "bround(CAST(n AS DOUBLE))", "write bround(CAST(x AS DOUBLE))"),
     ("format_number(x, 2)", "CAST(CAST(floor(y * 100 + 0.5D) / 100 AS DECIMAL(20, 2)) AS STRING)", "AS DECIMAL(20, 2)) AS STRING)"),
     ("format_string('%.2f', y)", "CAST(CAST(floor(y * 100 + 0.5D) / 100 AS DECIMAL(20, 2)) AS STRING)", "of a double"),
@@ -22,11 +22,21 @@ SCALARS = [
     ("concat(s, x)", "concat(s, CAST(CAST(floor(y * 100 + 0.5D) / 100 AS DECIMAL(20, 2)) AS STRING))", "a double as text"),
     ("s || x", "s || CAST(i AS STRING)", "a double as text"),
     ("CAST(a AS STRING)", "to_json(a)", "write to_json(a)"),
-    ("CAST(y * 0.5D AS DECIMAL(20, 2))", "CAST(floor(y * 0.5D * 100 + 0.5D) / 100 AS DECIMAL(20, 2))", "round it first"),
+    (
+        "CAST(o / 1000D + 0.285D AS DECIMAL(20, 2))",
+        "CAST(floor((o / 1000D + 0.285D) * 100 + 0.5D) / 100 AS DECIMAL(20, 2))",
+        "round it first",
+    ),
     ("CAST(ts AS BIGINT)", "floor(unix_micros(ts) / 1000000)", "write floor(unix_micros(ts) / 1000000)"),
     ("timestamp_seconds(y)", "timestamp_micros(CAST(y * 1000000 AS BIGINT))", "write timestamp_micros"),
-    ("least(x, y)", "array_min(array(x, y))", "write array_min(array(x, y))"),
-    ("greatest(x, 1D, y)", "array_max(array(x, 1D, y))", "write array_max(array(x, y))"),
+    (
+        "arrays_overlap(slice(a, 1, 0), array(1, NULL))",
+        "coalesce(arrays_overlap(slice(a, 1, 0), array(1, NULL)), false)",
+        "write coalesce(arrays_overlap",
+    ),
+    ("d + make_dt_interval(0, 5)", "CAST(d AS TIMESTAMP) + make_dt_interval(0, 5)", "CAST(d AS TIMESTAMP)"),
+    ("array_compact(a)", "filter(a, e -> e IS NOT NULL)", "write filter(a"),
+    ("width_bucket(x, 0D, 10D, 5)", "CASE WHEN x < 0 THEN 0 WHEN x >= 10 THEN 6 ELSE CAST(floor(x / 2) AS INT) + 1 END", "write a CASE"),
     ("d - DATE '2024-01-01'", "datediff(d, DATE '2024-01-01')", "write datediff(a, b)"),
     ("d + INTERVAL 5 HOURS", "CAST(d AS TIMESTAMP) + INTERVAL 5 HOURS", "CAST(d AS TIMESTAMP)"),
     ("initcap(s)", "concat(upper(left(s, 1)), lower(substring(s, 2)))", "write concat(upper"),
@@ -53,7 +63,7 @@ AGGREGATES = [
     ("max_by(s, i)", "max(i)", "number the rows in a subquery"),
     ("min_by(s, d)", "max(i)", "number the rows in a subquery"),
     ("max(struct(i, s))", "max(i)", "number the rows in a subquery"),
-    ("min(a)", "max(i)", "number the rows in a subquery"),
+    ("max(a)", "max(i)", "number the rows in a subquery"),
 ]
 """As `SCALARS`; where a subquery is to be written, the spelling is another expression, and the query is among `QUERIES`."""
 NEWEST = (
@@ -74,3 +84,24 @@ WRITTEN_ALIKE = [
     "corr(x, y) OVER (PARTITION BY k)", "avg(p) OVER (PARTITION BY k)",
 ]  # fmt: skip
 """What `lakeloop.sql.alike` writes otherwise."""
+_BY_TIME = "OVER (PARTITION BY k ORDER BY u RANGE BETWEEN INTERVAL 7 DAYS PRECEDING AND CURRENT ROW)"
+_BY_DATE = "OVER (PARTITION BY k ORDER BY d RANGE BETWEEN INTERVAL 3 DAYS PRECEDING AND INTERVAL 1 DAY PRECEDING)"
+_BY_ROW = "OVER (PARTITION BY k ORDER BY o ROWS BETWEEN 3 PRECEDING AND 1 FOLLOWING)"
+_BY_NUMBER = "OVER (ORDER BY i RANGE BETWEEN 2 PRECEDING AND 3 FOLLOWING)"
+_TO_THE_END = "OVER (PARTITION BY k ORDER BY u DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)"
+_RUNNING = "OVER (PARTITION BY k ORDER BY u)"
+_FUNCTIONS = [
+    "sum(x)", "avg(x)", "sum(y)", "avg(p)", "sum(n)", "stddev_samp(x)", "stddev_pop(z)", "variance(y)", "min(x)", "max(x)", "count(x)", "count(*)",
+    "count_if(b)", "bool_or(b)", "max(s)", "sum(y) FILTER (WHERE b)",
+]  # fmt: skip
+_ORDERED = ["first(x)", "last(s) IGNORE NULLS", "nth_value(y, 2)", "collect_list(x)"]
+WINDOWS = [
+    *(f"{function} {window}" for function in _FUNCTIONS for window in (_BY_TIME, _BY_DATE, _BY_ROW, _BY_NUMBER, _TO_THE_END)),
+    *(f"{function} {window}" for function in _FUNCTIONS[:-1] for window in (_RUNNING, "OVER (PARTITION BY k)")),
+    *(f"{function} {window}" for function in _ORDERED for window in (_BY_TIME, _BY_ROW, _TO_THE_END)),
+    "count(*) OVER (ORDER BY d RANGE BETWEEN INTERVAL 1 MONTH PRECEDING AND INTERVAL 1 MONTH FOLLOWING)",
+    "max(y) OVER (ORDER BY d DESC RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 1 DAY PRECEDING)",
+    "sum(y) OVER (PARTITION BY b ORDER BY d NULLS LAST RANGE BETWEEN 5 PRECEDING AND CURRENT ROW)",
+    "avg(y) OVER (PARTITION BY x + 0D ORDER BY o ROWS 2 PRECEDING)",
+]
+"""Windows over values with NaN, infinities and outliers, over dates before 1970, with nulls and peers in the order."""

@@ -10,7 +10,7 @@ from lakeloop.checking.expectation_names import EXPECTATIONS
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.files import Definition
 from lakeloop.project.project import Located, Project, parse_sql_file
-from lakeloop.project.sql_tables import columns_of, explain_unknown
+from lakeloop.project.sql_tables import columns_of, explain_unknown, may_hold_nan
 from lakeloop.python_code import find_problem
 from lakeloop.rows.expected_values import meaning_of, typed_arguments
 from lakeloop.spec.tables import Column, Expectation
@@ -47,7 +47,8 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
         hint = f"; {nearest(unknown, available)}" if unknown else ""
         return [SpecError(error.message + hint, file=error.file, line=error.line)]
     outputs = list(tree.named_selects)  # type: ignore[attr-defined]
-    errors += find_refusals(query, schemas, tree)
+    refs = [ref for table in query.tables if (ref := project.find_rows(located.domain, ".".join(table.parts)))]
+    errors += find_refusals(query, schemas, tree, has_nan=any(may_hold_nan(project, ref) for ref in refs))
     for name, path in needed:
         if name not in outputs:
             errors.append(located.definition.error(f"{file} has no column {name!r}; {nearest(name, outputs)}", *path))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lakeloop.errors import nearest
-from lakeloop.project.project import ID, Project, TableRef, feature_columns, located_of
+from lakeloop.project.project import ID, Project, TableRef, feature_columns, located_of, upstream
 from lakeloop.project.stage_names import INFERENCE_LOG, REPORTS, STAGES, STAGES_WITH_ROWS
 from lakeloop.spec.tables import ColumnType, DeltaTableSource, TableSpec, ViewSpec
 from lakeloop.spec.tasks import ALERT
@@ -45,6 +45,22 @@ def columns_of(project: Project, ref: TableRef) -> dict[str, ColumnType]:
     if isinstance(spec, TableSpec) and not isinstance(spec.source, DeltaTableSource):
         columns |= INGESTED_AT
     return columns
+
+
+def may_hold_nan(project: Project, ref: TableRef) -> bool:
+    """Whether some double of a table may be NaN: it is adopted, or keeps what isn't finite, or is computed from such a table."""
+    seen, waiting = {ref}, [ref]
+    while waiting:
+        located = located_of(project, waiting.pop())
+        spec = located.spec
+        if isinstance(spec, TableSpec):
+            if isinstance(spec.source, DeltaTableSource) or any(column.non_finite == "keep" for column in spec.columns.values()):
+                return True
+            continue
+        reads = upstream(project, located) if isinstance(spec, ViewSpec) else [column.ref for column in feature_columns(project, located)]
+        waiting += [each for each in reads if each not in seen]
+        seen |= set(reads)
+    return False
 
 
 def landed_columns(spec: TableSpec) -> list[str]:

@@ -28,19 +28,20 @@ _ROW_BY_ROW = {"RowNumber", "Lag", "Lead", "Ntile"}
 """Window functions for which it doesn't matter which rows are equal in the order."""
 
 
-def find_differences(tree: Any, schema: dict[str, object]) -> Iterator[Finding]:
+def find_differences(tree: Any, schema: dict[str, object], *, has_nan: bool = False) -> Iterator[Finding]:
     """Find expressions whose values depend on the engine.
 
     Args:
         tree: a query with its columns qualified, from `qualify_columns`.
         schema: the schema by which they were.
+        has_nan: whether a table that is read may hold NaN.
     """
     from sqlglot.optimizer.annotate_types import annotate_types
 
     tree = annotate_types(tree.copy(), schema=schema, dialect=DIALECT)
     for node in tree.walk():
         check = _CHECKS.get(_name_of(node))
-        told = check(node) if check is not None else None
+        told = (check(node) if check is not None else None) or (_check_nan(node) if has_nan else None)
         if told:
             yield _line(node), told
 
@@ -107,6 +108,14 @@ def _check_contains(node: Any) -> str | None:
     return "array_contains is null in Spark where the array has a null and not the value; write coalesce(array_contains(a, v), false)"
 
 
+def _check_overlap(node: Any) -> str | None:
+    if type(node.parent).__name__ == "Coalesce" and node.parent.this is node:
+        return None
+    return (
+        "arrays_overlap is null or false by the engine where an array is empty or has a null; write coalesce(arrays_overlap(a, b), false)"
+    )
+
+
 def _check_round(node: Any) -> str | None:
     digits = node.args.get("decimals")
     if digits is None or _is_number_up_to_zero(digits) or _kind(node.this) not in (*_FLOATING, "UNKNOWN"):
@@ -127,7 +136,10 @@ def _is_number_up_to_zero(node: Any) -> bool:
 
 
 def _check_format(node: Any) -> str | None:
-    return f"{node.sql(DIALECT)} of a double: the engines round otherwise; {AS_TEXT}" if _is_floating(*node.expressions) else None
+    is_number = node.name.lower() == "format_number" and _kind(node.expressions[0]) == "UNKNOWN"
+    if not is_number and not _is_floating(*node.expressions):
+        return None
+    return f"{node.sql(DIALECT)} of a double: the engines round otherwise; {AS_TEXT}"
 
 
 def _check_json(node: Any) -> str | None:
@@ -161,13 +173,6 @@ def _is_rounded(node: Any) -> bool:
     return type(node).__name__ in ("Floor", "Ceil") or (type(node).__name__ == "Round" and not _check_round(node))
 
 
-def _check_extremes(node: Any) -> str | None:
-    if not any(_kind(part) in (*_FLOATING, "UNKNOWN") for part in (node.this, *node.expressions)):
-        return None
-    name = type(node).__name__.lower()
-    return f"{name} of doubles: the engines differ where one is NaN; write array_{'min' if name == 'least' else 'max'}(array(x, y))"
-
-
 def _check_set(node: Any) -> str | None:
     parent = node.parent
     while type(parent).__name__ in ("Window", "Filter"):
@@ -177,9 +182,32 @@ def _check_set(node: Any) -> str | None:
 
 def _check_extreme_of_nested(node: Any) -> str | None:
     kind = _kind(node.this)
-    if kind not in _NESTED:
+    if kind not in _NESTED or _is_single(node.this):
         return None
     return f"{type(node).__name__.lower()} of {kind.lower()}s: the engines order nulls in them otherwise; {NUMBERED.format('<time> DESC NULLS LAST')}"
+
+
+def _check_buckets(node: Any) -> str | None:
+    return "width_bucket of a double: the engines differ at NaN; write a CASE of its bounds" if _is_floating(node.this) else None
+
+
+def _is_single(node: Any) -> bool:
+    """Whether it is a structure of one field where that isn't null, and null otherwise: in it there is no null to order."""
+    from sqlglot import exp
+
+    values = [branch.args["true"] for branch in node.args["ifs"]] if isinstance(node, exp.Case) and node.args.get("default") is None else []
+    return bool(values) and all(isinstance(value, exp.Struct) and len(value.expressions) == 1 for value in values)
+
+
+def _check_nan(node: Any) -> str | None:
+    """Find extremes of doubles by group, which the embedded engine gets wrong where one is NaN. Over windows it doesn't."""
+    if type(node).__name__ not in ("Max", "Min") or not _is_floating(node.this) or type(node.parent).__name__ == "Window":
+        return None
+    name = type(node).__name__.lower()
+    return (
+        f"{name} by group of doubles that may be NaN, as a table that is read keeps them: the embedded engine forgets what came before a NaN; write "
+        f"{name}(CASE WHEN x IS NOT NULL THEN named_struct('v', x) END).v"
+    )
 
 
 def _check_seconds(node: Any) -> str | None:
@@ -196,7 +224,8 @@ def _check_sum_of_times(node: Any) -> str | None:
     if isinstance(node, exp.Sub) and _kind(node.expression) == "DATE":
         return "the difference of dates is a number in the embedded engine and an interval in Spark; write datediff(a, b)"
     text = node.expression.sql(DIALECT).upper()
-    if node.expression.find(exp.Interval) and any(unit in text for unit in _SHORT_UNITS):
+    is_short = node.expression.find(exp.Interval) is not None and any(unit in text for unit in _SHORT_UNITS)
+    if is_short or text.startswith(("MAKE_DT_INTERVAL", "MAKE_INTERVAL")):
         return "a date and a part of a day: the embedded engine loses the part; write CAST(d AS TIMESTAMP) + INTERVAL 5 HOURS"
     return None
 
@@ -259,11 +288,12 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "DPipe": _check_text,
     "Cast": _check_cast,
     "TryCast": _check_cast,
-    "Least": _check_extremes,
-    "Greatest": _check_extremes,
     "ArrayUniqueAgg": _check_set,
     "Max": _check_extreme_of_nested,
     "Min": _check_extreme_of_nested,
+    "arrays_overlap": _check_overlap,
+    "ArrayCompact": _always("array_compact mixes up arrays in the embedded engine; write filter(a, e -> e IS NOT NULL)"),
+    "WidthBucket": _check_buckets,
     "try_avg": _always("try_avg of decimals is cut in the embedded engine; write avg(x), which is computed as a double"),
     "timestamp_seconds": _check_seconds,
     "Add": _check_sum_of_times,

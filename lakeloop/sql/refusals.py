@@ -19,13 +19,16 @@ SELECT_FIRST = "SELECT first, and FROM behind it"
 _OPENERS = {"UNION", "ALL", "EXCEPT", "MINUS", "INTERSECT"}
 
 
-def find_refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], tree: Any) -> list[SpecError]:
-    """Find what the embedded engine would refuse in a query, in the order of its lines.
+def find_refusals(
+    query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, str]], tree: Any, *, has_nan: bool = False
+) -> list[SpecError]:
+    """Find what the embedded engine would refuse in a query, or compute otherwise than Spark, in the order of its lines.
 
     Args:
         query: a parsed query whose columns are known to exist.
         schemas: for each table as the query names it, column name -> type.
         tree: the query with its columns qualified, from `qualify_columns`.
+        has_nan: whether a table that is read may hold NaN.
     """
     findings = [*_check_word_order(query), *_check_selects(query), *_check_expressions(query)]
     if not findings:
@@ -34,7 +37,7 @@ def find_refusals(query: Query, schemas: Mapping[tuple[str, ...], Mapping[str, s
             *_check_column_counts(tree),
             *_check_early_aliases(query, schemas),
             *_check_windows(query),
-            *find_differences(tree, flat),
+            *find_differences(tree, flat, has_nan=has_nan),
         ]
     return [SpecError(message, file=query.file, line=line) for line, message in sorted(set(findings))]
 

@@ -53,7 +53,7 @@ REFUSED: list[tuple[str, Callable[[DataFrame], Any]]] = [
     ("unix_date", lambda t: t.select(F.max("x").over(Window.partitionBy("k").orderBy("d").rangeBetween(-3, 0)))),
     ("floor", lambda t: t.select(F.round("x", 2))),
     ("row_number", lambda t: t.groupBy("k").agg(F.max_by("x", "n"))),
-    ("array_min", lambda t: t.select(F.least("x", "n"))),
+    ("isNotNull", lambda t: t.select(F.array_compact(F.array("n")))),
 ]
 TAKEN: list[Callable[[DataFrame], DataFrame]] = [
     lambda t: t.select(F.max("x").over(rows_before()), F.count("*").over(rows_before())),

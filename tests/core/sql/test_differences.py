@@ -13,9 +13,9 @@ from lakeloop.sql.refusals import find_refusals
 SCHEMAS = {("rows", "t"): SCHEMA}
 
 
-def refused(text: str) -> list[SpecError]:
+def refused(text: str, *, has_nan: bool = False) -> list[SpecError]:
     query = parse_query(text, "view.sql")
-    return find_refusals(query, SCHEMAS, qualify_columns(query, SCHEMAS)[0])
+    return find_refusals(query, SCHEMAS, qualify_columns(query, SCHEMAS)[0], has_nan=has_nan)
 
 
 @pytest.mark.parametrize(("expression", "spelling", "told"), [*SCALARS, *AGGREGATES])
@@ -35,7 +35,8 @@ def test_what_depends_on_the_engine_is_refused_and_its_spelling_is_not(expressio
         "CAST(i AS STRING)",
         "CAST(p AS DECIMAL(20, 3))",
         "concat(s, i)",
-        "least(i, n)",
+        "least(x, y)",
+        "max(CASE WHEN x IS NOT NULL THEN named_struct('v', x) END).v",
         "greatest(d, DATE '2024-01-01')",
         "datediff(DAY, d, DATE '2024-01-01')",
         "timestampdiff(HOUR, u, ts)",
@@ -62,3 +63,11 @@ def test_types_are_known_through_subqueries_and_names_of_windows() -> None:
         "WINDOW w AS (PARTITION BY q.z2)"
     )
     assert [error.line for error in refused(text)] == [2, 3]
+
+
+def test_extremes_by_group_are_refused_where_a_table_keeps_nan() -> None:
+    text = "SELECT max(x) AS a, min(CAST(i AS DOUBLE)) AS b, max(i) AS c, max(u) AS d FROM rows.t"
+    assert [error.message.partition(" by")[0] for error in refused(text, has_nan=True)] == ["max", "min"]
+    assert refused(text) == []
+    spelled = "SELECT max(CASE WHEN x IS NOT NULL THEN named_struct('v', x) END).v AS a, max(x) OVER (PARTITION BY k) AS b FROM rows.t"
+    assert refused(spelled, has_nan=True) == []
