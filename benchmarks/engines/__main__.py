@@ -1,24 +1,31 @@
 """The campaign: `python -m benchmarks.engines --seed N --seeds M` compares the cases of the seeds N to N + M - 1 and counts what came of them.
 
-With `--spark sc://…` a Spark that runs already is the other engine; without, one is started on this machine's Java.
+With `--spark sc://…` a Spark that runs already is the other engine; without, one is started on this machine's Java. `--docs` writes the table to
+docs/engines.md, `--record` the values of the fixed cases for the tests.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
+from importlib import metadata
 from pathlib import Path
 
 from benchmarks.engines.compare import Engines, Outcome, tally
 from benchmarks.engines.queries import FAMILIES, make_cases
+from benchmarks.engines.recorded import RECORDED, SEED, fixed_cases, record, save
 from benchmarks.engines.rows import SCHEMA, make_rows
+from benchmarks.engines.spellings import AGGREGATES, SCALARS
+from tests.worlds.places import ROOT
 
 CASES_OF_A_SEED = 60
+DOCS = ROOT / "docs" / "engines.md"
 _FEW_ROWS = {
     "spark.sql.shuffle.partitions": "1",
     "spark.sql.codegen.wholeStage": "false",
@@ -36,11 +43,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--spark", default="")
     parser.add_argument("--all", action="store_true", help="print every case that isn't equal")
+    parser.add_argument("--docs", action="store_true", help="write the table to docs/engines.md")
+    parser.add_argument("--record", action="store_true", help="record what Spark gives for the fixed cases, and compare nothing else")
     asked = parser.parse_args()
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # each error of Spark with its whole stack
     counts: Counter[tuple[str, str]] = Counter()
     started = time.monotonic()
     with ExitStack() as stack:
         engines = open_engines(asked.spark, stack)
+        if asked.record:
+            return _record(engines)
         for seed in range(asked.seed, asked.seed + asked.seeds):
             outcomes = run_seed(engines, seed)
             counts.update(tally([(family, outcome) for family, _, outcome in outcomes]))
@@ -49,8 +61,38 @@ def main() -> int:
                     print(f"{outcome.kind}: seed {seed}, {family}: {expression}\n    {outcome.told}", flush=True)
         print(f"{asked.seeds} seeds from {asked.seed} in {time.monotonic() - started:.0f} s")
         print(table_of(counts))
+        if asked.docs:
+            _write_docs(engines, asked.seeds, asked.seed, counts)
     sys.stdout.flush()
     os._exit(1 if any(kind == "differs" for _, kind in counts) else 0)  # a client of a server that has ended says goodbye for minutes
+
+
+def _record(engines: Engines) -> int:
+    show_rows(engines, SEED)
+    recorded = record(engines, fixed_cases())
+    save(RECORDED, recorded)
+    refused = {expression for expression, *_ in [*SCALARS, *AGGREGATES]}
+    wrong = [each for each in recorded if not each.is_alike and each.case.expression not in refused]
+    for each in wrong:
+        print(f"differs: {each.case.expression}")
+    sys.stdout.flush()
+    os._exit(1 if wrong else 0)
+
+
+def _write_docs(engines: Engines, seeds: int, first: int, counts: Counter[tuple[str, str]]) -> None:
+    """Put the table between its marks in docs/engines.md."""
+    begin, end = "<!-- written by python -m benchmarks.engines --docs -->\n", "<!-- end -->"
+    text = DOCS.read_text()
+    before, _, rest = text.partition(begin)
+    said = f"Sail {metadata.version('pysail')} against Spark {engines.jvm.version}: {sum(counts.values()):,} cases of {seeds} seeds from {first} on.\n\n"
+    DOCS.write_text(f"{before}{begin}\n{said}{table_of(counts)}\n\n{end}{rest.partition(end)[2]}")
+
+
+def show_rows(engines: Engines, seed: int) -> None:
+    """Show both engines the table of a seed."""
+    rows = make_rows(seed)
+    for spark in (engines.embedded, engines.jvm):
+        spark.createDataFrame(rows).createOrReplaceTempView("t")
 
 
 def open_engines(address: str, stack: ExitStack) -> Engines:
@@ -68,9 +110,7 @@ def open_engines(address: str, stack: ExitStack) -> Engines:
 
 def run_seed(engines: Engines, seed: int, cases: int = CASES_OF_A_SEED) -> list[tuple[str, str, Outcome]]:
     """Compare the cases of a seed: family, expression, outcome."""
-    rows = make_rows(seed)
-    for spark in (engines.embedded, engines.jvm):
-        spark.createDataFrame(rows).createOrReplaceTempView("t")
+    show_rows(engines, seed)
     found = []
     for group in make_cases(seed, cases):
         outcomes = engines.outcomes(group)

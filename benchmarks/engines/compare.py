@@ -53,10 +53,15 @@ class Engines:
         try:
             query = parse_query(case.query("v"), "query")
             schemas: dict[tuple[str, ...], dict[str, str]] = {("rows", "t"): self.schema}
-            errors = find_refusals(query, schemas, qualify_columns(query, schemas)[0])
+            errors = find_refusals(query, schemas, qualify_columns(query, schemas)[0], has_nan=True)
         except LakeloopError as error:
             return str(error)
         return str(errors[0]) if errors else None
+
+    def values(self, case: Case, *, is_embedded: bool) -> Any:
+        """What an engine gives for a case, row by row in the order of its first column; the text of its error if it gives none."""
+        (found,) = self._results([case], is_embedded=is_embedded)
+        return found if isinstance(found, str) else list(found[0])
 
     def _together(self, cases: Sequence[Case]) -> list[Outcome]:
         ours = self._results(cases, is_embedded=True)

@@ -27,7 +27,7 @@ _TEMPLATES = {
         |CASE WHEN {boolean} THEN {int} ELSE {int} END|if({boolean}, {int}, {int})|day(last_day({date}))|CAST({boolean} AS INT)|try_cast({string} AS INT)
         |array_size({array})|round(i, -1)|datediff(DAY, {timestamp}, {timestamp})|datediff(WEEK, {date}, {date})|width_bucket({double}, 0D, 10D, 5)""",
     "double": """{double} + {double}|{double} - {double}|{double} * {double}|-{double}|abs({double})|{double} / 2D|try_divide({double}, {double})
-        |sqrt({double})|exp({double})|ln({double})|log10({double})|log2({double})|log1p({double})|log(2, {double})|pow({double}, 2)|pow({double}, {double})
+        |sqrt(abs({double}))|exp({double})|ln({double})|log10({double})|log2({double})|log1p({double})|log(2, {double})|pow({double}, 2)|pow({double}, {double})
         |sin({double})|tanh({double})|atan2({double}, {double})|round({double}, 2)|round({double})|bround({double}, 1)|rint({double})|signum({double})
         |greatest({double}, {double})|least({double}, {double})|coalesce({double}, 0D)|nanvl({double}, 0D)|nvl({double}, {double})|{double} % 3D
         |pmod({double}, 3D)|CAST({int} AS DOUBLE)|CAST({decimal} AS DOUBLE)|try_cast({string} AS DOUBLE)|{int} / 4|hypot({double}, {double})|cbrt({double})
@@ -64,15 +64,15 @@ _TEMPLATES = {
         |array_sort({array})|array_intersect({array}, {array})|concat({array}, {array})|array_compact({array})|flatten(array({array}, {array}))|array_repeat({int}, 2)""",
     "other": """struct({int}, {string})|named_struct('a', {double}, 'b', {date})|map('a', {int})|array_max({array})|array_min({array})|aggregate({array}, 0L, (t, e) -> t + coalesce(e, 0L))
         |d - DATE '2024-01-01'|ts - u|cardinality({array})|element_at(map('a', 1), k)|sort_array({array}, false)|get({array}, 1)|struct(i AS a).a
-        |nvl2({double}, 1, 0)|unix_seconds({timestamp})|crc32({string})|xxhash64({int})|window(ts, '1 day').start""",
+        |nvl2({double}, 1, 0)|unix_seconds({timestamp})|crc32({string})|xxhash64({int})|date_trunc('DAY', ts)""",
 }
 _AGGREGATES = """sum({int})|sum(i)|sum({double})|sum(y)|sum(p)|avg({int})|avg(y)|avg(x)|avg({decimal})|min({double})|max({double})|min({string})|max({string})|max({date})
     |count({string})|count(*)|count(DISTINCT {int})|count(DISTINCT {double})|count(DISTINCT {string})|stddev({double})|stddev_pop(y)|variance(x)|var_pop(z)|corr(y, z)
-    |covar_samp(y, z)|covar_pop(x, y)|skewness(y)|kurtosis(y)|median(y)|median(i)|percentile(y, 0.25)|percentile_approx(y, 0.5)|approx_percentile(i, 0.9)
+    |covar_samp(y, z)|covar_pop(y, i)|skewness(y)|kurtosis(y)|median(y)|median(i)|percentile(y, 0.25)|percentile_approx(y, 0.5)|approx_percentile(i, 0.9)
     |percentile_cont(0.5) WITHIN GROUP (ORDER BY y)|percentile_disc(0.5) WITHIN GROUP (ORDER BY i)|mode(i)|mode(s)|max_by(o, y)|max_by(s, i)|min_by(y, u)|min_by(s, d)
     |collect_set(i)|array_sort(collect_list({int}))|sort_array(collect_set({string}))|bool_and({boolean})|bool_or(b)|every(b)|any(i > 2)|count_if({boolean})
     |approx_count_distinct(i)|first(i)|bit_and(n)|bit_or(i)|bit_xor(n)|sum(y) FILTER (WHERE b)|avg(z) FILTER (WHERE i > 2)|sum(DISTINCT i)|avg(DISTINCT z)
-    |regr_slope(y, z)|regr_count(y, z)|regr_r2(y, z)|max(struct(u, y)).y|max(ts) - min(ts)|sum(CASE WHEN b THEN y ELSE 0 END)|any_value(k)|string_agg(k, ',')
+    |regr_slope(y, z)|regr_count(y, z)|regr_r2(y, z)|max(struct(u, y)).y|max(ts) - min(ts)|sum(CASE WHEN b THEN y ELSE 0 END)|any_value(k)|array_sort(collect_list(k))
     |stddev_samp(i)|var_samp(p)|try_sum(n)|try_avg(y)|max(a)|histogram_numeric(i, 3)|grouping(k)|count(DISTINCT k, b)|product(z)|min(b)|max({timestamp})"""
 
 
