@@ -1,4 +1,4 @@
-"""Dagster's web server behind the Host and Origin guard; takes the options of `dagster-webserver`."""
+"""Dagster's web server behind the web guard; takes the options of `dagster-webserver`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import resources.host.fewer_collections  # noqa: F401
 from resources.host.code_server import wait_for_socket
 from resources.host.dagster_daemon import watch_less_often
-from resources.host.web_guard import HostAndOriginGuard
+from resources.host.web_guard import WebGuard
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     create_app = cli.create_app_from_workspace_process_context  # type: ignore[attr-defined]  # a name that the module imports
 
     def create_guarded_app(*args: Any, **kwargs: Any) -> Any:
-        return HostAndOriginGuard(create_app(*args, **kwargs))
+        return WebGuard(create_app(*args, **kwargs))
 
     cli.create_app_from_workspace_process_context = create_guarded_app  # type: ignore[attr-defined]
     watch_less_often()

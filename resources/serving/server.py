@@ -28,7 +28,7 @@ import orjson
 import resources.host.fewer_collections  # noqa: F401
 from lakeloop.errors import ServiceUnavailable, nearest
 from lakeloop.masking import message_of
-from resources.host.web_guard import App, HostAndOriginGuard, Receive, Scope, Send, answer
+from resources.host.web_guard import App, Receive, Scope, Send, WebGuard, answer
 from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2, output_types
 from resources.serving.desired import write_json
 from resources.tracking.model_format import ServableModel, load_model
@@ -167,7 +167,7 @@ def main() -> None:
     rest = RESTServer("kserve.model_server:app", server.dataplane, server.model_repository_extension, 0, grace_period=int(DRAIN_S))
     rest.create_application()
     predictions = Predictions(models, kserve_app)
-    rest.config.app = HostAndOriginGuard(predictions)  # type: ignore[assignment]  # any ASGI app will do
+    rest.config.app = WebGuard(predictions)  # type: ignore[assignment]  # any ASGI app will do
     rest.config.host = "127.0.0.1"
     rest.config.access_log = False
 

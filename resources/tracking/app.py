@@ -1,6 +1,7 @@
-"""MLflow's server behind the Host and Origin guard; takes the options of `mlflow server`.
+"""MLflow's server behind the web guard; takes the options of `mlflow server`.
 
-MLflow's own settings refuse a foreign Host, and a foreign Origin on whatever changes state; the guard refuses its reads too.
+MLflow's own settings refuse a foreign Host, and a foreign Origin on whatever changes state; the guard refuses its reads too. MLflow's assistant isn't
+there: it runs commands on this machine for any process that can reach the port, another user's too.
 """
 
 from __future__ import annotations
@@ -9,17 +10,34 @@ import os
 import sys
 from typing import Any
 
-from resources.host.web_guard import HostAndOriginGuard
+from resources.host.web_guard import App, Receive, Scope, Send, WebGuard, answer
+from resources.tracking.first_page import FirstPage
 from resources.tracking.report_page import ReportPages
 
+ASSISTANT = "/ajax-api/3.0/mlflow/assistant"
 
-def __getattr__(name: str) -> HostAndOriginGuard:
+
+def without_assistant(app: App) -> App:
+    """ASGI middleware that answers 404 where MLflow has its assistant."""
+
+    async def answer_others(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and f"{scope['path']}/".startswith(f"{ASSISTANT}/"):
+            await answer(
+                send, 404, {"detail": "Lakeloop runs MLflow without its assistant, which may run commands on the server's machine"}
+            )
+        else:
+            await app(scope, receive, send)
+
+    return answer_others
+
+
+def __getattr__(name: str) -> WebGuard:
     """`app`, built when the server process asks for it; the launcher doesn't need it."""
     if name != "app":
         raise AttributeError(name)
     from mlflow.server.fastapi_app import app
 
-    return HostAndOriginGuard(ReportPages(app))
+    return WebGuard(without_assistant(FirstPage(ReportPages(app))))
 
 
 def main() -> None:

@@ -112,3 +112,10 @@ def test_an_evaluation_shows_its_plots_even_after_a_run_that_found_it_fresh(page
     picture = page.locator("img[src^='data:image/svg+xml']").first
     picture.wait_for()
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 500
+
+
+def test_mlflow_opens_on_its_registry_of_models_and_nothing_covers_it(page: Any, mlflow_uri: str) -> None:
+    page.goto(f"{mlflow_uri}/#/models")
+    page.get_by_role("link", name="Model registry").wait_for()
+    page.get_by_text("champion").first.wait_for()
+    assert page.get_by_role("dialog").count() == 0 and page.get_by_text("Welcome to MLflow Assistant").count() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +34,8 @@ class Running:
 
     def __init__(self, root: Path) -> None:
         self.defs = make_shop(root)
-        self.process: subprocess.Popen[str] = start(root / "home", "--no-materialize", LAKELOOP_DEFS=str(self.defs))
-        self.ui = f"http://127.0.0.1:{self.process.ports['LAKELOOP_UI_PORT']}"  # type: ignore[attr-defined]
+        self.process = start(root / "home", "--no-materialize", LAKELOOP_DEFS=str(self.defs))
+        self.ui = f"http://127.0.0.1:{self.process.ports['LAKELOOP_UI_PORT']}"
 
     def wait(self, text: str) -> list[str]:
         return wait_for(self.process, text)
@@ -62,10 +61,11 @@ class Running:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     made = Running(tmp_path_factory.mktemp("reload"))
-    made.wait("Ctrl-C stops everything")
-    yield made
-    made.process.send_signal(2)
-    made.process.wait(60)
+    with made.process:
+        made.wait("Ctrl-C stops everything")
+        yield made
+        made.process.send_signal(2)
+        made.process.wait(60)
 
 
 def test_a_new_table_shows_by_itself_and_its_run_uses_the_new_definitions(running: Running) -> None:
@@ -86,7 +86,7 @@ def test_a_new_table_shows_by_itself_and_its_run_uses_the_new_definitions(runnin
         time.sleep(0.5)
         status = httpx.post(f"{running.ui}/graphql", json={"query": query}, timeout=60).json()["data"]["runOrError"]["status"]
     assert status == "SUCCESS"
-    lake = Lake(str(running.process.home / "dev" / "lake"))  # type: ignore[attr-defined]
+    lake = Lake(str(running.process.home / "dev" / "lake"))
     assert lake.read(lake.current(keys[1])).num_rows == 2
 
 

@@ -6,19 +6,32 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.worlds.places import ROOT
 from tests.worlds.servers.ports import free_port
 
 
-def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+class Up(subprocess.Popen[str]):
+    """A process of `lakeloop up`; a `with` block kills it where it still runs, and closes its output."""
+
+    ports: dict[str, str]
+    home: Path
+
+    def __exit__(self, *error: Any) -> None:
+        if self.poll() is None:
+            self.kill()
+        super().__exit__(*error)
+
+
+def start(home: Path, *arguments: str, **environment: str) -> Up:
     """`lakeloop up` with a home and ports of its own."""
     ports = {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING")}
     env = {**os.environ, **ports, "LAKELOOP_HOME": str(home), **environment}
     env.pop("LAKELOOP_MLFLOW", None)
     command = [sys.executable, "-m", "lakeloop.cli", "up", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    process.ports, process.home = ports, home  # type: ignore[attr-defined]
+    process = Up(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process.ports, process.home = ports, home
     return process
 
 
