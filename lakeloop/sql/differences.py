@@ -65,6 +65,9 @@ def _line(node: Any) -> int:
 
 def _kind(node: Any) -> str:
     """The type of an expression, in capitals; `UNKNOWN` where it can't be told."""
+    node = node.unnest() if node is not None else None
+    if type(node).__name__ == "Round":
+        node = node.this  # a rounded decimal is one
     kind = getattr(node, "type", None)
     return str(kind.this.name) if kind is not None else "UNKNOWN"
 

@@ -32,6 +32,7 @@ def test_what_depends_on_the_engine_is_refused_and_its_spelling_is_not(expressio
         "round(x)",
         "round(p, 1)",
         "round(i, -1)",
+        "CAST(round(p, 1) AS STRING)",
         "CAST(i AS STRING)",
         "CAST(p AS DECIMAL(20, 3))",
         "concat(s, i)",
