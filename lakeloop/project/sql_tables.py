@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lakeloop.errors import nearest
+from lakeloop.errors import SpecError, nearest
 from lakeloop.project.project import ID, Project, TableRef, feature_columns, located_of, upstream
 from lakeloop.project.stage_names import INFERENCE_LOG, REPORTS, STAGES, STAGES_WITH_ROWS
 from lakeloop.spec.tables import ColumnType, DeltaTableSource, TableSpec, ViewSpec
@@ -57,7 +57,10 @@ def may_hold_nan(project: Project, ref: TableRef) -> bool:
             if isinstance(spec.source, DeltaTableSource) or any(column.non_finite == "keep" for column in spec.columns.values()):
                 return True
             continue
-        reads = upstream(project, located) if isinstance(spec, ViewSpec) else [column.ref for column in feature_columns(project, located)]
+        try:
+            reads = upstream(project, located) if isinstance(spec, ViewSpec) else [each.ref for each in feature_columns(project, located)]
+        except SpecError:  # a broken definition is told by itself
+            reads = []
         waiting += [each for each in reads if each not in seen]
         seen |= set(reads)
     return False
