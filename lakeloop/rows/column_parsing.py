@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.masking import MASK
-from lakeloop.rows.landing_types import to_json
+from lakeloop.rows.landing_types import OTHER_BYTES, to_json
 from lakeloop.rows.time_parsing import parse_date, parse_timestamp
 from lakeloop.rows.types import EXACT_INTEGERS, polars_type
 from lakeloop.spec.number_formats import parse_number_format
@@ -27,11 +27,11 @@ CELL_ERROR = r"^#(NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|GETTING_DATA|SPILL!|C
 
 
 def column_expressions(
-    frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str], *, cells: bool = False
+    frame: pl.DataFrame, name: str, column: Column, hidden: frozenset[str], *, cells: bool = False, database: bool = False
 ) -> tuple[pl.Expr, pl.Expr]:
     """Expressions for a declared column of landed rows: its value, and why it can't be read (null where it can); hidden values are masked.
 
-    Of the `cells` of a workbook, those with an error can't be read.
+    Of the `cells` of a workbook, those with an error can't be read, and of a `database` texts that aren't UTF-8.
     """
     import polars as pl
 
@@ -55,11 +55,23 @@ def column_expressions(
     wanted += written
     if cells and kind == pl.String:
         value = pl.when(~text.str.contains(CELL_ERROR)).then(value)
+    if database and kind == pl.String:
+        is_bytes = text.str.contains(OTHER_BYTES, literal=True)
+        value, wanted = pl.when(~is_bytes).then(value), pl.when(is_bytes).then(pl.lit("text in UTF-8")).otherwise(pl.lit(wanted))
+        text = text.str.replace_all(OTHER_BYTES, "the bytes ", literal=True)
     shown = pl.lit(MASK) if hidden & set(sources) else _show(text, kind)
     fails = text.is_not_null() & value.is_null()
     if column.non_finite == "null":
         fails = fails & ~_is_non_finite(text, kind)
-    problem = pl.when(fails).then(pl.concat_str(pl.lit("wanted " + wanted + ", found "), shown, ignore_nulls=True)).otherwise(None)
+    problem = (
+        pl.when(fails)
+        .then(
+            pl.concat_str(
+                pl.lit("wanted "), wanted if isinstance(wanted, pl.Expr) else pl.lit(wanted), pl.lit(", found "), shown, ignore_nulls=True
+            )
+        )
+        .otherwise(None)
+    )
     if column.path and container_kind == pl.String:
         no_object = container.is_not_null() & ~container.str.contains(r"^\s*\{")
         problem = pl.when(no_object).then(pl.lit("wanted an object of JSON, found something else")).otherwise(problem)

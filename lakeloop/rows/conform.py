@@ -14,7 +14,7 @@ from lakeloop.rows.local_times import settle
 from lakeloop.rows.row_history import CLOSES, Emptied, closing_rows, row_versions, take_versions
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.personal import hidden_landed, hidden_sources, personal_of_table
-from lakeloop.spec.tables import FILE, ROW, Column, Files, TableSpec
+from lakeloop.spec.tables import FILE, ROW, Column, DatabaseSource, Files, TableSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def _read(frame: pl.DataFrame, name: str, column: Column, spec: TableSpec, hidde
     import polars as pl
 
     cells = isinstance(spec.source, Files) and spec.source.is_workbook
-    value, problem = column_expressions(frame, name, column, hidden, cells=cells)
+    value, problem = column_expressions(frame, name, column, hidden, cells=cells, database=isinstance(spec.source, DatabaseSource))
     if spec.timezone is None or column.type != "timestamp" or column.timezone is None:
         return value, problem
     read = frame.select(value.alias("value"), problem.alias("problem"))

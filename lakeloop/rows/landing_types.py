@@ -33,6 +33,22 @@ JSON_TEXT = {b"lakeloop": b"json"}
 """Field metadata of nested values that land as JSON text."""
 
 
+OTHER_BYTES = "\0bytes:"
+"""What a text of a database that isn't UTF-8 begins with as it lands; its bytes follow as hexadecimal digits, and its row goes to quarantine."""
+
+
+def text_of(data: bytes) -> str:
+    r"""Bytes as text, or as what lands where they aren't UTF-8.
+
+    >>> text_of("Ä".encode()), text_of(b"\xc4")
+    ('Ä', '\x00bytes:c4')
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return OTHER_BYTES + data.hex()
+
+
 class _Unlandable(Exception):
     """The reason why a column can't land."""
 

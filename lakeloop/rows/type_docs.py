@@ -84,13 +84,22 @@ come twice or never go to quarantine. Types `date` have no zone: a day is a day,
 | numeric without digits, or with more | digits in text |
 | date, timestamp, timestamp with time zone | date, timestamp |
 | bytea | binary |
-| interval | text by ISO 8601 such as `P1M2DT3H` |
+| interval, arrays of it | text by ISO 8601 such as `P1M2DT3H` |
 | json, jsonb | the text that PostgreSQL writes |
-| everything else (text, uuid, time, arrays, enums) | text |
+| char, varchar, text, name, xml | text |
+| time, timetz, money, bit, varbit | text as PostgreSQL writes it |
+| uuid, inet, cidr, macaddr, enums, composites, geometric types, multiranges | text as PostgreSQL writes it |
+| arrays | JSON text; those of bytea as hexadecimal digits |
+| ranges | text such as `[1, 5)`, or `[1, None)` without a bound |
+| a domain | as the type that it is made of |
 
-A date or time that is infinite, or not within the years 1 to 9999, is refused.
+A date or time that is infinite, or not within the years 1 to 9999, is refused; so are a range with such a bound, and NaN in a numeric with digits. A text that
+isn't UTF-8 lands as its bytes in hexadecimal digits, and its row goes to quarantine.
 
-SQLite has no types of columns: values decide. Whole numbers beside decimals become doubles where each is exactly one.
+SQLite has no types of columns: values decide. Whole numbers beside decimals become doubles where each is exactly one;
+numbers beside texts, and texts beside bytes, are refused: cast them in a query.
+
+Both drivers, SQLAlchemy's and ADBC's, give the same rows: `tests/contracts/test_database_types.py` compares each type above.
 """
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
+from lakeloop.rows.landing_types import text_of
 from lakeloop.rows.types import EXACT_INTEGERS
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _DAY_US = 86_400_000_000
-NOT_UTF8 = "a text isn't UTF-8; convert it in a query, as by convert_from(column::bytea, 'LATIN1'), or read it as bytes: CAST(column AS bytea or BLOB)"
+NOT_DECIMAL = "a value isn't such a number, as NaN isn't; replace it in a query, as by NULLIF(column, 'NaN'), or cast it to text"
 PREFIX = "adbc+"
 DRIVERS = {"postgresql": "adbc_driver_postgresql", "sqlite": "adbc_driver_sqlite"}
 SAME_TYPES = frozenset({16, 20, 21, 23, 701, 1700, 1082, 1114, 1184, 17, 25, 1043})
@@ -74,22 +75,25 @@ def read(url: URL, sql: str, fields: list[pa.Field], *, connect_s: int, enough: 
             if enough is not None and count >= enough:
                 break
         rows = pa.Table.from_batches(batches, reader.schema).slice(0, enough)
-    _require_text(rows)
+    rows = _mark_other_bytes(rows)
     return pa.table(
         [_cast_column(values, field) for values, field in zip(rows.columns, fields, strict=True)], pa.schema(_result_fields(rows, fields))
     )
 
 
-def _require_text(rows: pa.Table) -> None:
-    """Refuse texts that aren't UTF-8, which SQLite holds and its driver passes on."""
+def _mark_other_bytes(rows: pa.Table) -> pa.Table:
+    """Rows in which texts that aren't UTF-8 are as they land; the driver passes them on as they are."""
     import pyarrow as pa
 
-    for values in rows.columns:
+    for place, values in enumerate(rows.columns):
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             try:
                 values.validate(full=True)
             except pa.ArrowInvalid:
-                raise DataError(NOT_UTF8) from None
+                binary = pa.large_binary() if pa.types.is_large_string(values.type) else pa.binary()
+                texts = [None if data is None else text_of(data) for data in values.cast(binary).to_pylist()]
+                rows = rows.set_column(place, rows.schema.field(place), pa.array(texts, values.type))
+    return rows
 
 
 def may_have_lost_integers(rows: pa.Table) -> bool:
@@ -173,4 +177,5 @@ def _cast_column(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     try:
         return plain.cast(field.type)
     except pa.ArrowInvalid as error:
-        raise DataError(f"column {field.name}: a value is not of type {field.type}; cast it in a query", detail=error) from None
+        told = NOT_DECIMAL if pa.types.is_decimal(field.type) else "cast it in a query"
+        raise DataError(f"column {field.name}: a value is not of type {field.type}; {told}", detail=error) from None

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lakeloop.errors import DataError, ServiceUnavailable, nearest
 from lakeloop.fingerprint import content_hash
-from lakeloop.rows.landing_types import NUMBER_TEXT
+from lakeloop.rows.landing_types import NUMBER_TEXT, text_of
 from lakeloop.spec.tables import DatabaseSource, render_duration
 from resources.sources import adbc
+from resources.sources.database_values import UNUSUAL_TIME, read_any_text, read_as_text, to_array
 from resources.sources.files import cast_nulls_to_text
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ Cursor: TypeAlias = datetime | date | int | str | Decimal
 CHUNK_ROWS = 20_000
 """Rows held as Python objects at a time; the rest of a delivery is Arrow."""
 CONNECT_S = 5
-UNUSUAL_TIME = "a date or time is infinite, or not within the years 1 to 9999; replace it in a query, as by NULLIF(column, 'infinity'), or cast it to text"
 _ENDED = re.compile(
     "server closed the connection|connection already closed|terminating connection|no connection to the server|SSL SYSCALL error"
 )
@@ -156,7 +156,9 @@ class DatabaseReader:
             options = {"connect_timeout": CONNECT_S} if parsed.get_backend_name() == "postgresql" else {}
             engine = sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
             if engine.driver == "psycopg2":
-                sa.event.listen(engine, "connect", _read_as_text)
+                sa.event.listen(engine, "connect", read_as_text)
+            if engine.dialect.name == "sqlite":
+                sa.event.listen(engine, "connect", read_any_text)
             return engine
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             driver = getattr(error, "name", None) or url.partition(":")[0]
@@ -197,11 +199,7 @@ class DatabaseReader:
                     connection.exec_driver_sql("SET LOCAL intervalstyle = 'iso_8601'")
                 yield connection
         # Without the cause, since a driver's error holds its URL.
-        except UnicodeDecodeError:
-            raise DataError(f"{self.label}: {adbc.NOT_UTF8}") from None
         except (OperationalError, InterfaceError) as error:
-            if str(error.orig).startswith("Could not decode to UTF-8"):  # SQLite's
-                raise DataError(f"{self.label}: {adbc.NOT_UTF8}") from None
             if str(error.orig).startswith("no such "):  # SQLite's for a table or column: no outage, so a retry won't help
                 raise DataError(f"{self.label}: {self._place()} refused the query", detail=self._redact(error)) from None
             raise ServiceUnavailable(f"{self.label}: {self._place()} does not answer: {self._redact(error)}") from None
@@ -210,7 +208,7 @@ class DatabaseReader:
                 raise ServiceUnavailable(f"{self.label}: {self._place()} ended the connection: {self._redact(error)}") from None
             raise DataError(f"{self.label}: {self._place()} refused the query", detail=self._redact(error)) from None
         except DataError as error:
-            raise (DataError(f"{self.label}: {error.message}") if error.message in (UNUSUAL_TIME, adbc.NOT_UTF8) else error) from None
+            raise (DataError(f"{self.label}: {error.message}") if error.message == UNUSUAL_TIME else error) from None
 
     def _run(self, connection: Connection, sql: str, values: Mapping[str, Any]) -> CursorResult[Any]:
         import sqlalchemy as sa
@@ -253,11 +251,13 @@ class DatabaseReader:
         if twice:
             raise DataError(f"{self.label}: two columns are named {twice[0]!r}; give them different names in a query")
         fields = self._fields(connection, names, result)
-        batches = []
+        batches, is_bytes = [], getattr(connection.connection.driver_connection, "encoding", "") == "LATIN1"
         for chunk in result.partitions(CHUNK_ROWS):
             columns = [list(column) for column in zip(*chunk, strict=True)]
+            if is_bytes:
+                columns = [[text_of(v.encode("latin-1")) if isinstance(v, str) else v for v in column] for column in columns]
             batches.append(
-                pa.table([_to_array(values, field, self.label) for values, field in zip(columns, fields, strict=True)], names=names)
+                pa.table([to_array(values, field, self.label) for values, field in zip(columns, fields, strict=True)], names=names)
             )
             if enough is not None and sum(batch.num_rows for batch in batches) >= enough:
                 break
@@ -282,6 +282,8 @@ class DatabaseReader:
             return None
         fields = self._fields(connection, names, result)
         result.close()
+        if connection.dialect.name == "sqlite" and self._has_mixed_values(connection, sql, values, names):
+            return None  # the driver makes texts of numbers beside texts, with fewer digits
         # The values are positions of ours. The dialect writes them into the text, since each driver has its own kind of parameters.
         body = sa.text(self._escaped(sql)).bindparams(**values)
         dialect = type(connection.dialect)(paramstyle="named")  # type: ignore[call-arg]  # the protocol leaves out what every dialect takes
@@ -294,6 +296,17 @@ class DatabaseReader:
             raise DataError(UNUSUAL_TIME)
         # The driver makes doubles of whole numbers beside fractions; SQLAlchemy reads them as they are, or they are refused.
         return None if not postgres and adbc.may_have_lost_integers(rows) else rows
+
+    def _has_mixed_values(self, connection: Connection, sql: str, values: Mapping[str, Any], names: Sequence[str]) -> bool:
+        """Whether a column of SQLite has values of several types; whole numbers and others are of one."""
+        kinds = (
+            f"CASE typeof({c}) WHEN 'null' THEN NULL WHEN 'real' THEN 'integer' ELSE typeof({c}) END"
+            for c in (self._quoted(connection, n).replace(":", "\\:") for n in names)
+        )
+        counts = self._run(
+            connection, f"SELECT {', '.join(f'count(DISTINCT {kind})' for kind in kinds)} FROM ({sql}\n) AS source_query", values
+        ).one()
+        return any(count > 1 for count in counts)
 
     def _escaped(self, sql: str) -> str:
         """SQL in which a colon of the query isn't taken for a parameter."""
@@ -367,33 +380,6 @@ class DatabaseReader:
         return last - overlap
 
 
-def _read_as_text(connection: Any, _: object) -> None:
-    """Have psycopg2 leave intervals and JSON as PostgreSQL writes them, and refuse times that Python has not.
-
-    It makes 30 days of a month, doubles of the numbers in JSON, and the year 9999 of infinity.
-    """
-    from psycopg2 import extensions
-
-    def checked(number: int, cast: Any) -> Any:
-        def read(value: str | None, cursor: Any) -> Any:
-            if value is not None and value.endswith(("infinity", " BC")):
-                raise DataError(UNUSUAL_TIME)
-            try:
-                return cast(value, cursor)
-            except ValueError:
-                raise DataError(UNUSUAL_TIME) from None
-
-        return extensions.new_type((number,), f"TIME_{number}", read)
-
-    for kind in (
-        extensions.new_type((1186, 114, 3802), "AS_TEXT", lambda value, cursor: value),
-        checked(1082, extensions.PYDATE),
-        checked(1114, extensions.PYDATETIME),
-        checked(1184, extensions.PYDATETIMETZ),
-    ):
-        extensions.register_type(kind, connection)
-
-
 def _cursor(position: str) -> Cursor | None:
     """The cursor that a position holds; None where no row had one yet."""
     parsers: dict[str, Callable[[Any], Cursor]] = {
@@ -418,28 +404,3 @@ def _earlier(last: str, overlap: timedelta) -> str | None:
     if minutes is None:
         return (moment - timedelta(days=-(-overlap // timedelta(days=1)))).date().isoformat()
     return (moment - overlap).isoformat(sep=separator, timespec="seconds" if seconds else "minutes")
-
-
-def _to_array(values: list[Any], field: pa.Field, where: str) -> pa.Array:
-    import pyarrow as pa
-
-    kind = field.type
-    if pa.types.is_string(kind) or pa.types.is_null(kind):
-        values = [_plain(value, text=pa.types.is_string(kind)) for value in values]
-    if pa.types.is_binary(kind):
-        values = [None if value is None else bytes(value) for value in values]
-    try:
-        return pa.array(values) if pa.types.is_null(kind) else pa.array(values, kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise DataError(f"{where}: column {field.name}: a value is not of type {kind}; cast it in a query", detail=error) from None
-
-
-def _plain(value: Any, *, text: bool) -> Any:
-    """A value as Arrow accepts it: one of a type that Arrow lacks as text, structures as JSON."""
-    if value is None or isinstance(value, str) or (not text and isinstance(value, (bool, int, float, datetime, date, bytes))):
-        return value
-    if isinstance(value, (dict, list)):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    if isinstance(value, Decimal):
-        return format(value, "f") if value.is_finite() else str(value)
-    return str(value)

@@ -285,16 +285,3 @@ def test_a_backend_that_ends_during_a_read_is_an_outage(engine: sa.Engine, monke
     with pytest.raises(ServiceUnavailable, match="ending: postgresql") as caught:
         DatabaseReader(DatabaseSource(database="SALES_DB", table="ending"), Path(), url=prefix + url).read(None)
     assert PASSWORD not in str(caught.value)
-
-
-@pytest.mark.parametrize("prefix", ["", "adbc+"])
-def test_text_of_sqlite_that_is_not_utf8_is_told_and_not_tried_again(tmp_path: Path, prefix: str) -> None:
-    import sqlite3
-
-    with sqlite3.connect(tmp_path / "shop.db") as connection:
-        connection.execute("CREATE TABLE things (name TEXT)")
-        connection.execute("INSERT INTO things VALUES (CAST(x'C4' AS TEXT))")
-    with pytest.raises(DataError, match="things: a text isn't UTF-8; convert it in a query"):
-        DatabaseReader(DatabaseSource(database="SALES_DB", table="things"), Path(), url=f"{prefix}sqlite:///{tmp_path / 'shop.db'}").read(
-            None
-        )
