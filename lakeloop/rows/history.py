@@ -51,7 +51,7 @@ def merge_history(
     """
     import polars as pl
 
-    identity = [*keys, event_time]
+    identity = list(dict.fromkeys([*keys, event_time]))
     moment = pl.lit(landed, dtype=pl.Datetime("us", "UTC"))
     rows = frame_of(new).with_columns(
         pl.max_horizontal("known_at", moment).alias("known_at"), moment.alias(LANDED), pl.lit(False).alias(RETRACTED)

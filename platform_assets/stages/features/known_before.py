@@ -190,7 +190,7 @@ def _values_as_of(
                 f"{where}: not computed as of {moment or 'the loading of history'}, so its values are known later: {cause}"
             )
             continue
-        identity = [*spec.keys, str(spec.event_time)]
+        identity = list(dict.fromkeys([*spec.keys, str(spec.event_time)]))
         if values.group_by(identity).aggregate([]).num_rows < values.num_rows:
             platform.log.warning(f"{where}: as of {moment or 'the loading of history'} several rows have the same {', '.join(identity)}")
             continue

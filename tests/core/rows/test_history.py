@@ -289,3 +289,13 @@ def test_the_first_computation_adds_every_row_whether_there_was_no_table_or_an_e
         assert (merged.added, merged.corrected, merged.retracted) == (2, 0, 0)
         assert merged.rows["known_at"].to_pylist() == [LANDING, LANDING]
     assert merge(FIRST, new).rows.num_rows == 2
+
+
+def test_an_event_time_that_is_a_key_too_identifies_a_row_as_it_would_alone() -> None:
+    """So it is in the outcomes of a drafted forecast, which are looked up by their target time."""
+    first, second = computed({("a", NOON): (1.0, None)}), computed({("a", NOON): (2.0, None), ("a", MIDNIGHT): (3.0, None)})
+    both = ["k", "at"]
+    old = merge_history(None, first, keys=both, event_time="at", columns=COLUMNS, landed=None).rows
+    actual = merge_history(old, second, keys=both, event_time="at", columns=COLUMNS, landed=LANDING)
+    assert actual.rows.equals(merge(merge(None, first).rows, second, LANDING).rows)
+    assert (actual.added, actual.corrected, actual.retracted) == (1, 1, 0)
