@@ -13,6 +13,8 @@ from lakeloop.spec.tables import EPOCHS, Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NO_ZONE = "the data have no time zone"
+"""The beginning of a note on times that name no zone."""
 ASSUMED = "assumed:"
 """The beginning of a note on what the data don't tell."""
 SAMPLE = 2_000
@@ -178,5 +180,8 @@ def declare_in_zone(distinct: pa.Array | None, form: str | None, timezone: str) 
     """Declare a timestamp whose values have no time zone, with a note."""
     column = Column(type="timestamp", format=form, timezone=timezone)
     if distinct is not None and not is_lossless(distinct, column):
-        return column, f"some times are ambiguous or don't exist in {timezone}: those rows go to quarantine"
-    return column, f"the data have no time zone: {timezone} is assumed, set the right one"
+        return (
+            column,
+            f"{NO_ZONE}, and some times came twice or never in {timezone}: those rows go to quarantine unless the order of rows tells",
+        )
+    return column, f"{NO_ZONE}: {timezone} is assumed, set the right one"

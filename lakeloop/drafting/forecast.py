@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -324,7 +325,7 @@ class _ForecastPlan:
             )
             lines.append(to_line(1, "delay", render_duration(self.delay) if self.delay else "0d", why))
             if lookback:
-                lines.append(to_line(1, "lookback", render_duration(self.history.every.longest(lookback))))
+                lines.append(to_line(1, "lookback", render_duration(self._whole_days(self.history.every.longest(lookback)))))
         return "\n".join([*lines, "  columns:", *columns]) + "\n"
 
     def recent_yaml(self) -> str:
@@ -474,18 +475,21 @@ class _ForecastPlan:
         first, last = int(steps.min()), int(steps.max()) - 1
         span = last - first + 1
         test = max(math.ceil(span * TEST_SHARE), 1)
+        usual = replace(self.history.every, timezone=None)
         gap = self.history.every.longest(self.history.horizon) + self.delay
         train = max(span - test - self.history.horizon, 1)
         split = {
-            "train": render_duration(self.history.every.longest(train) + self._day()),
-            "test": render_duration(self.history.every.longest(test)),
+            "train": render_duration(usual.longest(train + 1)),
+            "test": render_duration(usual.longest(test)),
             "gap": render_duration(gap),
         }
-        covered = "the horizon and the delay" if self.delay else "the horizon"
+        put_back = " with the clocks put back" if gap > usual.longest(self.history.horizon) + self.delay else ""
+        covered = f"the horizon{put_back} and the delay" if self.delay else f"the horizon{put_back}"
         return split, f"windows of origins; the gap covers {covered}, so that training uses no value of the test window"
 
-    def _day(self) -> timedelta:
-        return self.history.every.longest(1)
+    def _whole_days(self, length: timedelta) -> timedelta:
+        """A length of local days, which an hour may be added to, as whole days."""
+        return length if self.history.every.is_exact else timedelta(days=math.ceil(length / timedelta(days=1)))
 
 
 def _bracketed(expression: str) -> str:

@@ -5,22 +5,23 @@ Each is a proposal with its reason; `lakeloop.drafting.table` writes them to a f
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from lakeloop.drafting.column_names import ROW_NAME, is_identifier, lake_name, personal_by_name
+from lakeloop.drafting.column_names import lake_name, personal_by_name
+from lakeloop.drafting.column_profile import ColumnProfile
 from lakeloop.drafting.column_times import ASSUMED, SAMPLE, UNDECIDED, UNREAD
 from lakeloop.drafting.column_types import declare, find_null_words, has_mark, is_number_text, replace_null_words, take_errors
+from lakeloop.drafting.table_keys import Origin, find_keys
+from lakeloop.drafting.table_zone import choose_zone, put_in_zone, settle_columns
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.conform import parse_column
 from lakeloop.rows.landing_types import CELL_TEXT, FOLDER_TEXT, JSON_TEXT, NON_FINITE_TEXTS
 from lakeloop.rows.types import arrow_type
-from lakeloop.spec.tables import FILE, ROW, Column, ColumnType, decimal_digits, is_number_type
+from lakeloop.spec.tables import FILE, ROW, Column, is_number_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,10 +32,6 @@ MOST_VALUES = 20
 MOST_FIELDS = 50
 """More names than this in the objects of a column are values, not fields."""
 DEEPEST_PATH = 4
-LONGEST_KEY = 64
-"""Longer texts are prose and no keys."""
-Origin = Literal["files", "answer", "onward", "adopted"]
-"""Where rows come from: files, the whole answer of a database, its new rows since the last query, or a Delta table that is read in place."""
 _NOT_EVENTS = re.compile(r"birth|dob|expir|valid|due|until|updated|modified|ingested|deleted|end")
 _EVENT_WORDS = {
     "at",
@@ -56,31 +53,6 @@ _EVENT_WORDS = {
 
 
 @dataclass(frozen=True)
-class ColumnProfile:
-    """One landed column, its proposed declaration and its values.
-
-    Attributes:
-        name: in the lake.
-        source: as landed.
-        column: the proposed declaration.
-        nulls, distinct: the numbers of rows without a value and of distinct values.
-        low, high: the range of a number or time; None for others and for personal columns.
-        values: the distinct values of a text with few of them, most frequent first; never of a personal column.
-        note: what isn't obvious about the declaration, for a comment.
-    """
-
-    name: str
-    source: str
-    column: Column
-    nulls: int
-    distinct: int
-    low: Any = None
-    high: Any = None
-    values: tuple[str, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class TableProfile:
     """The proposed definition of the rows of a source.
 
@@ -90,6 +62,7 @@ class TableProfile:
         left_out: landed columns that can't be declared, with the reason.
         keys, key_reason: the columns that identify a row, and why; no key where an adopted table has none.
         event_time, time_reason: the column of the time of a row, and why; None for a static table.
+        timezone, zone_reason: the zone of times that name none, or in which days begin, and why; None where there is nothing to say.
     """
 
     rows: int
@@ -99,6 +72,8 @@ class TableProfile:
     key_reason: str
     event_time: str | None
     time_reason: str
+    timezone: str | None = None
+    zone_reason: str = ""
 
     def column(self, name: str) -> ColumnProfile:
         """The column with this name in the lake."""
@@ -109,7 +84,7 @@ def profile_table(
     rows: pa.Table,
     *,
     text: bool,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     keys: Sequence[str] = (),
     event_time: str | None = None,
     files: int = 1,
@@ -121,7 +96,7 @@ def profile_table(
     Args:
         rows: as a source delivers them; columns whose names start with `_row` or `_file` are added when rows are landed.
         text: whether the source has no types (CSV), so that they are found by parsing.
-        timezone: of times without one.
+        timezone: of times without one, instead of a proposal.
         keys: instead of a proposal, as named in the lake or as landed.
         event_time: instead of a proposal.
         files: the number of files that the rows come from; a row number identifies rows within one file.
@@ -149,7 +124,7 @@ def profile_table(
             or is_number_text(rows, source)
             or has_mark(rows, source, FOLDER_TEXT)
         )
-        column, note = declare(part.values, shown, text=has_no_type, timezone=timezone, in_place=origin == "adopted")
+        column, note = declare(part.values, shown, text=has_no_type, timezone=timezone or "UTC", in_place=origin == "adopted")
         if column is None:
             left_out[source] = note
             continue
@@ -167,11 +142,14 @@ def profile_table(
         typed[name] = series
         columns.append(_profile_column(name, shown, column, series, note))
     columns = [_without_minutes(column, {c.name for c in columns}) for column in columns]
+    zone = choose_zone(columns, typed, timezone)
+    columns = put_in_zone(rows, columns, typed, zone.zone)
     if not columns:
         raise DataError(f"no column of {len(names)} can be declared: {'; '.join(f'{n}: {why}' for n, why in left_out.items())}")
     time, time_reason = _event_time(columns, event_time)
     frame = pl.DataFrame(list(typed.values()))
-    key, key_reason, row_columns = _keys(columns, frame, time, keys, files, origin)
+    key, key_reason, row_columns = find_keys(columns, frame, time, keys, files, origin)
+    columns = settle_columns(rows, columns, key, zone.zone)
     return TableProfile(
         rows=rows.num_rows,
         columns=(*row_columns, *columns),
@@ -180,6 +158,8 @@ def profile_table(
         key_reason=key_reason,
         event_time=time,
         time_reason=time_reason,
+        timezone=zone.zone,
+        zone_reason=zone.reason,
     )
 
 
@@ -283,7 +263,7 @@ def _event_time(columns: Sequence[ColumnProfile], requested: str | None) -> tupl
         if chosen not in times:
             raise DataError(f"event time: wanted a timestamp or date, {chosen.name} is a {chosen.column.type}")
         return chosen.name, "as requested"
-    usable = [c for c in times if not c.nulls and c.distinct > 1 and not c.column.personal and not _NOT_EVENTS.search(c.name)]
+    usable = [c for c in times if c.is_complete and c.distinct > 1 and not c.column.personal and not _NOT_EVENTS.search(c.name)]
     if not usable:
         why = "no column is a time" if not times else f"{', '.join(c.name for c in times)}: missing in some rows, or not the time of a row"
         unread = "".join(f". {c.name}: {c.note}, and event_time: {c.name}" for c in columns if c.note.startswith((UNDECIDED, UNREAD)))
@@ -297,112 +277,3 @@ def _event_time(columns: Sequence[ColumnProfile], requested: str | None) -> tupl
     others = [c.name for c in usable if c is not best]
     reason = f"a {best.column.type} in every row" + (f"; also possible: {', '.join(others)}" if others else "")
     return best.name, reason
-
-
-def _keys(
-    columns: Sequence[ColumnProfile], frame: pl.DataFrame, event_time: str | None, requested: Sequence[str], files: int, origin: Origin
-) -> tuple[tuple[str, ...], str, tuple[ColumnProfile, ...]]:
-    """The key, why, and the columns that must be added for it."""
-    count = len(frame)
-    if requested:
-        return *_requested_key(columns, frame, requested), ()
-    # A personal value is no key: keys appear in messages and in every table that is made from this one.
-    usable = [c for c in columns if not c.nulls and not c.column.personal and _is_key_type(c.column.type) and _is_short(frame[c.name])]
-    single = _single_key(columns, usable, count)
-    if single is not None:
-        return (single.name,), f"unique in all {count:,} rows", ()
-    group = _composite_key(usable, frame, event_time)
-    if group:
-        names = tuple(c.name for c in columns if c in group)
-        return names, f"unique {'together ' if len(names) > 1 else ''}in all {count:,} rows", ()
-    if origin == "adopted":
-        return (), "no column and no few columns together are unique: views can read the table, and features come from views", ()
-    if origin == "onward":
-        raise DataError(
-            f"key: no column of {', '.join(c.name for c in columns)}, and no few of them together, are unique in all {count:,} rows, and with "
-            "a cursor a row has no permanent number; name the columns that identify a row with --keys, or leave the cursor out"
-        )
-    return _row_number([c.name for c in columns], count, files, origin)
-
-
-def _is_key_type(kind: ColumnType) -> bool:
-    """Whether values of a type are equal or not: those of a double are near each other."""
-    digits = decimal_digits(kind)
-    return kind not in ("double", "boolean") and (digits is None or digits[1] == 0)
-
-
-def _requested_key(columns: Sequence[ColumnProfile], frame: pl.DataFrame, requested: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """The columns that were named as the key, by their names in the lake."""
-    names = []
-    for name in requested:
-        match = next((c.name for c in columns if name in (c.name, c.source)), None)
-        if match is None:
-            raise DataError(f"key: no column {name!r}; {nearest(name, [c.name for c in columns])}")
-        names.append(match)
-    count, unique = len(frame), frame.select(names).n_unique()
-    duplicates = "" if unique == count else f"; {count - unique} of {count:,} rows repeat one and will be dropped as duplicates"
-    return tuple(names), f"as requested{duplicates}"
-
-
-def _single_key(columns: Sequence[ColumnProfile], usable: Sequence[ColumnProfile], count: int) -> ColumnProfile | None:
-    """The single column that identifies a row, if there is one."""
-    singles = [c for c in usable if c.distinct == count and c.column.type in ("string", "integer")]
-    if count <= 1 or not singles:
-        return None
-    positions = {c.name: position for position, c in enumerate(columns)}
-    best = max(singles, key=lambda c: (is_identifier(c.source) or _is_row_index(c), -positions[c.name]))
-    # A measurement that happens to differ in every row of a small table is no key.
-    is_key = is_identifier(best.source) or _is_row_index(best) or best.column.type == "string" or positions[best.name] == 0
-    return best if is_key else None
-
-
-def _composite_key(usable: Sequence[ColumnProfile], frame: pl.DataFrame, event_time: str | None) -> tuple[ColumnProfile, ...]:
-    """Up to three columns that identify a row together; empty where there are none."""
-    pool = [c for c in usable if c.column.type in ("string", "date", "timestamp") or is_identifier(c.source) or c.name == event_time]
-    pool = sorted(pool, key=lambda c: (c.name != event_time, not is_identifier(c.source), -c.distinct))[:8]
-    for size in (1, 2, 3):
-        for group in itertools.combinations(pool, size):
-            combinations = math.prod(c.distinct for c in group)
-            has_time = any(c.name == event_time for c in group)
-            # With room to spare: a combination with barely enough values is unique by accident, and may not be for long.
-            if combinations < len(frame) * (1 if size == 1 or has_time else 2):
-                continue
-            if event_time and not has_time and not any(is_identifier(c.source) for c in group):
-                continue
-            if frame.select([c.name for c in group]).n_unique() == len(frame):
-                return group
-    return ()
-
-
-def _row_number(names: Sequence[str], count: int, files: int, origin: Origin) -> tuple[tuple[str, ...], str, tuple[ColumnProfile, ...]]:
-    """The row number as the key, where nothing else can be."""
-    name = lake_name("row_number", names)
-    source = [ROW] if files == 1 else [FILE, ROW]
-    kind: ColumnType = "integer" if files == 1 else "string"
-    where, validity = (
-        ("its file", "This holds while rows are only added at the end")
-        if origin == "files"
-        else (
-            "the answer",
-            "A database guarantees no order, so a row may have another number the next time, unless a query orders the rows",
-        )
-    )
-    column = ColumnProfile(
-        name, "", Column(type=kind, nullable=False, source=source, description=f"Number of the row in {where}."), 0, count
-    )
-    reason = (
-        f"no column and no few columns together are unique, so a row is identified by its number in {where}. "
-        f"{validity}; name a better key if there is one"
-    )
-    return (name,), reason, (column,)
-
-
-def _is_row_index(column: ColumnProfile) -> bool:
-    """Whether R or pandas wrote the column: row names under an empty header, or the index under its name in Parquet."""
-    return column.source in ("", ROW_NAME) or re.fullmatch(r"__index_level_\d+__", column.source) is not None
-
-
-def _is_short(values: Any) -> bool:
-    import polars as pl
-
-    return values.dtype != pl.String or bool((values.str.len_chars().max() or 0) <= LONGEST_KEY)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lakeloop.drafting.label_profile import moments_of
+from lakeloop.drafting.local_days import guess_of_days
 from lakeloop.errors import DataError, nearest
-from lakeloop.spec.clocks import to_local
+from lakeloop.rows.series_grid import off_grid
 from lakeloop.spec.steps import SEASONS, Step, guess_step
 from lakeloop.spec.tables import TableSpec, is_number_type
 from lakeloop.spec.zones import check_zone
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 300_000
 """The most rows of the spine. For more, not every row of the table is an origin, since neighbouring origins differ little."""
+_ROUND = ("1m", "5m", "10m", "15m", "20m", "30m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "1d", "1w")
+"""The steps that times are likely to be meant at."""
+_JITTER, _REGULAR, _LEAST_DISTANCES = 0.1, 0.95, 10
+"""How far distances may be from such a step, as a share of it; the share of whole steps that is a rule; and the fewest distances that tell."""
 LEAST_STEPS = 20
 """Steps of history that a forecast needs beyond its horizon."""
 
@@ -101,13 +106,16 @@ def read_history(
     values = np.asarray(rows[label].cast(pa.float64()).to_numpy(zero_copy_only=False))
     codes = _series_codes(rows, by)
     zone, notes = _choose_zone(table, when, moments, timezone)
+    jitter = describe_jitter(codes, moments, when)
+    if jitter and every is None:
+        raise DataError(f"every: {jitter}")
     try:
         step = Step.parse(every, zone) if every is not None else guess_step(moments, zone)
     except ValueError as error:
         raise DataError(f"every: {error}") from error
     step = step.anchored(moments)
     _refuse_duplicates(codes, moments, step, when, by)
-    _refuse_irregular(codes, moments, step, when)
+    _refuse_irregular(codes, moments, step, when, jitter)
     length = int(np.ptp(step.numbers(moments))) + 1 if len(moments) else 0
     usual = SEASONS.get(str(step), 1)
     ahead = horizon if horizon is not None else max(season if season is not None else usual, 1)
@@ -159,7 +167,19 @@ def _choose_zone(table: TableSpec, when: str, moments: np.ndarray, requested: st
             return check_zone(requested), []
         except ValueError as error:
             raise DataError(f"timezone: {error}") from error
-    return table.timezone or column.timezone, []
+    stated = table.zone_of(when)
+    guess = None if stated or table.timezone else guess_of_days(moments)
+    if guess is None:
+        return stated, []
+    if guess.is_certain:
+        return guess.zones[0], [
+            f"days begin in {guess.zones[0]}: {guess.reason}{guess.others}. Declare `timezone: {guess.zones[0]}` in {table.name}, or draft again "
+            "with --timezone and another"
+        ]
+    return None, [
+        f"a doubt: {guess.reason}{guess.others}, and steps are counted in UTC. If days begin there, the targets miss them once the clocks are changed: "
+        f"declare `timezone: {guess.zones[0]}` in {table.name} and draft again, or name another with --timezone"
+    ]
 
 
 def _series_codes(rows: pa.Table, by: Sequence[str]) -> np.ndarray:
@@ -207,32 +227,45 @@ def _refuse_duplicates(codes: np.ndarray, moments: np.ndarray, step: Step, when:
         )
 
 
-def _refuse_irregular(codes: np.ndarray, moments: np.ndarray, step: Step, when: str) -> None:
+def describe_jitter(codes: np.ndarray, moments: np.ndarray, when: str) -> str:
+    """About how far apart the times of a series are that keep to no grid, and what to do; empty where they keep to one.
+
+    >>> hours = np.arange("2024-01-01", "2024-01-03", dtype="datetime64[h]").astype("datetime64[us]")
+    >>> jitter = np.array([6, -9, 14, 2], "timedelta64[s]")[np.arange(48) % 4]
+    >>> describe_jitter(np.zeros(48), hours + jitter, "at").split(";")[0]
+    'the times of a series lie about 1h apart (3,585 to 3,623 seconds), by at'
+    >>> describe_jitter(np.zeros(48), hours, "at")
+    ''
+    """
+    order = np.lexsort((moments, codes))
+    lengths = np.diff(moments[order]).astype(np.int64)[np.diff(codes[order]) == 0] / 1e6
+    lengths = lengths[lengths > 0]
+    if len(lengths) < _LEAST_DISTANCES:
+        return ""
+    usual = float(np.median(lengths))
+    text = min(_ROUND, key=lambda each: abs(usual / (Step.parse(each).seconds or 1) - 1))
+    seconds = Step.parse(text).seconds or 1
+    distances, counts = np.unique(lengths, return_counts=True)
+    is_regular = (lengths % distances[counts.argmax()] == 0).mean() > _REGULAR
+    near = lengths[np.abs(lengths / seconds - 1) <= _JITTER]
+    if is_regular or abs(usual / seconds - 1) > _JITTER / 2 or len(near) < len(lengths) / 2:
+        return ""
+    return (
+        f"the times of a series lie about {text} apart ({near.min():,.0f} to {near.max():,.0f} seconds), by {when}; align them first, such as by "
+        f"timestamp_seconds(CAST(round(unix_timestamp({when}) / {seconds}) AS BIGINT) * {seconds}) AS {when} in a view or the source's query"
+    )
+
+
+def _refuse_irregular(codes: np.ndarray, moments: np.ndarray, step: Step, when: str, jitter: str) -> None:
     """Refuse times that aren't whole steps apart, since no row would be the target of another."""
-    numbers = step.numbers(moments)
-    order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    irregular = 0
-    for part in np.split(order, starts[1:]):
-        base = part[_usual_place(step, moments[part])]
-        irregular += int((step.ahead(np.repeat(moments[base], len(part)), numbers[part] - numbers[base]) != moments[part]).sum())
+    irregular = int(off_grid(codes, moments, step).sum())
+    if irregular and jitter:
+        raise DataError(f"every: {jitter}")
     if irregular:
         raise DataError(
             f"every: {irregular:,} of {len(moments):,} rows aren't whole steps of {step} from the others of their series, by {when}; "
             f"name the step with --every, or align the times to a grid in a view first"
         )
-
-
-def _usual_place(step: Step, moments: np.ndarray) -> int:
-    """A moment that stands where most do within their steps, of which the others are whole steps ahead."""
-    if step.is_exact:
-        offsets = moments.astype(np.int64) % (int(step.seconds or 1) * 1_000_000)
-    else:
-        local = to_local(moments, step.timezone)
-        offsets = (local - local.astype("datetime64[M]" if step.unit == "mo" else "datetime64[D]")).astype(np.int64)
-    _, first, counts = np.unique(offsets, return_index=True, return_counts=True)
-    # Of days that are as frequent the latest: the last of a month is cut off in shorter ones, and not the other way round.
-    return int(first[np.flatnonzero(counts == counts.max())[-1]])
 
 
 def _gaps(history: History) -> list[str]:

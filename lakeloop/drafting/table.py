@@ -8,7 +8,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from lakeloop.drafting.column_names import sentence_of
-from lakeloop.drafting.profile import ColumnProfile, TableProfile
+from lakeloop.drafting.column_profile import ColumnProfile
+from lakeloop.drafting.profile import TableProfile
 from lakeloop.spec.tables import FILE, ROW, is_number_type
 from lakeloop.yaml_text import column_fields, to_comment, to_flow, to_line
 
@@ -51,7 +52,7 @@ def draft_table(
         to_line(1, "source", dict(source), note),
         to_line(1, "keys", list(profile.keys), profile.key_reason) if profile.keys else to_comment(1, f"keys: none: {profile.key_reason}"),
     ]
-    lines += _time(profile, today)
+    lines += [*_time(profile, today), *_zone(profile)]
     lines.append("  columns:")
     lines += [_column(profile, column) for column in profile.columns]
     lines += [to_comment(2, f"left out: {source_name}: {why}") for source_name, why in profile.left_out.items()]
@@ -102,14 +103,22 @@ def _time(profile: TableProfile, today: date) -> list[str]:
     return lines
 
 
+def _zone(profile: TableProfile) -> list[str]:
+    if profile.timezone is None:
+        return [to_comment(1, f"timezone: none: {profile.zone_reason}")] if profile.zone_reason else []
+    return [to_line(1, "timezone", profile.timezone, profile.zone_reason)]
+
+
 def _column(profile: TableProfile, column: ColumnProfile) -> str:
     fields = column.column.model_dump()
     fields["description"] = column.column.description or sentence_of(column.source)
     if column.name in profile.keys or column.name == profile.event_time:
         fields["nullable"] = False
+    if fields["timezone"] == profile.timezone:
+        fields["timezone"] = None
     notes = [column.note]
-    if column.nulls and profile.rows:
-        notes.append(f"missing in {column.nulls / profile.rows:.1%} of the rows")
+    if column.missing and profile.rows:
+        notes.append(f"missing in {column.missing / profile.rows:.1%} of the rows")
     if column.distinct == 1:
         notes.append("one value in every row")
     return to_line(2, column.name, column_fields(fields), "; ".join(filter(None, notes)))

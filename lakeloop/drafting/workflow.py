@@ -23,6 +23,8 @@ from lakeloop.drafting.label_profile import (
 )
 from lakeloop.drafting.sql import select, sql_name
 from lakeloop.errors import DataError, nearest
+from lakeloop.spec.clocks import to_local
+from lakeloop.spec.steps import local_sql
 from lakeloop.spec.tables import Column, TableSpec, render_duration
 from lakeloop.spec.tasks import QUANTILES, TASKS
 from lakeloop.spec.workflow import Model
@@ -413,16 +415,18 @@ class WorkflowPlan:
         """Numbers from the calendar of the time: (name, SQL, declaration)."""
         if self.when is None:
             return []
-        moments = moments_of(self.rows, self.when)
+        zone = self.table.zone_of(self.when)
+        moments = to_local(moments_of(self.rows, self.when), zone)
+        local, where = local_sql(sql_name(self.when), zone), f", in {zone}" if zone else ""
         span = moments.max() - moments.min()
         stem = self.when.removesuffix("_at")
         inputs = []
         if len(np.unique(moments.astype("datetime64[h]").astype(int) % 24)) > 1:
-            inputs.append((f"{stem}_hour", f"hour({sql_name(self.when)})", "Hour of the day, UTC."))
+            inputs.append((f"{stem}_hour", f"hour({local})", f"Hour of the day, {zone or 'UTC'}."))
         if span >= np.timedelta64(14, "D") and len(np.unique(moments.astype("datetime64[D]").astype(int) % 7)) > 1:
-            inputs.append((f"{stem}_weekday", f"dayofweek({sql_name(self.when)})", "1 is Sunday, 7 is Saturday."))
+            inputs.append((f"{stem}_weekday", f"dayofweek({local})", f"1 is Sunday, 7 is Saturday{where}."))
         if span >= np.timedelta64(540, "D"):
-            inputs.append((f"{stem}_month", f"month({sql_name(self.when)})", "Month of the year."))
+            inputs.append((f"{stem}_month", f"month({local})", f"Month of the year{where}."))
         return [(name, sql, Column(type="integer", description=text)) for name, sql, text in inputs if name not in self.table.columns]
 
     def _choose_split(self) -> tuple[dict[str, str], str]:

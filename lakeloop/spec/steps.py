@@ -90,18 +90,15 @@ class Step:
         return usual if self.is_exact else usual + greatest_delay(self.timezone)
 
     def anchored(self, moments: np.ndarray) -> Step:
-        """The step with the anchor that moments have (`datetime64[us]`, without NaT): beginnings of local days, or the last days of months."""
+        """The step with the anchor that most moments have (`datetime64[us]`, without NaT): beginnings of local days, or the last days of months."""
         if self.is_exact or not len(moments):
             return replace(self, anchor=None)
         local = to_local(moments, self.timezone)
         day = local.astype("datetime64[D]")
-        if (
-            self.unit == "mo"
-            and len(np.unique(day - day.astype("datetime64[M]"))) > 1
-            and (_last_day(day.astype("datetime64[M]")) == day).all()
-        ):
+        month = day.astype("datetime64[M]")
+        if self.unit == "mo" and len(np.unique(day - month)) > 1 and (_last_day(month) == day).mean() > 0.5:
             return replace(self, anchor="month_end")
-        starts = self.timezone is not None and (to_utc(day.astype("datetime64[us]"), self.timezone) == moments).all()
+        starts = self.timezone is not None and (to_utc(day.astype("datetime64[us]"), self.timezone) == moments).mean() > 0.5
         return replace(self, anchor="day_start" if starts else None)
 
     def numbers(self, moments: np.ndarray) -> np.ndarray:

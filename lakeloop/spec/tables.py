@@ -420,6 +420,12 @@ class TableSpec(Described):
             raise ValueError("partitions: a partitioned table needs an event_time")
         return self
 
+    def zone_of(self, time: str) -> str | None:
+        """The zone in which the days of a time begin: the table's, or that of its column; None for UTC, and for dates, which have none."""
+        column = self.columns[time]
+        zone = self.timezone or column.timezone
+        return None if column.type == "date" or zone == "UTC" else zone
+
 
 class ViewSpec(Described):
     """A FeatureView: one SQL file, or one PySpark function (`module:function`, or `file.py:function` beside the definition) over lake tables.

@@ -32,7 +32,8 @@ from lakeloop.yaml_text import to_flow
 from resources.sources.peek import look_at_source, parse_sample, peek, source_entry, unread_files
 
 if TYPE_CHECKING:
-    from lakeloop.drafting.profile import Origin, TableProfile
+    from lakeloop.drafting.profile import TableProfile
+    from lakeloop.drafting.table_keys import Origin
 
 S = TypeVar("S", bound=Spec)
 MOST_NOTES = 20
@@ -101,7 +102,7 @@ class LakeTableParams(BaseModel):
     overlap: str | None = Field(None, description="how far before the cursor to read again, such as 1h, or a number for a number")
     keys: list[str] = Field(default_factory=list, description="the columns that identify a row, instead of a proposal")
     event_time: str | None = Field(None, description="the column that says when a row happened, instead of a proposal")
-    timezone: str = Field("UTC", description="of times that name none")
+    timezone: str | None = Field(None, description="of times that name none, such as Europe/Zurich, instead of a proposal")
 
 
 class MLWorkflowParams(BaseModel):
@@ -246,6 +247,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         f"{profile.rows:,} rows, {len(profile.columns)} columns",
         f"{_line_of(text, 'keys')}key: {', '.join(profile.keys) or 'none'} ({profile.key_reason})",
         f"{_line_of(text, 'event_time')}event time: {profile.event_time or 'none'} ({profile.time_reason})",
+        *([f"{_line_of(text, 'timezone')}time zone: {profile.timezone or 'none'} ({profile.zone_reason})"] if profile.zone_reason else []),
         *([f"suspected to be personal, and masked from now on: {', '.join(personal)}"] if personal else []),
         *_told_of_files(unread_files(spec, folder, str(params.source)) if isinstance(spec, Files) else []),
         *[

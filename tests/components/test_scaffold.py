@@ -62,7 +62,7 @@ def test_what_a_draft_was_not_sure_of_is_told_with_the_line_to_change(project: P
     found = {text.split(":")[0]: line for text, line in changes.items()}
     assert found["not UTF-8, so read as cp1252; another encoding if 'ö' on line 1 is wrong"].startswith("source: {")
     assert found["key"].startswith("keys: [") and found["event time"].startswith("event_time: seen")
-    assert found["seen"].startswith("seen: {type: timestamp") and "UTC is assumed" in told
+    assert found["time zone"].startswith("timezone: UTC") and "UTC is assumed" in told
     assert found["keys"].startswith("keys: {type: string") and "codes rather than numbers" in told
 
 

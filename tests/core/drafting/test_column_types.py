@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from lakeloop.drafting.column_names import unit_of
-from lakeloop.drafting.profile import ColumnProfile, profile_table
+from lakeloop.drafting.column_profile import ColumnProfile
+from lakeloop.drafting.profile import profile_table
 from lakeloop.errors import DataError
 from lakeloop.rows.conform import parse_column
 
