@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 
 from lakeloop.checking.parts import check_expectations, check_query, locate_errors
 from lakeloop.errors import SpecError, nearest
 from lakeloop.evaluation.decisions import CHAMPION_GATE
-from lakeloop.project.project import Located, Project, TableRef, spec_of, usable_columns
+from lakeloop.project.project import Located, Project, TableRef, parse_sql_file, spec_of, usable_columns
 from lakeloop.spec.tables import Column, is_number_type, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.pipelines import check_model
@@ -205,6 +206,7 @@ def _check_forecast(project: Project, workflow: Located[WorkflowSpec], outputs: 
         errors.append(
             definition.error(f"no feature {spec.forecast.naive!r}; {nearest(spec.forecast.naive, features)}", "forecast", "naive")
         )
+    errors += _check_zone(workflow)
     label = project.find(workflow.domain, spec.label.view) if spec.label else None
     delay = getattr(spec_of(project, label), "delay", timedelta(0)) if label else timedelta(0)
     least_gap = spec.forecast.reach + delay
@@ -219,3 +221,22 @@ def _check_forecast(project: Project, workflow: Located[WorkflowSpec], outputs: 
             )
         )
     return errors
+
+
+_ZONE = re.compile(r"\b(?:from|to)_utc_timestamp\s*\([^']*'([^']+)'\s*\)", re.IGNORECASE)
+"""The time zone of a function in SQL."""
+
+
+def _check_zone(workflow: Located[WorkflowSpec]) -> list[SpecError]:
+    """Check that a forecast names the zone in which its spine counts days, where both name one."""
+    spec = workflow.spec
+    if spec.forecast is None or spec.forecast.timezone is None:
+        return []
+    try:
+        zones = sorted(set(_ZONE.findall(parse_sql_file(workflow, spec.spine).text)))
+    except SpecError:
+        return []  # told by the check of the query
+    if not zones or spec.forecast.timezone in zones:
+        return []
+    message = f"wanted {' or '.join(zones)}, in which {spec.spine} counts, found {spec.forecast.timezone}; draft again with --timezone to change all"
+    return [workflow.definition.error(message, "forecast", "timezone")]

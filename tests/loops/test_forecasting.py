@@ -81,11 +81,40 @@ def test_from_a_table_of_series_to_a_released_forecast(project: Path, mlflow_uri
     assert slices is None or set(slices["slice_by"]) == {"steps_ahead", "series"}
 
 
+def test_a_winter_that_was_drafted_in_utc_is_told_of_in_summer(
+    project: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from resources.lake.published import WHOLE, TableKey
+
+    monkeypatch.setenv("LAKELOOP_ENV", "twinter")
+    days = [datetime(2024, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")) + timedelta(days=day) for day in range(180)]
+    rows = {
+        "at": [day.astimezone(UTC).isoformat() for day in days],
+        "sold": [float(day.weekday() * 5) + n * 0.1 for n, day in enumerate(days)],
+    }
+    table(project, {name: values[:80] for name, values in rows.items()})
+    assert "a midnight of Europe/Berlin; so it is in Europe/Paris" in capsys.readouterr().out
+    forecast(project, horizon=3)
+    assert "a doubt: the times are 23:00 UTC, a midnight of Europe/Berlin" in capsys.readouterr().out
+    shop = Shop(project / "platform_assets" / "defs", str(project / "lake"), mlflow_uri)
+    key, name = TableKey("training_sets", "demand", "sold"), "times_are_whole_steps"
+    for count, outcome in ((80, "passed"), (180, "failed")):
+        pyarrow.csv.write_csv(pa.table({name: values[:count] for name, values in rows.items()}), project / "in" / "rows.csv")
+        assert shop.materialize("raw", "validated", "features", "training_sets").success
+        told = shop.lake.states()[key][WHOLE].value["checks"][name]
+        assert told[0] == outcome
+    # From 31 March on midnight is at 22:00 UTC; the fewer times are counted, those of winter or of summer.
+    assert told[1].startswith(
+        "89 of 180 times aren't whole steps of 1d in UTC from the others of their series, such as 2024-04-01 22:00:00"
+    )
+    assert "draft the forecast again with --timezone Europe/Berlin" in told[1]
+
+
 def test_days_of_a_zone_are_forecast_through_both_changes_of_its_clocks(
     project: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The targets, seasons and calendar of a year of local midnights, compared with what Python's clocks say."""
-    from resources.lake.published import TableKey
+    from resources.lake.published import WHOLE, TableKey
 
     monkeypatch.setenv("LAKELOOP_ENV", "tlocal")
     zone = ZoneInfo("America/New_York")
@@ -100,6 +129,7 @@ def test_days_of_a_zone_are_forecast_through_both_changes_of_its_clocks(
     result = shop.materialize()
     assert result.success, [e.event_specific_data.error for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
     rows = shop.lake.read(shop.lake.current(TableKey("training_sets", "demand", "sold"))).to_pylist()
+    assert shop.lake.states()[TableKey("training_sets", "demand", "sold")][WHOLE].value["checks"]["times_are_whole_steps"][0] == "passed"
     by_day, known = {day.date(): value for day, value in zip(days, values, strict=True)}, 0
     for row in rows:
         origin, target = (row[name].astimezone(zone) for name in ("predict_at", "target_at"))
@@ -182,6 +212,21 @@ def test_a_gap_that_does_not_cover_the_horizon_is_refused_where_it_stands(projec
     assert "forecast.naive: no feature 'value_a_saison_ago'; did you mean 'value_a_season_ago'" in problems(project)[0]
     path.write_text(path.read_text().replace("task: forecasting", "task: regression"))
     assert any("wanted a section forecast" in problem for problem in problems(project))
+
+
+def test_a_zone_that_is_changed_in_one_place_alone_and_a_gap_without_its_hour_are_refused(project: Path) -> None:
+    midnights = [datetime(2024, 1, 1, tzinfo=ZoneInfo("Europe/Zurich")) + timedelta(days=day) for day in range(200)]
+    table(project, {"at": [day.astimezone(UTC).isoformat() for day in midnights], "sold": [1.0 + n % 7 for n in range(200)]})
+    forecast(project, horizon=5, timezone="Europe/Zurich")
+    assert problems(project) == []
+    path = project / "platform_assets" / "defs" / "demand" / "sold" / "defs.yaml"
+    assert "gap: 121h}  # windows of origins; the gap covers the horizon with the clocks put back" in path.read_text()
+    path.write_text(path.read_text().replace("gap: 121h", "gap: 5d").replace("timezone: Europe/Zurich", "timezone: America/New_York"))
+    told = problems(project)
+    assert any("split.gap: wanted at least 121h" in problem for problem in told)
+    assert any("forecast.timezone: wanted Europe/Zurich, in which spine.sql counts, found America/New_York" in problem for problem in told)
+    path.write_text(path.read_text().replace("timezone: America/New_York", "timezone: America/New_Yorck"))
+    assert any("did you mean America/New_York" in problem for problem in problems(project))
 
 
 @pytest.mark.parametrize(

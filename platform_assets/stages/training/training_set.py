@@ -39,6 +39,7 @@ from platform_assets.stages.features.view_versions import cited_views
 from platform_assets.stages.metadata import column_schema, figures, markdown_table, table_metadata
 from platform_assets.stages.publishing import Judgement, fresh_result, plan_work, publish_batch, refuse_batch, settled_states
 from platform_assets.stages.stage import Check, Stage
+from platform_assets.stages.training.whole_steps import check_steps, steps_checks, with_steps_check
 from resources.host.memory import release_memory
 from resources.lake.published import WHOLE, States, TableKey
 from resources.quality import run_suite
@@ -113,7 +114,7 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     current = expected(project, states, located)
     work = plan_work(TrainingSetState, key, states, {WHOLE: current}, whole=current)
     if not work.stale:
-        return fresh_result(work)
+        return with_steps_check(fresh_result(work), located.spec)
 
     lookups = feature_spec(project, located)
     rows = _join_rows(platform, located, lookups, states)
@@ -132,6 +133,7 @@ def build(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         "passed" if rows.are_those_of_the_spine else "failed",
         f"{rows.spine_rows} rows of the spine, {rows.table.num_rows} of the training set",
     )
+    checks |= check_steps(rows.table, located.spec, LABEL)
     judgement = Judgement(verdict, checks, metadata, holds=rows.are_those_of_the_spine)
     refused = refuse_batch(platform, work, judgement)
     if refused is not None:
@@ -261,7 +263,8 @@ def _reads(project: Project, located: Located[WorkflowSpec]) -> list[TableKey]:
 
 
 def _checks(project: Project, located: Located[WorkflowSpec]) -> list[Check]:
-    return [*Check.of(suite(project, located)), Check(ACCOUNTING, True, "the rows of the spine, none lost, none twice")]
+    accounting = Check(ACCOUNTING, True, "the rows of the spine, none lost, none twice")
+    return [*Check.of(suite(project, located)), accounting, *steps_checks(located.spec)]
 
 
 STAGE = Stage(
