@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -43,6 +44,7 @@ def to_utc(local: np.ndarray, zone: str | None) -> np.ndarray:
     return moments
 
 
+@cache
 def greatest_delay(zone: str | None) -> timedelta:
     """How much longer than 24 hours each some local days may take together: how far the clocks were ever put back from where they had been.
 
@@ -51,6 +53,12 @@ def greatest_delay(zone: str | None) -> timedelta:
     >>> greatest_delay("Europe/Zurich"), greatest_delay("Asia/Kolkata"), greatest_delay("Australia/Lord_Howe")
     (datetime.timedelta(seconds=3600), datetime.timedelta(0), datetime.timedelta(seconds=1800))
     """
-    months = np.arange("2000-01", "2038-01", dtype="datetime64[M]").astype("datetime64[us]")
-    offsets = (to_local(months, zone) - months).astype("timedelta64[s]").astype(int)
-    return timedelta(seconds=int((np.maximum.accumulate(offsets) - offsets).max()))
+    if zone is None:
+        return timedelta(0)
+    # Without Polars: definitions are loaded in the process that steps are forked from, and its threads would be missing in them.
+    clock, highest, delay = ZoneInfo(zone), timedelta.min, timedelta(0)
+    for month in range(38 * 12):
+        offset = datetime(2000 + month // 12, month % 12 + 1, 1, tzinfo=UTC).astimezone(clock).utcoffset() or timedelta(0)
+        highest = max(highest, offset)
+        delay = max(delay, highest - offset)
+    return delay

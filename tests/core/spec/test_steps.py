@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from datetime import timedelta
 
 import numpy as np
@@ -137,3 +139,13 @@ def test_a_reach_in_local_days_covers_the_clock_that_is_put_back(zone: str, more
 
 def test_utc_is_no_zone_of_its_own() -> None:
     assert Step.parse("1d", "UTC") == Step.parse("1d")
+
+
+def test_the_reach_of_a_forecast_is_computed_without_polars() -> None:
+    """Definitions are loaded and checked in the process that Dagster's steps are forked from: threads of Polars that were started there hang in them."""
+    code = (
+        "import sys; from lakeloop.spec.workflow import Forecast; "
+        "f = Forecast(series=['s'], target='t', ahead='a', horizon=7, every='1d', naive='n', timezone='Europe/Zurich'); "
+        "assert f.reach.total_seconds() == 169 * 3600; assert 'polars' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
