@@ -120,7 +120,7 @@ def test_a_zone_for_dates_and_one_that_is_none_are_refused() -> None:
 
 
 def test_times_about_an_hour_apart_are_told_as_that_with_what_to_do() -> None:
-    moments = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=3606 * n + (n * 7919) % 41) for n in range(200)]
+    moments = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=3606 * n + (n * n * 7919) % 41) for n in range(200)]
     for every in (None, "1h"):
         with pytest.raises(DataError) as error:
             history(moments, every=every)
