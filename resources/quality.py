@@ -149,7 +149,7 @@ def _validate(table: pa.Table, expectations: Sequence[Expectation], result_forma
     """
     meanings, outcomes = _meanings(table.schema), dict[int, Outcome]()
     if len(expectations) > MANY:
-        outcomes |= {place: plain for place, e in enumerate(expectations) if (plain := judge_plainly(table, e)) is not None}
+        outcomes |= judge_plainly(table, expectations)
     others = [place for place in range(len(expectations)) if place not in outcomes]
     for judges_types in (False, True):
         places = [place for place in others if (expectations[place].type in _JUDGE_TYPES) == judges_types]

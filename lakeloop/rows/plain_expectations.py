@@ -6,7 +6,7 @@ one of a narrow table, are Great Expectations' own; `tests/contracts/test_qualit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,19 +42,26 @@ class PlainOutcome:
     exception_info: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judge_plainly(table: pa.Table, expectation: Expectation) -> PlainOutcome | None:
-    """Judge an expectation; None where its kind, its arguments or the column's type make its meaning anything but plain."""
+def judge_plainly(table: pa.Table, expectations: Sequence[Expectation]) -> dict[int, PlainOutcome]:
+    """Judge those expectations, by their places, whose kind, arguments and column's type make their meaning plain."""
+    # A table lists its columns anew each time that it is asked for their names.
+    places = {name: place for place, name in enumerate(table.column_names)}
+    judged = ((number, _judge(table, expectation, places)) for number, expectation in enumerate(expectations))
+    return {number: outcome for number, outcome in judged if outcome is not None}
+
+
+def _judge(table: pa.Table, expectation: Expectation, places: Mapping[str, int]) -> PlainOutcome | None:
     import pyarrow.compute as pc
 
     kwargs = expectation.kwargs
     if not kwargs.keys() <= _ARGUMENTS.get(expectation.type, set()) or "column" not in kwargs:
         return None
     if expectation.type == _EXISTS:
-        return PlainOutcome(kwargs["column"] in table.column_names)
+        return PlainOutcome(kwargs["column"] in places)
     mostly = kwargs.get("mostly", 1.0)
-    if kwargs["column"] not in table.column_names or isinstance(mostly, bool) or not isinstance(mostly, (int, float)):
+    if kwargs["column"] not in places or isinstance(mostly, bool) or not isinstance(mostly, (int, float)):
         return None
-    values = table[kwargs["column"]]
+    values = table.column(places[kwargs["column"]])
     is_null = pc.is_null(values, nan_is_null=True)
     if expectation.type == _NOT_NULL:
         unexpected, judged = is_null, table.num_rows
@@ -68,8 +75,8 @@ def judge_plainly(table: pa.Table, expectation: Expectation) -> PlainOutcome | N
     result = {"unexpected_count": count, "element_count": table.num_rows}
     if expectation.type != _NOT_NULL:
         result["missing_count"] = table.num_rows - judged
-    places = pc.indices_nonzero(unexpected).slice(0, MOST_EXAMPLES).to_pylist() if count else []
-    return PlainOutcome(not judged or (judged - count) / judged >= mostly, {**result, "unexpected_index_list": places})
+    rows = pc.indices_nonzero(unexpected).slice(0, MOST_EXAMPLES).to_pylist() if count else []
+    return PlainOutcome(not judged or (judged - count) / judged >= mostly, {**result, "unexpected_index_list": rows})
 
 
 def _is_met(values: pa.ChunkedArray, expectation: Expectation) -> pa.ChunkedArray | None:
