@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
+from lakeloop.rows.landing_types import MOST_DIGITS
 from lakeloop.rows.types import is_same_type
 from lakeloop.spec.tables import PARTITION
 from resources.lake.published import WHOLE, TableKey
@@ -83,6 +84,16 @@ def comes_back(rows: pa.Table) -> bool:
     return True
 
 
+def _is_widened(old: pa.DataType, new: pa.DataType) -> bool:
+    """Whether a column of decimals comes as decimals with other digits, and one type holds the values of both."""
+    import pyarrow as pa
+
+    if not (pa.types.is_decimal(old) and pa.types.is_decimal(new)):
+        return False
+    scale = max(old.scale, new.scale)
+    return bool(max(old.precision - old.scale, new.precision - new.scale) + scale <= MOST_DIGITS)
+
+
 def replacement(
     key: TableKey, table: DeltaTable, rows: pa.Table, partitions: Sequence[str], mode: str, retire: Sequence[str]
 ) -> dict[str, Any]:
@@ -108,14 +119,16 @@ def replacement(
     if mode == "append":
         # A column that has had no value yet (Delta's void) takes any type.
         void = {name for name in changed if pa.types.is_null(old[name])}
-        if changed - void:
-            name = sorted(changed - void)[0]
+        widened = {name for name in changed - void if _is_widened(old[name], new[name])}
+        if changed - void - widened:
+            name = sorted(changed - void - widened)[0]
             raise DataError(
                 f"{key}: column {name} has landed as {old[name]} before and comes as {new[name]} now; nothing was written. Cast it to "
                 f"{old[name]} in the query or where the file is made, or land it under another name"
             )
-        if any(pa.types.is_decimal(new[name]) for name in void):
-            # delta-rs (1.6) adds decimals to a void column and leaves it void, which can't be read; so all rows are written anew.
+        if widened or any(pa.types.is_decimal(new[name]) for name in void):
+            # delta-rs (1.6) adds decimals to a void column and leaves it void, which can't be read, and doesn't widen a decimal; so all rows are
+            # written anew.
             return {"mode": "overwrite", "schema_mode": "overwrite"}
         return {"mode": "append", "schema_mode": "merge"}
     if list(partitions) == [WHOLE]:
