@@ -22,6 +22,7 @@ from lakeloop.rows.conform import parse_column
 from lakeloop.rows.landing_types import CELL_TEXT, FOLDER_TEXT, JSON_TEXT, NON_FINITE_TEXTS
 from lakeloop.rows.types import arrow_type
 from lakeloop.spec.tables import FILE, ROW, Column, is_number_type
+from lakeloop.spec.zones import check_zone
 
 if TYPE_CHECKING:
     import polars as pl
@@ -104,11 +105,15 @@ def profile_table(
         workbook: whether they are cells of a workbook, of which some may have an error instead of a value.
 
     Raises:
-        DataError: no column can be declared, a requested key or event time doesn't exist or doesn't fit, or rows that are read onward have
+        DataError: there is no such zone, no column can be declared, a requested key or event time doesn't exist or doesn't fit, or rows that are read onward have
             nothing that can be the key.
     """
     import polars as pl
 
+    try:
+        check_zone(timezone)
+    except ValueError as error:
+        raise DataError(f"timezone: {error}") from error
     names = [name for name in rows.column_names if name not in (ROW, FILE)]
     null_words = find_null_words(rows.select(names)) if text else {}
     rows = replace_null_words(rows, null_words)

@@ -39,8 +39,7 @@ def choose_zone(columns: Sequence[ColumnProfile], typed: dict[str, pl.Series], r
     """
     local = [column for column in columns if _is_local(column)]
     if requested is not None:
-        said = f"{NO_ZONE}: {requested} is assumed, set the right one" if local else "as requested"
-        return ZoneChoice(requested if local or requested != "UTC" else None, said)
+        return ZoneChoice(requested, "as requested") if local or requested != "UTC" else ZoneChoice(None)
     guesses = [guess for column in local if (guess := guess_of_clocks(_moments(typed[column.name]))) is not None]
     if guesses:
         return ZoneChoice(guesses[0].zones[0], f"{NO_ZONE}, and {guesses[0].reason}{guesses[0].others}: set the right one")

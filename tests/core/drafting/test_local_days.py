@@ -205,3 +205,10 @@ def test_the_calendar_of_a_drafted_workflow_is_local() -> None:
         at = f"from_utc_timestamp(at, '{zone}')" if zone else "at"
         assert all(f"{part}({at}) AS at_{name}" in text for part, name in (("hour", "hour"), ("dayofweek", "weekday"), ("month", "month")))
         assert f"Hour of the day, {said}." in view
+
+
+def test_a_zone_that_is_asked_for_is_the_tables_and_one_that_is_none_is_refused() -> None:
+    found = profile(hours("Europe/Berlin", 100), timezone="Asia/Kolkata")
+    assert (found.timezone, found.zone_reason) == ("Asia/Kolkata", "as requested")
+    with pytest.raises(DataError, match=r"timezone: wanted the name of a time zone .*did you mean Europe/Zurich"):
+        profile(hours("Europe/Berlin", 100), timezone="Europe/Zürich")
