@@ -121,9 +121,11 @@ def print_endpoint(project: Any, settings: Any) -> None:
 
 
 def _example_request(settings: Any, project: Any, name: str) -> Path | None:
-    """Write the newest row of a training set as a request, personal values left out."""
+    """Write the newest row of a training set as a request, personal values left out; None for a workflow that was removed and is still served."""
     domain, _, workflow = name.partition(".")
-    located = project.workflows[(domain, workflow)]
+    located = project.workflows.get((domain, workflow))
+    if located is None:
+        return None
     lake = Lake(settings.lake_url)
     outputs = feature_spec(project, located).names
     rows = lake.read(lake.current(TableKey("training_sets", domain, workflow)), columns=[*outputs, "split"])
