@@ -182,5 +182,6 @@ def _cut(rows: pa.Table, spec: TableSpec, now: datetime) -> Iterator[tuple[str, 
         names = pc.strftime(times, FORMATS[spec.partitions.grain])
         allowed = pa.array(partition_keys(spec.partitions, now))
         names = pc.if_else(pc.fill_null(pc.is_in(names, value_set=allowed), False), names, UNDATED)
-    for partition in sorted(pc.unique(names).to_pylist()):
-        yield partition, rows.filter(pc.equal(names, partition))
+    partitions = sorted(pc.unique(names).to_pylist())
+    for partition in partitions:
+        yield partition, rows.filter(pc.equal(names, partition)) if len(partitions) > 1 else rows
