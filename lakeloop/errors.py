@@ -68,13 +68,16 @@ def nearest(name: str, available: Iterable[str]) -> str:
 
     >>> nearest("late_shar", ["late_share", "mean_delay"])
     "did you mean 'late_share'? Available: late_share, mean_delay"
+    >>> nearest("c", ["C", "tol"])
+    "did you mean 'C'? Available: C, tol"
     >>> nearest("x", [])
     'nothing is available'
     """
     names = sorted(set(available))
     if not names:
         return "nothing is available"
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    same = [other for other in names if other.lower() == name.lower()]
+    close = same or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
     shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
     return f"{hint}Available: {shown}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from lakeloop.checking.parts import check_expectations, check_query, locate_errors
+from lakeloop.checking.settings import check_settings
 from lakeloop.errors import SpecError, nearest
 from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.project.project import Located, Project, TableRef, parse_sql_file, spec_of, usable_columns
@@ -40,6 +41,8 @@ def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[Sp
         search = spec.search
         problems = locate_errors(definition, ("search",), lambda: check_search(spec.model, spec.answer, search, workflow.folder))
     errors += problems
+    if not errors:
+        errors += check_settings(project, workflow)
     for name in spec.answer.columns:
         if name in (*spec.keys, spec.predict_at):
             errors.append(

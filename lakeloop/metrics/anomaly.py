@@ -20,4 +20,4 @@ def misranked(y: Array, score: Array) -> Array:
     return shares
 
 
-ANOMALY_METRICS = index_by_name(BINARY_METRICS["roc_auc"], BINARY_METRICS["average_precision"], mean_metric(misranked, False))
+ANOMALY_METRICS = index_by_name(BINARY_METRICS["roc_auc"], BINARY_METRICS["average_precision"], mean_metric(misranked, False, most=1.0))

@@ -103,7 +103,7 @@ BINARY_METRICS = index_by_name(
     value_metric(roc_auc, True, roc_auc_influence, scale="logit", degrees=smaller_class),
     value_metric(average_precision, True, _average_precision_influence, scale="logit", degrees=smaller_class),
     mean_metric(log_loss, False),
-    mean_metric(brier, False),
-    value_metric(calibration_error, False, calibration_influence, bounds=calibration_bounds),
+    mean_metric(brier, False, most=1.0),
+    value_metric(calibration_error, False, calibration_influence, bounds=calibration_bounds, most=1.0),
     mean_metric(accuracy, True, "share"),
 )

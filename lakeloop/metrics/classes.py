@@ -120,6 +120,8 @@ CLASS_METRICS = index_by_name(
     value_metric(macro_f1, True, _macro_f1_influence, scale="logit", degrees=_class_degrees, guessed=True),
     value_metric(balanced_accuracy, True, _balanced_accuracy_influence, scale="logit", degrees=_class_degrees),
     value_metric(roc_auc, True, _roc_auc_influence, scale="logit", degrees=_class_degrees),
-    mean_metric(brier, False),
-    value_metric(top_calibration_error, False, _top_calibration_influence, bounds=_top_calibration_bounds, name="calibration_error"),
+    mean_metric(brier, False, most=2.0),
+    value_metric(
+        top_calibration_error, False, _top_calibration_influence, bounds=_top_calibration_bounds, name="calibration_error", most=1.0
+    ),
 )

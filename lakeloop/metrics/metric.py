@@ -30,6 +30,8 @@ class Metric:
         rows: its value per row, if it is the mean of those.
         decides: whether a model can be chosen by it; not if more of it isn't better, or a useless model has the best value.
         guessed: whether guessing classes by their frequency is the best that one can do without features, rather than a constant.
+        least: the least value that it can have.
+        most: the greatest one; 1 for an area or a share.
     """
 
     name: str
@@ -43,6 +45,13 @@ class Metric:
     rows: Callable[[Array, Array], Array] | None = None
     decides: bool = True
     guessed: bool = False
+    least: float = 0.0
+    most: float = math.inf
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest value that it can have."""
+        return self.least, min(self.most, 1.0) if self.scale in ("logit", "share") else self.most
 
     def spread(self, y: Array, score: Array, clusters: Array | None = None) -> Spread:
         """The variation of the metric on such rows."""

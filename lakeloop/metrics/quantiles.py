@@ -45,7 +45,7 @@ def quantile_metrics(quantiles: Sequence[float]) -> dict[str, Metric]:
             description=f"Share of rows from the lowest to the highest quantile; {nominal:g} is nominal.",
         ),
         Metric(
-            "coverage_error", False, f"Distance of the coverage from its nominal {nominal:g}.", coverage_error, error_influence, bounds=error_bounds, decides=False
+            "coverage_error", False, f"Distance of the coverage from its nominal {nominal:g}.", coverage_error, error_influence, bounds=error_bounds, decides=False, most=1.0,
         ),
         mean_metric(
             lambda y, score: score[:, -1] - score[:, 0], False, name="width", decides=False,

@@ -97,14 +97,14 @@ def _median_bounds(y: Array, score: Array, clusters: Array | None, level: float)
 REGRESSION_METRICS = index_by_name(
     mean_metric(mae, False),
     value_metric(rmse, False, _rmse_influence, scale="squared"),
-    value_metric(r2, True, _r2_influence),
+    value_metric(r2, True, _r2_influence, least=-math.inf, most=1.0),
     value_metric(median_absolute_error, False, _median_influence, bounds=_median_bounds),
-    mean_metric(bias, False, decides=False),
+    mean_metric(bias, False, decides=False, least=-math.inf),
 )
 FORECAST_METRICS = index_by_name(
     mean_metric(mae, False),
     value_metric(rmse, False, _rmse_influence, scale="squared"),
     value_metric(wape, False, _wape_influence),
-    mean_metric(bias, False, decides=False),
-    value_metric(r2, True, _r2_influence),
+    mean_metric(bias, False, decides=False, least=-math.inf),
+    value_metric(r2, True, _r2_influence, least=-math.inf, most=1.0),
 )

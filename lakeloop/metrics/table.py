@@ -145,6 +145,15 @@ def check_metric(task: Task | Answer, name: str, *, decides: bool = True) -> Non
         raise SpecError(f"no model can be chosen by {name}, which a useless one may have at its best; wanted one of {deciding}")
 
 
+def metric_range(task: Task | Answer, name: str) -> tuple[float, float] | None:
+    """The least and the greatest value that a metric of a task can have, with infinities; None for a name that is no metric of it."""
+    answer = answer_of(task)
+    metric = metrics_of(answer).get(name)
+    if metric is None:
+        return None if name not in BESIDE.get(answer.task, {}) else (0.0, math.inf if name == "mase" else 1.0)
+    return metric.limits
+
+
 def measure(metric: Metric, y: Array, score: Array, *, clusters: Array | None = None) -> MetricValue:
     """One metric with its 95% interval."""
     value = metric.value(y, score) if len(y) else math.nan

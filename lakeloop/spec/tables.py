@@ -59,6 +59,13 @@ def parse_duration(value: Any) -> Any:
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
+def _check_duration(value: Any) -> Any:
+    """A duration with its unit, in text: pydantic would take a number for seconds. Nothing needs no unit."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value:
+        raise ValueError(f"wanted a duration with its unit, such as {value:g}h or {value:g}d, found {value!r}")
+    return parse_duration(value)
+
+
 def render_duration(value: timedelta) -> str:
     """Render a timedelta in the largest unit that divides it.
 
@@ -123,7 +130,7 @@ BYTE_FORMATS = ("hex", "base64")
 """How bytes are written as a string."""
 EPOCHS = {"epoch_s": ("seconds", 6), "epoch_ms": ("milliseconds", 3), "epoch_us": ("microseconds", 0)}
 """Formats of timestamps that are numbers since 1970 in UTC: their unit, and the decimals of it that microseconds have."""
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
+Duration = Annotated[timedelta, BeforeValidator(_check_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
 Overlap = Annotated[
     timedelta | int,
     BeforeValidator(parse_duration),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema, field_validator, model_validator
 
+from lakeloop.spec.cron import Cron
 from lakeloop.spec.search import Search
 from lakeloop.spec.tables import Described, Duration, Expectation, Names, Partitions, Spec, Task, omitted_when
 from lakeloop.spec.tasks import MEDIAN, QUANTILES, Answer
@@ -60,6 +61,13 @@ class FeatureRef(Spec):
     @classmethod
     def _from_list(cls, value: Any) -> Any:
         return {"columns": value} if isinstance(value, (list, str)) else value
+
+    @field_validator("max_age")
+    @classmethod
+    def _some_age(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not value:
+            raise ValueError("wanted a duration such as 6h, found 0s: every value would be too old")
+        return value
 
 
 def _warm_start_schema(schema: dict[str, Any]) -> None:
@@ -235,7 +243,7 @@ class Gate(Spec):
 class Batch(Spec):
     """When batch predictions are made (cron, UTC)."""
 
-    schedule: str | None = None
+    schedule: Cron | None = None
 
 
 class Online(Spec):
@@ -245,7 +253,7 @@ class Online(Spec):
 class Retrain(Spec):
     """When the model is trained again: by a cron schedule (UTC), and for the listed causes, once the last training is `cooldown` ago."""
 
-    schedule: str | None = None
+    schedule: Cron | None = None
     causes: list[Literal["data"]] = Field(default_factory=list)
     cooldown: Duration = timedelta(0)
 

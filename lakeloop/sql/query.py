@@ -91,12 +91,27 @@ def _parse_statement(text: str, file: str) -> exp.Expression:
         near = details.get("highlight")
         message = f"can't parse the SQL: {problem}" + (f", near {near!r}" if near else "")
         raise SpecError(message, file=file, line=details.get("line")) from error
+    _refuse_hanging_commas(text, file)
     if len(statements) != 1:
         raise SpecError(f"wanted one query, found {len(statements)} statements", file=file, line=1)
     tree = statements[0]
     if not isinstance(tree, exp.Query):
         raise SpecError(f"wanted a SELECT or WITH query, found {tree.key.upper()}", file=file, line=1)
     return tree  # type: ignore[return-value]
+
+
+def _refuse_hanging_commas(text: str, file: str) -> None:
+    """Refuse a comma with nothing after it: sqlglot takes it, Spark doesn't."""
+    from sqlglot import TokenType
+    from sqlglot.dialects.spark import Spark
+
+    ends = (TokenType.FROM, TokenType.WHERE, TokenType.GROUP_BY, TokenType.HAVING, TokenType.ORDER_BY, TokenType.LIMIT, TokenType.R_PAREN)
+    tokens = Spark().tokenize(text)
+    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.token_type == TokenType.COMMA and (after is None or after.token_type in ends):
+            raise SpecError(
+                f"wanted something after the comma, found {after.text.upper() if after else 'the end'}", file=file, line=token.line
+            )
 
 
 def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
