@@ -47,6 +47,8 @@ def row_versions(rows: pl.DataFrame, spec: TableSpec, emptied: Emptied | None = 
     last = last.with_columns(pl.col("_new").cum_sum().over(keys).alias("_streak"))
     last = last.with_columns(
         pl.col("ingested_at").min().over([*keys, "_streak"]).alias("ingested_at"),
+        # The row that stays for a streak isn't always its last one, which the gap follows.
+        pl.col("_gone_at").max().over([*keys, "_streak"]).alias("_gone_at"),
         (pl.col("_streak") > 1).alias("_corrects"),
         # The row that stays is the last one of the current landings; a key that only older landings have has vanished.
         (pl.col("_current") & (pl.col("_landed_order") == pl.col("_landed_order").filter(pl.col("_current")).max().over(keys))).alias(

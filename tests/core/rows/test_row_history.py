@@ -218,6 +218,7 @@ def endings_by_definition(rows: Sequence[Row], vanished: dict[tuple[str, str], d
 @example([(False, [("a", 1, 0)]), (False, [("a", 2, 1)])], True, True)
 @example([(False, [(None, 1, 0)]), (True, [(None, 1, 1)])], True, False)
 @example([(False, [("a", 1, 0)]), (False, [("b", 1, 0)]), (True, [("a", 1, 0)])], False, False)
+@example([(True, [("a", 2, 0)]), (False, [("a", 2, 0)]), (False, [("b", 1, 0)]), (False, [("a", 1, 0)])], False, False)
 def test_a_row_that_vanished_or_moved_ends_at_its_former_time(parts: Landings, is_told: bool, has_last: bool) -> None:
     rows, spec = rows_of(parts), table()
     landed = frame(rows)
