@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -22,8 +22,13 @@ from pydantic import (
 )
 
 from lakeloop.errors import nearest
+from lakeloop.spec.key_texts import key_texts
 from lakeloop.spec.number_formats import parse_number_format
 from lakeloop.spec.zones import Zone
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
 
 PARTITION = "_partition"
 """The column that holds a row's partition."""
@@ -156,6 +161,16 @@ class Spec(BaseModel):
     """Base of every spec: frozen, rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema with the texts of the reference, for editors and Dagster's page of a component."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for key, text in key_texts().get(cls.__name__, {}).items():
+            if key in properties:
+                properties[key]["description"] = " ".join(filter(None, (text["is"], text.get("rule") and f"({text['rule']})")))
+        return schema
 
 
 class Column(Spec):
