@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from lakeloop.checking.project import load_checked
 from lakeloop.drafting.anomaly import draft_anomaly
+from lakeloop.drafting.column_names import lake_name
 from lakeloop.drafting.column_times import ASSUMED, UNDECIDED, UNDECIDED_NUMBER, UNREAD
 from lakeloop.drafting.forecast import draft_forecast
 from lakeloop.drafting.profile import profile_table
@@ -25,7 +26,7 @@ from lakeloop.drafting.table import draft_table
 from lakeloop.drafting.workflow import draft_workflow
 from lakeloop.errors import LakeloopError, SpecError, nearest
 from lakeloop.project.names import find_named
-from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec
+from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec, TableSpec
 from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, pipeline_module
 from lakeloop.yaml_text import to_flow
@@ -304,6 +305,7 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
     table = find_named(project, params.table, kinds=["table"], domain=domain, errors=errors)
     if not table.spec.keys:
         raise SpecError(f"{params.table} has no key, which a workflow is drafted by; give it keys, or write a view over it that has some")
+    params = _by_lake_names(params, table.spec)
     rows = parse_sample(table.spec, peek(table.spec.source, table.folder))
     if params.task == "anomaly_detection":
         drafted = draft_anomaly(
@@ -324,6 +326,18 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
         positive=params.positive, pipeline=params.pipeline,
     )  # fmt: skip
     return {f"{domain}/{path}": text for path, text in draft.files.items()}, draft.notes
+
+
+def _by_lake_names(params: MLWorkflowParams, table: TableSpec) -> MLWorkflowParams:
+    """The parameters with columns by their names in the lake, where they were given as the source has them: `Purchase` for `purchase`."""
+
+    def known(given: str) -> str:
+        names = [name for name, column in table.columns.items() if given in (column.source or ()) or name == lake_name(given)]
+        return names[0] if given not in table.columns and len(names) == 1 else given
+
+    named = {key: known(given) for key in ("label", "time") if (given := getattr(params, key)) is not None}
+    series = [",".join(known(part.strip()) for part in given.split(",")) for given in params.series]
+    return params.model_copy(update={**named, "series": series})
 
 
 _FORECAST_ONLY = ("horizon", "season", "series", "every", "origin_every", "timezone")

@@ -40,6 +40,16 @@ def test_a_column_that_holds_the_label_is_left_out_and_a_suspicious_one_pointed_
     assert "survived = 1 AS survived" in files["guess_outcomes/view.sql"]
 
 
+def test_columns_may_be_named_as_the_source_does(project: Path) -> None:
+    rows = {
+        "ID": [f"p{i}" for i in range(200)],
+        "Week Day": [i % 7 for i in range(200)],
+        "Purchase": ["MM" if i % 3 else "CH" for i in range(200)],
+    }
+    files = draft_workflow(project, rows, label="Purchase", positive="MM")
+    assert "label: {view: guess_outcomes, column: purchase" in files["guess/defs.yaml"]
+
+
 def test_labels_that_lag_give_the_views_a_delay_and_the_windows_a_gap(project: Path) -> None:
     from tests.worlds.shop import orders
 
