@@ -20,6 +20,8 @@ from resources.project import PLATFORM_ROOT
 DONE = "done"
 TRIES = 100
 PAUSE_S = 3.0
+_handed_over: list[subprocess.Popen[bytes]] = []
+"""Guards that are left to themselves: Python warns of a process that nobody knows any more."""
 
 
 class RunGuard:
@@ -39,8 +41,9 @@ class RunGuard:
         self.process.wait()
 
     def hand_over(self, status: str) -> None:
-        """Have the guard end the run as soon as the server answers, since that failed now."""
+        """Have the guard end the run as soon as the server answers, since that failed now; it may outlive this process."""
         self._send(status)
+        _handed_over.append(self.process)
 
     def _send(self, text: str) -> None:
         assert self.process.stdin

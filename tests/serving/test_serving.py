@@ -95,7 +95,8 @@ def test_a_foreign_host_or_origin_is_not_answered(address: str) -> None:
     good = {"instances": [{"amount": 1.0, "country": "de"}]}
     assert v1(address, good, Host="evil.example").status_code == 403
     assert v1(address, good, Origin="http://evil.example").status_code == 403
-    assert v1(address, good, Origin="http://localhost:3000").status_code == 200
+    assert v1(address, good, Origin="http://localhost:3000").status_code == 403
+    assert v1(address, good, Origin=address).status_code == 200
 
 
 def test_the_endpoint_listens_on_loopback_only(endpoint: Endpoint, address: str) -> None:

@@ -219,9 +219,9 @@ def test_a_view_that_stands_still_for_a_champion_is_named_with_its_version_and_s
     (record,) = caplog.records
     assert (
         record.levelname == "WARNING"
-        and str(HISTORY) in record.message
-        and "version 1, which" in record.message
-        and since in record.message
+        and str(HISTORY) in record.getMessage()
+        and "version 1, which" in record.getMessage()
+        and since in record.getMessage()
     )
 
 
