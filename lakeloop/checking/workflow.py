@@ -178,7 +178,7 @@ def _check_label(workflow: Located[WorkflowSpec], column: Column) -> list[SpecEr
 
 
 def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str]) -> list[SpecError]:
-    """Check that slices and cluster name keys or features, and that costs are given for a binary classification only."""
+    """Check that slices, cluster and groups of the split name keys or features, and that costs are given for a binary classification only."""
     spec, definition, errors = workflow.spec, workflow.definition, []
     if spec.quantiles and not spec.answer.quantiles:
         errors.append(definition.error(f"quantiles are for quantile_regression, this is a {spec.task}", "quantiles"))
@@ -186,9 +186,11 @@ def _check_evaluation(workflow: Located[WorkflowSpec], outputs: Mapping[str, str
     references: list[tuple[str, tuple[str | int, ...]]] = [(column, ("slices", i)) for i, column in enumerate(spec.evaluation.slices)]
     if spec.evaluation.cluster not in (None, "day", "week"):
         references.append((str(spec.evaluation.cluster), ("cluster",)))
-    for column, key in references:
+    named = [(column, ("evaluation", *key)) for column, key in references]
+    named += [(column, ("split", "group")) for column in spec.split.group or ()]
+    for column, place in named:
         if column not in names:
-            errors.append(definition.error(f"no key or feature {column!r}; {nearest(column, names)}", "evaluation", *key))
+            errors.append(definition.error(f"no key or feature {column!r}; {nearest(column, names)}", *place))
     if spec.evaluation.costs is not None and not spec.answer.kind.costs:
         errors.append(definition.error(f"costs are for a binary classification, this is a {spec.task}", "evaluation", "costs"))
     return errors

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeloop.drafting.cluster import day_cluster
+from lakeloop.drafting.groups import find_group
 from lakeloop.drafting.label_profile import (
     MOST_CATEGORIES,
     Feature,
@@ -136,9 +137,10 @@ class WorkflowPlan:
         self.pipeline = pipeline
         self.table, self.rows, self.source, self.name, self.label, self.when, self.profile = table, rows, source, name, label, when, profile
         self.task = profile.task
-        self.inputs = [f for f in features if f.is_used]
-        self.left_out = [f for f in features if not f.is_used]
-        self.notes: list[str] = []
+        self.group = find_group(table, rows, profile, without={label, *([when] if when else [])}, when=when)
+        self.inputs = [f for f in features if f.is_used and f.name != self.group.column]
+        self.left_out = [f for f in features if not f.is_used and f.name != self.group.column]
+        self.notes: list[str] = [note for note in (self.group.reason, *self.group.notes) if note]
         self.entity = [key for key in table.keys if key != when] if when in table.keys else []
         self.derived = [*self._group_inputs(), *self._calendar_inputs()]
         if not self.inputs and not self.derived:
@@ -273,14 +275,28 @@ class WorkflowPlan:
             remark = f"Who is asked about, and when: every row of {self.source}, at its {self.when}."
             return select([*keys, self._moment(self.when, "predict_at")], self.source, remarks=[remark])
         hashed = f"concat_ws('-', {', '.join(f'CAST({key} AS STRING)' for key in keys)})"
+        by, selected = "its key", list(keys)
+        if self.group.column is not None:
+            group = sql_name(self.group.column)
+            by = f"its {self.group.column}, so that rows of one {self.group.column} are in one window"
+            if self.rows[self.group.column].null_count:
+                hashed = f"coalesce(CAST({group} AS STRING), {hashed})"
+                group = f"{hashed} AS {group}"
+            else:
+                hashed = f"CAST({group} AS STRING)"
+            selected = list(dict.fromkeys([*keys, group]))
         position = f"CAST(conv(substr(md5({hashed}), 1, 8), 16, 10) AS BIGINT) * {STATIC_DAYS * 86_400} DIV {2**32}"
         moment, remark = self._static_moment(f"timestamp_seconds({_EPOCH} + {position})")
         remarks = [
-            "Nothing in the table says when a row happened. Instead of a time each row has a place in a fixed, shuffled order: a hash of its key,",
+            f"Nothing in the table says when a row happened. Instead of a time each row has a place in a fixed, shuffled order: a hash of {by},",
             f"spread over {STATIC_DAYS} days from 2000-01-01 on, so that a day of the windows is one row in {STATIC_DAYS}, and a row keeps its place",
             f"whatever is added.{remark}",
         ]
-        return select([*keys, f"{moment} AS predict_at"], self.source, remarks=remarks)
+        return select([*selected, f"{moment} AS predict_at"], self.source, remarks=remarks)
+
+    def spine_keys(self) -> list[str]:
+        """The keys of the spine: those of the table, and the column that rows are split by."""
+        return list(dict.fromkeys([*self.table.keys, *([self.group.column] if self.group.column else [])]))
 
     def _static_moment(self, position: str) -> tuple[str, str]:
         """The SQL of the time of a row of a static table at a shuffled position, and a remark on it."""
@@ -303,7 +319,7 @@ class WorkflowPlan:
             to_line(1, "description", f"{self._question()} ({when})."),
             to_line(1, "task", self.profile.task),
             to_line(1, "spine", "spine.sql"),
-            to_line(1, "keys", list(self.table.keys)),
+            to_line(1, "keys", self.spine_keys()),
             to_line(1, "label", {"view": f"{self.name}_outcomes", "column": self.profile.column[0], **classes}),
             *(
                 [to_line(1, "quantiles", list(QUANTILES), "the median, and an interval of 90%")]
@@ -314,7 +330,7 @@ class WorkflowPlan:
             to_line(2, f"{self.name}_inputs", "*"),
             *([to_line(2, f"{self.name}_history", "*")] if self.has_history else []),
             to_line(1, "model", *self._model()),
-            to_line(1, "split", self.split, self.split_reason),
+            to_line(1, "split", {**self.split, **({"group": self.group.column} if self.group.column else {})}, self.split_reason),
             to_line(1, "evaluation", self._evaluation(TASKS[self.profile.task].primary), self.cluster_reason),
             "  gates:",
             *self._gates(),
@@ -433,10 +449,13 @@ class WorkflowPlan:
         """Windows that cover the whole history, with the newest fifth of the labelled rows as the test."""
         if self.when is None:
             test = round(STATIC_DAYS * TEST_SHARE)
-            return {
-                "train": f"{STATIC_DAYS - test}d",
-                "test": f"{test}d",
-            }, f"shares, not time: one day is one row in {STATIC_DAYS}, drawn by a hash of the key"
+            return (
+                {
+                    "train": f"{STATIC_DAYS - test}d",
+                    "test": f"{test}d",
+                },
+                f"shares, not time: one day is one row in {STATIC_DAYS}, drawn by a hash of {'its ' + self.group.column if self.group.column else 'the key'}",
+            )
         is_labelled = ~np.isnan(self.profile.values)
         moments = np.sort(moments_of(self.rows, self.when)[is_labelled])
         first, newest = moments[0], moments[-1]

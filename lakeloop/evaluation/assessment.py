@@ -312,7 +312,7 @@ def _checks(
     training = [
         checks.check_overfit(answer, primary, train, own[primary], fit_constant, test_constant),
         checks.check_time_overlap(fit_at, None if q.static else known_at, q.test_start),
-        checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters),
+        checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters, static=q.static),
     ]
     return [
         *(checks.check_trained_elsewhere(q.elsewhere) if q.elsewhere else training),

@@ -66,12 +66,15 @@ KINDS: Mapping[str, CheckKind] = _by_code(
     CheckKind(
         "LL103",
         "Overlap of entities",
-        "Test rows have entities (all keys together) that the model was trained on, so it may have memorised them.",
-        "keys that are unique among the training rows occur again in the test rows; or, where entities repeat by design, the primary metric is "
-        "better on known entities than on new ones (one-sided, 5%)",
+        "Test rows have entities that the model was trained on, so it may have memorised them. An entity is all keys together, or any key or "
+        "feature whose values repeat and whom the label belongs to: rows of one value share at least half of the label's variance (a tenth, where "
+        "its name says that it is an entity) beyond what rows of the next values share.",
+        "keys that are unique among the training rows occur again in the test rows; or rows have no time, and the values of an entity are on both "
+        "sides of the split; or, where later rows are predicted and entities repeat by design, the primary metric is better on known entities "
+        "than on new ones (one-sided, 5% over all columns together)",
         "entities repeat by design and too few in the test window are new",
-        "For duplicates, correct the spine. Otherwise expect the score of new entities for new entities, and leave out features that only "
-        "identify an entity.",
+        "For duplicates, correct the spine. Where rows of a person, a machine or a shop belong together, write `split: {group: …}` with its "
+        "column. Otherwise expect the score of new entities for new entities, and leave out features that only identify an entity.",
     ),
     CheckKind(
         "LL104",

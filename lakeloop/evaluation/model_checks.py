@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lakeloop.evaluation.check_kinds import KINDS, CheckKind
+from lakeloop.evaluation.entities import EntityColumn
 from lakeloop.evaluation.quantile_findings import reliability
 from lakeloop.evaluation.weak_slices import WeakSlice
 from lakeloop.metrics.calibration import calibration_bounds, calibration_error
@@ -61,16 +62,30 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class SeenColumn:
+    """A key or feature that the label belongs to, and per test row whether its value is among the training rows."""
+
+    column: EntityColumn
+    seen: Array
+
+
+@dataclass(frozen=True)
 class Overlap:
     """Which entities of the test rows are also among the training rows.
 
     Attributes:
         seen: per test row, whether its entity (all keys together) is among the training rows.
         repeats: whether entities occur more than once among the training rows.
+        repeated: the names of single keys and features whose values repeat as those of an entity may.
+        entities: those of them that the label belongs to.
+        groups: the columns by which the rows were split.
     """
 
     seen: Array
     repeats: bool
+    repeated: Sequence[str] = ()
+    entities: Sequence[SeenColumn] = ()
+    groups: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -150,30 +165,78 @@ def check_time_overlap(fit_at: Array, fit_known_at: Array | None, test_start: np
 
 
 def check_entity_overlap(
-    what: Task | Answer, primary: str, overlap: Overlap, y: Array, score: Array, clusters: Array | None = None
+    what: Task | Answer,
+    primary: str,
+    overlap: Overlap,
+    y: Array,
+    score: Array,
+    clusters: Array | None = None,
+    *,
+    static: bool = False,
 ) -> CheckResult:
-    """LL103: test rows of entities among the training rows, and whether the model is better on them."""
+    """LL103: test rows of entities among the training rows, by any column that repeats, and whether the model is better on them.
+
+    Args:
+        what: the model predicts.
+        primary: the metric that decides.
+        overlap: of test and training rows.
+        y: truth of the test rows.
+        score: of the model.
+        clusters: of the rows.
+        static: rows have no time, so that rows of an entity that the label belongs to are on both sides by the draw alone. Where a later time
+            is predicted, entities may be known by design.
+    """
     count, n = int(overlap.seen.sum()), len(overlap.seen)
-    if not count:
-        return CheckResult("LL103", "clean", f"none of the {n:,} test rows has the keys of a training row")
-    if not overlap.repeats:
+    if count and not overlap.repeats:
         message = f"{count:,} test rows have the keys of a training row, though no training row shares its keys with another"
         return CheckResult("LL103", "found", message, {"rows": count})
-    new = ~overlap.seen
+    torn = [each for each in overlap.entities if each.seen.any()]
+    if static and torn:
+        message = "; ".join(
+            f"{each.column.sentence}: {each.seen.mean():.0%} of the test rows have a value of a training row" for each in torn
+        )
+        names = [each.column.name for each in torn]
+        return CheckResult("LL103", "found", message, {"columns": names, "rows": int(torn[0].seen.sum())})
+    beside = _looked_at(overlap)
+    if not count and not torn:
+        return CheckResult("LL103", "clean", f"none of the {n:,} test rows has the keys of a training row{beside}")
+    level = ERROR_RATE / (bool(count) + len(torn))
+    results = [_known_and_new(what, primary, overlap.seen, y, score, clusters, level, "entities")] if count else []
+    results += [_known_and_new(what, primary, each.seen, y, score, clusters, level, each.column.name) for each in torn]
+    outcomes = [result.outcome for result in results]
+    outcome: Outcome = next(each for each in ("found", "not_applicable", "clean") if each in outcomes)  # type: ignore[assignment]
+    message = "; ".join(result.message for result in results if result.outcome == outcome)
+    evidence = {name: value for result in results for name, value in result.evidence.items()}
+    return CheckResult("LL103", outcome, message + beside, {**evidence, "by_design": True})
+
+
+def _looked_at(overlap: Overlap) -> str:
+    """Which columns were looked at beside the keys, as the end of a sentence."""
+    names = [name.rpartition("__")[2] for name in overlap.repeated]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    columns = f"; of {len(names)} other columns whose values repeat ({shown}) " if names else "; no other column repeats as an entity may"
+    told = f"the label belongs to {len(overlap.entities) or 'none'}" if names else ""
+    grouped = f"; rows are split by {' and '.join(overlap.groups)}" if overlap.groups else ""
+    return f"{columns}{told}{grouped}"
+
+
+def _known_and_new(
+    what: Task | Answer, primary: str, seen: Array, y: Array, score: Array, clusters: Array | None, level: float, named: str
+) -> CheckResult:
+    """Whether the model is better on test rows of known entities than on those of new ones."""
+    n, count = len(seen), int(seen.sum())
     metric = metrics_of(what)[primary]
     on_seen, on_new = (
-        measure(metric, y[mask], score[mask], clusters=None if clusters is None else clusters[mask]) for mask in (overlap.seen, new)
+        measure(metric, y[mask], score[mask], clusters=None if clusters is None else clusters[mask]) for mask in (seen, ~seen)
     )
-    if not all(math.isfinite(format_number) for each in (on_seen, on_new) for format_number in (each.value, each.low)):
-        return CheckResult(
-            "LL103",
-            "not_applicable",
-            f"entities repeat by design ({count / n:.0%} of the test rows), and too few are new to compare with",
-        )
+    if not all(math.isfinite(bound) for each in (on_seen, on_new) for bound in (each.value, each.low)):
+        message = f"{named} repeat by design ({count / n:.0%} of the test rows), and too few are new to compare with"
+        return CheckResult("LL103", "not_applicable", message)
     sign = 1.0 if metric.greater_is_better else -1.0
     error = math.hypot(on_seen.high - on_seen.low, on_new.high - on_new.low) / 4
-    is_better = one_sided_p(sign * (on_seen.value - on_new.value), error, 1e9) <= ERROR_RATE
-    message = f"{primary} is {format_number(on_seen.value)} on the {count:,} rows of known entities and {format_number(on_new.value)} on the {n - count:,} of new ones"
+    is_better = one_sided_p(sign * (on_seen.value - on_new.value), error, 1e9) <= level
+    known, unknown = format_number(on_seen.value), format_number(on_new.value)
+    message = f"{primary} is {known} on the {count:,} rows of known {named} and {unknown} on the {n - count:,} of new ones"
     return CheckResult("LL103", "found" if is_better else "clean", message, {"known": on_seen.value, "new": on_new.value, "rows": count})
 
 

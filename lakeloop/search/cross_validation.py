@@ -17,6 +17,7 @@ from lakeloop.metrics.table import metrics_of
 from lakeloop.spec.tables import render_duration
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.training.baselines import constant_scores
+from lakeloop.training.groups import without_groups_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ class Fold:
     end: datetime
 
 
-def time_folds(at: np.ndarray, folds: int, gap: timedelta) -> list[Fold]:
+def time_folds(at: np.ndarray, folds: int, gap: timedelta, groups: np.ndarray | None = None) -> list[Fold]:
     """Folds of equal length in time, each fitted on all earlier rows except those in the gap.
 
     The time from the first to the last row is divided into one part more than there are folds; the first part is never scored.
@@ -56,6 +57,7 @@ def time_folds(at: np.ndarray, folds: int, gap: timedelta) -> list[Fold]:
         at: the time of each row, `datetime64[us]`, UTC, in any order.
         folds: the number of folds.
         gap: between the rows to fit on and the rows to score.
+        groups: of the rows: none is both fitted on and scored in a fold.
 
     Raises:
         DataError: a fold has no row to fit on, or none to score.
@@ -71,12 +73,9 @@ def time_folds(at: np.ndarray, folds: int, gap: timedelta) -> list[Fold]:
     edges = [first + length * part // (folds + 1) for part in range(folds + 2)]
     result = []
     for number, (start, end) in enumerate(pairwise(edges[1:]), 1):
-        fold = Fold(
-            np.flatnonzero(at < start - np.timedelta64(gap // timedelta(microseconds=1), "us")),
-            np.flatnonzero((at >= start) & (at < end)),
-            _utc(start),
-            _utc(end),
-        )
+        earlier = np.flatnonzero(at < start - np.timedelta64(gap // timedelta(microseconds=1), "us"))
+        scored = np.flatnonzero((at >= start) & (at < end))
+        fold = Fold(without_groups_of(earlier, scored, groups), scored, _utc(start), _utc(end))
         for what, rows in (("fit on", fold.fit), ("score", fold.score)):
             if not len(rows):
                 raise DataError(

@@ -190,12 +190,24 @@ class Anomaly(Spec):
 
 
 class Split(Spec):
-    """Windows back from the newest known label: the test window ends there, and a `gap` separates each two."""
+    """Windows back from the newest known label: the test window ends there, and a `gap` separates each two.
+
+    `group` names keys or features whose values are a person, a machine, a shop: rows of one group are never on both sides of a split. Rows that
+    have no time (`evaluation.static`) are placed by group; otherwise earlier rows of a group that a later window has are left out.
+    """
 
     train: Duration
     validation: Duration = timedelta(0)
     test: Duration
     gap: Duration = timedelta(0)
+    group: Names | None = omitted_when(None)
+
+    @field_validator("group")
+    @classmethod
+    def _some_group(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and not value:
+            raise ValueError("wanted the column of the groups, such as group: patient, found none")
+        return value
 
 
 class Costs(Spec):

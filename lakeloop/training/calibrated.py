@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lakeloop.errors import DataError
 from lakeloop.spec.tasks import Answer
 from lakeloop.training.frames import evenly_spaced
+from lakeloop.training.groups import without_groups_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ def fit_calibrated(
     method: Method,
     most: int | None = None,
     rows_of: TrainingRows | None = None,
+    groups: np.ndarray | None = None,
 ) -> Any:
     """Fit a classifier on the earlier rows, and on the newest rows a curve from its probabilities to the observed frequencies.
 
@@ -44,6 +46,7 @@ def fit_calibrated(
         method: `sigmoid` (Platt 1999), or `isotonic`, which is more flexible, needs thousands of rows, and can predict exactly 0 and 1.
         most: rows at most to fit on.
         rows_of: changes the rows that the model is fitted on.
+        groups: of the rows; earlier rows of a group that the newest have are left out.
 
     Raises:
         DataError: one of the two parts lacks a class that the other one has.
@@ -53,9 +56,9 @@ def fit_calibrated(
     from sklearn.frozen import FrozenEstimator
 
     start = np.sort(at)[int(len(at) * (1 - LATER_SHARE))]
-    is_newest, is_earlier = at >= start, at < start - np.timedelta64(gap)
-    _require_same_classes(label[is_earlier], label[is_newest], answer, start)
-    earlier = np.flatnonzero(is_earlier)
+    is_newest = at >= start
+    earlier = without_groups_of(np.flatnonzero(at < start - np.timedelta64(gap)), np.flatnonzero(is_newest), groups)
+    _require_same_classes(label[earlier], label[is_newest], answer, start)
     picked = earlier if most is None else earlier[evenly_spaced(len(earlier), most)]
     rows, labels = frame.iloc[picked], label[picked]
     estimator.fit(*(rows_of(rows, labels) if rows_of else (rows, labels)))

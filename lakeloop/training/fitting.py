@@ -36,6 +36,7 @@ def fit_model(
     seed: int | None = None,
     at: np.ndarray | None = None,
     gap: timedelta = timedelta(0),
+    groups: np.ndarray | None = None,
 ) -> Any:
     """Fit a pipeline or an estimator, or call a training function.
 
@@ -50,6 +51,7 @@ def fit_model(
         seed: instead of the model's own.
         at: the time of each row's prediction, `datetime64`; `model.calibrate` is applied only when it is passed.
         gap: between the rows to fit on and the rows to calibrate on.
+        groups: of the rows; none is both fitted and calibrated on.
 
     Returns:
         A fitted object with `predict`, and `predict_proba` for a classification.
@@ -69,7 +71,9 @@ def fit_model(
             estimator = build_estimator(seeded, seen_features(kinds, frame), answer, folder, code=code)
             most, rows_of = most_rows(model, answer, folder), training_rows(model, answer, folder)
             if model.calibrate and at is not None:
-                return fit_calibrated(estimator, frame, label, answer, at=at, gap=gap, method=model.calibrate, most=most, rows_of=rows_of)
+                return fit_calibrated(
+                    estimator, frame, label, answer, at=at, gap=gap, method=model.calibrate, most=most, rows_of=rows_of, groups=groups
+                )
             fitted = _fit_estimator(estimator, frame, label, answer, most, rows_of)
     except (SpecError, DataError):
         raise

@@ -1,4 +1,4 @@
-"""Splits: windows of time counted back from the newest label, never fixed dates."""
+"""Splits: windows of time counted back from the newest label, never fixed dates; rows of a group are in one of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 from lakeloop.errors import DataError
 from lakeloop.spec.tables import render_duration
 from lakeloop.spec.workflow import Split
+from lakeloop.training.groups import place_groups, without_groups_of
 
 _UNIT = "datetime64[us]"
+APART = "apart"
+"""The split of a row that is left out since a later window has rows of its group."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,9 @@ class Window:
     end: datetime
 
 
-def assign_split(at: np.ndarray, labelled: np.ndarray, split: Split) -> tuple[np.ndarray, dict[str, Window]]:
+def assign_split(
+    at: np.ndarray, labelled: np.ndarray, split: Split, groups: np.ndarray | None = None, *, static: bool = False
+) -> tuple[np.ndarray, dict[str, Window]]:
     """Assign every row to a window of the split.
 
     The test window ends just after the newest row with a label. Before it come the gap, the validation window (if any), the gap again,
@@ -32,12 +37,15 @@ def assign_split(at: np.ndarray, labelled: np.ndarray, split: Split) -> tuple[np
         at: the time of each row's prediction, `datetime64[us]`, UTC, in any order.
         labelled: whether the row's label is known.
         split: the lengths of the windows.
+        groups: of each row, see `lakeloop.training.groups`; rows of one group are in one window only.
+        static: the times are a shuffled order, so that a group is placed in it as a whole. Otherwise the newest window that a group has rows
+            in takes it, and its rows in earlier windows are `apart`.
 
     Returns:
-        Per row one of train, validation, test, gap, before, after, unlabelled; and the windows by name, in order of time.
+        Per row one of train, validation, test, gap, before, after, unlabelled, apart; and the windows by name, in order of time.
 
     Raises:
-        DataError: no label is known, or the history is too short for a window to have a labelled row.
+        DataError: no label is known, the history is too short for a window to have a labelled row, or a window has no group of its own.
 
     >>> at = np.arange("2013-01-01", "2013-01-11", dtype="datetime64[D]").astype("datetime64[us]")
     >>> names, windows = assign_split(at, np.ones(10, bool), Split(train="5d", test="2d", gap="1d"))
@@ -47,6 +55,8 @@ def assign_split(at: np.ndarray, labelled: np.ndarray, split: Split) -> tuple[np
     at = at.astype(_UNIT)
     if not labelled.any():
         raise DataError(f"no row of {len(at)} has a label: nothing to split")
+    if static and groups is not None:
+        at = place_groups(at, groups, labelled)
     end = at[labelled].max() + np.timedelta64(1, "us")
     bounds = _bounds(end, split)
     names = np.full(len(at), "gap", dtype="<U10")
@@ -57,8 +67,31 @@ def assign_split(at: np.ndarray, labelled: np.ndarray, split: Split) -> tuple[np
     names[~labelled & (names != "after")] = "unlabelled"
     for name in bounds:
         if not (names == name).any():
-            raise DataError(_too_short(name, split, at[labelled].min(), end))
+            few = f" (of {len(np.unique(groups[labelled])):,} groups, each in one window)" if static and groups is not None else ""
+            raise DataError(_too_short(name, split, at[labelled].min(), end) + few)
+    if groups is not None:
+        _set_apart(names, list(bounds), groups, split)
     return names, {name: Window(_utc(first), _utc(last)) for name, (first, last) in reversed(bounds.items())}
+
+
+def _set_apart(names: np.ndarray, windows: list[str], groups: np.ndarray, split: Split) -> None:
+    """Leave out the rows of earlier windows whose groups a later one has.
+
+    Args:
+        names: the window of each row; changed.
+        windows: the newest first.
+        groups: of each row.
+        split: for the message.
+    """
+    for position, window in enumerate(windows[1:], 1):
+        rows = np.flatnonzero(names == window)
+        kept = without_groups_of(rows, np.flatnonzero(np.isin(names, windows[:position])), groups)
+        if not len(kept):
+            raise DataError(
+                f"split.group: every one of the {len(rows):,} rows of the {window} window is of a {' and '.join(split.group or [])} that a later "
+                "window has too, so that none is left; groups that are there all the time can't be split by time: leave group out"
+            )
+        names[np.setdiff1d(rows, kept)] = APART
 
 
 def _lengths(split: Split) -> dict[str, timedelta]:

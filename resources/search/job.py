@@ -21,6 +21,7 @@ from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import seen_features
 from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
+from lakeloop.training.groups import group_hashes, place_groups, without_groups_of
 from lakeloop.training.labels import label_numbers
 from lakeloop.training.pipelines import most_rows
 from resources.host.crash_points import crash_point
@@ -72,6 +73,8 @@ class SearchJob:
         gap_s: seconds between the rows that a fold fits on and those that it scores.
         threads: for each fit.
         personal: whether messages of libraries must be withheld.
+        groups: columns whose rows stay together.
+        static: whether rows have no time, so that a group is placed as a whole.
     """
 
     study: str
@@ -95,16 +98,18 @@ class SearchJob:
     gap_s: float
     threads: int
     personal: bool
+    groups: tuple[str, ...] = ()
+    static: bool = False
 
     def to_json(self) -> str:
         """The job as a line of text."""
-        return json.dumps({**asdict(self), "features": list(self.features), "keys": list(self.keys)})
+        return json.dumps({**asdict(self), "features": list(self.features), "keys": list(self.keys), "groups": list(self.groups)})
 
     @classmethod
     def from_json(cls, text: str) -> SearchJob:
         """A job from a line of text."""
         stored = json.loads(text)
-        return cls(**{**stored, "features": tuple(stored["features"]), "keys": tuple(stored["keys"])})
+        return cls(**{**stored, **{name: tuple(stored[name]) for name in ("features", "keys", "groups")}})
 
     def open(self, settings: Settings) -> Study:
         """Open its study."""
@@ -133,7 +138,8 @@ class Trials:
         self.kinds = feature_kinds(rows.schema, list(job.features))
         self.process = identity()
         frame, self.y = feature_frame(rows, list(job.features)), label_numbers(rows[job.label], self.answer)
-        self.folds = time_folds(times_of(rows, job.time), self.search.folds, timedelta(seconds=job.gap_s))
+        groups = groups_of(rows, job)
+        self.folds = time_folds(split_times(rows, job, groups), self.search.folds, timedelta(seconds=job.gap_s), groups)
         most = most_rows(self.model, self.answer, Path(job.folder))
         fits = [f.fit if most is None else f.fit[evenly_spaced(len(f.fit), most)] for f in self.folds]
         self.frames = [
@@ -289,13 +295,33 @@ def times_of(rows: pa.Table, column: str) -> np.ndarray:
     return times.astype("datetime64[us]")
 
 
+def groups_of(rows: pa.Table, job: SearchJob) -> np.ndarray | None:
+    """The group of each row, see `lakeloop.training.groups`; None where rows have none."""
+    return group_hashes([rows[column] for column in job.groups]) if job.groups else None
+
+
+def split_times(rows: pa.Table, job: SearchJob, groups: np.ndarray | None) -> np.ndarray:
+    """The times that rows are split by: their own, or of rows without a time those of their group."""
+    at = times_of(rows, job.time)
+    return place_groups(at, groups) if groups is not None and job.static else at
+
+
 def select_rows(rows: pa.Table, job: SearchJob) -> pa.Table:
     """Select the rows of a training set that the search uses."""
     import numpy as np
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     rows = rows.filter(pc.equal(rows[job.split], "train"))
-    if job.until is not None:
-        rows = rows.filter(pa.array(times_of(rows, job.time) < np.datetime64(job.until, "us")))
-    return rows
+    if job.until is None:
+        return rows
+    groups, until = groups_of(rows, job), np.datetime64(job.until, "us")
+    earlier, _ = parts_at(split_times(rows, job, groups), until + np.timedelta64(round(job.gap_s * 1e6), "us"), job.gap_s, groups)
+    return rows.take(earlier)
+
+
+def parts_at(at: np.ndarray, edge: np.datetime64, gap_s: float, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of the rows before an edge and its gap that are of no group of the later rows, and of those from the edge on."""
+    import numpy as np
+
+    later = np.flatnonzero(at >= edge)
+    return without_groups_of(np.flatnonzero(at < edge - np.timedelta64(round(gap_s * 1e6), "us")), later, groups), later

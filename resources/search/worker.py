@@ -32,7 +32,7 @@ def main() -> None:
 
 def columns_of(job: SearchJob) -> list[str]:
     """The columns of the training set that a job reads."""
-    return list(dict.fromkeys([*job.features, job.label, job.time, job.split]))
+    return list(dict.fromkeys([*job.features, job.label, job.time, job.split, *job.groups]))
 
 
 def _end_with_starter() -> None:

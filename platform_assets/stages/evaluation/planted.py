@@ -10,7 +10,6 @@ import pandas as pd
 
 from lakeloop.evaluation.anomaly_findings import PlantedRows, real_row_metrics
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
-from lakeloop.evaluation.model_checks import Overlap
 from lakeloop.metrics.table import metrics_of
 from lakeloop.rows.types import Kind
 from lakeloop.training.planting import Planted, plant
@@ -58,7 +57,7 @@ def with_planted(
         question,
         test=_join_rows(test, planted, _test_scores(question, planted, linear, rival)),
         fit=_join_rows(fit, among_fit, {who: _fit_scores(question, who, scores, among_fit) for who, scores in fit.scores.items()}),
-        overlap=Overlap(np.concatenate([question.overlap.seen, question.overlap.seen[planted.source]]), question.overlap.repeats),
+        overlap=replace(question.overlap, seen=np.concatenate([question.overlap.seen, question.overlap.seen[planted.source]]), entities=()),
         refits=None if refits is None else [primary.value(truth, scores) for scores in refits],
         clusters=None if question.clusters is None else np.concatenate([question.clusters, question.clusters[planted.source]]),
         planted=marks,

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
-from lakeloop.evaluation.model_checks import Overlap, TrainedElsewhere
+from lakeloop.evaluation.entities import repeated_columns
+from lakeloop.evaluation.model_checks import Overlap, SeenColumn, TrainedElsewhere
+from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.table import metrics_of
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located
@@ -26,7 +28,8 @@ from lakeloop.training.labels import label_numbers
 from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.evaluation.planted import with_planted
 from platform_assets.stages.features.lookup import join_features, utc_moment, warn_of_standing
-from platform_assets.stages.training.rows import clusters_of, fit_rows, model_of, slice_column, times_of
+from platform_assets.stages.training.groups import groups_of, slice_column, split_times
+from platform_assets.stages.training.rows import clusters_of, fit_rows, model_of, times_of
 from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
 from resources.host.memory import release_memory
 from resources.lake.published import PartitionState, States
@@ -58,6 +61,7 @@ class _Data:
         y: their labels, as numbers.
         fitted: entity keys and times of all rows that were fitted on.
         fit_y: their labels.
+        overlap: of the entities of test rows and fitted ones.
         linear, shown, refitted: samples for the linear baseline, for the checks, and for refits by seed.
     """
 
@@ -68,6 +72,7 @@ class _Data:
     y: np.ndarray
     fitted: pa.Table
     fit_y: np.ndarray
+    overlap: Overlap
     linear: _Sample
     shown: _Sample
     refitted: _Sample
@@ -79,7 +84,7 @@ class _Data:
 
     def reference(self, frame: pd.DataFrame) -> np.ndarray:
         """Scores of a frame by the reference that the task has: a constant, or for forecasts the seasonal naive."""
-        naive = slice_column(self.test, self.spec.forecast.naive, self.names) if self.spec.forecast else None
+        naive = slice_column(self.test.column_names, self.spec.forecast.naive, self.names) if self.spec.forecast else None
         return reference_scores(self.fit_y, self.spec.answer, frame, self.spec.evaluation.primary, naive)
 
     def baseline(self, frame: pd.DataFrame) -> np.ndarray:
@@ -124,7 +129,7 @@ def evaluation_question(
         test=Rows(y=data.y, at=times_of(data.test[spec.predict_at]), frame=data.frame, scores=scores, slices=_slices(data, forecast)),
         fit=_fit_rows(data, model),
         test_start=test_start,
-        overlap=_overlap(data.fitted, data.test, spec.keys),
+        overlap=data.overlap,
         champion=rival.version if rival else None,
         champion_note=compared.note if compared else "",
         champion_known=rival is None or rival.feature_spec.trained_until is not None,
@@ -170,10 +175,11 @@ def _read(
         return _Sample(places, feature_frame(fitted.take(places), names))
 
     linear, shown, refitted = sample(BASELINE_ROWS), sample(FIT_SAMPLE), sample(REFIT_ROWS)
+    overlap = _overlap(spec, fitted, test, names, fit_y)
     size, fitted = fitted.nbytes, fitted.select([*spec.keys, spec.predict_at, LABEL_KNOWN_AT])
     release_memory(size)
     y, kinds = label_numbers(test[LABEL], spec.answer), feature_kinds(test.schema, names)
-    return _Data(spec, kinds, test, frame, y, fitted, fit_y, linear, shown, refitted)
+    return _Data(spec, kinds, test, frame, y, fitted, fit_y, overlap, linear, shown, refitted)
 
 
 def _rival_scores(
@@ -188,7 +194,7 @@ def _rival_scores(
 ) -> np.ndarray:
     """The champion's scores of the test rows that neither model has seen, in the candidate's shape; NaN for the others."""
     assert compared.convert is not None
-    common, rows = _unseen_by(rival, data.test, data.spec.predict_at)
+    common, rows = _unseen_by(rival, data.spec, data.test, data.names)
     scores = np.full_like(like, np.nan)
     if rows.num_rows:
         own = _with_features(platform, located, rows, rival, states, lookups)
@@ -221,7 +227,9 @@ def _forecast_rows(data: _Data, personal: frozenset[str]) -> ForecastRows | None
 
 def _slices(data: _Data, forecast: ForecastRows | None) -> dict[str, list[object]]:
     """The declared slices by column; of a forecast also its horizons, and its series where there are several."""
-    declared = {column: data.test[slice_column(data.test, column, data.names)].to_pylist() for column in data.spec.evaluation.slices}
+    declared = {
+        column: data.test[slice_column(data.test.column_names, column, data.names)].to_pylist() for column in data.spec.evaluation.slices
+    }
     if forecast is None or data.spec.forecast is None:
         return declared
     several = {"series": list(forecast.series)} if len(set(forecast.series)) > 1 else {}
@@ -236,8 +244,9 @@ def _elsewhere(taken: TakenModel | None, test_start: np.datetime64) -> TrainedEl
     return TrainedElsewhere(f"{taken.name} version {taken.version}", until, test_start)
 
 
-def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
-    """Which test rows have all their keys in common with a row that was fitted on."""
+def _overlap(spec: WorkflowSpec, fitted: pa.Table, test: pa.Table, names: list[str], fit_y: np.ndarray) -> Overlap:
+    """Which test rows have all their keys in common with a row that was fitted on, or the value of a column that the label belongs to."""
+    keys = spec.keys
     # As text, so that a key is the same where another one of its column is null (pandas would make numbers of it).
     fitted_hashes, test_hashes = (
         pd.util.hash_pandas_object(
@@ -246,14 +255,31 @@ def _overlap(fitted: pa.Table, test: pa.Table, keys: list[str]) -> Overlap:
         for rows in (fitted, test)
     )
     unique = np.unique(fitted_hashes)
-    return Overlap(np.isin(test_hashes, unique), len(unique) < len(fitted_hashes))
+    target = one_hot(fit_y, len(spec.answer.classes)) if spec.answer.classes else fit_y
+    columns = {name: fitted[name] for name in dict.fromkeys([*keys, *names])}
+    repeated = [] if spec.answer.kind.label == "none" else repeated_columns(columns, target)
+    entities = [SeenColumn(each, _is_among(test[each.name], fitted[each.name])) for each in repeated if each.is_entity]
+    return Overlap(
+        np.isin(test_hashes, unique),
+        len(unique) < len(fitted_hashes),
+        tuple(each.name for each in repeated),
+        tuple(entities),
+        tuple(spec.split.group or ()),
+    )
 
 
-def _unseen_by(rival: ServableModel, test: pa.Table, predict_at: str) -> tuple[np.ndarray, pa.Table]:
+def _is_among(values: pa.ChunkedArray, others: pa.ChunkedArray) -> np.ndarray:
+    """Which values are among others; null is not."""
+    return np.asarray(pc.is_in(values, value_set=pc.unique(others.drop_null())))
+
+
+def _unseen_by(rival: ServableModel, spec: WorkflowSpec, test: pa.Table, names: list[str]) -> tuple[np.ndarray, pa.Table]:
     """The test rows after the rival's own training window: rows that neither model has seen."""
-    until = rival.feature_spec.trained_until
-    times = test[predict_at].to_numpy().astype("datetime64[us]")
-    mask = np.ones(test.num_rows, bool) if until is None else times >= utc_moment(until)
+    until, times = rival.feature_spec.trained_until, times_of(test[spec.predict_at])
+    mask = np.ones(test.num_rows, bool)
+    if until is not None:
+        # The rival's rows were split by their own times, or by those of their groups.
+        mask = np.minimum(times, split_times(spec, times, groups_of(spec, test, names))) >= utc_moment(until)
     return mask, test.filter(pa.array(mask))
 
 

@@ -91,7 +91,7 @@ def evaluation_subject(
         training_set=training.version,
         features={name: descriptions.get(name, "") for name in model.value.features},
         pipeline=_pipeline(located, model),
-        cluster=spec.evaluation.cluster,
+        cluster=spec.evaluation.cluster or (" and ".join(spec.split.group) if spec.split.group else None),
         static=spec.evaluation.static,
         gates=gates,
         champion=judged.champion_version,

@@ -195,7 +195,16 @@ def _fit(
             estimator, how = continued
         else:
             estimator = fit_model(
-                model, data.kinds, spec.answer, data.frame, data.label, folder=located.folder, code=code, at=data.at, gap=spec.split.gap
+                model,
+                data.kinds,
+                spec.answer,
+                data.frame,
+                data.label,
+                folder=located.folder,
+                code=code,
+                at=data.at,
+                gap=spec.split.gap,
+                groups=data.groups,
             )
             most = most_rows(model, spec.answer, located.folder)
             how = Training(text, None, min(len(data.label), most or len(data.label)))

@@ -13,8 +13,10 @@ from lakeloop.search.space import with_params
 from lakeloop.spec.clocks import to_local
 from lakeloop.spec.workflow import Model, WorkflowSpec
 from lakeloop.training.frames import feature_frame, feature_kinds
+from lakeloop.training.groups import own_groups
 from lakeloop.training.labels import label_numbers
 from platform_assets.stages.base import key_of
+from platform_assets.stages.training.groups import group_columns, groups_of, slice_column, split_times
 from platform_assets.stages.training.training_set import LABEL, SPLIT
 from resources.host.memory import release_memory
 from resources.lake.lake import Lake
@@ -40,14 +42,16 @@ class FitData:
     Attributes:
         frame: the features of each row, as `feature_frame` makes them.
         label: of each row, as numbers.
-        at: when each row was asked, `datetime64[us]`, UTC.
+        at: when each row was asked, `datetime64[us]`, UTC; of rows without a time that stay together, their common place.
         kinds: the features and what they are, in order.
+        groups: of the rows, None where the workflow names none.
     """
 
     frame: pd.DataFrame
     label: np.ndarray
     at: np.ndarray
     kinds: Mapping[str, Kind]
+    groups: np.ndarray | None = None
 
 
 def model_of(located: Located[WorkflowSpec], state: PartitionState[ModelState]) -> Model:
@@ -74,12 +78,14 @@ def fit_rows(lake: Lake, located: Located[WorkflowSpec], training: PartitionStat
 def read_fit_data(lake: Lake, located: Located[WorkflowSpec], training: PartitionState[TrainingSetState]) -> FitData:
     """Read what the model of a training set is fitted on."""
     spec, names = located.spec, training.value.feature_spec.names
-    table = fit_rows(lake, located, training, [*names, spec.predict_at])
+    table = fit_rows(lake, located, training, [*names, spec.predict_at, *group_columns(spec, names)])
+    groups = groups_of(spec, table, names)
     data = FitData(
         feature_frame(table, names),
         label_numbers(table[LABEL], spec.answer),
-        times_of(table[spec.predict_at]),
+        split_times(spec, times_of(table[spec.predict_at]), groups),
         feature_kinds(table.schema, names),
+        groups,
     )
     size = table.nbytes
     del table
@@ -98,18 +104,12 @@ def times_of(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
-    """Codes of the rows that may depend on each other, as the workflow says."""
+    """Codes of the rows that may depend on each other, as the workflow says: without a cluster those of a group of the split."""
     by = spec.evaluation.cluster
     if by is None:
-        return None
+        groups = groups_of(spec, test, names)
+        return None if groups is None else group_codes(own_groups(groups))
     if by in PERIODS:
         zone = spec.forecast.timezone if spec.forecast else None
         return group_codes(to_local(times_of(test[spec.predict_at]), zone).astype(PERIODS[by]))
-    return group_codes(test[slice_column(test, by, names)].to_pandas().astype(str).to_numpy(dtype=str))
-
-
-def slice_column(test: pa.Table, column: str, names: list[str]) -> str:
-    """The column of the rows that a slice or cluster names: of the spine, or a feature by its name in its view."""
-    if column in test.column_names:
-        return column
-    return next(name for name in names if name.endswith(f"__{column}"))
+    return group_codes(test[slice_column(test.column_names, by, names)].to_pandas().astype(str).to_numpy(dtype=str))

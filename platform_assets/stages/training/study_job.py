@@ -22,10 +22,11 @@ from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.model_code import model_source
 from lakeloop.training.splits import Window
 from platform_assets.stages.base import Platform, key_of
+from platform_assets.stages.training.groups import group_columns, groups_of, split_times
 from platform_assets.stages.training.training_set import LABEL, SPLIT
 from resources.host.processes import available_cores
 from resources.lake.published import States
-from resources.search.job import SearchJob, Trials, times_of
+from resources.search.job import SearchJob, Trials, parts_at, times_of
 from resources.search.study import Tally, retry_dead_trials, retry_trial, tally
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ def what_decides(states: States, located: Located[WorkflowSpec]) -> dict[str, An
 
 def search_rows(platform: Platform, located: Located[WorkflowSpec], states: States) -> SearchRows:
     """Read the training set, and set aside what the search must not see: the validation window, or the last part of the training window."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     spec, training = located.spec, states.required(TrainingSetState, located)
@@ -100,11 +100,12 @@ def search_rows(platform: Platform, located: Located[WorkflowSpec], states: Stat
         window = Window(*(datetime.fromisoformat(end) for end in training.value.windows["validation"]))
         unseen = table.filter(pc.equal(table[SPLIT], "validation"))
         return SearchRows(train, train, unseen, None, f"the validation window, {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}")
-    at = times_of(train, spec.predict_at)
+    groups = groups_of(spec, train, training.value.feature_spec.names)
+    at = split_times(spec, times_of(train, spec.predict_at), groups)
     parts = search_of(located).folds + 2
     edge = at.min() + (at.max() - at.min()) * (parts - 1) // parts
     gap = np.timedelta64(spec.split.gap // timedelta(microseconds=1), "us")
-    earlier, later = train.filter(pa.array(at < edge - gap)), train.filter(pa.array(at >= edge))
+    earlier, later = (train.take(rows) for rows in parts_at(at, edge, spec.split.gap.total_seconds(), groups))
     where = f"the last of {parts} parts of the training window, from {edge.item():%Y-%m-%d} on"
     return SearchRows(earlier, earlier, later, str(edge - gap), where)
 
@@ -153,6 +154,8 @@ def _job(platform: Platform, located: Located[WorkflowSpec], states: States, unt
         gap_s=spec.split.gap.total_seconds(),
         threads=max(1, available_cores() // workers_here),
         personal=has_personal_values(platform.project, located),
+        groups=group_columns(spec, training.value.feature_spec.names),
+        static=spec.evaluation.static,
     )
 
 

@@ -22,7 +22,7 @@ from lakeloop.rows.verdicts import generate_expectations
 from lakeloop.spec.tables import Column, Expectation
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.labels import label_column, label_values
-from lakeloop.training.splits import Window, assign_split
+from lakeloop.training.splits import APART, Window, assign_split
 from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.features.lookup import (
@@ -39,6 +39,7 @@ from platform_assets.stages.features.view_versions import cited_views
 from platform_assets.stages.metadata import column_schema, figures, markdown_table, table_metadata
 from platform_assets.stages.publishing import Judgement, fresh_result, plan_work, publish_batch, refuse_batch, settled_states
 from platform_assets.stages.stage import Check, Stage
+from platform_assets.stages.training.groups import groups_of
 from platform_assets.stages.training.whole_steps import check_steps, steps_checks, with_steps_check
 from resources.host.memory import release_memory
 from resources.lake.published import WHOLE, States, TableKey
@@ -69,7 +70,19 @@ def suite(project: Project, located: Located[WorkflowSpec]) -> list[Expectation]
         ),
         Expectation(
             type="expect_column_values_to_be_in_set",
-            kwargs={"column": SPLIT, "value_set": ["before", "train", "gap", "validation", "test", "unlabelled", "after"]},
+            kwargs={
+                "column": SPLIT,
+                "value_set": [
+                    "before",
+                    "train",
+                    "gap",
+                    "validation",
+                    "test",
+                    "unlabelled",
+                    "after",
+                    *([APART] if spec.split.group else []),
+                ],
+            },
         ),
         *spec.expectations.get("training_set", []),
     ]
@@ -87,6 +100,7 @@ def expected(project: Project, states: States, located: Located[WorkflowSpec]) -
         lookups.record(),
         lookup_fingerprints(states, lookups),
         spec.split,
+        *(["static"] if spec.split.group and spec.evaluation.static else []),
         spec.task,
         [expectation.model_dump(mode="json") for expectation in suite(project, located)],
     )
@@ -195,7 +209,8 @@ def _join_rows(platform: Platform, located: Located[WorkflowSpec], lookups: Feat
     at = table[spec.predict_at].to_numpy().astype("datetime64[us]")
     # Where no label is learnt from, the windows are counted back from the newest row.
     counts = np.asarray(pc.is_valid(table[LABEL])) if spec.answer.kind.label != "none" else np.ones(table.num_rows, bool)
-    split, windows = assign_split(at, counts, spec.split)
+    groups = groups_of(spec, table, lookups.names)
+    split, windows = assign_split(at, counts, spec.split, groups, static=spec.evaluation.static)
     table = table.append_column(SPLIT, pa.array(split, pa.string()))
     return TrainingRows(table, spine.num_rows, {**versions, **labels.versions}, windows, plot_rows_over_time(at, split).file)
 
