@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from lakeloop.records.training import StudyState
 from resources.lake.published import WHOLE, TableKey
+from resources.search.storage import study_storage
+from resources.settings import Settings
 from tests.chaos.step import code_of, start
 from tests.worlds.places import ROOT
 from tests.worlds.search_shop import OWN, failure, nested_runs, study_of, with_search
@@ -53,21 +56,20 @@ def test_a_worker_killed_in_a_trial_is_noticed_and_its_trial_run_again(shop: Sho
     )
     searching = with_search(shop, f"{{trials: 8, folds: 2, workers: 2, space: {space}}}", model=OWN)
     killed: list[tuple[int, int]] = []
+    # Opened before the search: opening creates the tables, and changes the filters of warnings of the whole process.
+    storage = study_storage(Settings.from_environment())
 
     def kill() -> None:
         deadline = time.monotonic() + 120
-        while not killed and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             time.sleep(0.05)
-            try:
-                running = ended(study_of(searching).trials).running
-            except StopIteration:  # the study isn't there yet
-                continue
-            for trial in running:
-                number = int(trial.user_attrs.get("worker", "x 0").split()[1])
-                if number not in (0, os.getpid()) and len(trial.params) == 4:
-                    os.kill(number, signal.SIGKILL)
-                    killed.append((trial.number, number))
-                    return
+            for study in storage.get_all_studies():
+                for trial in storage.get_all_trials(study._study_id, states=(TrialState.RUNNING,)):
+                    number = int(trial.user_attrs.get("worker", "x 0").split()[1])
+                    if number not in (0, os.getpid()) and len(trial.params) == 4:
+                        os.kill(number, signal.SIGKILL)
+                        killed.append((trial.number, number))
+                        return
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -76,15 +78,15 @@ def test_a_worker_killed_in_a_trial_is_noticed_and_its_trial_run_again(shop: Sho
     assert result.success, failure(result)
     ((number, _),) = killed
     trials = study_of(searching).trials
-    found = ended(trials)
-    assert (len(found.finished), len(found.failed), len(found.running)) == (8, 0, 0)
-    assert [trial.number for trial in found.lost] == [number]
+    counted = ended(trials)
+    assert (len(counted.finished), len(counted.failed), len(counted.running)) == (8, 0, 0)
+    assert [trial.number for trial in counted.lost] == [number]
     (again,) = [trial for trial in trials if trial.system_attrs.get("retry_history") == [number]]
     assert again.params == trials[number].params and again.state.name in ("COMPLETE", "PRUNED")
-    assert len({trial.user_attrs["worker"] for trial in found.finished}) >= 2, "another process took its place, or the first went on"
+    assert len({trial.user_attrs["worker"] for trial in counted.finished}) >= 2, "another process took its place, or the first went on"
     runs = nested_runs(searching)
     # A trial that another process took beyond the budget is dropped before it has a run.
-    assert {run.data.tags["lakeloop.trial"] for run in runs} == {str(trial.number) for trial in (*found.finished, *found.lost)}
+    assert {run.data.tags["lakeloop.trial"] for run in runs} == {str(trial.number) for trial in (*counted.finished, *counted.lost)}
     assert all(run.info.status != "RUNNING" for run in runs)
     (lost,) = [run for run in runs if run.data.tags["lakeloop.trial"] == str(number)]
     assert (lost.info.status, lost.data.tags["lakeloop.reason"]) == ("FAILED", "its worker died")
@@ -107,9 +109,9 @@ def test_a_trial_that_kills_every_worker_is_given_up_and_the_study_ends(shop: Sh
             study.ask()
         (running,) = tally(study.trials).running
         retry_trial(study, running)
-        found = tally(study.trials)
-        assert len(found.failed) == (1 if death == MOST_RETRIES else 0)
-    assert replace(found).ended == 3
+        counted = tally(study.trials)
+        assert len(counted.failed) == (1 if death == MOST_RETRIES else 0)
+    assert replace(counted).ended == 3
 
 
 def test_two_workers_share_the_trials_and_read_their_rows_from_the_lake(shop: Shop, tmp_path: Path) -> None:
@@ -118,9 +120,9 @@ def test_two_workers_share_the_trials_and_read_their_rows_from_the_lake(shop: Sh
     )
     searching = with_search(shop, f"{{trials: 12, folds: 2, workers: 2, space: {space}}}", model=OWN)
     assert searching.materialize("studies").success
-    found = ended(study_of(searching).trials)
-    trials = found.finished
-    assert (len(trials), len(found.failed), len(found.running)) == (12, 0, 0)
+    counted = ended(study_of(searching).trials)
+    trials = counted.finished
+    assert (len(trials), len(counted.failed), len(counted.running)) == (12, 0, 0)
     by_worker = {who: sum(t.user_attrs["worker"] == who for t in trials) for who in {t.user_attrs["worker"] for t in trials}}
     assert len(by_worker) == 2
     values = {trial.params["C"]: trial.value for trial in trials}
@@ -152,9 +154,9 @@ def test_two_steps_share_the_trials_of_a_dagster_run_and_one_that_is_killed_is_t
     assert steps == {f"studies__shop__returns.studies__shop__returns__{name}" for name in ("1", "2", "found")}
     assert any(event.event_type_value == "STEP_UP_FOR_RETRY" for event in events), "a step was killed"
     assert (tmp_path / "killed").exists()
-    found = ended(study_of(searching).trials)
-    assert (len(found.finished), len(found.failed), len(found.running), len(found.lost)) == (10, 0, 0, 1)
-    assert len({trial.user_attrs["worker"] for trial in found.finished}) >= 2
+    counted = ended(study_of(searching).trials)
+    assert (len(counted.finished), len(counted.failed), len(counted.running), len(counted.lost)) == (10, 0, 0, 1)
+    assert len({trial.user_attrs["worker"] for trial in counted.finished}) >= 2
     assert all(run.info.status != "RUNNING" for run in nested_runs(searching))
     (event,) = [e for e in events if e.event_type_value == "ASSET_MATERIALIZATION"]
     shown = event.event_specific_data.materialization.metadata
@@ -177,10 +179,10 @@ def test_what_a_killed_step_left_is_run_again_by_the_next_one_and_nothing_twice(
         code = code_of(start(searching.defs, environment, log, stages=["studies"]))
         assert code == -signal.SIGKILL and f"crash point {point.partition(':')[0]}" in log.read_text(), log.read_text()[-2000:]
     assert searching.materialize("studies").success
-    found = ended(study_of(searching).trials)
-    assert (len(found.finished), len(found.running)) == (4, 0) and len(found.lost) == 2
+    counted = ended(study_of(searching).trials)
+    assert (len(counted.finished), len(counted.running)) == (4, 0) and len(counted.lost) == 2
     rows = searching.lake.open("reports/trials").to_pyarrow_table().to_pylist()
-    assert sorted(row["trial"] for row in rows) == [trial.number for trial in found.finished]
+    assert sorted(row["trial"] for row in rows) == [trial.number for trial in counted.finished]
     assert searching.lake.open("reports/studies").to_pyarrow_table().num_rows == 1
     runs = nested_runs(searching)
     assert sorted(int(run.data.tags["lakeloop.trial"]) for run in runs) == [trial.number for trial in study_of(searching).trials]
@@ -194,7 +196,6 @@ def test_a_pool_whose_study_cannot_be_reached_says_so_and_waits_for_nobody(tmp_p
     from lakeloop.errors import ServiceUnavailable
     from resources.search.job import SearchJob
     from resources.search.pool import Pool
-    from resources.settings import Settings
 
     nowhere = {"LAKELOOP_HOME": str(tmp_path), "LAKELOOP_STUDIES_DB": "postgresql+psycopg2://nobody@127.0.0.1:1/studies"}
     # Its worker dies at once, for there is no such table, and whose turn that was can't be looked up.
