@@ -119,8 +119,8 @@ class Settings:
 
 
 def _require_place_for_databases(home: Path) -> None:
-    if found := _NOT_IN_DATABASE_URL.search(str(home)):
-        problem = f"{found[0]!r} means something else in the address of one"
+    if unusable := _NOT_IN_DATABASE_URL.search(str(home)):
+        problem = f"{unusable[0]!r} means something else in the address of one"
     elif (length := len(os.fsencode(home))) > LONGEST_HOME:
         problem = f"its path has {length} bytes, of which SQLite takes {LONGEST_HOME} for a folder"
     else:

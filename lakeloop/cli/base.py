@@ -148,5 +148,5 @@ def _named_in(path: Path) -> Iterator[tuple[Kind, str, str]]:
             if kind:
                 yield KINDS[kind[1]], path.parent.parent.name, name[1] if name else path.parent.name
     elif path.suffix == ".py":
-        for found in re.finditer(r"\b(LakeTable|FeatureView|MLWorkflow)\((?:[^()]*?\bname\s*=\s*['\"](\w+))?", text):
-            yield KINDS[found[1]], path.parent.parent.name, found[2] or path.parent.name
+        for declaration in re.finditer(r"\b(LakeTable|FeatureView|MLWorkflow)\((?:[^()]*?\bname\s*=\s*['\"](\w+))?", text):
+            yield KINDS[declaration[1]], path.parent.parent.name, declaration[2] or path.parent.name

@@ -57,8 +57,8 @@ class Commands(click.Group):
         for section in COMMANDS.values():
             if cmd_name in section:
                 module = importlib.import_module(f"lakeloop.cli.{section[cmd_name][0]}")
-                found: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
-                return found
+                command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+                return command
         return None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

@@ -54,10 +54,10 @@ def declare_number(distinct: pa.Array, source: str, unit: str | None) -> tuple[C
 
 def _find_symbols(sample: Sequence[str]) -> tuple[str, str] | None:
     """What stands before and after the numbers, the same in all that have any; None where they aren't numbers."""
-    found = [_SYMBOLS.match(text) for text in sample]
-    if not sample or not all(found):
+    matches = [_SYMBOLS.match(text) for text in sample]
+    if not sample or not all(matches):
         return None
-    sides = [{match[side] for match in found if match and match[side]} for side in ("before", "after")]
+    sides = [{match[side] for match in matches if match and match[side]} for side in ("before", "after")]
     return ("".join(sides[0]), "".join(sides[1])) if all(len(side) <= 1 for side in sides) else None
 
 

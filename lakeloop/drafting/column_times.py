@@ -86,7 +86,7 @@ def declare_time(distinct: pa.Array, timezone: str, *, digits: bool) -> tuple[Co
         return declare_in_zone(distinct, None, timezone)
     if formats := _matching([form for form in _TIMES if "%z" in form], Column(type="timestamp"), distinct):
         return Column(type="timestamp", format=formats[0]), ""
-    endings = {found[0] if (found := _ZONES.search(value)) else "" for value in sample}
+    endings = {match[0] if (match := _ZONES.search(value)) else "" for value in sample}
     ending = next(iter(endings)) if len(endings) == 1 else ""
     forms = [f"{form}{ending}" for form in _TIMES if "%z" not in form]
     if formats := _matching(forms, Column(type="timestamp", timezone="UTC"), distinct):

@@ -55,7 +55,7 @@ Cron = Annotated[str, BeforeValidator(check_cron)]
 
 def _numbers(field: str, what: str, lowest: int, highest: int, names: tuple[str, ...]) -> set[int]:
     """The numbers that a field means."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in field.split(","):
         match = _PART.fullmatch(part)
         if match is None or match["step"] in ("0", "00"):
@@ -65,8 +65,8 @@ def _numbers(field: str, what: str, lowest: int, highest: int, names: tuple[str,
         if high < low:
             raise ValueError(f"wanted {what} from a lower to a higher one, found {part!r}")
         ends = highest if not match["low"] or (match["step"] and not match["high"]) else high
-        found |= set(range(low, ends + 1, int(match["step"] or 1)))
-    return found
+        numbers |= set(range(low, ends + 1, int(match["step"] or 1)))
+    return numbers
 
 
 def _number(text: str, what: str, lowest: int, highest: int, names: tuple[str, ...]) -> int:

@@ -45,9 +45,9 @@ def parse_number_format(text: str) -> NumberFormat:
     Raises:
         ValueError: it isn't the number 1234.5 in any way of writing, or thousands and decimals are separated alike.
     """
-    found = _FORMAT.fullmatch(text)
-    if found is None or found["group"] == found["point"]:
+    match = _FORMAT.fullmatch(text)
+    if match is None or match["group"] == match["point"]:
         raise ValueError(
             f"format of a number is 1234.5 as the column writes it, such as '1.234,5', '1,234.5' or '$1,234.5', found {text!r}"
         )
-    return NumberFormat(found["before"], found["group"], found["point"], found["after"])
+    return NumberFormat(match["before"], match["group"], match["point"], match["after"])

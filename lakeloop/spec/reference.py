@@ -75,15 +75,15 @@ def find(path: str) -> tuple[Key | None, list[Key]]:
     noun, *parts = path.strip().split(".")
     if noun not in NOUNS:
         raise SpecError(f"wanted a path that begins with {', '.join(NOUNS)}, found {path!r}; {nearest(noun, NOUNS)}")
-    found, under = None, keys_of(NOUNS[noun], noun)
+    current, under = None, keys_of(NOUNS[noun], noun)
     for position, part in enumerate(parts):
         matches = [key for key in under if key.name == part]
         if matches:
-            found = matches[0]
-            under = [key for model in found.models for key in keys_of(model, _below(found))]
-        elif not (found and "<" in _below(found) and position and parts[position - 1] == found.name):
-            raise SpecError(f"no key {part!r} in {found.path if found else noun}; {nearest(part, [key.name for key in under])}")
-    return found, under
+            current = matches[0]
+            under = [key for model in current.models for key in keys_of(model, _below(current))]
+        elif not (current and "<" in _below(current) and position and parts[position - 1] == current.name):
+            raise SpecError(f"no key {part!r} in {current.path if current else noun}; {nearest(part, [key.name for key in under])}")
+    return current, under
 
 
 def _below(key: Key) -> str:

@@ -135,8 +135,8 @@ def _range_bound(layout: Layout, offset: Offset, *, is_start: bool) -> Array:
         ordinal = np.searchsorted(scale.distinct, wanted, side="left" if is_start else "right")
     # One rising key of partition and value.
     stride = size + 2
-    found = np.searchsorted(layout.group * stride + scale.ordinal, layout.group * stride + ordinal)
-    return np.where(scale.missing, peers, found)
+    positions = np.searchsorted(layout.group * stride + scale.ordinal, layout.group * stride + ordinal)
+    return np.where(scale.missing, peers, positions)
 
 
 def _shift(values: Array, offset: Offset, kind: Any) -> Array:

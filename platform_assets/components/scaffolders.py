@@ -190,22 +190,22 @@ def asked_for(params: MLWorkflowParams) -> MLWorkflowParams:
     complete = params.table is not None and (params.label is not None or params.task == "anomaly_detection")
     if complete or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return params
-    found: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     if params.table is None:
-        found["table"] = click.prompt("Table (empty: a template to fill in)", default="", show_default=False).strip()
-        if not found["table"]:
+        answers["table"] = click.prompt("Table (empty: a template to fill in)", default="", show_default=False).strip()
+        if not answers["table"]:
             return params
     if params.label is None and params.task != "anomaly_detection":
-        found["label"] = click.prompt(
+        answers["label"] = click.prompt(
             "Label, the column to predict (empty: none, look for anomalies)", default="", show_default=False
         ).strip()
-        if not found["label"]:
-            found.update(label=None, task="anomaly_detection")
+        if not answers["label"]:
+            answers.update(label=None, task="anomaly_detection")
     if params.pipeline is None:
-        found["pipeline"] = (
+        answers["pipeline"] = (
             click.prompt(f"Pipeline, of {', '.join(NAMES)} (empty: the one that suits)", default="", show_default=False).strip() or None
         )
-    return params.model_copy(update=found)
+    return params.model_copy(update=answers)
 
 
 def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> tuple[dict[str, str], list[str]]:

@@ -282,11 +282,11 @@ class Lake:
             table.alter.set_table_properties(NO_STATISTICS, commit_properties=committed, post_commithook_properties=keeps_versions())
         except deltalake.exceptions.CommitFailedError as error:
             raise Conflict(f"{key}: another writer committed while its properties were set; nothing was changed") from error
-        found = self.open(key)
-        assert found is not None
-        if found.version() != before + 1:
+        reopened = self.open(key)
+        assert reopened is not None
+        if reopened.version() != before + 1:
             raise Conflict(f"{key}: another writer committed after its properties were set; nothing was changed")
-        return found
+        return reopened
 
     def _must_be_outrun(self, key: TableKey | str, table: DeltaTable | None, error: Exception) -> None:
         """Raise a write's error again unless another writer's commit, or its making of the table, is the cause."""

@@ -42,10 +42,10 @@ def require_usable(url: str) -> None:
         DataError: its path has characters that deltalake doesn't take literally.
     """
     path = local_path(url)
-    found = _UNUSABLE.search(os.path.realpath(path)) if path is not None else None
-    if found:
+    unusable = _UNUSABLE.search(os.path.realpath(path)) if path is not None else None
+    if unusable:
         raise DataError(
-            f"{os.path.realpath(str(path))!r} can't hold Delta tables, as its path has {found[0]!r}: wanted one without [ ] ^ | \\, control "
+            f"{os.path.realpath(str(path))!r} can't hold Delta tables, as its path has {unusable[0]!r}: wanted one without [ ] ^ | \\, control "
             "characters, and % before two hexadecimal digits; rename the folder, or move what is in it"
         )
 

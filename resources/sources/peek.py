@@ -209,21 +209,21 @@ def look_at_source(spec: Files, folder: Path) -> tuple[dict[str, Any], list[str]
     """
     if spec.is_workbook:
         return _look_at_workbooks(spec, folder)
-    found: dict[str, tuple[dict[str, Any], list[str]]] = {}
+    options_of: dict[str, tuple[dict[str, Any], list[str]]] = {}
     encodings: dict[str | None, str] = {}
     for file in resolve_files(spec, folder)[:LOOK_FILES]:
         if format_of(file, spec) != "csv":
             continue
         name, data = next(iter(decompress(file, spec)))
-        found[file.shown] = options, _ = look_at_lines(data, name or file.shown)
+        options_of[file.shown] = options, _ = look_at_lines(data, name or file.shown)
         if not data.isascii():  # what is ASCII is the same in all that are guessed
             encodings.setdefault(options.get("encoding"), file.shown)
-    if not found:
+    if not options_of:
         return {}, []
     if len(encodings) > 1:
         both = ", ".join(f"{file} is {encoding or 'UTF-8'}" for encoding, file in list(encodings.items())[::-1])
         raise DataError(f"{both}: wanted one encoding; save them alike, or define a table for each")
-    (first, (options, notes)), *others = found.items()
+    (first, (options, notes)), *others = options_of.items()
     for name, (other, told) in others:
         if "encoding" in other and "encoding" not in options:
             options, notes = {"encoding": other["encoding"], **options}, [f"{name}: {told[0]}", *notes]

@@ -244,11 +244,11 @@ def merged_ranges(xml: bytes) -> list[tuple[int, int, int, int]]:
     """The merged cells of a sheet, as first row, last row, first column and last column, from 1."""
     from openpyxl.utils import range_boundaries
 
-    found = []
+    ranges = []
     for match in _MERGED.finditer(xml):
         left, top, right, bottom = range_boundaries(match[1].decode())
-        found.append((top, bottom, left, right))
-    return found
+        ranges.append((top, bottom, left, right))
+    return ranges
 
 
 def hidden_rows(xml: bytes) -> set[int]:

@@ -24,11 +24,11 @@ def look_at_workbook(data: bytes, where: str, sheet: str | None = None) -> tuple
     """
     book = open_book(data, where)
     filled = filled_sheets(book, where)
-    hidden = [found.title for found in book.worksheets if found.sheet_state != "visible"]
+    hidden = [sheet.title for sheet in book.worksheets if sheet.sheet_state != "visible"]
     options: dict[str, Any] = {}
     notes: list[str] = []
     chosen = sheet or next(iter(filled), None)
-    if chosen is None or chosen not in [found.title for found in book.worksheets]:
+    if chosen is None or chosen not in [sheet.title for sheet in book.worksheets]:
         return options, notes  # reading says what is wrong
     if sheet is not None or len(filled) > 1:
         options["sheet"] = chosen

@@ -76,8 +76,8 @@ def join_spine(spark: SparkSession, spine: pa.Table, features: Sequence[SparkFea
 
     numbered = spine.append_column(_ROW, pa.array(range(spine.num_rows), pa.int64()))
     joined = point_in_time_join(frame_of(spark, numbered), features, at=at).orderBy(_ROW).toArrow()
-    found = joined.drop_columns([_ROW, *spine.column_names])
-    for name, column in zip(found.column_names, found.columns, strict=True):
+    feature_values = joined.drop_columns([_ROW, *spine.column_names])
+    for name, column in zip(feature_values.column_names, feature_values.columns, strict=True):
         spine = spine.append_column(name, column)
     return spine
 
@@ -110,7 +110,7 @@ def _add_timed(spine: DataFrame, source: SparkFeatureRows, at: str) -> DataFrame
     wide = {key: LongType() if isinstance(types[key], IntegralType) else types[key] for key in source.keys}
     usable = source.rows.where(_all_present(source.keys) & event.isNotNull() & known.isNotNull())
     # Of the rows that have come into use by then the greatest (event, known, order) counts; values stand after what decides.
-    found = F.struct(
+    candidate = F.struct(
         event.alias("event"),
         known.alias("known"),
         *[F.col(name).alias(f"order_{n}") for n, name in enumerate(source.order)],
@@ -120,7 +120,7 @@ def _add_timed(spine: DataFrame, source: SparkFeatureRows, at: str) -> DataFrame
         *[F.col(key).cast(wide[key]).alias(key) for key in source.keys],
         F.greatest(event, known).alias("_time"),
         F.lit(0).alias("_asks"),
-        found.alias("_found"),
+        candidate.alias("_found"),
         *[F.lit(None).cast(types[name]).alias(name) for name in spine.columns if name not in source.keys],
     )
     left = spine.select(

@@ -68,10 +68,10 @@ def _private_folder() -> Path:
     folder = Path(base, f"lakeloop-paths-{os.getuid()}")
     with suppress(FileExistsError):
         folder.mkdir(0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise LakeloopError(
-            f"{folder}: wanted a folder of this user that nobody else can enter, found {stat.filemode(found.st_mode)} of user "
-            f"{found.st_uid}; remove it, or set TMPDIR to another folder"
+            f"{folder}: wanted a folder of this user that nobody else can enter, found {stat.filemode(status.st_mode)} of user "
+            f"{status.st_uid}; remove it, or set TMPDIR to another folder"
         )
     return folder

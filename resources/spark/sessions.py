@@ -139,10 +139,10 @@ def _shown(address: str) -> str:
     >>> _shown("sc://me:secret@host/;token=secret")
     'sc://host:15002'
     """
-    scheme, found, rest = address.partition(";")[0].partition("://")
+    scheme, separator, rest = address.partition(";")[0].partition("://")
     host = rest.partition("/")[0].rpartition("@")[2]
     port = "" if re.search(r":[^\]:]+$", host) else f":{CONNECT_PORT}"
-    return f"{scheme}://{host}{port}" if found else scheme
+    return f"{scheme}://{host}{port}" if separator else scheme
 
 
 def _said(error: Exception, address: str) -> str:
@@ -158,8 +158,8 @@ def _said(error: Exception, address: str) -> str:
 def _require_answer(address: str) -> None:
     """Knock once: a Connect client would try for ten minutes at an address where nobody is."""
     try:
-        found = urlsplit(address)
-        socket.create_connection((found.hostname or "", found.port or CONNECT_PORT), timeout=PATIENCE_S).close()
+        parts = urlsplit(address)
+        socket.create_connection((parts.hostname or "", parts.port or CONNECT_PORT), timeout=PATIENCE_S).close()
     except (OSError, ValueError) as error:
         raise ServiceUnavailable(f"Spark did not answer at {_shown(address)}: {_said(error, address)}") from None
 

@@ -117,9 +117,9 @@ def at_version(published: Published, lookup: FeatureLookup) -> Published:
         return published
     place = kept_at(published.partitions, lookup)
     if place is None:
-        found = "; ".join(f"version {version} in {', '.join(sorted(names))}" for version, names in sorted(others.items()))
+        standing = "; ".join(f"version {version} in {', '.join(sorted(names))}" for version, names in sorted(others.items()))
         raise NotPublished(
-            f"{published.key}: version {lookup.version} is not kept, and not all partitions are of it: found {found}; materialise these "
+            f"{published.key}: version {lookup.version} is not kept, and not all partitions are of it: found {standing}; materialise these "
             f"partitions of {published.key} if version {lookup.version} is what is defined, or train on the version that is"
         )
     return replace(published, version=place)
