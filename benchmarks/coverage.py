@@ -125,8 +125,8 @@ def truths(world: World) -> dict[str, float]:
     rng, metrics = np.random.default_rng(2**31), METRICS[world.task]
     parts = [world.draw(rng, 12_000) for _ in range(TRUTH_ROWS // 12_000)]
     y, score = (np.concatenate([part[index] for part in parts]) for index in (0, 1))
-    found = {name: metric.value(y, score) for name, metric in metrics.items()}
-    return found | {name: value for name, (value, _, _) in thresholds(world, y, score, None).items()}
+    values = {name: metric.value(y, score) for name, metric in metrics.items()}
+    return values | {name: value for name, (value, _, _) in thresholds(world, y, score, None).items()}
 
 
 def thresholds(world: World, y: np.ndarray, score: np.ndarray, clusters: np.ndarray | None) -> dict[str, tuple[float, float, float]]:
@@ -150,8 +150,8 @@ def coverage(world: World, repeats: int, seed: int = 0) -> Iterator[Coverage]:
         width = dict.fromkeys(truth, 0.0)
         for _ in range(repeats):
             y, score, clusters = world.draw(rng, n)
-            found = {name: measure(metric, y, score, clusters=clusters) for name, metric in METRICS[world.task].items()}
-            ends = {name: (value.low, value.high) for name, value in found.items()}
+            measured = {name: measure(metric, y, score, clusters=clusters) for name, metric in METRICS[world.task].items()}
+            ends = {name: (value.low, value.high) for name, value in measured.items()}
             ends |= {name: (low, high) for name, (_, low, high) in thresholds(world, y, score, clusters).items()}
             for name, (low, high) in ends.items():
                 held[name] += low <= truth[name] <= high
@@ -176,9 +176,9 @@ def difference_coverage(repeats: int, seed: int = 0) -> Iterator[Coverage]:
         for n in (200, 1000, 5000):
             rng, held, width = np.random.default_rng([seed, n]), 0, 0.0
             for _ in range(repeats):
-                found = paired_difference("binary_classification", name, *draw(rng, n))
-                held += found.low <= truth <= found.high
-                width += found.high - found.low
+                difference = paired_difference("binary_classification", name, *draw(rng, n))
+                held += difference.low <= truth <= difference.high
+                width += difference.high - difference.low
             yield Coverage("two models", f"{name}, difference", n, truth, held / repeats, width / repeats)
 
 
@@ -205,7 +205,7 @@ def main() -> None:
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         worlds = [pool.submit(_rows, coverage, world, args.repeats) for world in WORLDS]
         differences = pool.submit(_rows, difference_coverage, args.repeats)
-        rows = [row for found in [*worlds, differences] for row in found.result()]
+        rows = [row for running in [*worlds, differences] for row in running.result()]
     text = table(rows)
     print(text)
     print(f"\nwithin a point of 95%: {sum(abs(r.share - 0.95) <= 0.01 for r in rows)} of {len(rows)}")

@@ -146,8 +146,8 @@ def suites(alternate: Alternate, tell: Tell) -> None:
         connection = duckdb.connect()
         connection.register("rows", table)
         sums = ", ".join(f"count(*) FILTER ({name} NOT BETWEEN 0 AND 1), count(*) FILTER ({name} IS NULL)" for name in table.column_names)
-        (found,) = connection.sql(f"SELECT {sums} FROM rows").fetchall()
-        assert not any(found)
+        (nulls,) = connection.sql(f"SELECT {sums} FROM rows").fetchall()
+        assert not any(nulls)
 
     tell("suite", *alternate(platform, bare, 3), 1.1, "20 expectations on 1,000,000 rows, against bare Great Expectations")
     tell("suite, one scan", *alternate(platform, fused, 3), None, "the same against one scan in DuckDB")
@@ -155,11 +155,11 @@ def suites(alternate: Alternate, tell: Tell) -> None:
 
 def steps(tell: Tell, python: Callable[..., str], root: Path) -> None:
     """What a process of its own adds to a step without work; what starting the fork server costs a run is left out as it is paid once."""
-    found: dict[str, list[float]] = {"multiprocess": [], "in_process": []}
+    seconds_of: dict[str, list[float]] = {"multiprocess": [], "in_process": []}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "dagster.yaml").write_text((root / "dagster.yaml").read_text())
         for _ in range(2):
-            for executor, seconds in found.items():
+            for executor, seconds in seconds_of.items():
                 seconds.append(float(python("-m", "benchmarks.steps", executor, DAGSTER_HOME=folder, STEPS="12")))
-    own, together = (statistics.mean(found[executor]) for executor in ("multiprocess", "in_process"))
+    own, together = (statistics.mean(seconds_of[executor]) for executor in ("multiprocess", "in_process"))
     tell("step process, s", own - together, 1.0, 0.3, f"seconds that its own process adds to a step: {own:.2f} instead of {together:.2f}")

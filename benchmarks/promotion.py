@@ -217,8 +217,8 @@ def all_rates(repeats: int, trained: int) -> Iterator[Rate]:
     """Every case, as soon as it is there and in order."""
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         cells = [(case, task) for case in CASES for task in (TRAINED if case.trained else JUDGED)]
-        for found in [pool.submit(rates, case, task, trained if case.trained else repeats) for case, task in cells]:
-            yield from found.result()
+        for future in [pool.submit(rates, case, task, trained if case.trained else repeats) for case, task in cells]:
+            yield from future.result()
 
 
 def main() -> None:

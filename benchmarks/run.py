@@ -71,15 +71,15 @@ def main() -> int:
     idle.measure(tell)
     stages.measure(tell)
     seconds.append(pace())
-    found = {
+    outcome = {
         "at": datetime.now(UTC).isoformat(),
         "python": machine.python_version(),
         "cpus": os.cpu_count(),
         "pace_s": [round(value, 2) for value in seconds],
         "results": results,
     }
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
-    write_between(DOCS / "speed.md", "bench", table(found))
+    RESULTS.write_text(json.dumps(outcome, indent=2) + "\n")
+    write_between(DOCS / "speed.md", "bench", table(outcome))
     over = [entry["name"] for entry in results if entry["limit"] is not None and entry["ratio"] > entry["limit"]]
     print(f"over their limits: {', '.join(over) or 'none'}")
     return int(bool(over))

@@ -37,7 +37,7 @@ def search(tell: Tell, environment: Mapping[str, str], rounds: int = 3) -> None:
     """Both figures, each the median of some rounds in turns.
 
     Args:
-        tell: gets what was found.
+        tell: gets what was timings.
         environment: names an MLflow server.
         rounds: how often.
     """
@@ -57,7 +57,7 @@ def search(tell: Tell, environment: Mapping[str, str], rounds: int = 3) -> None:
                         seconds["step"].append(time.perf_counter() - started)
                         params = tried
             seconds["bare"].append(bare(Path(folder) / "bare", params))
-        middle = {name: statistics.median(found) for name, found in seconds.items()}
+        middle = {name: statistics.median(timings) for name, timings in seconds.items()}
     what = f"{TRIALS} trials of {middle['bare'] / TRIALS:.1f} s, against a bare Optuna loop in memory"
     tell("search", middle["one"], middle["bare"], 1.10, what)
     tell(

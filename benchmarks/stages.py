@@ -66,9 +66,9 @@ def made_project(folder: Path, scale: int) -> Path:
         ("origin_congestion", f"max_value: {MOST_DEPARTURES}", f"max_value: {scale * MOST_DEPARTURES}"),
     ):
         definition = defs / "flights" / name / "defs.yaml"
-        found = definition.read_text()
-        assert given in found
-        definition.write_text(found.replace(given, wanted))
+        written = definition.read_text()
+        assert given in written
+        definition.write_text(written.replace(given, wanted))
     return defs
 
 
@@ -127,7 +127,7 @@ def measure(tell: Tell) -> None:
     """Run all stages at both scales; the ratio is that of the costs of a row."""
     from benchmarks.run import mlflow_server
 
-    found: dict[tuple[str, int], dict[str, float]] = {}
+    figures: dict[tuple[str, int], dict[str, float]] = {}
     for scale in SCALES:
         with tempfile.TemporaryDirectory() as name:
             defs = made_project(Path(name), scale)
@@ -137,11 +137,11 @@ def measure(tell: Tell) -> None:
                     done = subprocess.run(command, cwd=PLATFORM_ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
                     if done.returncode:
                         raise SystemExit(f"{stage} at {scale} x ended with {done.returncode}:\n{done.stderr[-3000:]}")
-                    found[stage, scale] = told = json.loads(done.stdout.splitlines()[-1])
+                    figures[stage, scale] = told = json.loads(done.stdout.splitlines()[-1])
                     print(f"{stage} at {scale} x: {told['s']:.1f} s, {told['bytes'] / 2**30:.2f} GiB", file=sys.stderr, flush=True)
     few, many = SCALES
     for stage in STAGES:
-        one, ten = found[stage, few], found[stage, many]
+        one, ten = figures[stage, few], figures[stage, many]
         memory = ten["bytes"] / 2**30
         told = f"seconds a row at {many} x the flights against {few} x, {memory:.2f} GiB at most"
         tell(f"{stage}, {many} x", ten["s"] / many, one["s"] / few, PER_ROW, told)

@@ -51,10 +51,10 @@ def seconds_a_step(instance: dg.DagsterInstance, run_id: str) -> float:
 
 if __name__ == "__main__":
     # By its importable name, as Dagster loads the job again in the step's process.
-    from benchmarks.steps import job as found
+    from benchmarks.steps import job as importable_job
 
     with dg.DagsterInstance.get() as instance:
-        done = dg.execute_job(dg.reconstructable(found), instance, run_config={"execution": {"config": {sys.argv[1]: {}}}})
+        done = dg.execute_job(dg.reconstructable(importable_job), instance, run_config={"execution": {"config": {sys.argv[1]: {}}}})
         if not done.success:
             sys.exit(1)
         print(seconds_a_step(instance, done.run_id))

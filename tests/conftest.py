@@ -113,8 +113,8 @@ def calm(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Calm:
     """What the project of the crash tests gives when nobody disturbs it."""
     from tests.chaos.crashes import undisturbed
 
-    found: Calm = made_once(tmp_path_factory, "calm", lambda folder: undisturbed(folder, mlflow_uri))
-    return found
+    calm: Calm = made_once(tmp_path_factory, "calm", lambda folder: undisturbed(folder, mlflow_uri))
+    return calm
 
 
 @pytest.fixture

@@ -111,11 +111,11 @@ def open_engines(address: str, stack: ExitStack) -> Engines:
 def run_seed(engines: Engines, seed: int, cases: int = CASES_OF_A_SEED) -> list[tuple[str, str, Outcome]]:
     """Compare the cases of a seed: family, expression, outcome."""
     show_rows(engines, seed)
-    found = []
+    differences = []
     for group in make_cases(seed, cases):
         outcomes = engines.outcomes(group)
-        found += [(case.family, case.expression, outcome) for case, outcome in zip(group, outcomes, strict=True)]
-    return found
+        differences += [(case.family, case.expression, outcome) for case, outcome in zip(group, outcomes, strict=True)]
+    return differences
 
 
 def table_of(counts: Counter[tuple[str, str]]) -> str:

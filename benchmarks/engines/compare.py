@@ -44,9 +44,9 @@ class Engines:
         """Compare cases: all in one query if that runs on both, each by itself otherwise."""
         refused = {number: self.refusal(case) for number, case in enumerate(cases)}
         rest = [number for number in refused if refused[number] is None]
-        found: dict[int, Outcome] = {number: Outcome("refused by check", str(error)) for number, error in refused.items() if error}
-        found |= dict(zip(rest, self._together([cases[number] for number in rest]), strict=True))
-        return [found[number] for number in range(len(cases))]
+        outcomes: dict[int, Outcome] = {number: Outcome("refused by check", str(error)) for number, error in refused.items() if error}
+        outcomes |= dict(zip(rest, self._together([cases[number] for number in rest]), strict=True))
+        return [outcomes[number] for number in range(len(cases))]
 
     def refusal(self, case: Case) -> str | None:
         """What `lakeloop check` says of a case."""
@@ -71,11 +71,11 @@ class Engines:
         """What an engine gives for each case, or says; an error of one is found by halving."""
         if not cases:
             return []
-        found = self._run(cases[0].together(cases), is_embedded=is_embedded)
-        if not isinstance(found, str):
-            return found
+        answer = self._run(cases[0].together(cases), is_embedded=is_embedded)
+        if not isinstance(answer, str):
+            return answer
         if len(cases) == 1:
-            return [found]
+            return [answer]
         half = len(cases) // 2
         return [each for part in (cases[:half], cases[half:]) for each in self._results(part, is_embedded=is_embedded)]
 

@@ -49,11 +49,11 @@ def fixed_cases() -> list[Case]:
 
 def record(engines: Engines, cases: Sequence[Case]) -> list[Recorded]:
     """Run cases on both engines."""
-    found = []
+    recorded = []
     for case in cases:
         ours, spark = (engines.values(case, is_embedded=is_embedded) for is_embedded in (True, False))
-        found.append(Recorded(case, spark, is_equal(ours, spark)))
-    return found
+        recorded.append(Recorded(case, spark, is_equal(ours, spark)))
+    return recorded
 
 
 def is_equal(ours: Any, spark: Any) -> bool:

@@ -90,9 +90,9 @@ def writers(root: Path, tell: Tell) -> int:
     tell("|---|--:|--:|--:|--:|--:|")
     bad = 0
     for write, commits, kills in ((append, 2000, 200), (publish, 80, 16)):
-        found = disturbed(root / write.__name__, write, writers=8, commits=commits, kills=kills)
-        bad += bool(found.lost or found.doubled or found.foreign)
-        tell(f"| {write.__name__} | {found.commits} | {found.kills} | {found.lost} | {found.doubled} | {found.seconds:.0f} |")
+        lost = disturbed(root / write.__name__, write, writers=8, commits=commits, kills=kills)
+        bad += bool(lost.lost or lost.doubled or lost.foreign)
+        tell(f"| {write.__name__} | {lost.commits} | {lost.kills} | {lost.lost} | {lost.doubled} | {lost.seconds:.0f} |")
     return bad
 
 
@@ -144,12 +144,12 @@ def endings(root: Path, uri: str, tell: Tell) -> int:
     bad, ways = 0, get_args(How)
     with platform(root / "endings", uri) as made:
         listed = [(how, killed(made, how)) for how in ways]
-    for how, found in listed:
-        late = max(found.dagster_s, found.mlflow_s, found.processes_s) > FINAL_S
-        bad += late or not found.rerun.startswith("SUCCESS") or found.versions != 1
+    for how, results in listed:
+        late = max(results.dagster_s, results.mlflow_s, results.processes_s) > FINAL_S
+        bad += late or not results.rerun.startswith("SUCCESS") or results.versions != 1
         tell(
-            f"| {how} | {found.dagster_s:.1f} s | {found.mlflow_s:.1f} s | {found.processes_s:.1f} s | {found.dagster}, {found.mlflow} "
-            f"| {found.rerun}, {found.versions} version |"
+            f"| {how} | {results.dagster_s:.1f} s | {results.mlflow_s:.1f} s | {results.processes_s:.1f} s | {results.dagster}, {results.mlflow} "
+            f"| {results.rerun}, {results.versions} version |"
         )
     return bad
 

@@ -80,7 +80,7 @@ class Project:
 
 def tables(project: Project) -> dict[str, Counter[str]]:
     """The rows of every table of a lake, as a multiset, without what differs between any two runs."""
-    lake, root, found = project.lake, Path(project.lake.url), {}
+    lake, root, contents = project.lake, Path(project.lake.url), {}
     for log in sorted(root.glob("*/**/_delta_log")):
         path = str(log.parent.relative_to(root))
         table = lake.open(path)
@@ -95,8 +95,8 @@ def tables(project: Project) -> dict[str, Counter[str]]:
             if row.get("stage") == "deployments":
                 row.pop("fingerprint", None)  # it has the model's name in it
         # Models are named after their environment.
-        found[path] = Counter(json.dumps(row, default=str, sort_keys=True).replace(project.name, "env") for row in listed)
-    return found
+        contents[path] = Counter(json.dumps(row, default=str, sort_keys=True).replace(project.name, "env") for row in listed)
+    return contents
 
 
 def registry(project: Project) -> dict[str, Any]:
@@ -116,12 +116,12 @@ def registry(project: Project) -> dict[str, Any]:
     }
 
 
-def differences(found: Mapping[str, Counter[str]], have: Mapping[str, Any], calm: Calm) -> list[str]:
+def differences(stored: Mapping[str, Counter[str]], have: Mapping[str, Any], calm: Calm) -> list[str]:
     """What the tables and the registry of a disturbed project differ in from one that wasn't; nothing is what is hoped for."""
     wanted = calm.tables
-    told = [f"{path}: {sum((wanted.get(path, Counter()) - found.get(path, Counter())).values())} rows lost, "
-            f"{sum((found.get(path, Counter()) - wanted.get(path, Counter())).values())} too many"
-            for path in sorted(wanted.keys() | found.keys()) if wanted.get(path) != found.get(path)]  # fmt: skip
+    told = [f"{path}: {sum((wanted.get(path, Counter()) - stored.get(path, Counter())).values())} rows lost, "
+            f"{sum((stored.get(path, Counter()) - wanted.get(path, Counter())).values())} too many"
+            for path in sorted(wanted.keys() | stored.keys()) if wanted.get(path) != stored.get(path)]  # fmt: skip
     return told + [f"{what}: wanted {calm.registry[what]}, found {have[what]}" for what in have if calm.registry[what] != have[what]]
 
 

@@ -112,10 +112,10 @@ def _marks(folder: Path) -> list[str]:
     return [mark.name for mark in sorted(folder.iterdir(), key=lambda mark: mark.stat().st_mtime_ns)]
 
 
-def until(found: Callable[[], Any], seconds: float) -> Any:
+def until(condition: Callable[[], Any], seconds: float) -> Any:
     """Wait for something that is true."""
     deadline = time.monotonic() + seconds
-    while not (it := found()):
+    while not (it := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not so after {seconds:g} s")
         time.sleep(0.05)

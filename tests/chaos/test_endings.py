@@ -16,10 +16,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[
 
 
 def test_a_run_whose_worker_is_killed_is_final_and_its_rerun_goes_through(made: Platform) -> None:
-    found = killed(made, "worker")
-    assert (found.dagster, found.mlflow in ("KILLED", "FAILED")) == ("FAILURE", True), found
-    assert float("inf") not in (found.dagster_s, found.mlflow_s, found.processes_s), found
-    assert found.rerun == "SUCCESS, FINISHED" and found.versions == 1, found
+    orphans = killed(made, "worker")
+    assert (orphans.dagster, orphans.mlflow in ("KILLED", "FAILED")) == ("FAILURE", True), orphans
+    assert float("inf") not in (orphans.dagster_s, orphans.mlflow_s, orphans.processes_s), orphans
+    assert orphans.rerun == "SUCCESS, FINISHED" and orphans.versions == 1, orphans
 
 
 def test_runs_that_began_under_a_platform_that_is_gone_hold_no_slot() -> None:
@@ -43,8 +43,8 @@ def test_runs_that_began_under_a_platform_that_is_gone_hold_no_slot() -> None:
         }
         _settle_runs(instance, "stopped")
         assert STOPPED_TAG in instance.get_run_by_id(made["of a sensor"]).tags, "nobody canceled it"
-        found = {what: instance.get_run_by_id(run_id).status for what, run_id in made.items()}
-    assert found == {
+        status_of = {what: instance.get_run_by_id(run_id).status for what, run_id in made.items()}
+    assert status_of == {
         "of a sensor": statuses.CANCELED,
         "of up": statuses.CANCELED,
         "of a sensor, waiting": statuses.NOT_STARTED,

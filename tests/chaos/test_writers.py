@@ -13,6 +13,6 @@ from tests.chaos.writers import Write, append, disturbed, publish
 def test_no_acknowledged_row_is_lost_and_none_doubled_when_writers_are_killed(
     tmp_path: Path, write: Write, writers: int, commits: int, kills: int
 ) -> None:
-    found = disturbed(tmp_path, write, writers=writers, commits=commits, kills=kills)
-    assert (found.commits, found.kills) == (commits, kills)
-    assert (found.lost, found.doubled, found.foreign) == (0, 0, 0)
+    lost = disturbed(tmp_path, write, writers=writers, commits=commits, kills=kills)
+    assert (lost.commits, lost.kills) == (commits, kills)
+    assert (lost.lost, lost.doubled, lost.foreign) == (0, 0, 0)

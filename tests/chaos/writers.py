@@ -111,13 +111,13 @@ def disturbed(folder: Path, write: Write, *, writers: int, commits: int, kills: 
     lake = Lake(url)
     table = lake.open(APPENDED if write is append else PUBLISHED)
     assert table is not None
-    found = Counter((row["writer"], row["number"]) for row in table.to_pyarrow_table().to_pylist())
+    counts = Counter((row["writer"], row["number"]) for row in table.to_pyarrow_table().to_pylist())
     wanted = {(writer, number) for writer in range(writers) for number in range(count)}
     return Written(
         commits=len(wanted),
         kills=killed,
-        lost=len(wanted - found.keys()),
-        doubled=sum(times - 1 for times in found.values()),
-        foreign=len(found.keys() - wanted),
+        lost=len(wanted - counts.keys()),
+        doubled=sum(times - 1 for times in counts.values()),
+        foreign=len(counts.keys() - wanted),
         seconds=time.monotonic() - started,
     )

@@ -251,8 +251,8 @@ def test_a_broken_file_stops_only_its_own_domain(shop: Shop) -> None:
         build_defs(defs=shop.defs)
     with pytest.raises(SpecError, match="bakery/bread/defs.yaml"):
         build_defs(defs=shop.defs, domain="bakery")
-    found = build_defs(defs=shop.defs, domain="shop").resolve_asset_graph().get_all_asset_keys()
-    assert {key.path[1] for key in found} == {"shop"} and len(found) == 10
+    keys = build_defs(defs=shop.defs, domain="shop").resolve_asset_graph().get_all_asset_keys()
+    assert {key.path[1] for key in keys} == {"shop"} and len(keys) == 10
 
 
 @pytest.mark.parametrize(
@@ -274,12 +274,12 @@ def test_a_broken_view_stops_only_what_reads_it(shop: Shop, sql: str | None, cap
         (folder / "defs.yaml").write_text(view.format(folder.name) + "  columns: {v: {type: integer, description: x}}\n")
         if query:
             (folder / "view.sql").write_text(query + "\n")
-    found = build_defs(defs=shop.defs, domain="shop").resolve_asset_graph().get_all_asset_keys()
-    assert {key.path[1] for key in found} == {"shop"} and "party" not in {key.path[2] for key in found}
+    keys = build_defs(defs=shop.defs, domain="shop").resolve_asset_graph().get_all_asset_keys()
+    assert {key.path[1] for key in keys} == {"shop"} and "party" not in {key.path[2] for key in keys}
     assert "left out, as they are broken or read what is: bakery/bad, bakery/cake, shop/party" in caplog.text
     valid = build_defs(defs=shop.defs, only_valid=True).resolve_asset_graph().get_all_asset_keys()
     assert {"good"} == {key.path[2] for key in valid if key.path[1] == "bakery"}
-    assert {key for key in valid if key.path[1] == "shop"} == set(found)
+    assert {key for key in valid if key.path[1] == "shop"} == set(keys)
     with pytest.raises(SpecError, match="bakery/bad"):
         build_defs(defs=shop.defs, domain="bakery")
     # What is wrong in the domain itself is told beside that.

@@ -59,11 +59,11 @@ def test_what_a_draft_was_not_sure_of_is_told_with_the_line_to_change(project: P
     scaffold(project, "LakeTable", "shop/visits", source=str(path))
     told, lines = capsys.readouterr().out, definition(project, "shop/visits/defs.yaml").splitlines()
     changes = {text: lines[int(number) - 1].strip() for number, text in re.findall(r"- line (\d+): (.*)", told)}
-    found = {text.split(":")[0]: line for text, line in changes.items()}
-    assert found["not UTF-8, so read as cp1252; another encoding if 'ö' on line 1 is wrong"].startswith("source: {")
-    assert found["key"].startswith("keys: [") and found["event time"].startswith("event_time: seen")
-    assert found["time zone"].startswith("timezone: UTC") and "UTC is assumed" in told
-    assert found["keys"].startswith("keys: {type: string") and "codes rather than numbers" in told
+    changed_lines = {text.split(":")[0]: line for text, line in changes.items()}
+    assert changed_lines["not UTF-8, so read as cp1252; another encoding if 'ö' on line 1 is wrong"].startswith("source: {")
+    assert changed_lines["key"].startswith("keys: [") and changed_lines["event time"].startswith("event_time: seen")
+    assert changed_lines["time zone"].startswith("timezone: UTC") and "UTC is assumed" in told
+    assert changed_lines["keys"].startswith("keys: {type: string") and "codes rather than numbers" in told
 
 
 def test_a_file_of_an_installed_package_is_named_by_the_package(project: Path) -> None:

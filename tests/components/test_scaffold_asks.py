@@ -57,8 +57,8 @@ def test_table_label_and_pipeline_are_asked_for_on_a_terminal(project: Path) -> 
 
 
 def test_without_a_terminal_nothing_is_asked(project: Path) -> None:
-    found = subprocess.run([sys.executable, "-c", CODE, str(project), "late"], stdin=subprocess.PIPE, capture_output=True, timeout=60)
-    assert found.returncode == 0 and b"Table" not in found.stdout
+    process = subprocess.run([sys.executable, "-c", CODE, str(project), "late"], stdin=subprocess.PIPE, capture_output=True, timeout=60)
+    assert process.returncode == 0 and b"Table" not in process.stdout
     assert "some_view" in (project / "platform_assets/defs/shop/late/defs.yaml").read_text()
 
 

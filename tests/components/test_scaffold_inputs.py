@@ -19,15 +19,15 @@ def table_of(rows: pa.Table, **options: Any) -> tuple[TableSpec, pa.Table]:
     from lakeloop.rows.conform import parse_column
     from lakeloop.rows.types import schema_of
 
-    found = profile_table(rows, text=False, **options)
-    columns = {c.name: c.column for c in found.columns}
+    profile = profile_table(rows, text=False, **options)
+    columns = {c.name: c.column for c in profile.columns}
     spec = TableSpec.model_validate(
         {
             "name": "things",
             "description": "Things.",
             "source": {"files": "x.parquet"},
-            "keys": list(found.keys),
-            "event_time": found.event_time,
+            "keys": list(profile.keys),
+            "event_time": profile.event_time,
             "columns": columns,
         }
     )

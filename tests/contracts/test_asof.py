@@ -73,7 +73,7 @@ def on_spark(request: pytest.FixtureRequest) -> Join:
 
 def oracle(spine: list[dict], rows: list[dict], keys: list[str], max_age: timedelta | None) -> list[object]:
     """Read the rule literally: look at every row for every row of the spine."""
-    found = []
+    values = []
     for asked in spine:
         best = None
         for position, row in enumerate(rows):
@@ -82,8 +82,8 @@ def oracle(spine: list[dict], rows: list[dict], keys: list[str], max_age: timede
                 rank = (row["event"], row["known"], position)
                 best = max(best, (rank, row), key=lambda pair: pair[0]) if best else (rank, row)
         alive = best is not None and (max_age is None or asked["at"] - best[1]["event"] <= max_age)
-        found.append(best[1]["value"] if alive and best else None)
-    return found
+        values.append(best[1]["value"] if alive and best else None)
+    return values
 
 
 def table(rows: list[dict], times_: list[str]) -> pa.Table:
@@ -178,9 +178,9 @@ def test_other_time_zones_and_units_mean_the_same_moments(engine: Join) -> None:
 def test_an_integer_key_finds_its_equal_whatever_the_widths(engine: Join, event: str | None) -> None:
     spine = pa.table({"k": pa.array([1, 2, None], pa.int32()), "at": ask(1, 1, 1)["at"]})
     rows = pa.table({"k": pa.array([2**32 + 1, 2], pa.int64()), "value": [1.0, 2.0], "event": ask(0, 0)["at"]})
-    found = engine(spine, [FeatureRows("f", rows, ("k",), {"value": "v"}, event)], at="at")
-    assert found["v"].to_pylist() == [None, 2.0, None]
-    assert found["k"].type == pa.int32()
+    joined = engine(spine, [FeatureRows("f", rows, ("k",), {"value": "v"}, event)], at="at")
+    assert joined["v"].to_pylist() == [None, 2.0, None]
+    assert joined["k"].type == pa.int32()
 
 
 def test_a_decimal_key_is_refused(engine: Join) -> None:

@@ -40,11 +40,11 @@ def expected(walked: Shop) -> dict[str, pa.Table]:
     return results(None, walked.defs, walked.lake_url, walked.uri, spark_rows=10**9)
 
 
-def same(expected: dict[str, pa.Table], found: dict[str, pa.Table]) -> None:
+def same(expected: dict[str, pa.Table], actual: dict[str, pa.Table]) -> None:
     """Every value and the schema of every table are equal; a query's rows have no order, the spine's have."""
-    assert set(found) == set(expected) and len(found) > len(QUERIES) + 3
+    assert set(actual) == set(expected) and len(actual) > len(QUERIES) + 3
     for name, one in expected.items():
-        two = found[name]
+        two = actual[name]
         assert two.num_rows == one.num_rows > 0, name
         assert two.schema.equals(one.schema), f"{name}: {one.schema}\n{two.schema}"
         if name.startswith(("view", "query")):
@@ -97,9 +97,9 @@ def test_a_jvm_that_cannot_reach_the_object_store_is_brought_the_rows(object_sto
     deltalake.write_deltalake(url, rows, mode="append")
     spark = SparkResource(remote=jvm_remote).session("tests")
     for version, partitions, wanted in ((0, None, rows), (0, ["y"], rows[1:]), (1, ["x"], pa.concat_tables([rows[:1]] * 2))):
-        found = read_delta(spark, url, version, partitions).toArrow().select(rows.column_names)
-        assert found.schema.types == rows.schema.types
-        assert sorted(found.to_pylist(), key=str) == sorted(wanted.to_pylist(), key=str)
+        read = read_delta(spark, url, version, partitions).toArrow().select(rows.column_names)
+        assert read.schema.types == rows.schema.types
+        assert sorted(read.to_pylist(), key=str) == sorted(wanted.to_pylist(), key=str)
 
 
 def test_a_jvm_elsewhere_is_brought_the_rows_of_a_folder_with_other_letters(tmp_path: Path, jvm_remote: str) -> None:

@@ -37,9 +37,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def pool(object_store_environment: ObjectStore) -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as found:
-        list(found.map(_ready, range(WRITERS)))
-        yield found
+    with ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as workers:
+        list(workers.map(_ready, range(WRITERS)))
+        yield workers
 
 
 def _ready(_: int) -> int:
@@ -70,8 +70,8 @@ def test_appends_of_processes_that_make_the_table_together_all_land(url: str, po
     start = time.time() + 0.3
     for done in [pool.submit(_append, url, writer, start, 4, "") for writer in range(WRITERS)]:
         done.result(120)
-    found = Lake(url).open("reports/checks").to_pyarrow_table().to_pylist()
-    assert sorted((r["writer"], r["number"]) for r in found) == [(w, n) for w in range(WRITERS) for n in range(4)]
+    stored = Lake(url).open("reports/checks").to_pyarrow_table().to_pylist()
+    assert sorted((r["writer"], r["number"]) for r in stored) == [(w, n) for w in range(WRITERS) for n in range(4)]
 
 
 def test_an_append_under_one_id_lands_once_whoever_comes_first(url: str, pool: ProcessPoolExecutor) -> None:

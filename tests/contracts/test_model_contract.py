@@ -53,8 +53,8 @@ def test_a_model_has_exactly_one_source() -> None:
 )  # fmt: skip
 def test_a_pipeline_file_is_read_for_what_it_has_to_offer(tmp_path: Path, text: str, wanted: str) -> None:
     (tmp_path / "mine.py").write_text(text)
-    found = problem(tmp_path, Model(pipeline="mine.py"))
-    assert found.startswith("pipeline: ") and wanted in found
+    message = problem(tmp_path, Model(pipeline="mine.py"))
+    assert message.startswith("pipeline: ") and wanted in message
 
 
 def test_a_pipeline_file_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_train_function_is_read_for_how_it_is_called(tmp_path: Path, text: str
     if not wanted:
         check_model(model, "regression", tmp_path)
         return
-    found = problem(tmp_path, model, "regression")
-    assert found.startswith("train: ") and wanted in found
+    message = problem(tmp_path, model, "regression")
+    assert message.startswith("train: ") and wanted in message
 
 
 def test_an_estimator_is_read_for_its_methods(tmp_path: Path) -> None:

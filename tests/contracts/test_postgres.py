@@ -63,14 +63,14 @@ def databases() -> Iterator[dict[str, str]]:
     """One database each, by the variable that names it, in the environment."""
     with postgres() as url, pytest.MonkeyPatch.context() as patch:
         admin = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-        found = {}
+        addresses = {}
         with admin.connect() as connection:
             for name in ("dagster", "mlflow", "studies"):
                 connection.execute(sa.text(f"CREATE DATABASE {name}"))
-                found[f"LAKELOOP_{name.upper()}_DB"] = sa.make_url(url).set(database=name).render_as_string(hide_password=False)
-        for name, value in found.items():
+                addresses[f"LAKELOOP_{name.upper()}_DB"] = sa.make_url(url).set(database=name).render_as_string(hide_password=False)
+        for name, value in addresses.items():
             patch.setenv(name, value)
-        yield found
+        yield addresses
 
 
 def test_the_walk_with_dagster_and_mlflow_on_postgresql(

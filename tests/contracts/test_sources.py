@@ -129,8 +129,8 @@ def test_a_time_of_a_function_is_in_microseconds_or_refused(tmp_path: Path):
     code = "import pandas\n\ndef rows():\n    return pandas.DataFrame({'at': pandas.to_datetime(['2024-03-01 10:00:00.DIGITS'])})\n"
     (tmp_path / "whole.py").write_text(code.replace("DIGITS", "123456"))
     (tmp_path / "fine.py").write_text(code.replace("DIGITS", "123456789"))
-    (found,) = call_function("whole.py:rows", tmp_path)["at"].to_pylist()
-    assert found - datetime(2024, 3, 1, 10) == timedelta(microseconds=123456)
+    (moment,) = call_function("whole.py:rows", tmp_path)["at"].to_pylist()
+    assert moment - datetime(2024, 3, 1, 10) == timedelta(microseconds=123456)
     with pytest.raises(DataError, match=r"source fine\.py:rows: column at: wanted times in microseconds"):
         call_function("fine.py:rows", tmp_path)
 

@@ -38,7 +38,7 @@ def tell(troubles: dict[str, list[str]], run: EndedRun) -> tuple[list[str], dict
     """What a channel is told of a run, and what it knows then; as the sensor does it."""
     troubles, told = clear_resolved(run, troubles), []
     for notice in judged(run):
-        told += [found.title.removeprefix("[dev] ") for found in select_new([notice], troubles)]
+        told += [notice_told.title.removeprefix("[dev] ") for notice_told in select_new([notice], troubles)]
         troubles = record_notice(notice, troubles)
     return told, troubles
 
@@ -62,7 +62,7 @@ def test_a_single_failure_reads_as_before() -> None:
 
 def test_assets_that_fail_for_other_reasons_are_notices_of_their_own() -> None:
     run = replace(RUN, failures=[StepFailure("raw/d/a", "no file"), StepFailure("raw/d/b", "no column"), StepFailure("raw/d/c", "no file")])
-    assert [(found.subject, len(found.known)) for found in judged(run)] == [("raw/d/a", 2), ("raw/d/b", 1)]
+    assert [(trouble.subject, len(trouble.known)) for trouble in judged(run)] == [("raw/d/a", 2), ("raw/d/b", 1)]
 
 
 @pytest.mark.parametrize(("count", "more"), [(MOST_NAMED, ""), (MOST_NAMED + 1, " and 1 more"), (60, " and 50 more")])
@@ -77,10 +77,10 @@ def test_a_message_names_some_assets_and_counts_the_others_and_all_are_known(cou
 
 def test_the_blocking_checks_of_every_asset_are_covered() -> None:
     checks = [CheckOutcome(f"validated/d/{name}", "unique", passed=False, blocking=True, reason=f"{name} rows") for name in ("a", "b", "c")]
-    found = judged(failing("validated/d/a", "validated/d/b", reason="not published", checks=checks))
-    assert [notice.subject for notice in found] == ["validated/d/a", "validated/d/c#unique"]
-    assert set(found[0].known) == {"validated/d/a", "validated/d/b", "validated/d/a#unique", "validated/d/b#unique"}
-    assert set(found[0].subjects) == {"validated/d/a", "validated/d/b"}
+    troubles = judged(failing("validated/d/a", "validated/d/b", reason="not published", checks=checks))
+    assert [notice.subject for notice in troubles] == ["validated/d/a", "validated/d/c#unique"]
+    assert set(troubles[0].known) == {"validated/d/a", "validated/d/b", "validated/d/a#unique", "validated/d/b#unique"}
+    assert set(troubles[0].subjects) == {"validated/d/a", "validated/d/b"}
 
 
 def test_one_cause_is_told_once_and_again_when_all_were_well() -> None:
@@ -99,8 +99,8 @@ def test_reasons_that_take_turns_are_told_once_each_until_the_asset_is_well() ->
     told: list[str] = []
     known: dict[str, list[str]] = {}
     for reason in ("disk full", "no memory", "disk full", "no memory"):
-        found, known = tell(known, failing("models/d/a", reason=reason))
-        told += found
+        troubles, known = tell(known, failing("models/d/a", reason=reason))
+        told += troubles
     assert told == ["models/d/a failed"] * 2
     _, known = tell(known, EndedRun("1", "SUCCESS", succeeded=["models/d/a"]))
     assert tell(known, failing("models/d/a", reason="disk full"))[0] == ["models/d/a failed"]
@@ -109,8 +109,8 @@ def test_reasons_that_take_turns_are_told_once_each_until_the_asset_is_well() ->
 def test_of_a_subject_that_is_never_well_the_newest_causes_are_kept() -> None:
     known: dict[str, list[str]] = {}
     for number in range(MOST_KNOWN + 5):
-        found, known = tell(known, failing("models/d/a", reason=f"version {number}"))
-        assert found == ["models/d/a failed"]
+        troubles, known = tell(known, failing("models/d/a", reason=f"version {number}"))
+        assert troubles == ["models/d/a failed"]
     assert len(known["models/d/a"]) == MOST_KNOWN
     assert tell(known, failing("models/d/a", reason=f"version {MOST_KNOWN}"))[0] == []
 

@@ -108,19 +108,19 @@ def test_what_is_planted_is_what_the_page_says() -> None:
     frame = pd.DataFrame({"a": rng.normal(0, 1, 600), "b": np.repeat([1.0, 2.0], 300), "c": ["x", "y", "z"] * 200, "one": 7.0})
     kinds: Any = {"a": "double", "b": "double", "c": "string", "one": "double"}
     before = frame.copy()
-    found = plant(frame, kinds, seed=4)
+    planted = plant(frame, kinds, seed=4)
     pd.testing.assert_frame_equal(frame, before)
-    assert len(found.frame) == 60 and list(found.kind[:2]) == [MIXTURE, MOVED]
-    moved = found.frame[found.kind == MOVED].reset_index(drop=True)
-    origin = frame.iloc[found.source[found.kind == MOVED]].reset_index(drop=True)
+    assert len(planted.frame) == 60 and list(planted.kind[:2]) == [MIXTURE, MOVED]
+    moved = planted.frame[planted.kind == MOVED].reset_index(drop=True)
+    origin = frame.iloc[planted.source[planted.kind == MOVED]].reset_index(drop=True)
     changed = moved.ne(origin)
     assert (changed.sum(axis=1) == 1).all() and not changed["one"].any()
     spread = np.subtract(*np.quantile(frame["a"], [0.75, 0.25]))
     far = (moved["a"] - origin["a"])[changed["a"]].abs() / spread
     assert far.between(4, 8).all() and (moved["c"][changed["c"]] == UNSEEN).all()
-    mixed = found.frame[found.kind == MIXTURE]
+    mixed = planted.frame[planted.kind == MIXTURE]
     assert all(set(mixed[name]) <= set(frame[name]) for name in frame)
-    assert plant(frame, kinds, seed=4).frame.equals(found.frame)
+    assert plant(frame, kinds, seed=4).frame.equals(planted.frame)
 
 
 def test_the_top_of_two_equal_rankings_is_shared_and_of_two_random_ones_hardly() -> None:
@@ -175,8 +175,8 @@ def test_an_alert_comes_from_the_inputs_of_the_model(project: Path) -> None:
 
     table(project, tumours())
     scaffold(project, "MLWorkflow", "lab/strange", table="samples", task="anomaly_detection")
-    found = Lineage(load_checked(project / "platform_assets" / "defs")[0])
+    lineage = Lineage(load_checked(project / "platform_assets" / "defs")[0])
     for asked in ("predictions.lab.strange.is_alert", "deployments.lab.strange.is_alert"):
-        (ref,) = found.find(asked)
-        roots = {str(root) for root in found.roots(ref)}
+        (ref,) = lineage.find(asked)
+        roots = {str(root) for root in lineage.roots(ref)}
         assert "raw.lab.samples.mean_radius" in roots and not any("malignant_is" in root for root in roots)

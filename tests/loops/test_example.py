@@ -27,5 +27,5 @@ def test_nothing_in_the_platform_knows_the_examples() -> None:
     code = [path for place in places for path in place.rglob("*.py") if "defs" not in path.relative_to(ROOT).parts]
     assert len(code) > 100
     for word in ("flight_delay", "nycflights", "seattle", "vega", "climate"):
-        found = [str(path.relative_to(ROOT)) for path in code if word in path.read_text().lower() and "cli" not in path.parts]
-        assert not found, f"{word!r} in {found}"  # the command line's help gives an example
+        mentions = [str(path.relative_to(ROOT)) for path in code if word in path.read_text().lower() and "cli" not in path.parts]
+        assert not mentions, f"{word!r} in {mentions}"  # the command line's help gives an example

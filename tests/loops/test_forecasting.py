@@ -203,10 +203,10 @@ def test_a_gap_that_does_not_cover_the_horizon_is_refused_where_it_stands(projec
     forecast(project, horizon=HORIZON)
     path = project / "platform_assets" / "defs" / "demand" / "sold" / "defs.yaml"
     path.write_text(path.read_text().replace("gap: 5d", "gap: 4d"))
-    (found,) = problems(project)
+    (problem,) = problems(project)
     assert (
         "split.gap: wanted at least 5d (the horizon of 5 steps of 1d), found 4d: the model would learn from values of the next window"
-        in found
+        in problem
     )
     path.write_text(path.read_text().replace("gap: 4d", "gap: 5d").replace("naive: value_a_season_ago", "naive: value_a_saison_ago"))
     assert "forecast.naive: no feature 'value_a_saison_ago'; did you mean 'value_a_season_ago'" in problems(project)[0]
@@ -272,8 +272,8 @@ def test_the_relative_error_of_the_reference_itself_is_one_and_its_interval_cove
     rng, held = np.random.default_rng(5), 0
     for _ in range(600):
         y, noise = rng.normal(10, 2, 200), rng.normal(0, 1, (2, 200))
-        (found,) = relative_metrics("forecasting", y, y + 0.7 * noise[0], y + 0.5 * noise[0] + 0.5 * noise[1])
-        held += found.low <= 0.7 / np.sqrt(0.5) <= found.high
+        (interval,) = relative_metrics("forecasting", y, y + 0.7 * noise[0], y + 0.5 * noise[0] + 0.5 * noise[1])
+        held += interval.low <= 0.7 / np.sqrt(0.5) <= interval.high
     assert 0.92 <= held / 600 <= 0.98
     (same,) = relative_metrics("forecasting", y, y + noise[0], y + noise[0])
     assert (same.value, same.low, same.high) == (1, 1, 1)

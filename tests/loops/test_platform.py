@@ -134,11 +134,11 @@ def test_model_checks_are_asset_checks_that_warn_with_their_documentation(walked
     from lakeloop.evaluation.check_kinds import KINDS
 
     shop, result = walked
-    found = {e.check_name: e for e in result.get_asset_check_evaluations() if e.check_name.startswith("LL")}
-    assert set(found) == {kind.name for kind in KINDS.values()}
+    evaluations = {e.check_name: e for e in result.get_asset_check_evaluations() if e.check_name.startswith("LL")}
+    assert set(evaluations) == {kind.name for kind in KINDS.values()}
     rows = {row["check"]: row["outcome"] for row in shop.lake.open("reports/model_checks").to_pyarrow_table().to_pylist()}
     for kind in KINDS.values():
-        evaluation = found[kind.name]
+        evaluation = evaluations[kind.name]
         assert evaluation.metadata["documentation"] == dg.MetadataValue.md(kind.text)
         assert evaluation.metadata["outcome"].value == rows[kind.name]
         assert evaluation.passed == (rows[kind.name] != "found")
@@ -160,10 +160,10 @@ def test_paths_of_the_storage_are_not_shown_to_clients(walked: tuple[Shop, Any],
 
 def test_the_graph_is_what_the_definitions_say(shop: Shop) -> None:
     graph = shop.definitions().resolve_asset_graph()
-    found = {
+    states = {
         key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys) for key in graph.get_all_asset_keys()
     }
-    assert found == {
+    assert states == {
         "raw/shop/orders": [],
         "validated/shop/orders": ["raw/shop/orders"],
         "features/shop/outcomes": ["validated/shop/orders"],

@@ -49,13 +49,13 @@ def test_mlflow_runs_without_its_assistant(running: Up) -> None:
 
 
 def test_every_server_listens_on_loopback_only(running: Up) -> None:
-    found = {
+    statuses = {
         c.laddr.ip
         for child in psutil.Process(running.pid).children(recursive=True)
         for c in child.connections(kind="tcp")
         if c.status == "LISTEN"
     }
-    assert found == {"127.0.0.1"}
+    assert statuses == {"127.0.0.1"}
 
 
 def test_no_server_stands_where_a_dotenv_would_win_over_its_environment(running: Up) -> None:

@@ -51,8 +51,8 @@ def test_a_new_project_is_sound(tmp_path: Path, wheel: Path, name: str, capsys: 
     assert init(root, platform=str(wheel)) == 0
     project, errors = load_checked(root / "defs")
     assert errors == [] and list(project.tables) == [("shop", "orders")]
-    found = find_project({}, start=root)
-    assert (found.root, found.defs) == (root, root / "defs")
+    opened = find_project({}, start=root)
+    assert (opened.root, opened.defs) == (root, root / "defs")
     pinned = (root / "requirements-platform.txt").read_text()
     assert pinned.startswith(f"./vendor/{wheel.name} --hash=sha256:")
     assert (root / "vendor" / wheel.name).read_bytes() == wheel.read_bytes()

@@ -40,8 +40,8 @@ def test_a_page_without_the_place_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_the_table_of_speed_names_the_machine_and_leaves_a_missing_limit_empty() -> None:
     entry = {"name": "load", "ratio": 1.234, "limit": 3.0, "what": "words"}
-    found = {"at": "2026-01-02T03:04", "python": "3.11.7", "cpus": 2, "pace_s": [1.1, 2.5], "results": [entry, {**entry, "limit": None}]}
-    lines = table(found).splitlines()
+    results = {"at": "2026-01-02T03:04", "python": "3.11.7", "cpus": 2, "pace_s": [1.1, 2.5], "results": [entry, {**entry, "limit": None}]}
+    lines = table(results).splitlines()
     assert lines[0] == "On 2026-01-02, 2 cores, Python 3.11.7; 20,000,000 additions in plain Python took 1.1 s before and 2.5 s after."
     assert lines[-2:] == ["| load | 1.23 | 3.0 | words |", "| load | 1.23 |  | words |"]
 

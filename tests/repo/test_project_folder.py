@@ -35,8 +35,8 @@ def make_project(root: Path, defs: str = "defs") -> Path:
 def test_a_project_is_the_one_around_the_working_directory(tmp_path: Path, name: str, below: str) -> None:
     root = make_project(tmp_path / name)
     (root / below).mkdir(parents=True, exist_ok=True)
-    found = find_project({}, start=root / below)
-    assert (found.root, found.defs) == (root, root / "defs")
+    project = find_project({}, start=root / below)
+    assert (project.root, project.defs) == (root, root / "defs")
 
 
 def test_a_project_may_name_its_folder_of_definitions(tmp_path: Path) -> None:
@@ -59,15 +59,15 @@ def test_a_project_file_that_changes_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", ["{root}/defs", "defs"])
 def test_lakeloop_defs_names_the_project(tmp_path: Path, written: str) -> None:
     root = make_project(tmp_path / "mine")
-    found = find_project({"LAKELOOP_DEFS": written.format(root=root)}, start=root if written == "defs" else tmp_path)
-    assert (found.root, found.defs) == (root, root / "defs")
+    project = find_project({"LAKELOOP_DEFS": written.format(root=root)}, start=root if written == "defs" else tmp_path)
+    assert (project.root, project.defs) == (root, root / "defs")
 
 
 def test_lakeloop_defs_may_lie_in_no_project(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
-    found = find_project({"LAKELOOP_DEFS": str(tmp_path / "bare")}, start=tmp_path)
-    assert (found.root, found.defs) == (tmp_path, tmp_path / "bare")
-    assert found.own_or_carried("dagster.yaml").read_text() == (ROOT / "dagster.yaml").read_text()
+    project = find_project({"LAKELOOP_DEFS": str(tmp_path / "bare")}, start=tmp_path)
+    assert (project.root, project.defs) == (tmp_path, tmp_path / "bare")
+    assert project.own_or_carried("dagster.yaml").read_text() == (ROOT / "dagster.yaml").read_text()
 
 
 def test_without_a_project_the_checkout_is_the_project(tmp_path: Path) -> None:

@@ -25,6 +25,6 @@ def test_environments_share_nothing() -> None:
 
 def test_relative_folders_stand_in_the_project_wherever_a_process_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = Settings.from_environment({"LAKELOOP_HOME": "state", "LAKELOOP_LAKE": "lake"})
-    assert (found.home, found.lake_url) == (ROOT / "state" / "dev", str(ROOT / "lake"))
+    settings = Settings.from_environment({"LAKELOOP_HOME": "state", "LAKELOOP_LAKE": "lake"})
+    assert (settings.home, settings.lake_url) == (ROOT / "state" / "dev", str(ROOT / "lake"))
     assert Settings.from_environment({"LAKELOOP_LAKE": "s3://bucket/lake"}).lake_url == "s3://bucket/lake"

@@ -33,9 +33,9 @@ def test_the_search_opens_what_things_are_stored_in(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE t (a TEXT, b BLOB)")
         connection.execute("INSERT INTO t VALUES (?, ?)", ("x", zlib.compress(row.encode())))
     connection.close()
-    found = found_in(contents(tmp_path), [row, 987.0625, 987_654.0625])
-    assert {place for place, value in found if value == 987_654.0625} == {"page.html!embedded 0"}
-    assert {place.partition("!")[0] for place, value in found if value == row} == {
+    places = found_in(contents(tmp_path), [row, 987.0625, 987_654.0625])
+    assert {place for place, value in places if value == 987_654.0625} == {"page.html!embedded 0"}
+    assert {place.partition("!")[0] for place, value in places if value == row} == {
         "plain.log", "page.html", "a.gz", "model.skops", "a.parquet", "a.db",
     }  # fmt: skip
-    assert ("model.skops!array.npy", 987.0625) in found
+    assert ("model.skops!array.npy", 987.0625) in places

@@ -13,10 +13,10 @@ from tests.worlds.servers.mailbox import Mailbox
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    found = Mailbox()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    mailbox = Mailbox()
+    yield mailbox
+    mailbox.server.shutdown()
+    mailbox.server.server_close()
 
 
 @pytest.fixture

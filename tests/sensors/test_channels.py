@@ -57,8 +57,8 @@ def test_a_new_channel_begins_an_hour_back_however_many_runs_have_ended_since(in
     time.sleep(0.05)
     hour_ago = time.time()
     recent = end(RUNS_A_TICK + 1)
-    found = endings_after(instance, first_position(instance, hour_ago + FIRST_LOOK_S))
-    assert [ending.run_id for ending in found] == recent[:RUNS_A_TICK]
+    endings = endings_after(instance, first_position(instance, hour_ago + FIRST_LOOK_S))
+    assert [ending.run_id for ending in endings] == recent[:RUNS_A_TICK]
     assert first_position(instance, hour_ago - 60 + FIRST_LOOK_S) == 0
 
 

@@ -25,11 +25,11 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
         define(defs, key, f"{{database: SHOP_DB, table: {key.name}}}")
     books = define(defs, BOOKS, "{files: '*.csv'}") / "books.csv"
     books.write_text("id\n1\n")
-    found = Sources(Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9"), file, books)
+    sources = Sources(Shop(defs, str(tmp_path / "lake"), "http://127.0.0.1:9"), file, books)
     for table in ("orders", "staff"):
-        found.run(f"CREATE TABLE {table} (id integer)")
-        found.run(f"INSERT INTO {table} VALUES (1)")
-    return found
+        sources.run(f"CREATE TABLE {table} (id integer)")
+        sources.run(f"INSERT INTO {table} VALUES (1)")
+    return sources
 
 
 @pytest.fixture

@@ -105,10 +105,10 @@ def test_v1_and_v2_answer_what_the_model_itself_does(served: tuple[str, dict[str
     two = httpx.post(f"{address}/v2/models/shop.{name}/infer", json={"inputs": tensors}, timeout=20)
     assert two.status_code == 200, two.text
     outputs = two.json()["outputs"]
-    for found in (said, {output["name"]: output["data"] for output in outputs}):
-        assert list(found) == list(wanted)
+    for answer in (said, {output["name"]: output["data"] for output in outputs}):
+        assert list(answer) == list(wanted)
         for column, values in wanted.items():
-            assert found[column] == (pytest.approx(values) if isinstance(values[0], float) else values), column
+            assert answer[column] == (pytest.approx(values) if isinstance(values[0], float) else values), column
     assert all(output["shape"] == [len(rows)] for output in outputs)
     about = httpx.get(f"{address}/v2/models/shop.{name}", timeout=20).json()
     types = {output["name"]: output["datatype"] for output in outputs}

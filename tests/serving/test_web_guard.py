@@ -129,16 +129,16 @@ def kserve_routes() -> Iterator[tuple[str, set[str]]]:
 @pytest.fixture(scope="module")
 def routes() -> dict[str, dict[str, set[str]]]:
     """By server and path the methods of every route."""
-    found: dict[str, dict[str, set[str]]] = {"dagster": {}, "mlflow": {}, "kserve": {}}
+    methods_of: dict[str, dict[str, set[str]]] = {"dagster": {}, "mlflow": {}, "kserve": {}}
     for server, pairs in (("dagster", dagster_routes()), ("mlflow", mlflow_routes()), ("kserve", kserve_routes())):
         for path, methods in pairs:
-            found[server].setdefault(path, set()).update(methods)
-    return found
+            methods_of[server].setdefault(path, set()).update(methods)
+    return methods_of
 
 
 def test_every_route_that_can_be_got_was_looked_at(routes: dict[str, dict[str, set[str]]]) -> None:
-    found = sorted(f"{server} {path}" for server, paths in routes.items() for path, methods in paths.items() if "GET" in methods)
-    assert found == READABLE.read_text().splitlines()
+    readable = sorted(f"{server} {path}" for server, paths in routes.items() for path, methods in paths.items() if "GET" in methods)
+    assert readable == READABLE.read_text().splitlines()
 
 
 def test_no_route_of_any_server_is_reached_by_another_page(routes: dict[str, dict[str, set[str]]]) -> None:

@@ -100,9 +100,9 @@ def test_a_value_of_an_adopted_table_is_known_from_the_version_that_brought_it(a
     moments = [FIRST + HOUR * hours for hours in range(-50, 110, 3)]
     asked: list[Mapping[str, Any]] = [{"customer": name, "asked_at": at} for name in ("x", "y") for at in moments]
     spine = pa.Table.from_pylist(asked, schema=pa.schema([("customer", pa.string()), ("asked_at", MOMENT)]))
-    found = join(spine, adopted)["amount"].to_pylist()
-    assert found == [wanted_at(row["customer"], row["asked_at"]) for row in asked]
-    assert {None, 1, 2, 3, 20} == set(found)
+    amounts = join(spine, adopted)["amount"].to_pylist()
+    assert amounts == [wanted_at(row["customer"], row["asked_at"]) for row in asked]
+    assert {None, 1, 2, 3, 20} == set(amounts)
 
 
 def test_a_table_of_one_version_is_read_as_it_is(adopted: Published) -> None:

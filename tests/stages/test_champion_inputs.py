@@ -112,19 +112,19 @@ def test_one_label_known_too_late_is_found_among_more_rows_than_are_scored_again
     late = np.datetime64("2024-06-30T12:00:00", "us")
 
     def one_late(*args: Any) -> pa.Table:
-        found = rows(*args)
-        known = found["predict_at"].to_numpy().astype("datetime64[us]").copy()
+        table = rows(*args)
+        known = table["predict_at"].to_numpy().astype("datetime64[us]").copy()
         known[321] = late
-        at = found.column_names.index(asked.LABEL_KNOWN_AT)
-        return found.set_column(at, asked.LABEL_KNOWN_AT, pa.array(known).cast(pa.timestamp("us", tz="UTC")))
+        at = table.column_names.index(asked.LABEL_KNOWN_AT)
+        return table.set_column(at, asked.LABEL_KNOWN_AT, pa.array(known).cast(pa.timestamp("us", tz="UTC")))
 
     monkeypatch.setattr(asked, "fit_rows", one_late)
     monkeypatch.setattr(asked, "FIT_SAMPLE", 8)
     question, *_ = question_of(shop)
     fit = question.fit
     assert len(fit.y) == len(fit.at) == len(fit.known_at) == len(fit.frame) == len(fit.scores["candidate"]) == 8
-    (found,) = [check for check in assess(question).checks if check.code == "LL102"]
-    assert found.outcome == "found" and f"the labels of 1 of {len(question.fit_times[0]):,} training rows" in found.message
+    (table,) = [check for check in assess(question).checks if check.code == "LL102"]
+    assert table.outcome == "found" and f"the labels of 1 of {len(question.fit_times[0]):,} training rows" in table.message
 
 
 def test_a_time_with_an_offset_is_that_moment_and_one_without_is_utc() -> None:
@@ -231,5 +231,5 @@ def test_keys_are_the_same_where_another_of_their_column_is_null() -> None:
     from platform_assets.stages.evaluation.question import _overlap
 
     fitted, test = pa.table({"id": pa.array([1, 2, 3])}), pa.table({"id": pa.array([1, None, 3, 4])})
-    found = _overlap(fitted, test, ["id"])
-    assert found.seen.tolist() == [True, False, True, False] and not found.repeats
+    overlap = _overlap(fitted, test, ["id"])
+    assert overlap.seen.tolist() == [True, False, True, False] and not overlap.repeats

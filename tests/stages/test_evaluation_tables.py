@@ -19,7 +19,7 @@ def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(answer: Answer, 
     from resources.lake.lake import Lake
 
     asked = question(answer)
-    found = assess(asked)
+    assessment = assess(asked)
     lake = Lake(str(tmp_path))
     shared = {
         "domain": "shop",
@@ -31,7 +31,7 @@ def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(answer: Answer, 
         "evaluation": "e",
     }
     for _ in range(2):
-        write_tables(lake, shared, asked.primary, "1", found)
+        write_tables(lake, shared, asked.primary, "1", assessment)
     for table in TABLES:
         opened = lake.open(table)
         answer = asked.answer
@@ -39,7 +39,7 @@ def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(answer: Answer, 
         if not others.get(table.removeprefix("reports/"), True):
             assert opened is None
             continue
-        if table == "reports/weak_slices" and not found.weak:
+        if table == "reports/weak_slices" and not assessment.weak:
             continue
         rows = opened.to_pyarrow_table()
         assert {"domain", "workflow", "version", "segment", "slice", "window"} <= set(rows.column_names)
@@ -47,4 +47,4 @@ def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(answer: Answer, 
     (mine,) = [
         r for r in lake.open("reports/metrics").to_pyarrow_table().to_pylist() if (r["model"], r["metric"]) == (CANDIDATE, asked.primary)
     ]
-    assert mine["value"] == found.own[asked.primary].value
+    assert mine["value"] == assessment.own[asked.primary].value

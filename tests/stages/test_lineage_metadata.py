@@ -21,13 +21,13 @@ def test_lineage_has_exactly_the_columns_that_each_asset_shows(defs: Path | None
     from platform_assets.definitions import build_defs
 
     folder = defs or make_shop(tmp_path)
-    found = Lineage(load_checked(folder)[0])
+    lineage = Lineage(load_checked(folder)[0])
     compared = 0
     for asset in build_defs(defs=folder).assets:
         for key, metadata in asset.metadata_by_key.items():
             schema = metadata.get("dagster/column_schema")
             if schema is not None:
-                assert {c.name for c in schema.columns} == {ref.column for ref in found.find(".".join(key.path))}, key
+                assert {c.name for c in schema.columns} == {ref.column for ref in lineage.find(".".join(key.path))}, key
                 compared += 1
     assert compared >= 4
 
@@ -54,5 +54,5 @@ def test_loading_the_code_location_works_out_no_lineage(tmp_path: Path) -> None:
     import sys
 
     code = "import sys, platform_assets.definitions as d; d.build_defs(); print('sqlglot.lineage' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=DEFS.parent.parent)
-    assert found.stdout.split() == ["False"]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=DEFS.parent.parent)
+    assert process.stdout.split() == ["False"]

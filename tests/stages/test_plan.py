@@ -133,8 +133,8 @@ def test_changed_partitions_of_predictions_leave_one_prediction_for_each_row(sho
     key = TableKey("predictions", "shop", "returns")
 
     def predicted() -> tuple[list[str], list[tuple[str, float]]]:
-        found = shop.lake.read(shop.lake.current(key), ["order_id", "prediction"]).to_pylist()
-        return sorted(shop.lake.states()[key]), sorted((row["order_id"], row["prediction"]) for row in found)
+        predictions = shop.lake.read(shop.lake.current(key), ["order_id", "prediction"]).to_pylist()
+        return sorted(shop.lake.states()[key]), sorted((row["order_id"], row["prediction"]) for row in predictions)
 
     def again() -> None:
         stale = stale_assets(read_project(shop.defs), shop.lake.states())

@@ -20,7 +20,7 @@ def why(shop: Shop, states: States | None = None) -> dict[str, list[str]]:
 
     project, states = read_project(shop.defs), shop.lake.states() if states is None else states
     reasons = reasons_for(project, states, stale_assets(project, states))
-    return {str(key): [reason.text for reason in found] for key, found in reasons.items()}
+    return {str(key): [reason.text for reason in listed] for key, listed in reasons.items()}
 
 
 def edit(file: Path, old: str, new: str) -> None:

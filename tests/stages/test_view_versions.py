@@ -216,10 +216,10 @@ def test_a_view_means_something_else_when_a_view_that_it_reads_does(shop: Shop) 
 
     # A release from before upstream views counted cites the view's own part; a view of tables only has no other.
     key = TableKey("features", "shop", "repeats")
-    for cites, found in ((before, ["shop.returns version 7 (live)"]), (before.partition("+")[0], []), (after, [])):
+    for cites, refusals in ((before, ["shop.returns version 7 (live)"]), (before.partition("+")[0], []), (after, [])):
         live = ReleaseState("7", cites={str(key): Citation(1, cites)})
         states = States({RETURNS: {WHOLE: PartitionState(WHOLE, "x", value=live)}})
-        assert view_versions.releases_that_cite(states, key, 1, after) == found
+        assert view_versions.releases_that_cite(states, key, 1, after) == refusals
     project = read_project(shop.defs)
     history = project.views[("shop", "history")]
     assert view_versions.UPSTREAM not in meaning(project, history)

@@ -61,24 +61,24 @@ def results(remote: str | None, defs: Path, lake: str, uri: str, *, spark_rows: 
     settings = replace(Settings.from_environment(), tracking_uri=uri, spark_rows=spark_rows)
     platform = Platform(settings, project, Lake(lake), SparkResource(remote=remote), Tracking(tracking_uri=uri))
     states = platform.lake.states()
-    found = {}
+    results = {}
     for view in project.views.values():
         text = (view.folder / str(view.spec.sql)).read_text()
-        found[f"view {view.spec.name}"] = run_sql(platform, states, view.domain, text, upstream(project, view))
+        results[f"view {view.spec.name}"] = run_sql(platform, states, view.domain, text, upstream(project, view))
     (orders,) = upstream(project, project.views[("shop", "basket")])
     for name, text in QUERIES.items():
-        found[f"query {name}"] = run_sql(platform, states, "shop", text, [orders])
+        results[f"query {name}"] = run_sql(platform, states, "shop", text, [orders])
     workflow = project.workflows[("shop", "returns")]
     spine = spine_rows(platform, workflow, states)
-    found["spine"] = spine
-    found["joined"], _ = join_features(platform, "shop", spine, feature_spec(project, workflow), states)
+    results["spine"] = spine
+    results["joined"], _ = join_features(platform, "shop", spine, feature_spec(project, workflow), states)
     released = states[key_of("releases", workflow)][WHOLE].value
     model = load_model(f"models:/{released['name']}/{released['champion']}", uri)
     scores, _ = score_rows(platform, "shop", spine, model, states)
-    found["predictions"] = spine.append_column(
+    results["predictions"] = spine.append_column(
         "prediction", pa.array(scores, pa.float64()) if not isinstance(scores, pa.ChunkedArray) else scores
     )
-    return found
+    return results
 
 
 def first_scores(shop: Shop, name: str, model: Any, domain: str = "x") -> np.ndarray:

@@ -78,10 +78,10 @@ def people() -> list[dict[str, object]]:
 
 
 def planted(rows: list[dict[str, object]]) -> list[str | float]:
-    found: list[str | float] = ["PLANTED"]
+    planted: list[str | float] = ["PLANTED"]
     for row in rows[:PLANTED_ROWS]:
-        found += [abs(float(row[name])) for name in ("tel", "salary_eur") if not isinstance(row[name], str)]  # type: ignore[arg-type]
-    return found
+        planted += [abs(float(row[name])) for name in ("tel", "salary_eur") if not isinstance(row[name], str)]  # type: ignore[arg-type]
+    return planted
 
 
 def write(shop: Shop, name: str, text: str, sql: str = "") -> None:

@@ -62,8 +62,8 @@ class Sales:
     def validate(self, *partitions: str) -> dict[int, Any]:
         """The amounts by order."""
         platform = Platform(Settings.from_environment(), read_project(self.defs), self.lake, None, None, "run")  # type: ignore[arg-type]
-        found = validate(platform, platform.project.tables[("sales", "orders")], partitions or [WHOLE])
-        assert not found.refused
+        validated = validate(platform, platform.project.tables[("sales", "orders")], partitions or [WHOLE])
+        assert not validated.refused
         return {row["id"]: row["amount"] for row in self.lake.read(self.lake.current(VALIDATED)).to_pylist()}
 
     def landed(self) -> pa.Table:

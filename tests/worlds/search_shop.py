@@ -43,8 +43,8 @@ class Moody(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, x: Any) -> Any:
         """The probabilities."""
-        found = self.model_.predict_proba(x)
-        return np.full_like(found, np.nan) if self.mood == "nan" else found
+        probabilities = self.model_.predict_proba(x)
+        return np.full_like(probabilities, np.nan) if self.mood == "nan" else probabilities
 
     def _wait_for_company(self) -> None:
         """Go on when a second process has come as far."""
@@ -106,5 +106,5 @@ def nested_runs(shop: Shop) -> list[Any]:
 
     client = mlflow.MlflowClient(shop.uri)
     experiment = client.get_experiment_by_name(Settings.from_environment().mlflow_name("shop", "returns"))
-    found = [r for r in client.search_runs([experiment.experiment_id], max_results=1000) if "lakeloop.trial" in r.data.tags]
-    return sorted(found, key=lambda r: int(r.data.tags["lakeloop.trial"]))
+    trial_runs = [r for r in client.search_runs([experiment.experiment_id], max_results=1000) if "lakeloop.trial" in r.data.tags]
+    return sorted(trial_runs, key=lambda r: int(r.data.tags["lakeloop.trial"]))

@@ -82,8 +82,8 @@ class Shop:
 
         definitions = self.definitions()
         job = definitions.resolve_implicit_global_asset_job_def()
-        with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as found:
-            return job.execute_in_process(instance=found, tags=dict(tags), asset_selection=list(keys), raise_on_error=False)
+        with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as opened:
+            return job.execute_in_process(instance=opened, tags=dict(tags), asset_selection=list(keys), raise_on_error=False)
 
     def location(self, folder: Path) -> Path:
         """A file that Dagster's own commands load the project from; where lake and server are stands in `environment`."""

@@ -58,10 +58,10 @@ CASES: dict[str, tuple[str, bytes, dict[str, Any], dict[str, list[str | None]]]]
 def test_a_file_is_read_as_its_writer_meant_it(tmp_path: Path, name: str) -> None:
     file, data, options, expected = CASES[name]
     (tmp_path / file).write_bytes(data)
-    found, notes = look_at_source(Files(files=[file]), tmp_path)
-    assert found == options
+    drafted, notes = look_at_source(Files(files=[file]), tmp_path)
+    assert drafted == options
     assert len(notes) == len([option for option in options if option != "delimiter"])
-    spec = Files(files=[file], **found)
+    spec = Files(files=[file], **drafted)
     rows = read_file(resolve_files(spec, tmp_path)[0], spec, {})
     assert rows.drop_columns(["_row"]).to_pydict() == expected
 

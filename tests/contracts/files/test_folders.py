@@ -104,8 +104,8 @@ def test_columns_in_the_names_of_folders_are_columns(tmp_path: Path) -> None:
     types = {column.name: column.column.type for column in profile_table(seen.rows, text=False, files=seen.files).columns}
     assert (types["region"], types["year"], types["id"]) == ("string", "integer", "integer")
     years = parse_column(seen.rows, "year", Column(type="integer")).to_pylist()
-    found = sorted(zip(seen.rows["region"].to_pylist(), years, seen.rows["id"].to_pylist(), strict=True), key=str)
-    assert found == [("S/W", None, 2), ("north", 2023, 1)]
+    landed = sorted(zip(seen.rows["region"].to_pylist(), years, seen.rows["id"].to_pylist(), strict=True), key=str)
+    assert landed == [("S/W", None, 2), ("north", 2023, 1)]
     file = resolve_files(spec, tmp_path)[0]
     assert read_file(file, spec, {"id": Column(type="integer")}).column_names == ["id", "_row"]
     assert "year" in read_file(file, spec, {"year": Column(type="integer")}).column_names

@@ -37,9 +37,9 @@ def write(path: Path, *sheets: list[list[Any]], change: Callable[[openpyxl.Workb
 
 def look_and_read(path: Path, **options: Any) -> tuple[dict[str, Any], list[str], dict[str, list[str | None]]]:
     given = Files(files=[path.name], **options)
-    found, notes = look_at_source(given, path.parent)
-    spec = Files(files=[path.name], **{**options, **found})
-    return found, notes, read_file(resolve_files(spec, path.parent)[0], spec, {}).drop_columns(["_row"]).to_pydict()
+    drafted, notes = look_at_source(given, path.parent)
+    spec = Files(files=[path.name], **{**options, **drafted})
+    return drafted, notes, read_file(resolve_files(spec, path.parent)[0], spec, {}).drop_columns(["_row"]).to_pydict()
 
 
 CASES: dict[str, tuple[list[list[Any]], dict[str, Any], dict[str, list[str | None]]]] = {
@@ -83,8 +83,8 @@ CASES: dict[str, tuple[list[list[Any]], dict[str, Any], dict[str, list[str | Non
 @pytest.mark.parametrize("name", CASES)
 def test_a_sheet_is_read_as_its_writer_meant_it(tmp_path: Path, name: str) -> None:
     rows, options, expected = CASES[name]
-    found, notes, columns = look_and_read(write(tmp_path / "a.xlsx", rows))
-    assert found == options
+    drafted, notes, columns = look_and_read(write(tmp_path / "a.xlsx", rows))
+    assert drafted == options
     assert columns == expected
     assert len(notes) == len(options)
 
@@ -102,8 +102,8 @@ def test_several_sheets_are_tables_of_their_own(tmp_path: Path) -> None:
         book["S3"].sheet_state = "hidden"
 
     path = write(tmp_path / "a.xlsx", [["id", "v"], [1, "x"]], [["k", "w"], [2, "y"]], [["h"], ["z"]], [], change=hide)
-    found, notes, columns = look_and_read(path)
-    assert (found, columns) == ({"sheet": "S1"}, {"id": ["1"], "v": ["x"]})
+    drafted, notes, columns = look_and_read(path)
+    assert (drafted, columns) == ({"sheet": "S1"}, {"id": ["1"], "v": ["x"]})
     assert notes == [
         "of the sheets, S1 is read; S2: each is a table of its own, drafted with --sheet",
         "hidden sheets: S3 (not read)",
@@ -126,8 +126,8 @@ def test_merged_cells_have_their_value_in_each_row_and_hidden_rows_are_told(tmp_
         book["S1"].row_dimensions[4].hidden = True
 
     path = write(tmp_path / "a.xlsx", [["Sales", None], ["region", "v"], ["N", 1], [None, 2], [None, 3]], change=change)
-    found, notes, columns = look_and_read(path)
-    assert found == {"header_row": 2}
+    options, notes, columns = look_and_read(path)
+    assert options == {"header_row": 2}
     assert columns == {"region": ["N", "N", None], "v": ["1", "2", "3"]}
     assert [note for note in notes if "hidden" in note] == ["1 rows are hidden (row 4 first), and are read like the others"]
     assert any("merged cells (row 3 first)" in note for note in notes)

@@ -134,8 +134,8 @@ def test_a_column_that_a_query_names_twice_is_refused(defs: Path, capsys: pytest
 def test_a_duplicate_name_names_the_other_file(defs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = defs / "flights" / "airlines" / "defs.yaml"
     path.write_text(path.read_text() + "\n---\n" + (defs / "flights" / "airports" / "defs.yaml").read_text())
-    found = errors(defs, capsys)
-    assert any("already taken" in e and "airlines/defs.yaml" in e for e in found)
+    problems = errors(defs, capsys)
+    assert any("already taken" in e and "airlines/defs.yaml" in e for e in problems)
 
 
 def test_the_load_error_of_the_code_location_is_the_same(defs: Path) -> None:

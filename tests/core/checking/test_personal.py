@@ -29,7 +29,7 @@ def project_with(tmp_path: Path, *changes: tuple[str, str, str]) -> tuple[Any, l
 def test_what_is_computed_from_a_personal_column_is_personal_unless_its_view_says_otherwise(tmp_path: Path) -> None:
     project, errors = project_with(tmp_path)
     assert errors == []
-    found = {
+    inherited = {
         stage: set(personal_columns(project, stage, located))
         for stage, located in [
             ("raw", project.tables[("shop", "orders")]),
@@ -39,7 +39,7 @@ def test_what_is_computed_from_a_personal_column_is_personal_unless_its_view_say
             ("predictions", project.workflows[("shop", "returns")]),
         ]
     }
-    assert found == {
+    assert inherited == {
         "raw": {"customer", "email", "tel", "salary_eur"},
         "validated": {"customer", "email", "phone", "salary_eur"},
         "features": {"salary_eur", "email"},

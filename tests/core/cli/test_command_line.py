@@ -21,9 +21,9 @@ NAMES = [name for section in COMMANDS.values() for name in section]
 
 
 def command_named(name: str) -> click.Command:
-    found = cli.get_command(click.Context(cli), name)  # type: ignore[attr-defined]
-    assert found is not None
-    return found
+    command = cli.get_command(click.Context(cli), name)  # type: ignore[attr-defined]
+    assert command is not None
+    return command
 
 
 def complete(words: str, defs: Path, shell: str = "bash") -> list[str]:

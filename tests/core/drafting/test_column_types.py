@@ -43,8 +43,8 @@ def test_dates_that_begin_with_a_zero_are_dates(values: tuple[str, ...], form: s
 
 @pytest.mark.parametrize("values", [("007", "012"), ("00.5", "01.5"), ("01e5", "02e5"), ("+01", "3")])
 def test_digits_with_leading_zeros_stay_text(values: tuple[str, ...]) -> None:
-    found = seen(*values)
-    assert found.column.type == "string" and found.note.startswith("leading zeros")
+    drafted = seen(*values)
+    assert drafted.column.type == "string" and drafted.note.startswith("leading zeros")
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_digits_with_leading_zeros_stay_text(values: tuple[str, ...]) -> None:
     ],
 )
 def test_where_no_value_tells_day_from_month_both_ways_are_named_and_none_is_taken(values: tuple[str, ...], ways: tuple[str, str]) -> None:
-    found = profile_table(pa.table({"day": values}), text=True)
-    column = found.column("day")
+    drafted = profile_table(pa.table({"day": values}), text=True)
+    column = drafted.column("day")
     assert column.column.type == "string" and column.note.startswith("day or month first? No value tells")
     assert all(f"format: '{way}'" in column.note for way in ways)
-    assert found.event_time is None and column.note in found.time_reason
+    assert drafted.event_time is None and column.note in drafted.time_reason
     with pytest.raises(DataError, match=re.escape(ways[0]) + ".*Draft without --event-time, give the column its type and format:"):
         profile_table(pa.table({"day": values}), text=True, event_time="day")
 
@@ -93,9 +93,9 @@ WRITTEN: list[tuple[tuple[str, ...], str, str, str | None, list[float]]] = [
 def test_numbers_as_people_write_them_are_read_in_a_format(
     values: tuple[str, ...], kind: str, form: str, unit: str | None, numbers: list[float]
 ) -> None:
-    found = seen(*values)
-    assert (found.column.type, found.column.format, found.column.unit) == (kind, form, unit)
-    assert parse_column(pa.table({"v": values}), "v", found.column).to_pylist() == numbers
+    drafted = seen(*values)
+    assert (drafted.column.type, drafted.column.format, drafted.column.unit) == (kind, form, unit)
+    assert parse_column(pa.table({"v": values}), "v", drafted.column).to_pylist() == numbers
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_numbers_as_people_write_them_are_read_in_a_format(
     ],
 )
 def test_where_no_value_tells_thousands_from_decimals_both_ways_are_named(values: tuple[str, ...], ways: tuple[str, str]) -> None:
-    found = seen(*values)
-    assert found.column.type == "string" and found.note.startswith("thousands or decimals? No value tells")
-    assert all(way in found.note for way in ways)
+    drafted = seen(*values)
+    assert drafted.column.type == "string" and drafted.note.startswith("thousands or decimals? No value tells")
+    assert all(way in drafted.note for way in ways)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,6 @@ def test_what_stands_for_null_is_of_a_column(columns: dict[str, list[str]], null
     ],
 )
 def test_numbers_are_only_what_gives_its_text_back_or_what_was_assumed_is_said(values: tuple[str, ...], kind: str, told: str) -> None:
-    found = seen(*values)
-    assert found.column.type == kind
-    assert told in found.note and bool(told) == bool(found.note)
+    drafted = seen(*values)
+    assert drafted.column.type == kind
+    assert told in drafted.note and bool(told) == bool(drafted.note)

@@ -80,21 +80,21 @@ def test_steps_of_local_midnights_are_recognised_with_and_without_the_zone(
         "no season"
     )
     if step in ("1d", "1w", "1mo"):
-        found = history(moments, horizon=2)
-        assert (str(found.every), found.every.timezone) == (step, zone)
-        assert found.notes[0].startswith(
+        drafted = history(moments, horizon=2)
+        assert (str(drafted.every), drafted.every.timezone) == (step, zone)
+        assert drafted.notes[0].startswith(
             f"days begin in {zone}: the times are midnights of {zone}, on both sides of a change of its clocks"
         )
-        assert f"Declare `timezone: {zone}` in sales" in found.notes[0]
+        assert f"Declare `timezone: {zone}` in sales" in drafted.notes[0]
 
 
 def test_a_sample_of_one_winter_is_a_doubt_that_is_told() -> None:
-    found = history(midnights("Europe/Berlin", 60))
-    assert (str(found.every), found.every.timezone) == ("1d", None)
-    assert found.notes[0].startswith(
+    drafted = history(midnights("Europe/Berlin", 60))
+    assert (str(drafted.every), drafted.every.timezone) == ("1d", None)
+    assert drafted.notes[0].startswith(
         "a doubt: the times are 23:00 UTC, a midnight of Europe/Berlin; so it is in Europe/Paris, Europe/Zurich"
     )
-    assert "declare `timezone: Europe/Berlin` in sales" in found.notes[0]
+    assert "declare `timezone: Europe/Berlin` in sales" in drafted.notes[0]
     assert history(midnights("Europe/Berlin", 60), timezone="Europe/Zurich").every.timezone == "Europe/Zurich"
 
 
@@ -104,8 +104,8 @@ def test_days_of_utc_readings_at_noon_and_hours_raise_no_doubt() -> None:
         (datetime(2024, 1, 1, 12, tzinfo=UTC), 24),
         (datetime(2024, 1, 1, tzinfo=UTC), 1),
     ):
-        found = history([start + timedelta(hours=step * n) for n in range(200)])
-        assert found.notes == [] and found.every.timezone is None
+        drafted = history([start + timedelta(hours=step * n) for n in range(200)])
+        assert drafted.notes == [] and drafted.every.timezone is None
 
 
 def test_a_zone_for_dates_and_one_that_is_none_are_refused() -> None:
@@ -153,8 +153,8 @@ def profile(times: Sequence[str], **options: Any) -> TableProfile:
     return profile_table(rows, text=True, **options)
 
 
-def drafted(found: TableProfile) -> str:
-    return draft_table(found, name="loads", source={"files": "loads.csv"}, shown="loads.csv", today=date(2025, 1, 1))
+def drafted(profiled: TableProfile) -> str:
+    return draft_table(profiled, name="loads", source={"files": "loads.csv"}, shown="loads.csv", today=date(2025, 1, 1))
 
 
 def hours(zone: str, count: int = 366 * 24) -> list[str]:
@@ -163,9 +163,9 @@ def hours(zone: str, count: int = 366 * 24) -> list[str]:
 
 
 def test_a_year_of_local_hours_names_its_zone_and_keeps_its_time_and_key() -> None:
-    found = profile(hours("Europe/Berlin"))
-    assert (found.event_time, found.keys, found.timezone) == ("at", ("at",), "Europe/Berlin")
-    text = drafted(found)
+    profiled = profile(hours("Europe/Berlin"))
+    assert (profiled.event_time, profiled.keys, profiled.timezone) == ("at", ("at",), "Europe/Berlin")
+    text = drafted(profiled)
     assert "  timezone: Europe/Berlin  # the data have no time zone, and no time lies between 2024-03-31 01:00 and 2024-03-31 03:00" in text
     assert "at: {type: timestamp, nullable: false" in text and "timezone: UTC" not in text
     assert "2 times that came twice in Europe/Berlin are told by the order of the rows" in text
@@ -173,25 +173,25 @@ def test_a_year_of_local_hours_names_its_zone_and_keeps_its_time_and_key() -> No
 
 def test_a_few_times_that_are_no_moment_are_counted_and_leave_the_table_its_time() -> None:
     times = [time for time in hours("Europe/Berlin") if time != "2024-10-27 02:00:00"] + ["2024-10-27 02:00:00"]
-    found = profile(times, timezone="Europe/Berlin")
-    assert (found.event_time, found.keys, found.timezone) == ("at", ("at",), "Europe/Berlin")
-    assert "1 times came twice or never in Europe/Berlin: their rows go to quarantine" in drafted(found)
-    assert found.column("at").missing == 0
+    profiled = profile(times, timezone="Europe/Berlin")
+    assert (profiled.event_time, profiled.keys, profiled.timezone) == ("at", ("at",), "Europe/Berlin")
+    assert "1 times came twice or never in Europe/Berlin: their rows go to quarantine" in drafted(profiled)
+    assert profiled.column("at").missing == 0
     # Many of them are another matter: the zone is hardly right.
     assert profile(["2024-03-31 02:30:00", "2024-03-31 03:30:00"] * 30, timezone="Europe/Berlin").event_time is None
 
 
 def test_zoned_midnights_name_the_zone_of_the_table_or_a_doubt() -> None:
-    found = profile([moment.isoformat() for moment in midnights("America/New_York", 366)])
-    assert found.timezone == "America/New_York"
-    assert "  timezone: America/New_York  # the times are midnights of America/New_York" in drafted(found)
+    profiled = profile([moment.isoformat() for moment in midnights("America/New_York", 366)])
+    assert profiled.timezone == "America/New_York"
+    assert "  timezone: America/New_York  # the times are midnights of America/New_York" in drafted(profiled)
     doubt = profile([moment.isoformat() for moment in midnights("America/New_York", 50)])
     assert doubt.timezone is None and "  # timezone: none: the times are 05:00 UTC, a midnight of America/New_York" in drafted(doubt)
 
 
 def test_times_without_a_zone_that_tell_nothing_are_assumed_to_be_of_utc() -> None:
-    found = profile(hours("UTC"))
-    assert (found.timezone, found.zone_reason) == ("UTC", "the data have no time zone: UTC is assumed, set the right one")
+    profiled = profile(hours("UTC"))
+    assert (profiled.timezone, profiled.zone_reason) == ("UTC", "the data have no time zone: UTC is assumed, set the right one")
     utc = profile([f"{time} UTC" for time in hours("UTC", 100)], timezone="Europe/Berlin")
     assert utc.column("at").column.timezone in (None, "UTC")
 
@@ -208,7 +208,7 @@ def test_the_calendar_of_a_drafted_workflow_is_local() -> None:
 
 
 def test_a_zone_that_is_asked_for_is_the_tables_and_one_that_is_none_is_refused() -> None:
-    found = profile(hours("Europe/Berlin", 100), timezone="Asia/Kolkata")
-    assert (found.timezone, found.zone_reason) == ("Asia/Kolkata", "as requested")
+    profiled = profile(hours("Europe/Berlin", 100), timezone="Asia/Kolkata")
+    assert (profiled.timezone, profiled.zone_reason) == ("Asia/Kolkata", "as requested")
     with pytest.raises(DataError, match=r"timezone: wanted the name of a time zone .*did you mean Europe/Zurich"):
         profile(hours("Europe/Berlin", 100), timezone="Europe/Zürich")

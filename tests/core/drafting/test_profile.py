@@ -45,16 +45,16 @@ def many(*values: str) -> list[str]:
     ],
 )
 def test_a_type_is_proposed_only_if_it_holds_every_value(name: str, values: list[str], kind: str) -> None:
-    found = profile(**{name: values}).columns[-1].column
-    assert found.type == kind
+    column = profile(**{name: values}).columns[-1].column
+    assert column.type == kind
 
 
 @given(st.lists(st.text("0123456789.-+eE tfruals:/", min_size=1, max_size=12), min_size=1, max_size=8))
 @example(["0", "."])
 def test_what_is_proposed_reads_every_value_back(values: list[str]) -> None:
     rows = pa.table({"v": values})
-    found = profile_table(rows, text=True)
-    column = found.column("v").column
+    profiled = profile_table(rows, text=True)
+    column = profiled.column("v").column
     assert parse_column(rows, "v", column).null_count == sum(value in (column.null_values or ()) for value in values)
 
 
@@ -66,13 +66,13 @@ def test_units_are_read_from_names(name: str, unit: str | None) -> None:
 
 
 def test_a_minimum_beside_a_maximum_is_not_in_minutes() -> None:
-    found = profile(temp_min=["1", "2"], temp_max=["3", "4"], delay_min=["1", "9"])
-    assert [c.column.unit for c in found.columns if c.source] == [None, None, "min"]
+    profiled = profile(temp_min=["1", "2"], temp_max=["3", "4"], delay_min=["1", "9"])
+    assert [c.column.unit for c in profiled.columns if c.source] == [None, None, "min"]
 
 
 def test_words_for_no_value_count_only_where_they_can_be_nothing_else() -> None:
-    found = profile(mass=["1.5", "NA", "2"], country=["DE", "NA", "FR"], answer=["?", "yes", "no"])
-    assert {c.name: c.column.null_values for c in found.columns if c.column.null_values} == {"mass": ["NA"], "answer": ["?"]}
+    profiled = profile(mass=["1.5", "NA", "2"], country=["DE", "NA", "FR"], answer=["?", "yes", "no"])
+    assert {c.name: c.column.null_values for c in profiled.columns if c.column.null_values} == {"mass": ["NA"], "answer": ["?"]}
     assert profile(country=["DE", "NA", "FR"]).columns[0].column.null_values is None
 
 
@@ -82,16 +82,16 @@ def test_keys_are_a_column_then_a_group_then_the_row_number() -> None:
     amounts = [str(index % 7) for index in range(60)]
     assert profile(order_id=[f"o{i}" for i in range(60)], amount=amounts).keys == ("order_id",)
     assert profile(day=days, shop=shops, amount=amounts).keys == ("day", "shop")
-    found = profile(shop=shops, amount=amounts)
-    assert found.keys == ("row_number",)
-    assert found.column("row_number").column.source == ["_row"]
-    assert "only added at the end" in found.key_reason
+    profiled = profile(shop=shops, amount=amounts)
+    assert profiled.keys == ("row_number",)
+    assert profiled.column("row_number").column.source == ["_row"]
+    assert "only added at the end" in profiled.key_reason
 
 
 def test_a_key_or_time_that_is_asked_for_is_taken_or_refused_by_name() -> None:
     rows = pa.table({"Order No": ["1", "1", "2"], "day": ["2024-01-01"] * 3})
-    found = profile_table(rows, text=True, keys=["Order No"], event_time="day")
-    assert found.keys == ("order_no",) and "1 of 3 rows" in found.key_reason and found.event_time == "day"
+    profiled = profile_table(rows, text=True, keys=["Order No"], event_time="day")
+    assert profiled.keys == ("order_no",) and "1 of 3 rows" in profiled.key_reason and profiled.event_time == "day"
     with pytest.raises(DataError, match="did you mean 'order_no'"):
         profile_table(rows, text=True, keys=["order_nr"])
     with pytest.raises(DataError, match="wanted a timestamp or date"):
@@ -100,7 +100,7 @@ def test_a_key_or_time_that_is_asked_for_is_taken_or_refused_by_name() -> None:
 
 def test_personal_columns_are_suspected_and_none_of_their_values_is_written() -> None:
     people = ["Ada Lovelace", "Alan Turing", "Grace Hopper"]
-    found = profile(
+    profiled = profile(
         user_id=[str(i) for i in range(60)],
         contact=many("ada@example.org", "alan@example.org", "grace@example.org"),
         name=many(*people),
@@ -108,8 +108,8 @@ def test_personal_columns_are_suspected_and_none_of_their_values_is_written() ->
         account=many("DE89 3704 0044 0532 0130 00", "GB29 NWBK 6016 1331 9268 19"),
         model=many("Buick", "Ford"),
     )
-    assert {c.name for c in found.columns if c.column.personal} == {"contact", "name", "phone_number", "account"}
-    text = draft_table(found, name="t", source={"files": "x.csv"}, shown="x.csv", today=TODAY)
+    assert {c.name for c in profiled.columns if c.column.personal} == {"contact", "name", "phone_number", "account"}
+    text = draft_table(profiled, name="t", source={"files": "x.csv"}, shown="x.csv", today=TODAY)
     assert "Buick" in text
     for value in ("Lovelace", "example.org", "1234567", "DE89"):
         assert value not in text

@@ -24,8 +24,8 @@ def test_periods_over_time_are_long_enough_to_say_something() -> None:
 def test_rows_that_a_model_from_elsewhere_may_have_seen_decide_nothing() -> None:
     asked = question(Answer(BINARY))
     until = asked.test.at[1000]
-    found = assess(replace(asked, elsewhere=checks.TrainedElsewhere("shop version 3", until, asked.test.at[0])))
-    assert {who: d.rows for who, d in found.differences.items()} == {CHAMPION: 500, LINEAR: 500, CONSTANT: 500}
-    assert found.own["roc_auc"].n == 1500
-    found = assess(replace(asked, elsewhere=checks.TrainedElsewhere("shop version 3", asked.test.at[1450], asked.test.at[0])))
-    assert CHAMPION not in found.differences and found.differences[CONSTANT].rows == 50
+    assessment = assess(replace(asked, elsewhere=checks.TrainedElsewhere("shop version 3", until, asked.test.at[0])))
+    assert {who: d.rows for who, d in assessment.differences.items()} == {CHAMPION: 500, LINEAR: 500, CONSTANT: 500}
+    assert assessment.own["roc_auc"].n == 1500
+    assessment = assess(replace(asked, elsewhere=checks.TrainedElsewhere("shop version 3", asked.test.at[1450], asked.test.at[0])))
+    assert CHAMPION not in assessment.differences and assessment.differences[CONSTANT].rows == 50

@@ -19,9 +19,9 @@ def test_importance_finds_what_a_model_uses_and_its_interval_holds_the_truth() -
     for seed in range(repeats):
         frame = pd.DataFrame(rng.normal(0, 1, (400, 3)), columns=list(truth))
         y = predict(frame) + rng.normal(0, 1, 400)
-        found = permutation_importance(REGRESSION, "r2", predict, frame, y, seed=seed)
-        assert [item.feature for item in found] == ["a", "b", "c"]
-        for item in found:
+        importance = permutation_importance(REGRESSION, "r2", predict, frame, y, seed=seed)
+        assert [item.feature for item in importance] == ["a", "b", "c"]
+        for item in importance:
             counted[item.feature] += item.low <= truth[item.feature] <= item.high
     assert all(count / repeats >= 0.9 for count in counted.values())
-    assert found[2].low == found[2].high == 0  # what isn't used has no importance, without doubt
+    assert importance[2].low == importance[2].high == 0  # what isn't used has no importance, without doubt

@@ -99,7 +99,7 @@ def test_a_feature_is_not_called_a_leak_on_rows_that_are_too_few() -> None:
 def test_checks_say_nothing_where_there_is_no_interval() -> None:
     one = np.zeros(300, int)
     nothing = paired_difference(BINARY, "roc_auc", Y[:300], GOOD[:300], GOOD[300:600], clusters=one)
-    found = [
+    slices = [
         checks.check_overfit(BINARY, "roc_auc", value(0.9), MetricValue("roc_auc", 0.7, np.nan, np.nan, 300), 0.5, 0.5),
         checks.check_champion("roc_auc", "1", nothing),
         checks.check_calibration(BINARY, Y[:300], GOOD[:300], one),
@@ -109,7 +109,7 @@ def test_checks_say_nothing_where_there_is_no_interval() -> None:
         checks.check_calibration(Answer("multiclass_classification", classes=("a", "b")), Y[:300], np.tile([0.5, 0.5], (300, 1)), one),
         checks.check_seed("roc_auc", [0.7, np.nan], 0.01),
     ]
-    assert [result.outcome for result in found] == ["not_applicable"] * len(found)
+    assert [result.outcome for result in slices] == ["not_applicable"] * len(slices)
 
 
 def test_small_predictions_that_differ_are_not_called_constant() -> None:

@@ -39,26 +39,26 @@ def test_metrics_of_classes_equal_scikit_learn(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     y, p = classified(rng, n)
     y[:6] = [0, 0, 1, 1, 2, 2]
-    found = {v.name: v.value for v in evaluate(CLASSES, y, p)}
+    values = {v.name: v.value for v in evaluate(CLASSES, y, p)}
     said = p.argmax(axis=1)
-    assert found["log_loss"] == pytest.approx(sk.log_loss(y, p, labels=[0, 1, 2]))
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(y, said))
-    assert found["macro_f1"] == pytest.approx(sk.f1_score(y, said, average="macro"))
-    assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(y, said))
-    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(y, p, multi_class="ovr", average="macro"))
-    assert found["brier"] == pytest.approx(sk.brier_score_loss(y, p, labels=[0, 1, 2], scale_by_half=False))
+    assert values["log_loss"] == pytest.approx(sk.log_loss(y, p, labels=[0, 1, 2]))
+    assert values["accuracy"] == pytest.approx(sk.accuracy_score(y, said))
+    assert values["macro_f1"] == pytest.approx(sk.f1_score(y, said, average="macro"))
+    assert values["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(y, said))
+    assert values["roc_auc"] == pytest.approx(sk.roc_auc_score(y, p, multi_class="ovr", average="macro"))
+    assert values["brier"] == pytest.approx(sk.brier_score_loss(y, p, labels=[0, 1, 2], scale_by_half=False))
 
 
 @given(st.integers(0, 10_000))
 def test_metrics_of_quantiles_equal_scikit_learn_and_counting(seed: int) -> None:
     y, q = banded(np.random.default_rng(seed), 40)
-    found = {v.name: v.value for v in evaluate(BAND, y, q)}
-    assert found["pinball_loss"] == pytest.approx(
+    values = {v.name: v.value for v in evaluate(BAND, y, q)}
+    assert values["pinball_loss"] == pytest.approx(
         np.mean([sk.mean_pinball_loss(y, q[:, k], alpha=a) for k, a in enumerate(BAND.quantiles)])
     )
-    assert found["mae"] == pytest.approx(sk.mean_absolute_error(y, q[:, 1]))
-    assert found["coverage"] == pytest.approx(np.mean((q[:, 0] <= y) & (y <= q[:, 2])))
-    assert found["coverage_error"] == pytest.approx(abs(found["coverage"] - 0.9))
+    assert values["mae"] == pytest.approx(sk.mean_absolute_error(y, q[:, 1]))
+    assert values["coverage"] == pytest.approx(np.mean((q[:, 0] <= y) & (y <= q[:, 2])))
+    assert values["coverage_error"] == pytest.approx(abs(values["coverage"] - 0.9))
 
 
 def test_metrics_of_quantiles_depend_on_which_they_are() -> None:
@@ -81,8 +81,8 @@ def test_the_influence_of_a_row_is_what_leaving_it_out_changes(name: str) -> Non
 def held(what: Answer, name: str, truth: float, draw, repeats: int = 800) -> float:
     rng, count = np.random.default_rng(3), 0
     for _ in range(repeats):
-        found = measure(metrics_of(what)[name], *draw(rng))
-        count += found.low <= truth <= found.high
+        measured = measure(metrics_of(what)[name], *draw(rng))
+        count += measured.low <= truth <= measured.high
     return count / repeats
 
 
@@ -133,8 +133,8 @@ def test_the_better_of_two_models_is_seen_by_every_metric_that_decides() -> None
 def test_calibration_of_several_numbers_is_found_clean_or_not_applicable(answer: Answer, good, bad) -> None:
     rng = np.random.default_rng(6)
     assert checks.check_calibration(answer, *good(rng, 4000)).outcome == "clean"
-    found = checks.check_calibration(answer, *bad(rng, 4000))
-    assert found.outcome == "found" and found.message
+    finding = checks.check_calibration(answer, *bad(rng, 4000))
+    assert finding.outcome == "found" and finding.message
     assert checks.check_calibration(answer, *good(rng, 60)).outcome == "not_applicable"
 
 

@@ -17,8 +17,8 @@ def held(task: str, name: str, truth: float, draw, repeats: int = 1500) -> float
     rng, count = np.random.default_rng(3), 0
     for _ in range(repeats):
         y, score, clusters = draw(rng)
-        found = measure(METRICS[task][name], y, score, clusters=clusters)
-        count += found.low <= truth <= found.high
+        measured = measure(METRICS[task][name], y, score, clusters=clusters)
+        count += measured.low <= truth <= measured.high
     return count / repeats
 
 

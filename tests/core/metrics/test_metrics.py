@@ -19,22 +19,22 @@ scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 10)), min_size=4, 
 def test_classification_metrics_equal_scikit_learn_ties_included(pairs):
     y = np.array([0, 1] + [p[0] for p in pairs], float)
     score = np.array([3, 3] + [p[1] for p in pairs]) / 10
-    found = {v.name: v.value for v in evaluate("binary_classification", y, score)}
-    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(y, score))
-    assert found["average_precision"] == pytest.approx(sk.average_precision_score(y, score))
-    assert found["brier"] == pytest.approx(sk.brier_score_loss(y, score))
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(y, score >= 0.5))
+    values = {v.name: v.value for v in evaluate("binary_classification", y, score)}
+    assert values["roc_auc"] == pytest.approx(sk.roc_auc_score(y, score))
+    assert values["average_precision"] == pytest.approx(sk.average_precision_score(y, score))
+    assert values["brier"] == pytest.approx(sk.brier_score_loss(y, score))
+    assert values["accuracy"] == pytest.approx(sk.accuracy_score(y, score >= 0.5))
 
 
 @given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=3, max_size=60))
 @example([(0.0, 0.0), (0.0, 0.0), (1.616078450195607e-155, 1.0)])
 def test_regression_metrics_equal_scikit_learn(pairs):
     y, score = np.array(pairs).T
-    found = {v.name: v.value for v in evaluate("regression", y, score)}
-    assert found["mae"] == pytest.approx(sk.mean_absolute_error(y, score))
-    assert found["rmse"] == pytest.approx(sk.root_mean_squared_error(y, score))
+    values = {v.name: v.value for v in evaluate("regression", y, score)}
+    assert values["mae"] == pytest.approx(sk.mean_absolute_error(y, score))
+    assert values["rmse"] == pytest.approx(sk.root_mean_squared_error(y, score))
     if np.var(y) > 1e-6:
-        assert found["r2"] == pytest.approx(sk.r2_score(y, score))
+        assert values["r2"] == pytest.approx(sk.r2_score(y, score))
 
 
 def test_an_interval_holds_the_truth_about_as_often_as_it_says():
@@ -47,8 +47,8 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says():
 
 
 def test_a_metric_of_one_class_is_nan_and_not_a_number_that_looks_good():
-    found = {v.name: v.value for v in evaluate("binary_classification", np.ones(10), np.full(10, 0.5))}
-    assert np.isnan(found["roc_auc"])
+    values = {v.name: v.value for v in evaluate("binary_classification", np.ones(10), np.full(10, 0.5))}
+    assert np.isnan(values["roc_auc"])
 
 
 def test_a_paired_difference_is_positive_when_the_first_is_better_whatever_the_metric_prefers():
@@ -56,8 +56,8 @@ def test_a_paired_difference_is_positive_when_the_first_is_better_whatever_the_m
     y = rng.normal(0, 1, 500)
     good, bad = y + rng.normal(0, 0.1, 500), y + rng.normal(0, 1, 500)
     for metric in ("mae", "r2"):
-        found = paired_difference("regression", metric, y, good, bad)
-        assert 0 < found.low < found.difference < found.high
+        difference = paired_difference("regression", metric, y, good, bad)
+        assert 0 < difference.low < difference.difference < difference.high
 
 
 def test_slices_cover_every_row_once_nulls_included():

@@ -39,8 +39,8 @@ def shop_project(root: Path, view: str = "") -> tuple[Project, list[str]]:
 
 
 def sources(project: Project, asset: str) -> dict[str, list[str]]:
-    found = Lineage(project)
-    return {ref.column: [str(s) for s in found.columns[ref]] for ref in found.find(asset)}
+    lineage = Lineage(project)
+    return {ref.column: [str(s) for s in lineage.columns[ref]] for ref in lineage.find(asset)}
 
 
 def test_the_shop_has_exactly_this_lineage(tmp_path: Path) -> None:
@@ -90,13 +90,13 @@ def test_the_shop_has_exactly_this_lineage(tmp_path: Path) -> None:
 
 def test_a_prediction_of_a_flight_comes_from_raw_columns_of_three_tables_and_not_from_what_only_groups_rows() -> None:
     project, _ = load_checked(DEFS)
-    found = Lineage(project)
-    roots = {str(ref) for ref in found.roots(ColumnRef("predictions", "flights", "flight_delay", "prediction"))}
+    lineage = Lineage(project)
+    roots = {str(ref) for ref in lineage.roots(ColumnRef("predictions", "flights", "flight_delay", "prediction"))}
     assert {ref.rpartition(".")[0] for ref in roots} == {"raw.flights.flights", "raw.flights.planes", "raw.flights.weather"}
     assert {"raw.flights.planes.year", "raw.flights.flights.arr_delay", "raw.flights.weather.wind_gust"} <= roots
     assert not {"raw.flights.flights.carrier", "raw.flights.flights.tailnum", "raw.flights.airports.tzone"} & roots
-    assert found.columns[ColumnRef("features", "flights", "aircraft_legs", "legs_7d")] == ()
-    users = {str(ref) for ref in found.reach(ColumnRef("raw", "flights", "airports", "tzone"))}
+    assert lineage.columns[ColumnRef("features", "flights", "aircraft_legs", "legs_7d")] == ()
+    users = {str(ref) for ref in lineage.reach(ColumnRef("raw", "flights", "airports", "tzone"))}
     assert "features.flights.arrival_outcomes.scheduled_arrival_at" in users
     assert "predictions.flights.flight_delay.prediction" not in users
 
@@ -121,9 +121,9 @@ def test_what_a_view_by_function_declares_is_its_lineage(tmp_path: Path) -> None
 def test_a_view_by_function_that_declares_nothing_may_come_from_every_column_of_its_inputs(tmp_path: Path) -> None:
     project, errors = shop_project(tmp_path, FUNCTION_VIEW.replace("  LINEAGE\n", ""))
     assert errors == []
-    found = sources(project, "features.shop.spending")
-    assert found["total_eur"] == found["one"]
-    assert {"validated.shop.orders.items", "features.shop.history.last_items"} <= set(found["one"])
+    names = sources(project, "features.shop.spending")
+    assert names["total_eur"] == names["one"]
+    assert {"validated.shop.orders.items", "features.shop.history.last_items"} <= set(names["one"])
 
 
 @pytest.mark.parametrize(
@@ -154,15 +154,15 @@ def test_an_adopted_table_ends_the_lineage_and_names_its_column(tmp_path: Path) 
     view.write_text(view.read_text().replace("max(amount_eur)", structure))
     project, errors = load_checked(defs)
     assert errors == []
-    found = Lineage(project)
-    (ref,) = found.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
-    assert (str(ref), found.origin(ref)) == ("validated.shop.orders.amount_eur", "column eur of the adopted table s3://bucket/orders")
+    lineage = Lineage(project)
+    (ref,) = lineage.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
+    assert (str(ref), lineage.origin(ref)) == ("validated.shop.orders.amount_eur", "column eur of the adopted table s3://bucket/orders")
 
 
 def test_a_table_by_function_names_the_function(tmp_path: Path) -> None:
     defs = make_shop(tmp_path)
     path = defs / "shop" / "orders" / "defs.yaml"
     path.write_text(path.read_text().replace("source: {files: data/*.csv}", "source: {function: tests.worlds.code.functions:orders}"))
-    found = Lineage(load_checked(defs)[0])
-    (ref,) = found.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
-    assert (str(ref), found.origin(ref)) == ("raw.shop.orders.amount_eur", "function tests.worlds.code.functions:orders")
+    lineage = Lineage(load_checked(defs)[0])
+    (ref,) = lineage.roots(ColumnRef("features", "shop", "basket", "amount_eur"))
+    assert (str(ref), lineage.origin(ref)) == ("raw.shop.orders.amount_eur", "function tests.worlds.code.functions:orders")

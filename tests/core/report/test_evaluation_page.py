@@ -20,30 +20,30 @@ from tests.worlds.questions import ANSWERS, BINARY, REGRESSION, Page, cut, quest
 @pytest.fixture(scope="module", params=ANSWERS, ids=lambda answer: answer.task)
 def assessed(request: pytest.FixtureRequest) -> tuple[Question, Assessment, str]:
     asked = question(request.param)
-    found = assess(asked)
-    return asked, found, render(evaluation_report(subject(), asked, found))
+    assessment = assess(asked)
+    return asked, assessment, render(evaluation_report(subject(), asked, assessment))
 
 
 def test_rows_of_one_cluster_have_figures_without_intervals() -> None:
     asked = cut(question(Answer(REGRESSION)), 240, primary="median_absolute_error")
-    found = assess(replace(asked, clusters=np.zeros(240, int)))
-    own = found.own["median_absolute_error"]
+    assessment = assess(replace(asked, clusters=np.zeros(240, int)))
+    own = assessment.own["median_absolute_error"]
     assert np.isfinite(own.value) and np.isnan(own.low)
-    assert found.differences[CHAMPION].p_not_worse() == 1.0
-    page = render(evaluation_report(subject(), asked, found))
+    assert assessment.differences[CHAMPION].p_not_worse() == 1.0
+    page = render(evaluation_report(subject(), asked, assessment))
     assert "nan" not in re.sub(r"<svg.*?</svg>|<[^>]*>", "", page, flags=re.DOTALL).lower()
 
 
 def test_a_page_says_which_rows_a_champion_may_have_seen_and_which_gates_only_warn() -> None:
     asked = question(Answer(BINARY))
-    found = assess(asked)
-    page = render(evaluation_report(subject(), asked, found))
+    assessment = assess(asked)
+    page = render(evaluation_report(subject(), asked, assessment))
     assert "rows that neither was trained on" in page and "It fails the gate roc_auc." in page
     warned = {
         "roc_auc": GateOutcome("failed", "at least 0.9", "0.7", "warning"),
         "brier": GateOutcome("passed", "at most 1", "0.2", "blocking"),
     }
-    page = render(evaluation_report(subject(gates=warned), replace(asked, champion_known=False), found))
+    page = render(evaluation_report(subject(gates=warned), replace(asked, champion_known=False), assessment))
     assert "that neither was trained on" not in page and "it may have seen these rows" in page
     assert "It passes its gate. It doesn&#39;t meet the gate roc_auc, which only warns." in page
 
@@ -66,8 +66,8 @@ def test_the_page_of_few_rows_says_what_is_not_known() -> None:
 
 def test_a_page_says_what_is_better_and_whether_the_champion_is_beaten() -> None:
     asked = question(Answer(REGRESSION))
-    found = assess(asked)
-    page = words(render(evaluation_report(subject(), asked, found)))
+    assessment = assess(asked)
+    page = words(render(evaluation_report(subject(), asked, assessment)))
     assert "mae (lower is better) is 0." in page and "Higher is better for r2; lower is better for mae, rmse" in page
     assert "All on the same rows." in page and "How much worse mae gets when one feature is shuffled" in page
     assert "a loss of 0.01 or more is ruled out, as the gate champion requires" in page and "1 input table" in page
@@ -90,7 +90,7 @@ def test_the_page_is_one_file_without_script_or_network(assessed: tuple[Question
 
 
 def test_the_page_tells_everything_that_it_should(assessed: tuple[Question, Assessment, str]) -> None:
-    asked, found, page = assessed
+    asked, assessment, page = assessed
     for title in ("What the model is for", "Data and versions", "How good it is", "Against champion 1", "What it relies on",
                   "How it does over time", "By declared slice", "The worst slices", "Model checks", "What changed since version 1", "How the numbers"):  # fmt: skip
         assert title in page
@@ -99,7 +99,7 @@ def test_the_page_tells_everything_that_it_should(assessed: tuple[Question, Asse
     assert ("How much the interval covers" in page) == bool(asked.answer.quantiles)
     assert 'id="calibration"' in page
     assert all(code in page for code in KINDS)
-    assert f"{found.own[asked.primary].value:.4f}" in page
+    assert f"{assessment.own[asked.primary].value:.4f}" in page
 
 
 def test_values_of_hidden_columns_are_searched_for_no_slice(assessed: tuple[Question, Assessment, str]) -> None:

@@ -34,14 +34,14 @@ def made(rows: int = 600, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np.n
 def test_no_fold_is_fitted_on_what_it_is_scored_on_or_later(hours: list[int], folds: int, gap: int) -> None:
     at = START + np.array(hours) * np.timedelta64(1, "h")
     try:
-        found = time_folds(at, folds, timedelta(hours=gap))
+        folds_found = time_folds(at, folds, timedelta(hours=gap))
     except DataError as error:
         assert "has no row to" in str(error) and "wanted fewer folds" in str(error)
         return
-    assert len(found) == folds
-    for fold in found:
+    assert len(folds_found) == folds
+    for fold in folds_found:
         assert at[fold.fit].max() < at[fold.score].min() - np.timedelta64(gap, "h")
-    scored = np.concatenate([fold.score for fold in found])
+    scored = np.concatenate([fold.score for fold in folds_found])
     assert len(set(scored)) == len(scored), "no row is scored twice"
     assert at.argmax() in scored or at.max() in at[scored], "the newest rows are scored"
 
@@ -75,9 +75,9 @@ def test_a_fit_in_rounds_gives_the_very_model_that_one_fit_gives(params: dict[st
     kinds = {"a": "double", "b": "double", "c": "string"}
     model = Model(pipeline="gradient_boosting", params=params, seed=3)
     rounds: list[int] = []
-    found = fit_in_rounds(build_estimator(model, kinds, BINARY), frame, y, lambda number, _: rounds.append(number))
+    fitted = fit_in_rounds(build_estimator(model, kinds, BINARY), frame, y, lambda number, _: rounds.append(number))
     assert rounds == ([50, 100] if params["max_iter"] > 99 else [])
-    assert np.array_equal(scores_of(found, frame, BINARY), scores_of(build_estimator(model, kinds, BINARY).fit(frame, y), frame, BINARY))
+    assert np.array_equal(scores_of(fitted, frame, BINARY), scores_of(build_estimator(model, kinds, BINARY).fit(frame, y), frame, BINARY))
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_lightgbm_shows_on_the_way_what_a_fit_of_so_many_rounds_gives(answer: An
         )
 
     seen: dict[int, np.ndarray] = {}
-    found = fit_in_rounds(build(230), frame, y, lambda rounds, so_far: seen.update({rounds: scores_of(so_far, frame, answer)}))
+    fitted = fit_in_rounds(build(230), frame, y, lambda rounds, so_far: seen.update({rounds: scores_of(so_far, frame, answer)}))
     assert list(seen) == [50, 100]
-    for rounds, scores in (*seen.items(), (230, scores_of(found, frame, answer))):
+    for rounds, scores in (*seen.items(), (230, scores_of(fitted, frame, answer))):
         assert np.allclose(scores, scores_of(build(rounds).fit(frame, y), frame, answer), rtol=0, atol=1e-12), rounds
 
 

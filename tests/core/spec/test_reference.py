@@ -58,7 +58,7 @@ def test_editors_and_dagster_have_the_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "stands_at"),
     [
         ("table.columns.amount.type", "table.columns.<name>.type"),
         ("table.columns.type", "table.columns.<name>.type"),
@@ -67,9 +67,9 @@ def test_editors_and_dagster_have_the_texts() -> None:
         ("table.source.cursor", "table.source.cursor"),
     ],
 )
-def test_names_that_people_choose_may_stand_in_a_path(path: str, found: str) -> None:
+def test_names_that_people_choose_may_stand_in_a_path(path: str, stands_at: str) -> None:
     key, _ = find(path)
-    assert key is not None and key.path == found
+    assert key is not None and key.path == stands_at
 
 
 @pytest.mark.parametrize(

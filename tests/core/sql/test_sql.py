@@ -20,8 +20,8 @@ def rewritten(text: str) -> str:
 
 def sources(text: str) -> dict[str, list[str]]:
     query = parse_query(text, "x.sql")
-    found = column_sources(query, {table.parts: SCHEMAS[table.parts] for table in query.tables})
-    return {column: [f"{'.'.join(table)}.{name}" for table, name in pairs] for column, pairs in found.items()}
+    sources = column_sources(query, {table.parts: SCHEMAS[table.parts] for table in query.tables})
+    return {column: [f"{'.'.join(table)}.{name}" for table, name in pairs] for column, pairs in sources.items()}
 
 
 @pytest.mark.parametrize(

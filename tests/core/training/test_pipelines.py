@@ -67,11 +67,11 @@ def temperatures() -> tuple[pd.DataFrame, np.ndarray]:
 
 def _with_text(frame: pd.DataFrame) -> pd.DataFrame:
     """A category, and a number that is sometimes missing, beside what the data have."""
-    found = frame.rename(columns=lambda name: name.replace(" ", "_")).astype(float)
-    first = found.columns[0]
-    found["third"] = np.where(found[first] > found[first].median(), "high", "low").astype(object)
-    found.iloc[::7, 1] = np.nan
-    return found
+    features = frame.rename(columns=lambda name: name.replace(" ", "_")).astype(float)
+    first = features.columns[0]
+    features["third"] = np.where(features[first] > features[first].median(), "high", "low").astype(object)
+    features.iloc[::7, 1] = np.nan
+    return features
 
 
 def digits() -> tuple[pd.DataFrame, np.ndarray]:

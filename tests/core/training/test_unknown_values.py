@@ -76,13 +76,13 @@ def test_a_value_that_training_never_saw_means_the_answer_without_it(task: str, 
         label = label + (np.random.default_rng(5).random(ROWS) < 0.1)
     fitted = fit(task, pipeline, KINDS, frame, label)
     rows = frame.head(500).assign(**{by: "unheard of" if by == "place" else np.nan})
-    found, overall = float(scores(fitted, rows, task).mean()), float((label == 1).mean())
+    unknown, overall = float(scores(fitted, rows, task).mean()), float((label == 1).mean())
     if pipeline == "linear":  # between that of the two categories, or that of the median
         low = scores(fitted, frame.head(500).assign(**{by: "north" if by == "place" else 1.5}), task).mean()
         high = scores(fitted, frame.head(500).assign(**{by: "south" if by == "place" else 5.5}), task).mean()
-        assert low - 0.01 <= found <= high
+        assert low - 0.01 <= unknown <= high
     else:
-        assert found == pytest.approx(overall, abs=0.05)
+        assert unknown == pytest.approx(overall, abs=0.05)
 
 
 @pytest.mark.parametrize(("task", "pipeline"), CASES)

@@ -25,8 +25,8 @@ def over(values: Sequence[Any], function: str, frame: Frame, kind: pa.DataType |
     """A function over one partition whose rows stand in their order."""
     table = pa.table({"x": pa.array(values, kind), "o": pa.array(range(len(values)), pa.int64())})
     call = WindowCall(function, ("x",), (), (Order("o"),), frame, **more)
-    (found,) = compute_windows(table, [call])
-    return list(found.to_pylist())
+    (computed,) = compute_windows(table, [call])
+    return list(computed.to_pylist())
 
 
 LAST_TWO = Frame("rows", Offset(-1), Offset(0))
@@ -44,8 +44,8 @@ def test_equal_values_have_no_deviation() -> None:
 
 
 def test_sums_over_infinities_are_as_added_up() -> None:
-    found = over([INF, 1.0, -INF, INF, 1e308, 1e308], "sum", LAST_TWO)
-    assert [found[0], found[1], found[2], found[5]] == [INF, INF, -INF, INF] and math.isnan(found[3])
+    sums = over([INF, 1.0, -INF, INF, 1e308, 1e308], "sum", LAST_TWO)
+    assert [sums[0], sums[1], sums[2], sums[5]] == [INF, INF, -INF, INF] and math.isnan(sums[3])
 
 
 def _spread(values: list[float], *, sample: bool) -> float | None:
@@ -171,8 +171,8 @@ def test_each_frame_is_computed_as_if_it_stood_alone(function: str, seed: int) -
     draw = random.Random(f"{function} {seed}")
     rows, call = random_rows(draw), random_call(draw, function)
     table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in KINDS.items()})
-    (found,) = compute_windows(table, [call])
-    for number, value in enumerate(found.to_pylist()):
+    (computed,) = compute_windows(table, [call])
+    for number, value in enumerate(computed.to_pylist()):
         value = [repr(each) for each in value] if isinstance(value, list) else value
         wanted = DEFINITIONS[function]([rows[n]["x"] for n in members(rows, number, call)])
         assert value == (pytest.approx(wanted, rel=1e-9, nan_ok=True) if isinstance(wanted, (float, int)) else wanted), (number, call)
@@ -181,13 +181,15 @@ def test_each_frame_is_computed_as_if_it_stood_alone(function: str, seed: int) -
 def test_pairs_correlate_by_the_rows_that_have_both() -> None:
     table = pa.table({"x": [1.0, 2.0, None, 4.0, 5.0], "y": [2.0, 1.0, 9.0, None, 7.0], "o": range(5)})
     frame = Frame("rows", Offset(-9), Offset(0))
-    found = compute_windows(table, [WindowCall(name, ("x", "y"), (), (Order("o"),), frame) for name in ("corr", "covar_samp", "covar_pop")])
+    computed = compute_windows(
+        table, [WindowCall(name, ("x", "y"), (), (Order("o"),), frame) for name in ("corr", "covar_samp", "covar_pop")]
+    )
     pairs = [(1.0, 2.0), (2.0, 1.0), (5.0, 7.0)]
     xs, ys = zip(*pairs, strict=True)
-    assert found[0][4].as_py() == pytest.approx(statistics.correlation(xs, ys))
-    assert found[1][4].as_py() == pytest.approx(statistics.covariance(xs, ys))
-    assert found[2][4].as_py() == pytest.approx(statistics.covariance(xs, ys) * 2 / 3)
-    assert [each[0].as_py() for each in found] == [None, None, 0.0]
+    assert computed[0][4].as_py() == pytest.approx(statistics.correlation(xs, ys))
+    assert computed[1][4].as_py() == pytest.approx(statistics.covariance(xs, ys))
+    assert computed[2][4].as_py() == pytest.approx(statistics.covariance(xs, ys) * 2 / 3)
+    assert [each[0].as_py() for each in computed] == [None, None, 0.0]
 
 
 def test_decimals_stay_exact_and_their_means_are_rounded_half_up() -> None:
@@ -224,14 +226,14 @@ def test_an_empty_table_has_empty_windows(function: str) -> None:
     kind = pa.bool_() if function in ("count_if", "bool_and", "every", "bool_or", "some", "any") else pa.float64()
     table = pa.table({"x": pa.array([], kind), "o": pa.array([], pa.int64())})
     arguments = ("x", "x") if function.startswith(("corr", "covar")) else ("x",)
-    (found,) = compute_windows(table, [WindowCall(function, arguments, (), (Order("o"),), LAST_TWO)])
-    assert len(found) == 0
+    (computed,) = compute_windows(table, [WindowCall(function, arguments, (), (Order("o"),), LAST_TWO)])
+    assert len(computed) == 0
 
 
 def test_partitions_by_equal_keys_are_those_of_spark() -> None:
     table = pa.table({"k": [0.0, -0.0, NAN, NAN, None, None], "o": range(6)})
-    (found,) = compute_windows(table, [WindowCall("count", (), ("k",), (Order("o"),), Frame("rows", Offset(-9), Offset(9)))])
-    assert found.to_pylist() == [2] * 6
+    (computed,) = compute_windows(table, [WindowCall("count", (), ("k",), (Order("o"),), Frame("rows", Offset(-9), Offset(9)))])
+    assert computed.to_pylist() == [2] * 6
 
 
 @pytest.mark.parametrize(

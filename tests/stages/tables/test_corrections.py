@@ -51,5 +51,5 @@ def test_a_backfill_that_is_computed_in_several_goes_gives_what_one_go_does(
     assert len(goes) == 2 * 4 + 1
     for name in ("history", "outcomes", "basket"):
         table = TableKey("features", "shop", name)
-        found, wanted = (lake.read(lake.current(table)).to_pylist() for lake in (shop.lake, Lake(filled_lake)))
-        assert sorted(map(str, found)) == sorted(map(str, wanted))
+        stored, wanted = (lake.read(lake.current(table)).to_pylist() for lake in (shop.lake, Lake(filled_lake)))
+        assert sorted(map(str, stored)) == sorted(map(str, wanted))

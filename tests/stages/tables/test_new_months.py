@@ -41,10 +41,10 @@ def test_a_row_keeps_its_partition_when_its_month_begins(tmp_path: Path) -> None
     may, booked = "2024-05-10 10:00:00", "2024-06-05 10:00:00"
     assert day(datetime(2024, 5, 20, tzinfo=UTC), ["2024-05"], may, booked) == {may: "2024-05", booked: "undated"}
     june, later = "2024-06-08 10:00:00", "2024-07-05 10:00:00"
-    found = {may: "2024-05", booked: "undated", june: "2024-06", later: "undated"}
-    assert day(datetime(2024, 6, 10, tzinfo=UTC), ["2024-05", "2024-06"], june, later) == found
+    month_of = {may: "2024-05", booked: "undated", june: "2024-06", later: "undated"}
+    assert day(datetime(2024, 6, 10, tzinfo=UTC), ["2024-05", "2024-06"], june, later) == month_of
     more = "2024-06-11 10:00:00"
-    assert day(datetime(2024, 6, 12, tzinfo=UTC), ["2024-05", "2024-06"], more) == {**found, more: "2024-06"}
+    assert day(datetime(2024, 6, 12, tzinfo=UTC), ["2024-05", "2024-06"], more) == {**month_of, more: "2024-06"}
 
 
 def test_a_new_month_whose_labels_are_not_known_yet_stops_nothing(trailing: Shop) -> None:

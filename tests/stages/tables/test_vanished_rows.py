@@ -93,9 +93,9 @@ def test_a_file_that_is_gone_keeps_its_rows_or_takes_them_away(tmp_path: Path, o
         assert raw.land(platform, located, now=datetime(2024, 6, day, tzinfo=UTC)).fresh is not is_stale
         assert not validated.validate(platform, located, ["2024-01"]).refused
         table = shop.lake.open(TableKey("superseded", "shop", "orders"))
-        found = table.to_pyarrow_table().to_pylist() if table is not None else []
+        stored = table.to_pyarrow_table().to_pylist() if table is not None else []
         rows = shop.lake.states()[TableKey("validated", "shop", "orders")]["2024-01"].rows
-        return rows, {row["known_at"] for row in found if row["amount_eur"] is None}
+        return rows, {row["known_at"] for row in stored if row["amount_eur"] is None}
 
     write_orders(shop.data, january)
     write_orders(more, [extra])
@@ -131,8 +131,8 @@ def test_when_a_whole_month_vanishes_is_told_by_its_landing_and_stays_told(tmp_p
         raw.land(platform, located, now=datetime(2024, 6, day, tzinfo=UTC))
         assert not validated.validate(platform, located, ["2024-01", "2024-02"]).refused
         table = shop.lake.open(TableKey("superseded", "shop", "orders"))
-        found = table.to_pyarrow_table().to_pylist() if table is not None else []
-        return {row["known_at"] for row in found if row["amount_eur"] is None}
+        stored = table.to_pyarrow_table().to_pylist() if table is not None else []
+        return {row["known_at"] for row in stored if row["amount_eur"] is None}
 
     january = [row for row in orders() if str(row["ordered_at"]) < "2024-02"]
     february = [row for row in orders() if "2024-02" < str(row["ordered_at"]) < "2024-03"]

@@ -40,14 +40,14 @@ def checks(shop: Shop, *stages: str) -> tuple[bool, dict[str, dg.AssetCheckEvalu
 
 
 def test_a_wide_table_has_few_checks_and_a_row_in_the_lake_for_each_expectation(wide: Shop) -> None:
-    success, found = checks(wide)
+    success, evaluations = checks(wide)
     assert success
-    assert set(found) == {
+    assert set(evaluations) == {
         "raw.blocking_expectations", "raw.no_new_columns",
         "validated.blocking_expectations", "validated.warning_expectations", "validated.landed_is_accounted_for",
     }  # fmt: skip
-    assert all(evaluation.passed for evaluation in found.values())
-    assert found["validated.warning_expectations"].metadata["expectations"].value == 2 * COLUMNS
+    assert all(evaluation.passed for evaluation in evaluations.values())
+    assert evaluations["validated.warning_expectations"].metadata["expectations"].value == 2 * COLUMNS
     rows = Lake(wide.lake_url).open(CHECKS_TABLE).to_pyarrow_table()
     assert rows.num_rows == (1 + COLUMNS + 1) + (1 + 1 + 2 + 2 * COLUMNS)
 
@@ -64,15 +64,15 @@ def test_a_wide_tables_checks_name_the_columns_that_fail(wide: Shop) -> None:
             1,
         )
     )
-    success, found = checks(wide)
-    warned = found["validated.warning_expectations"]
+    success, evaluations = checks(wide)
+    warned = evaluations["validated.warning_expectations"]
     assert success and not warned.passed
     assert warned.severity == dg.AssetCheckSeverity.WARN
     assert warned.metadata["not_passed"].value == 1
     assert "between__c7" in warned.description and "found 30 of 30 rows" in warned.description
     path.write_text(path.read_text().replace("min_value: 1000}, severity: warning", "min_value: 1000}, severity: blocking"))
-    success, found = checks(wide)
-    assert not success and not found["validated.blocking_expectations"].passed
+    success, evaluations = checks(wide)
+    assert not success and not evaluations["validated.blocking_expectations"].passed
     assert Lake(wide.lake_url).open("reports/checks").to_pyarrow_table()["outcome"].to_pylist().count("failed") == 2
 
 

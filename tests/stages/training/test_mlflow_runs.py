@@ -63,10 +63,10 @@ class Fitting:
     def step(self, number: int) -> int:
         """Process id of the step that fits, once its fit number `number` (from 1) has begun."""
         deadline = time.monotonic() + 120
-        while len(found := sorted(self.marks.iterdir(), key=lambda mark: mark.stat().st_mtime)) < number:
+        while len(marks := sorted(self.marks.iterdir(), key=lambda mark: mark.stat().st_mtime)) < number:
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
             time.sleep(0.1)
-        return int(found[number - 1].name)
+        return int(marks[number - 1].name)
 
     def status(self, patch: pytest.MonkeyPatch) -> str:
         """How the Dagster run stands."""

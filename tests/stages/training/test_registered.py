@@ -38,11 +38,11 @@ def told(mlflow_uri: str, uri: str, contract: Contract = CONTRACT) -> str:
 
 def test_a_model_that_keeps_the_contract_may_be_taken_even_with_fewer_features(mlflow_uri: str) -> None:
     uri = log(mlflow_uri, "good")
-    found = check_brought(uri, mlflow_uri, CONTRACT, ROWS)
-    assert (found.uri, found.features, found.trained_until) == (uri, ["items", "amount", "country"], None)
+    problem = check_brought(uri, mlflow_uri, CONTRACT, ROWS)
+    assert (problem.uri, problem.features, problem.trained_until) == (uri, ["items", "amount", "country"], None)
     fewer = {**SPEC, "views": [{**VIEW, "columns": {"amount": "amount"}}], "trained_until": "2024-03-01"}
-    found = check_brought(log(mlflow_uri, "good", columns="amount", metadata=fewer), mlflow_uri, CONTRACT, ROWS)
-    assert (found.version, found.features, found.trained_until) == ("2", ["amount"], "2024-03-01")
+    problem = check_brought(log(mlflow_uri, "good", columns="amount", metadata=fewer), mlflow_uri, CONTRACT, ROWS)
+    assert (problem.version, problem.features, problem.trained_until) == ("2", ["amount"], "2024-03-01")
 
 
 def test_what_is_missing_is_said_with_the_lines_that_add_it(mlflow_uri: str) -> None:
@@ -177,7 +177,7 @@ def test_a_registered_model_goes_all_the_way(shop: Shop, monkeypatch: pytest.Mon
     assert version.tags["lakeloop.registered"] == f"models:/{name}/2" and version.source == f"models:/{name}/2"
     assert states[TableKey("releases", "shop", "returns")]["whole"].value["champion"] == "1"
     facts = states[TableKey("evaluations", "shop", "returns")]["whole"].value
-    outcomes = {check: found[:2] for check, found in facts["checks"].items()}
+    outcomes = {check: outcome[:2] for check, outcome in facts["checks"].items()}
     assert {outcomes[c][0] for c in ("LL101_overfit", OVERLAP, "LL103_overlap_of_entities")} == {"not_applicable"}
     assert outcomes[OVERLAP][1] == f"{name} version 2 was trained elsewhere, and it isn't known on what: it may have seen these rows"
     page = mlflow.artifacts.load_text(f"runs:/{own.mlflow_run_id}/evaluation/report.html")

@@ -28,9 +28,9 @@ ORDERS_TABLE = (
 
 def binaries() -> Path | None:
     """The folder with `initdb` and `postgres`, the newest of several; None where there is none."""
-    found = [Path(path).parent for path in (shutil.which("initdb"),) if path]
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name.split(".")[0]), reverse=True)
-    return next((folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
+    folders = [Path(path).parent for path in (shutil.which("initdb"),) if path]
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name.split(".")[0]), reverse=True)
+    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
 
 
 @contextmanager
