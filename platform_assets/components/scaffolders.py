@@ -20,7 +20,7 @@ from lakeloop.checking.project import load_checked
 from lakeloop.drafting.anomaly import draft_anomaly
 from lakeloop.drafting.column_names import lake_name
 from lakeloop.drafting.column_times import ASSUMED, UNDECIDED, UNDECIDED_NUMBER, UNREAD
-from lakeloop.drafting.forecast import draft_forecast
+from lakeloop.drafting.forecasts.draft import draft_forecast
 from lakeloop.drafting.profile import profile_table
 from lakeloop.drafting.table import draft_table
 from lakeloop.drafting.workflow import draft_workflow

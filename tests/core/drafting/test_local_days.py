@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from lakeloop.drafting.forecast import draft_forecast
+from lakeloop.drafting.forecasts.draft import draft_forecast
+from lakeloop.drafting.forecasts.history import History, read_history
 from lakeloop.drafting.profile import TableProfile, profile_table
-from lakeloop.drafting.series_history import History, read_history
 from lakeloop.drafting.table import draft_table
 from lakeloop.drafting.workflow import draft_workflow
 from lakeloop.errors import DataError

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakeloop.drafting.series_history import History, choose_stride, read_history
+from lakeloop.drafting.forecasts.history import History, choose_stride, read_history
 from lakeloop.errors import DataError
 from lakeloop.spec.tables import TableSpec
 

@@ -1,0 +1,1 @@
+"""Drafts of forecasting workflows: what a history shows, what follows from it, and the files."""
