@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.roundtrip import Case, is_same, run
+from benchmarks.roundtrip.cases import Case, is_same, run
 
 SECONDS = 30
 FIRST_NEW = 200_000
