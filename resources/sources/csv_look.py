@@ -10,7 +10,8 @@ from typing import Any
 
 from lakeloop.errors import DataError
 from lakeloop.spec.tables import Files
-from resources.sources.csv_rows import prepare_lines, reader_options, records_of, unescape_quotes
+from resources.sources.csv_escapes import NOTHING, is_text_format, unescape
+from resources.sources.csv_rows import lacks_first_name, prepare_lines, reader_options, records_of
 from resources.sources.text import first_foreign, guess_encoding, to_utf8
 
 DELIMITERS = ",;\t|"
@@ -18,6 +19,13 @@ LOOK_BYTES = 1 << 18
 LOOK_RECORDS = 200
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*")
 """Numbers and dates, as a header seldom has them and data often do."""
+TEXT_FORMAT: dict[str, Any] = {"quote": "none", "escape": "\\"}
+"""The options of the text format of PostgreSQL's COPY and MySQL's OUTFILE."""
+_QUOTINGS: tuple[dict[str, Any], ...] = ({}, {"escape": "\\"}, {"quote": "none"}, TEXT_FORMAT)
+_QUOTED_NAMES = re.compile(rb'"[^"\r\n]*"( "[^"\r\n]*")*\r?\n')
+"""A header of R's `write.table`, which separates by spaces."""
+_TYPED = re.compile(r"(?:[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?|[+-]?Inf|NaN|NA|TRUE|FALSE|\d{4}-\d\d-\d\d.*|)")
+"""What R writes without quotes."""
 
 
 def look_at_lines(data: bytes, where: str) -> tuple[dict[str, Any], list[str]]:
@@ -42,10 +50,18 @@ def look_at_lines(data: bytes, where: str) -> tuple[dict[str, Any], list[str]]:
     if delimiter != reader_options(Files(files=["x"]), where)["delimiter"]:
         options["delimiter"] = delimiter
     options.update(quoting)
-    if quoting.get("quote") == "none":
-        notes.append("a quote begins a field and doesn't end it, so quotes are read as text")
-    if quoting.get("escape"):
+    if quoting == TEXT_FORMAT:
+        options["null_values"] = [NOTHING]
+        notes.append("a backslash stands before tabs, line ends and backslashes that are text, and \\N is null, as COPY and MySQL write it")
+    elif quoting.get("quote") == "none":
+        notes.append("quotes within fields aren't doubled, or begin a field and don't end it, so all quotes are read as text")
+    elif quoting.get("escape"):
         notes.append("a backslash stands before quotes; before anything else it is text")
+    if quoting.get("quote") is None and has_bare_na(sample, delimiter):
+        options["null_values"] = ["", "NA"]
+        notes.append("NA is null, and quoted it is text, as R writes them")
+    if lacks_first_name(records, delimiter, sample):
+        notes.append("the header has one name less than the rows have fields: the first is their name, as R writes it")
     if is_data(records):
         options["header"] = False
         notes.append(
@@ -56,22 +72,34 @@ def look_at_lines(data: bytes, where: str) -> tuple[dict[str, Any], list[str]]:
 
 def _best_reading(sample: bytes, where: str, is_cut: bool) -> tuple[str, dict[str, Any], list[list[str]]]:
     """The delimiter and the quoting under which most records have as many fields as the first, and the records so read."""
-    quotings: tuple[dict[str, Any], ...] = ({}, {"escape": "\\"}, {"quote": "none"})
     default = reader_options(Files(files=["x"]), where)["delimiter"]
-    candidates = dict.fromkeys((default, *DELIMITERS))
+    candidates = dict.fromkeys((default, *DELIMITERS, *([" "] if _QUOTED_NAMES.match(sample) else [])))
     readings = []
-    for order, (quoting, delimiter) in enumerate(itertools.product(quotings, candidates)):
+    for order, (quoting, delimiter) in enumerate(itertools.product(_QUOTINGS, candidates)):
         records, is_whole = _records(sample, Files(files=["x"], delimiter=delimiter, **quoting), where, is_cut)
         width = len(records[0]) if records else 0
-        share = sum(len(record) == width for record in records) / max(len(records), 1)
-        readings.append(
-            (
-                (is_whole, width > 1 and share == 1, width > 1, share if width > 1 else 0, -quotings.index(quoting), width, -order),
-                delimiter,
-                quoting,
-                records,
-            )
+        if records and lacks_first_name(records, delimiter, sample):
+            width += 1
+        share = (sum(len(record) == width for record in records[1:]) + 1) / max(len(records), 1)
+        is_sure = is_whole and width > 1 and share == 1
+        if quoting == TEXT_FORMAT and not is_sure:
+            continue
+        is_meant = (
+            is_sure
+            and delimiter == "\t"
+            and (is_text_format(sample) if quoting == TEXT_FORMAT else quoting == {"quote": "none"} and has_quotes_as_text(sample))
         )
+        order_of = (
+            is_meant,
+            is_whole,
+            width > 1 and share == 1,
+            width > 1,
+            share if width > 1 else 0,
+            -_QUOTINGS.index(quoting),
+            width,
+            -order,
+        )
+        readings.append((order_of, delimiter, quoting, records))
     _, delimiter, quoting, records = max(readings, key=lambda reading: reading[0])
     return delimiter, quoting, records
 
@@ -80,14 +108,40 @@ def _records(sample: bytes, spec: Files, where: str, is_cut: bool) -> tuple[list
     """The first records, and whether the options explain all of them; the last of a cut sample may end anywhere."""
     records: list[list[str]] = []
     options = {**reader_options(spec, where), "delimiter": spec.delimiter}
-    if spec.escape is not None:
-        sample = unescape_quotes(sample, spec.delimiter)
+    sample = unescape(sample, spec, spec.delimiter)
     try:
         for record in itertools.islice(records_of(sample, options), LOOK_RECORDS):
             records.append(record)
     except csv.Error as error:
         return records, is_cut and "unexpected end" in str(error)
     return records, True
+
+
+def has_bare_na(sample: bytes, delimiter: str) -> bool:
+    r"""Whether all texts are quoted, names too, and `NA` stands without quotes, as R writes that there is no value.
+
+    >>> has_bare_na(b'"v","w"\n"NA",1\n"x",NA\n', ","), has_bare_na(b"v,w\nx,NA\n", ","), has_bare_na(b'"v"\n"NA"\n', ",")
+    (True, False, False)
+    """
+    if not sample.startswith(b'"'):
+        return False
+    mark = re.escape(delimiter)
+    fields = re.compile(rf'(?:^|(?<={mark})|(?<=\n))(?:"(?:[^"\\]|\\.|"")*"|([^{mark}"\r\n]*))(?={mark}|\r?\n|$)', re.DOTALL)
+    bare = [match[1] for match in fields.finditer(sample.decode("utf-8", "replace")) if match[1] is not None]
+    return "NA" in bare and all(_TYPED.fullmatch(text) for text in bare)
+
+
+def has_quotes_as_text(sample: bytes) -> bool:
+    r"""Whether quotes stand within fields of lines of tabs, where a writer that quotes would double them, and no pair of quotes is of any use.
+
+    >>> has_quotes_as_text(b'v\n"a"\nsay "b"\n'), has_quotes_as_text(b'v\n"a"\n"b ""c"" d"\n'), has_quotes_as_text(b'v\n"a"\nb\n')
+    (True, False, False)
+    """
+    fields = re.split(rb"[\t\r\n]+", sample)
+    begun = [field for field in fields if field.startswith(b'"')]
+    is_of_use = any(not field.endswith(b'"') or len(field) < 2 or b'"' in field[1:-1] for field in begun)
+    is_within = any(b'"' in field for field in fields if not field.startswith(b'"'))
+    return bool(begun) and is_within and not is_of_use and b'"' not in sample.partition(b"\n")[0]
 
 
 def is_data(records: Sequence[Sequence[str]]) -> bool:
@@ -98,9 +152,11 @@ def is_data(records: Sequence[Sequence[str]]) -> bool:
     >>> is_data([["country", "2010", "2011"], ["DE", "1", "2"]]), is_data([["x", "y"], ["1", "2"]])
     (False, False)
     """
-    if len(records) < 2 or any(not name.strip() for name in records[0]):
-        return False
-    first, below = records[0], [record for record in records[1:] if len(record) == len(records[0])]
+    if len(records) < 2 or not records[0] or not records[0][0].strip():
+        return False  # row names of pandas and R stand first, under an empty header
+    below = [record for record in records[1:] if len(record) == len(records[0])]
+    named = [place for place, name in enumerate(records[0]) if name.strip()]
+    first, below = [records[0][place] for place in named], [[record[place] for place in named] for record in below]
     if not below:
         return False
     columns = [[record[place].strip() for record in below if record[place].strip()] for place in range(len(first))]

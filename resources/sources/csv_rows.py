@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.drafting.column_names import ROW_NAME
 from lakeloop.errors import DataError
+from resources.sources.csv_escapes import unescape
 from resources.sources.text import to_utf8
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from lakeloop.spec.tables import Files
 
 _BLOCK_BYTES = 1 << 24
+_FIRST_RECORDS = 200
+"""Records that are compared with the header."""
 
 
 def read_csv(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.DataType] | None = None) -> pa.Table:
@@ -106,24 +110,8 @@ def prepare_lines(data: bytes, spec: Files, where: str) -> bytes:
         data = data.replace(b"\r", b"\n")
     if spec.comment is not None:
         data = _without_comments(data, spec.comment.encode())
-    if spec.escape is not None:
-        data = unescape_quotes(data, reader_options(spec, where)["delimiter"])
+    data = unescape(data, spec, reader_options(spec, where)["delimiter"])
     return data.lstrip(b"\r\n")
-
-
-def unescape_quotes(data: bytes, delimiter: str) -> bytes:
-    r"""Lines in which a quote within quotes is doubled, where a backslash stood before it.
-
-    >>> unescape_quotes(b'1,"a \\"b\\" c",C:\\x', ",")
-    b'1,"a ""b"" c",C:\\x'
-    """
-    before = re.escape(delimiter.encode()) + rb"\r\n"
-    quoted = re.compile(rb"(?<![^" + before + rb'])"((?:[^"\\]|\\.|"")*)"', re.DOTALL)
-
-    def rewrite(field: re.Match[bytes]) -> bytes:
-        return b'"' + re.sub(rb'\\(["\\])', lambda match: b'""' if match[1] == b'"' else b"\\", field[1]) + b'"'
-
-    return quoted.sub(rewrite, data)
 
 
 def reader_options(spec: Files, where: str) -> dict[str, Any]:
@@ -131,7 +119,7 @@ def reader_options(spec: Files, where: str) -> dict[str, Any]:
     is_tabs = where.lower().removesuffix(".gz").removesuffix(".zst").endswith(".tsv") and spec.delimiter == ","
     return {
         "delimiter": "\t" if is_tabs else spec.delimiter,
-        "quoting": csv.QUOTE_NONE if spec.quote == "none" else csv.QUOTE_MINIMAL,
+        "quoting": csv.QUOTE_NONE if spec.quote == "none" and spec.escape is None else csv.QUOTE_MINIMAL,
         "doublequote": True,
         "strict": True,
     }
@@ -183,8 +171,10 @@ def _header(data: bytes, spec: Files, where: str) -> list[str]:
     Raises:
         DataError: there is no header, it can't be read, or it names a column twice.
     """
+    options = reader_options(spec, where)
+    lines = records_of(data, options)
     try:
-        header = next(records_of(data, reader_options(spec, where)), [])
+        header = next(lines, [])
     except csv.Error as error:
         raise DataError(f"{where}: wanted a header line, found one that can't be read", detail=error) from error
     if not spec.header:
@@ -193,7 +183,24 @@ def _header(data: bytes, spec: Files, where: str) -> list[str]:
     if unreadable is not None:
         raise DataError(f"{where}: the header has a NUL byte in {unreadable!r}; it isn't text, or was cut off")
     refuse_twice(header, where)
+    with suppress(csv.Error):  # reading the rows says what is wrong
+        if lacks_first_name([header, *itertools.islice(lines, _FIRST_RECORDS)], options["delimiter"], data):
+            return ["", *header]
     return header
+
+
+def lacks_first_name(records: Sequence[Sequence[str]], delimiter: str, data: bytes) -> bool:
+    r"""Whether a header leaves out the row names that stand first in each record, as R's `write.table` does.
+
+    >>> lacks_first_name([["v", "w"], ["a", "1", "2"], ["b", "3", "4"]], "\t", b"v\tw")
+    True
+    >>> lacks_first_name([["v", "w"], ["a", "1", "2"]], ",", b"v,w"), lacks_first_name([["v", "w"], ["1", "2", ""]], "\t", b"v\tw")
+    (False, False)
+    """
+    header, rows = records[0], records[1:]
+    # Unquoted, a comma too many is a likelier reason.
+    is_like_r = data.startswith(b'"') or delimiter in "\t "
+    return is_like_r and bool(rows) and all(len(row) == len(header) + 1 for row in rows) and any(row[-1] for row in rows)
 
 
 def refuse_twice(header: Sequence[str], where: str) -> None:

@@ -66,6 +66,71 @@ def test_a_file_is_read_as_its_writer_meant_it(tmp_path: Path, name: str) -> Non
     assert rows.drop_columns(["_row"]).to_pydict() == expected
 
 
+WRITTEN_BY: dict[str, tuple[str, bytes, dict[str, Any], dict[str, list[str | None]], str]] = {
+    "COPY of PostgreSQL": (
+        "a.tsv", b"id\tv\tw\n1\ta\\tb\\nc\t\\N\n2\tC:\\\\new\\\\\t\n3\t\\\\N\tsay \"hi\"\n",
+        {"quote": "none", "escape": "\\", "null_values": ["\\N"]},
+        {"id": ["1", "2", "3"], "v": ["a\tb\nc", "C:\\new\\", "\\N"], "w": [None, "", 'say "hi"']}, "as COPY and MySQL write it",
+    ),
+    "OUTFILE of MySQL": (
+        "a.txt", b"1\ta\\\tb\\\nc\tx\n2\t\\N\ty\n3\t\\0z\tx\n",
+        {"delimiter": "\t", "quote": "none", "escape": "\\", "null_values": ["\\N"], "header": False},
+        {"column_1": ["1", "2", "3"], "column_2": ["a\tb\nc", None, "\0z"], "column_3": ["x", "y", "x"]}, "as COPY and MySQL write it",
+    ),
+    "OUTFILE enclosed": (
+        "a.csv", b'id,v\n1,"a\\\nb \\"c\\" d\\\\"\n2,"\\x"\n', {"escape": "\\"}, {"id": ["1", "2"], "v": ['a\nb "c" d\\', "\\x"]},
+        "a backslash stands before quotes",
+    ),
+    "quotes in lines of tabs": (
+        "a.tsv", b'id\tv\n1\t"a"\n2\tsay "b"\n', {"quote": "none"}, {"id": ["1", "2"], "v": ['"a"', 'say "b"']}, "all quotes are read as text",
+    ),
+    "no header, and nothing in some fields": (
+        "a.csv", b"1,2024-01-02,,1.5\n2,2024-01-03,x,1.5\n3,2024-01-03,,1\n", {"header": False},
+        {"column_1": ["1", "2", "3"], "column_2": ["2024-01-02", "2024-01-03", "2024-01-03"], "column_3": [None, "x", None], "column_4": ["1.5", "1.5", "1"]},
+        "looks like data",
+    ),
+    "OUTFILE with commas": (
+        "a.csv", b"id,v\n1,a\\,b\n2,c\n", {"quote": "none", "escape": "\\", "null_values": ["\\N"]}, {"id": ["1", "2"], "v": ["a,b", "c"]},
+        "a backslash stands before tabs",
+    ),
+    "paths that are no escapes": (
+        "a.tsv", b"id\tv\n1\tC:\\temp\\new\n2\t\\N\n3\t\\x\n", {}, {"id": ["1", "2", "3"], "v": ["C:\\temp\\new", "\\N", "\\x"]}, "",
+    ),
+    "write.csv of R": (
+        "a.csv", b'"","country","v"\n"1","NA",1.5\n"2",NA,NA\n"3","DE",2\n', {"null_values": ["", "NA"]},
+        {"row_name": ["1", "2", "3"], "country": ["NA", None, "DE"], "v": ["1.5", None, "2"]}, "NA is null, and quoted it is text",
+    ),
+    "NA without quotes beside words": ("a.csv", b"v,w\nNA,1\nx,NA\n", {}, {"v": ["NA", "x"], "w": ["1", "NA"]}, ""),
+    "write.table of R": (
+        "a.txt", b'"v" "two words"\n"1" 1 "a b"\n"2" 2 "c \\"d\\""\n', {"delimiter": " ", "escape": "\\"},
+        {"row_name": ["1", "2"], "v": ["1", "2"], "two words": ["a b", 'c "d"']}, "one name less than the rows have fields",
+    ),
+    "write.table of R, one column": ("a.txt", b'"v"\n"a" 1\n"b" 2\n', {"delimiter": " "}, {"row_name": ["a", "b"], "v": ["1", "2"]}, "one name less"),
+    "write.table of R, tabs without quotes": (
+        "a.tsv", b"v\tw\na\t1\t2\nb\t3\t4\n", {}, {"row_name": ["a", "b"], "v": ["1", "3"], "w": ["2", "4"]}, "one name less",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN_BY)
+def test_the_conventions_of_a_program_are_read_and_told(tmp_path: Path, name: str) -> None:
+    file, data, options, expected, told = WRITTEN_BY[name]
+    (tmp_path / file).write_bytes(data)
+    found, notes = look_at_source(Files(files=[file]), tmp_path)
+    assert found == options
+    assert any(told in note for note in notes) if told else notes == []
+    spec = Files(files=[file], **found)
+    assert read_file(resolve_files(spec, tmp_path)[0], spec, {}).drop_columns(["_row"]).to_pydict() == expected
+
+
+def test_a_comma_too_many_in_each_row_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name\n1,Doe, John\n2,Smith, Ann\n")
+    spec = Files(files=["a.csv"])
+    assert look_at_source(spec, tmp_path) == ({}, [])
+    with pytest.raises(DataError, match=r"a\.csv: row 1: wanted 2 fields, found 3"):
+        read_file(resolve_files(spec, tmp_path)[0], spec, {})
+
+
 def test_a_field_longer_than_a_block_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resources.sources.csv_rows._BLOCK_BYTES", 64)
     (tmp_path / "a.csv").write_text(f"id,v\n1,{LONG}\n2,y\n")
@@ -115,6 +180,8 @@ def test_the_files_of_a_folder_have_one_encoding(tmp_path: Path) -> None:
         ([["id", "1"], ["a", "2"]], True),
         ([["id", "value"], ["a", "value"]], False),
         ([["id"]], False),
+        ([["id", "", "v"], ["1", "x", "2"]], False),
+        ([["", "1.5"], ["a", "2.5"]], False),
     ],
 )
 def test_a_first_line_is_data_where_its_types_are_those_below(records: list[list[str]], expected: bool) -> None:
