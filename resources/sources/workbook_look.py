@@ -9,9 +9,12 @@ from typing import Any
 from lakeloop.errors import DataError
 from resources.sources.csv_look import LOOK_RECORDS, is_data
 from resources.sources.workbook import Row, filled_sheets, hidden_rows, merged_ranges, open_book, sheet_rows, sheet_xml
+from resources.sources.workbook_layout import tell_layout
 
 _TITLE_ROWS = 20
 """Rows among which the header is looked for."""
+_LAYOUT_ROWS = 2_000
+"""Rows among which a second table is looked for."""
 _FILLED = 0.75
 """Share of the cells that most rows have; a row with fewer is a title."""
 
@@ -37,15 +40,17 @@ def look_at_workbook(data: bytes, where: str, sheet: str | None = None) -> tuple
         notes.append(f"of the sheets, {chosen} is read; {', '.join(others)}: each is a table of its own, drafted with --sheet")
     if hidden:
         notes.append(f"hidden sheets: {', '.join(hidden)}{' is read' if chosen in hidden else ' (not read)'}")
-    rows = list(itertools.islice(sheet_rows(book, chosen, where), LOOK_RECORDS))
-    place = header_place(rows)
+    rows = list(itertools.islice(sheet_rows(book, chosen, where), _LAYOUT_ROWS))
+    place = header_place(rows[:LOOK_RECORDS])
     if place:
         options["header_row"] = rows[place].number
         notes.append(f"row {rows[place].number} is taken for the header; left out above it: {_shown(rows[:place])}")
-    if is_data([[text or "" for text in row.texts] for row in _trimmed(rows[place:])]):
+    layout = tell_layout(rows[place:])
+    if not layout and is_data([[text or "" for text in row.texts] for row in _trimmed(rows[place:LOOK_RECORDS])]):
         options["header"] = False
         first = ", ".join(text or "" for text in rows[place].texts[:4])
         notes.append(f"the first row ({first}) looks like data, so the columns are numbered; header: true takes it for names")
+    notes += layout
     xml = sheet_xml(data, book, chosen)
     below = rows[place].number if rows else 0
     if unseen := [number for number in hidden_rows(xml) if number > below]:

@@ -133,6 +133,39 @@ def test_merged_cells_have_their_value_in_each_row_and_hidden_rows_are_told(tmp_
     assert any("merged cells (row 3 first)" in note for note in notes)
 
 
+LAYOUTS: dict[str, tuple[list[list[Any]], str]] = {
+    "units below the names": (
+        [["region", "weight", "since"], [None, "kg", "date"], ["N", 1, date(2024, 1, 1)], ["S", 2, None]],
+        "row 2 (kg, date) has only texts above numbers, and is read as a row: if it belongs to the header, delete it in the workbook, or set "
+        "header_row: 2 to take its names",
+    ),
+    "a table beside": (
+        [["id", "v", None, "key", "w"], [1, "x", None, 7, "z"], [2, "y", None, None, None]],
+        "column C is empty between v and key: both sides are read as one table; if they are two, put each on a sheet of its own",
+    ),
+    "a table below": (
+        [["id", "v"], [1, 2], [3, 4], [], ["name", "city"], ["A", "B"]],
+        "row 5 (name, city) stands below an empty row and looks like a header, and is read as a row: if another table begins there, put it on a sheet "
+        "of its own",
+    ),
+    "the header again": ([["id", "v"], [1, 2], ["id", "v"], [3, 4]], "row 3 (id, v) is the header again, and is read as a row"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_what_one_header_cannot_say_of_a_sheet_is_told(tmp_path: Path, name: str) -> None:
+    rows, told = LAYOUTS[name]
+    notes = look_and_read(write(tmp_path / "a.xlsx", rows))[1]
+    assert [note.startswith(told) for note in notes] == [True]
+
+
+def test_rows_of_text_and_empty_rows_alone_are_no_second_table(tmp_path: Path) -> None:
+    plain = [["name", "city"], ["A", "B"], [], ["C", "D"], [], ["E", None]]
+    mixed = [["id", "note"], [1, "x"], [], [2, "y"], [None, "only a note"]]
+    for number, rows in enumerate((plain, mixed)):
+        assert look_and_read(write(tmp_path / f"{number}.xlsx", rows))[1] == []
+
+
 @pytest.mark.parametrize("engine", ["openpyxl", "xlsxwriter"])
 def test_a_formula_that_nothing_has_computed_is_refused(tmp_path: Path, engine: str) -> None:
     path = tmp_path / "a.xlsx"
