@@ -54,7 +54,7 @@ _PERSONAL = {
     "an e-mail address": r"e_?mail",
     "a telephone number": r"phone|mobile|telephone|(^|_)tel($|_)|(^|_)fax($|_)",
     "a person's name": r"(first|last|full|given|family|sur|middle|maiden)_?name|surname|(^|_)(vorname|nachname)($|_)",
-    "a postal address": r"address|street|(^|_)(strasse|plz)($|_)|zip_?code|postcode|postal",
+    "a postal address": r"address(?!(es)?_(country|continent)(_code)?$)|street|(^|_)(strasse|plz)($|_)|zip_?code|postcode|postal",
     "a date of birth": r"birth|(^|_)dob($|_)",
     "a bank account or card": r"iban|(^|_)bic($|_)|account_?(no|number)|card_?(no|number)|credit_?card",
     "an official number": r"(^|_)ssn($|_)|social_security|passport|tax_?id|national_?id|driver_?licen[cs]e",
@@ -143,8 +143,8 @@ def is_identifier(source: str) -> bool:
 def personal_by_name(source: str) -> str | None:
     """The kind of personal data that a name suggests, or None.
 
-    >>> personal_by_name("customerEmail"), personal_by_name("amount")
-    ('an e-mail address', None)
+    >>> personal_by_name("customerEmail"), personal_by_name("amount"), personal_by_name("address.country")
+    ('an e-mail address', None, None)
     """
     name = "_".join(words_of(source))
     return next((what for what, pattern in _PERSONAL.items() if re.search(pattern, name)), None)

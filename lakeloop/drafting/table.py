@@ -24,7 +24,15 @@ MOSTLY = 0.99
 
 
 def draft_table(
-    profile: TableProfile, *, name: str, source: Mapping[str, Any], shown: str, today: date, sampled: bool = False, note: str = ""
+    profile: TableProfile,
+    *,
+    name: str,
+    source: Mapping[str, Any],
+    shown: str,
+    today: date,
+    sampled: bool = False,
+    note: str = "",
+    rule: str = "",
 ) -> str:
     """The text of `defs.yaml`.
 
@@ -36,6 +44,7 @@ def draft_table(
         today: distinguishes a finished history from one that continues.
         sampled: whether the profile is of the first rows only.
         note: a comment beside the source.
+        rule: a condition that lines of totals don't meet; empty where there are none.
     """
     extent = "the first " if sampled else ""
     lines = [
@@ -56,6 +65,8 @@ def draft_table(
     lines.append("  columns:")
     lines += [_column(profile, column) for column in profile.columns]
     lines += [to_comment(2, f"left out: {source_name}: {why}") for source_name, why in profile.left_out.items()]
+    if rule:
+        lines.append(to_line(1, "rules", {"no_totals": rule}, "a total of the other rows goes to quarantine"))
     expectations = [text for column in profile.columns for text in _expectations(profile, column)]
     if expectations:
         lines += [
@@ -130,8 +141,11 @@ def _expectations(profile: TableProfile, column: ColumnProfile) -> list[str]:
     if column.column.personal or not column.source:
         return []
     is_complete = column.nulls == 0 and profile.rows > 0
-    if is_number_type(column.column.type) and column.low is not None and column.distinct > 1 and name not in profile.keys:
-        low, high = slack(float(column.low), float(column.high), whole=column.column.type == "integer")
+    if column.column.non_finite == "keep":
+        return []  # NaN and infinity are in no range, and NaN counts as missing
+    is_number = is_number_type(column.column.type) and column.low is not None and column.distinct > 1 and name not in profile.keys
+    low, high = slack(float(column.low), float(column.high), whole=column.column.type == "integer") if is_number else (0, 0)
+    if is_number and low < high:
         expectations.append({"expect_column_values_to_be_between": {"column": name, "min_value": low, "max_value": high, "mostly": MOSTLY}})
     elif column.values and name not in profile.keys:
         expectations.append({"expect_column_values_to_be_in_set": {"column": name, "value_set": list(column.values), "mostly": MOSTLY}})

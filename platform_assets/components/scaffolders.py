@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,16 +24,19 @@ from lakeloop.drafting.column_times import ASSUMED, UNDECIDED, UNDECIDED_NUMBER,
 from lakeloop.drafting.forecasts.draft import draft_forecast
 from lakeloop.drafting.profile import profile_table
 from lakeloop.drafting.table import draft_table
+from lakeloop.drafting.totals import Totals, find_totals
 from lakeloop.drafting.workflow import draft_workflow
 from lakeloop.errors import LakeloopError, SpecError, nearest
 from lakeloop.project.names import find_named
-from lakeloop.spec.tables import NAME, DatabaseSource, DeltaTableSource, Files, Spec, TableSpec
+from lakeloop.spec.tables import FILE, NAME, ROW, DatabaseSource, DeltaTableSource, Files, Spec, TableSpec
 from lakeloop.spec.tasks import TASKS
 from lakeloop.training.pipelines import NAMES, pipeline_module
 from lakeloop.yaml_text import to_flow
-from resources.sources.peek import look_at_source, parse_sample, peek, source_entry, unread_files
+from resources.sources.peek import SourceSample, look_at_source, parse_sample, peek, source_entry, unread_files
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lakeloop.drafting.profile import TableProfile
     from lakeloop.drafting.table_keys import Origin
 
@@ -228,8 +232,9 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
     origin: Origin = "adopted" if isinstance(spec, DeltaTableSource) else "files"
     if params.database is not None:
         origin = "onward" if params.cursor else "answer"
+    rows, totals = _without_totals(seen, is_file=isinstance(spec, Files))
     profile = profile_table(
-        seen.rows, text=seen.is_text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, origin=origin,
+        rows, text=seen.is_text, timezone=params.timezone, keys=params.keys, event_time=params.event_time, files=seen.files, origin=origin,
         workbook=isinstance(spec, Files) and spec.is_workbook,
     )  # fmt: skip
     today = datetime.now(UTC).date()
@@ -242,6 +247,7 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
         today=today,
         sampled=seen.is_partial,
         note=_cursor_note(profile) if params.database and not params.cursor else "",
+        rule=next((each.rule for each in totals if each.is_certain and _is_rule_needed(each, profile)), ""),
     )
     personal = [column.name for column in profile.columns if column.column.personal]
     told = [
@@ -255,11 +261,28 @@ def draft_table_files(params: LakeTableParams, folder: Path, project: Path) -> t
             f"{_line_of(text, 'source')}{note}"
             for note in (look_at_source(Files(files=spec.files, sheet=spec.sheet), folder)[1] if isinstance(spec, Files) else ())
         ],
+        *[f"{_line_of(text, 'rules') if each.is_certain else ''}{each.told}" for each in totals],
         *_told_of_columns(text, profile),
         *[f"left out: {name}: {why}" for name, why in profile.left_out.items()],
     ]
     there = {file for file, sql in query.items() if (folder / file).is_file() and (folder / file).read_text(encoding="utf-8") == sql}
     return {"defs.yaml": text, **{file: sql for file, sql in query.items() if file not in there}}, told
+
+
+def _without_totals(seen: SourceSample, *, is_file: bool) -> tuple[pa.Table, list[Totals]]:
+    """Rows without a last one that is a total of the others, and what there is of totals."""
+    names: dict[str, str] = {}
+    for source in seen.rows.column_names:
+        if source not in (ROW, FILE):
+            names[source] = lake_name(source, names.values())
+    is_whole = is_file and seen.files == 1 and not seen.is_partial
+    totals = [each if is_whole else replace(each, is_certain=False) for each in find_totals(seen.rows, names)]
+    return seen.rows.slice(0, seen.rows.num_rows - any(each.is_certain for each in totals)), totals
+
+
+def _is_rule_needed(totals: Totals, profile: TableProfile) -> bool:
+    """Whether a total doesn't go to quarantine by itself, as a word does among numbers."""
+    return not totals.word or any(column.name == totals.column and column.column.type == "string" for column in profile.columns)
 
 
 def _told_of_columns(text: str, profile: TableProfile) -> list[str]:

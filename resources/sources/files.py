@@ -269,13 +269,26 @@ def _read_digest(path: Path) -> str:
 def _format_and_compression(file: SourceFile, spec: Files) -> tuple[str, str | None]:
     suffixes = [s.lower() for s in file.path.suffixes]
     compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else None
-    kind = spec.format or (FORMATS.get(suffixes[-1]) if suffixes else None)
+    kind = (
+        spec.format or (FORMATS.get(suffixes[-1]) if suffixes else None) or (_format_within(file.path) if compression == ".zip" else None)
+    )
     other = OTHER_WORKBOOKS.get(suffixes[-1]) if suffixes and spec.format is None else None
     if other is not None:
         raise DataError(f"{file.shown}: {other} isn't read; open it and save it as Excel workbook (.xlsx), or save the sheet as CSV")
     if kind is None:
         raise DataError(f"{file.shown}: its format can't be determined from its name; set format: csv, parquet, jsonl or xlsx")
     return kind, compression
+
+
+def _format_within(path: Path) -> str | None:
+    """The one format that the members of a zip have by their names; None where there are several or none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [Path(name) for name in archive.namelist() if not name.endswith("/")]
+    except (OSError, zipfile.BadZipFile):
+        return None
+    formats = {FORMATS.get(member.suffix.lower()) for member in members if not member.name.lower().startswith((".", "readme"))}
+    return next(iter(formats)) if len(formats) == 1 else None
 
 
 def decompress(file: SourceFile, spec: Files) -> Iterable[tuple[str | None, bytes]]:

@@ -103,3 +103,45 @@ def test_without_data_the_templates_are_written(project: Path) -> None:
         problems(project) == ["platform_assets/defs/shop/some_view/view.sql:2: no table or view 'shop.some_table'"]
         or problems(project) == []
     )
+
+
+@pytest.mark.parametrize(("name", "rule"), [("code", "rules: {no_totals: code <> 'Total'}"), ("number", None)])
+def test_a_total_below_the_rows_spoils_neither_key_nor_event_time(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, rule: str | None
+) -> None:
+    path = project / "in" / "orders.csv"
+    path.parent.mkdir()
+    rows = "".join(f"{i},2024-01-{i:02} 10:00:00,{i}.50\n" for i in range(1, 21))
+    path.write_text(f"{name},ordered_at,eur\n{rows}Total,,220.00\n")
+    scaffold(project, "LakeTable", "shop/orders", source=str(path))
+    text = definition(project, "shop/orders/defs.yaml")
+    assert problems(project) == []
+    assert f"keys: [{name}]" in text and "event_time: ordered_at" in text
+    assert rule in text if rule else "rules:" not in text and "number: {type: integer" in text
+    assert (
+        f"{name} is 'Total' in 1 row (the last row): taken for a total of the others, which goes to quarantine" in capsys.readouterr().out
+    )
+
+
+def test_what_a_draft_expects_holds_for_the_rows_that_it_was_drafted_from(project: Path) -> None:
+    import pyarrow.parquet
+
+    rows = pa.table({"id": list(range(40)), "v": [float("nan"), float("inf"), 1.0, 2.0] * 10, "w": [1e25, 1e25 + 2e9] * 20})
+    (project / "in").mkdir()
+    pyarrow.parquet.write_table(rows, project / "in" / "a.parquet")
+    scaffold(project, "LakeTable", "shop/orders", source=str(project / "in" / "a.parquet"))
+    text = definition(project, "shop/orders/defs.yaml")
+    assert "non_finite: keep" in text and "column: v" not in text
+    assert "column: w, min_value" not in text
+
+
+def test_the_format_of_a_zip_is_that_of_its_members(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import zipfile
+
+    path = orders_file(project)
+    with zipfile.ZipFile(path.with_name("export.zip"), "w") as archive:
+        archive.write(path, "export/orders.csv")
+        archive.writestr("export/README.txt", "made on a day")
+        archive.writestr("__MACOSX/._orders.csv", b"\0")
+    scaffold(project, "LakeTable", "shop/orders", source=str(path.with_name("export.zip")))
+    assert problems(project) == [] and "keys: [order_id]" in definition(project, "shop/orders/defs.yaml")
