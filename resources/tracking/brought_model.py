@@ -5,7 +5,6 @@ Everything is checked before anything is loaded: format, types, code, signature,
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +17,14 @@ from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import check_raw
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from resources.tracking.model_format import METADATA, ServableModel, load_model, refuse_pickles
+from resources.tracking.model_files import Trust, UnsafeModel, check_files
+from resources.tracking.model_format import METADATA, Contents, ServableModel, load_model
 from resources.tracking.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.models import Model as MlflowModel
     from mlflow.types import Schema
-
-LOADERS = ("mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost", "mlflow.catboost", "mlflow.onnx", "mlflow.pyfunc.model")
-"""Loaders that run no code that a model's data holds (its code files are checked separately)."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +54,14 @@ class BroughtModel:
         name, version: in the registry.
         features: its inputs, in its order.
         trained_until: what it was trained on ends before this time; None where that isn't known.
+        contents: what it holds, as it was checked.
     """
 
     name: str
     version: str
     features: list[str]
     trained_until: str | None
+    contents: Contents
 
     @property
     def uri(self) -> str:
@@ -109,8 +108,8 @@ def check_brought(uri: str, tracking_uri: str, contract: Contract, rows: pd.Data
 
     mlflow.set_tracking_uri(tracking_uri)
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    contents = _check_safe(folder, uri, contract)
     info = mlflow.models.Model.load(str(folder))
-    _check_safe(folder, info, uri, contract)
     inputs, description = _check_complete(info, uri, contract)
     features = _check_inputs(inputs, uri, contract)
     feature_spec = _read_feature_spec(description["feature_spec"], uri)
@@ -118,9 +117,9 @@ def check_brought(uri: str, tracking_uri: str, contract: Contract, rows: pd.Data
     if Answer.from_record(description) != contract.answer:
         raise DataError(f"{uri} says that it answers {description.get('task')!r}, the workflow wants {contract.answer.record()}")
     _check_probabilities(info, uri, contract)
-    _check_predictions(load_model(str(folder)), rows[features], uri, contract)
+    _check_predictions(load_model(str(folder), known=contents), rows[features], uri, contract)
     name, _, version = uri.removeprefix("models:/").partition("/")
-    return BroughtModel(name, version, features, feature_spec.trained_until)
+    return BroughtModel(name, version, features, feature_spec.trained_until, contents)
 
 
 def _fix(uri: str, contract: Contract) -> str:
@@ -150,40 +149,20 @@ def _check_probabilities(info: MlflowModel, uri: str, contract: Contract) -> Non
         raise DataError(f"{uri} answers with classes (its pyfunc_predict_fn is predict): wanted probabilities. {_fix(uri, contract)}")
 
 
-def _check_safe(folder: Path, info: MlflowModel, uri: str, contract: Contract) -> None:
-    """Refuse what would run code when it is loaded, unless the workflow trusts that very code."""
-    advice = (
-        f"Log it again with serialization_format='skops' and **contract_of({contract.workflow!r}) (from platform_assets.bring), "
-        "or in a library's own text format"
-    )
-    try:
-        refuse_pickles(folder, uri)
-    except DataError as error:
-        raise DataError(f"{error}. {advice}") from error
-    loader = info.flavors.get("python_function", {}).get("loader_module")
-    if loader not in LOADERS:
-        raise DataError(f"{uri} is loaded by {loader!r}: wanted one of {', '.join(LOADERS)}, which run no code that is in the model")
-    trusted = {*TRUSTED_TYPES, *contract.trusted_types}
-    for path in sorted(folder.rglob("*.py")):
-        if path.stem not in {name.partition(".")[0] for name in trusted}:
-            raise DataError(
-                f"{uri} brings code ({path.relative_to(folder)}), which runs when it is loaded; read it, then trust it in the workflow file: "
-                f"model: {{trusted_types: [{path.stem}]}}"
-            )
-    for path in (path for path in folder.rglob("*") if path.is_file() and zipfile.is_zipfile(path)):
-        with zipfile.ZipFile(path) as archive:
-            if "schema.json" not in archive.namelist():
-                raise DataError(
-                    f"{uri} holds an archive ({path.name}) that wasn't written by skops, so it is unknown what it runs. {advice}"
-                )
-        import skops.io
+def _check_safe(folder: Path, uri: str, contract: Contract) -> Contents:
+    """What a version holds, once nothing in it can run code when it is loaded.
 
-        unknown = sorted(set(skops.io.get_untrusted_types(file=str(path))) - trusted)
-        if unknown:
-            raise DataError(
-                f"{uri} holds types that aren't trusted ({path.name}); read their code, then list them in the workflow file: "
-                f"model: {{trusted_types: [{', '.join(unknown)}]}}"
-            )
+    Raises:
+        UnsafeModel: it holds something that isn't on the list, or types that neither Lakeloop nor the workflow trusts.
+    """
+    trust = Trust(tuple(sorted({*TRUSTED_TYPES, *contract.trusted_types})))
+    try:
+        return Contents(check_files(folder, uri, trust), trust)
+    except UnsafeModel as error:
+        raise UnsafeModel(
+            f"{error}. Log it again with serialization_format='skops' and **contract_of({contract.workflow!r}) (from platform_assets.bring), "
+            "or in a library's own format"
+        ) from error
 
 
 def _check_inputs(inputs: Schema, uri: str, contract: Contract) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ from lakeloop.errors import DataError
 from lakeloop.records.features import FeatureSpec
 from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, fitted_classes, scoring_method, to_scores
-from resources.tracking.tags import DELTA_VERSION_TAG
+from resources.tracking.model_files import Trust, UnsafeModel, check_files, differences
+from resources.tracking.registry import Registry
+from resources.tracking.tags import DELTA_VERSION_TAG, FINGERPRINT_TAG, REGISTERED_TAG
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from resources.tracking.runs import RunHandle
 
-PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
 METADATA = "lakeloop"
 _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
 _STORABLE = (
@@ -52,8 +53,27 @@ class LoggedModel:
     run_id: str
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a version holds: the SHA-256 of each file by its path, and what it may hold beside numbers."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    trust: Trust = field(default_factory=Trust)
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        types = self.trust.types
+        return {"files": dict(self.files), "types": None if types is None else list(types), "code": self.trust.code}
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> Contents:
+        """The contents of some JSON values."""
+        types = values["types"]
+        return cls(values["files"], Trust(None if types is None else tuple(types), code=values["code"]))
+
+
 class ServableModel:
-    """A loaded model: what it takes, and one score per row."""
+    """A loaded model: what it takes, one score per row, and of which files it was loaded."""
 
     def __init__(
         self,
@@ -65,9 +85,10 @@ class ServableModel:
         model: PyFuncModel,
         uri: str = "",
         fitted: Sequence[int] | None = None,
+        contents: Contents | None = None,
     ) -> None:
         self.name, self.version, self.uri = name, version, uri
-        self.answer, self.fitted = answer, fitted
+        self.answer, self.fitted, self.contents = answer, fitted, contents
         self.fields, self.feature_spec = fields, feature_spec
         self._model = model
 
@@ -228,18 +249,29 @@ def trusted_among(estimator: Any, trusted_types: Sequence[str], own_module: str 
     return [*trusted_types, *own]
 
 
-def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
+def load_model(uri: str, tracking_uri: str | None = None, *, known: Contents | None = None) -> ServableModel:
     """Load a model through MLflow, from `models:/<name>/<version>`, a run, or a local folder.
 
+    Args:
+        uri: of the model.
+        tracking_uri: of the MLflow server.
+        known: what it held when it was registered, from the ledger; without it, nobody can tell whether it was overwritten.
+
     Raises:
-        DataError: it holds a pickle, lacks a signature, or wasn't made by a workflow.
+        UnsafeModel: it holds what isn't on the list (`model_files`), or something else than when it was registered.
+        DataError: it lacks a signature, or wasn't made by a workflow.
     """
     import mlflow
 
     if tracking_uri:
         mlflow.set_tracking_uri(tracking_uri)
     path = uri if Path(uri).is_dir() else mlflow.artifacts.download_artifacts(artifact_uri=uri)
-    refuse_pickles(Path(path), uri)
+    trust = known.trust if known is not None else Trust(None, code=_is_fitted_here(uri, Path(path)))
+    files = check_files(Path(path), uri, trust)
+    if known is not None and (problem := differences(uri, files, known.files)):
+        raise UnsafeModel(
+            f"{problem}; wanted what was checked then. Fit or register a new version, and find out who writes to MLflow's artifacts"
+        )
     info = mlflow.models.Model.load(path)
     described = (info.metadata or {}).get(METADATA)
     if info.signature is None or info.signature.inputs is None:
@@ -253,20 +285,32 @@ def load_model(uri: str, tracking_uri: str | None = None) -> ServableModel:
         Answer.from_record(described),
         FeatureSpec.from_record(described["feature_spec"]),
     )
-    return ServableModel(name, version, answer, fields, spec, mlflow.pyfunc.load_model(path), uri, fitted)
+    return ServableModel(name, version, answer, fields, spec, mlflow.pyfunc.load_model(path), uri, fitted, Contents(files, trust))
 
 
-def refuse_pickles(folder: Path, uri: str) -> None:
-    """Raise a DataError if any file below a folder is a pickle, by name or by its first bytes."""
-    for file in folder.rglob("*"):
-        if not file.is_file():
-            continue
-        with file.open("rb") as stream:
-            head = stream.read(2)
-        if file.suffix in PICKLES or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
-            raise DataError(
-                f"the model {uri} holds a pickle ({file.name}): wanted skops or another format that runs no code when it is loaded"
-            )
+def read_contents(uri: str, tracking_uri: str, trust: Trust) -> Contents:
+    """What a registered version holds, once it is checked; nothing is loaded.
+
+    Raises:
+        UnsafeModel: a file isn't on the list of what a model may hold.
+    """
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_uri)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        return Contents(check_files(path, uri, trust), trust)
+
+
+def _is_fitted_here(uri: str, folder: Path) -> bool:
+    """Whether a version says that its workflow fitted it, so that it may hold the workflow's own source; not one that refers to another's."""
+    name, version = _name_and_version(uri)
+    if not version or not uri.startswith("models:/") or not (folder / "code").is_dir():
+        return False
+    import mlflow
+
+    tags = Registry(mlflow.get_tracking_uri()).tags_of(name, version)
+    return REGISTERED_TAG not in tags and FINGERPRINT_TAG in tags
 
 
 def _name_and_version(uri: str) -> tuple[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,14 +24,3 @@ def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(
 
     _warm_up(ServableModel("shop.plain", "1", Answer("regression"), (Field("n", "double"),), {}, Refuses()))
     assert capsys.readouterr().err.strip() == "shop.plain doesn't accept a row of nulls: ValueError"
-
-
-def test_a_model_with_a_pickle_is_refused(tmp_path: Path) -> None:
-    import pickle
-
-    from lakeloop.errors import DataError
-    from resources.tracking.model_format import refuse_pickles
-
-    (tmp_path / "model.bin").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(DataError, match="holds a pickle"):
-        refuse_pickles(tmp_path, "models:/x/1")
