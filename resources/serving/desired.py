@@ -23,11 +23,19 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 
 @dataclass(frozen=True)
 class Deployment:
-    """A model version that should be served under a name."""
+    """A model version that should be served under a name.
+
+    Attributes:
+        name: of the model, as requests say it.
+        version: of it.
+        uri: by which MLflow loads it.
+        contents: what it held when it was registered, as JSON; empty where the ledger doesn't have that.
+    """
 
     name: str
     version: str
     uri: str
+    contents: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def read_desired(folder: Path) -> dict[str, Deployment]:
         try:
             record = json.loads(path.read_text())
             # By name: files of version 0.1.0 also state the task, which serving never read.
-            deployment = Deployment(record["name"], record["version"], record["uri"])
+            deployment = Deployment(record["name"], record["version"], record["uri"], record.get("contents", ""))
         except (OSError, ValueError, TypeError, KeyError):
             continue
         deployments[deployment.name] = deployment

@@ -31,7 +31,7 @@ from lakeloop.masking import message_of
 from resources.host.web_guard import App, Receive, Scope, Send, WebGuard, answer
 from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2, output_types
 from resources.serving.desired import write_json
-from resources.tracking.model_format import ServableModel, load_model
+from resources.tracking.model_format import Contents, ServableModel, load_model
 from resources.tracking.server import wait_until_ready
 
 if TYPE_CHECKING:
@@ -132,7 +132,14 @@ def load_models(deployments: list[dict[str, Any]], tracking_uri: str) -> tuple[d
     models, problems = {}, {}
     for deployment in deployments:
         try:
-            model = load_model(deployment["uri"], tracking_uri)
+            contents = deployment.get("contents")
+            known = Contents.from_record(json.loads(contents)) if contents else None
+            if known is None:
+                print(
+                    f"{deployment['name']}: no digests of its files are known; deployments states them when it is materialised",
+                    file=sys.stderr,
+                )
+            model = load_model(deployment["uri"], tracking_uri, known=known)
             model.name, model.version = deployment["name"], deployment["version"]
             models[deployment["name"]] = model
         except Exception as error:  # whatever a broken model raises is a state of it, and doesn't end the server

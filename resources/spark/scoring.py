@@ -9,6 +9,7 @@ from lakeloop.rows.types import EXACT_INTEGERS
 from lakeloop.spec.tasks import to_scores
 from resources.spark.asof import SparkFeatureRows, point_in_time_join
 from resources.spark.tables import frame_of
+from resources.tracking.model_files import REPORT, WRITTEN_BY_DOWNLOAD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,20 @@ def _scorer(model: ServableModel) -> Callable[[Iterator[pd.DataFrame]], Iterator
     import mlflow
 
     uri, tracking_uri, names = model.uri, mlflow.get_tracking_uri(), [field.name for field in model.fields]
+    files, beside = dict(model.contents.files) if model.contents is not None else {}, {REPORT, WRITTEN_BY_DOWNLOAD}
     method, row, score = model.raw_method, _ROW, _SCORE
+
+    def checked_copy(folder: str) -> str:
+        """A folder that was downloaded, if it holds the files that were checked where the model was loaded first, and no others."""
+        import hashlib
+        from pathlib import Path
+
+        there = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if not path.is_dir() or path.is_symlink()}
+        for file in sorted(files.keys() | there.keys() - beside):
+            digest = hashlib.sha256(there[file].read_bytes()).hexdigest() if file in there and not there[file].is_symlink() else ""
+            if digest != files.get(file):
+                raise ValueError(f"{uri} was overwritten since it was checked: {file}; nothing was loaded")
+        return folder
 
     def scores(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         import threading
@@ -69,7 +83,8 @@ def _scorer(model: ServableModel) -> Callable[[Iterator[pd.DataFrame]], Iterator
         with kept["lock"]:
             if kept.get("of") != (tracking_uri, uri):
                 mlflow.set_tracking_uri(tracking_uri)
-                kept.update(of=(tracking_uri, uri), model=mlflow.pyfunc.load_model(uri))
+                place = checked_copy(mlflow.artifacts.download_artifacts(artifact_uri=uri)) if files else uri
+                kept.update(of=(tracking_uri, uri), model=mlflow.pyfunc.load_model(place))
             loaded = kept["model"]
         predict = getattr(loaded.get_raw_model(), method) if method else loaded.predict
         for batch in batches:

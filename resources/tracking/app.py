@@ -12,6 +12,7 @@ from typing import Any
 
 from resources.host.web_guard import App, Receive, Scope, Send, WebGuard, answer
 from resources.tracking.first_page import FirstPage
+from resources.tracking.registered_files import RegisteredFiles
 from resources.tracking.report_page import ReportPages
 
 ASSISTANT = "/ajax-api/3.0/mlflow/assistant"
@@ -37,7 +38,7 @@ def __getattr__(name: str) -> WebGuard:
         raise AttributeError(name)
     from mlflow.server.fastapi_app import app
 
-    return WebGuard(without_assistant(FirstPage(ReportPages(app))))
+    return WebGuard(without_assistant(RegisteredFiles(FirstPage(ReportPages(app)))))
 
 
 def main() -> None:

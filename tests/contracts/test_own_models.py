@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -68,6 +69,12 @@ def test_a_train_function_with_a_class_of_its_own_is_served_and_scored_where_its
     uri = version_of(shop)
     scores = shop.lake.read(shop.lake.current(PREDICTIONS, shop.lake.states()))
     assert len(pc.unique(scores["prediction"])) == 2
+
+    # The ledger has the digest of each file, the workflow's own source among them,.
+    (row,) = shop.lake.open("reports/model_files").to_pyarrow_table().to_pylist()
+    assert (row["version"], row["code"], row["taken"]) == (uri.rpartition("/")[2], True, "registration")
+    own = f"code/train_{hashlib.sha256(TRAIN.encode()).hexdigest()[:12]}.py"
+    assert json.loads(row["files"])[own] == hashlib.sha256(TRAIN.encode()).hexdigest()
 
     # Another process, another folder; the definition is gone.
     (folder / "train.py").rename(tmp_path / "elsewhere.txt")

@@ -34,10 +34,10 @@ from platform_assets.stages.evaluation.tables import write_tables
 from platform_assets.stages.metadata import figures, markdown_table
 from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Check, Stage
+from platform_assets.stages.training.version_files import load_version
 from resources.host.crash_points import crash_point
 from resources.lake.published import States
 from resources.quality import judge_gates
-from resources.tracking.model_format import load_model
 from resources.tracking.registry import Registry
 from resources.tracking.report_page import ARTIFACT, report_url
 
@@ -154,13 +154,13 @@ def _load_judged(platform: Platform, located: Located[WorkflowSpec], states: Sta
             f"{key} is of version {model.value.training_set} of {key_of('training_sets', located)}, version {training.version} is published now; "
             f"materialise {key} first"
         )
-    loaded = load_model(f"models:/{name}/{version}", platform.settings.tracking_uri)
+    loaded = load_version(platform, located, name, version)
     if loaded.answer != located.spec.answer:
         raise NotPublished(
             f"version {version} of {name} answers another question than {located.definition.file} asks now; materialise {key} first"
         )
     champion = opponent(states, located)
-    rival = load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri) if champion else None
+    rival = load_version(platform, located, name, champion) if champion else None
     return Judged(training, model, loaded, rival)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Check, Stage
+from platform_assets.stages.training.version_files import known_contents
 from resources.host.crash_points import crash_point
 from resources.lake.published import States
 from resources.serving.desired import Deployment, read_desired, read_status, wait_until_serving, write_desired
@@ -54,7 +56,13 @@ def deploy(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     if released.champion is None:
         return StageResult(fingerprint_now, checks={SERVING: ("failed", NOTHING_RELEASED)}, metadata={"skipped": NOTHING_RELEASED})
     folder = platform.settings.home / "serving"
-    deployment = Deployment(".".join(located.id), released.champion, f"models:/{released.name}/{released.champion}")
+    contents = known_contents(platform.lake, released.name, released.champion)
+    deployment = Deployment(
+        ".".join(located.id),
+        released.champion,
+        f"models:/{released.name}/{released.champion}",
+        json.dumps(contents.record(), sort_keys=True) if contents is not None else "",
+    )
     before = states.whole(DeploymentState, located)
     if before and before.fingerprint == fingerprint_now and _is_as_stated(folder, deployment):
         return StageResult(fingerprint_now, fresh=True, checks=before.value.checks, metadata={"serving": before.value.state})

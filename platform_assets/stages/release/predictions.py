@@ -41,10 +41,10 @@ from platform_assets.stages.features.lookup import (
 from platform_assets.stages.metadata import column_schema, table_metadata
 from platform_assets.stages.publishing import Judgement, Work, fresh_result, plan_work, publish_batch, refuse_batch, settled_states
 from platform_assets.stages.stage import Check, Stage, World
+from platform_assets.stages.training.version_files import load_version
 from resources.lake.published import WHOLE, States
 from resources.quality import run_suite
 from resources.spark.scoring import score_spine
-from resources.tracking.model_format import load_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -221,7 +221,8 @@ def _load_released(
         NotPublished: it can't say what is asked, or from which score on a row is flagged.
     """
     spec = located.spec
-    model = load_model(f"models:/{released.name}/{released.champion}", platform.settings.tracking_uri)
+    assert released.champion is not None
+    model = load_version(platform, located, released.name, released.champion)
     compared = compare_answers(spec.answer, model.answer)
     if compared.convert is None:
         raise NotPublished(

@@ -28,11 +28,12 @@ from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.stage import Stage
 from platform_assets.stages.training import registered, studies
 from platform_assets.stages.training.rows import FIT_SPLITS, FitData, fit_rows, read_fit_data
+from platform_assets.stages.training.version_files import load_version, take_contents, trust_in
 from platform_assets.stages.training.warm_start import Start, Training, continue_champion, start_of
 from resources.host.crash_points import crash_point
 from resources.lake.published import PartitionState, States, TableKey
 from resources.tracking.autologging import autolog_fits
-from resources.tracking.model_format import LoggedModel, load_model, log_model
+from resources.tracking.model_format import LoggedModel, log_model
 from resources.tracking.registry import Registry, register
 from resources.tracking.tags import DOMAIN_TAG, TRAINING_SET_TAG, WORKFLOW_TAG
 
@@ -167,6 +168,7 @@ def _make_version(
         }
         number = register(run, logged, name, tags=tags, fingerprint=str(start.fingerprint))
         crash_point("model.registered")
+        take_contents(platform, located, name, number, trust_in(located, code))
         run_id = Registry(platform.settings.tracking_uri).run_of(name, number)
     missing = {"classes_without_rows": absent} if absent else {}
     return Version(number, run_id, how, {"fit_seconds": round(fitted.seconds, 2), "at": datetime.now(UTC).isoformat(), **missing})
@@ -230,7 +232,7 @@ def _continue(
     assert model.warm_start is not None
     name = platform.settings.mlflow_name(located.domain, located.spec.name)
     estimator, rows = continue_champion(
-        load_model(f"models:/{name}/{champion}", platform.settings.tracking_uri),
+        load_version(platform, located, name, champion),
         data,
         lookups,
         unfitted=build_estimator(model, data.kinds, located.spec.answer, located.folder, code=code),
@@ -285,6 +287,7 @@ def _adopt_version(platform: Platform, located: Located[WorkflowSpec], training:
     """A version that a step registered before it died: complete, so that nothing is fitted again and its run has finished its work."""
     registry = Registry(platform.settings.tracking_uri)
     name = platform.settings.mlflow_name(located.domain, located.spec.name)
+    take_contents(platform, located, name, number, trust_in(located, import_model_code(located.spec.model, located.folder)))
     run_id, tags = registry.finish_run_of(name, number), registry.tags_of(name, number)
     one_column = training.value.feature_spec.names[:1]
     how = Training.from_tags(tags, lambda: fit_rows(platform.lake, located, training, one_column).num_rows)

@@ -15,9 +15,11 @@ from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.publishing import record_whole
 from platform_assets.stages.training.contract import contract
+from platform_assets.stages.training.version_files import keep_contents
 from resources.host.crash_points import crash_point
 from resources.lake.published import PartitionState, States
 from resources.tracking.brought_model import Contract, check_brought, resolve_version
+from resources.tracking.model_files import UnsafeModel, differences
 from resources.tracking.registry import Registry
 from resources.tracking.server import is_up
 from resources.tracking.tags import DOMAIN_TAG, REGISTERED_TAG, TRAINING_SET_TAG, WORKFLOW_TAG
@@ -108,6 +110,11 @@ def take(platform: Platform, located: Located[WorkflowSpec], *, states: States) 
                 REGISTERED_TAG: uri,
             }
             version = registry.refer(name, uri, tags=tags, fingerprint=own_fingerprint)
+        known = keep_contents(platform, located, name, version, model.contents, "registration")
+        if problem := differences(uri, model.contents.files, known.files):
+            raise UnsafeModel(
+                f"{problem}; wanted what was checked then, as version {version} of {name}. Register a new version of {model.name}"
+            )
         crash_point("model.registered")
     state = ModelState(
         name=name,

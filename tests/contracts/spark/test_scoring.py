@@ -23,7 +23,7 @@ ROWS = pd.DataFrame({"_row": range(6), "x": np.arange(6.0)})
 
 def sent(uri: str) -> bytes:
     """The function for a model, as it goes to a worker."""
-    model: Any = SimpleNamespace(uri=uri, fields=[SimpleNamespace(name="x")], raw_method=None)
+    model: Any = SimpleNamespace(uri=uri, fields=[SimpleNamespace(name="x")], raw_method=None, contents=None)
     return cloudpickle.dumps(_scorer(model))
 
 
