@@ -7,17 +7,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lakeloop.errors import LakeloopError
+from lakeloop.masking import url_problem
 from resources.project import environment as environment_of
 from resources.project import find_project
 
 DATABASE = "postgresql+psycopg2://"
+_OTHER_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg", "sqlite", "mysql", "mariadb", "http", "https")
 SQLITE_STEPS = 8
 """Steps of one run that may write to Dagster's embedded SQLite at once: with two runs at a time these are 16 processes, which met no
 lock error (48 steps of 10 checks each)."""
 _NOT_IN_DATABASE_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """What SQLAlchemy doesn't take literally in the path of an SQLite file, however it is written."""
+MOST_PORT = 65_535
 LONGEST_HOME = 440
 """In bytes: SQLite opens files with paths of up to 511 bytes, and Dagster's have up to 69 after this folder."""
 
@@ -74,7 +78,7 @@ class Settings:
             environ: environment variables in place of the process's own and of `.env`.
 
         Raises:
-            LakeloopError: there is no project, a port is no number, a database's URL isn't one of PostgreSQL, more steps are to run at once than SQLite
+            LakeloopError: there is no project, a port is none, an address holds a password, a database's URL isn't one of PostgreSQL or can't be taken apart, more steps are to run at once than SQLite
                 supports, or no SQLite file can lie in the folder of local state.
         """
         env = environment_of() if environ is None else environ
@@ -83,8 +87,8 @@ class Settings:
         home = project.root / env.get("LAKELOOP_HOME", ".lakeloop") / environment
         _require_place_for_databases(home)
         lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
-        ui_port = _number(env, "LAKELOOP_UI_PORT", 3000)
-        mlflow_port = _number(env, "LAKELOOP_MLFLOW_PORT", 5050)
+        ui_port = _port(env, "LAKELOOP_UI_PORT", 3000)
+        mlflow_port = _port(env, "LAKELOOP_MLFLOW_PORT", 5050)
         dagster_db = _database_url(env, "LAKELOOP_DAGSTER_DB")
         steps = _number(env, "LAKELOOP_STEPS", 2)
         if dagster_db is None and steps > SQLITE_STEPS:
@@ -98,10 +102,10 @@ class Settings:
             environment=environment,
             home=home,
             lake_url=lake if "://" in lake else str(project.root / lake),
-            tracking_uri=env.get("LAKELOOP_MLFLOW", f"http://127.0.0.1:{mlflow_port}"),
+            tracking_uri=_address(env, "LAKELOOP_MLFLOW", f"http://127.0.0.1:{mlflow_port}"),
             spark_remote=env.get("LAKELOOP_SPARK") or None,
             spark_rows=_number(env, "LAKELOOP_SPARK_ROWS", 20_000_000),
-            ui_url=env.get("LAKELOOP_UI", f"http://127.0.0.1:{ui_port}").rstrip("/"),
+            ui_url=_address(env, "LAKELOOP_UI", f"http://127.0.0.1:{ui_port}").rstrip("/"),
             notify=tuple(env.get("LAKELOOP_NOTIFY", "").split()),
             notify_warnings=env.get("LAKELOOP_NOTIFY_WARNINGS", "false").lower() == "true",
             ui_port=ui_port,
@@ -110,7 +114,7 @@ class Settings:
             studies_db=_database_url(env, "LAKELOOP_STUDIES_DB"),
             steps=steps,
             mlflow_port=mlflow_port,
-            serving_port=_number(env, "LAKELOOP_SERVING_PORT", 8080),
+            serving_port=_port(env, "LAKELOOP_SERVING_PORT", 8080),
         )
 
     def mlflow_name(self, domain: str, name: str) -> str:
@@ -135,9 +139,38 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
+def _port(env: Mapping[str, str], name: str, default: int) -> int:
+    port = _number(env, name, default)
+    if not 0 < port <= MOST_PORT:
+        raise LakeloopError(f"{name}: wanted a port from 1 to {MOST_PORT}, found {port}")
+    return port
+
+
+def _address(env: Mapping[str, str], name: str, default: str) -> str:
+    """The address of a server, which stands in links and messages, so that it may hold no password."""
+    address = env.get(name) or default
+    if "://" not in address or address.startswith("file:"):
+        return address
+    parts = urlsplit(address)
+    if "@" in parts.netloc:
+        raise LakeloopError(
+            f"{name}: wanted an address without user and password, for it stands in links and messages; MLflow's clients take them from "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    if problem := url_problem(address):
+        raise LakeloopError(f"{name}: wanted an address such as {default}: {problem}")
+    return address
+
+
 def _database_url(env: Mapping[str, str], name: str) -> str | None:
     url = env.get(name) or None
-    if url is not None and not url.startswith(DATABASE):
-        # The variable may hold a password in the wrong place, so only its beginning is shown.
-        raise LakeloopError(f"{name}: wanted {DATABASE}user:password@host/database, found {url.partition('://')[0][:20]!r} before the ://")
+    if url is None:
+        return None
+    if not url.startswith(DATABASE):
+        # The variable may hold a password in the wrong place, so nothing is shown of it but a scheme.
+        scheme = url.partition("://")[0]
+        begins = f"one that begins with {scheme}://" if scheme in _OTHER_SCHEMES else "something else"
+        raise LakeloopError(f"{name}: wanted {DATABASE}user:password@host/database, found {begins}")
+    if problem := url_problem(url):
+        raise LakeloopError(f"{name}: wanted {DATABASE}user:password@host/database: {problem}")
     return url

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import ServiceUnavailable
+from lakeloop.masking import without_secrets
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,7 +37,7 @@ def study_storage(settings: Settings) -> RDBStorage:
         try:
             return _open(settings)
         except DatabaseError as error:  # of two processes that create its tables at once, one fails because they exist
-            problem = str(error.orig).splitlines()[0]
+            problem = without_secrets(str(error.orig).splitlines()[0], settings.studies_db or "")
             time.sleep(_PAUSE_S)
     raise ServiceUnavailable(f"the database of studies (LAKELOOP_STUDIES_DB, an SQLite file without one) could not be opened: {problem}")
 

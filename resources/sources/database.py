@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lakeloop.errors import DataError, ServiceUnavailable, nearest
 from lakeloop.fingerprint import content_hash
+from lakeloop.masking import url_problem, without_secrets
 from lakeloop.rows.landing_types import NUMBER_TEXT, text_of
 from lakeloop.spec.tables import DatabaseSource, render_duration
 from resources.sources import adbc
@@ -146,6 +147,8 @@ class DatabaseReader:
         url = self.url or os.environ.get(self.spec.database)
         if not url:
             raise DataError(f"source: the environment variable {self.spec.database} isn't set; wanted the URL of a database in it")
+        if problem := url_problem(adbc.split_url(url)[0]):
+            raise DataError(f"source: {self.spec.database} holds no URL such as postgresql://user:password@host/database: {problem}")
         try:
             parsed = sa.make_url(adbc.split_url(url)[0])
             if parsed.drivername == "postgresql":
@@ -161,7 +164,7 @@ class DatabaseReader:
                 sa.event.listen(engine, "connect", read_any_text)
             return engine
         except (NoSuchModuleError, ModuleNotFoundError) as error:
-            driver = getattr(error, "name", None) or url.partition(":")[0]
+            driver = getattr(error, "name", None) or url.partition("://")[0]
             raise DataError(f"source: no driver for the database of {self.spec.database} is installed ({driver})") from None
         except ArgumentError:
             raise DataError(f"source: {self.spec.database} holds no URL such as postgresql://user:password@host/database") from None
@@ -180,11 +183,7 @@ class DatabaseReader:
     def _redact(self, error: BaseException) -> str:
         """An error's first line without user, password and options of the URL."""
         text = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        url = self._engine.url
-        secrets = [url.password, url.username, *(v for value in url.query.values() for v in ([value] if isinstance(value, str) else value))]
-        for secret in sorted((str(s) for s in secrets if s), key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        return without_secrets(text, self._engine.url.render_as_string(hide_password=False))
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
