@@ -122,6 +122,19 @@ class Settings:
         return f"{domain}.{name}" if self.environment == "dev" else f"{self.environment}.{domain}.{name}"
 
 
+def connection_bounds(environ: Mapping[str, str] | None = None) -> tuple[float, int]:
+    """How many seconds a server of this machine lets a client stall (`LAKELOOP_STALL_S`), and its connections at once (`LAKELOOP_CONNECTIONS`).
+
+    Raises:
+        LakeloopError: one of them isn't a whole number from 1 on.
+    """
+    env = os.environ if environ is None else environ
+    stall_s, most = _number(env, "LAKELOOP_STALL_S", 30), _number(env, "LAKELOOP_CONNECTIONS", 500)
+    if not stall_s or not most:
+        raise LakeloopError(f"{'LAKELOOP_CONNECTIONS' if stall_s else 'LAKELOOP_STALL_S'}: wanted a whole number from 1 on, found 0")
+    return float(stall_s), most
+
+
 def _require_place_for_databases(home: Path) -> None:
     if unusable := _NOT_IN_DATABASE_URL.search(str(home)):
         problem = f"{unusable[0]!r} means something else in the address of one"

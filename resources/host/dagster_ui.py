@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import resources.host.fewer_collections  # noqa: F401
+from resources.host.bounded_connections import bound_connections
 from resources.host.code_server import wait_for_socket
 from resources.host.dagster_daemon import watch_less_often
 from resources.host.web_guard import WebGuard
@@ -23,6 +24,7 @@ def main() -> None:
         return WebGuard(create_app(*args, **kwargs))
 
     cli.create_app_from_workspace_process_context = create_guarded_app  # type: ignore[attr-defined]
+    bound_connections()
     watch_less_often()
     sys.argv[1:] = wait_for_socket(sys.argv[1:])
     cli.main()  # type: ignore[no-untyped-call]  # Dagster declares no types there

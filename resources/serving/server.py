@@ -28,6 +28,7 @@ import orjson
 import resources.host.fewer_collections  # noqa: F401
 from lakeloop.errors import ServiceUnavailable, nearest
 from lakeloop.masking import message_of
+from resources.host.bounded_connections import bound_connections
 from resources.host.web_guard import App, Receive, Scope, Send, WebGuard, answer
 from resources.serving.codec import RequestError, decode_v1, decode_v2, encode_v1, encode_v2, output_types
 from resources.serving.desired import write_json
@@ -177,6 +178,7 @@ def main() -> None:
     rest.config.app = WebGuard(predictions)  # type: ignore[assignment]  # any ASGI app will do
     rest.config.host = "127.0.0.1"
     rest.config.access_log = False
+    bound_connections()
 
     def drain(*_: Any) -> None:
         predictions.draining = True

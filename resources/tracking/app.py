@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Any
 
+from resources.host.bounded_connections import bound_connections
 from resources.host.web_guard import App, Receive, Scope, Send, WebGuard, answer
 from resources.tracking.first_page import FirstPage
 from resources.tracking.registered_files import RegisteredFiles
@@ -52,6 +53,7 @@ def main() -> None:
         # `python -m uvicorn <options> <app>`
         uvicorn.main([*command[3:-1], "resources.tracking.app:app"])
 
+    bound_connections()
     mlflow.server._exec_cmd = run_in_this_process  # type: ignore[attr-defined, assignment]  # the one place where `mlflow server` starts another
     sys.argv = ["mlflow", *sys.argv[1:]]
     cli()
