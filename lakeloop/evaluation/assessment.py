@@ -14,6 +14,7 @@ from lakeloop.evaluation.importance import MOST_ROWS, Importance, permutation_im
 from lakeloop.evaluation.quantile_findings import CoverageBin, coverage_bins, reliability
 from lakeloop.evaluation.weak_slices import WeakSlice, find_weak_slices
 from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
+from lakeloop.metrics.clusters import ClusterVariance
 from lakeloop.metrics.intervals import group_codes
 from lakeloop.metrics.table import (
     LEAST_SLICE_ROWS,
@@ -118,7 +119,7 @@ class Question:
         champion_note: how the champion's answer differs from the declared one, a sentence; see `lakeloop.training.comparison`.
         champion_known: whether the end of the champion's training rows is known.
         refits: the primary metric of refits that differ in the seed; None where the model takes none.
-        clusters: code per test row of rows that may depend on each other.
+        clusters: code per test row of rows that may depend on each other; days or weeks as `datetime64`, whose neighbours may, too.
         costs: of wrong decisions.
         hidden: columns whose values must not be shown.
         seed: of random draws.
@@ -162,6 +163,7 @@ class Assessment:
         differences: the candidate minus each other model on the same rows, by the primary metric.
         train: the primary metric on rows that the model was fitted on.
         by_day: the primary metric with its interval when rows are clustered by day.
+        clusters: how the primary metric varies over the declared clusters; None where rows are independent.
         slices: a row per declared slice.
         weak: the weakest slices of the search, confirmed or not.
         searched: the number of columns that were searched for weak slices.
@@ -192,6 +194,7 @@ class Assessment:
     classes: list[ClassRow] = field(default_factory=list)
     confusion: Array | None = None
     coverage: list[CoverageBin] = field(default_factory=list)
+    clusters: ClusterVariance | None = None
 
     @property
     def own(self) -> dict[str, MetricValue]:
@@ -213,13 +216,13 @@ def assess(question: Question) -> Assessment:
     shuffled = evenly_spaced(len(y), MOST_ROWS)
     importance = permutation_importance(
         answer, primary, q.predict, test.frame.iloc[shuffled].reset_index(drop=True), y[shuffled],
-        clusters=None if clusters is None else group_codes(clusters[shuffled]), seed=q.seed,
+        clusters=None if clusters is None else clusters[shuffled], seed=q.seed,
     )  # fmt: skip
     return Assessment(
         values=values,
         differences=differences,
         train=train,
-        by_day=measure(metric, y, score, clusters=group_codes(test.at.astype("datetime64[D]"))),
+        by_day=measure(metric, y, score, clusters=test.at.astype("datetime64[D]")),
         slices=_declared_slices(q),
         weak=weak,
         searched=len(searched),
@@ -232,6 +235,7 @@ def assess(question: Question) -> Assessment:
         classes=class_rows(answer, y, score, clusters) if answer.classes else [],
         confusion=confusion(answer, y, score) if answer.classes else None,
         coverage=coverage_bins(answer, y, score, clusters) if answer.quantiles else [],
+        clusters=metric.spread(y, score, clusters).clusters if len(y) else None,
     )
 
 

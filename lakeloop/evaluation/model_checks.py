@@ -16,10 +16,10 @@ from lakeloop.evaluation.check_kinds import KINDS, CheckKind
 from lakeloop.evaluation.entities import EntityColumn
 from lakeloop.evaluation.quantile_findings import reliability
 from lakeloop.evaluation.weak_slices import WeakSlice
-from lakeloop.metrics.calibration import calibration_bounds, calibration_error
+from lakeloop.metrics.calibration import CALIBRATION_WORDS, binned_error, calibration_bounds, calibration_error
 from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.intervals import one_sided_p
-from lakeloop.metrics.table import METRICS, Difference, MetricValue, measure, metrics_of, reference_words
+from lakeloop.metrics.table import METRICS, Difference, MetricValue, metrics_of, reference_words
 from lakeloop.metrics.wording import format_number, format_plain_signed
 from lakeloop.spec.tables import Task, render_duration
 from lakeloop.spec.tasks import Answer, answer_of
@@ -226,18 +226,17 @@ def _known_and_new(
     """Whether the model is better on test rows of known entities than on those of new ones."""
     n, count = len(seen), int(seen.sum())
     metric = metrics_of(what)[primary]
-    on_seen, on_new = (
-        measure(metric, y[mask], score[mask], clusters=None if clusters is None else clusters[mask]) for mask in (seen, ~seen)
-    )
-    if not all(math.isfinite(bound) for each in (on_seen, on_new) for bound in (each.value, each.low)):
+    both = [(y[mask], score[mask], None if clusters is None else clusters[mask]) for mask in (seen, ~seen)]
+    on_seen, on_new = (metric.value(truth, scores) for truth, scores, _ in both)
+    errors = [metric.spread(*rows).error if math.isfinite(value) else math.nan for rows, value in zip(both, (on_seen, on_new), strict=True)]
+    if not np.isfinite(errors).all():
         message = f"{named} repeat by design ({count / n:.0%} of the test rows), and too few are new to compare with"
         return CheckResult("LL103", "not_applicable", message)
     sign = 1.0 if metric.greater_is_better else -1.0
-    error = math.hypot(on_seen.high - on_seen.low, on_new.high - on_new.low) / 4
-    is_better = one_sided_p(sign * (on_seen.value - on_new.value), error, 1e9) <= level
-    known, unknown = format_number(on_seen.value), format_number(on_new.value)
+    is_better = one_sided_p(sign * (on_seen - on_new), math.hypot(*errors), 1e9) <= level
+    known, unknown = format_number(on_seen), format_number(on_new)
     message = f"{primary} is {known} on the {count:,} rows of known {named} and {unknown} on the {n - count:,} of new ones"
-    return CheckResult("LL103", "found" if is_better else "clean", message, {"known": on_seen.value, "new": on_new.value, "rows": count})
+    return CheckResult("LL103", "found" if is_better else "clean", message, {"known": on_seen, "new": on_new, "rows": count})
 
 
 def check_leakage(what: Task | Answer, alone: Mapping[str, float]) -> CheckResult:
@@ -320,7 +319,10 @@ def check_calibration(what: Task | Answer, y: Array, score: Array, clusters: Arr
     if not math.isfinite(low):
         return _without_interval()
     measured = "probability" if shares else "standard deviations of the label"
-    message = f"predicted and observed differ by {value:.3f} [{low:.3f}, {high:.3f}] over ten bins, in {measured}; {limit:g} is tolerated"
+    message = (
+        f"predicted and observed differ by {value:.3f} [{low:.3f}, {high:.3f}], in {measured}: {CALIBRATION_WORDS} "
+        f"(with it {binned_error(y, score) / unit:.3f}); {limit:g} is tolerated"
+    )
     return CheckResult("LL108", "found" if low > limit else "clean", message, {"value": value, "low": low, "high": high})
 
 
@@ -338,7 +340,7 @@ def _check_classes(answer: Answer, y: Array, score: Array, clusters: Array | Non
     shown = "; ".join(f"{name} by {errors[name][0]:.3f} [{errors[name][1]:.3f}, {errors[name][2]:.3f}]" for name in worst[:3])
     more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
     what = "the classes whose probability and frequency differ" if off else "probability and frequency differ most for"
-    message = f"{what}: {shown}{more}, over ten bins each; {MOST_CALIBRATION_ERROR:g} is tolerated"
+    message = f"{what}: {shown}{more}: {CALIBRATION_WORDS}, of each class; {MOST_CALIBRATION_ERROR:g} is tolerated"
     return CheckResult("LL108", "found" if off else "clean", message, {name: errors[name][0] for name in worst})
 
 

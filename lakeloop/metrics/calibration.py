@@ -8,10 +8,13 @@ from functools import cache
 
 import numpy as np
 
+from lakeloop.metrics.clusters import cluster_numbers
 from lakeloop.metrics.intervals import LEVEL, Scale, interval, spread
 
 Array = np.ndarray
 CALIBRATION_BINS = 10
+CALIBRATION_WORDS = "the root mean square over ten bins of equally many rows, less what chance adds to it"
+"""What the calibration error is, wherever it is printed."""
 LEAST_NOISE = 0.01
 """The least variance of a bin, as a share of that of the noisiest one."""
 
@@ -59,6 +62,14 @@ def calibration_error(y: Array, score: Array) -> float:
     return math.sqrt(max(float(share @ gap**2 - share @ np.diag(noise)), 0.0))
 
 
+def binned_error(y: Array, score: Array) -> float:
+    """Root mean square distance of mean score and observed rate over ten bins of equal mass, with what chance adds: above zero for any model."""
+    if not len(y):
+        return math.nan
+    share, gap, _ = _gaps(y, score)
+    return math.sqrt(float(share @ gap**2))
+
+
 def calibration_influence(y: Array, score: Array) -> Array:
     """The influence of each row on the root mean square distance over the bins (the derivative by its weight), without the part of chance."""
     bins = equal_mass_bins(score)
@@ -76,6 +87,9 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
     outcomes of 0 and 1, the noise of the rates that the gaps imply. Sums are compared in standard errors, as each sample would estimate them:
     a sample with too small a gap in a noisy bin also shows too little noise. Where the error is within its noise, only too large a sum
     contradicts it, so the lower tail gains its share as the error grows (as in the unified intervals of Feldman and Cousins 1998).
+
+    Scores that nearly separate the outcomes leave bins without any noise, from which no scale follows; there the largest error that the rates of
+    the bins allow is the bound (see `_most`). So outcomes of 0 and 1 have bounds within 0 and 1.
     """
     if clusters is not None and len(np.unique(clusters)) < 2:
         return math.nan, math.nan
@@ -113,7 +127,30 @@ def calibration_bounds(y: Array, score: Array, clusters: Array | None, level: fl
             low, high = (low, middle) if reaches(middle) else (middle, high)
         return math.sqrt(float(share @ gaps_at(high) ** 2))
 
-    return bound(upper=True), bound(upper=False)
+    most = _most(y, score, clusters, level)
+    return min(bound(upper=True), most), min(bound(upper=False), most)
+
+
+def _most(y: Array, score: Array, clusters: Array | None, level: float) -> float:
+    """The largest calibration error that outcomes of 0 and 1 allow; infinite for other outcomes.
+
+    Each bin's rate is within the exact limits of a share (Clopper and Pearson 1934), which share the error rate (Bonferroni); rates of clustered
+    rows are only within 0 and 1.
+    """
+    from scipy.special import betaincinv
+
+    if np.any((y != 0) & (y != 1)):
+        return math.inf
+    bins = equal_mass_bins(score)
+    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
+    bins_used = counts > 0
+    n, hits = counts[bins_used], np.bincount(bins, y, CALIBRATION_BINS)[bins_used]
+    mean, tail = np.bincount(bins, score, CALIBRATION_BINS)[bins_used] / n, (1 - level) / 2 / len(n)
+    low, high = np.zeros(len(n)), np.ones(len(n))
+    if clusters is None:
+        low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), n - hits + 1, tail), 0.0)
+        high = np.where(hits < n, betaincinv(hits + 1, np.maximum(n - hits, 1), 1 - tail), 1.0)
+    return math.sqrt(float(n / len(y) @ np.maximum(np.abs(mean - low), np.abs(high - mean)) ** 2))
 
 
 @dataclass(frozen=True)
@@ -156,7 +193,8 @@ class _Binomial:
         mean = np.bincount(bins, score, CALIBRATION_BINS) / counts
         within = score - mean[bins]
         # Within a bin the rates rise with the scores: as steeply where the scores are right, less where they are overconfident.
-        slope = float(within @ y) / float(within @ within) if np.any(within) else 1.0
+        squares = float(within @ within)
+        slope = float(within @ y) / squares if squares > 0 else 1.0
         return cls(mean, np.bincount(bins, within**2, CALIBRATION_BINS) / counts * (1 - 2 * slope), counts, points)
 
     @property
@@ -203,8 +241,9 @@ def _gaps(y: Array, score: Array, clusters: Array | None = None) -> tuple[Array,
     if clusters is None:
         noise = np.diag(np.bincount(bins, residual**2, CALIBRATION_BINS) / counts / np.maximum(counts - 1, 1))
     else:
-        groups = int(clusters.max()) + 1
-        sums = np.bincount(bins * groups + clusters, residual, CALIBRATION_BINS * groups).reshape(CALIBRATION_BINS, groups)
+        numbers = cluster_numbers(clusters)
+        groups = int(numbers.max()) + 1
+        sums = np.bincount(bins * groups + numbers, residual, CALIBRATION_BINS * groups).reshape(CALIBRATION_BINS, groups)
         noise = sums @ sums.T * groups / max(groups - 1, 1) / np.outer(counts, counts)
     return np.bincount(bins, minlength=CALIBRATION_BINS) / len(y), gap, noise
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from lakeloop.metrics.intervals import LEVEL, spread, student_quantile
+from lakeloop.metrics.intervals import LEVEL, spread, standard_errors, student_quantile
 from lakeloop.metrics.metric import index_by_name, mean_metric, value_metric
 
 Array = np.ndarray
@@ -89,8 +90,12 @@ def _median_bounds(y: Array, score: Array, clusters: Array | None, level: float)
     variation = spread((error <= np.median(error)) - 0.5, clusters)
     if not math.isfinite(variation.error):
         return math.nan, math.nan
-    half = student_quantile(1 - (1 - level) / 2, max(variation.degrees, 1.0)) * variation.error
-    low, high = np.quantile(error, [max(0.5 - half, 0), min(0.5 + half, 1)], method="linear")
+    left, right = standard_errors(replace(variation, degrees=max(variation.degrees, 1.0)), 1 - (1 - level) / 2)
+    if math.isnan(left):
+        return math.nan, math.nan
+    # Where the true median lies farther right than ours, fewer of our errors than half seem to be below it: the sides change places.
+    ends = [max(0.5 - right * variation.error, 0), min(0.5 + left * variation.error, 1)]
+    low, high = np.quantile(error, ends, method="linear")
     return float(low), float(high)
 
 

@@ -16,6 +16,7 @@ from lakeloop.errors import DataError, SpecError, nearest
 from lakeloop.metrics.anomaly import ANOMALY_METRICS
 from lakeloop.metrics.binary import BINARY_METRICS
 from lakeloop.metrics.classes import CLASS_METRICS
+from lakeloop.metrics.doubts import doubt
 from lakeloop.metrics.intervals import LEVEL, Spread, interval, one_sided_p, spread, student_quantile
 from lakeloop.metrics.metric import Metric
 from lakeloop.metrics.quantiles import quantile_metrics
@@ -30,13 +31,17 @@ LEAST_SLICE_ROWS = 30
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A metric on some rows, with its 95% interval; NaN where the rows don't define it."""
+    """A metric on some rows, with its 95% interval; NaN where the rows don't define it.
+
+    `doubt` says why there is no interval, or why it can't be trusted; empty where it can.
+    """
 
     name: str
     value: float
     low: float
     high: float
     n: int
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,8 +167,11 @@ def measure(metric: Metric, y: Array, score: Array, *, clusters: Array | None = 
     if metric.bounds:
         return MetricValue(metric.name, value, *metric.bounds(y, score, clusters, LEVEL), len(y))
     with np.errstate(all="ignore"):  # numbers near the limits of a double have no interval
-        low, high = interval(value, metric.spread(y, score, clusters), metric.scale, len(y))
-    return MetricValue(metric.name, value, low, high, len(y))
+        influence = metric.influence(y, score)
+        variation = spread(influence, clusters, metric.degrees(y) if metric.degrees else None)
+        low, high = interval(value, variation, metric.scale, len(y))
+        why = doubt(influence, variation, metric.scale, metric.most, low)
+    return MetricValue(metric.name, value, low, high, len(y), why)
 
 
 def evaluate(task: Task | Answer, y: Array, score: Array, *, clusters: Array | None = None) -> list[MetricValue]:

@@ -11,6 +11,7 @@ from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.importance import REPEATS
 from lakeloop.evaluation.model_checks import CheckResult, TrainedElsewhere
 from lakeloop.evaluation.weak_slices import TESTED
+from lakeloop.metrics.calibration import CALIBRATION_WORDS, binned_error
 from lakeloop.metrics.table import MetricValue, metrics_of
 from lakeloop.metrics.wording import (
     capitalize,
@@ -28,6 +29,9 @@ from lakeloop.report.subject import GateOutcome, Subject
 
 NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
 MOST_SLICE_ROWS = 40
+CALIBRATION = "calibration_error"
+MOST_ALIKE = 0.8
+"""Effective clusters over clusters: below it the page tells that their sizes differ."""
 
 
 def purpose_section(subject: Subject, question: Question) -> Section:
@@ -104,9 +108,11 @@ def headline_section(subject: Subject, question: Question, assessment: Assessmen
             ["metric", *names],
             rows,
             names,
-            f"Value and 95% interval on the test window. {_directions(question, by_name[CANDIDATE])}".strip(),
+            f"Value and 95% interval on the test window. {_directions(question, by_name[CANDIDATE])} {_calibration_words(question)}".strip(),
         ),
     ]
+    doubts = [f"{value.name}: {value.doubt}." for value in assessment.values[CANDIDATE] if value.doubt]
+    blocks += [Paragraph(" ".join(doubts))] if doubts else []
     if question.answer.kind.costs:
         blocks.append(
             Figure(
@@ -147,6 +153,17 @@ def _directions(question: Question, shown: Mapping[str, MetricValue]) -> str:
     ]
     words = "; ".join(f"{way} is better for {', '.join(names)}" for way, names in directions if names)
     return f"{capitalize(words)}." if words else ""
+
+
+def _calibration_words(question: Question) -> str:
+    """What `calibration_error` is, and what it is without the correction; nothing where it is no metric."""
+    if CALIBRATION not in metrics_of(question.answer):
+        return ""
+    y, score = question.test.y, question.test.scores[CANDIDATE]
+    if score.ndim > 1:
+        y, score = (score.argmax(axis=1) == y).astype(float), score.max(axis=1)
+    of = "of the most probable class and how often it is right, " if question.answer.classes else ""
+    return f"{CALIBRATION} is {of}{CALIBRATION_WORDS}; with it, this model has {format_number(binned_error(y, score))}."
 
 
 def _outcome_cell(gate: GateOutcome) -> Cell:
@@ -324,11 +341,7 @@ def changes_section(subject: Subject) -> Section:
 def method_section(subject: Subject, question: Question, assessment: Assessment) -> Section:
     """What the intervals assume, and what was sampled."""
     own, days = assessment.own[question.primary], assessment.by_day
-    assumption = (
-        f"Rows of one {subject.cluster} may depend on each other; those of different ones are assumed to be independent"
-        if subject.cluster
-        else "Rows are assumed to be independent"
-    )
+    assumption = _cluster_words(subject.cluster, question.primary, assessment) if subject.cluster else "Rows are assumed to be independent"
     ratio = (days.high - days.low) / (own.high - own.low) if own.high > own.low else math.nan
     sentence = f"{assumption}. The intervals show how the figures would vary from one such window to the next if nothing else changed."
     if not subject.cluster and not subject.static and math.isfinite(ratio):
@@ -357,3 +370,16 @@ def method_section(subject: Subject, question: Question, assessment: Assessment)
             Paragraph(f"Every figure is a row of the lake: {subject.query}"),
         ],
     )
+
+
+def _cluster_words(cluster: str, primary: str, assessment: Assessment) -> str:
+    """What is assumed of clustered rows, how like the clusters are in size, and how much their neighbours depend."""
+    varied = assessment.clusters
+    words = f"Rows of one {cluster} may depend on each other; "
+    if varied is None or varied.widened == 1:
+        words += "those of different ones are assumed to be independent"
+    else:
+        words += f"neighbouring ones do, too, which makes the interval of {primary} {varied.widened:.1f} times as wide"
+    if varied is not None and varied.effective < MOST_ALIKE * varied.clusters:
+        words += f". Its {varied.clusters:,} values are of unequal size and tell as much as {varied.effective:,.0f} of one size"
+    return words

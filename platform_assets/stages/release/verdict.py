@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lakeloop.project.project import Located
 from lakeloop.records.release import EvaluationState, ReleaseState
 from lakeloop.spec.workflow import WorkflowSpec
@@ -23,8 +25,9 @@ def score_sentence(located: Located[WorkflowSpec], release: ReleaseState, evalua
     low, high = evaluation.intervals[primary]
     others = ", ".join(f"{who} {metrics[primary]:.3f}" for who, metrics in evaluation.baselines.items())
     stays = f"; version {release.champion} stays" if release.champion else ""
+    interval = f"[{low:.3f}, {high:.3f}]" if math.isfinite(low) and math.isfinite(high) else "(no interval)"
     state = "is released" if release.champion == evaluation.version else f"is not released ({release.reason}{stays})"
     return (
-        f"{'.'.join(located.id)} version {evaluation.version} {state}: {primary} {evaluation.metrics[primary]:.3f} [{low:.3f}, {high:.3f}] "
+        f"{'.'.join(located.id)} version {evaluation.version} {state}: {primary} {evaluation.metrics[primary]:.3f} {interval} "
         f"on {evaluation.rows:,} {'held-back' if evaluation.static else 'later'} rows ({others})."
     )

@@ -104,12 +104,16 @@ def times_of(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def clusters_of(spec: WorkflowSpec, test: pa.Table, names: list[str]) -> np.ndarray | None:
-    """Codes of the rows that may depend on each other, as the workflow says: without a cluster those of a group of the split."""
+    """Codes of the rows that may depend on each other, as the workflow says: without a cluster those of a group of the split.
+
+    Days and weeks stay times, since their neighbours may depend on each other, too.
+    """
     by = spec.evaluation.cluster
     if by is None:
         groups = groups_of(spec, test, names)
         return None if groups is None else group_codes(own_groups(groups))
     if by in PERIODS:
         zone = spec.forecast.timezone if spec.forecast else None
-        return group_codes(to_local(times_of(test[spec.predict_at]), zone).astype(PERIODS[by]))
+        periods: np.ndarray = to_local(times_of(test[spec.predict_at]), zone).astype(PERIODS[by])
+        return periods
     return group_codes(test[slice_column(test.column_names, by, names)].to_pandas().astype(str).to_numpy(dtype=str))

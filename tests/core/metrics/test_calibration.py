@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeloop.metrics.calibration import CALIBRATION_BINS, calibration_bounds, calibration_curve, calibration_error, equal_mass_bins
+from lakeloop.metrics.calibration import (
+    CALIBRATION_BINS,
+    binned_error,
+    calibration_bounds,
+    calibration_curve,
+    calibration_error,
+    equal_mass_bins,
+)
 
 
 @given(st.lists(st.integers(0, 30), max_size=80), st.integers(1, 12))
@@ -52,3 +59,32 @@ def test_bounds_hold_the_error_and_one_cluster_gives_none() -> None:
     assert np.all(np.isnan(calibration_bounds(y, score, np.zeros(1000, int), 0.95)))
     wider = calibration_bounds(y, score, np.arange(1000) // 50, 0.95)
     assert wider[1] - wider[0] > 0 and wider[0] <= calibration_error(y, score) <= wider[1]
+
+
+def test_the_plain_error_is_the_distance_of_the_bins_by_hand() -> None:
+    score = np.repeat([0.1, 0.9], 50)
+    y = np.concatenate([np.zeros(40), np.ones(10), np.ones(50)])
+    assert binned_error(y, score) == pytest.approx(np.sqrt(0.5 * 0.1**2 + 0.5 * 0.1**2))
+    assert np.isnan(binned_error(np.zeros(0), np.zeros(0)))
+    right = np.random.default_rng(1).random(500)
+    drawn = (np.random.default_rng(2).random(500) < right).astype(float)
+    assert binned_error(drawn, right) > calibration_error(drawn, right)
+
+
+@pytest.mark.parametrize("distance", [3.0, 10.0, 30.0, 1000.0])
+@pytest.mark.parametrize("clusters", [None, np.arange(400) // 20])
+def test_scores_that_nearly_separate_have_bounds_within_0_and_1(distance: float, clusters: np.ndarray | None) -> None:
+    rng = np.random.default_rng(5)
+    z = np.concatenate([rng.normal(-distance, 1, 380), rng.normal(distance, 1, 20)])
+    y, score = (z > 0).astype(float), 1 / (1 + np.exp(-np.clip(z, -700, 700)))
+    for shift in (0.0, 1e-9, 1e-3):
+        low, high = calibration_bounds(y, np.clip(score + shift, 0, 1), clusters, 0.95)
+        assert 0 <= low <= high <= 1, (low, high)
+        assert high <= (0.2 if clusters is None else 1)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=12, max_size=60))
+def test_bounds_of_outcomes_of_0_and_1_are_within_0_and_1(rows: list[tuple[bool, float]]) -> None:
+    y, score = np.array([row[0] for row in rows], float), np.array([row[1] for row in rows])
+    low, high = calibration_bounds(y, score, None, 0.95)
+    assert 0 <= low <= high <= 1
