@@ -102,7 +102,8 @@ def _bring(case: Case, place: Path) -> tuple[TableSpec, dict[int, dict[str, Any]
 
 def _differences(case: Case, spec: TableSpec, rows: Mapping[int, Mapping[str, Any]], reasons: Mapping[int, str]) -> Iterator[str]:
     """Where what is read back isn't what was written."""
-    is_text = case.writers[case.writer].is_text
+    writer = case.writers[case.writer]
+    is_text = writer.is_text
     for number in case.table["id"]:
         if number not in rows and not reasons.get(number):
             yield f"row {number} is gone"
@@ -123,6 +124,8 @@ def _differences(case: Case, spec: TableSpec, rows: Mapping[int, Mapping[str, An
             for item, found in pairs:
                 written.append(str(item))
                 read.append(str(found))
+                if item is None and found and found == writer.nothing:
+                    continue
                 if not is_same(item, found, is_text=is_text, nulls=nulls):
                     yield f"{name} ({case.kinds[name]}, {spec.columns[lake_name].type if lake_name else 'path'}): wrote {item!r}, read {found!r}"
         if case.kinds[name] in ("codes", "digits", "texts") and len(set(written)) != len(set(read)) and not nulls and not is_text:
@@ -168,7 +171,7 @@ def is_same(value: Any, found: Any, *, is_text: bool, nulls: Sequence[str] = ())
         # Parquet's intervals, as DuckDB writes durations, have milliseconds, and months beside them.
         return "M" in str(found).partition("T")[0] or bool(abs(pd.Timedelta(str(found)) - value) < timedelta(milliseconds=1))
     if isinstance(value, bytes):
-        return str(found) in (value.hex(), value.decode("utf-8", "replace"))
+        return str(found) in (value.hex(), f"\\x{value.hex()}", value.decode("utf-8", "replace"))
     if isinstance(value, list) and str(found).startswith("{"):
         return str(found) == f"{{{','.join(map(str, value))}}}"  # PostgreSQL's text of an array
     return bool(json.loads(found) == value)

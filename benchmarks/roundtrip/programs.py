@@ -31,7 +31,7 @@ _SPARK_TEXT = ("moments" if kind == "times" else kind for kind in PLAIN if kind 
 SPARK_TEXT_KINDS = tuple(_SPARK_TEXT)
 SPARK_PARQUET_KINDS = tuple(kind for kind in EVERY if kind not in ("unsigned", "clock times", "durations", "nothing"))
 """Durations are plain numbers in Spark's Parquet."""
-R_KINDS = ("small integers", "short floats", "odd floats", "booleans", "texts", "words", "codes", "digits", "dates", "nothing")
+R_KINDS = ("small integers", "short floats", "odd short floats", "booleans", "texts", "words", "codes", "digits", "dates", "nothing")
 """R has no whole numbers beyond 32 bits, and writes 15 digits of a double."""
 R_TEXT_FREE_KINDS = ("small integers", "short floats", "booleans", "words", "codes", "dates")
 
@@ -135,7 +135,7 @@ def r() -> Iterator[Writers]:
         "R write.table": Writer("t.txt", _r("write.table(t, path)"), R_KINDS, True),
         "R write.table, tabs": Writer("t.tsv", _r('write.table(t, path, sep = "\\t")'), R_KINDS, True),
         "R write.table, no quotes": Writer(
-            "t.tsv", _r('write.table(t, path, sep = "\\t", quote = FALSE, row.names = FALSE)'), R_TEXT_FREE_KINDS, True
+            "t.tsv", _r('write.table(t, path, sep = "\\t", quote = FALSE, row.names = FALSE)'), R_TEXT_FREE_KINDS, True, nothing="NA"
         ),
     }
 

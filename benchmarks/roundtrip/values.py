@@ -31,6 +31,7 @@ KINDS: Mapping[str, Callable[[random.Random, int], Values]] = {
     "unsigned": _sample((0, 1, 255, 2**32, 2**64 - 1)),
     "floats": _sample(FLOATS),
     "short floats": _sample(tuple(value for value in FLOATS if len(repr(value)) < 12)),
+    "odd short floats": _sample((*(value for value in FLOATS if len(repr(value)) < 12), *ODD_FLOATS)),
     "odd floats": _sample((*FLOATS, *ODD_FLOATS)),
     "booleans": _sample((True, False)),
     "texts": _sample(TEXTS),
@@ -54,7 +55,7 @@ KINDS: Mapping[str, Callable[[random.Random, int], Values]] = {
     "spans": _sample((timedelta(hours=30), timedelta(days=2, seconds=5), timedelta(minutes=1))),
 }
 SHEET_KINDS = ("small integers", "floats", "booleans", "texts", "words", "codes", "digits", "nothing", "days", "moments")
-_OF_SOME = ("days", "moments", "clock", "spans", "short floats")
+_OF_SOME = ("days", "moments", "clock", "spans", "short floats", "odd short floats")
 """Kinds of writers that hold less than others."""
 EVERY = tuple(kind for kind in KINDS if kind not in _OF_SOME)
 PLAIN = tuple(kind for kind in EVERY if kind not in ("bytes", "lists", "structs", "durations", "clock times"))

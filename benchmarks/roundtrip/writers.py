@@ -29,12 +29,14 @@ class Writer:
         write: the table by column to the path.
         kinds: of the values that it can write.
         is_text: whether the file has no types; then an empty text is no value, and NaN may be none.
+        nothing: what it writes where there is no value, if nobody can tell that from a text.
     """
 
     file: str
     write: Callable[[dict[str, Values], Path], None]
     kinds: tuple[str, ...]
     is_text: bool = False
+    nothing: str = ""
 
 
 def _csv_text(value: Any) -> Any:

@@ -24,7 +24,7 @@ TEXT_FORMAT: dict[str, Any] = {"quote": "none", "escape": "\\"}
 _QUOTINGS: tuple[dict[str, Any], ...] = ({}, {"escape": "\\"}, {"quote": "none"}, TEXT_FORMAT)
 _QUOTED_NAMES = re.compile(rb'"[^"\r\n]*"( "[^"\r\n]*")*\r?\n')
 """A header of R's `write.table`, which separates by spaces."""
-_TYPED = re.compile(r"(?:[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?|[+-]?Inf|NaN|NA|TRUE|FALSE|\d{4}-\d\d-\d\d.*|)")
+_TYPED = re.compile(r"(?:[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?|[+-]?Inf|NaN|NA|TRUE|FALSE|\d{1,4}-\d\d-\d\d.*|)")
 """What R writes without quotes."""
 
 
