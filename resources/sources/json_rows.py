@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
     from lakeloop.spec.tables import Files
 
-_LONG_NUMBER = re.compile(rb"\d{16}")
+_LONG_NUMBER = re.compile(rb"\d{16}|\d[\d.]{16}\d")
 """Digits that a double may not hold."""
+DOUBLE_DIGITS = 17
+"""So many digits tell any two doubles apart (IEEE 754)."""
 _WANTED = "wanted one object per line or one array of objects"
 _LARGEST = 2**63 - 1
 
@@ -194,11 +197,27 @@ def _numbers(name: str, values: list[Any], *, exact: bool) -> tuple[pa.Array, pa
             return pa.array(values if pa.types.is_int64(kind) else [None if v is None else Decimal(v) for v in values], kind), pa.field(
                 name, kind
             )
-    elif largest <= EXACT_INTEGERS:
+    elif largest <= EXACT_INTEGERS and all(_is_double(value) for value in values if isinstance(value, _Number)):
         return pa.array([None if value is None else float(value) for value in values], pa.float64()), pa.field(name, pa.float64())
     return pa.array([None if value is None else str(value) for value in values], pa.string()), pa.field(
         name, pa.string(), metadata=NUMBER_TEXT
     )
+
+
+def _is_double(number: str) -> bool:
+    """Whether a number is what a writer of doubles writes, who never needs more than 17 digits and may write more of the same double.
+
+    >>> [_is_double(number) for number in ("0.1", "0.10000000000000001", "0.1000000000000000055511", "12345678901234567.89", "1e400")]
+    [True, True, True, False, False]
+    """
+    exact = Decimal(number)
+    digits, exponent = exact.as_tuple()[1:]
+    if not math.isfinite(float(number)):
+        return False
+    if len(digits) <= DOUBLE_DIGITS:
+        return True
+    with localcontext(prec=len(digits) + 1):
+        return Decimal(float(number)).quantize(Decimal(1).scaleb(int(exponent))) == exact
 
 
 def _nested_text(value: Any) -> str:
