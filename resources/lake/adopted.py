@@ -91,6 +91,14 @@ class AdoptedTable:
                 break
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
+    def require_deletions(self) -> None:
+        """Refuse a table of which deltalake opens the log and not the deletions, as where types were widened, too (1.6.6).
+
+        Raises:
+            DataError: with its features.
+        """
+        self._kept  # noqa: B018  # reads them
+
     def missing_files(self) -> list[str]:
         """The files that the log names and that aren't there; none of a table in an object store, where only reading tells."""
         return [path for file in self.files if (path := self._local(file)) is not None and not Path(path).exists()]
@@ -126,10 +134,18 @@ class AdoptedTable:
     def _kept(self) -> Mapping[str, list[bool]]:
         """By file, as the log has it, which of its rows aren't deleted; files without deleted rows aren't in it."""
         import pyarrow as pa
+        from deltalake.exceptions import DeltaError
 
         if "deletionVectors" not in self.features:
             return {}
-        vectors = pa.table(self.table.deletion_vectors())
+        try:
+            vectors = pa.table(self.table.deletion_vectors())
+        except DeltaError as error:
+            both = ", ".join(sorted(self.features))
+            raise DataError(
+                f"{self.shown} uses {both}, which can't be read together; drop one of these features, or copy what is needed to a table without it",
+                detail=error,
+            ) from error
         masks = {unquote(path): mask for path, mask in zip(vectors["filepath"].to_pylist(), vectors["selection_vector"], strict=True)}
         root = unquote(self.table.table_uri).rstrip("/")
         kept = {}
@@ -275,7 +291,10 @@ def open_adopted(url: str, shown: str, version: int | None = None) -> AdoptedTab
     if unread or protocol.min_reader_version > 3:
         why = f"uses {', '.join(unread)}" if unread else f"wants readers of version {protocol.min_reader_version}"
         raise DataError(f"{what} {why}, which can't be read here; drop that feature, or copy what is needed to a table without it")
-    return AdoptedTable(table, shown, frozenset(features))
+    adopted = AdoptedTable(table, shown, frozenset(features))
+    if "deletionVectors" in features and len(features & RESOLVED) > 1:
+        adopted.require_deletions()
+    return adopted
 
 
 def _cast(values: Any, field: pa.Field, shown: str) -> Any:

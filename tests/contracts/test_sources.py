@@ -54,13 +54,13 @@ def test_csv_reads_the_same_in_every_compression(tmp_path: Path, ending: str):
 
 @pytest.mark.parametrize("number", ["12345678901234567.89", "1234567890.12345678901", "0.1234567890123456789012"])
 def test_a_number_of_json_that_no_double_holds_keeps_its_digits(tmp_path: Path, number: str) -> None:
-    (tmp_path / "data.jsonl").write_text(f'{{"v": 1.10}}\n{{"v": {number}}}\n')
-    assert read(tmp_path, "data.jsonl")["v"].to_pylist() == ["1.10", number]
+    (tmp_path / "data.jsonl").write_text(f'{{"id": "a", "amount": 1.10}}\n{{"id": "b", "amount": {number}}}\n')
+    assert read(tmp_path, "data.jsonl")["amount"].to_pylist() == ["1.10", number]
 
 
 def test_a_double_that_json_has_with_all_its_digits_is_a_double(tmp_path: Path) -> None:
-    (tmp_path / "data.jsonl").write_text(f'{{"v": 0.10000000000000001}}\n{{"v": {0.1:.25f}}}\n')
-    assert read(tmp_path, "data.jsonl")["v"].to_pylist() == [0.1, 0.1]
+    (tmp_path / "data.jsonl").write_text(f'{{"id": "a", "amount": 0.10000000000000001}}\n{{"id": "b", "amount": {0.1:.25f}}}\n')
+    assert read(tmp_path, "data.jsonl")["amount"].to_pylist() == [0.1, 0.1]
 
 
 def test_json_lines_and_parquet_keep_their_types(tmp_path: Path):

@@ -49,6 +49,16 @@ def deleted(folder: Path) -> str:
     )
 
 
+def deleted_by_name(folder: Path) -> str:
+    """Both: rows that are deleted, of columns that were renamed."""
+    columns = [mapped("a", "long", "b", 1), mapped("b", "string", "a", 2)]
+    files = {"1.parquet": pa.table({"b": [7, 1], "a": ["u", "x"]}), "2.parquet": pa.table({"b": [2], "a": ["y"]})}
+    return write_table(
+        folder, columns, files, features=["columnMapping", "deletionVectors"], deleted={"1.parquet": [0]},
+        configuration={"delta.columnMapping.mode": "name"},
+    )  # fmt: skip
+
+
 def widened(folder: Path) -> str:
     """A column that was of 32 bits when the first file was written."""
     files = {"1.parquet": pa.table({"a": pa.array([1], pa.int32()), "b": ["x"]}), "2.parquet": pa.table({"a": [2], "b": ["y"]})}
@@ -62,7 +72,7 @@ def in_log(folder: Path) -> str:
     return write_table(folder, columns, files, features=["v2Checkpoint", "vacuumProtocolCheck", "timestampNtz"])
 
 
-@pytest.mark.parametrize("make", [by_name, by_id, deleted, widened, in_log])
+@pytest.mark.parametrize("make", [by_name, by_id, deleted, deleted_by_name, widened, in_log])
 def test_both_engines_read_what_the_protocol_says(make: Callable[[Path], str], tmp_path: Path) -> None:
     url, columns = make(tmp_path / "t"), {"number": INTEGER.model_copy(update={"source": ["a"]}), "b": STRING}
     expected = [{"number": 1, "b": "x"}, {"number": 2, "b": "y"}]
@@ -104,6 +114,14 @@ def test_a_feature_that_is_not_read_is_refused_by_its_name(feature: str, tmp_pat
     words = re.sub("([A-Z])", r".?\1", feature)  # deltalake writes some of them as words
     with pytest.raises(DataError, match=f"(?i)^t (can't be opened|uses).*{words}"):
         adopted.open_adopted(url, "t")
+
+
+def test_deletions_that_deltalake_does_not_give_are_refused_at_once(tmp_path: Path) -> None:
+    rows = {"1.parquet": pa.table({"a": [1, 2]})}
+    features = ["deletionVectors", "typeWidening"]
+    url = write_table(tmp_path / "t", [field("a", "long")], rows, features=features, deleted={"1.parquet": [0]})
+    with pytest.raises(DataError, match="^t uses deletionVectors, typeWidening, which can't be read together; drop one"):
+        open_adopted(url, "t")
 
 
 def test_a_file_or_version_that_is_gone_is_told(tmp_path: Path) -> None:
