@@ -22,6 +22,7 @@ from lakeloop.drafting.label_profile import (
     profile_features,
     profile_label,
 )
+from lakeloop.drafting.made_of import without_what_made_it
 from lakeloop.drafting.sql import select, sql_name
 from lakeloop.errors import DataError, nearest
 from lakeloop.spec.clocks import to_local
@@ -90,10 +91,11 @@ def draft_workflow(
     if labelled < LEAST_ROWS:
         raise DataError(f"label: {label} is known in {labelled} rows; wanted at least {LEAST_ROWS} for training and evaluation")
     features = profile_features(rows, table.columns, profile, without={*table.keys, *([when] if when else [])}, labelled_by=label)
+    features = without_what_made_it(features, rows, profile, labelled_by=label)
     if pipeline is not None:
         check_model(Model(pipeline=pipeline), profile.task)
     plan = WorkflowPlan(table, rows, f"{table_domain}.{table.name}", name, label, when, profile, features, pipeline)
-    suspicious = [f"{f.name}: {f.note}" for f in features if "by itself" in f.note]
+    suspicious = [f"{f.name}: {f.note}" for f in features if any(how in f.note for how in ("by itself", "by its absence", "together with"))]
     return WorkflowDraft(plan.files(), [profile.reason, plan.summary(), *plan.notes, *suspicious])
 
 

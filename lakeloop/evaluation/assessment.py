@@ -11,6 +11,7 @@ import numpy as np
 from lakeloop.evaluation import model_checks as checks
 from lakeloop.evaluation.class_findings import ClassRow, class_calibration, class_rows, confusion
 from lakeloop.evaluation.importance import MOST_ROWS, Importance, permutation_importance
+from lakeloop.evaluation.leaks import LeakFindings, find_leaks
 from lakeloop.evaluation.quantile_findings import CoverageBin, coverage_bins, reliability
 from lakeloop.evaluation.weak_slices import WeakSlice, find_weak_slices
 from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
@@ -129,6 +130,7 @@ class Question:
         more_metrics: metrics of the candidate that were measured on other rows.
         fit_times: the times of prediction and of the known label of all rows that the model was fitted on; None where `fit` has them all.
         static: the rows have no time; their times are a shuffled order.
+        early: features that count as known always though the rows that they are computed from aren't, by what is said of them.
     """
 
     answer: Answer
@@ -152,6 +154,7 @@ class Question:
     more_metrics: Sequence[MetricValue] = ()
     fit_times: tuple[Array, Array] | None = None
     static: bool = False
+    early: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -304,29 +307,36 @@ def _checks(
     )
     columns = list(fit.frame.columns)
     # Planted rows tell nothing about a feature that leaks the label.
-    alone = (
-        {}
+    findings = (
+        LeakFindings(len(test.y), {})
         if answer.kind.label == "none"
-        else checks.single_feature_scores(
-            answer, {n: fit.frame[n].to_numpy() for n in columns}, fit.y, {n: test.frame[n].to_numpy() for n in columns}, test.y
+        else find_leaks(
+            answer,
+            {n: fit.frame[n].to_numpy() for n in columns},
+            fit.y,
+            {n: test.frame[n].to_numpy() for n in columns},
+            test.y,
+            seed=q.seed,
+            together=q.forecast is None,
         )
     )
     half = (own[primary].high - own[primary].low) / 2
     fit_at, known_at = q.fit_times or (fit.at, fit.known_at)
     training = [
         checks.check_overfit(answer, primary, train, own[primary], fit_constant, test_constant),
-        checks.check_time_overlap(fit_at, None if q.static else known_at, q.test_start),
+        checks.check_time_overlap(fit_at, None if q.static else known_at, q.test_start, q.early),
         checks.check_entity_overlap(answer, primary, q.overlap, test.y, score, q.clusters, static=q.static),
     ]
     return [
         *(checks.check_trained_elsewhere(q.elsewhere) if q.elsewhere else training),
-        checks.check_leakage(answer, alone),
+        checks.check_leakage(answer, findings),
         checks.check_baseline(primary, differences[answer.kind.reference], differences.get(LINEAR), reference_words(answer, primary)),
         checks.check_champion(primary, q.champion, differences.get(CHAMPION)),
         checks.check_weak_slices(weak, searched),
         checks.check_calibration(answer, test.y, score, q.clusters),
         checks.check_constant(score),
         checks.check_seed(primary, q.refits, half),
+        checks.check_relations(findings),
     ]
 
 

@@ -59,9 +59,11 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "LL102",
         "Overlap in time",
         "The model was trained on information that was not known when the test window began, so its score is too good.",
-        "a training row is in the test window, or its label was known only after the window began",
+        "a training row is in the test window, or its label was known only after the window began; or a feature comes from a view without event time "
+        "that reads a table whose rows are known only some time after their event (`known_delay`), so that it counts as known too early",
         "never",
-        "Set `split.gap` to at least the time until a label is known.",
+        "Set `split.gap` to at least the time until a label is known. Give the view an event time, or say `known_delay: ignored` in it where what it "
+        "reads is known before the whole row is.",
     ),
     CheckKind(
         "LL103",
@@ -80,8 +82,12 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "LL104",
         "Leakage by a feature",
         "One feature alone predicts the label, which usually means that it was recorded after the outcome.",
-        "one feature alone reaches a ROC AUC of 0.95 (for several classes: each against the rest, on average), or an R² of 0.9, on the test rows",
-        "there is no feature that can be scored, no label to predict from it, or a class with fewer than 10 test rows",
+        "one feature alone reaches a ROC AUC of 0.95 (for several classes: each against the rest, on average), or an R² of 0.9, on the test rows or "
+        "on those where it has a value; or puts 95% of the pairs of rows with different numbers as labels in order; or it is missing, or has a value, in at least 30 rows of which hardly one (0.5%, and a tenth of the share "
+        "among the other rows) has another label",
+        "there is no feature that can be scored, no label to predict from it, or a class with fewer than 10 test rows; or it is not enough to tell: "
+        "of 20 planted features that give the label in half of the rows, and so lift a metric by half of the distance from constant to perfect, "
+        "fewer than 80% are found at this size",
         "Find out how and when the feature is recorded: give its view a `delay` or `known_at`, or leave it out.",
     ),
     CheckKind(
@@ -138,11 +144,30 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "no part of the model takes a seed, or the metric has no interval on the test rows",
         "Use more trees or rows, average over seeds, or compare versions over several seeds.",
     ),
+    CheckKind(
+        "LL111",
+        "Label made of features",
+        "Several features give the label together: it was computed from them, or they were recorded with it.",
+        "99.95% of the pairs of rows with different labels are put in order by a weighted sum or product of at most twelve numbers, or by the sum, "
+        "difference, product, ratio, smaller, larger or length of two; or two columns of few values (or signs) give the label in every "
+        "combination. It is looked for on half of up to 3,000 rows and must hold on the other half",
+        "there are fewer than 100 rows, or it is a forecast, in which the last values may say most of the next",
+        "Leave out all columns that the message names, or take them as they were known when the prediction is asked for.",
+    ),
+)
+
+
+_MEASURED = (
+    "Leaks that are planted beside the honest features of public data sets, and how many features of the data sets as they are the same checks accuse "
+    "(LL103 for rows without a time, LL104 and LL111). `python -m benchmarks.truth leaks --packages FOLDER --write COMMIT` measures it.",
+    "",
+    "<!-- leaks: written by benchmarks.truth -->",
+    "<!-- end of leaks -->",
 )
 
 
 def documentation() -> str:
-    """The text of docs/checks.md."""
+    """The text of docs/checks.md, without what is measured."""
     lines = [
         "# Model checks",
         "",
@@ -158,6 +183,7 @@ def documentation() -> str:
     ]
     for kind in KINDS.values():
         lines += ["", f"## {kind.code} {kind.title}", "", kind.text]
+    lines += ["", "## How well leaks are found", "", *_MEASURED]
     return "\n".join(lines) + "\n"
 
 

@@ -14,12 +14,15 @@ import numpy as np
 
 from lakeloop.evaluation.check_kinds import KINDS, CheckKind
 from lakeloop.evaluation.entities import EntityColumn
+from lakeloop.evaluation.leaks import LEAST_POWER, LeakFindings
 from lakeloop.evaluation.quantile_findings import reliability
+from lakeloop.evaluation.relations import LEAST_ROWS as LEAST_RELATED_ROWS
+from lakeloop.evaluation.relations import columns_of
 from lakeloop.evaluation.weak_slices import WeakSlice
 from lakeloop.metrics.calibration import CALIBRATION_WORDS, binned_error, calibration_bounds, calibration_error
 from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.intervals import one_sided_p
-from lakeloop.metrics.table import METRICS, Difference, MetricValue, metrics_of, reference_words
+from lakeloop.metrics.table import Difference, MetricValue, metrics_of, reference_words
 from lakeloop.metrics.wording import format_number, format_plain_signed
 from lakeloop.spec.tables import Task, render_duration
 from lakeloop.spec.tasks import Answer, answer_of
@@ -35,10 +38,6 @@ MOST_CALIBRATION_ERROR = 0.02
 MOST_REGRESSION_GAP = 0.1
 """The same for a regression, in standard deviations of the label."""
 LEAST_CALIBRATED_ROWS = 100
-LEAST_FEATURE_ROWS = 10
-"""Test rows, for a classification those of the rarest class, that are needed to score single features."""
-CUTS = (0.001, 0.002, 0.005, 0.01, *np.linspace(0, 1, 51)[1:-1], 0.99, 0.995, 0.998, 0.999)
-"""Quantiles of a feature between which the label is averaged: fiftieths, and finer ones in the tails."""
 LEAST_WEAKNESS = 1.2
 """Loss in a slice over loss of the other rows; a smaller difference, even if confirmed, is no reason to act."""
 CONSTANT_SHARE = 0.99
@@ -145,8 +144,20 @@ def check_overfit(
     return CheckResult("LL101", "found" if is_lost else "clean", message, {"train": train.value, "test": test.value, "left": left})
 
 
-def check_time_overlap(fit_at: Array, fit_known_at: Array | None, test_start: np.datetime64) -> CheckResult:
-    """LL102: training rows in the test window, or with a label that wasn't known when the window began."""
+def check_time_overlap(
+    fit_at: Array, fit_known_at: Array | None, test_start: np.datetime64, early: Mapping[str, Sequence[str]] | None = None
+) -> CheckResult:
+    """LL102: training rows in the test window, labels that weren't known when the window began, or features that count as known too early.
+
+    Args:
+        fit_at: times of the rows that were fitted on.
+        fit_known_at: when their labels became known; None where labels have no such time.
+        test_start: when the test window begins.
+        early: features that count as known always though the rows that they are computed from aren't, by what is said of them.
+    """
+    if early:
+        columns = [name for names in early.values() for name in names]
+        return CheckResult("LL102", "found", "; ".join(early), {"columns": columns})
     inside = int((fit_at >= test_start).sum())
     if inside:
         return CheckResult("LL102", "found", f"{inside:,} training rows are in the test window or later", {"rows": inside})
@@ -239,25 +250,55 @@ def _known_and_new(
     return CheckResult("LL103", "found" if is_better else "clean", message, {"known": on_seen, "new": on_new, "rows": count})
 
 
-def check_leakage(what: Task | Answer, alone: Mapping[str, float]) -> CheckResult:
-    """LL104: one feature that (nearly) predicts the label by itself.
+def check_leakage(what: Task | Answer, findings: LeakFindings) -> CheckResult:
+    """LL104: one feature that (nearly) predicts the label by itself, in all rows, where it has a value, or by its absence.
 
     Args:
         what: decides the metric and its limit, see `TaskKind.leak_limit`.
-        alone: that metric on the test rows per feature by itself, see `single_feature_scores`.
+        findings: what the features say of the label.
     """
     metric, limit = answer_of(what).kind.leak_limit
-    scores = {name: value for name, value in alone.items() if math.isfinite(value)}
+    scores = {name: value for name, value in findings.alone.items() if math.isfinite(value)}
     if not scores:
-        return CheckResult("LL104", "not_applicable", "no feature could be scored by itself")
-    best = max(scores, key=lambda name: scores[name])
-    suspects = sorted((name for name in scores if scores[name] >= limit), key=lambda name: -scores[name])
+        return CheckResult("LL104", "not_applicable", f"no feature could be scored by itself on {findings.rows:,} rows")
+    suspects = findings.suspects(limit)
     if suspects:
-        message = "; ".join(f"{name} alone has a {metric} of {scores[name]:.3f}" for name in suspects)
-        return CheckResult("LL104", "found", message, {name: scores[name] for name in suspects})
-    return CheckResult(
-        "LL104", "clean", f"the best feature by itself is {best}, with a {metric} of {scores[best]:.3f}", {best: scores[best]}
+        message = "; ".join(_suspicion(name, metric, limit, findings) for name in suspects)
+        return CheckResult("LL104", "found", message, {**suspects, "columns": list(suspects)})
+    best = max(scores, key=lambda name: scores[name])
+    lacking = len(findings.alone) - len(scores)
+    message = (
+        f"of {len(scores)} features on {findings.rows:,} rows, the best by itself is {best}, with a {metric} of {scores[best]:.3f}"
+        f"{f'; {lacking} could not be scored' if lacking else ''}"
     )
+    seen = f"of features that give the label in half of such rows, {findings.power:.0%} are found"
+    if not findings.power >= LEAST_POWER:
+        return CheckResult(
+            "LL104", "not_applicable", f"not enough to tell: {seen} (wanted {LEAST_POWER:.0%}); {message}", {best: scores[best]}
+        )
+    return CheckResult("LL104", "clean", f"{message}; {seen}", {best: scores[best], "power": findings.power})
+
+
+def check_relations(findings: LeakFindings) -> CheckResult:
+    """LL111: several features that give the label together."""
+    if findings.scope is None or findings.scope.rows < LEAST_RELATED_ROWS:
+        rows = findings.rows if findings.scope is None else findings.scope.rows
+        return CheckResult("LL111", "not_applicable", f"not looked for: {rows:,} rows, or nothing that a label could be made of")
+    if findings.relations:
+        message = "; ".join(relation.sentence for relation in findings.relations)
+        return CheckResult("LL111", "found", message, {"columns": columns_of(findings.relations)})
+    return CheckResult("LL111", "clean", f"no features give the label together: {findings.scope.sentence}", {})
+
+
+def _suspicion(name: str, metric: str, limit: float, findings: LeakFindings) -> str:
+    """What a feature says of the label, in words."""
+    if findings.alone.get(name, 0.0) >= limit:
+        return f"{name} alone has a {metric} of {findings.alone[name]:.3f}"
+    if findings.present.get(name, 0.0) >= limit:
+        return f"{name} alone has a {metric} of {findings.present[name]:.3f} on the rows where it has a value"
+    if name not in findings.absent:
+        return f"{name} alone puts {findings.ordered[name]:.1%} of the pairs of rows in order"
+    return f"{name} says it by its absence: {findings.absent[name]}"
 
 
 def check_baseline(primary: str, constant: Difference, linear: Difference | None, words: str = "a constant") -> CheckResult:
@@ -390,59 +431,6 @@ def check_seed(primary: str, values: Sequence[float] | None, half_width: float) 
     varied = f"has a standard deviation of {deviation:.2g}" if deviation else "is the same to the last digit"
     message = f"{primary} of {len(values)} refits by seed {varied}, beside an interval of ±{half_width:.2g} for the choice of rows"
     return CheckResult("LL110", "found" if deviation > MOST_SEED_SHARE * half_width else "clean", message, {"deviation": deviation})
-
-
-def single_feature_scores(
-    what: Task | Answer, fit: Mapping[str, Array], fit_y: Array, test: Mapping[str, Array], y: Array
-) -> dict[str, float]:
-    """How well each feature predicts the label by itself: means of the label per category or per fiftieth, from `fit`, scored on `test`.
-
-    For a label that is a number a straight line is tried, too, and the better score is taken. NaN where the test rows are too few.
-    """
-    answer = answer_of(what)
-    is_number = answer.kind.label == "number"
-    fewest = len(y) if is_number else int(np.unique(y, return_counts=True)[1].min(initial=len(y)))
-    if fewest < LEAST_FEATURE_ROWS:
-        return dict.fromkeys(fit, math.nan)
-    metric = METRICS["regression" if is_number else answer.task][answer.kind.leak_limit[0]]
-    fit_target = one_hot(fit_y, len(answer.classes)) if answer.classes else fit_y
-    scores = {feature: metric.value(y, _means(fit[feature], fit_target, test[feature])) for feature in fit}
-    if is_number:
-        lines = {feature: metric.value(y, _line(fit[feature], fit_y, test[feature])) for feature in fit if fit[feature].dtype != object}
-        scores |= {feature: max(value, scores[feature]) for feature, value in lines.items() if math.isfinite(value)}
-    return scores
-
-
-def _line(fit: Array, y: Array, test: Array) -> Array:
-    """A straight line fitted to the label; the mean of the label where the feature is null."""
-    is_finite = np.isfinite(fit)
-    if is_finite.sum() < 2 or not np.ptp(fit[is_finite]):
-        return np.full(len(test), y.mean())
-    slope, intercept = np.polyfit(fit[is_finite], y[is_finite], 1)
-    return np.asarray(np.where(np.isfinite(test), intercept + slope * test, y.mean()))
-
-
-def _means(fit: Array, y: Array, test: Array) -> Array:
-    """The mean of the label per category or per bin of the feature, shrunk towards the overall mean, looked up for the test rows."""
-    import pandas as pd
-
-    fit_bins, test_bins = pd.Series(fit), pd.Series(test)
-    if fit_bins.dtype != object:
-        cuts = np.unique(np.nanquantile(fit_bins, CUTS)) if fit_bins.notna().any() else np.array([])
-        # A value that is a cut has a bin of its own: all cuts of a rare flag are 0.
-        fit_bins, test_bins = (
-            pd.Series(np.where(values.isna(), -1, np.searchsorted(cuts, values, "left") + np.searchsorted(cuts, values, "right")))
-            for values in (fit_bins, test_bins)
-        )
-    fit_bins, test_bins = (values.where(values.notna(), "(missing)") for values in (fit_bins, test_bins))
-    # Compared as strings, so that a number is never compared with "(missing)".
-    distinct, codes = np.unique(fit_bins.astype(str), return_inverse=True)
-    wide = y.reshape(len(y), -1)
-    sums = np.stack([np.bincount(codes, column, len(distinct)) for column in wide.T], axis=1)
-    overall = wide.mean(axis=0)
-    means = np.vstack([(sums + 10 * overall) / (np.bincount(codes, minlength=len(distinct))[:, None] + 10), overall])
-    rows = pd.Index(distinct).get_indexer(pd.Index(test_bins.astype(str)))  # -1, a new category, is the last row
-    return np.asarray(means[rows].reshape(len(test_bins), *y.shape[1:]))
 
 
 def _hours(wait: Any) -> str:

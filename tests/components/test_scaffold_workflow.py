@@ -40,6 +40,35 @@ def test_a_column_that_holds_the_label_is_left_out_and_a_suspicious_one_pointed_
     assert "survived = 1 AS survived" in files["guess_outcomes/view.sql"]
 
 
+def test_columns_that_give_the_label_together_or_by_their_absence_are_left_out(project: Path) -> None:
+    count = 400
+    casual, registered = [i * 37 % 90 for i in range(count)], [i * 101 % 350 for i in range(count)]
+    rows = {
+        "ride": [f"r{i}" for i in range(count)],
+        "casual": casual,
+        "registered": registered,
+        "wind": [i * 13 % 70 / 10 for i in range(count)],
+        "bikers": [a + b for a, b in zip(casual, registered, strict=True)],
+    }
+    view = draft_workflow(project, rows, label="bikers")["guess_inputs/view.sql"]
+    assert "Left out: casual: says bikers together with registered (casual + registered)" in view
+    assert "Left out: registered: says bikers together with casual (casual + registered)" in view
+    assert "wind" in view[view.index("SELECT") :]
+
+
+def test_a_column_that_is_missing_only_where_it_happens_is_left_out(project: Path) -> None:
+    count = 400
+    cancelled = [i % 5 == 0 for i in range(count)]
+    rows = {
+        "flight": [f"f{i}" for i in range(count)],
+        "tail": [None if c and i % 3 else f"N{i * 31 % 37}" for i, c in enumerate(cancelled)],
+        "wind": [i * 13 % 70 / 10 for i in range(count)],
+        "cancelled": ["yes" if c else "no" for c in cancelled],
+    }
+    view = draft_workflow(project, rows, label="cancelled")["guess_inputs/view.sql"]
+    assert "Left out: tail: says cancelled by its absence: in 53 rows it is missing, and all of them are yes" in view
+
+
 def test_columns_may_be_named_as_the_source_does(project: Path) -> None:
     rows = {
         "ID": [f"p{i}" for i in range(200)],

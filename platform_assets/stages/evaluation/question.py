@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,11 @@ from lakeloop.evaluation.model_checks import Overlap, SeenColumn, TrainedElsewhe
 from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.table import metrics_of
 from lakeloop.project.personal import personal_columns
-from lakeloop.project.project import Located
+from lakeloop.project.project import Located, feature_columns
 from lakeloop.records.features import FeatureSpec
 from lakeloop.records.training import ModelState, TakenModel, TrainingSetState
 from lakeloop.rows.types import Kind
+from lakeloop.spec.tables import render_duration
 from lakeloop.spec.workflow import WorkflowSpec
 from lakeloop.training.baselines import BASELINE_ROWS, REFIT_ROWS, baseline_scores, reference_scores, seed_refits
 from lakeloop.training.comparison import AnswerComparison, compare_answers
@@ -28,6 +30,7 @@ from lakeloop.training.labels import label_numbers
 from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.evaluation.planted import with_planted
 from platform_assets.stages.features.lookup import join_features, utc_moment, warn_of_standing
+from platform_assets.stages.features.rules import known_floor
 from platform_assets.stages.training.groups import groups_of, slice_column, split_times
 from platform_assets.stages.training.rows import clusters_of, fit_rows, model_of, times_of
 from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT
@@ -142,6 +145,7 @@ def evaluation_question(
         elsewhere=_elsewhere(state.value.registered, test_start),
         fit_times=(times_of(data.fitted[spec.predict_at]), times_of(data.fitted[LABEL_KNOWN_AT])),
         static=spec.evaluation.static,
+        early=_known_early(platform, located),
     )
     if not is_unlabelled:
         return question
@@ -234,6 +238,21 @@ def _slices(data: _Data, forecast: ForecastRows | None) -> dict[str, list[object
         return declared
     several = {"series": list(forecast.series)} if len(set(forecast.series)) > 1 else {}
     return {data.spec.forecast.ahead: forecast.ahead.tolist(), **several, **declared}
+
+
+def _known_early(platform: Platform, located: Located[WorkflowSpec]) -> dict[str, list[str]]:
+    """The features of views without an event time that read rows which are known only some time after theirs, by what is said of them."""
+    project, early = platform.project, dict[str, list[str]]()
+    for column in feature_columns(project, located):
+        view = project.views.get((column.ref.domain, column.ref.name)) if column.ref.kind == "view" else None
+        floor = known_floor(project, view) if view is not None and view.spec.event_time is None else timedelta(0)
+        if floor:
+            said = (
+                f"{column.ref.domain}.{column.ref.name} has no event time, so that its values count as known always, and it reads rows that are "
+                f"known only {render_duration(floor)} after their event"
+            )
+            early.setdefault(said, []).append(column.output)
+    return early
 
 
 def _elsewhere(taken: TakenModel | None, test_start: np.datetime64) -> TrainedElsewhere | None:

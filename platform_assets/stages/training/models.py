@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import numpy as np
 
+from lakeloop.evaluation.relations import MOST_ROWS as RELATED_ROWS
+from lakeloop.evaluation.relations import find_relations
 from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project
@@ -19,6 +21,7 @@ from lakeloop.search.space import with_params
 from lakeloop.spec.tasks import scores_of
 from lakeloop.spec.workflow import Model, WorkflowSpec
 from lakeloop.training.fitting import fit_model
+from lakeloop.training.frames import evenly_spaced
 from lakeloop.training.model_code import ModelCode, import_model_code, model_source, reference_of
 from lakeloop.training.pipelines import TRUSTED_TYPES, build_estimator, most_rows, pipeline_module
 from lakeloop.training.warm_start import CannotContinue
@@ -143,6 +146,7 @@ def _make_version(
     absent = _absent_classes(located, data.label)
     if absent:
         platform.log.warning(f"{key_of(TrainingSetState.stage, located)}: no row to fit on is of {absent}, so the model will never say it")
+    made_of_features = _label_made_of(platform, located, data)
     code = import_model_code(spec.model, located.folder)
     model = with_params(spec.model, studies.params_of(states, located))
     with platform.tracking.run(platform, located.domain, spec.name) as run:
@@ -170,8 +174,24 @@ def _make_version(
         crash_point("model.registered")
         take_contents(platform, located, name, number, trust_in(located, code))
         run_id = Registry(platform.settings.tracking_uri).run_of(name, number)
-    missing = {"classes_without_rows": absent} if absent else {}
+    missing = {**({"classes_without_rows": absent} if absent else {}), **({"label_made_of": made_of_features} if made_of_features else {})}
     return Version(number, run_id, how, {"fit_seconds": round(fitted.seconds, 2), "at": datetime.now(UTC).isoformat(), **missing})
+
+
+def _label_made_of(platform: Platform, located: Located[WorkflowSpec], data: FitData) -> str:
+    """The features that give the label together, in words; told before anything is fitted on them."""
+    kind = located.spec.answer.kind
+    if kind.label == "none" or located.spec.forecast is not None:
+        return ""
+    frame = data.frame.iloc[evenly_spaced(len(data.frame), RELATED_ROWS)]
+    labels = data.label[evenly_spaced(len(data.label), RELATED_ROWS)]
+    relations = find_relations({name: frame[name].to_numpy() for name in frame}, labels, is_class=kind.label != "number")
+    told = "; ".join(relation.sentence for relation in relations)
+    if told:
+        platform.log.warning(
+            f"{key_of(ModelState.stage, located)}: {told}. Leave them out, unless they are known when the prediction is asked for"
+        )
+    return told
 
 
 def _fit(

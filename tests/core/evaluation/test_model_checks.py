@@ -7,6 +7,8 @@ import pytest
 
 from lakeloop.evaluation import model_checks as checks
 from lakeloop.evaluation.check_kinds import KINDS
+from lakeloop.evaluation.leaks import LeakFindings
+from lakeloop.evaluation.single_features import single_feature_scores
 from lakeloop.evaluation.weak_slices import find_weak_slices
 from lakeloop.metrics.calibration import calibration_bounds, calibration_error
 from lakeloop.metrics.table import MetricValue, paired_difference
@@ -35,7 +37,7 @@ CALIBRATED = np.random.default_rng(0).random(1000)
         ("LL101", lambda: checks.check_overfit(BINARY, "roc_auc", value(0.95), value(0.6), 0.5, 0.5), lambda: checks.check_overfit(BINARY, "roc_auc", value(0.8), value(0.78), 0.5, 0.5), lambda: checks.check_overfit(BINARY, "roc_auc", value(0.5), value(0.5), 0.5, 0.5)),
         ("LL102", lambda: checks.check_time_overlap(DAYS, DAYS + np.timedelta64(5, "D"), DAYS[-1] + np.timedelta64(1, "D")), lambda: checks.check_time_overlap(DAYS, DAYS, DAYS[-1] + np.timedelta64(1, "D")), None),
         ("LL103", lambda: checks.check_entity_overlap(BINARY, "roc_auc", checks.Overlap(HALF, False), Y, GOOD), lambda: checks.check_entity_overlap(BINARY, "roc_auc", checks.Overlap(~HALF & HALF, False), Y, GOOD), lambda: checks.check_entity_overlap(BINARY, "roc_auc", checks.Overlap(HALF | ~HALF, True), Y, GOOD)),
-        ("LL104", lambda: checks.check_leakage(BINARY, {"a": 0.99, "b": 0.6}), lambda: checks.check_leakage(BINARY, {"a": 0.7}), lambda: checks.check_leakage(BINARY, {"a": float("nan")})),
+        ("LL104", lambda: checks.check_leakage(BINARY, LeakFindings(900, {"a": 0.99, "b": 0.6})), lambda: checks.check_leakage(BINARY, LeakFindings(900, {"a": 0.7}, power=0.9)), lambda: checks.check_leakage(BINARY, LeakFindings(900, {"a": float("nan")}))),
         ("LL105", lambda: checks.check_baseline("roc_auc", NONE, None), lambda: checks.check_baseline("roc_auc", BETTER, BETTER), None),
         ("LL106", lambda: checks.check_champion("roc_auc", "1", WORSE), lambda: checks.check_champion("roc_auc", "1", BETTER), lambda: checks.check_champion("roc_auc", None, None)),
         ("LL107", lambda: checks.check_weak_slices(HARD, 1), lambda: checks.check_weak_slices([], 1), lambda: checks.check_weak_slices([], 0)),
@@ -72,7 +74,7 @@ def test_a_single_feature_that_tells_the_label_is_seen_as_number_and_as_category
         "word": np.where(y == 1, "late", "on time").astype(object),
         "noise": rng.normal(0, 1, 2000),
     }
-    alone = checks.single_feature_scores(BINARY, leaking, y, leaking, y)
+    alone = single_feature_scores(BINARY, leaking, y, leaking, y)
     assert alone["number"] > 0.95 and alone["word"] > 0.95 and alone["noise"] < 0.65
 
 
@@ -81,19 +83,19 @@ def test_a_feature_that_leaks_a_rare_or_long_tailed_label_is_seen() -> None:
     y = (rng.random(20_000) < 0.01).astype(float)
     rare = {"flag": y, "refund": np.where(y == 1, rng.lognormal(0, 1, 20_000), 0.0), "noise": rng.normal(0, 1, 20_000)}
     (fit, test), half = ({name: column[part] for name, column in rare.items()} for part in (slice(10_000), slice(10_000, None))), 10_000
-    alone = checks.single_feature_scores(BINARY, fit, y[:half], test, y[half:])
+    alone = single_feature_scores(BINARY, fit, y[:half], test, y[half:])
     assert alone["flag"] > 0.99 and alone["refund"] > 0.99 and alone["noise"] < 0.65
     amount = rng.lognormal(0, 1.5, 20_000)
     tail = {"itself": amount, "cents": 100 * amount + rng.normal(0, 1, 20_000), "missing": np.where(y == 1, np.nan, amount)}
-    alone = checks.single_feature_scores(REGRESSION, tail, amount, tail, amount)
+    alone = single_feature_scores(REGRESSION, tail, amount, tail, amount)
     assert alone["itself"] > 0.99 and alone["cents"] > 0.99 and alone["missing"] > 0.9
 
 
 def test_a_feature_is_not_called_a_leak_on_rows_that_are_too_few() -> None:
     y, features = np.zeros(400), {f"x{n}": np.random.default_rng(n).normal(0, 1, 400) for n in range(30)}
     y[7] = 1.0
-    alone = checks.single_feature_scores(BINARY, features, y, features, y)
-    assert checks.check_leakage(BINARY, alone).outcome == "not_applicable"
+    alone = single_feature_scores(BINARY, features, y, features, y)
+    assert checks.check_leakage(BINARY, LeakFindings(400, alone)).outcome == "not_applicable"
 
 
 def test_checks_say_nothing_where_there_is_no_interval() -> None:

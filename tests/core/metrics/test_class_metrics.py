@@ -10,7 +10,9 @@ from sklearn import metrics as sk
 
 from lakeloop.evaluation import model_checks as checks
 from lakeloop.evaluation.class_findings import class_calibration, class_rows, confusion
+from lakeloop.evaluation.leaks import LeakFindings
 from lakeloop.evaluation.quantile_findings import coverage_bins, reliability
+from lakeloop.evaluation.single_features import single_feature_scores
 from lakeloop.metrics.table import METRICS, evaluate, measure, metrics_of, paired_difference
 from lakeloop.spec.tasks import Answer
 
@@ -160,12 +162,10 @@ def test_a_single_feature_that_tells_the_class_or_the_value_is_seen() -> None:
         "word": np.array(["x", "y", "z"], dtype=object)[y.astype(int)],
         "noise": rng.normal(0, 1, 3000),
     }
-    alone = checks.single_feature_scores(ABC, features, y, features, y)
+    alone = single_feature_scores(ABC, features, y, features, y)
     assert alone["word"] > 0.99 and alone["noise"] < 0.65
-    assert checks.check_leakage(ABC, alone).outcome == "found"
-    values = checks.single_feature_scores(
-        BAND, {"same": y + 0.0, "noise": features["noise"]}, y, {"same": y + 0.0, "noise": features["noise"]}, y
-    )
+    assert checks.check_leakage(ABC, LeakFindings(len(y), alone)).outcome == "found"
+    values = single_feature_scores(BAND, {"same": y + 0.0, "noise": features["noise"]}, y, {"same": y + 0.0, "noise": features["noise"]}, y)
     assert values["same"] > 0.95 and values["noise"] < 0.2
 
 
