@@ -8,13 +8,20 @@ from typing import Any
 import yaml
 
 _WIDTH = 1 << 20
+_LINE_BREAKS = frozenset("\n\r\x85\u2028\u2029")
 
 
 class _Dumper(yaml.SafeDumper):
     """Flow style, keys in their order, never `~` for null."""
 
 
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Single-quoted text that has a line break would take several lines.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _LINE_BREAKS.intersection(text) else None)
+
+
 _Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(list(value)))
+_Dumper.add_representer(str, _represent_text)
 
 
 def to_flow(value: Any) -> str:
