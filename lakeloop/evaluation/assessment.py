@@ -13,6 +13,7 @@ from lakeloop.evaluation.class_findings import ClassRow, class_calibration, clas
 from lakeloop.evaluation.importance import MOST_ROWS, Importance, permutation_importance
 from lakeloop.evaluation.leaks import LeakFindings, find_leaks
 from lakeloop.evaluation.quantile_findings import CoverageBin, coverage_bins, reliability
+from lakeloop.evaluation.simpler import better_baseline, compared_metrics
 from lakeloop.evaluation.weak_slices import WeakSlice, find_weak_slices
 from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
 from lakeloop.metrics.clusters import ClusterVariance
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from lakeloop.evaluation.anomaly_findings import PlantedRows
 
 Array = np.ndarray
-CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE = "candidate", "champion", "constant", "linear", "seasonal_naive"
-ORDER = (CANDIDATE, CHAMPION, LINEAR, NAIVE, CONSTANT)
+CANDIDATE, CHAMPION, BEST, CONSTANT, LINEAR, NAIVE = "candidate", "champion", "best", "constant", "linear", "seasonal_naive"
+ORDER = (CANDIDATE, CHAMPION, BEST, LINEAR, NAIVE, CONSTANT)
 """The order in which models are shown. The reference of a task is the last, or the one before it."""
 LEAST_COMMON_ROWS = 100
 """With fewer rows than this two models are not compared."""
@@ -61,7 +62,7 @@ class Rows:
         y: truth.
         at: the time of each prediction, `datetime64[us]`, UTC.
         frame: the features.
-        scores: per model; the champion's are NaN on rows that it was trained on.
+        scores: per model; those of the champion and of the best release are NaN on rows that they were trained on.
         slices: declared slices: column and values.
         known_at: when each label became known; None where labels have no such time.
     """
@@ -117,6 +118,7 @@ class Question:
         test_start: when the test window begins.
         overlap: of the entities of the test rows with those of all rows that the model was fitted on.
         champion: its version, if there is one.
+        best: the version of the best release so far, where it is another one and could be loaded.
         champion_note: how the champion's answer differs from the declared one, a sentence; see `lakeloop.training.comparison`.
         champion_known: whether the end of the champion's training rows is known.
         refits: the primary metric of refits that differ in the seed; None where the model takes none.
@@ -131,6 +133,7 @@ class Question:
         fit_times: the times of prediction and of the known label of all rows that the model was fitted on; None where `fit` has them all.
         static: the rows have no time; their times are a shuffled order.
         early: features that count as known always though the rows that they are computed from aren't, by what is said of them.
+        gated: the metrics that gates name.
     """
 
     answer: Answer
@@ -141,6 +144,7 @@ class Question:
     test_start: np.datetime64
     overlap: checks.Overlap
     champion: str | None = None
+    best: str | None = None
     champion_note: str = ""
     champion_known: bool = True
     refits: Sequence[float] | None = None
@@ -155,6 +159,7 @@ class Question:
     fit_times: tuple[Array, Array] | None = None
     static: bool = False
     early: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    gated: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,7 @@ class Assessment:
     Attributes:
         values: the metrics per model (candidate, champion, linear, the task's reference).
         differences: the candidate minus each other model on the same rows, by the primary metric.
+        baselines: the candidate minus each baseline on the same rows, by every metric that it must not be worse by.
         train: the primary metric on rows that the model was fitted on.
         by_day: the primary metric with its interval when rows are clustered by day.
         clusters: how the primary metric varies over the declared clusters; None where rows are independent.
@@ -197,6 +203,7 @@ class Assessment:
     classes: list[ClassRow] = field(default_factory=list)
     confusion: Array | None = None
     coverage: list[CoverageBin] = field(default_factory=list)
+    baselines: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     clusters: ClusterVariance | None = None
 
     @property
@@ -211,6 +218,7 @@ def assess(question: Question) -> Assessment:
     answer, primary, clusters, y = q.answer, q.primary, q.clusters, question.test.y
     score = test.scores[CANDIDATE]
     values, differences = _compare(q)
+    baselines = _against_baselines(q)
     own = {value.name: value for value in values[CANDIDATE]}
     metric = metrics_of(answer)[primary]
     train = measure(metric, q.fit.y, q.fit.scores[CANDIDATE])
@@ -233,11 +241,12 @@ def assess(question: Question) -> Assessment:
         calibration=_calibration(answer, y, score, clusters),
         thresholds=threshold_curve(y, score, q.costs, clusters) if answer.kind.costs else [],
         over_time=[row for name in (primary, *answer.kind.beside) for row in _over_time(answer, name, test, clusters)],
-        checks=_checks(q, own, differences, train, weak, len(searched)),
+        checks=_checks(q, own, differences, baselines, train, weak, len(searched)),
         importance_rows=len(shuffled),
         classes=class_rows(answer, y, score, clusters) if answer.classes else [],
         confusion=confusion(answer, y, score) if answer.classes else None,
         coverage=coverage_bins(answer, y, score, clusters) if answer.quantiles else [],
+        baselines=baselines,
         clusters=metric.spread(y, score, clusters).clusters if len(y) else None,
     )
 
@@ -248,13 +257,11 @@ def _compare(q: Question) -> tuple[dict[str, list[MetricValue]], dict[str, Diffe
     score, reference = test.scores[CANDIDATE], test.scores[answer.kind.reference]
     values: dict[str, list[MetricValue]] = {}
     differences: dict[str, Difference] = {}
-    # Rows that the candidate may have been trained on don't count in comparisons.
-    until = q.elsewhere.until if q.elsewhere else None
-    unseen = np.ones(len(y), bool) if until is None else test.at >= until
+    unseen = _unseen(q)  # rows that the candidate may have been trained on don't count in comparisons
     for who, other in test.scores.items():
         scored = np.isfinite(other) if other.ndim == 1 else np.isfinite(other).all(axis=1)
         common = scored & unseen
-        if who == CHAMPION and common.sum() < LEAST_COMMON_ROWS:
+        if who in (CHAMPION, BEST) and common.sum() < LEAST_COMMON_ROWS:
             continue
         row_clusters = None if clusters is None else clusters[scored]
         values[who] = evaluate(answer, y[scored], other[scored], clusters=row_clusters)
@@ -265,6 +272,34 @@ def _compare(q: Question) -> tuple[dict[str, list[MetricValue]], dict[str, Diffe
             differences[who] = paired_difference(answer, primary, y[common], score[common], opponent[common], clusters=row_clusters)
     values[CANDIDATE] += q.more_metrics
     return values, differences
+
+
+def _against_baselines(q: Question) -> dict[str, dict[str, Difference]]:
+    """The candidate's difference to each baseline, by every metric that counts, on rows that it can't have been trained on."""
+    test, answer, score = q.test, q.answer, q.test.scores[CANDIDATE]
+    unseen = _unseen(q)
+    clusters = None if q.clusters is None else q.clusters[unseen]
+    return {
+        who: {
+            name: paired_difference(
+                answer,
+                name,
+                test.y[unseen],
+                score[unseen],
+                (_reference(answer, name, scores) if who == answer.kind.reference else scores)[unseen],
+                clusters=clusters,
+            )
+            for name in compared_metrics(answer, q.primary, q.gated)
+        }
+        for who, scores in test.scores.items()
+        if who in (LINEAR, answer.kind.reference)
+    }
+
+
+def _unseen(q: Question) -> Array:
+    """The test rows that the candidate can't have been trained on: all of them, unless it was trained elsewhere."""
+    until = q.elsewhere.until if q.elsewhere else None
+    return np.ones(len(q.test.y), bool) if until is None else np.asarray(q.test.at >= until)
 
 
 def _weak_slices(q: Question, searched: Sequence[str]) -> list[WeakSlice]:
@@ -296,6 +331,7 @@ def _checks(
     q: Question,
     own: Mapping[str, MetricValue],
     differences: Mapping[str, Difference],
+    baselines: Mapping[str, Mapping[str, Difference]],
     train: MetricValue,
     weak: Sequence[WeakSlice],
     searched: int,
@@ -330,7 +366,7 @@ def _checks(
     return [
         *(checks.check_trained_elsewhere(q.elsewhere) if q.elsewhere else training),
         checks.check_leakage(answer, findings),
-        checks.check_baseline(primary, differences[answer.kind.reference], differences.get(LINEAR), reference_words(answer, primary)),
+        _check_baselines(answer, primary, differences, baselines),
         checks.check_champion(primary, q.champion, differences.get(CHAMPION)),
         checks.check_weak_slices(weak, searched),
         checks.check_calibration(answer, test.y, score, q.clusters),
@@ -338,6 +374,15 @@ def _checks(
         checks.check_seed(primary, q.refits, half),
         checks.check_relations(findings),
     ]
+
+
+def _check_baselines(
+    answer: Answer, primary: str, differences: Mapping[str, Difference], baselines: Mapping[str, Mapping[str, Difference]]
+) -> checks.CheckResult:
+    reference, words = answer.kind.reference, reference_words(answer, primary)
+    records = {who: {name: d.record() for name, d in by_metric.items()} for who, by_metric in baselines.items()}
+    better = better_baseline(records, primary, reference, words, checks.ERROR_RATE)
+    return checks.check_baseline(primary, differences[reference], differences.get(LINEAR), words, better)
 
 
 def _reference(answer: Answer, primary: str, constant: Array) -> Array:

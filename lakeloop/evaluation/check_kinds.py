@@ -95,7 +95,8 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "Worse than baseline",
         "Something much simpler is as good.",
         "the model is not significantly better than a constant, or a linear model on the same features is significantly better (one-sided, "
-        "5% each)",
+        "5% each); or by a metric that a gate names, or by log loss or Brier score where it predicts probabilities, a constant is better, or "
+        "a linear model significantly so (5% together). With a blocking gate `champion` such a model isn't released",
         "never",
         "Start from the linear pipeline; look for informative features; look for a mistake in the label.",
     ),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lakeloop.evaluation.simpler import Skills, better_baseline
 from lakeloop.metrics.wording import format_number, format_plain_signed
 from lakeloop.spec.workflow import Gate
 
@@ -34,8 +35,13 @@ class Evidence:
         gates: per gate (outcome, message, ...).
         champion: the version that it was compared with, if any.
         comparison: with the champion on the same rows, as `lakeloop.metrics.table.Difference.record` gives it; None when there were too few.
+        best: the best release so far, where it is another version than the champion and could be scored.
+        best_comparison: the comparison with it, as `comparison`.
         skill: the same with a reference, a prediction that uses no feature.
         reference: what the reference is, in words.
+        baselines: the differences from each baseline by every metric that counts, see `lakeloop.evaluation.simpler`; empty in evaluations of
+            releases before 0.5.0.
+        naive: which of the baselines the reference is.
         incomparable: why it can't be compared with the champion: the champion answers another question. Empty when it can.
     """
 
@@ -47,6 +53,10 @@ class Evidence:
     comparison: Mapping[str, float] | None = None
     skill: Mapping[str, float] | None = None
     reference: str = "a constant"
+    baselines: Skills = field(default_factory=dict)
+    naive: str = "constant"
+    best: str | None = None
+    best_comparison: Mapping[str, float] | None = None
     incomparable: str = ""
 
 
@@ -64,7 +74,7 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
 
     Returns:
         `keep` for the champion itself. `refuse` when the evidence is about another version or another champion, a blocking gate did not
-        pass, the candidate isn't shown to be better than the reference, or a loss against the champion of more than is allowed isn't ruled
+        pass, the candidate isn't shown to be better than the reference, a baseline is better by a metric that counts, or a loss against the champion of more than is allowed isn't ruled
         out (unless the champion answers another question, because the workflow file has changed). Otherwise `promote`.
     """
     facts: dict[str, Any] = {
@@ -93,6 +103,8 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
                 f"is not shown (p {p_no_skill:.3f}, wanted at most {rate:g})",
                 facts,
             )
+        if better := better_baseline(evidence.baselines, evidence.primary, evidence.naive, evidence.reference, rate):
+            return Decision("refuse", better, facts)
     passes = f"it passes its gates ({evidence.primary} {format_number(evidence.value)})"
     if champion is None:
         return Decision("promote", f"{passes} and there is no champion", facts)
@@ -108,17 +120,56 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
         return Decision("promote", f"{passes}; champion {champion} isn't compared with it: {evidence.incomparable}", facts)
     if evidence.comparison is None:
         return Decision("refuse", f"too few rows that neither it nor the champion {champion} was trained on to compare them", facts)
-    p_loss = _p_value(evidence.comparison, bound.max_drop)
-    facts["p_worse_than_champion"] = p_loss
-    difference, rows = evidence.comparison["difference"], int(evidence.comparison["rows"])
-    comparison = (
-        f"{evidence.primary} differs by {format_plain_signed(difference)} (positive is better, standard error {format_number(evidence.comparison['error'])}) from champion "
-        f"{champion} on the same {rows} rows"
-    )
-    loss = f"a loss of {bound.max_drop:g} or more" if bound.max_drop else "being no better"
-    if not p_loss <= rate:
-        return Decision("refuse", f"{comparison}: {loss} is not ruled out (p {p_loss:.3f}, wanted at most {rate:g})", facts)
-    return Decision("promote", f"{comparison}: {loss} is ruled out (p {p_loss:.3f}, wanted at most {rate:g})", facts)
+    words = []
+    for who, version, compared in _opponents(evidence):
+        p_loss = _p_value(compared, bound.max_drop)
+        facts[f"p_worse_than_{who.replace(' ', '_')}"] = p_loss
+        sentence, is_ruled_out = _loss_words(evidence.primary, f"{who} {version}", compared, bound.max_drop, p_loss, rate)
+        if not is_ruled_out:
+            return Decision("refuse", sentence, facts)
+        words.append(sentence)
+    return Decision("promote", "; ".join(words), facts)
+
+
+def _opponents(evidence: Evidence) -> list[tuple[str, str, Mapping[str, float]]]:
+    """Who a loss is counted from: the champion, and the best release so far.
+
+    From the champion alone each release may lose a margin against the one before, without end; from the best one all of them together can't.
+    """
+    assert evidence.champion is not None and evidence.comparison is not None
+    opponents = [("champion", evidence.champion, evidence.comparison)]
+    if evidence.best is not None and evidence.best_comparison is not None:
+        opponents.append(("best release", evidence.best, evidence.best_comparison))
+    return opponents
+
+
+def _loss_words(primary: str, whom: str, compared: Mapping[str, float], margin: float, p: float, rate: float) -> tuple[str, bool]:
+    """What a comparison shows, in words, and whether it rules out a loss of the margin."""
+    is_ruled_out = p <= rate
+    loss = f"a loss of {margin:g} or more" if margin else "being no better"
+    return (
+        f"{primary} differs by {format_plain_signed(compared['difference'])} (positive is better, standard error {format_number(compared['error'])}) from "
+        f"{whom} on the same {int(compared['rows'])} rows: {loss} is {'' if is_ruled_out else 'not '}ruled out (p {p:.3f}, wanted at most {rate:g})"
+    ), is_ruled_out
+
+
+def best_after(decision: Decision, evidence: Evidence, best: str | None) -> str | None:
+    """The release that losses are counted from after a decision.
+
+    A promoted version takes the place of the best release so far only if it is shown to be better on the same rows (one-sided, `ERROR_RATE`):
+    a better figure alone would let the mark slide down with every lucky draw. Where they can't be compared, it takes the place.
+
+    Args:
+        decision: on the version.
+        evidence: that it rests on.
+        best: the best release before it; None where there was none.
+    """
+    if decision.action != "promote":
+        return best
+    against = evidence.best_comparison if evidence.best is not None else evidence.comparison
+    if best is None or best not in (evidence.best, evidence.champion) or against is None:
+        return evidence.version
+    return evidence.version if _p_value(against, 0.0) <= ERROR_RATE else best
 
 
 def _metric_gate_obstacle(evidence: Evidence, gates: Mapping[str, Gate]) -> str:

@@ -301,8 +301,10 @@ def _suspicion(name: str, metric: str, limit: float, findings: LeakFindings) -> 
     return f"{name} says it by its absence: {findings.absent[name]}"
 
 
-def check_baseline(primary: str, constant: Difference, linear: Difference | None, words: str = "a constant") -> CheckResult:
-    """LL105: no better than a constant, or worse than a linear model on the same features."""
+def check_baseline(
+    primary: str, constant: Difference, linear: Difference | None, words: str = "a constant", better: str = ""
+) -> CheckResult:
+    """LL105: no better than a constant, or worse than a linear model on the same features; `better` names a baseline that other metrics prefer."""
     p = constant.p_not_worse()
     if not p <= ERROR_RATE:
         why = f"p {p:.3f}" if constant.degrees >= 1 and math.isfinite(constant.error) else "too few independent rows"
@@ -311,6 +313,8 @@ def check_baseline(primary: str, constant: Difference, linear: Difference | None
     if linear is not None and linear.p_worse() <= ERROR_RATE:
         message = f"a linear model on the same features is better: {primary} differs by {format_plain_signed(linear.difference)} (p {linear.p_worse():.3g})"
         return CheckResult("LL105", "found", message, {"p": linear.p_worse()})
+    if better:
+        return CheckResult("LL105", "found", better)
     beside = f", and by {format_plain_signed(linear.difference)} from a linear model" if linear is not None and linear.error else ""
     return CheckResult(
         "LL105", "clean", f"{primary} differs by {format_plain_signed(constant.difference)} from {words}{beside} (positive is better)"

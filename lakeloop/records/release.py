@@ -32,7 +32,11 @@ class EvaluationState(CheckedState):
         champion: the version that it was compared with.
         comparison: the difference from the champion, see `lakeloop.metrics.table.Difference`; None without a comparison.
         incomparable: why the champion could not be compared, if so.
+        best: the best release so far, where that is another version than the champion and it could be scored.
+        best_comparison: the difference from it, as `comparison`; None where there were too few common rows.
+        yardstick: the best release that it was to be compared with, whether or not it could be scored.
         skill: the difference from the reference, as `comparison`.
+        skills: the differences from each baseline, by every metric that counts; None in states that didn't record them.
         checks: gates and model checks.
         rows: that were scored.
         window: the test window, `<start>/<end>`.
@@ -55,7 +59,11 @@ class EvaluationState(CheckedState):
     champion: str | None = None
     comparison: Mapping[str, Any] | None = None
     incomparable: str = ""
+    best: str | None = None
+    best_comparison: Mapping[str, Any] | None = None
+    yardstick: str | None = None
     skill: Mapping[str, Any] | None = None
+    skills: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None
     rows: int = 0
     window: str = ""
     asked: str | None = None
@@ -86,6 +94,14 @@ class Rollback(Record):
 
 
 @dataclass(frozen=True)
+class Tuned(Record):
+    """Parameters that a search found, and the fingerprint of the model that they are of, as its workflow declared it."""
+
+    model: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class ReleaseState(CheckedState):
     """A decision on a model version.
 
@@ -100,6 +116,10 @@ class ReleaseState(CheckedState):
         feature_spec: what the champion looks up, whatever the workflow's definition says meanwhile; None where it isn't known.
         cites: the views that the champion was trained on.
         rollback: the champion before it.
+        best: the best release so far, from which losses are counted: the last one that was shown to be better than the one before. None in
+            states of releases before 0.5.0: the champion.
+        tuned: the searched parameters that the champion was fitted with, and the model that they are of; None where nothing was searched, or
+            in states of releases before 0.5.0.
     """
 
     stage: ClassVar[str] = "releases"
@@ -114,16 +134,24 @@ class ReleaseState(CheckedState):
     feature_spec: FeatureSpec | None = None
     cites: Mapping[str, Citation] = field(default_factory=dict)
     rollback: Rollback | None = None
+    best: str | None = None
+    tuned: Tuned | None = None
+
+    @property
+    def yardstick(self) -> str | None:
+        """The version that losses are counted from."""
+        return self.best or self.champion
 
     @classmethod
     def from_record(cls, values: Mapping[str, Any]) -> Self:
         """The state of some JSON values; see `Record.from_record`."""
-        spec, rollback = values.get("feature_spec"), values.get("rollback")
+        spec, rollback, tuned = values.get("feature_spec"), values.get("rollback"), values.get("tuned")
         return replace(
             super().from_record(values),
             feature_spec=FeatureSpec.from_record(spec) if spec else None,
             cites=Citation.by_view(values.get("cites")),
             rollback=Rollback.from_record(rollback) if rollback else None,
+            tuned=Tuned.from_record(tuned) if tuned else None,
         )
 
 

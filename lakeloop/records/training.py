@@ -67,6 +67,8 @@ class SearchResult(Record):
         best_value: the metric with the best parameters, in cross-validation.
         counts: trials by how they ended.
         gain: see `lakeloop.search.gain.Gain`.
+        used: the parameters that the model is fitted with: the best ones if they gained, else those that it had before. None in searches of
+            releases before 0.5.0, which used the best.
     """
 
     study: str
@@ -76,6 +78,12 @@ class SearchResult(Record):
     best_value: float
     counts: Mapping[str, int]
     gain: Mapping[str, Any]
+    used: Mapping[str, Any] | None = field(default=None, kw_only=True)
+
+    @property
+    def taken(self) -> Mapping[str, Any]:
+        """The parameters that the model is fitted with."""
+        return self.best if self.used is None else self.used
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
+from lakeloop.evaluation.assessment import BEST, CANDIDATE, CHAMPION, CONSTANT, LINEAR, NAIVE, ORDER, SEARCHED_ROWS, Assessment, Question
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.importance import REPEATS
 from lakeloop.evaluation.model_checks import CheckResult, TrainedElsewhere
 from lakeloop.evaluation.weak_slices import TESTED
 from lakeloop.metrics.calibration import CALIBRATION_WORDS, binned_error
-from lakeloop.metrics.table import MetricValue, metrics_of
+from lakeloop.metrics.table import MetricValue, metrics_of, reference_words
 from lakeloop.metrics.wording import (
     capitalize,
     format_count,
@@ -27,7 +27,14 @@ from lakeloop.report import plots
 from lakeloop.report.page import Cell, Figure, Paragraph, Section, Table, Tone
 from lakeloop.report.subject import GateOutcome, Subject
 
-NAMES = {CANDIDATE: "this model", CHAMPION: "champion", LINEAR: "linear model", NAIVE: "seasonal naive", CONSTANT: "constant"}
+NAMES = {
+    CANDIDATE: "this model",
+    CHAMPION: "champion",
+    BEST: "best release",
+    LINEAR: "linear model",
+    NAIVE: "seasonal naive",
+    CONSTANT: "constant",
+}
 MOST_SLICE_ROWS = 40
 CALIBRATION = "calibration_error"
 MOST_ALIKE = 0.8
@@ -97,7 +104,8 @@ def headline_section(subject: Subject, question: Question, assessment: Assessmen
     rows: list[list[str | Cell]] = [
         [name, *[format_metric(by_name[who][name]) if name in by_name[who] else "" for who in order]] for name in by_name[CANDIDATE]
     ]
-    names = [NAMES[who] if who != CHAMPION else f"champion {subject.champion}" for who in order]
+    versions = {CHAMPION: subject.champion, BEST: question.best}
+    names = [f"{NAMES[who]} {versions[who]}" if who in versions else NAMES[who] for who in order]
     blocks: list[Any] = [
         Figure(
             plots.plot_metric_comparison(assessment.values, question.primary),
@@ -113,6 +121,7 @@ def headline_section(subject: Subject, question: Question, assessment: Assessmen
     ]
     doubts = [f"{value.name}: {value.doubt}." for value in assessment.values[CANDIDATE] if value.doubt]
     blocks += [Paragraph(" ".join(doubts))] if doubts else []
+    blocks.append(_simpler_table(question, assessment))
     if question.answer.kind.costs:
         blocks.append(
             Figure(
@@ -130,6 +139,22 @@ def headline_section(subject: Subject, question: Question, assessment: Assessmen
             )
         )
     return Section("headline", "How good it is", blocks)
+
+
+def _simpler_table(question: Question, assessment: Assessment) -> Table:
+    """The differences from each baseline by every metric that it must not be better by."""
+    order = [who for who in ORDER if who in assessment.baselines]
+    names = [NAMES[who] for who in order]
+    rows = [
+        [metric, *[format_difference(d.difference, d.low, d.high) for d in (assessment.baselines[who][metric] for who in order)]]
+        for metric in assessment.baselines[question.answer.kind.reference]
+    ]
+    caption = (
+        f"How much better it is than what is simpler, paired row by row (positive is better). The gate champion requires that it is shown to beat "
+        f"{reference_words(question.answer, question.primary)} by {question.primary}, which must not be better by another of these metrics, nor the "
+        "linear model significantly better by any."
+    )
+    return Table(["metric", *names], rows, names, caption)
 
 
 def better(question: Question) -> str:
@@ -193,6 +218,15 @@ def champion_section(subject: Subject, question: Question, assessment: Assessmen
         *([Paragraph(f"Note that {question.champion_note}.")] if question.champion_note else []),
         *([] if question.champion_known else [Paragraph("The champion's training rows aren't known: it may have seen these rows.")]),
     ]
+    if BEST in assessment.differences:
+        from_best = assessment.differences[BEST]
+        figures = format_difference(from_best.difference, from_best.low, from_best.high)
+        blocks.append(
+            Paragraph(
+                f"From version {question.best}, the best release so far, it differs by {figures} on {from_best.rows:,} rows. The same loss must be ruled out "
+                "against it, so that many releases together lose no more than one does."
+            )
+        )
     if subject.margin is not None:
         p = d.p_not_worse(subject.margin)
         loss = f"a loss of {subject.margin:g} or more" if subject.margin else "being no better"

@@ -21,6 +21,7 @@ from lakeloop.spec.workflow import WarmStart
 from platform_assets.loading import read_project
 from platform_assets.stages.base import Platform
 from platform_assets.stages.evaluation import question as asked
+from platform_assets.stages.evaluation.subject import Judged
 from platform_assets.stages.features.lookup import feature_spec, lookup_fingerprints, utc_moment, warn_of_standing
 from platform_assets.stages.release import predictions
 from platform_assets.stages.training.rows import FitData
@@ -67,14 +68,16 @@ def question_of(shop: Shop, rival: FeatureSpec | None = None) -> tuple[Any, Look
     value = ModelState("returns", "2", "run", training.version, tuple(spec.names))
     states[TableKey("models", "shop", "returns")] = {WHOLE: PartitionState(WHOLE, "x", value=value)}
     model, champion = Lookups(spec, "2"), Lookups(rival) if rival else None
-    return asked.evaluation_question(platform, located, model, champion, states), model, champion  # type: ignore[arg-type]
+    judged = Judged(training, states.required(ModelState, located), model, champion, champion)  # type: ignore[arg-type]
+    return asked.evaluation_question(platform, located, judged, states), model, champion
 
 
 @pytest.mark.filled
 def test_a_champion_is_judged_on_what_it_looks_up_though_names_and_versions_are_the_same(shop: Shop) -> None:
     spec = shop.lake.states()[TRAINING][WHOLE].typed(TrainingSetState).value.feature_spec
-    _, model, champion = question_of(shop, spec)
+    question, model, champion = question_of(shop, spec)
     assert champion is not None and champion.shown[0].equals(model.shown[0])
+    assert question.best == "1" and np.array_equal(question.test.scores["best"], question.test.scores["champion"], equal_nan=True)
 
     history, *others = spec.views
     own = replace(spec, views=(replace(history, max_age="1h"), *others))  # few of the customers ordered an hour ago

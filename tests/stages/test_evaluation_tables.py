@@ -31,7 +31,7 @@ def test_every_finding_is_a_row_of_a_table_with_the_shared_keys(answer: Answer, 
         "evaluation": "e",
     }
     for _ in range(2):
-        write_tables(lake, shared, asked.primary, "1", assessment)
+        write_tables(lake, shared, asked.primary, {"champion": "1"}, assessment)
     for table in TABLES:
         opened = lake.open(table)
         answer = asked.answer

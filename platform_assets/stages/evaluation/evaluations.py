@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakeloop.errors import NotPublished
-from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, ORDER, assess
+from lakeloop.errors import LakeloopError, NotPublished
+from lakeloop.evaluation.assessment import BEST, CANDIDATE, CHAMPION, ORDER, assess
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.fingerprint import Fingerprint, fingerprint
@@ -44,6 +44,7 @@ from resources.tracking.report_page import ARTIFACT, report_url
 if TYPE_CHECKING:
     from lakeloop.evaluation.assessment import Assessment, Question
     from lakeloop.metrics.table import MetricValue
+    from resources.tracking.model_format import ServableModel
 
 CODE_VERSION = "3"
 
@@ -66,8 +67,23 @@ def opponent(states: States, located: Located[WorkflowSpec]) -> str | None:
     return evaluation.value.champion if evaluation and evaluation.value.version == champion else None
 
 
+def yardstick(states: States, located: Located[WorkflowSpec]) -> str | None:
+    """The best release so far, where that is neither the opponent nor the model itself: a new model is compared with it, too.
+
+    A model that has been released since its evaluation keeps the one that it was evaluated with.
+    """
+    release, model = states.whole(ReleaseState, located), states.whole(ModelState, located)
+    if release is None or model is None:
+        return None
+    if release.value.champion == model.value.version:
+        evaluation = states.whole(EvaluationState, located)
+        return evaluation.value.yardstick if evaluation and evaluation.value.version == model.value.version else None
+    best = release.value.yardstick
+    return None if best in (release.value.champion, model.value.version) else best
+
+
 def expected(states: States, located: Located[WorkflowSpec]) -> str:
-    """The fingerprint of an evaluation: the model version, the rows, the measures, the opponent.
+    """The fingerprint of an evaluation: the model version, the rows, the measures, the opponents.
 
     Raises:
         NotPublished: there is no model.
@@ -75,7 +91,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     model, training = states.whole(ModelState, located), states.whole(TrainingSetState, located)
     if model is None or training is None:
         raise NotPublished(f"{key_of('models', located)} has no model; materialise it first")
-    champion = opponent(states, located)
+    champion, best = opponent(states, located), yardstick(states, located)
     whole = fingerprint(
         "evaluation",
         CODE_VERSION,
@@ -85,6 +101,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
         located.spec.evaluation,
         located.spec.gates,
         champion,
+        *([best] if best else []),
     )
     parts = {
         **made_of.code(CODE_VERSION),
@@ -92,6 +109,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
         **made_of.upstream(states, key_of("models", located), model.value.version),
         **made_of.upstream(states, key_of("training_sets", located)),
         **made_of.value("the champion to compare with", champion),
+        **(made_of.value("the best release to compare with", best) if best else {}),
     }
     return Fingerprint(whole, parts)
 
@@ -121,7 +139,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
         later = {kind.name: ("not_applicable", "not looked at when this version was evaluated", "warning") for kind in KINDS.values()}
         return StageResult(fingerprint_now, fresh=True, rows=before.rows, checks={**later, **before.value.checks}, metadata=metadata)
     judged = _load_judged(platform, located, states)
-    question = evaluation_question(platform, located, judged.model, judged.champion, states)
+    question = evaluation_question(platform, located, judged, states)
     assessment = assess(question)
 
     metrics = {value.name: value.value for value in assessment.values[CANDIDATE]}
@@ -134,7 +152,8 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
         "domain": located.domain, "workflow": located.spec.name, "version": judged.version, "window": judged.window, "at": now,
         "run_id": platform.run_id, "evaluation": str(fingerprint_now),
     }  # fmt: skip
-    write_tables(platform.lake, shared, located.spec.evaluation.primary, judged.champion_version, assessment)
+    versions = {CHAMPION: judged.champion_version, BEST: judged.best.version if judged.best else None}
+    write_tables(platform.lake, shared, located.spec.evaluation.primary, versions, assessment)
     crash_point("evaluation.reported")
     url = _log(platform, located, judged, metrics, assessment, report.pictures, render(report))
     record = _record(located, judged, question, assessment, checks, url, facts, previous)
@@ -163,7 +182,19 @@ def _load_judged(platform: Platform, located: Located[WorkflowSpec], states: Sta
         )
     champion = opponent(states, located)
     rival = load_version(platform, located, name, champion) if champion else None
-    return Judged(training, model, loaded, rival)
+    wanted = yardstick(states, located)
+    return Judged(training, model, loaded, rival, _load_best(platform, located, name, wanted) if wanted else None, wanted)
+
+
+def _load_best(platform: Platform, located: Located[WorkflowSpec], name: str, version: str) -> ServableModel | None:
+    """The best release so far, loaded; None, with a warning, where it is gone or can't be loaded any more."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return load_version(platform, located, name, version)
+    except (MlflowException, LakeloopError, OSError) as error:
+        platform.log.warning(f"{name} version {version}, the best release so far, can't be loaded, so nothing is compared with it: {error}")
+        return None
 
 
 def _judge(
@@ -214,6 +245,7 @@ def _record(
     """What is kept of an evaluation for the release, the summary and the next evaluation."""
     spec, values = located.spec, assessment.values
     comparison, skill = assessment.differences.get(CHAMPION), assessment.differences[spec.answer.kind.reference]
+    best_comparison = assessment.differences.get(BEST)
     return EvaluationState(
         version=judged.version,
         name=judged.state.value.name,
@@ -223,7 +255,11 @@ def _record(
         champion=judged.champion_version,
         comparison=comparison.record() if comparison else None,
         incomparable=question.champion_note if judged.champion and CHAMPION not in question.test.scores else "",
+        best=judged.best.version if judged.best and BEST in question.test.scores else None,
+        best_comparison=best_comparison.record() if best_comparison else None,
+        yardstick=judged.yardstick,
         skill=skill.record(),
+        skills={who: {name: d.record() for name, d in by_metric.items()} for who, by_metric in assessment.baselines.items()},
         checks=checks,
         rows=len(question.test.y),
         window=judged.window,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lakeloop.evaluation.anomaly_findings import PlantedRows, real_row_metrics
-from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, Question, Rows
+from lakeloop.evaluation.assessment import BEST, CANDIDATE, CHAMPION, LINEAR, Question, Rows
 from lakeloop.metrics.table import metrics_of
 from lakeloop.rows.types import Kind
 from lakeloop.training.planting import Planted, plant
@@ -20,7 +20,7 @@ def with_planted(
     kinds: Mapping[str, Kind],
     *,
     linear: Callable[[pd.DataFrame], np.ndarray],
-    rival: Callable[[pd.DataFrame], np.ndarray] | None,
+    rivals: Mapping[str, Callable[[pd.DataFrame], np.ndarray] | None],
     refit: Callable[[pd.DataFrame], Sequence[np.ndarray] | None],
     some: np.ndarray,
     labels: np.ndarray,
@@ -33,7 +33,8 @@ def with_planted(
         question: of the real rows; their truth is not looked at.
         kinds: of the features.
         linear: scores of a frame by the linear baseline.
-        rival: scores of a frame by the champion; None where it has other features, so that nothing planted can be shown to it.
+        rivals: scores of a frame by the champion and by the best release; None where one has other features, so that nothing planted can be
+            shown to it.
         refit: scores of a frame by refits that differ in the seed; None where it decides nothing.
         some: positions of the real rows that those score.
         labels: of the real rows, NaN where there is none.
@@ -55,7 +56,7 @@ def with_planted(
     primary = metrics_of(question.answer)[question.primary]
     return replace(
         question,
-        test=_join_rows(test, planted, _test_scores(question, planted, linear, rival)),
+        test=_join_rows(test, planted, _test_scores(question, planted, linear, rivals)),
         fit=_join_rows(fit, among_fit, {who: _fit_scores(question, who, scores, among_fit) for who, scores in fit.scores.items()}),
         overlap=replace(question.overlap, seen=np.concatenate([question.overlap.seen, question.overlap.seen[planted.source]]), entities=()),
         refits=None if refits is None else [primary.value(truth, scores) for scores in refits],
@@ -73,19 +74,23 @@ def with_planted(
 
 
 def _test_scores(
-    question: Question, planted: Planted, linear: Callable[[pd.DataFrame], np.ndarray], rival: Callable[[pd.DataFrame], np.ndarray] | None
+    question: Question,
+    planted: Planted,
+    linear: Callable[[pd.DataFrame], np.ndarray],
+    rivals: Mapping[str, Callable[[pd.DataFrame], np.ndarray] | None],
 ) -> dict[str, np.ndarray]:
-    """The scores of real, then of planted rows, by model; NaN where the champion can't be shown a row."""
+    """The scores of real, then of planted rows, by model; NaN where the champion or the best release can't be shown a row."""
     real, count = question.test.scores, len(planted.source)
     # The reference, a constant, scores every planted row alike.
-    scores = {who: np.concatenate([values, np.zeros(count)]) for who, values in real.items() if who not in (LINEAR, CHAMPION)}
+    scores = {who: np.concatenate([values, np.zeros(count)]) for who, values in real.items() if who not in (LINEAR, CHAMPION, BEST)}
     scores[CANDIDATE][len(question.test.y) :] = question.predict(planted.frame)
     scores[LINEAR] = np.concatenate([real[LINEAR], linear(planted.frame)])
-    if CHAMPION in real and rival is None:
-        scores[CHAMPION] = np.full(len(real[CHAMPION]) + count, np.nan)
-    elif CHAMPION in real and rival is not None:
-        is_unseen = np.isfinite(real[CHAMPION][planted.source])
-        scores[CHAMPION] = np.concatenate([real[CHAMPION], np.where(is_unseen, rival(planted.frame), np.nan)])
+    for who, predict in rivals.items():
+        if who in real and predict is None:
+            scores[who] = np.full(len(real[who]) + count, np.nan)
+        elif who in real and predict is not None:
+            is_unseen = np.isfinite(real[who][planted.source])
+            scores[who] = np.concatenate([real[who], np.where(is_unseen, predict(planted.frame), np.nan)])
     return scores
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
+from lakeloop.evaluation.assessment import BEST, CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
+from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.evaluation.entities import repeated_columns
 from lakeloop.evaluation.model_checks import Overlap, SeenColumn, TrainedElsewhere
 from lakeloop.metrics.classes import one_hot
@@ -29,6 +30,7 @@ from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
 from lakeloop.training.labels import label_numbers
 from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.evaluation.planted import with_planted
+from platform_assets.stages.evaluation.subject import Judged
 from platform_assets.stages.features.lookup import join_features, utc_moment, warn_of_standing
 from platform_assets.stages.features.rules import known_floor
 from platform_assets.stages.training.groups import groups_of, slice_column, split_times
@@ -95,11 +97,9 @@ class _Data:
         return baseline_scores(self.linear.frame, self.fit_y[self.linear.places], frame, self.kinds, self.spec.answer)
 
 
-def evaluation_question(
-    platform: Platform, located: Located[WorkflowSpec], model: ServableModel, rival: ServableModel | None, states: States
-) -> Question:
+def evaluation_question(platform: Platform, located: Located[WorkflowSpec], judged: Judged, states: States) -> Question:
     """Read the rows, score them with every model, and say what is to be found."""
-    spec = located.spec
+    spec, model, rival, best = located.spec, judged.model, judged.champion, judged.best
     state, training = states.required(ModelState, located), states.required(TrainingSetState, located)
     data = _read(platform, located, state, training)
     lookups = training.value.feature_spec
@@ -111,6 +111,9 @@ def evaluation_question(
     }
     if rival is not None and compared is not None and compared.convert is not None:
         scores[CHAMPION] = _rival_scores(platform, located, data, rival, compared, scores[CANDIDATE], states, lookups)
+    answers = compare_answers(spec.answer, best.answer) if best else None
+    if best is not None and answers is not None and answers.convert is not None:
+        scores[BEST] = _rival_scores(platform, located, data, best, answers, scores[CANDIDATE], states, lookups)
 
     made_like = model_of(located, state)
 
@@ -134,6 +137,7 @@ def evaluation_question(
         test_start=test_start,
         overlap=data.overlap,
         champion=rival.version if rival else None,
+        best=best.version if best else None,
         champion_note=compared.note if compared else "",
         champion_known=rival is None or rival.feature_spec.trained_until is not None,
         refits=None if refits is None else [primary.value(data.y[some], score) for score in refits],
@@ -146,15 +150,22 @@ def evaluation_question(
         fit_times=(times_of(data.fitted[spec.predict_at]), times_of(data.fitted[LABEL_KNOWN_AT])),
         static=spec.evaluation.static,
         early=_known_early(platform, located),
+        gated=[name for name in spec.gates if name != CHAMPION_GATE],
     )
     if not is_unlabelled:
         return question
-    has_inputs = rival is not None and set(rival.feature_spec.names) <= set(data.names) and rival.feature_spec.looks_up_alike(lookups)
+
+    def predict_planted(other: ServableModel | None) -> Callable[[pd.DataFrame], np.ndarray] | None:
+        """How another model scores planted rows; None where they don't hold what it reads."""
+        if other is None or not set(other.feature_spec.names) <= set(data.names) or not other.feature_spec.looks_up_alike(lookups):
+            return None
+        return other.predict
+
     return with_planted(
         question,
         data.kinds,
         linear=data.baseline,
-        rival=rival.predict if rival is not None and has_inputs else None,
+        rivals={CHAMPION: predict_planted(rival), BEST: predict_planted(best)},
         refit=refit,
         some=some,
         labels=data.y,

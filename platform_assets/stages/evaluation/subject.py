@@ -35,12 +35,16 @@ class Judged:
         state: the model's own state.
         model: the model, loaded.
         champion: the version that it is compared with, loaded; None without one.
+        best: the best release so far, loaded, where it is another version and can be loaded.
+        yardstick: the version of that one, whether or not it can be loaded.
     """
 
     training: PartitionState[TrainingSetState]
     state: PartitionState[ModelState]
     model: ServableModel
     champion: ServableModel | None
+    best: ServableModel | None = None
+    yardstick: str | None = None
 
     @property
     def version(self) -> str:

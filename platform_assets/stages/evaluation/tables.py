@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from lakeloop.evaluation.assessment import CHAMPION, Assessment
+from lakeloop.evaluation.assessment import Assessment
 from lakeloop.spec.tasks import PREDICTION
 from platform_assets.stages.report_rows import COUNT, FLAG, NUMBER, TEXT, append_report
 from resources.lake.lake import Lake
@@ -48,24 +48,32 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 """Table -> its own columns."""
 
 
-def write_tables(lake: Lake, shared: Mapping[str, Any], primary: str, champion: str | None, assessment: Assessment) -> None:
+def write_tables(lake: Lake, shared: Mapping[str, Any], primary: str, versions: Mapping[str, str | None], assessment: Assessment) -> None:
     """Append the rows of an evaluation to every table; a second call with the same `shared["evaluation"]` adds nothing."""
-    for table, rows in table_rows(primary, champion, assessment).items():
+    for table, rows in table_rows(primary, versions, assessment).items():
         if rows:
             once = f"{table.split('/')[1]}:{shared['evaluation']}"
             append_report(lake, table, {"evaluation": TEXT, **TABLES[table]}, [{**shared, **row} for row in rows], once=once)
 
 
-def table_rows(primary: str, champion: str | None, assessment: Assessment) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each table without the keys that they share."""
+def table_rows(primary: str, versions: Mapping[str, str | None], assessment: Assessment) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each table without the keys that they share; `versions` are those of the champion and of the best release."""
 
     def named(who: str) -> str:
-        return f"champion:{champion}" if who == CHAMPION else who
+        return f"{who}:{versions[who]}" if who in versions else who
 
     return {
         METRICS_TABLE: [{"model": named(who), "metric": v.name, **_value(v)} for who, listed in assessment.values.items() for v in listed],
         SLICES_TABLE: [dict(row) for row in assessment.slices],
-        "reports/comparisons": [{"model": named(who), "metric": primary, **d.record()} for who, d in assessment.differences.items()],
+        "reports/comparisons": [
+            *({"model": named(who), "metric": primary, **d.record()} for who, d in assessment.differences.items()),
+            *(
+                {"model": who, "metric": metric, **d.record()}
+                for who, by_metric in assessment.baselines.items()
+                for metric, d in by_metric.items()
+                if metric != primary
+            ),
+        ],
         "reports/importance": [{"feature": i.feature, "metric": primary, **_value(i), "n": i.rows} for i in assessment.importance],
         "reports/calibration": [
             {**asdict(b), "bin": number, "output": b.output or PREDICTION} for number, b in _numbered(assessment.calibration)

@@ -10,11 +10,11 @@ from typing import Any
 import dagster as dg
 
 from lakeloop.errors import Conflict, NotPublished
-from lakeloop.evaluation.decisions import Decision, Evidence, should_promote
+from lakeloop.evaluation.decisions import Decision, Evidence, best_after, should_promote
 from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.metrics.table import reference_words
 from lakeloop.project.project import Located
-from lakeloop.records.release import EvaluationState, ReleaseState, Rollback
+from lakeloop.records.release import EvaluationState, ReleaseState, Rollback, Tuned
 from lakeloop.records.training import ModelState, TrainingSetState
 from lakeloop.spec.workflow import WorkflowSpec
 from platform_assets.stages import made_of
@@ -71,7 +71,7 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=located.spec.gates)
 
     decided_at = _next_moment(before.value if before else None)
-    record = _record(states, located, model, before.value if before else None, decision, decided_at)
+    record = _record(states, located, model, before.value if before else None, decision, evidence, decided_at)
     _write_decision(platform, located, fingerprint_now, decision, record, champion, decided_at)
     crash_point("release.decided")
     _move_aliases(registry, name, version, champion, decision, evidence)
@@ -136,12 +136,22 @@ def _evidence(spec: WorkflowSpec, evaluation: EvaluationState) -> Evidence:
         comparison=evaluation.comparison,
         skill=evaluation.skill,
         reference=reference_words(spec.answer, primary),
+        baselines=evaluation.skills or {},
+        naive=spec.answer.kind.reference,
         incomparable=evaluation.incomparable,
+        best=evaluation.best,
+        best_comparison=evaluation.best_comparison,
     )
 
 
 def _record(
-    states: States, located: Located[WorkflowSpec], model: ModelState, before: ReleaseState | None, decision: Decision, decided_at: datetime
+    states: States,
+    located: Located[WorkflowSpec],
+    model: ModelState,
+    before: ReleaseState | None,
+    decision: Decision,
+    evidence: Evidence,
+    decided_at: datetime,
 ) -> ReleaseState:
     """What is kept of a decision: who is the champion after it, what that looks up and cites, and what the one before it did."""
     promoted, champion = decision.action == "promote", before.champion if before else None
@@ -157,6 +167,8 @@ def _record(
         feature_spec=before.feature_spec if before else None,
         cites=before.cites if before else {},
         rollback=before.rollback if before else None,
+        best=best_after(decision, evidence, before.yardstick if before else None),
+        tuned=before.tuned if before else None,
     )
     if not promoted:
         return release
@@ -167,6 +179,7 @@ def _record(
         feature_spec=made_of.feature_spec if made_of else None,
         cites=made_of.cites if made_of else {},
         rollback=Rollback(champion, release.cites) if champion is not None else None,
+        tuned=Tuned(fingerprint(located.spec.model), model.search.taken) if model.search else None,
     )
 
 

@@ -55,9 +55,9 @@ class FitData:
 
 
 def model_of(located: Located[WorkflowSpec], state: PartitionState[ModelState]) -> Model:
-    """How the model of a published state was made: as its workflow says, with the parameters that a search found for it."""
+    """How the model of a published state was made: as its workflow says, with the parameters that a search came to."""
     search = state.value.search
-    return with_params(located.spec.model, search.best if search is not None else {})
+    return with_params(located.spec.model, search.taken if search is not None else {})
 
 
 def fit_rows(lake: Lake, located: Located[WorkflowSpec], training: PartitionState[Any], names: list[str]) -> pa.Table:

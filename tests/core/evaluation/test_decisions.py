@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeloop.evaluation.decisions import ERROR_RATE, Decision, Evidence, should_promote
+from lakeloop.evaluation.decisions import ERROR_RATE, Decision, Evidence, best_after, should_promote
 from lakeloop.metrics.intervals import one_sided_p
 from lakeloop.spec.workflow import Gate
 
@@ -181,3 +181,44 @@ def test_a_version_is_promoted_just_when_every_condition_holds(
     promoted = version == "2" and gates is PASSED and shown(skill, 0.0) and no_loss
     assert decision.action == ("promote" if promoted else "refuse")
     assert decision.reason
+
+
+def test_a_loss_is_counted_from_the_best_release_too() -> None:
+    refused = decide(seen(best="0", best_comparison=compared(-0.004)))
+    assert (
+        refused.action == "refuse"
+        and "from best release 0 on the same 500 rows: a loss of 0.005 or more is not ruled out" in refused.reason
+    )
+    assert refused.evidence["p_worse_than_best_release"] == one_sided_p(-0.004, 0.002, 499, 0.005)
+    promoted = decide(seen(best="0", best_comparison=compared(-0.001)))
+    assert promoted.action == "promote" and "from champion 1 " in promoted.reason and "; roc_auc differs by -0.0010" in promoted.reason
+    assert decide(seen(best="0", best_comparison=None)).action == "promote", "too few common rows with a version that is not the champion"
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "best", "after"),
+    [
+        ("promote", {"champion": None, "comparison": None}, None, "2"),
+        ("promote", {"comparison": compared(0.01)}, "1", "2"),
+        ("promote", {"comparison": compared(0.003)}, "1", "1"),  # better, but by chance as likely as 7%
+        ("promote", {"comparison": None, "incomparable": "another question"}, "1", "2"),
+        ("promote", {"best": "0", "best_comparison": compared(0.01)}, "0", "2"),
+        ("promote", {"best": "0", "best_comparison": compared(-0.001)}, "0", "0"),
+        ("promote", {"best": None}, "0", "2"),  # it could not be loaded any more
+        ("refuse", {"best": "0", "best_comparison": compared(-0.1)}, "0", "0"),
+        ("refuse", {"champion": None}, None, None),
+    ],
+)
+def test_the_mark_moves_only_to_what_is_shown_to_be_better(
+    action: str, fields: dict[str, Any], best: str | None, after: str | None
+) -> None:
+    assert best_after(Decision(action, ""), seen(**fields), best) == after  # type: ignore[arg-type]
+
+
+def test_many_releases_that_are_each_a_little_worse_lose_no_more_than_one_margin() -> None:
+    from benchmarks.drift import MARGIN, World, chain
+
+    world = World("worse", 0.3 * MARGIN)
+    from_champion, from_best = (chain(world, 1, from_best=way, releases=15) for way in (False, True))
+    assert from_champion.most > 1.5 * MARGIN, "non-inferiority repeated is a walk downwards"
+    assert from_best.most < 1.3 * MARGIN
