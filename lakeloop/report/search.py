@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lakeloop.metrics.wording import format_number
 from lakeloop.records.training import SearchResult
 from lakeloop.report.page import Paragraph, Section, Table
@@ -15,17 +17,16 @@ def gain_section(search: SearchResult) -> Section:
         search: what it found.
     """
     gain = Gain(**search.gain)
-    rows = [
-        [name, str(search.own.get(name, "–")), f"{value:.4g}" if isinstance(value, float) else str(value)]
-        for name, value in search.best.items()
-    ]
+    sources = [search.own, search.best, *([search.used] if gain.kept and search.used is not None else [])]
+    columns = ["without the search", "best", "kept"][: len(sources)]
+    rows = [[name, *(_value(source.get(name, "–")) for source in sources)] for name in search.best]
     trials = ", ".join(f"{count:,} {what}" for what, count in search.counts.items() if count)
     return Section(
         "search",
         "What the search gained",
         [
             Paragraph(gain.sentence),
-            Table(["parameter", "without the search", "best"], rows, ["without the search", "best"]),
+            Table(["parameter", *columns], rows, columns),
             Paragraph(
                 f"Trials: {trials}. The best reached {gain.metric} {format_number(search.best_value)} in cross-validation within the training window, which is "
                 "slightly optimistic, as the best of many always is.",
@@ -33,3 +34,7 @@ def gain_section(search: SearchResult) -> Section:
             ),
         ],
     )
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -16,7 +16,8 @@ import dagster as dg
 
 from lakeloop.errors import DataError, SpecError
 from lakeloop.fingerprint import Fingerprint, fingerprint, short_hash
-from lakeloop.records.training import SearchResult, StudyState, TrainingSetState
+from lakeloop.records.release import ReleaseState
+from lakeloop.records.training import ModelState, SearchResult, StudyState, TrainingSetState
 from lakeloop.report.search_plots import draw_study
 from lakeloop.search.gain import Gain, measure_gain
 from lakeloop.spec.workflow import WorkflowSpec
@@ -71,7 +72,8 @@ class Outcome:
         trials: of the study, by how they ended.
         best: the best of them.
         own: what the searched parameters are without the search.
-        gain: of the best parameters over the model's own.
+        before: what they were before it: the champion's, or the model's own.
+        gain: of the best parameters over those before.
         pictures: of the study, as SVG by title.
     """
 
@@ -80,6 +82,7 @@ class Outcome:
     trials: Tally
     best: FrozenTrial
     own: Mapping[str, Any]
+    before: Mapping[str, Any]
     gain: Gain
     pictures: Mapping[str, str]
 
@@ -113,13 +116,13 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
 
 
 def params_of(states: States, located: Located[WorkflowSpec]) -> dict[str, Any]:
-    """The best parameters that the search of a workflow found; none where it doesn't search.
+    """The parameters that the search of a workflow came to; none where it doesn't search.
 
     Raises:
         NotPublished: it does, and hasn't yet.
     """
     result = found_by(states, located)
-    return dict(result.best) if result is not None else {}
+    return dict(result.taken) if result is not None else {}
 
 
 def found_by(states: States, located: Located[WorkflowSpec]) -> SearchResult | None:
@@ -163,7 +166,7 @@ def search(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     with platform.tracking.run(platform, located.domain, located.spec.name) as run:
         run_trials(platform, job, trials, run)
         crash_point("study.searched")
-        outcome = _outcome(located, job, trials, rows)
+        outcome = _outcome(states, located, job, trials, rows)
         run.log_metrics({f"search_{job.metric}": outcome.best_value, f"search_gain_{job.metric}": outcome.gain.difference})
         for title, picture in outcome.pictures.items():
             run.log_text(picture, f"search/{title.replace(' ', '_')}.svg")
@@ -204,7 +207,7 @@ def run_trials(platform: Platform, job: SearchJob, trials: Trials, run: RunHandl
         trials.wait()
 
 
-def _outcome(located: Located[WorkflowSpec], job: SearchJob, trials: Trials, rows: SearchRows) -> Outcome:
+def _outcome(states: States, located: Located[WorkflowSpec], job: SearchJob, trials: Trials, rows: SearchRows) -> Outcome:
     """Find the best trial and measure what it gained.
 
     Raises:
@@ -217,8 +220,25 @@ def _outcome(located: Located[WorkflowSpec], job: SearchJob, trials: Trials, row
     if best is None or too_few(trials.search, ended):
         raise _too_few_finished(located, ended, none_complete=best is None)
     own = own_params(trials)
-    gain = _measure_gain(located, job, rows, best.params, same=best.params == own)
-    return Outcome(job, study, ended, best, own, gain, draw_study(study, job.metric, trials.search.seed))
+    tuned = _champions_params(states, located, own)
+    before, against = (own, "without it") if tuned is None else (tuned, "with the champion's parameters")
+    gain = _measure_gain(located, job, rows, best.params, before, against)
+    return Outcome(job, study, ended, best, own, before, gain, draw_study(study, job.metric, trials.search.seed))
+
+
+def _champions_params(states: States, located: Located[WorkflowSpec], own: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The searched parameters that the champion was fitted with; None where there is none, or it is of another model or another space."""
+    release, model = states.whole(ReleaseState, located), states.whole(ModelState, located)
+    if release is None or release.value.champion is None:
+        return None
+    tuned = release.value.tuned
+    if tuned is not None and tuned.model == fingerprint(located.spec.model):
+        params = dict(tuned.params)
+    elif tuned is None and model is not None and model.value.version == release.value.champion and model.value.search is not None:
+        params = dict(model.value.search.taken)  # released before 0.5.0
+    else:
+        return None
+    return params if params.keys() == own.keys() else None
 
 
 def _too_few_finished(located: Located[WorkflowSpec], trials: Tally, *, none_complete: bool) -> SpecError:
@@ -234,8 +254,10 @@ def _too_few_finished(located: Located[WorkflowSpec], trials: Tally, *, none_com
     )
 
 
-def _measure_gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, params: Mapping[str, Any], *, same: bool) -> Gain:
-    """Compare with the model's own parameters on the rows that were set aside."""
+def _measure_gain(
+    located: Located[WorkflowSpec], job: SearchJob, rows: SearchRows, params: Mapping[str, Any], before: Mapping[str, Any], against: str
+) -> Gain:
+    """Compare with the parameters that the model had before, on the rows that were set aside."""
     spec, names = located.spec, list(job.features)
     try:
         return measure_gain(
@@ -248,7 +270,8 @@ def _measure_gain(located: Located[WorkflowSpec], job: SearchJob, rows: SearchRo
             (feature_frame(rows.unseen, names), label_numbers(rows.unseen[LABEL], spec.answer)),
             folder=located.folder,
             where=rows.where,
-            same=same,
+            before=before,
+            against=against,
             clusters=clusters_of(spec, rows.unseen, names),
         )
     except DataError as error:
@@ -270,6 +293,7 @@ def _record(platform: Platform, located: Located[WorkflowSpec], states: States, 
     metadata = {
         "study": job.study,
         "best_parameters": dg.MetadataValue.json(dict(state.best)),
+        "parameters_used": dg.MetadataValue.json(dict(state.taken)),
         f"best_{job.metric}": state.best_value,
         "gain": outcome.gain.sentence,
         "trials": dg.MetadataValue.md(markdown_table(_shown(trials, outcome.study.direction.name == "MAXIMIZE"))),
@@ -298,6 +322,7 @@ def _state_of(outcome: Outcome, training_set: int, trials: Sequence[int]) -> Stu
             "lost with their worker and run again": len(ended.lost),
         },
         gain=outcome.gain.record(),
+        used=dict(outcome.before if outcome.gain.kept else outcome.best.params),
         seconds=round(ended.seconds, 1),
         training_set=training_set,
         trials=tuple(trials),

@@ -25,6 +25,13 @@ def test_only_an_interval_on_one_side_of_zero_decides(low: float, high: float, b
     sentence = replace(GAIN, low=low, high=high).sentence
     assert sentence.startswith(begins) and "on 1,200 rows that the search never saw (the test window)" in sentence
     assert ("Remove `search`" in sentence) == (high < 0)
+    assert replace(GAIN, low=low, high=high).is_shown == (low > 0)
+
+
+def test_what_gained_nothing_says_that_the_parameters_stay() -> None:
+    kept = replace(GAIN, low=-0.01, against="with the champion's parameters", kept=True).sentence
+    assert "0.7500 against 0.7000 with the champion's parameters" in kept
+    assert kept.endswith("The model keeps the parameters that it had before.")
 
 
 def test_parameters_that_are_the_model_s_own_gain_nothing_whatever_the_figures() -> None:

@@ -41,7 +41,7 @@ def test_a_model_is_trained_with_what_the_search_found(shop: Shop) -> None:
     assert model.search == study.result
     client = mlflow.MlflowClient(searching.uri)
     logged = client.get_run(model.mlflow_run_id).data.params
-    assert {name: logged[f"model.{name}"] for name in study.best} == {name: str(value) for name, value in study.best.items()}
+    assert {name: logged[f"model.{name}"] for name in study.taken} == {name: str(value) for name, value in study.taken.items()}
     assert study_of(searching).trials[0].params == {"C": 0.5}, "the model's own parameters are tried first"
     told = Path(client.download_artifacts(model.mlflow_run_id, ARTIFACT)).read_text()
     assert "What the search gained" in told and "The search gained" in told
