@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -14,10 +15,12 @@ import pytest
 from tests.worlds.places import ROOT
 from tests.worlds.servers.platform import Up, start, wait_for
 
+STALL_S = 4
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    with start(tmp_path_factory.mktemp("up"), "--no-materialize") as process:
+    with start(tmp_path_factory.mktemp("up"), "--no-materialize", LAKELOOP_STALL_S=str(STALL_S)) as process:
         wait_for(process, "Ctrl-C stops everything")
         yield process
 
@@ -40,6 +43,35 @@ def test_no_address_changes_what_dagster_has(running: Up) -> None:
     assert httpx.post(address, json={"query": "{ version }"}, headers={"Origin": "http://127.0.0.1:1"}, timeout=20).status_code == 403
     own = {"Origin": address.removesuffix("/graphql"), "Sec-Fetch-Site": "same-origin"}
     assert "errors" not in httpx.post(address, json={"query": mutation}, headers=own, timeout=60).json()
+
+
+def test_every_server_lets_go_of_a_client_that_says_nothing_or_stalls(running: Up) -> None:
+    # Each path is of a route that reads the body.
+    bodies = {"UI": "/graphql", "MLFLOW": "/api/2.0/mlflow-artifacts/artifacts/0/x", "SERVING": "/v2/models/x/infer"}
+    with ExitStack() as stack:
+        clients = []
+        for server, path in bodies.items():
+            port = running.ports[f"LAKELOOP_{server}_PORT"]
+            head = f"{'PUT' if server == 'MLFLOW' else 'POST'} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n123"
+            for sent in ("", head):
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", int(port)), timeout=STALL_S * 5))
+                client.sendall(sent.encode())
+                clients.append((server, sent, client))
+        for server, sent, client in clients:
+            # No model of that name is served, which is said before its body is read.
+            wanted = b"404" if server == "SERVING" and sent else b"408"
+            assert client.recv(4096).split()[1] == wanted, server
+
+
+@pytest.mark.parametrize(
+    "path", ["/logs/../", "/logs/..%2f..%2fetc/passwd", "/logs/", "/logs/x", "/logs/a/b/c/d", "/logs/%00", "/notebook?path=/etc/passwd"]
+)
+def test_no_address_of_logs_is_an_error_of_the_server(running: Up, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", running.ports["LAKELOOP_UI_PORT"]), timeout=30) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        with client.makefile("rb") as stream:
+            answer = stream.readline()
+    assert 200 <= int(answer.split()[1]) < 500, answer
 
 
 def test_mlflow_runs_without_its_assistant(running: Up) -> None:
