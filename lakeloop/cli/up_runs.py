@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from platform_assets.plan import RunAsked
     from resources.host.servers import Servers
 
+RETRIED_WITHIN_S = 60.0
+"""The daemon looks for runs that were killed every 15 s."""
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
   launchPipelineExecution(executionParams: $params) {
@@ -36,12 +38,14 @@ class Built:
     Attributes:
         asked: all of them, in order.
         seconds: those that were materialised, and how long it took.
-        failed: those whose step failed.
+        failed: those whose step failed, with the reason.
+        run: the address of the run that failed; empty where none did.
     """
 
     asked: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    run: str = ""
 
     @property
     def not_computed(self) -> list[str]:
@@ -74,8 +78,9 @@ def materialize_stale(servers: Servers, project: Any, settings: Any, instance: A
     for request in requests:
         run_id = _launch(ui, request)
         say(f"materialising {len(request.assets)} assets: {ui}/runs/{run_id}")
-        _follow(servers, instance, run_id, built, say)
+        last = _follow(servers, instance, run_id, built, say)
         if any(key.path not in built.seconds for key in request.assets):
+            built.run = f"{ui}/runs/{last}"
             break
     return built
 
@@ -100,8 +105,12 @@ def _launch(ui: str, request: RunAsked) -> str:
     return str(launched["run"]["runId"])
 
 
-def _follow(servers: Servers, instance: Any, run_id: str, built: Built, say: Callable[[str], None]) -> None:
-    """Print the steps of a run as they end, until it does, and note what became of them."""
+def _follow(servers: Servers, instance: Any, run_id: str, built: Built, say: Callable[[str], None]) -> str:
+    """Print the steps of a run as they end, until it does, and note what became of them; so for the run that Dagster starts in place of one that was killed.
+
+    Returns:
+        The id of the last run.
+    """
     cursor = None
     while True:
         servers.check()
@@ -114,15 +123,37 @@ def _follow(servers: Servers, instance: Any, run_id: str, built: Built, say: Cal
                 continue
             if event.event_type_value == "STEP_SUCCESS":
                 built.seconds[_asset_of(event)] = event.event_specific_data.duration_ms / 1000
-            elif event.event_type_value == "STEP_FAILURE" and _asset_of(event) not in built.failed:
-                built.failed.append(_asset_of(event))
+                built.failed.pop(_asset_of(event), None)
+            elif event.event_type_value == "STEP_FAILURE":
+                built.failed.setdefault(_asset_of(event), reason_of(event))
             if line := step_line(event):
                 say(f"  {line}")
         if run.is_finished and not batch.has_more:
-            if run.status.value != "SUCCESS":
-                say(f"the run ended as {run.status.value}")
-            return
+            if run.status.value == "SUCCESS":
+                return run_id
+            say(f"the run ended as {run.status.value}")
+            again = _run_in_its_place(servers, instance, run_id)
+            if again is None:
+                return run_id
+            say(f"it was killed, and is tried once more: {again}")
+            run_id, cursor = again, None
         time.sleep(0.3)
+
+
+def _run_in_its_place(servers: Servers, instance: Any, run_id: str) -> str | None:
+    """The run that Dagster's daemon starts for one whose processes were killed; None where it starts none, as after a step that failed by itself."""
+    from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
+    deadline = time.monotonic() + RETRIED_WITHIN_S
+    while time.monotonic() < deadline:
+        tags = instance.get_run_by_id(run_id).tags
+        if tags.get(WILL_RETRY_TAG) != "true":
+            return None
+        if AUTO_RETRY_RUN_ID_TAG in tags:
+            return str(tags[AUTO_RETRY_RUN_ID_TAG])
+        servers.check()
+        time.sleep(0.3)
+    return None
 
 
 def step_line(event: Any) -> str | None:
@@ -131,13 +162,19 @@ def step_line(event: Any) -> str | None:
     if kind == "STEP_SUCCESS":
         return f"{step:<46} {details.duration_ms / 1000:6.1f} s"
     if kind == "STEP_FAILURE":
-        cause = details.error.cause or details.error if details.error else None
-        return f"{step:<46} FAILED: {cause.message.strip()[:600] if cause else 'no reason given'}"
+        return f"{step:<46} FAILED: {reason_of(event)}"
     if kind == "STEP_UP_FOR_RETRY":
         return f"{step:<46} will be tried again"
     if kind == "ASSET_CHECK_EVALUATION" and not details.passed:
         return f"{details.asset_key.to_user_string()}: check {details.check_name} failed: {details.description}"
     return None
+
+
+def reason_of(event: Any) -> str:
+    """Why a step failed, as its error says it."""
+    details = event.event_specific_data
+    cause = details.error.cause or details.error if details.error else None
+    return cause.message.strip()[:600] if cause else "no reason given"
 
 
 def _asset_of(event: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import resources.host.fewer_collections  # noqa: F401
@@ -13,6 +14,10 @@ REFRESH_S = 3600
 """Between two copies of all definitions from the code server. Changes are followed by `WATCH_S`; Dagster copies them each minute all the same."""
 
 
+KILLED_S = 15
+"""Between two looks for runs that were killed, to start them once more; Dagster's own 5 s are for many runs a minute."""
+
+
 def watch_less_often() -> None:
     """Set how often a client of the code server asks whether its definitions have changed."""
     from dagster._grpc import server_watcher
@@ -22,6 +27,8 @@ def watch_less_often() -> None:
 
 def main() -> None:
     """Run the daemon."""
+    # Read when it is imported.
+    os.environ.setdefault("DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS", str(KILLED_S))
     from dagster._daemon import cli, controller
 
     from resources.host.dagster_sqlite import keep_connections

@@ -37,6 +37,8 @@ class Ended:
     dagster: str
     mlflow: str
     rerun: str
+    retried: str
+    """The run that Dagster started in its place, by how it ended; NONE where it started none."""
     versions: int
     """Of the model that was being fitted."""
 
@@ -82,6 +84,17 @@ class Platform:
         """How a Dagster run stands."""
         run = self.instance.get_run_by_id(run_id)
         return str(run.status.value) if run else "NONE"
+
+    def retried(self, run_id: str) -> str:
+        """How the run ended that Dagster started in place of one; NONE where it starts none."""
+        from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
+        tags = lambda: self.instance.get_run_by_id(run_id).tags  # noqa: E731
+        if tags().get(WILL_RETRY_TAG) != "true":
+            return "NONE"
+        other = str(until(lambda: tags().get(AUTO_RETRY_RUN_ID_TAG), 120))
+        until(lambda: self.status(other) in ("SUCCESS", "FAILURE", "CANCELED"), 240)
+        return self.status(other)
 
     def mlflow_statuses(self, run_id: str) -> list[str]:
         """How the MLflow runs of a Dagster run stand."""
@@ -202,11 +215,13 @@ def killed(made: Platform, how: How) -> Ended:
         time.sleep(0.05)
     rerun = rerun or made.launch("models")
     until(lambda: made.status(rerun) in ("SUCCESS", "FAILURE", "CANCELED"), 240)
+    retried = made.retried(run_id)
     return Ended(
         *(round(times.get(what, float("inf")), 1) for what in watched),
         dagster=made.status(run_id),
         mlflow=",".join(made.mlflow_statuses(run_id)),
         rerun=f"{made.status(rerun)}, {','.join(made.mlflow_statuses(rerun))}",
+        retried=retried,
         versions=made.versions() - made.models + 1,
     )
 

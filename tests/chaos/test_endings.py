@@ -20,6 +20,8 @@ def test_a_run_whose_worker_is_killed_is_final_and_its_rerun_goes_through(made: 
     assert (orphans.dagster, orphans.mlflow in ("KILLED", "FAILED")) == ("FAILURE", True), orphans
     assert float("inf") not in (orphans.dagster_s, orphans.mlflow_s, orphans.processes_s), orphans
     assert orphans.rerun == "SUCCESS, FINISHED" and orphans.versions == 1, orphans
+    # Killed, not failed by itself: nobody has to start it again.
+    assert orphans.retried == "SUCCESS", orphans
 
 
 def test_runs_that_began_under_a_platform_that_is_gone_hold_no_slot() -> None:
