@@ -22,6 +22,8 @@ lock error (48 steps of 10 checks each)."""
 _NOT_IN_DATABASE_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """What SQLAlchemy doesn't take literally in the path of an SQLite file, however it is written."""
 MOST_PORT = 65_535
+BOUNDS = ("LAKELOOP_STALL_S", "LAKELOOP_CONNECTIONS")
+"""What the servers themselves read."""
 LONGEST_HOME = 440
 """In bytes: SQLite opens files with paths of up to 511 bytes, and Dagster's have up to 69 after this folder."""
 
@@ -86,6 +88,7 @@ class Settings:
         environment = env.get("LAKELOOP_ENV", "dev")
         home = project.root / env.get("LAKELOOP_HOME", ".lakeloop") / environment
         _require_place_for_databases(home)
+        connection_bounds(env)
         lake = env.get("LAKELOOP_LAKE", str(home / "lake"))
         ui_port = _port(env, "LAKELOOP_UI_PORT", 3000)
         mlflow_port = _port(env, "LAKELOOP_MLFLOW_PORT", 5050)

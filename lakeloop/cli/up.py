@@ -7,11 +7,12 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lakeloop.cli.up_reload import DefinitionsWatch
 from lakeloop.cli.up_runs import Built, materialize_stale
@@ -24,10 +25,14 @@ from resources.host.servers import Servers, require_free, require_on_path
 from resources.lake.tables import require_usable
 from resources.project import ADDRESSES, DEFS_VARIABLE, PLATFORM_ROOT, PORTS, environment, find_project, remember, remembered
 from resources.serving.desired import read_desired, read_status
-from resources.settings import Settings
+from resources.settings import BOUNDS, Settings
 from resources.tracking import server as mlflow_server
 from resources.tracking.client import set_up_client
 from resources.tracking.runs import Tracking, status_in
+
+LOCK = "up.lock"
+_asked_to_stop = threading.Event()
+"""Set by Ctrl-C and SIGTERM, whose exception Python may drop where it is raised."""
 
 
 def up(*, once: bool, materialize: bool) -> int:
@@ -37,8 +42,8 @@ def up(*, once: bool, materialize: bool) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        with _only_one(settings.home):
-            return _up(settings, once=once, materialize=materialize)
+        with _only_one(settings.home) as lock:
+            return _up(settings, lock, once=once, materialize=materialize)
     except KeyboardInterrupt:
         print("\nstopped", flush=True)
         return 0
@@ -66,7 +71,7 @@ def prepare() -> Settings:
     return Settings.from_environment()
 
 
-def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
+def _up(settings: Settings, lock: TextIO, *, once: bool, materialize: bool) -> int:
     started = time.monotonic()
     require_usable(settings.lake_url)
     require_on_path(PLATFORM_ROOT)
@@ -77,13 +82,17 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
     ):
         require_free(port, what, variable, settings.root)
     os.environ["DAGSTER_HOME"] = str(make_home(settings.home / "dagster", settings.dagster_db))
-    servers, ui, say = Servers(settings.home, _environment()), f"http://127.0.0.1:{settings.ui_port}", _clock(started)
+    servers, ui, say = (
+        Servers(settings.home, _environment(), lambda: look(settings.home, lock)),
+        f"http://127.0.0.1:{settings.ui_port}",
+        _clock(started),
+    )
     socket = code_server.make_socket(settings.home)
     try:
         say("starting MLflow, the Dagster UI and daemon, and the prediction endpoint")
         _start_mlflow(servers, settings)
         # Dagster takes a second to import, in which MLflow starts.
-        from lakeloop.cli.up_summary import print_automation, print_endpoint, print_summary, unserved
+        from lakeloop.cli.up_summary import print_automation, print_endpoint, print_problems, print_summary, unserved
 
         instance = _ready_instance()
         _start_others(servers, settings, socket)
@@ -99,11 +108,10 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
         _wait_for_endpoint(servers, settings)
         print_summary(project, settings, built)
         problems = [*filter(None, [definitions.problem, built.problem]), *unserved(settings)]
-        if problems:
-            print(f"\nNot ready: {'; '.join(problems)}.", flush=True)
         took = f"{'up' if problems else 'ready'} after {time.monotonic() - started:.0f} s."
         print(f"\n{took:<18} Dagster UI  {ui}\n{' ' * 19}MLflow UI   {settings.tracking_uri}", flush=True)
         print_endpoint(project, settings)
+        print_problems(problems, built)
         if once:
             return 1 if problems else 0
         print_automation(ui)
@@ -112,7 +120,7 @@ def _up(settings: Settings, *, once: bool, materialize: bool) -> int:
             servers.check()
             time.sleep(0.5)
     finally:
-        _stop(servers, settings)
+        _stop(servers, settings, is_in_place=_is_in_place(settings.home, lock))
         shutil.rmtree(socket.parent, ignore_errors=True)
 
 
@@ -124,7 +132,8 @@ def _environment() -> dict[str, str]:
         "OMP_WAIT_POLICY": "passive",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
-    return {**threads, **os.environ}
+    env = environment()
+    return {**threads, **os.environ, **{name: env[name] for name in BOUNDS if name in env}}
 
 
 def _start_mlflow(servers: Servers, settings: Settings) -> None:
@@ -162,17 +171,17 @@ def _ready_instance() -> Any:
     return instance
 
 
-def _stop(servers: Servers, settings: Settings) -> None:
-    """Stop every server; MLflow last, so that what was cut off can be marked there."""
+def _stop(servers: Servers, settings: Settings, *, is_in_place: bool) -> None:
+    """Stop every server; MLflow last, so that what was cut off can be marked there, if the home is still in its place."""
     import dagster as dg
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("stopping …", flush=True)
     servers.stop([c.name for c in servers.children if c.name != "MLflow server"])
-    if mlflow_server.is_up(settings.tracking_uri):
+    if is_in_place and mlflow_server.is_up(settings.tracking_uri):
         with dg.DagsterInstance.get() as instance:
             _settle_runs(instance, "the platform was stopped while this ran")
-            _reconcile(settings, instance)
+            _reconcile_soon(settings, instance)
     servers.stop()
 
 
@@ -217,17 +226,29 @@ def _reconcile(settings: Settings, instance: Any) -> None:
         print(f"the MLflow run {run.run_id} was left open; it is {run.status} now", flush=True)
 
 
+def _reconcile_soon(settings: Settings, instance: Any) -> None:
+    """End those runs at the end of `up`, for which nobody waits long: the next start ends what is left."""
+    from mlflow.exceptions import MlflowException
+
+    os.environ.update(MLFLOW_HTTP_REQUEST_TIMEOUT="5", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    try:
+        _reconcile(settings, instance)
+    except (MlflowException, LakeloopError):
+        print("MLflow doesn't answer any more; runs that are open there are ended by the next start", flush=True)
+
+
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
+def _only_one(home: Path) -> Iterator[TextIO]:
+    """Hold the lock of a home; gives its file."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.lock").open("w") as stream:
+    with (home / LOCK).open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise LakeloopError(
                 f"the platform of this environment is up already (another process holds {_shown(home / 'up.lock')})"
             ) from error
-        yield
+        yield stream
 
 
 def _clock(started: float) -> Callable[[str], None]:
@@ -242,7 +263,37 @@ def _changed(environment: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if os.environ.get(name) != value}
 
 
+def look(home: Path, lock: TextIO) -> None:
+    """Raise what ends the platform.
+
+    Python drops what a signal's handler raises while an object is finalised or a weak reference called back, so that Ctrl-C is looked for, too.
+
+    Args:
+        home: folder of local state.
+        lock: the open file of its lock.
+
+    Raises:
+        KeyboardInterrupt: somebody asked for the end.
+        LakeloopError: the folder was moved or removed, so that from now on nothing would be written where it belongs.
+    """
+    if _asked_to_stop.is_set():
+        raise KeyboardInterrupt
+    if not _is_in_place(home, lock):
+        raise LakeloopError(
+            f"{home} was moved or removed while the platform was up; everything was stopped, and what was published stands where the folder is now: "
+            "start `lakeloop up` there"
+        )
+
+
+def _is_in_place(home: Path, lock: TextIO) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), (home / LOCK).stat())
+    except OSError:
+        return False
+
+
 def _interrupt(*_: Any) -> None:
+    _asked_to_stop.set()
     raise KeyboardInterrupt
 
 

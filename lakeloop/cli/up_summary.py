@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ query {
     }
   }
 }"""
+MOST_REASON = 400
 _ONLY_WATCH = ("notify", "settle_")
 """Sensors that ask for no run."""
 
@@ -87,6 +89,21 @@ def unserved(settings: Any) -> list[str]:
             reason = model.get("message") or "it isn't loaded yet"
             problems.append(f"{name} version {deployment.version} is not served: {reason}")
     return problems
+
+
+def print_problems(problems: Sequence[str], built: Built) -> None:
+    """Say at the end what isn't ready, why, and what to do; nothing where all is."""
+    if not problems:
+        return
+    print(f"\nNot ready: {'; '.join(problems)}.", flush=True)
+    for asset, reason in built.failed.items():
+        first = " ".join(reason.split())[:MOST_REASON]
+        print(f"  {asset}: {first}", flush=True)
+    if built.run:
+        print(
+            f"What was published before stands. Mend the cause, and start `lakeloop up` again; all that the run said is at {built.run}",
+            flush=True,
+        )
 
 
 def print_automation(ui: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from resources.host.ports import is_free, projects_with
 from resources.project import PLATFORM_ROOT
 
 READY_S = 120.0
+STOP_S = 20.0
+"""For all servers together to end; the tether of each kills what hasn't after 15 s."""
 
 
 @dataclass
@@ -28,10 +31,18 @@ class Child:
 
 @dataclass
 class Servers:
-    """The servers of one `up`, started together and stopped together."""
+    """The servers of one `up`, started together and stopped together.
+
+    Attributes:
+        home: folder of their logs.
+        environment: theirs.
+        look: raises whatever ends the platform, and is called at every look at the servers.
+        children: those that run.
+    """
 
     home: Path
     environment: dict[str, str]
+    look: Callable[[], None] = lambda: None
     children: list[Child] = field(default_factory=list)
 
     def start(self, name: str, command: Sequence[str], **variables: str) -> Child:
@@ -59,6 +70,7 @@ class Servers:
 
     def check(self) -> None:
         """Raise ServiceUnavailable if a server has ended."""
+        self.look()
         for child in self.children:
             if child.process.poll() is not None:
                 code = child.process.returncode
@@ -71,11 +83,14 @@ class Servers:
         for child in stopped:
             if child.process.stdin:
                 child.process.stdin.close()
+            # Either is enough. Another process may have the pipe open, too.
+            child.process.terminate()
+        deadline = time.monotonic() + STOP_S
         for child in stopped:
             try:
-                child.process.wait(25)
+                child.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                child.process.kill()
+                _kill_all(child.process.pid)
                 child.process.wait()
             self.children.remove(child)
 
@@ -91,6 +106,17 @@ class Servers:
             if time.monotonic() > deadline:
                 raise ServiceUnavailable(f"{what} did not answer within {READY_S:g} s; the logs are in {_relative(self.home / 'logs')}")
             time.sleep(0.2)
+
+
+def _kill_all(pid: int) -> None:
+    """Kill a process and all that it has started."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def require_free(port: int, what: str, variable: str, root: Path) -> None:
