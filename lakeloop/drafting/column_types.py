@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lakeloop.drafting.column_names import is_identifier, lake_name, unit_of, words_of
 from lakeloop.drafting.column_numbers import declare_number
 from lakeloop.drafting.column_times import ASSUMED, SAMPLE, declare_epoch, declare_in_zone, declare_time, is_lossless
-from lakeloop.rows.column_parsing import CELL_ERROR
+from lakeloop.rows.column_parsing import CELL_ERROR, NON_FINITE
 from lakeloop.rows.conform import parse_column
 from lakeloop.rows.landing_types import MOST_DIGITS, NON_FINITE_TEXTS, NUMBER_TEXT
 from lakeloop.spec.tables import Column
@@ -26,6 +26,8 @@ MOST_DOUBLE_DIGITS = 15
 """Every decimal of so many digits is given back by its nearest double (IEEE 754)."""
 _VERSIONS = {"version", "versions", "revision", "build"}
 """Words of a name whose numbers with dots are no dates."""
+KEPT = "NaN or infinity in some rows, kept beside null; non_finite: 'null' makes them null"
+"""What a draft says of a column of text that is otherwise numbers."""
 PERSONAL_SHARE = 0.8
 """Share of the values of a column that must look personal."""
 _TYPED = (
@@ -155,15 +157,26 @@ def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str
         if digits_lost := _decimals_beyond_doubles(distinct):
             return digits_lost.model_copy(update={"unit": unit}), "a double doesn't give all its digits back"
         return Column(type="double", unit=unit), _thousands_note(distinct, lake_name(source))
-    numbers = [v for v in sample if v not in NON_FINITE_TEXTS]
-    if len(numbers) < len(sample) and all(re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", v) for v in numbers):
+    odd = [v for v in sample if re.match(NON_FINITE, v)]
+    numbers = [v for v in sample if not re.match(NON_FINITE, v)]
+    if odd and (numbers or set(odd) <= set(NON_FINITE_TEXTS)):
         number = Column(type="double", unit=unit, non_finite="keep")
-        if is_lossless(distinct, number):
-            return number, "NaN or infinity in some rows, kept beside null; non_finite: 'null' makes them null"
+        if all(re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", v) for v in numbers) and is_lossless(distinct, number):
+            return number, KEPT
+        written, _ = declare_number(_without(distinct, NON_FINITE), source, unit)
+        if written and is_lossless(distinct, written.model_copy(update={"non_finite": "keep"})):
+            return written.model_copy(update={"non_finite": "keep"}), KEPT
     column, note = (None, "") if _VERSIONS & set(words_of(source)) else declare_time(distinct, timezone, digits=True)
     if not column and not note:
         column, note = declare_number(distinct, source, unit)
     return (column, note) if column else _text(values, source, note or _answers_note(sample, lake_name(source)))
+
+
+def _without(texts: pa.Array, pattern: str) -> pa.Array:
+    """The texts that a pattern doesn't match."""
+    import pyarrow as pa
+
+    return pa.array([value for value in texts.to_pylist() if not re.match(pattern, str(value).strip())], pa.string())
 
 
 def _decimals_beyond_doubles(distinct: pa.Array) -> Column | None:

@@ -13,6 +13,7 @@ import numpy as np
 from lakeloop.drafting.column_names import lake_name
 from lakeloop.drafting.sql import sql_name
 from lakeloop.errors import DataError, nearest
+from lakeloop.rows.types import EXACT_INTEGERS
 from lakeloop.spec.tables import Column, TableSpec, Task, is_number_type
 from lakeloop.spec.tasks import TASKS
 
@@ -192,7 +193,7 @@ def profile_features(
             continue
         declared = column.model_copy(update={"source": None, "format": None, "timezone": None, "nullable": True})
         distinct = len(rows[name].drop_null().unique())
-        reason = _exclusion_reason(column, distinct, len(rows)) or (_counter_reason(rows[name], column) if column.type == "integer" else "")
+        reason = _exclusion_reason(column, distinct, len(rows)) or (_integer_reason(rows[name], column) if column.type == "integer" else "")
         if reason:
             features.append(Feature(name, declared, False, reason))
             continue
@@ -224,6 +225,16 @@ def _exclusion_reason(column: Column, distinct: int, count: int) -> str:
     if column.type == "string" and count >= 40 and distinct > MOST_OWN_SHARE * count:
         return f"{distinct:,} different texts in {count:,} rows tell rows apart and nothing else"
     return ""
+
+
+def _integer_reason(values: pa.ChunkedArray, column: Column) -> str:
+    """Why an integer is no input; empty where it may be one."""
+    import pyarrow.compute as pc
+
+    extent = pc.min_max(values)
+    if max(abs(extent["min"].as_py()), abs(extent["max"].as_py())) > EXACT_INTEGERS:
+        return "whole numbers beyond 2**53, which a model's doubles don't tell apart"
+    return _counter_reason(values, column)
 
 
 def _counter_reason(values: pa.ChunkedArray, column: Column) -> str:

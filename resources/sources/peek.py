@@ -115,11 +115,19 @@ def peek(source: Files | PythonFunction | DeltaTableSource | DatabaseSource, fol
 
 
 def parse_sample(table: TableSpec, sample: SourceSample) -> pa.Table:
-    """Parse a sample into the types that a table declares; a value that can't be parsed is null, as it would be quarantined."""
+    """Parse a sample into the types that a table declares, without the rows that go to quarantine for want of a value.
+
+    In a nullable column a value that can't be parsed is null.
+    """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     columns = {name: parse_time(sample.rows, name, table) for name in table.columns}
-    return pa.table(columns, schema=schema_of(table.columns))
+    rows = pa.table(columns, schema=schema_of(table.columns))
+    for name, column in table.columns.items():
+        if not column.nullable:
+            rows = rows.filter(pc.is_valid(rows[name]))
+    return rows
 
 
 def _peek_delta(source: DeltaTableSource, folder: Path) -> SourceSample:

@@ -41,6 +41,25 @@ def test_dates_that_begin_with_a_zero_are_dates(values: tuple[str, ...], form: s
     assert parse_column(pa.table({"v": values}), "v", column)[0].as_py() == first
 
 
+@pytest.mark.parametrize(
+    ("values", "has_format", "read"),
+    [
+        (("1.5", "Inf", "-inf"), False, [1.5, float("inf"), float("-inf")]),
+        (("1e-5", "+Infinity"), False, [1e-5, float("inf")]),
+        (("1,5", "-Inf", "2,25"), True, [1.5, float("-inf"), 2.25]),
+    ],
+)
+def test_infinity_beside_numbers_is_a_number_however_it_is_spelled(values: tuple[str, ...], has_format: bool, read: list[float]) -> None:
+    column = seen(*values).column
+    assert (column.type, column.non_finite, bool(column.format)) == ("double", "keep", has_format)
+    assert parse_column(pa.table({"v": values}), "v", column).to_pylist() == read
+
+
+@pytest.mark.parametrize("values", [("inf", "nan"), ("Nan", "Ann"), ("Infinity", "x")])
+def test_words_that_read_as_infinity_are_words(values: tuple[str, ...]) -> None:
+    assert seen(*values).column.type == "string"
+
+
 @pytest.mark.parametrize("values", [("007", "012"), ("00.5", "01.5"), ("01e5", "02e5"), ("+01", "3")])
 def test_digits_with_leading_zeros_stay_text(values: tuple[str, ...]) -> None:
     drafted = seen(*values)
