@@ -126,6 +126,8 @@ def _differences(case: Case, spec: TableSpec, rows: Mapping[int, Mapping[str, An
                 read.append(str(found))
                 if item is None and found and found == writer.nothing:
                     continue
+                if isinstance(item, float) and isinstance(found, str):
+                    found = found.replace(writer.point, ".")
                 if not is_same(item, found, is_text=is_text, nulls=nulls):
                     yield f"{name} ({case.kinds[name]}, {spec.columns[lake_name].type if lake_name else 'path'}): wrote {item!r}, read {found!r}"
         if case.kinds[name] in ("codes", "digits", "texts") and len(set(written)) != len(set(read)) and not nulls and not is_text:

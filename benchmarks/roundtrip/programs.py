@@ -31,9 +31,9 @@ _SPARK_TEXT = ("moments" if kind == "times" else kind for kind in PLAIN if kind 
 SPARK_TEXT_KINDS = tuple(_SPARK_TEXT)
 SPARK_PARQUET_KINDS = tuple(kind for kind in EVERY if kind not in ("unsigned", "clock times", "durations", "nothing"))
 """Durations are plain numbers in Spark's Parquet."""
-R_KINDS = ("small integers", "short floats", "odd short floats", "booleans", "texts", "words", "codes", "digits", "dates", "nothing")
+R_KINDS = ("small integers", "short floats", "odd short floats", "booleans", "texts", "words", "codes", "digits", "days", "nothing")
 """R has no whole numbers beyond 32 bits, and writes 15 digits of a double."""
-R_TEXT_FREE_KINDS = ("small integers", "short floats", "booleans", "words", "codes", "dates")
+R_TEXT_FREE_KINDS = ("small integers", "short floats", "booleans", "words", "codes", "days")
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def r() -> Iterator[Writers]:
     yield {
         "R write.csv": Writer("t.csv", _r("write.csv(t, path)"), R_KINDS, True),
         "R write.csv, no names, no NA": Writer("t.csv", _r('write.csv(t, path, row.names = FALSE, na = "")'), R_KINDS, True),
-        "R write.csv2": Writer("t.csv", _r("write.csv2(t, path)"), R_KINDS, True),
+        "R write.csv2": Writer("t.csv", _r("write.csv2(t, path)"), R_KINDS, True, point=","),
         "R write.table": Writer("t.txt", _r("write.table(t, path)"), R_KINDS, True),
         "R write.table, tabs": Writer("t.tsv", _r('write.table(t, path, sep = "\\t")'), R_KINDS, True),
         "R write.table, no quotes": Writer(

@@ -30,6 +30,7 @@ class Writer:
         kinds: of the values that it can write.
         is_text: whether the file has no types; then an empty text is no value, and NaN may be none.
         nothing: what it writes where there is no value, if nobody can tell that from a text.
+        point: what stands before decimals, where numbers may stay text.
     """
 
     file: str
@@ -37,6 +38,7 @@ class Writer:
     kinds: tuple[str, ...]
     is_text: bool = False
     nothing: str = ""
+    point: str = "."
 
 
 def _csv_text(value: Any) -> Any:
