@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,14 @@ from lakeloop.drafting.label_profile import (
     profile_label,
 )
 from lakeloop.drafting.made_of import without_what_made_it
+from lakeloop.drafting.models.gates import draft_gates
+from lakeloop.drafting.models.pipeline_choice import choose_pipeline, trial_rows
 from lakeloop.drafting.sql import select, sql_name
 from lakeloop.errors import DataError, nearest
 from lakeloop.spec.clocks import to_local
 from lakeloop.spec.steps import local_sql
 from lakeloop.spec.tables import Column, TableSpec, render_duration
-from lakeloop.spec.tasks import QUANTILES, TASKS
+from lakeloop.spec.tasks import QUANTILES, TASKS, Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.pipelines import check_model
 from lakeloop.yaml_text import column_fields, to_comment, to_line
@@ -42,7 +45,7 @@ _EPOCH = 946_684_800
 """2000-01-01 00:00 UTC, in seconds: the first of those days."""
 TEST_SHARE = 0.2
 FEW_ROWS, MANY_ROWS = 2_000, 20_000
-"""With fewer rows than the first a linear model is drafted, from the second on boosted trees with defaults; between, trees with smaller leaves."""
+"""With fewer rows than the first, where pipelines can't be compared, a linear model is drafted; from the second on trees have their default leaves."""
 LEAST_ROWS = 50
 """Labelled rows that a workflow needs."""
 
@@ -151,6 +154,7 @@ class WorkflowPlan:
             find_known_time(rows, table.columns, when, profile.values) if when else (timedelta(0), None, "")
         )
         self.cluster, self.cluster_reason = dict[str, str](), ""
+        self.trained_until: np.datetime64 | None = None
         self.split, self.split_reason = self._choose_split()
         self.has_history = (
             bool(self.entity) and profile.column[1].type != "string" and len(rows) >= 2 * len(rows.group_by(self.entity).aggregate([]))
@@ -313,6 +317,7 @@ class WorkflowPlan:
             else "static: rows have no time, so their order is shuffled and no change over time is measured"
         )
         classes = {"classes": list(self.profile.classes)} if self.profile.classes else {}
+        model, why, baseline = self._choose_model()
         lines = [
             to_comment(0, f"Drafted from {self.source}, label {self.label}: {self.profile.reason}."),
             "type: platform_assets.components.MLWorkflow",
@@ -331,11 +336,11 @@ class WorkflowPlan:
             "  features:",
             to_line(2, f"{self.name}_inputs", "*"),
             *([to_line(2, f"{self.name}_history", "*")] if self.has_history else []),
-            to_line(1, "model", *self._model()),
+            to_line(1, "model", model, why),
             to_line(1, "split", {**self.split, **({"group": self.group.column} if self.group.column else {})}, self.split_reason),
             to_line(1, "evaluation", self._evaluation(TASKS[self.profile.task].primary), self.cluster_reason),
             "  gates:",
-            *self._gates(),
+            *draft_gates(self.task, self.profile.values[~np.isnan(self.profile.values)], baseline),
         ]
         if self.when and self.table.partitions:
             lines.append(to_line(1, "partitions", self._partitions()))
@@ -352,56 +357,52 @@ class WorkflowPlan:
             return f"Is {words} {self.profile.positive}?" if self.table.columns[self.label].type != "boolean" else f"Is it so: {words}?"
         return f"What is {words}?"
 
-    def _model(self) -> tuple[dict[str, Any], str]:
+    def _candidates(self) -> list[dict[str, Any]]:
+        """Ready-made pipelines for so many rows, the simplest first."""
         count = len(self.rows)
-        if self.pipeline not in (None, "gradient_boosting"):
-            return {"pipeline": self.pipeline}, "as requested"
-        if count < FEW_ROWS and self.pipeline is None:
-            return {"pipeline": "linear"}, f"{count:,} rows are few for trees; the alternative is gradient_boosting"
+        trees: dict[str, Any] = {"pipeline": "gradient_boosting"}
         if count < MANY_ROWS and self.task == "quantile_regression":
-            params = {"max_iter": 40, "learning_rate": 0.05, "min_samples_leaf": 30}
-            return {"pipeline": "gradient_boosting", "params": params}, f"few trees for {count:,} rows: the outer quantiles overfit first"
-        if count < MANY_ROWS:
-            return {"pipeline": "gradient_boosting", "params": {"min_samples_leaf": 20}}, f"leaves small enough for {count:,} rows"
-        return {"pipeline": "gradient_boosting"}, ""
+            # Few trees: the outer quantiles overfit first.
+            trees["params"] = {"max_iter": 40, "learning_rate": 0.05, "min_samples_leaf": 30}
+        elif count < MANY_ROWS:
+            trees["params"] = {"min_samples_leaf": 20}
+        return [{"pipeline": "linear"}, trees]
 
-    def _gates(self) -> list[str]:
-        if self.profile.classes:
-            return [
-                to_line(2, "roc_auc", {"min": 0.55}, "each class against the rest: guessing has 0.5; raise it to the least that is useful"),
-                to_line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
-                to_line(2, "champion", {"max_drop": 0.02}, "log loss"),
-            ]
-        if self.task == "quantile_regression":
-            spread = float(np.nanstd(self.profile.values))
-            return [
-                to_line(2, "coverage_error", {"max": 0.1}, "how far the share of values inside the interval may be from 90%"),
-                to_line(
-                    2,
-                    "champion",
-                    {"max_drop": float(f"{0.005 * spread:.2g}")},
-                    f"pinball loss, in the label's unit, whose standard deviation is {spread:.3g}",
-                ),
-            ]
-        if self.task == "binary_classification":
-            return [
-                to_line(2, "roc_auc", {"min": 0.55}, "guessing has 0.5: raise it to the least that is useful"),
-                to_line(2, "calibration_error", {"max": 0.2, "severity": "warning"}),
-                to_line(2, "champion", {"max_drop": 0.01}),
-            ]
-        if self.task == "regression":
-            spread = float(np.nanstd(self.profile.values))
-            max_drop = float(f"{0.02 * spread:.2g}")
-            return [
-                to_line(2, "r2", {"min": 0.0}, "predicting the mean of these rows has 0: raise it to the least that is useful"),
-                to_line(
-                    2,
-                    "champion",
-                    {"max_drop": max_drop},
-                    f"mean absolute error, in the label's unit: 2% of its standard deviation of {spread:.3g}",
-                ),
-            ]
-        return [to_line(2, "champion", {"max_drop": 0.01})]
+    def _choose_model(self) -> tuple[dict[str, Any], str, Mapping[str, float]]:
+        """The model, why, and the metrics of the simplest one where pipelines were tried."""
+        linear, trees = self._candidates()
+        if self.pipeline is not None:
+            requested = trees if self.pipeline == trees["pipeline"] else {"pipeline": self.pipeline}
+            return requested, "as requested", {}
+        names, calendar = self._trial_columns()
+        at = moments_of(self.rows, self.when) if self.when else None
+        label = np.where(self._is_trained_on(at), self.profile.values, np.nan)
+        answer = Answer(self.task, tuple(self.profile.classes), QUANTILES if self.task == "quantile_regression" else ())
+        choice = choose_pipeline(
+            trial_rows(self.rows, names, calendar, label, at, self.group.column), answer, TASKS[self.task].primary, [linear, trees]
+        )
+        if choice is not None:
+            history = "; without the history" if self.has_history else ""
+            return dict(choice.model), f"{choice.reason}{history}", choice.baseline
+        if len(self.rows) < FEW_ROWS:
+            return linear, f"{len(self.rows):,} rows are too few to compare pipelines; the alternative is gradient_boosting", {}
+        return trees, "too few rows of the training window to compare it with linear", {}
+
+    def _trial_columns(self) -> tuple[list[str], dict[str, np.ndarray]]:
+        """Columns that the model reads, and those that the view makes from the time."""
+        groups = [key for key in self.entity if any(name == f"{key}_group" for name, _, _ in self.derived)]
+        calendar = {name: values for name, _, _, values in self._calendar()} if self.when else {}
+        return [*groups, *(f.name for f in self.inputs)], calendar
+
+    def _is_trained_on(self, at: np.ndarray | None) -> np.ndarray:
+        """Which rows lie in the training window; of a static table those that the hash of the key puts there."""
+        if at is not None and self.trained_until is not None:
+            return np.asarray(at <= self.trained_until)
+        share = int(self.split["train"].removesuffix("d")) / STATIC_DAYS
+        hashed = [self.group.column] if self.group.column else self.table.keys
+        keys = zip(*(self.rows[key].to_pylist() for key in hashed), strict=True)
+        hashes = (hashlib.md5("-".join(map(str, key)).encode(), usedforsecurity=False).hexdigest()[:8] for key in keys)
+        return np.array([int(each, 16) / 2**32 < share for each in hashes])
 
     # Time
 
@@ -431,21 +432,27 @@ class WorkflowPlan:
 
     def _calendar_inputs(self) -> list[tuple[str, str, Column]]:
         """Numbers from the calendar of the time: (name, SQL, declaration)."""
-        if self.when is None:
-            return []
+        return [(name, sql, Column(type="integer", description=text)) for name, sql, text, _ in self._calendar()] if self.when else []
+
+    def _calendar(self) -> list[tuple[str, str, str, np.ndarray]]:
+        """Numbers from the calendar of the time that vary: name, SQL, description, and the number of each row."""
+        assert self.when is not None
         zone = self.table.zone_of(self.when)
         moments = to_local(moments_of(self.rows, self.when), zone)
         local, where = local_sql(sql_name(self.when), zone), f", in {zone}" if zone else ""
         span = moments.max() - moments.min()
         stem = self.when.removesuffix("_at")
+        hours, days = moments.astype("datetime64[h]").astype(int) % 24, moments.astype("datetime64[D]").astype(int)
         inputs = []
-        if len(np.unique(moments.astype("datetime64[h]").astype(int) % 24)) > 1:
-            inputs.append((f"{stem}_hour", f"hour({local})", f"Hour of the day, {zone or 'UTC'}."))
-        if span >= np.timedelta64(14, "D") and len(np.unique(moments.astype("datetime64[D]").astype(int) % 7)) > 1:
-            inputs.append((f"{stem}_weekday", f"dayofweek({local})", f"1 is Sunday, 7 is Saturday{where}."))
+        if len(np.unique(hours)) > 1:
+            inputs.append((f"{stem}_hour", f"hour({local})", f"Hour of the day, {zone or 'UTC'}.", hours))
+        if span >= np.timedelta64(14, "D") and len(np.unique(days % 7)) > 1:
+            weekdays = (days + 4) % 7 + 1  # 1970-01-01 was a Thursday
+            inputs.append((f"{stem}_weekday", f"dayofweek({local})", f"1 is Sunday, 7 is Saturday{where}.", weekdays))
         if span >= np.timedelta64(540, "D"):
-            inputs.append((f"{stem}_month", f"month({local})", f"Month of the year{where}."))
-        return [(name, sql, Column(type="integer", description=text)) for name, sql, text in inputs if name not in self.table.columns]
+            months = moments.astype("datetime64[M]").astype(int) % 12 + 1
+            inputs.append((f"{stem}_month", f"month({local})", f"Month of the year{where}.", months))
+        return [each for each in inputs if each[0] not in self.table.columns]
 
     def _choose_split(self) -> tuple[dict[str, str], str]:
         """Windows that cover the whole history, with the newest fifth of the labelled rows as the test."""
@@ -471,6 +478,7 @@ class WorkflowPlan:
         train = max(math.ceil(span / unit) - test - gap + 1, 1)
         split = {"train": f"{train}{letter}", "test": f"{test}{letter}", **({"gap": f"{gap}{letter}"} if gap else {})}
         begin, last = newest - np.timedelta64((test + gap) * unit, "s"), newest - np.timedelta64(test * unit, "s")
+        self.trained_until = begin
         train_rows, test_rows = int((moments <= begin).sum()), int((moments > last).sum())
         self.cluster, self.cluster_reason = day_cluster(moments[moments > last])
         if TASKS[self.task].label != "number":

@@ -22,7 +22,7 @@ def doubt(influence: Array, variation: Spread, scale: Scale, most: float, low: f
         influence: of each row on the metric.
         variation: of the metric.
         scale: how its interval is computed.
-        most: the greatest value that the metric can have; terms that are bounded have no long tail.
+        most: how far the metric can be from zero; terms that are bounded have no long tail.
         low: the lower end of the interval; NaN where there is none.
     """
     clusters = variation.clusters
@@ -40,8 +40,8 @@ def doubt(influence: Array, variation: Spread, scale: Scale, most: float, low: f
         shape = tail_shape(influence)
         if shape > MOST_SHAPE:
             return (
-                "the interval can't be trusted: a few rows are so far out that their squares have no mean (tail index "
-                f"{1 / shape:.1f}, 2 is the least), and the next window may have one that is farther; `median_absolute_error` doesn't mind them"
+                "the interval can't be trusted: a few rows are so far out that nothing tells how far those of the next window may be (tail index "
+                f"{1 / shape:.1f}; below 2 the variance of what rows contribute is infinite)"
             )
     return ""
 

@@ -170,7 +170,7 @@ def measure(metric: Metric, y: Array, score: Array, *, clusters: Array | None = 
         influence = metric.influence(y, score)
         variation = spread(influence, clusters, metric.degrees(y) if metric.degrees else None)
         low, high = interval(value, variation, metric.scale, len(y))
-        why = doubt(influence, variation, metric.scale, metric.most, low)
+        why = doubt(influence, variation, metric.scale, max(metric.most, -metric.least), low)
     return MetricValue(metric.name, value, low, high, len(y), why)
 
 
