@@ -160,10 +160,12 @@ def _parse(values: pa.ChunkedArray, source: str, unit: str | None, timezone: str
     odd = [v for v in sample if re.match(NON_FINITE, v)]
     numbers = [v for v in sample if not re.match(NON_FINITE, v)]
     if odd and (numbers or set(odd) <= set(NON_FINITE_TEXTS)):
-        number = Column(type="double", unit=unit, non_finite="keep")
+        number, finite = Column(type="double", unit=unit, non_finite="keep"), _without(distinct, NON_FINITE)
+        if _decimals_beyond_doubles(finite):
+            return _text(values, source, "a double doesn't give all its digits back, and no decimal holds NaN or infinity")
         if all(re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", v) for v in numbers) and is_lossless(distinct, number):
             return number, KEPT
-        written, _ = declare_number(_without(distinct, NON_FINITE), source, unit)
+        written, _ = declare_number(finite, source, unit)
         if written and is_lossless(distinct, written.model_copy(update={"non_finite": "keep"})):
             return written.model_copy(update={"non_finite": "keep"}), KEPT
     column, note = (None, "") if _VERSIONS & set(words_of(source)) else declare_time(distinct, timezone, digits=True)

@@ -55,6 +55,13 @@ def test_infinity_beside_numbers_is_a_number_however_it_is_spelled(values: tuple
     assert parse_column(pa.table({"v": values}), "v", column).to_pylist() == read
 
 
+def test_more_digits_than_a_double_has_stay_text_beside_nan() -> None:
+    drafted = seen("12345678901234567890.123456789", "Infinity")
+    assert drafted.column.type == "string" and drafted.note.startswith(
+        "a double doesn't give all its digits back, and no decimal holds NaN"
+    )
+
+
 @pytest.mark.parametrize("values", [("inf", "nan"), ("Nan", "Ann"), ("Infinity", "x")])
 def test_words_that_read_as_infinity_are_words(values: tuple[str, ...]) -> None:
     assert seen(*values).column.type == "string"
