@@ -11,7 +11,7 @@ from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError
-from lakeloop.rows.landing_types import JSON_TEXT, MOST_DIGITS, NUMBER_TEXT, to_json
+from lakeloop.rows.landing_types import JSON_TEXT, MOST_DIGITS, NON_FINITE_TEXTS, NUMBER_TEXT, to_json
 from lakeloop.rows.types import EXACT_INTEGERS
 from resources.sources.text import to_utf8
 
@@ -149,6 +149,7 @@ def _column_of(name: str, values: list[Any], where: str, landed: pa.DataType | N
     """
     import pyarrow as pa
 
+    values = _with_non_finite(values, landed)
     rows = {_kind_of(value): number for number, value in reversed(list(enumerate(values, 1)))}
     rows.pop("null", None)
     kinds = set(rows)
@@ -171,6 +172,17 @@ def _column_of(name: str, values: list[Any], where: str, landed: pa.DataType | N
         return pa.array(texts, pa.string()), pa.field(name, pa.string(), metadata=JSON_TEXT)
     kind = pa.bool_() if kinds == {"boolean"} else pa.string()
     return pa.array(values, kind), pa.field(name, kind)
+
+
+def _with_non_finite(values: list[Any], landed: pa.DataType | None) -> list[Any]:
+    """Numbers in which the texts `NaN`, `Infinity` and `-Infinity` are numbers, too, as Spark writes them; other columns as they are."""
+    import pyarrow as pa
+
+    texts = {value for value in values if _kind_of(value) == "text"}
+    is_number = any(_kind_of(value) in ("integer", "number") for value in values) or (landed is not None and pa.types.is_floating(landed))
+    if not texts or not is_number or not texts <= set(NON_FINITE_TEXTS):
+        return values
+    return [float(value) if _kind_of(value) == "text" else value for value in values]
 
 
 def _kind_of(value: Any) -> str:

@@ -63,6 +63,13 @@ def test_a_double_that_json_has_with_all_its_digits_is_a_double(tmp_path: Path) 
     assert read(tmp_path, "data.jsonl")["amount"].to_pylist() == [0.1, 0.1]
 
 
+def test_texts_of_json_for_nan_and_infinity_beside_numbers_are_numbers(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text('{"id": "NaN", "amount": 1.5}\n{"id": "b", "amount": "NaN"}\n{"id": "c", "amount": "-Infinity"}\n')
+    rows = read(tmp_path, "data.jsonl")
+    assert rows["id"].to_pylist() == ["NaN", "b", "c"]
+    assert str(rows["amount"].to_pylist()) == "[1.5, nan, -inf]"
+
+
 def test_json_lines_and_parquet_keep_their_types(tmp_path: Path):
     (tmp_path / "data.jsonl").write_text('{"id": "a", "amount": 1.5}\n{"id": "b", "amount": null}\n')
     pq.write_table(pa.table({"id": ["a", "b"], "amount": [1.5, None]}), tmp_path / "data.parquet")
