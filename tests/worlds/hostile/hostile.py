@@ -47,8 +47,8 @@ def hostile_models(mark: Path) -> Iterator[tuple[str, str, Change]]:
     Args:
         mark: the folder that comes to be where anything hostile runs.
     """
-    for family in (_pickles, _archives, _links, _keys, _code, _trees, _onnx, _beside):
-        yield from family(mark)
+    for models in FAMILIES.values():
+        yield from models(mark)
 
 
 def _put(path: str, content: bytes) -> Change:
@@ -474,3 +474,16 @@ def _beside(mark: Path) -> Iterator[tuple[str, str, Change]]:
     yield "a file without a name that is known", "sklearn", _put("notes.md", b"hello")
     yield "no MLmodel", "sklearn", lambda folder: (folder / "MLmodel").unlink()
     yield "no model", "sklearn", lambda folder: (folder / "model.skops").unlink()
+
+
+FAMILIES: Mapping[str, Callable[[Path], Iterator[tuple[str, str, Change]]]] = {
+    "pickles, by name, wrapping and declaration": _pickles,
+    "archives of skops": _archives,
+    "links, pipes, sockets": _links,
+    "keys of MLmodel": _keys,
+    "code beside the model": _code,
+    "files of tree libraries": _trees,
+    "ONNX": _onnx,
+    "other files": _beside,
+}
+"""What is hostile, by what it abuses."""
