@@ -83,7 +83,7 @@ class Engines:
         """The columns of a query, each with its type, in the order of the first one, without it; or what the engine said."""
         rewritten = write_alike(rewrite_tables(parse_query(text, "query"), {("rows", "t"): "t"}))
         try:
-            rows = query_rows(self.embedded, rewritten) if is_embedded else self.jvm.sql(rewritten).toArrow()
+            rows = query_rows(self.embedded, rewritten, has_nan=True) if is_embedded else self.jvm.sql(rewritten).toArrow()
         except Exception as error:  # each engine and client has its own kinds
             return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
         columns = [_values(column) for column in rows.columns]

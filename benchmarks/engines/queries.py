@@ -6,11 +6,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.engines.computed_nan import nan_expression
 from benchmarks.engines.expressions import aggregate_expression, scalar_expression
+from benchmarks.engines.whole_numbers import overflow_expression
 from benchmarks.engines.windows import rank_expression, window_expression
 
-FAMILIES = ("windows", "ranks", "scalars", "aggregates", "nested")
-_WEIGHTS = (40, 4, 36, 14, 6)
+FAMILIES = ("windows", "ranks", "scalars", "aggregates", "nested", "overflow", "computed NaN")
+_WEIGHTS = (34, 4, 31, 12, 5, 8, 6)
 _SOURCES = (
     "(SELECT *, coalesce(z, 0D) AS w FROM rows.t WHERE o < 40)",
     "(SELECT a.*, b.y AS w FROM rows.t AS a JOIN rows.t AS b ON a.o = b.o)",
@@ -61,6 +63,10 @@ def _case(draw: random.Random, family: str) -> Case:
         return Case(
             family, aggregate_expression(draw), draw.choice(["SELECT k AS _k, {} FROM rows.t GROUP BY k", "SELECT 1 AS _k, {} FROM rows.t"])
         )
+    if family == "overflow":
+        return Case(family, *overflow_expression(draw))
+    if family == "computed NaN":
+        return Case(family, *nan_expression(draw))
     if family == "nested":
         return Case(family, f"{window_expression(draw)}", f"SELECT o AS _o, {{}} FROM {draw.choice(_SOURCES)} AS t")
     return Case(family, scalar_expression(draw))

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 ROWS = 48
 SCHEMA = {
     "k": "string", "o": "bigint", "u": "timestamp", "ts": "timestamp", "d": "date", "i": "int", "n": "bigint", "x": "double", "y": "double",
-    "z": "double", "p": "decimal(10,2)", "s": "string", "b": "boolean", "a": "array<bigint>",
+    "z": "double", "p": "decimal(10,2)", "s": "string", "b": "boolean", "a": "array<bigint>", "g": "bigint", "h": "int",
 }  # fmt: skip
-"""`o` and `u` are unique; `y` and `z` are ordinary numbers, `x` has what isn't."""
+"""`o` and `u` are unique; `y` and `z` are ordinary numbers, `x` has what isn't; `g` and `h` reach to the ends of their types, by the seed."""
+_REACHES = (0, 10, 24, 40, 56, 63)
+"""How many bits fewer than its type a seed's greatest whole number has."""
 _MOMENTS = (
     datetime(1969, 12, 31, 23, 59, 59, 500000, UTC), datetime(2024, 1, 31, 10, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC),
     datetime(2024, 3, 31, 2, 30, tzinfo=UTC), datetime(1900, 3, 1, tzinfo=UTC), datetime(2023, 12, 31, 23, 59, 59, 999999, UTC),
@@ -64,6 +66,10 @@ def make_rows(seed: int) -> pa.Table:
         "double": pa.float64(), "boolean": pa.bool_(), "decimal(10,2)": pa.decimal128(10, 2), "array<bigint>": pa.list_(pa.int64()),
     }  # fmt: skip
     rows = [_row(draw, number) for number in range(ROWS)]
+    wide = random.Random(f"whole numbers {seed}")  # its own, so that other columns stay as they were recorded
+    bits = 63 - wide.choice(_REACHES)
+    for row in rows:
+        row |= {"g": _whole(wide, bits), "h": _whole(wide, min(bits, 31))}
     columns = {name: pa.array([row[name] for row in rows], kinds[kind]) for name, kind in SCHEMA.items()}
     return pa.table(columns)
 
@@ -90,3 +96,11 @@ def _row(draw: random.Random, number: int) -> dict[str, Any]:
         "b": maybe(draw.random() < 0.5),
         "a": maybe([draw.choice([1, 2, 3, None]) for _ in range(draw.randrange(4))]),
     }
+
+
+def _whole(draw: random.Random, bits: int) -> int | None:
+    """A number up to the ends of so many bits and a sign, often near 0 or at an end."""
+    largest = (1 << bits) - 1
+    near = draw.randrange(-5, 6)
+    numbers: list[int | None] = [None, near, near, draw.randint(-largest, largest), largest // 2, largest, -largest - 1]
+    return draw.choice(numbers)

@@ -41,9 +41,6 @@ SCALARS = [
     ("d + INTERVAL 5 HOURS", "CAST(d AS TIMESTAMP) + INTERVAL 5 HOURS", "CAST(d AS TIMESTAMP)"),
     ("initcap(s)", "concat(upper(left(s, 1)), lower(substring(s, 2)))", "write concat(upper"),
     ("decode(i, 1, 'one', 'other')", "CASE i WHEN 1 THEN 'one' ELSE 'other' END", "write CASE"),
-    ("sum(y) OVER (PARTITION BY x)", "sum(y) OVER (PARTITION BY x + 0D)", "write x + 0D"),
-    ("rank() OVER (ORDER BY x)", "rank() OVER (ORDER BY x + 0D)", "write x + 0D"),
-    ("count(*) OVER (ORDER BY x)", "count(*) OVER (ORDER BY x + 0D)", "write x + 0D"),
     (
         "sum(y) OVER (ORDER BY u RANGE BETWEEN INTERVAL 7 DAYS PRECEDING AND INTERVAL 1 HOUR PRECEDING)",
         "sum(y) OVER (ORDER BY u RANGE BETWEEN INTERVAL 168 HOURS PRECEDING AND INTERVAL 1 HOUR PRECEDING)",
@@ -64,6 +61,7 @@ AGGREGATES = [
     ("min_by(s, d)", "max(i)", "number the rows in a subquery"),
     ("max(struct(i, s))", "max(i)", "number the rows in a subquery"),
     ("max(a)", "max(i)", "number the rows in a subquery"),
+    ("median(sqrt(y))", "median(CASE WHEN NOT isnan(sqrt(y)) THEN sqrt(y) END)", "may be NaN"),
 ]
 """As `SCALARS`; where a subquery is to be written, the spelling is another expression, and the query is among `QUERIES`."""
 NEWEST = (
@@ -81,9 +79,20 @@ QUERIES = [
 """What stands for `max_by`, `min_by` and `mode`: an expression, and the query around it."""
 WRITTEN_ALIKE = [
     "weekday(d)", "isnan(x)", "NOT isnan(x)", "unix_seconds(ts)", "unix_millis(ts)", "nullif(x, 0D)", "y / nullif(x, 0)", "nullif(s, 'a')",
-    "corr(x, y) OVER (PARTITION BY k)", "avg(p) OVER (PARTITION BY k)",
+    "corr(x, y) OVER (PARTITION BY k)", "avg(p) OVER (PARTITION BY k)", "atan2(x, x)", "atan2(y, -x)", "try_divide(y, x)", "try_divide(i, 0)",
+    "sum(y) OVER (PARTITION BY x)", "rank() OVER (ORDER BY x)", "count(*) OVER (ORDER BY x)", "row_number() OVER (PARTITION BY k ORDER BY -x DESC, o)",
+    "sqrt(y) > 5", "sqrt(y) = sqrt(-1D)", "greatest(sqrt(y), 1D)", "x - x < 0", "(x - x) <=> (x * 0)", "-sqrt(y) > 0", "sort_array(array(-x, x - x, 1D))",
+    "max(sqrt(y)) OVER (PARTITION BY k)", "sum(x) OVER (PARTITION BY k ORDER BY o ROWS 2 PRECEDING) > 0", "rank() OVER (ORDER BY x - x, z)",
+    "CASE WHEN b THEN 0 ELSE y END", "CASE WHEN b THEN i ELSE p END", "CASE WHEN b THEN h WHEN i > 1 THEN n ELSE 5 END", "if(b, 1, 2.55)",
+    "n + h", "n * h", "n * n", "h + 1", "h * 2", "h - n", "abs(n) * 1000", "CASE WHEN n BETWEEN -9 AND 9 THEN n * n END", "unix_micros(ts) - unix_micros(u)",
+    "sum(n * n) OVER (PARTITION BY k)", "sum(n) OVER (ORDER BY o)", "transform(array(n, 1L), e -> e * e)", "aggregate(array(n, 1L), 0L, (t, e) -> t + e)",
 ]  # fmt: skip
-"""What `lakeloop.sql.alike` writes otherwise."""
+"""What is written otherwise for both engines, and what is for the embedded one: by `lakeloop.sql.alike` and `resources.spark.numbers`."""
+GROUPED_ALIKE = [
+    "corr(x, y)", "avg(p)", "avg(DISTINCT p)", "max(x)", "min(x)", "max(sqrt(y))", "min(x - x)", "max(-x) FILTER (WHERE b)", "count(DISTINCT x - x)",
+    "sum(x) > 0", "sum(n)", "sum(h)", "sum(n * n)", "sum(DISTINCT n * 1000000)", "max(n) * max(n)", "sum(CASE WHEN b THEN n ELSE 0 END)",
+]  # fmt: skip
+"""The same by group."""
 _BY_TIME = "OVER (PARTITION BY k ORDER BY u RANGE BETWEEN INTERVAL 7 DAYS PRECEDING AND CURRENT ROW)"
 _BY_DATE = "OVER (PARTITION BY k ORDER BY d RANGE BETWEEN INTERVAL 3 DAYS PRECEDING AND INTERVAL 1 DAY PRECEDING)"
 _BY_ROW = "OVER (PARTITION BY k ORDER BY o ROWS BETWEEN 3 PRECEDING AND 1 FOLLOWING)"

@@ -32,13 +32,8 @@ def write_alike(text: str) -> str:
     return text
 
 
-def _of_one(spelling: str) -> Callable[[Sequence[str], str], str | None]:
-    return lambda arguments, behind: spelling.format(*arguments) if len(arguments) == 1 else None
-
-
-def _nullif(arguments: Sequence[str], behind: str) -> str | None:
-    """The embedded engine lets -0.0 pass where 0 is to become null."""
-    return "if(({0}) = ({1}), NULL, ({0}))".format(*arguments) if len(arguments) == 2 else None
+def _of(spelling: str, count: int = 1) -> Callable[[Sequence[str], str], str | None]:
+    return lambda arguments, behind: spelling.format(*arguments) if len(arguments) == count else None
 
 
 def _correlation(arguments: Sequence[str], behind: str) -> str | None:
@@ -49,10 +44,12 @@ def _correlation(arguments: Sequence[str], behind: str) -> str | None:
 
 
 _SPELLINGS: Mapping[str, Callable[[Sequence[str], str], str | None]] = {
-    "weekday": _of_one("pmod(dayofweek({0}) + 5, 7)"),
-    "isnan": _of_one("coalesce(isnan({0}), false)"),
-    "unix_seconds": _of_one("CAST(floor(unix_micros({0}) / 1000000) AS BIGINT)"),
-    "unix_millis": _of_one("CAST(floor(unix_micros({0}) / 1000) AS BIGINT)"),
-    "nullif": _nullif,
+    "weekday": _of("pmod(dayofweek({0}) + 5, 7)"),
+    "isnan": _of("coalesce(isnan({0}), false)"),
+    "unix_seconds": _of("CAST(floor(unix_micros({0}) / 1000000) AS BIGINT)"),
+    "unix_millis": _of("CAST(floor(unix_micros({0}) / 1000) AS BIGINT)"),
+    "nullif": _of("if(({0}) = ({1}), NULL, ({0}))", 2),  # the embedded engine lets -0.0 pass where 0 is to become null
     "corr": _correlation,
+    "atan2": _of("atan2(({0}) + 0D, ({1}) + 0D)", 2),
+    "try_divide": _of("(({0}) / if(({1}) = 0, NULL, ({1})))", 2),
 }

@@ -23,25 +23,21 @@ _TEXT = frozenset(["TEXT", "VARCHAR", "CHAR"])
 _SHORT_UNITS = ("HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND")
 _ORDERLESS = {"ArraySort", "SortArray", "ArraySize", "ArrayContains", "ArrayMin", "ArrayMax"}
 """Functions that don't depend on the order of a list."""
-_RANKS = {"Rank", "DenseRank", "PercentRank", "CumeDist"}
-_ROW_BY_ROW = {"RowNumber", "Lag", "Lead", "Ntile"}
-"""Window functions for which it doesn't matter which rows are equal in the order."""
 
 
-def find_differences(tree: Any, schema: dict[str, object], *, has_nan: bool = False) -> Iterator[Finding]:
+def find_differences(tree: Any, schema: dict[str, object]) -> Iterator[Finding]:
     """Find expressions whose values depend on the engine.
 
     Args:
         tree: a query with its columns qualified, from `qualify_columns`.
         schema: the schema by which they were.
-        has_nan: whether a table that is read may hold NaN.
     """
     from sqlglot.optimizer.annotate_types import annotate_types
 
     tree = annotate_types(tree.copy(), schema=schema, dialect=DIALECT)
     for node in tree.walk():
         check = _CHECKS.get(_name_of(node))
-        told = (check(node) if check is not None else None) or (_check_nan(node) if has_nan else None)
+        told = check(node) if check is not None else None
         if told:
             yield _line(node), told
 
@@ -202,17 +198,6 @@ def _is_single(node: Any) -> bool:
     return bool(values) and all(isinstance(value, exp.Struct) and len(value.expressions) == 1 for value in values)
 
 
-def _check_nan(node: Any) -> str | None:
-    """Find extremes of doubles by group, which the embedded engine gets wrong where one is NaN. Over windows it doesn't."""
-    if type(node).__name__ not in ("Max", "Min") or not _is_floating(node.this) or type(node.parent).__name__ == "Window":
-        return None
-    name = type(node).__name__.lower()
-    return (
-        f"{name} by group of doubles that may be NaN, as a table that is read keeps them: the embedded engine forgets what came before a NaN; write "
-        f"{name}(CASE WHEN x IS NOT NULL THEN named_struct('v', x) END).v"
-    )
-
-
 def _check_seconds(node: Any) -> str | None:
     if all(_kind(part) in _WHOLE for part in node.expressions):
         return None
@@ -231,34 +216,6 @@ def _check_sum_of_times(node: Any) -> str | None:
     if is_short or text.startswith(("MAKE_DT_INTERVAL", "MAKE_INTERVAL")):
         return "a date and a part of a day: the embedded engine loses the part; write CAST(d AS TIMESTAMP) + INTERVAL 5 HOURS"
     return None
-
-
-def _check_window(node: Any) -> str | None:
-    """Find windows by a double, in which the embedded engine tells -0.0 from 0.0."""
-    if node.arg_key == "windows":
-        return None  # a window that others name
-    partition, order, is_framed = _window_of(node)
-    name = type(node.this).__name__
-    has_peers = name in _RANKS or (not is_framed and name not in _ROW_BY_ROW)
-    if _is_floating(*partition, *(order if has_peers else ())):
-        return "a window by a double: the embedded engine tells -0.0 from 0.0, Spark doesn't; write x + 0D there"
-    return None
-
-
-def _window_of(node: Any) -> tuple[list[Any], list[Any], bool]:
-    """The partition and the order of a window, those of the window that it names included, and whether it has a frame of its own."""
-    from sqlglot import exp
-
-    order = node.args.get("order")
-    partition, orders = list(node.args.get("partition_by") or ()), [each.this for each in order.expressions] if order else []
-    is_framed = node.args.get("spec") is not None
-    select, name = node.find_ancestor(exp.Select), node.args.get("alias")
-    for named in (select.args.get("windows") or ()) if select is not None and name is not None else ():
-        if named is not node and str(named.this.name).lower() == str(name.name).lower():
-            other = _window_of(named)
-            partition, orders, is_framed = partition + other[0], orders + other[1], is_framed or other[2]
-    partition, orders = ([part for part in parts if not isinstance(part, exp.Add)] for parts in (partition, orders))
-    return partition, orders, is_framed
 
 
 _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
@@ -301,5 +258,4 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "timestamp_seconds": _check_seconds,
     "Add": _check_sum_of_times,
     "Sub": _check_sum_of_times,
-    "Window": _check_window,
 }

@@ -79,12 +79,13 @@ def parse_query(text: str, file: str) -> Query:
 
 def _parse_statement(text: str, file: str) -> exp.Expression:
     """Parse a text that must be one query."""
-    import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
+    from lakeloop.sql.spans import parse_with_spans
+
     try:
-        statements = [s for s in sqlglot.parse(text, read=DIALECT) if s is not None]
+        statements = [s for s in parse_with_spans(text) if s is not None]
     except SqlglotError as error:
         details = (getattr(error, "errors", None) or [{}])[0]
         problem = re.sub(r"<Token .*?text: (.*?), line: .*?>", r"'\1'", details.get("description") or str(error).splitlines()[0])

@@ -12,7 +12,9 @@ from typing import Any
 from lakeloop.errors import SpecError
 from lakeloop.sql.differences import find_differences
 from lakeloop.sql.moving_windows import splits
+from lakeloop.sql.nan_signs import find_percentiles
 from lakeloop.sql.query import DIALECT, Query, line_of, qualify_columns
+from lakeloop.sql.typed import TypedQuery
 
 NUMBERED = "number the rows in a subquery (row_number() OVER (…) AS n) and choose them around it (WHERE n = 1)"
 SELECT_FIRST = "SELECT first, and FROM behind it"
@@ -37,7 +39,8 @@ def find_refusals(
             *_check_column_counts(tree),
             *_check_early_aliases(query, schemas),
             *_check_windows(query),
-            *find_differences(tree, flat, has_nan=has_nan),
+            *find_differences(tree, flat),
+            *find_percentiles(TypedQuery(query.text, {".".join(parts): columns for parts, columns in schemas.items()}), is_read=has_nan),
         ]
     return [SpecError(message, file=query.file, line=line) for line, message in sorted(set(findings))]
 

@@ -110,6 +110,8 @@ def _is_number(kind: Any) -> bool:
 def _with_nulls(values: Array, valid: Array, kind: Any = None) -> pa.Array:
     import pyarrow as pa
 
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), np.nan, values)  # the processor gives infinity minus infinity a sign
     return pa.array(values, type=kind, mask=~valid, from_pandas=False)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lakeloop.errors import NotPublished
 from lakeloop.fingerprint import fingerprint
 from lakeloop.project.project import Located, TableRef, located_of
+from lakeloop.project.sql_tables import may_hold_nan
 from lakeloop.records.tables import SourceState, TableState, ViewState
 from lakeloop.spec.partitions import name_span, partition_window, select_overlapping
 from lakeloop.spec.tables import FILE, ROW, DeltaTableSource, Partitions
@@ -155,7 +156,8 @@ def run_sql(
     for ref in refs:
         frame = frames[ref] if frames and ref in frames else spark_input(platform, spark, states, ref, start=start, end=end)
         frame.createOrReplaceTempView(_view_name(ref))
-    result = query_rows(spark, write_alike(rewrite_tables(query, names)))
+    has_nan = any(may_hold_nan(platform.project, ref) for ref in refs)
+    result = query_rows(spark, write_alike(rewrite_tables(query, names)), has_nan=has_nan)
     return result.rename_columns([name.lower() for name in result.column_names])
 
 

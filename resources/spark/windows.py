@@ -10,6 +10,7 @@ from lakeloop.sql.moving_windows import next_split, order_by_times
 from lakeloop.sql.window_calls import COUNTS
 from lakeloop.windows.frame import WindowCall
 from lakeloop.windows.functions import compute_windows
+from resources.spark.numbers import run_checked
 from resources.spark.tables import embedded_sessions, frame_of
 
 if TYPE_CHECKING:
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def query_rows(spark: SparkSession, text: str) -> pa.Table:
+def query_rows(spark: SparkSession, text: str, *, has_nan: bool = False) -> pa.Table:
     """The rows of a query over views of a session; windows over moving frames are computed here if the engine is the embedded one.
+
+    Args:
+        spark: the session.
+        text: the query.
+        has_nan: whether a table that is read may hold NaN or infinity.
 
     Raises:
         SpecError: a window over a moving frame can't be taken out of the query, see `lakeloop.sql.moving_windows`.
-        DataError: it can't be computed over what it found.
+        DataError: it can't be computed over what it found, or a whole number leaves its type.
     """
     views: list[str] = []
     if spark not in embedded_sessions:
@@ -30,12 +36,12 @@ def query_rows(spark: SparkSession, text: str) -> pa.Table:
     text = order_by_times(text)
     try:
         while (split := next_split(text)) is not None:
-            rows = spark.sql(split.inner).toArrow()
+            rows = run_checked(spark, split.inner, has_nan=has_nan)
             view = f"_windows_{uuid4().hex}"
             frame_of(spark, add_windows(rows, split.calls)).createOrReplaceTempView(view)
             views.append(view)
             text = split.outer(view, rows.column_names)
-        return spark.sql(text).toArrow()
+        return run_checked(spark, text, has_nan=has_nan)
     finally:
         for view in views:
             spark.catalog.dropTempView(view)

@@ -58,17 +58,32 @@ def test_what_both_engines_compute_alike_is_taken(expression: str) -> None:
     assert refused(f"SELECT {expression} AS v FROM rows.t") == []
 
 
-def test_types_are_known_through_subqueries_and_names_of_windows() -> None:
-    text = (
-        "WITH w AS (SELECT k, o, x * 2 AS z2 FROM rows.t)\nSELECT sum(o) OVER w AS a,\n  round(q.z2, 2) AS b\nFROM (SELECT * FROM w) AS q\n"
-        "WINDOW w AS (PARTITION BY q.z2)"
-    )
+def test_types_are_known_through_subqueries() -> None:
+    text = "WITH w AS (SELECT k, o, x * 2 AS z2 FROM rows.t)\nSELECT k || q.z2 AS a,\n  round(q.z2, 2) AS b\nFROM (SELECT * FROM w) AS q"
     assert [error.line for error in refused(text)] == [2, 3]
 
 
-def test_extremes_by_group_are_refused_where_a_table_keeps_nan() -> None:
-    text = "SELECT max(x) AS a, min(CAST(i AS DOUBLE)) AS b, max(i) AS c, max(u) AS d FROM rows.t"
-    assert [error.message.partition(" by")[0] for error in refused(text, has_nan=True)] == ["max", "min"]
-    assert refused(text) == []
-    spelled = "SELECT max(CASE WHEN x IS NOT NULL THEN named_struct('v', x) END).v AS a, max(x) OVER (PARTITION BY k) AS b FROM rows.t"
-    assert refused(spelled, has_nan=True) == []
+@pytest.mark.parametrize("percentile", ["median({})", "percentile({}, 0.5)", "percentile_cont(0.5) WITHIN GROUP (ORDER BY {})"])
+def test_percentiles_of_what_may_be_nan_are_refused(percentile: str) -> None:
+    def lines(argument: str, *, has_nan: bool) -> list[int | None]:
+        text = f"SELECT\n  {percentile.format(argument)} AS v FROM (SELECT *, sqrt(y) AS r FROM rows.t) AS t"
+        return [error.line for error in refused(text, has_nan=has_nan)]
+
+    assert lines("x", has_nan=True) == [2] and lines("x", has_nan=False) == []
+    for argument in ("sqrt(y)", "r", "asin(z) + 1", "pow(y, z)", "CASE WHEN b THEN r ELSE 0 END"):
+        assert lines(argument, has_nan=False) == [2], argument
+    for argument in (
+        "y - z",
+        "ln(y)",
+        "i",
+        "p",
+        "y / z",
+        "abs(pow(y, 2))",
+        "CASE WHEN NOT isnan(r) THEN r END",
+        "CASE WHEN NOT isnan(x) THEN x END",
+    ):
+        assert lines(argument, has_nan=False) == [], argument
+
+
+def test_a_percentile_without_what_is_nan_is_taken() -> None:
+    assert refused("SELECT k, median(CASE WHEN NOT isnan(x) THEN x END) AS v, max(x) AS w FROM rows.t GROUP BY k", has_nan=True) == []
