@@ -28,6 +28,7 @@ from resources.serving.server import load_models
 from resources.tracking.brought_model import check_brought
 from resources.tracking.model_files import Trust
 from resources.tracking.model_format import load_model, read_contents
+from resources.tracking.runs import Tracking
 from tests.worlds.code.brought_models import CONTRACT, ROWS
 from tests.worlds.hostile.honest import copy, save_all
 from tests.worlds.hostile.hostile import FAMILIES
@@ -67,7 +68,8 @@ class Store:
 
 def _platform(root: Path, settings: SimpleNamespace) -> Any:
     """What of a stage's platform the ledger asks for."""
-    return SimpleNamespace(lake=Lake(str(root / "lake")), settings=settings, log=logging.getLogger("hostile"), run_id="")
+    tracking = Tracking(tracking_uri=settings.tracking_uri)
+    return SimpleNamespace(lake=Lake(str(root / "lake")), settings=settings, tracking=tracking, log=logging.getLogger("hostile"), run_id="")
 
 
 def _copy(source: str, target: str) -> None:

@@ -124,7 +124,7 @@ class Tracking(dg.ConfigurableResource[Any]):
         status = "FAILED"
         try:
             crash_point("mlflow.run_open")
-            with self._outages_reported():
+            with self.outages_reported():
                 yield handle
             crash_point("mlflow.run_closing")
             status = "FINISHED"
@@ -208,7 +208,7 @@ class Tracking(dg.ConfigurableResource[Any]):
         )
         if mlflow.active_run():
             mlflow.end_run()
-        with file_lock(settings.home / "locks", f"run-{context.run_id}-{domain}-{workflow}"), self._outages_reported():
+        with file_lock(settings.home / "locks", f"run-{context.run_id}-{domain}-{workflow}"), self.outages_reported():
             dagster_mlflow = MlFlow(init_context)  # type: ignore[no-untyped-call]  # dagster-mlflow declares no types there
             active = mlflow.active_run()
             assert active is not None and dagster_mlflow.experiment is not None  # `MlFlow` has just opened them
@@ -229,7 +229,7 @@ class Tracking(dg.ConfigurableResource[Any]):
             log.warning(f"MLflow at {self.uri} did not record the end of run {handle.run_id}; the end is sent again until it answers")
 
     @contextmanager
-    def _outages_reported(self) -> Iterator[None]:
+    def outages_reported(self) -> Iterator[None]:
         """Raise an error that names the server's address when it goes away in the middle of something."""
         import requests
         from mlflow import MlflowException

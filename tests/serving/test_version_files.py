@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import mlflow
 import pandas as pd
 import pytest
 
+from lakeloop.errors import ServiceUnavailable
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from platform_assets.stages.training.version_files import keep_contents, known_contents, load_version
 from resources.lake.lake import Lake
@@ -24,6 +26,7 @@ from resources.tracking.model_files import Trust, UnsafeModel
 from resources.tracking.model_format import read_contents
 from resources.tracking.registered_files import RegisteredFiles, written_paths
 from resources.tracking.registry import Registry
+from resources.tracking.runs import Tracking
 from tests.worlds.code.brought_models import ROWS, log
 from tests.worlds.hostile.honest import copy, save_all
 
@@ -44,7 +47,11 @@ class Registered:
         log = logging.Logger("kept")
         log.warning = self.messages.append  # type: ignore[method-assign, assignment]
         self.platform: Any = SimpleNamespace(
-            lake=Lake(str(root / "lake")), settings=SimpleNamespace(tracking_uri=self.address), log=log, run_id=""
+            lake=Lake(str(root / "lake")),
+            settings=SimpleNamespace(tracking_uri=self.address),
+            tracking=Tracking(tracking_uri=self.address),
+            log=log,
+            run_id="",
         )
 
     def overwrite(self) -> None:
@@ -113,6 +120,20 @@ def test_a_file_more_or_less_is_an_overwritten_version(registered: Registered) -
     (registered.files / "constraints.txt").write_text("numpy\n")
     with pytest.raises(UnsafeModel, match=r"constraints.txt was added"):
         load_version(registered.platform, WORKFLOW, "kept", "1")
+
+
+def test_an_mlflow_server_that_was_stopped_is_told_in_a_sentence(registered: Registered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    # As with SIGSTOP: the kernel takes connections, and nothing answers.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        platform = registered.platform
+        platform.settings.tracking_uri, platform.tracking = address, Tracking(tracking_uri=address)
+        with pytest.raises(ServiceUnavailable, match=f"the MLflow server at {address} went away"):
+            load_version(platform, WORKFLOW, "kept", "1")
 
 
 API = "/api/2.0/mlflow-artifacts"

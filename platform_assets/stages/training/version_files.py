@@ -72,9 +72,11 @@ def load_version(platform: Platform, located: Located[WorkflowSpec], name: str, 
 
     Raises:
         UnsafeModel: a file is another one, or isn't on the list of what a model may hold.
+        ServiceUnavailable: the MLflow server doesn't answer.
     """
     known = known_contents(platform.lake, name, version)
-    model = load_model(f"models:/{name}/{version}", platform.settings.tracking_uri, known=known)
+    with platform.tracking.outages_reported():
+        model = load_model(f"models:/{name}/{version}", platform.settings.tracking_uri, known=known)
     if known is None and model.contents is not None:
         keep_contents(platform, located, name, version, model.contents, "first load")
         platform.log.warning(
