@@ -48,8 +48,15 @@ def run_checked(spark: SparkSession, text: str, *, has_nan: bool = False) -> pa.
 
 def guard_query(spark: SparkSession, text: str, *, has_nan: bool = False) -> tuple[str, tuple[Site, ...]]:
     """A query that ends with an error where the engine would wrap, whose NaN have no sign and whose CASE have a type that holds them; what may leave its type."""
-    query = TypedQuery(text, {name: _types(spark, name) for name in _tables(text)})
-    sites = _find_sites(spark, query)
+    query = TypedQuery(text, {name: types_of(spark, name) for name in _tables(text)})
+    return write_typed(query, _find_sites(spark, query), has_nan=has_nan)
+
+
+def write_typed(query: TypedQuery, sites: tuple[Site, ...] | None = None, *, has_nan: bool = False) -> tuple[str, tuple[Site, ...]]:
+    """As `guard_query`, with what may leave its type; without, that is found by the types alone, and what has none is left to the engine."""
+    if sites is None:
+        sites = tuple(site for site in find_overflows(query).sites if site.numbers != UNKNOWN)
+    text = query.text
     return write_guards(text, [*guards_of(sites), *guard_nan(query, is_read=has_nan), *guard_branches(query), *guard_zeros(query)]), sites
 
 
@@ -84,7 +91,7 @@ def explain_overflow(sites: tuple[Site, ...], run: Callable[[], Result]) -> Resu
     try:
         return run()
     except Exception as error:  # the client's own kinds, by what they say
-        if not sites or _OUT_OF_RANGE not in str(error):
+        if not sites or not is_out_of_range(error):
             raise
         shown = ", ".join(site.text for site in sites[:_SHOWN]) + (", …" if len(sites) > _SHOWN else "")
         # Without what the engine says, which is the value.
@@ -94,11 +101,17 @@ def explain_overflow(sites: tuple[Site, ...], run: Callable[[], Result]) -> Resu
         ) from None
 
 
+def is_out_of_range(error: Exception) -> bool:
+    """Whether the engine says that a decimal can't be cast to a whole number."""
+    return _OUT_OF_RANGE in str(error)
+
+
 def _tables(text: str) -> list[str]:
     return [".".join(table.parts) for table in parse_query(text, "query").tables]
 
 
-def _types(spark: SparkSession, name: str) -> dict[str, str]:
+def types_of(spark: SparkSession, name: str) -> dict[str, str]:
+    """The columns of a view of a session with their types."""
     return {field.name: field.dataType.simpleString() for field in spark.table(name).schema}
 
 

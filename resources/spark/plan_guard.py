@@ -10,13 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lakeloop.errors import SpecError
+from lakeloop.errors import DataError, SpecError
 from lakeloop.sql.moving_windows import splits
 from lakeloop.sql.window_calls import EXACT, LISTS, SPREADS
+from resources.spark.numbers import is_out_of_range
+from resources.spark.plan_numbers import PlanNumbers
+from resources.spark.plan_types import PlanTypes
+from resources.spark.tables import embedded_sessions
 
-_is_guarded: ContextVar[bool] = ContextVar("is_guarded", default=False)
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_guarding: ContextVar[PlanNumbers | bool] = ContextVar("guarding", default=False)
+"""What guards the plans that are sent; True where only what needs no types is looked at."""
 _ALWAYS = {
     "weekday": "F.pmod(F.dayofweek(d) + 5, F.lit(7))",
     "unix_seconds": "F.floor(F.unix_micros(t) / 1000000)",
@@ -59,23 +67,50 @@ def make_interceptor() -> Any:
 
 
 def _check_request(request: Any) -> None:
-    if _is_guarded.get():
-        for message in _messages(request):
-            _check(message)
+    numbers = _guarding.get()
+    if not numbers:
+        return
+    for message in _messages(request):
+        _check(message)
+    if isinstance(numbers, PlanNumbers) and request.DESCRIPTOR.name == "ExecutePlanRequest":
+        token = _guarding.set(False)  # what it asks the engine isn't the function's
+        try:
+            numbers.guard(request.plan)
+        finally:
+            _guarding.reset(token)
 
 
 @contextmanager
-def guarded_plans() -> Iterator[None]:
-    """Within, plans that depend on the engine are refused by sessions of the embedded one.
+def guarded_plans(spark: SparkSession | None = None, *, has_nan: bool = False) -> Iterator[None]:
+    """Within, plans that depend on the engine are refused by sessions of the embedded one, or changed.
+
+    Args:
+        spark: the session of the plans, which is asked for types; without, what depends on them isn't seen.
+        has_nan: whether a table that is read may hold NaN or infinity.
 
     Raises:
         SpecError: there was such a plan; the message names what to write.
+        DataError: a whole number left its type.
     """
-    token = _is_guarded.set(True)
+    is_asked = spark is not None and spark in embedded_sessions
+    numbers = PlanNumbers(PlanTypes(spark), _refuse, has_nan=has_nan) if spark is not None and is_asked else True
+    token = _guarding.set(numbers)
     try:
         yield
+    except Exception as error:  # the client's own kinds, by what they say
+        if not isinstance(numbers, PlanNumbers) or not numbers.has_guards or not is_out_of_range(error):
+            raise
+        # Without what the engine says, which is the value.
+        raise DataError(
+            "a whole number of the function is beyond what its type holds: an error on every engine; cast what it adds up or multiplies to double or "
+            "decimal(38,0) before"
+        ) from None
     finally:
-        _is_guarded.reset(token)
+        _guarding.reset(token)
+
+
+def _refuse(expression: Any, what: str, spelling: str) -> None:
+    raise _error(expression, what, spelling)
 
 
 def _messages(message: Any) -> Iterator[Any]:

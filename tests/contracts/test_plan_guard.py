@@ -12,7 +12,7 @@ import pyspark.sql.functions as F
 import pytest
 from pyspark.sql import Window
 
-from lakeloop.errors import SpecError
+from lakeloop.errors import DataError, SpecError
 from resources.spark.plan_guard import guarded_plans
 from resources.spark.sessions import EmbeddedEngine, SparkResource
 
@@ -95,3 +95,98 @@ def test_only_functions_on_the_embedded_engine_are_guarded(frame: DataFrame) -> 
     assert means.toArrow().num_rows == 3  # as the platform itself may build
     elsewhere = SparkResource(remote=EmbeddedEngine().open_session("guard", "small")).session("guard").createDataFrame(ROWS)
     assert run(lambda t: t.select(F.avg("x").over(rows_before())), elsewhere).num_rows == 3
+
+
+TYPED = pa.table(
+    {
+        "k": ["a", "a", "b"],
+        "n": [2**63 - 1, 5, 7],
+        "m": [1, 2, 3],
+        "x": [-1.0, 4.0, -0.0],
+        "p": pa.array([1, 2, 3], pa.decimal128(10, 2)),
+        "d": pc.cast(pa.array([1, 2, 3], pa.int32()), pa.date32()),
+        "t": pa.array([1, 2, 3], pa.timestamp("us", tz="UTC")),
+    }
+)
+"""Of which plans name no types."""
+
+
+@pytest.fixture(scope="module")
+def typed() -> DataFrame:
+    return SparkResource().session("guard").createDataFrame(TYPED)
+
+
+def run_typed(function: Callable[[DataFrame], Any], frame: DataFrame, *, has_nan: bool = False) -> pa.Table:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # windows without a partition
+        with guarded_plans(frame.sparkSession, has_nan=has_nan):
+            return function(frame).toArrow()
+
+
+def in_sql(frame: DataFrame) -> DataFrame:
+    frame.createOrReplaceTempView("typed_rows")
+    return frame.sparkSession.sql("SELECT k, sum(n) + 1 AS v FROM typed_rows GROUP BY k")
+
+
+@pytest.mark.parametrize(
+    ("told", "function"),
+    [
+        ("double as text", lambda t: t.select(F.col("x").cast("string"))),
+        ("concat of a double", lambda t: t.withColumn("v", F.concat("k", "x"))),
+        ("a double as text", lambda t: t.select(F.expr("CAST(x AS STRING)"))),
+        ("a double as a decimal", lambda t: t.select(F.col("x").cast("decimal(10,2)"))),
+        ("avg of decimals", lambda t: t.groupBy("k").agg(F.avg("p"))),
+        ("the difference of dates", lambda t: t.select(F.col("d") - F.col("d"))),
+        ("a part of a day", lambda t: t.select(F.col("d") + F.expr("INTERVAL 5 HOURS"))),
+        ("a time as a number", lambda t: t.select(F.col("t").cast("long"))),
+        ("nullif of a double", lambda t: t.select(F.nullif("x", F.lit(0.0)))),
+        ("percentile of doubles that may be NaN", lambda t: t.selectExpr("median(sqrt(x))")),
+    ],
+)
+def test_what_depends_on_types_is_refused(typed: DataFrame, told: str, function: Callable[[DataFrame], DataFrame]) -> None:
+    with pytest.raises(SpecError, match=told):
+        run_typed(function, typed)
+
+
+def test_extremes_by_group_are_refused_where_a_table_keeps_nan(typed: DataFrame) -> None:
+    assert run_typed(lambda t: t.groupBy("k").agg(F.max("x")), typed).num_rows == 2
+    with pytest.raises(SpecError, match="max by group"):
+        run_typed(lambda t: t.groupBy("k").agg(F.max("x")), typed, has_nan=True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: t.select(F.col("n") + 1),
+        lambda t: t.where(F.col("n") * 2 > 0),
+        lambda t: t.groupBy("k").agg(F.sum("n")),
+        lambda t: t.select(F.sum("n").over(Window.partitionBy("k"))),
+        lambda t: t.selectExpr("n * 2 AS v"),
+        lambda t: t.join(t.select(F.col("m").alias("o")), F.col("n") + 1 == F.col("o")),
+        in_sql,
+    ],
+)
+def test_whole_numbers_that_leave_their_type_are_errors(typed: DataFrame, function: Callable[[DataFrame], DataFrame]) -> None:
+    with pytest.raises(DataError, match="beyond what its type holds"):
+        run_typed(function, typed)
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "values"),
+    [
+        (lambda t: t.select(F.col("m") * 2), "(m * 2)", [2, 4, 6]),
+        (lambda t: t.groupBy("k").agg(F.sum("m")).orderBy("k"), "sum(m)", [3, 3]),
+        (lambda t: t.select(F.sum("m").over(Window.partitionBy("k").orderBy("m"))), "sum(m)", [1, 3, 3]),
+        (lambda t: t.select(F.when(F.col("m") > 1, F.col("m") - 1).otherwise(0).alias("v")), "v", [0, 1, 2]),
+        (lambda t: t.withColumn("v", F.col("m") + 1).withColumn("v", F.col("v") * 2), "v", [4, 6, 8]),
+        (lambda t: t.select((F.sqrt("x") > 5).alias("v")), "v", [True, False, False]),
+        (lambda t: t.select(F.isnan(F.when(F.col("m") > 1, F.col("x"))).alias("v")), "v", [False, False, False]),
+        (lambda t: t.select(F.row_number().over(Window.orderBy(F.abs("m") * 0.0 * F.col("x"), "m")).alias("v")), "v", [1, 2, 3]),
+        (lambda t: t.alias("a").join(t.alias("b"), F.expr("a.m = b.m + 1")).select(F.expr("a.m + b.m AS v")).orderBy("v"), "v", [3, 5]),
+    ],
+)
+def test_values_and_names_are_those_of_spark(
+    typed: DataFrame, function: Callable[[DataFrame], DataFrame], name: str, values: list[Any]
+) -> None:
+    rows = run_typed(function, typed)
+    assert rows.column_names[-1] == name and rows.column(rows.num_columns - 1).to_pylist() == values

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, nearest
 from lakeloop.project.project import Located, TableRef
+from lakeloop.project.sql_tables import may_hold_nan
 from lakeloop.python_code import load_reference
 from lakeloop.rows.types import arrow_type, cast_exactly, lake_type
 from lakeloop.spec.partitions import FORMATS, partition_window
@@ -61,7 +62,7 @@ def compute_result(
     function = load_reference(str(located.spec.function), located.folder)
     spark = spark_for(platform, states, located.domain, refs)
     inputs = frames or {ref: spark_input(platform, spark, states, ref, start=start, end=end) for ref in refs}
-    with guarded_plans():
+    with guarded_plans(spark, has_nan=any(may_hold_nan(platform.project, ref) for ref in refs)):
         result = function(**{ref.name: inputs[ref] for ref in refs})
         if not hasattr(result, "toArrow"):
             raise DataError(f"{located.spec.function}: wanted a Spark DataFrame, found a {type(result).__name__}")

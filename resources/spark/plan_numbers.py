@@ -1,0 +1,268 @@
+"""Expressions of PySpark plans that are written otherwise, or refused, by the types that the engine tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lakeloop.errors import SpecError
+from lakeloop.sql.alike import write_alike
+from lakeloop.sql.query import parse_query, qualify_columns, rewrite_tables
+from lakeloop.sql.refusals import find_refusals
+from lakeloop.sql.typed import TypedQuery
+from resources.spark.numbers import guard_query, types_of, write_typed
+from resources.spark.plan_types import PlanTypes, expressions_below, parts_of, relations_below
+
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructField
+
+_WHOLE = {"tinyint": "tinyint", "smallint": "smallint", "int": "int", "bigint": "bigint"}
+_FLOATING = ("float", "double")
+_MAKERS = frozenset(
+    [
+        "sqrt",
+        "pow",
+        "power",
+        "acos",
+        "asin",
+        "acosh",
+        "atanh",
+        "sin",
+        "cos",
+        "tan",
+        "skewness",
+        "kurtosis",
+        "covar_samp",
+        "covar_pop",
+        "regr_slope",
+    ]
+)
+_ARITHMETIC = ("+", "-", "*")
+_AS_TEXT = ("concat", "concat_ws", "format_number", "format_string", "printf", "to_json", "||")
+_ROUNDED = ("floor", "ceil", "ceiling")
+ROUNDED = "F.floor(x * 100 + 0.5) / 100"
+SQL_OF_A_FUNCTION = "SQL in a function"
+Refuse = Callable[[Any, str, str], None]
+
+
+class PlanNumbers:
+    """Changes a plan in place.
+
+    Attributes:
+        has_guards: whether something in it ends with an error where a whole number leaves its type.
+    """
+
+    def __init__(self, types: PlanTypes, refuse: Refuse, *, has_nan: bool) -> None:
+        """Ask for types; `refuse` raises, given an expression, what is wrong and what to write. `has_nan` as in `query_rows`."""
+        self._types, self._refuse, self._has_nan = types, refuse, has_nan
+        self.has_guards = False
+
+    def guard(self, message: Any) -> None:
+        """Guard all expressions of a plan or a command, those that others stand on first."""
+        for part in parts_of(message):
+            self.guard(part) if part.DESCRIPTOR.full_name != "spark.connect.Expression" else None
+        if message.DESCRIPTOR.name != "Relation":
+            return
+        (kind,) = [part for part in parts_of(message) if part.DESCRIPTOR.name != "RelationCommon"] or [None]
+        relations = relations_below(kind) if kind is not None else []
+        if kind is not None and kind.DESCRIPTOR.name == "SQL":
+            self._guard_query(kind)
+        if not relations:
+            return
+        is_named = kind.DESCRIPTOR.name in ("Project", "Aggregate")
+        for expression in list(expressions_below(kind)):
+            before = expression.SerializeToString(deterministic=True)
+            field = (
+                self._types.of(expression, relations)
+                if is_named and expression.WhichOneof("expr_type") not in ("alias", "unresolved_attribute")
+                else None
+            )
+            self._guard_expression(expression, relations)
+            if field is not None and expression.SerializeToString(deterministic=True) != before:
+                expression.CopyFrom(_alias(expression, field.name))
+
+    def _guard_expression(self, expression: Any, relations: Sequence[Any]) -> None:
+        for inner in list(_inner(expression)):
+            self._guard_expression(inner, relations)
+        which = expression.WhichOneof("expr_type")
+        if which == "unresolved_function":
+            self._guard_function(expression, relations)
+        elif which == "window":
+            self._guard_window(expression, relations)
+        elif which == "cast":
+            self._check_cast(expression, relations)
+        elif which == "expression_string":
+            self._guard_string(expression.expression_string, relations)
+
+    def _guard_query(self, relation: Any) -> None:
+        """SQL in `spark.sql`."""
+        from pyspark.errors import PySparkException
+
+        try:
+            tables = parse_query(relation.query, SQL_OF_A_FUNCTION).tables
+            types = {".".join(table.parts): types_of(self._types.spark, ".".join(table.parts)) for table in tables}
+        except (SpecError, PySparkException):  # no query, or of what the engine alone knows
+            return
+        query = self._check_text(relation.query, types)
+        if query is not None:
+            relation.query, sites = guard_query(self._types.spark, query.text, has_nan=self._has_nan)
+            self.has_guards |= bool(sites)
+
+    def _guard_string(self, string: Any, relations: Sequence[Any]) -> None:
+        """SQL in `F.expr`, over the columns of what it stands on."""
+        before, after = "SELECT ", " FROM t"
+        query = self._check_text(f"{before}{string.expression}{after}", {"t": self._types.columns(relations)})
+        if query is not None:
+            guarded, sites = write_typed(query, has_nan=self._has_nan)
+            string.expression = guarded.removeprefix(before).removesuffix(after)
+            self.has_guards |= bool(sites)
+
+    def _check_text(self, text: str, types: Mapping[str, Mapping[str, str]]) -> TypedQuery | None:
+        """SQL written alike for both engines; None if it has names that only a plan gives, such as aliases of its relations.
+
+        Raises:
+            SpecError: it depends on the engine.
+        """
+        schemas: dict[tuple[str, ...], Mapping[str, str]] = {tuple(name.split(".")): columns for name, columns in types.items()}
+        try:
+            query = parse_query(text, SQL_OF_A_FUNCTION)
+            tree = qualify_columns(query, schemas)[0]
+        except SpecError:
+            return None
+        for error in find_refusals(query, schemas, tree, has_nan=self._has_nan):
+            raise error
+        return TypedQuery(write_alike(rewrite_tables(query, {})), types)
+
+    def _kinds(self, expressions: Sequence[Any], relations: Sequence[Any]) -> list[str]:
+        self._types.ask(list(expressions), relations)
+        return [_kind_of(self._types.of(each, relations)) for each in expressions]
+
+    def _guard_function(self, expression: Any, relations: Sequence[Any]) -> None:
+        function = expression.unresolved_function
+        name = function.function_name.lower()
+        wanted = (*_ARITHMETIC, "/", "%", "sum", "avg", "mean", "max", "min", "negative", "isnan", "nullif", *_AS_TEXT, *_MAKERS)
+        if name not in wanted or not function.arguments:
+            return
+        kinds = self._kinds(function.arguments, relations)
+        is_floating, is_whole = any(kind in _FLOATING for kind in kinds), all(kind in _WHOLE for kind in kinds)
+        if name in _AS_TEXT and any("double" in kind or "float" in kind for kind in kinds):
+            self._refuse(expression, f"{name} of a double", f"{ROUNDED}, cast to a decimal and then to a string")
+        if name in ("avg", "mean") and kinds[0].startswith("decimal"):
+            self._refuse(expression, f"{name} of decimals", "F.avg(p.cast('double'))")
+        if name in ("+", "-") and len(kinds) == 2 and kinds[0] == "date":
+            self._check_date(expression, kinds[1])
+        if name in ("max", "min") and self._has_nan and kinds[0] in _FLOATING:
+            self._refuse(expression, f"{name} by group of doubles that may be NaN", "it as a view in SQL, and read that view")
+        if name == "isnan":
+            expression.CopyFrom(_function("coalesce", expression, _literal(boolean=False)))
+        elif name == "nullif" and is_floating:
+            self._refuse(expression, "nullif of a double", "F.when(a != b, a)")
+        elif is_whole and (name == "sum" or (name in _ARITHMETIC and len(kinds) == 2)):
+            self._widen(expression, "bigint" if name == "sum" else max(kinds, key=list(_WHOLE).index))
+        elif is_floating and (
+            name in _MAKERS or name in ("-", "*", "/", "%", "negative", "sum", "avg", "mean") or (name == "+" and self._has_nan)
+        ):
+            kind = "float" if set(kinds) == {"float"} and name not in ("sum", "avg", "mean", *_MAKERS) else "double"
+            expression.CopyFrom(_function("nanvl", expression, _cast(_literal(string="NaN"), kind)))
+
+    def _widen(self, expression: Any, kind: str) -> None:
+        """Compute in decimals, and cast back with an error. The engine would drop a cast that it sees in a comparison."""
+        self.has_guards = True
+        for argument in expression.unresolved_function.arguments:
+            argument.CopyFrom(_cast(argument, "decimal(38,0)"))
+        expression.CopyFrom(_function("coalesce", _cast(expression, kind), _literal(null=True)))
+
+    def _guard_window(self, expression: Any, relations: Sequence[Any]) -> None:
+        """A window's function was guarded as another; its guard goes around the window."""
+        window = expression.window
+        keys = [*window.partition_spec, *[order.child for order in window.order_spec]]
+        for key, kind in zip(keys, self._kinds(keys, relations), strict=True) if keys else ():
+            if kind in _FLOATING:
+                key.CopyFrom(_function("+", key, _literal(double=0.0)))
+        wrapper = window.window_function
+        while wrapper.WhichOneof("expr_type") == "unresolved_function" and wrapper.unresolved_function.function_name in (
+            "coalesce",
+            "nanvl",
+        ):
+            wrapper = wrapper.unresolved_function.arguments[0]
+        wrapper = wrapper.cast.expr if wrapper.WhichOneof("expr_type") == "cast" else wrapper
+        if wrapper is window.window_function:
+            return
+        outside, inside = type(expression)(), type(expression)()
+        inside.CopyFrom(expression)
+        inside.window.window_function.CopyFrom(wrapper)
+        wrapper.CopyFrom(inside)
+        outside.CopyFrom(window.window_function)
+        expression.CopyFrom(outside)
+
+    def _check_cast(self, expression: Any, relations: Sequence[Any]) -> None:
+        (kind,), target = self._kinds([expression.cast.expr], relations), _target(expression.cast)
+        if target == "string" and (kind in _FLOATING or kind.startswith(("array", "map", "struct"))):
+            self._refuse(
+                expression, f"{kind.partition('<')[0]} as text", f"{ROUNDED}, cast to a decimal and then to a string; F.to_json of others"
+            )
+        if target.startswith("decimal") and kind in _FLOATING and not _is_rounded(expression.cast.expr):
+            self._refuse(expression, "a double as a decimal", f"({ROUNDED}).cast('{target}')")
+        if target in _WHOLE and kind.startswith("timestamp"):
+            self._refuse(expression, "a time as a number", "F.floor(F.unix_micros(t) / 1000000)")
+
+    def _check_date(self, expression: Any, other: str) -> None:
+        name = expression.unresolved_function.function_name
+        if other == "date":
+            self._refuse(expression, "the difference of dates", "F.datediff(a, b)")
+        if other.startswith("interval") and any(unit in other for unit in ("hour", "minute", "second")):
+            self._refuse(expression, f"a date {name} a part of a day", "d.cast('timestamp') + F.expr('INTERVAL 5 HOURS')")
+
+
+def _inner(expression: Any) -> list[Any]:
+    """The expressions that one is made of."""
+    return list(expressions_below(expression))
+
+
+def _kind_of(field: StructField | None) -> str:
+    return "" if field is None else field.dataType.simpleString()
+
+
+def _target(cast: Any) -> str:
+    if cast.WhichOneof("cast_to_type") == "type_str":
+        return str(cast.type_str).lower().replace("integer", "int").replace("long", "bigint").replace(" ", "")
+    kind = str(cast.type.WhichOneof("kind"))
+    return {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}.get(kind, kind)
+
+
+def _is_rounded(expression: Any) -> bool:
+    function = expression.unresolved_function if expression.WhichOneof("expr_type") == "unresolved_function" else None
+    if function is not None and function.function_name == "nanvl":
+        return _is_rounded(function.arguments[0])
+    if function is not None and function.function_name == "/":
+        return _is_rounded(function.arguments[0])
+    return function is not None and function.function_name.lower() in _ROUNDED
+
+
+def _function(name: str, *arguments: Any) -> Any:
+    from pyspark.sql.connect.proto import expressions_pb2
+
+    call = expressions_pb2.Expression.UnresolvedFunction(function_name=name, arguments=arguments)
+    made = expressions_pb2.Expression(unresolved_function=call)
+    if arguments[0].HasField("common"):
+        made.common.CopyFrom(arguments[0].common)
+    return made
+
+
+def _cast(expression: Any, kind: str) -> Any:
+    from pyspark.sql.connect.proto import expressions_pb2
+
+    return expressions_pb2.Expression(cast=expressions_pb2.Expression.Cast(expr=expression, type_str=kind))
+
+
+def _alias(expression: Any, name: str) -> Any:
+    from pyspark.sql.connect.proto import expressions_pb2
+
+    return expressions_pb2.Expression(alias=expressions_pb2.Expression.Alias(expr=expression, name=[name]))
+
+
+def _literal(*, null: bool = False, **value: Any) -> Any:
+    from pyspark.sql.connect.proto import expressions_pb2, types_pb2
+
+    kind = expressions_pb2.Expression.Literal
+    return expressions_pb2.Expression(literal=kind(null=types_pb2.DataType(null=types_pb2.DataType.NULL())) if null else kind(**value))
