@@ -13,6 +13,7 @@ from lakeloop.errors import SpecError
 from lakeloop.masking import MASK, mask_row, message_of
 from lakeloop.rows.expected_values import Meaning, columns_in, typed_arguments
 from lakeloop.rows.plain_expectations import PlainOutcome, judge_plainly
+from lakeloop.rows.types import to_doubles
 from lakeloop.rows.verdicts import MANY, MOST_EXAMPLES, ExpectationResult, Verdict, check_names, describe_expectation
 from lakeloop.spec.tables import Expectation
 from lakeloop.spec.workflow import Gate
@@ -241,7 +242,7 @@ def _frame(table: pa.Table, expectations: Sequence[Expectation], *, comparable_t
             judged = judged.set_column(names.index(name), name, _codes(table[name]))
     for index, field in enumerate(judged.schema):
         if pa.types.is_decimal(field.type):  # bounds and moments are of doubles
-            judged = judged.set_column(index, field.name, judged[field.name].cast(pa.float64()))
+            judged = judged.set_column(index, field.name, to_doubles(judged[field.name]))
         if comparable_times and _is_time(field.type):
             # Dates and times as one type that pandas compares; with a zone it compares them with no others.
             judged = judged.set_column(index, field.name, judged[field.name].cast(pa.timestamp("us")))

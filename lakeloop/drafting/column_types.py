@@ -13,6 +13,7 @@ from lakeloop.drafting.column_times import ASSUMED, SAMPLE, declare_epoch, decla
 from lakeloop.rows.column_parsing import CELL_ERROR, NON_FINITE
 from lakeloop.rows.conform import parse_column
 from lakeloop.rows.landing_types import MOST_DIGITS, NON_FINITE_TEXTS, NUMBER_TEXT
+from lakeloop.rows.types import to_doubles
 from lakeloop.spec.tables import Column
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _decimal(values: pa.ChunkedArray, unit: str | None, in_place: bool) -> tuple
     if scale == 0 and not in_place and is_lossless(distinct.drop_null(), integer):
         return integer, "" if digits <= 18 else f"of at most {digits} digits in the source; those that 64 bits don't hold go to quarantine"
     try:
-        comes_back = digits <= MOST_DOUBLE_DIGITS or distinct.cast(pa.float64()).cast(values.type).equals(distinct)
+        comes_back = digits <= MOST_DOUBLE_DIGITS or to_doubles(distinct).cast(values.type).equals(distinct)
     except pa.ArrowInvalid:
         comes_back = False
     if comes_back:

@@ -13,7 +13,7 @@ import numpy as np
 from lakeloop.drafting.column_names import lake_name
 from lakeloop.drafting.sql import sql_name
 from lakeloop.errors import DataError, nearest
-from lakeloop.rows.types import EXACT_INTEGERS
+from lakeloop.rows.types import EXACT_INTEGERS, to_doubles
 from lakeloop.spec.tables import Column, TableSpec, Task, is_number_type
 from lakeloop.spec.tasks import TASKS
 
@@ -193,7 +193,7 @@ def profile_features(
             continue
         declared = column.model_copy(update={"source": None, "format": None, "timezone": None, "nullable": True})
         distinct = len(rows[name].drop_null().unique())
-        reason = _exclusion_reason(column, distinct, len(rows)) or (_integer_reason(rows[name], column) if column.type == "integer" else "")
+        reason = _exclusion_reason(column, distinct, len(rows)) or _number_reason(rows[name], column)
         if reason:
             features.append(Feature(name, declared, False, reason))
             continue
@@ -227,10 +227,19 @@ def _exclusion_reason(column: Column, distinct: int, count: int) -> str:
     return ""
 
 
-def _integer_reason(values: pa.ChunkedArray, column: Column) -> str:
-    """Why an integer is no input; empty where it may be one."""
+def _number_reason(values: pa.ChunkedArray, column: Column) -> str:
+    """Why a number is no input; empty where it may be one, or is none."""
     import pyarrow.compute as pc
 
+    if column.type == "double":
+        infinite = pc.sum(pc.is_inf(values)).as_py() or 0
+        return (
+            f"infinite in {infinite:,} rows, which models don't take; derive one in the view: nullif(x, double('Infinity'))"
+            if infinite
+            else ""
+        )
+    if column.type != "integer":
+        return ""
     extent = pc.min_max(values)
     if max(abs(extent["min"].as_py()), abs(extent["max"].as_py())) > EXACT_INTEGERS:
         return "whole numbers beyond 2**53, which a model's doubles don't tell apart"
@@ -285,7 +294,7 @@ def association(values: pa.ChunkedArray, label: np.ndarray, *, numbers: bool) ->
     else:
         doubles = pc.cast(
             pc.fill_null(
-                values.cast(pa.float64()) if not pa.types.is_boolean(values.type) else values.cast(pa.int8()),
+                to_doubles(values) if not pa.types.is_boolean(values.type) else values.cast(pa.int8()),
                 np.nan if not pa.types.is_boolean(values.type) else -1,
             ),
             pa.float64(),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError, nearest
-from lakeloop.rows.types import EXACT_INTEGERS, Kind, model_kind
+from lakeloop.rows.types import EXACT_INTEGERS, Kind, model_kind, to_doubles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ def feature_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
             values = values.cast(pa.int8())
         if pa.types.is_int64(values.type) and values.length() and (pc.max(pc.abs(values)).as_py() or 0) > EXACT_INTEGERS:
             raise DataError(f"feature {name} has integers beyond 2**53, which a double can't tell apart")
-        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        numbers = to_doubles(values).to_numpy(zero_copy_only=False)
         data[name] = pd.Series(numbers if numbers.flags.writeable else numbers.copy(), dtype="float64")
     # Without `copy=False` pandas gathers the columns in one block and copies them twice.
     return pd.DataFrame(data, columns=list(columns), copy=False)

@@ -82,8 +82,8 @@ def _best_reading(sample: bytes, where: str, is_cut: bool) -> tuple[str, dict[st
             width += 1
         share = (sum(len(record) == width for record in records[1:]) + 1) / max(len(records), 1)
         is_sure = is_whole and width > 1 and share == 1
-        if quoting == TEXT_FORMAT and not is_sure:
-            continue
+        if (quoting == TEXT_FORMAT and not is_sure) or (delimiter == " " and quoting.get("quote") == "none"):
+            continue  # spaces separate where names are quoted, and then quotes aren't text
         is_meant = (
             is_sure
             and delimiter == "\t"

@@ -10,7 +10,7 @@ from lakeloop.errors import DataError, nearest
 from lakeloop.project.project import Located, TableRef
 from lakeloop.project.sql_tables import may_hold_nan
 from lakeloop.python_code import load_reference
-from lakeloop.rows.types import arrow_type, cast_exactly, lake_type
+from lakeloop.rows.types import arrow_type, cast_exactly, lake_type, to_doubles
 from lakeloop.spec.partitions import FORMATS, partition_window
 from lakeloop.spec.tables import PARTITION, ViewSpec
 from platform_assets.stages.base import Platform, input_key
@@ -131,7 +131,7 @@ def _cast_columns(result: pa.Table, spec: ViewSpec, where: str, personal: Collec
     types = {name: arrow_type(col.type) for name, col in spec.columns.items()} | dict.fromkeys(times, pa.timestamp("us", tz="UTC"))
     for index, column in enumerate(rows.schema):
         if pa.types.is_decimal(column.type) and types.get(column.name) == pa.float64():
-            rows = rows.set_column(index, column.name, rows[column.name].cast(pa.float64()))
+            rows = rows.set_column(index, column.name, to_doubles(rows[column.name]))
     schema = pa.schema([pa.field(field.name, types.get(field.name, _key_type(field.type))) for field in rows.schema])
     return cast_exactly(rows, schema, where, personal)
 

@@ -99,6 +99,16 @@ def test_decimals_keep_their_digits_on_the_embedded_engine(tmp_path: Path) -> No
         assert read["price"].to_pylist() == [DIGITS, DIGITS]
 
 
+def test_decimals_are_the_nearest_doubles_on_both_engines(tmp_path: Path) -> None:
+    written = [Decimal(number).scaleb(-2) for number in range(0, 30_000, 7)]
+    deltalake.write_deltalake(str(tmp_path / "t"), pa.table({"price": pa.array(written, pa.decimal128(12, 2))}))
+    for read in (
+        on_spark(str(tmp_path / "t"), {"price": DOUBLE}),
+        read_declared(open_adopted(str(tmp_path / "t"), "t"), {"price": DOUBLE}),
+    ):
+        assert sorted(read["price"].to_pylist()) == [float(number) for number in written]
+
+
 def test_a_type_that_could_change_a_value_is_cast_exactly_for_both_engines(tmp_path: Path) -> None:
     deltalake.write_deltalake(str(tmp_path / "t"), pa.table({"n": pa.array([Decimal("0.5")], pa.decimal128(4, 1)), "m": [2**53 + 1]}))
     assert on_spark(str(tmp_path / "t"), {"n": DOUBLE})["n"].to_pylist() == [0.5]

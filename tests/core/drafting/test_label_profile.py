@@ -240,6 +240,7 @@ FLAGS = np.arange(COUNT) % 2
         ("integer", [n + (n >= 30) + (n >= 50) for n in range(COUNT)], "it counts the rows, in the order in which they stand: put it in if it is more than a number of the row"),
         ("integer", [n + n // 10 for n in range(COUNT)], ""),  # a tenth of the steps are longer
         ("integer", [None, *range(1, COUNT)], ""),
+        ("double", [1.5, float("-inf"), *[7.0, float("nan")] * 29], "infinite in 1 rows, which models don't take; derive one in the view: nullif(x, double('Infinity'))"),
         ("integer", [5, -(2**63), *[7, 9] * 29], "whole numbers beyond 2**53, which a model's doubles don't tell apart"),
         ("integer", [*range(COUNT - 1), 5], ""),
         ("double", (FLAGS * 1.0).tolist(), "says y by itself (1 of 1): put it in if it is known before it is asked for"),
