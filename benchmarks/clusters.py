@@ -112,10 +112,10 @@ def coverage(world: World, task: Task, repeats: int) -> Iterator[str]:
         y, score, codes = draw(rng, world, sizes, task)
         clusters = None if math.isfinite(world.tail) else FIRST_DAY + codes if world.are_days else codes
         for name in names:
-            found = measure(METRICS[task][name], y, score, clusters=clusters)
-            held[name] += found.low <= truth[name] <= found.high
-            without[name] += math.isnan(found.low)
-            doubted[name] += bool(found.doubt)
+            measured = measure(METRICS[task][name], y, score, clusters=clusters)
+            held[name] += measured.low <= truth[name] <= measured.high
+            without[name] += math.isnan(measured.low)
+            doubted[name] += bool(measured.doubt)
     for name in names:
         among = max(repeats - without[name], 1)
         yield (

@@ -9,6 +9,7 @@ from lakeloop.evaluation.assessment import CHAMPION, LINEAR, Assessment, Questio
 from lakeloop.metrics.table import Difference, reference_words
 from lakeloop.metrics.thresholds import ThresholdRow, find_cheapest
 from lakeloop.metrics.wording import format_difference, format_metric, format_number, format_signed, format_threshold, join_names
+from lakeloop.report.method import method_section
 from lakeloop.report.page import Report, Tile, Tone
 from lakeloop.report.search import gain_section
 from lakeloop.report.sections import (
@@ -20,7 +21,6 @@ from lakeloop.report.sections import (
     headline_section,
     importance_section,
     is_sliced,
-    method_section,
     over_time_section,
     purpose_section,
     slices_section,

@@ -138,7 +138,9 @@ def test_a_time_with_an_offset_is_that_moment_and_one_without_is_utc() -> None:
 def test_a_champion_sees_no_test_row_from_before_its_training_ended_whatever_the_offset() -> None:
     hours = BEGINS + np.arange(-3, 3) * np.timedelta64(1, "h")
     test = pa.table({"predict_at": pa.array(hours).cast(pa.timestamp("us", tz="UTC"))})
-    mask, rows = asked._unseen_by(SimpleNamespace(feature_spec=FeatureSpec(("k",), "t", trained_until=OFFSET)), test, "predict_at")  # type: ignore[arg-type]
+    workflow = SimpleNamespace(predict_at="predict_at", split=SimpleNamespace(group=None))
+    rival = SimpleNamespace(feature_spec=FeatureSpec(("k",), "t", trained_until=OFFSET))
+    mask, rows = asked._unseen_by(rival, workflow, test, [])  # type: ignore[arg-type]
     assert mask.tolist() == [False] * 3 + [True] * 3 and rows.num_rows == 3
 
 
@@ -234,5 +236,6 @@ def test_keys_are_the_same_where_another_of_their_column_is_null() -> None:
     from platform_assets.stages.evaluation.question import _overlap
 
     fitted, test = pa.table({"id": pa.array([1, 2, 3])}), pa.table({"id": pa.array([1, None, 3, 4])})
-    overlap = _overlap(fitted, test, ["id"])
+    workflow = SimpleNamespace(keys=["id"], answer=Answer("binary_classification"), split=SimpleNamespace(group=None))
+    overlap = _overlap(workflow, fitted, test, [], np.array([0.0, 1.0, 0.0]))  # type: ignore[arg-type]
     assert overlap.seen.tolist() == [True, False, True, False] and not overlap.repeats

@@ -33,7 +33,7 @@ def asked(score: np.ndarray, y: np.ndarray, linear: np.ndarray):
     return replace(whole, test=test, fit=fit, champion=None, clusters=None, gated=("roc_auc", "calibration_error"))
 
 
-def decided(found) -> Decision:
+def decided(assessment) -> Decision:
     return should_promote(
         candidate="1",
         champion=None,
@@ -42,8 +42,8 @@ def decided(found) -> Decision:
             "roc_auc",
             0.8,
             {"roc_auc": ["passed", ""]},
-            skill=found.differences[CONSTANT].record(),
-            baselines={who: {name: d.record() for name, d in by.items()} for who, by in found.baselines.items()},
+            skill=assessment.differences[CONSTANT].record(),
+            baselines={who: {name: d.record() for name, d in by.items()} for who, by in assessment.baselines.items()},
         ),
         gates=GATES,
     )
@@ -66,9 +66,9 @@ def test_a_linear_model_that_is_significantly_better_is_named() -> None:
     z = rng.normal(0, 1, 3000)
     y = (rng.random(3000) < expit(2 * z - 1)).astype(float)
     noisy = expit(1.2 * (z + rng.normal(0, 1, 3000)) - 1)
-    found = assess(asked(noisy, y, expit(2 * z - 1)))
-    assert decided(found).reason.startswith("a linear model on the same features has the better roc_auc")
-    page = words(render(evaluation_report(subject(champion=None), asked(noisy, y, expit(2 * z - 1)), found)))
+    assessment = assess(asked(noisy, y, expit(2 * z - 1)))
+    assert decided(assessment).reason.startswith("a linear model on the same features has the better roc_auc")
+    page = words(render(evaluation_report(subject(champion=None), asked(noisy, y, expit(2 * z - 1)), assessment)))
     assert "How much better it is than what is simpler" in page and "a linear model on the same features is better" in page
     assert decided(assess(asked(expit(2 * z - 1), y, noisy))).action == "promote"
 
@@ -86,8 +86,8 @@ def test_a_linear_model_that_is_significantly_better_is_named() -> None:
     ],
 )
 def test_a_constant_must_not_be_better_at_all_and_a_fitted_baseline_not_significantly(skills, reason: str) -> None:
-    found = better_baseline(skills, "roc_auc", "constant", "the base rate", 0.05)
-    assert found.startswith(reason) and bool(found) == bool(reason)
+    assessment = better_baseline(skills, "roc_auc", "constant", "the base rate", 0.05)
+    assert assessment.startswith(reason) and bool(assessment) == bool(reason)
 
 
 def test_a_linear_model_no_better_is_called_better_as_often_as_is_allowed() -> None:
@@ -113,7 +113,7 @@ def test_metrics_that_a_constant_has_at_their_best_are_not_compared() -> None:
 
 
 def test_every_baseline_is_compared_by_every_metric_that_counts() -> None:
-    found = assess(replace(question(Answer(BINARY)), gated=("accuracy",)))
+    assessment = assess(replace(question(Answer(BINARY)), gated=("accuracy",)))
     names = ["roc_auc", "accuracy", "log_loss", "brier"]
-    assert {who: list(by) for who, by in found.baselines.items()} == {LINEAR: names, CONSTANT: names}
-    assert CHAMPION in found.differences and found.baselines[CONSTANT]["roc_auc"] == found.differences[CONSTANT]
+    assert {who: list(by) for who, by in assessment.baselines.items()} == {LINEAR: names, CONSTANT: names}
+    assert CHAMPION in assessment.differences and assessment.baselines[CONSTANT]["roc_auc"] == assessment.differences[CONSTANT]

@@ -53,8 +53,8 @@ def test_a_mean_over_clusters_of_very_unequal_size_is_covered() -> None:
         if sizes.sum() ** 2 / (sizes**2).sum() < 20:
             continue
         counted += 1
-        found = measure(BIAS, np.zeros(len(values)), values, clusters=clusters)
-        held += found.low <= 0 <= found.high
+        measured = measure(BIAS, np.zeros(len(values)), values, clusters=clusters)
+        held += measured.low <= 0 <= measured.high
         sums = np.bincount(clusters, values - values.mean())
         naive += abs(values.mean()) <= 1.99 * math.sqrt((sums**2).sum() * 80 / 79) / len(values)
     assert naive / 800 < 0.935  # what the usual formula covers
@@ -64,9 +64,9 @@ def test_a_mean_over_clusters_of_very_unequal_size_is_covered() -> None:
 def test_few_clusters_that_hold_most_rows_have_a_sentence_instead_of_an_interval() -> None:
     clusters = np.repeat(np.arange(80), [5000, *[10] * 79])
     values = np.random.default_rng(2).normal(size=len(clusters))
-    found = measure(MAE, np.zeros(len(values)), values, clusters=clusters)
-    assert math.isnan(found.low) and math.isnan(found.high)
-    assert found.doubt == "too few effective clusters for an interval: 80 of unequal size tell no more than 1.3 of one size do"
+    measured = measure(MAE, np.zeros(len(values)), values, clusters=clusters)
+    assert math.isnan(measured.low) and math.isnan(measured.high)
+    assert measured.doubt == "too few effective clusters for an interval: 80 of unequal size tell no more than 1.3 of one size do"
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])
@@ -86,8 +86,8 @@ def test_days_that_are_independent_are_hardly_widened() -> None:
     days = np.repeat(np.arange(90), 4)
     for _ in range(400):
         values = rng.normal(0, 1, 90)[days] + rng.normal(0, 1, 360)
-        found = measure(BIAS, np.zeros(360), values, clusters=FIRST_DAY + days)
-        held += found.low <= 0 <= found.high
+        measured = measure(BIAS, np.zeros(360), values, clusters=FIRST_DAY + days)
+        held += measured.low <= 0 <= measured.high
         widened.append(cluster_variance(values - values.mean(), FIRST_DAY + days).widened)
     assert 0.93 <= held / 400 <= 0.985 and np.median(widened) == 1 and np.mean(widened) < 1.12
 
@@ -120,7 +120,7 @@ def test_what_every_row_says_alike_has_a_sentence_instead_of_an_interval() -> No
     width = quantile_metrics((0.1, 0.5, 0.9))["width"]
     y = np.random.default_rng(7).normal(size=300)
     for clusters in (None, np.arange(300) // 10):
-        found = measure(width, y, np.tile([-1.0, 0.0, 1.0], (300, 1)), clusters=clusters)
-        assert found.value == 2 and math.isnan(found.low)
-        assert found.doubt == "there is no interval: every row says the same, so that nothing tells how the figure varies"
+        measured = measure(width, y, np.tile([-1.0, 0.0, 1.0], (300, 1)), clusters=clusters)
+        assert measured.value == 2 and math.isnan(measured.low)
+        assert measured.doubt == "there is no interval: every row says the same, so that nothing tells how the figure varies"
     assert "all rows may depend on each other" in measure(MAE, y, y + y, clusters=np.zeros(300, int)).doubt
