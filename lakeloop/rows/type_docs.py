@@ -87,7 +87,8 @@ come twice or never go to quarantine. Types `date` have no zone: a day is a day,
 | interval, arrays of it | text by ISO 8601 such as `P1M2DT3H` |
 | json, jsonb | the text that PostgreSQL writes |
 | char, varchar, text, name, xml | text |
-| time, timetz, money, bit, varbit | text as PostgreSQL writes it |
+| time, money, bit, varbit | text as PostgreSQL writes it |
+| timetz | text such as `09:30:00+02:00` |
 | uuid, inet, cidr, macaddr, enums, composites, geometric types, multiranges | text as PostgreSQL writes it |
 | arrays | JSON text; those of bytea as hexadecimal digits |
 | ranges | text such as `[1, 5)`, or `[1, None)` without a bound |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import date
 from decimal import Decimal
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 
 from benchmarks.roundtrip.cases import Case, is_same, run
+from benchmarks.roundtrip.programs import postgres_writers, r
 
 SECONDS = 30
 FIRST_NEW = 200_000
+FEW = 8
+"""Tables of a program that has to be asked for each."""
 ONCE_WRONG = {
     3: "decimals in CSV with more digits than a double gives back",
     13: "a first column without a name, as pandas writes its index",
@@ -34,6 +38,21 @@ def test_random_tables_are_read_back_or_refused() -> None:
         outcome = run(Case(seed))
         assert outcome.kind != "wrong", f"{Case(seed)}: {outcome.told}"
         seed += 1
+
+
+def test_what_copy_writes_is_read_back(postgres: str) -> None:
+    writers = postgres_writers(postgres)
+    for seed in range(FIRST_NEW, FIRST_NEW + FEW):
+        outcome = run(Case(seed, writers=writers))
+        assert outcome.kind in ("equal", "quarantined"), f"{Case(seed, writers=writers)}: {outcome.told}"
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no `Rscript` on the path: what only R can show is left out")
+def test_what_r_writes_is_read_back() -> None:
+    with r() as writers:
+        for seed in range(FIRST_NEW, FIRST_NEW + FEW):
+            outcome = run(Case(seed, writers=writers))
+            assert outcome.kind in ("equal", "quarantined"), f"{Case(seed, writers=writers)}: {outcome.told}"
 
 
 @pytest.mark.parametrize(
