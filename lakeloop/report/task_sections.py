@@ -86,6 +86,9 @@ def _thresholds(question: Question, assessment: Assessment) -> Section:
         if row.threshold in shown
     ]  # fmt: skip
     note = "With 95% intervals."
+    silent = [row.threshold for row in assessment.thresholds if row.threshold in shown and not row.flagged]
+    if silent:
+        note += f" At {format_threshold(min(silent))} and above nothing is flagged, so there is no precision, nor an interval of one."
     if best:
         note += " The cheapest threshold was chosen on these same rows, so its cost is slightly optimistic."
     picture = Figure(

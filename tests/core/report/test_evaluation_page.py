@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lakeloop.evaluation.assessment import CHAMPION, Assessment, Question, assess
+from lakeloop.evaluation.assessment import CANDIDATE, CHAMPION, Assessment, Question, assess
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.report.evaluation import evaluation_report
 from lakeloop.report.page import render
@@ -105,3 +105,31 @@ def test_the_page_tells_everything_that_it_should(assessed: tuple[Question, Asse
 def test_values_of_hidden_columns_are_searched_for_no_slice(assessed: tuple[Question, Assessment, str]) -> None:
     assert all("secret" not in item.columns for item in assessed[1].weak)
     assert assessed[1].searched == 2
+
+
+def test_what_has_no_interval_says_why_and_the_calibration_error_what_it_is() -> None:
+    asked = question(Answer(BINARY))
+    page = words(render(evaluation_report(subject(), asked, assess(asked))))
+    assert (
+        "calibration_error is the root mean square over ten bins of equally many rows, less what chance adds to it; with it, this model has 0.0"
+        in page
+    )
+    never = replace(asked, test=replace(asked.test, scores={**asked.test.scores, CANDIDATE: np.full(len(asked.test.y), 0.2)}))
+    page = words(render(evaluation_report(subject(), never, assess(never))))
+    assert "At 0.3 and above nothing is flagged, so there is no precision, nor an interval of one." in page
+
+
+def test_the_page_says_how_much_wider_days_that_depend_make_an_interval() -> None:
+    asked = question(Answer(REGRESSION))
+    days = asked.test.at.astype("datetime64[D]")
+    common = np.sin(np.arange(len(asked.test.y)) / 300)  # a slow wave that no model knows
+    waving = replace(asked, clusters=days, test=replace(asked.test, y=asked.test.y + 3 * common))
+    page = words(render(evaluation_report(subject(), waving, assess(waving))))
+    assert re.search(
+        r"Rows of one day may depend on each other; neighbouring ones do, too, which makes the interval of mae \d\.\d times as wide", page
+    )
+    sizes = np.repeat(np.arange(30), [600, *[31] * 28, 32])
+    uneven = words(
+        render(evaluation_report(subject(cluster="kind"), replace(asked, clusters=sizes), assess(replace(asked, clusters=sizes))))
+    )
+    assert "Its 30 values are of unequal size and tell as much as 6 of one size" in uneven
