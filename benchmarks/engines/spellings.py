@@ -79,7 +79,7 @@ QUERIES = [
 """What stands for `max_by`, `min_by` and `mode`: an expression, and the query around it."""
 WRITTEN_ALIKE = [
     "weekday(d)", "isnan(x)", "NOT isnan(x)", "unix_seconds(ts)", "unix_millis(ts)", "nullif(x, 0D)", "y / nullif(x, 0)", "nullif(s, 'a')",
-    "corr(x, y) OVER (PARTITION BY k)", "avg(p) OVER (PARTITION BY k)", "atan2(x, x)", "atan2(y, -x)", "try_divide(y, x)", "try_divide(i, 0)",
+    "corr(x, y) OVER (PARTITION BY k)", "avg(p) OVER (PARTITION BY k)", "pow(1, x)", "pow(z, x - x)", "pow(x, 2)", "timestamp_seconds(i)", "timestamp_millis(o)", "atan2(x, x)", "atan2(y, -x)", "try_divide(y, x)", "try_divide(i, 0)",
     "sum(y) OVER (PARTITION BY x)", "rank() OVER (ORDER BY x)", "count(*) OVER (ORDER BY x)", "row_number() OVER (PARTITION BY k ORDER BY -x DESC, o)",
     "sqrt(y) > 5", "sqrt(y) = sqrt(-1D)", "greatest(sqrt(y), 1D)", "x - x < 0", "(x - x) <=> (x * 0)", "-sqrt(y) > 0", "sort_array(array(-x, x - x, 1D))",
     "max(sqrt(y)) OVER (PARTITION BY k)", "sum(x) OVER (PARTITION BY k ORDER BY o ROWS 2 PRECEDING) > 0", "rank() OVER (ORDER BY x - x, z)",

@@ -5,6 +5,7 @@ What can't be rewritten without knowing more is refused, in `lakeloop.sql.differ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from lakeloop.sql.selects import Tokens, find_closing, split_at_commas, word_of
@@ -43,6 +44,14 @@ def _correlation(arguments: Sequence[str], behind: str) -> str | None:
     return "coalesce(corr({0}, {1}), if(isnan(sum((({0}) - ({0})) + (({1}) - ({1})))), CAST('NaN' AS DOUBLE), NULL))".format(*arguments)
 
 
+def _power(arguments: Sequence[str], behind: str) -> str | None:
+    """NaN for any number to the power of NaN, and for 1 and -1 to that of infinity, as in Java; in the embedded engine that of 1 is 1."""
+    if len(arguments) != 2 or re.fullmatch(r"-?[\d.]+[DL]?", arguments[1].strip(), re.I):
+        return None
+    odd = "(isnan(CAST({1} AS DOUBLE)) AND ({0}) IS NOT NULL) OR (abs({0}) = 1 AND abs({1}) = CAST('Infinity' AS DOUBLE))"
+    return f"if({odd}, CAST('NaN' AS DOUBLE), pow({{0}}, {{1}}))".format(*arguments)
+
+
 _SPELLINGS: Mapping[str, Callable[[Sequence[str], str], str | None]] = {
     "weekday": _of("pmod(dayofweek({0}) + 5, 7)"),
     "isnan": _of("coalesce(isnan({0}), false)"),
@@ -50,6 +59,12 @@ _SPELLINGS: Mapping[str, Callable[[Sequence[str], str], str | None]] = {
     "unix_millis": _of("CAST(floor(unix_micros({0}) / 1000) AS BIGINT)"),
     "nullif": _of("if(({0}) = ({1}), NULL, ({0}))", 2),  # the embedded engine lets -0.0 pass where 0 is to become null
     "corr": _correlation,
+    "pow": _power,
+    "power": _power,
+    "timestamp_seconds": _of(
+        "timestamp_micros(CAST({0} AS BIGINT) * 1000000)"
+    ),  # which is an error beyond 64 bits, of fractions it is refused
+    "timestamp_millis": _of("timestamp_micros(CAST({0} AS BIGINT) * 1000)"),
     "atan2": _of("atan2(({0}) + 0D, ({1}) + 0D)", 2),
     "try_divide": _of("(({0}) / if(({1}) = 0, NULL, ({1})))", 2),
 }

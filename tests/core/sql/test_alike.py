@@ -16,6 +16,8 @@ from lakeloop.sql.alike import write_alike
             "SELECT nullif(nullif(x, 0), y + 1) AS v FROM t",
             "SELECT if((if((x) = (0), NULL, (x))) = (y + 1), NULL, (if((x) = (0), NULL, (x)))) AS v FROM t",
         ),
+        ("SELECT pow(x, 2) AS v, power(x, -0.5D) AS w FROM t", ""),
+        ("SELECT timestamp_millis(n + 1) AS v FROM t", "SELECT timestamp_micros(CAST(n + 1 AS BIGINT) * 1000) AS v FROM t"),
         ("SELECT unix_seconds(u) - unix_millis(u) AS v FROM t", None),
         ("SELECT corr(x, y) OVER (PARTITION BY k) AS v, corr(x, y) FILTER (WHERE b) AS w FROM t", ""),
         ("SELECT 'isnan(x)' AS a, `weekday` AS weekday, t.weekday (d), nullif AS b FROM t -- isnan(x)", ""),
