@@ -87,7 +87,7 @@ def _up(settings: Settings, lock: TextIO, *, once: bool, materialize: bool) -> i
         f"http://127.0.0.1:{settings.ui_port}",
         _clock(started),
     )
-    socket = code_server.make_socket(settings.home)
+    socket, definitions = code_server.make_socket(settings.home), DefinitionsWatch(settings.defs, ui)
     try:
         say("starting MLflow, the Dagster UI and daemon, and the prediction endpoint")
         _start_mlflow(servers, settings)
@@ -96,7 +96,6 @@ def _up(settings: Settings, lock: TextIO, *, once: bool, materialize: bool) -> i
 
         instance = _ready_instance()
         _start_others(servers, settings, socket)
-        definitions = DefinitionsWatch(settings.defs, ui)
         project = definitions.read()
         servers.wait(lambda: mlflow_server.is_up(settings.tracking_uri), f"MLflow at {settings.tracking_uri}")
         say(f"MLflow is up at {settings.tracking_uri}")
@@ -120,6 +119,7 @@ def _up(settings: Settings, lock: TextIO, *, once: bool, materialize: bool) -> i
             servers.check()
             time.sleep(0.5)
     finally:
+        definitions.stop()
         _stop(servers, settings, is_in_place=_is_in_place(settings.home, lock))
         shutil.rmtree(socket.parent, ignore_errors=True)
 

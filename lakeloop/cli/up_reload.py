@@ -46,6 +46,7 @@ class DefinitionsWatch:
         self.errors: Sequence[SpecError] = ()
         """Of the definitions that are left out now."""
         self._marks = file_marks(defs)
+        self._stopped = threading.Event()
 
     @property
     def problem(self) -> str:
@@ -71,8 +72,12 @@ class DefinitionsWatch:
         return valid.project
 
     def start(self) -> None:
-        """Follow the files in a thread of its own, until this process ends."""
+        """Follow the files in a thread of its own, until it is stopped or this process ends."""
         threading.Thread(target=self._follow, name="definitions", daemon=True).start()
+
+    def stop(self) -> None:
+        """Follow them no longer, and say nothing of what is read just now: the servers are going."""
+        self._stopped.set()
 
     def step(self) -> bool:
         """Look once, and load again if something has changed and has settled; returns whether something had changed."""
@@ -88,14 +93,15 @@ class DefinitionsWatch:
         self._marks = marks
         try:
             self.read()
-            self._reload()
+            if not self._stopped.is_set():
+                self._reload()
         except LakeloopError as error:
-            _tell(str(error))
+            if not self._stopped.is_set():
+                _tell(str(error))
         return True
 
     def _follow(self) -> None:
-        while True:
-            time.sleep(POLL_S)
+        while not self._stopped.wait(POLL_S):
             self.step()
 
     def _reload(self) -> None:
