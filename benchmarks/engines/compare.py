@@ -65,7 +65,7 @@ class Engines:
 
     def _together(self, cases: Sequence[Case]) -> list[Outcome]:
         ours = self._results(cases, is_embedded=True)
-        return [_outcome(*pair) for pair in zip(ours, self._results(cases, is_embedded=False), strict=True)]
+        return [judge(*pair) for pair in zip(ours, self._results(cases, is_embedded=False), strict=True)]
 
     def _results(self, cases: Sequence[Case], *, is_embedded: bool) -> list[Any]:
         """What an engine gives for each case, or says; an error of one is found by halving."""
@@ -86,14 +86,14 @@ class Engines:
             rows = query_rows(self.embedded, rewritten, has_nan=True) if is_embedded else self.jvm.sql(rewritten).toArrow()
         except Exception as error:  # each engine and client has its own kinds
             return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
-        columns = [_values(column) for column in rows.columns]
+        columns = [values_of(column) for column in rows.columns]
         order = sorted(range(rows.num_rows), key=lambda row: repr(columns[0][row]))
         return [
             (tuple(column[row] for row in order), str(field.type)) for column, field in zip(columns[1:], list(rows.schema)[1:], strict=True)
         ]
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def values_of(column: pa.ChunkedArray) -> list[Any]:
     """A column's values; times as microseconds, since Python's end with the year 9999."""
     import pyarrow as pa
 
@@ -105,7 +105,8 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     return list(column.to_pylist())
 
 
-def _outcome(ours: Any, spark: Any) -> Outcome:
+def judge(ours: Any, spark: Any) -> Outcome:
+    """What came of an expression: values and their type of each engine, or what it said."""
     if isinstance(ours, str) and isinstance(spark, str):
         return Outcome("refused by both", f"{ours} | {spark}")
     if isinstance(ours, str):

@@ -72,10 +72,13 @@ def _check_request(request: Any) -> None:
         return
     for message in _messages(request):
         _check(message)
-    if isinstance(numbers, PlanNumbers) and request.DESCRIPTOR.name == "ExecutePlanRequest":
+    plan = request.plan if request.DESCRIPTOR.name == "ExecutePlanRequest" else None
+    if request.DESCRIPTOR.name == "AnalyzePlanRequest" and request.WhichOneof("analyze") == "schema":
+        plan = request.schema.plan  # by which the client casts what comes
+    if isinstance(numbers, PlanNumbers) and plan is not None:
         token = _guarding.set(False)  # what it asks the engine isn't the function's
         try:
-            numbers.guard(request.plan)
+            numbers.guard(plan)
         finally:
             _guarding.reset(token)
 

@@ -16,7 +16,8 @@ from resources.spark.plan_types import PlanTypes, expressions_below, parts_of, r
 if TYPE_CHECKING:
     from pyspark.sql.types import StructField
 
-_WHOLE = {"tinyint": "tinyint", "smallint": "smallint", "int": "int", "bigint": "bigint"}
+_WHOLE = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 20}
+"""Whole numbers from narrow to wide, and the digits of a decimal that holds them."""
 _FLOATING = ("float", "double")
 _MAKERS = frozenset(
     [
@@ -38,6 +39,8 @@ _MAKERS = frozenset(
     ]
 )
 _ARITHMETIC = ("+", "-", "*")
+_ODD = ("-", "*", "/", "%", "negative", "sum", "avg", "mean")
+"""What makes NaN of infinity, or turns its sign."""
 _AS_TEXT = ("concat", "concat_ws", "format_number", "format_string", "printf", "to_json", "||")
 _ROUNDED = ("floor", "ceil", "ceiling")
 ROUNDED = "F.floor(x * 100 + 0.5) / 100"
@@ -140,6 +143,9 @@ class PlanNumbers:
     def _guard_function(self, expression: Any, relations: Sequence[Any]) -> None:
         function = expression.unresolved_function
         name = function.function_name.lower()
+        if name in ("when", "if"):
+            self._guard_branches(expression, relations)
+            return
         wanted = (*_ARITHMETIC, "/", "%", "sum", "avg", "mean", "max", "min", "negative", "isnan", "nullif", *_AS_TEXT, *_MAKERS)
         if name not in wanted or not function.arguments:
             return
@@ -159,11 +165,18 @@ class PlanNumbers:
             self._refuse(expression, "nullif of a double", "F.when(a != b, a)")
         elif is_whole and (name == "sum" or (name in _ARITHMETIC and len(kinds) == 2)):
             self._widen(expression, "bigint" if name == "sum" else max(kinds, key=list(_WHOLE).index))
-        elif is_floating and (
-            name in _MAKERS or name in ("-", "*", "/", "%", "negative", "sum", "avg", "mean") or (name == "+" and self._has_nan)
-        ):
+        elif name in _MAKERS or (is_floating and (name in _ODD or (name == "+" and self._has_nan))):
             kind = "float" if set(kinds) == {"float"} and name not in ("sum", "avg", "mean", *_MAKERS) else "double"
             expression.CopyFrom(_function("nanvl", expression, _cast(_literal(string="NaN"), kind)))
+
+    def _guard_branches(self, expression: Any, relations: Sequence[Any]) -> None:
+        """F.when over branches of different types, of which the engine takes the first for that of all."""
+        arguments = list(expression.unresolved_function.arguments)
+        values = [*arguments[1::2], *(arguments[-1:] if len(arguments) % 2 else ())]
+        kinds = [kind for kind in self._kinds(values, relations) if kind != "void"]
+        common = _common(kinds)
+        if common is not None and kinds[0] != common:
+            expression.CopyFrom(_cast(expression, common))
 
     def _widen(self, expression: Any, kind: str) -> None:
         """Compute in decimals, and cast back with an error. The engine would drop a cast that it sees in a comparison."""
@@ -212,6 +225,20 @@ class PlanNumbers:
             self._refuse(expression, "the difference of dates", "F.datediff(a, b)")
         if other.startswith("interval") and any(unit in other for unit in ("hour", "minute", "second")):
             self._refuse(expression, f"a date {name} a part of a day", "d.cast('timestamp') + F.expr('INTERVAL 5 HOURS')")
+
+
+def _common(kinds: Sequence[str]) -> str | None:
+    """The type of numbers that holds some others, as in Spark; None of others."""
+    if not kinds or not all(kind in _WHOLE or kind in _FLOATING or kind.startswith("decimal") for kind in kinds):
+        return None
+    if set(kinds) & set(_FLOATING):
+        return "float" if set(kinds) == {"float"} else "double"
+    if set(kinds) <= set(_WHOLE):
+        return max(kinds, key=list(_WHOLE).index)
+    sizes = [(_WHOLE[kind], 0) if kind in _WHOLE else tuple(map(int, kind[8:-1].split(","))) for kind in kinds]
+    scale = max(behind for _, behind in sizes)
+    precision = max(digits - behind for digits, behind in sizes) + scale
+    return f"decimal({precision},{scale})" if precision <= 38 else None
 
 
 def _inner(expression: Any) -> list[Any]:

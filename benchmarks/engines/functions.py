@@ -1,0 +1,96 @@
+"""PySpark functions on both engines: `python -m benchmarks.engines.functions --spark sc://… --seed N --seeds M` compares random plans, guarded as those of views."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import sys
+import warnings
+from collections import Counter
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pyspark.sql.functions as F
+from pyspark.sql import Window
+
+from benchmarks.engines.__main__ import open_engines
+from benchmarks.engines.compare import Outcome, judge, values_of
+from benchmarks.engines.rows import make_rows
+from resources.spark.plan_guard import guarded_plans
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+PLANS_OF_A_SEED = 25
+_COLUMNS = ["n", "h", "g", "i", "x", "y", "z", "p", "o"]
+
+
+def main() -> int:
+    """Print each plan that differs, and how many outcomes of each kind there were; 1 if one differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--spark", default="")
+    asked = parser.parse_args()
+    logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")  # windows without a partition
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        engines = open_engines(asked.spark, stack)
+        for seed in range(asked.seed, asked.seed + asked.seeds):
+            rows = make_rows(seed)
+            frames = [(spark, spark.createDataFrame(rows)) for spark in (engines.embedded, engines.jvm)]
+            for number in range(PLANS_OF_A_SEED):
+                outcome = compare(frames, f"{seed} {number}")
+                counts[outcome.kind] += 1
+                if outcome.kind in ("differs", "only the embedded engine takes it"):
+                    print(f"{outcome.kind}: seed {seed}, plan {number}: {outcome.told}", flush=True)
+    print(dict(counts))
+    sys.stdout.flush()
+    os._exit(1 if counts["differs"] else 0)  # a client of a server that has ended says goodbye for minutes
+
+
+def compare(frames: list[tuple[SparkSession, DataFrame]], name: str) -> Outcome:
+    """Run one plan on both engines."""
+    return judge(*[_run(spark, frame, random.Random(name)) for spark, frame in frames])
+
+
+def _run(spark: SparkSession, frame: DataFrame, draw: random.Random) -> Any:
+    """The values of a plan and their type, in the order of `o`; what the engine said if it gave none."""
+    try:
+        with guarded_plans(spark, has_nan=True):
+            rows = random_plan(draw, frame).toArrow()
+    except Exception as error:  # each engine and client has its own kinds
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+    order, values = values_of(rows["o"]), values_of(rows["v"])
+    return tuple(values[row] for row in sorted(range(rows.num_rows), key=lambda row: order[row])), str(rows.schema.field("v").type)
+
+
+def random_plan(draw: random.Random, frame: DataFrame) -> DataFrame:
+    """A random DataFrame with the columns `o` and `v`."""
+    kind = draw.random()
+    if kind < 0.6:
+        return frame.select("o", random_column(draw).alias("v"))
+    if kind < 0.8:
+        aggregate = draw.choice([F.sum, F.avg, F.count])
+        return frame.groupBy("k").agg(F.min("o").alias("o"), aggregate(random_column(draw)).alias("v"))
+    return frame.where(random_column(draw) > random_column(draw)).select("o", F.col("o").alias("v"))
+
+
+def random_column(draw: random.Random, depth: int = 2) -> Column:
+    """A random expression."""
+    if depth == 0 or draw.random() < 0.2:
+        return F.col(draw.choice(_COLUMNS))
+    a, b = random_column(draw, depth - 1), random_column(draw, depth - 1)
+    makers = [
+        lambda: a + b, lambda: a - b, lambda: a * b, lambda: -a, lambda: F.abs(a), lambda: F.when(a > b, a).otherwise(b), lambda: F.coalesce(a, b),
+        lambda: F.sqrt(a), lambda: a % 7, lambda: F.greatest(a, b), lambda: F.col(draw.choice(_COLUMNS)) + 1,
+        lambda: F.when(F.isnan(a.cast("double")), F.lit(0)).otherwise(F.lit(1)), lambda: F.sum("n").over(Window.partitionBy("k")),
+    ]  # fmt: skip
+    return draw.choice(makers)()
+
+
+if __name__ == "__main__":
+    main()
