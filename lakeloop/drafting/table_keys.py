@@ -75,7 +75,8 @@ def _single_key(columns: Sequence[ColumnProfile], usable: Sequence[ColumnProfile
     if count <= 1 or not singles:
         return None
     positions = {c.name: position for position, c in enumerate(columns)}
-    best = max(singles, key=lambda c: (is_identifier(c.source) or _is_row_index(c), -positions[c.name]))
+    # The names of rows are their numbers in most files, and others in the next export.
+    best = max(singles, key=lambda c: (is_identifier(c.source), _is_row_index(c), -positions[c.name]))
     # A measurement that happens to differ in every row of a small table is no key.
     is_key = is_identifier(best.source) or _is_row_index(best) or best.column.type == "string" or positions[best.name] == 0
     return best if is_key else None

@@ -103,6 +103,7 @@ def _unlabelled(columns: Mapping[str, pa.ChunkedArray], names: Mapping[str, str]
 
 def _number(value: object) -> float | None:
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

@@ -123,6 +123,14 @@ def test_a_total_below_the_rows_spoils_neither_key_nor_event_time(
     )
 
 
+def test_an_identifier_is_a_better_key_than_the_index_that_pandas_writes(project: Path) -> None:
+    path = project / "in" / "orders.csv"
+    path.parent.mkdir()
+    path.write_text(",order_id,eur\n" + "".join(f"{i},{i + 700},{i}.50\n" for i in range(20)))
+    scaffold(project, "LakeTable", "shop/orders", source=str(path))
+    assert "keys: [order_id]" in definition(project, "shop/orders/defs.yaml")
+
+
 def test_what_a_draft_expects_holds_for_the_rows_that_it_was_drafted_from(project: Path) -> None:
     import pyarrow.parquet
 

@@ -27,6 +27,7 @@ UNTOLD: dict[str, dict[str, list[Any]]] = {
     "one of two answers": {"Region": ["all", "none", "all", "none"], "EUR": [1, 2, 3, 4]},
     "a missing region whose number is no sum": {"Region": ["N", "S", "W", None], "EUR": [1, 2, 3, 7]},
     "a last number that is the sum of the others, with a region": {"Region": ["N", "S", "W", "O"], "EUR": [1, 2, 3, 6]},
+    "infinity": {"Region": ["N", "S", "W", "O", None], "EUR": ["inf", "-inf", "1", "nan", "7"]},
     "three rows": {"Region": ["N", "S", None], "EUR": [1, 2, 3]},
     "nothing": {"Region": [None], "EUR": [None]},
 }
