@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from lakeloop.errors import SpecError
-from lakeloop.evaluation.decisions import CHAMPION_GATE
+from lakeloop.evaluation.decisions import CHAMPION_GATE, LEAK_GATE
 from lakeloop.project.project import Located, Project, spec_of
 from lakeloop.spec.tables import ViewSpec, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
@@ -57,6 +57,8 @@ def _check_ranges(workflow: Located[WorkflowSpec]) -> Iterator[SpecError]:
 
     spec, definition = workflow.spec, workflow.definition
     for name, gate in spec.gates.items():
+        if name == LEAK_GATE:
+            continue
         metric = spec.evaluation.primary if name == CHAMPION_GATE else name
         limits = metric_range(spec.answer, metric)
         if limits is None:

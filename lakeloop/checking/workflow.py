@@ -9,7 +9,7 @@ from datetime import timedelta
 from lakeloop.checking.parts import check_expectations, check_query, locate_errors
 from lakeloop.checking.settings import check_settings
 from lakeloop.errors import SpecError, nearest
-from lakeloop.evaluation.decisions import CHAMPION_GATE
+from lakeloop.evaluation.decisions import CHAMPION_GATE, LEAK_GATE
 from lakeloop.project.project import Located, Project, TableRef, parse_sql_file, spec_of, usable_columns
 from lakeloop.spec.tables import Column, is_number_type, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
@@ -63,8 +63,16 @@ def _check_gates(workflow: Located[WorkflowSpec]) -> list[SpecError]:
     from lakeloop.metrics.table import check_metric
 
     spec, definition, errors = workflow.spec, workflow.definition, []
+    misplaced: tuple[str, ...]
     for name, gate in spec.gates.items():
-        if name == CHAMPION_GATE:
+        if name == LEAK_GATE:
+            misplaced, message = (
+                ("min", "max_drop", "error_rate"),
+                "this is for other gates; the gate `leaks` has max, the findings that are let pass",
+            )
+            if gate.max is None:
+                errors.append(definition.error("wanted max: 0, found none", "gates", name))
+        elif name == CHAMPION_GATE:
             misplaced, message = ("min", "max"), "this bounds a metric; the gate `champion` has max_drop and error_rate"
         else:
             misplaced, message = ("max_drop", "error_rate"), "this is for the gate `champion`; bound a metric by min and max"

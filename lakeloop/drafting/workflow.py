@@ -28,6 +28,7 @@ from lakeloop.drafting.models.gates import draft_gates
 from lakeloop.drafting.models.pipeline_choice import choose_pipeline, trial_rows
 from lakeloop.drafting.sql import select, sql_name
 from lakeloop.errors import DataError, nearest
+from lakeloop.evaluation.decisions import LEAK_GATE
 from lakeloop.spec.clocks import to_local
 from lakeloop.spec.steps import local_sql
 from lakeloop.spec.tables import Column, TableSpec, render_duration
@@ -340,6 +341,7 @@ class WorkflowPlan:
             to_line(1, "split", {**self.split, **({"group": self.group.column} if self.group.column else {})}, self.split_reason),
             to_line(1, "evaluation", self._evaluation(TASKS[self.profile.task].primary), self.cluster_reason),
             "  gates:",
+            to_line(2, LEAK_GATE, {"max": 0}, "a score that rests on a leak is no reason to release"),
             *draft_gates(self.task, self.profile.values[~np.isnan(self.profile.values)], baseline),
         ]
         if self.when and self.table.partitions:

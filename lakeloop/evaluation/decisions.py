@@ -11,6 +11,8 @@ from lakeloop.metrics.wording import format_number, format_plain_signed
 from lakeloop.spec.workflow import Gate
 
 CHAMPION_GATE = "champion"
+LEAK_GATE = "leaks"
+"""Bounds how many checks of the leak family find something, see `lakeloop.evaluation.leak_gate`."""
 ERROR_RATE = 0.05
 """How often at most a challenger is promoted although it loses more than is allowed, or predicts no better than a constant, unless the gate
 sets another rate."""

@@ -16,6 +16,7 @@ from lakeloop.drafting.forecasts.history import choose_stride, read_history
 from lakeloop.drafting.forecasts.plan import AHEAD, NAIVE, PHASE, PIPELINE, SEASONS_BACK, TARGET, ForecastPlan
 from lakeloop.drafting.forecasts.queries import calendar_sql, outcomes_sql, recent_sql, season_sql, spine_sql
 from lakeloop.drafting.workflow import WorkflowDraft
+from lakeloop.evaluation.decisions import LEAK_GATE
 from lakeloop.spec.tables import Column, TableSpec, render_duration
 from lakeloop.yaml_text import column_fields, to_comment, to_line
 
@@ -201,6 +202,7 @@ def _workflow_yaml(plan: ForecastPlan) -> str:
         to_line(1, "split", split, split_reason),
         to_line(1, "evaluation", {"primary": "mae", "cluster": plan.cluster()}, "forecasts of the same time share the events of that time"),
         "  gates:",
+        to_line(2, LEAK_GATE, {"max": 0}, "a score that rests on a leak is no reason to release"),
         to_line(2, "mase", {"max": 1.0}, "the seasonal naive forecast has 1: lower it to the most that is acceptable"),
         to_line(2, "champion", {"max_drop": max_drop}, f"mean absolute error: 1% of the standard deviation of {spread:.3g}"),
         to_line(1, "batch", {}),

@@ -15,7 +15,8 @@ import dagster as dg
 from lakeloop.errors import LakeloopError, NotPublished
 from lakeloop.evaluation.assessment import BEST, CANDIDATE, CHAMPION, ORDER, assess
 from lakeloop.evaluation.check_kinds import KINDS
-from lakeloop.evaluation.decisions import CHAMPION_GATE
+from lakeloop.evaluation.decisions import CHAMPION_GATE, LEAK_GATE
+from lakeloop.evaluation.leak_gate import judge_leaks
 from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.metrics.table import metrics_of
 from lakeloop.metrics.wording import format_metric, format_number
@@ -50,8 +51,8 @@ CODE_VERSION = "3"
 
 
 def metric_gates(spec: WorkflowSpec) -> dict[str, Gate]:
-    """The gates on the model's own metrics; the comparison with the champion stands apart."""
-    return {name: gate for name, gate in spec.gates.items() if name != CHAMPION_GATE}
+    """The gates on the model's own metrics; the comparison with the champion and the gate on leaks stand apart."""
+    return {name: gate for name, gate in spec.gates.items() if name not in (CHAMPION_GATE, LEAK_GATE)}
 
 
 def opponent(states: States, located: Located[WorkflowSpec]) -> str | None:
@@ -203,8 +204,11 @@ def _judge(
     """The outcomes of gates and model checks, by name, as they are kept; and the gates again, as the page shows them."""
     results = judge_gates(metrics, metric_gates(spec))
     checks: dict[str, tuple[Any, ...]] = {r.name: (r.outcome, r.message or r.wanted, r.severity, r.observed) for r in results}
-    checks |= {check.kind.name: (check.outcome, check.message, "warning") for check in assessment.checks}
-    return checks, {r.name: GateOutcome(r.outcome, r.wanted, format_number(metrics.get(r.name, float("nan"))), r.severity) for r in results}
+    leaks = judge_leaks(assessment.checks, spec.gates)
+    checks |= leaks | {check.kind.name: (check.outcome, check.message, "warning") for check in assessment.checks}
+    shown = {r.name: GateOutcome(r.outcome, r.wanted, format_number(metrics.get(r.name, float("nan"))), r.severity) for r in results}
+    shown |= {name: GateOutcome(outcome, "no leak", message, severity) for name, (outcome, message, severity, _) in leaks.items()}
+    return checks, shown
 
 
 def _log(
@@ -309,6 +313,7 @@ def _checks(project: Project, located: Located[WorkflowSpec]) -> list[Check]:
     gates = metric_gates(located.spec).items()
     return [
         *(Check(name, False, f"gate on {name}: {gate.model_dump(exclude_none=True)}") for name, gate in gates),
+        *([Check(LEAK_GATE, False, "no check of leaks found anything")] if LEAK_GATE in located.spec.gates else []),
         *(Check(kind.name, False, f"{kind.meaning} See {kind.anchor}", kind.text) for kind in KINDS.values()),
     ]
 

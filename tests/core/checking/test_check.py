@@ -59,6 +59,8 @@ def test_workflows_of_the_example_are_short() -> None:
         ("flight_delay", "causes: [data]", "causes: [data, drift]", ["retrain.causes.1", "found 'drift'; Available: data"]),
         ("flight_delay", "champion: {max_drop: 0.005}", "champion: {max_drop: 0.005, min: 0.6}", ["gates.champion.min", "this bounds a metric"]),
         ("flight_delay", "roc_auc: {min: 0.65}", "roc_auc: {severity: warning}", ["gates.roc_auc", "wanted min or max, or both, found neither"]),
+        ("flight_delay", "roc_auc: {min: 0.65}", "leaks: {min: 1, max: 0}", ["gates.leaks.min", "the gate `leaks` has max"]),
+        ("flight_delay", "roc_auc: {min: 0.65}", "leaks: {severity: warning}", ["gates.leaks", "wanted max: 0, found none"]),
         ("arrival_delay_minutes", "cluster: day}", "cluster: day, costs: {false_positive: 1, false_negative: 3}}", ["evaluation.costs", "binary classification"]),
         ("planes", "keys: [tailnum]", "keys: [tail]", ["keys", "tail"]),
         ("planes", "null_values:", "nul_values:", ["source.nul_values: unknown key 'nul_values' beside files; did you mean 'null_values'? Available: comment, delimiter"]),
