@@ -17,6 +17,7 @@ import dagster as dg
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
 from lakeloop.notices import CheckOutcome, EndedRun, Refusal, StepFailure, clear_resolved, collect_notices, record_notice, select_new
+from platform_assets.stages.release.decision_rows import DECISIONS_TABLE
 from resources.notify import channels_of
 from resources.settings import Settings
 
@@ -230,8 +231,6 @@ def _reason(event: Any) -> str:
 
 def _refusals(lake: Any, run_id: str, tracking_uri: str) -> list[Refusal]:
     import pyarrow.dataset as ds
-
-    from platform_assets.stages.release.releases import DECISIONS_TABLE
 
     table = lake.open(DECISIONS_TABLE)
     if table is None:

@@ -1,10 +1,14 @@
-"""The commands on the lake as a whole: `upgrade`."""
+"""The commands that change what the lake says: `upgrade`, and `release void`."""
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
+
 import click
 
-from lakeloop.cli.base import as_json, command, print_json
+from lakeloop.cli.base import Name, as_json, command, print_json
+from resources.project import find_project
 from resources.settings import Settings
 
 
@@ -34,4 +38,27 @@ def upgrade_command(dry_run: bool, as_json: bool) -> int:
         print(f"nothing was changed in the lake at {url}")
     else:
         print(f"the lake at {url} has format {steps[-1].format} now")
+    return 0
+
+
+@command("release", examples=["lakeloop release void bikes.rides 3 --reason 'registered is counted after the ride'"])
+@click.argument("what", type=click.Choice(["void"]))
+@click.argument("workflow", type=Name("workflow"))
+@click.argument("version")
+@click.option("--reason", required=True, help="Why its evidence is void: a leak that was found, labels that were wrong.")
+def release_command(what: str, workflow: str, version: str, reason: str) -> int:
+    """Void the evidence of a released version, so that an honest one can take its place.
+
+    It goes on serving until a successor is released, and counts in no comparison: an honest model has a lower score than one that knew the
+    answers. The decision and its reason are a row of `reports/decisions`.
+    """
+    from lakeloop.project.names import find_named
+    from platform_assets.loading import load_definitions
+    from platform_assets.stages.release.voiding import void_release
+    from resources.lake.lake import Lake
+
+    settings = Settings.from_environment()
+    project, _ = load_definitions(find_project().defs)
+    located = find_named(project, workflow, kinds=["workflow"])
+    print(void_release(Lake(settings.lake_url), located, version, reason, who=os.environ.get("USER"), at=datetime.now(UTC)))
     return 0

@@ -132,6 +132,7 @@ class Question:
         more_metrics: metrics of the candidate that were measured on other rows.
         fit_times: the times of prediction and of the known label of all rows that the model was fitted on; None where `fit` has them all.
         static: the rows have no time; their times are a shuffled order.
+        champion_leaks: what features of the champion, which the model doesn't have, say of the label; empty where they don't.
         early: features that count as known always though the rows that they are computed from aren't, by what is said of them.
         gated: the metrics that gates name.
     """
@@ -158,6 +159,7 @@ class Question:
     more_metrics: Sequence[MetricValue] = ()
     fit_times: tuple[Array, Array] | None = None
     static: bool = False
+    champion_leaks: str = ""
     early: Mapping[str, Sequence[str]] = field(default_factory=dict)
     gated: Sequence[str] = ()
 

@@ -62,7 +62,9 @@ class Evidence:
     incomparable: str = ""
 
 
-def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, gates: Mapping[str, Gate]) -> Decision:
+def should_promote(
+    *, candidate: str, champion: str | None, evidence: Evidence, gates: Mapping[str, Gate], voided: Mapping[str, str] | None = None
+) -> Decision:
     """Decide whether a candidate is promoted.
 
     Both tests are one-sided at the gate's error rate: a candidate that is no better than a constant, or loses as much as is allowed or
@@ -73,6 +75,7 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
         champion: the version that is released now.
         evidence: the candidate's evaluation.
         gates: as the workflow declares them; `champion` bounds the loss against the champion and the probability of a wrong promotion.
+        voided: versions whose evidence counts in no comparison, by why.
 
     Returns:
         `keep` for the champion itself. `refuse` when the evidence is about another version or another champion, a blocking gate did not
@@ -110,6 +113,10 @@ def should_promote(*, candidate: str, champion: str | None, evidence: Evidence, 
     passes = f"it passes its gates ({evidence.primary} {format_number(evidence.value)})"
     if champion is None:
         return Decision("promote", f"{passes} and there is no champion", facts)
+    if voided and champion in voided:
+        return Decision(
+            "promote", f"{passes}; champion {champion} isn't compared with it: its evidence is void ({voided[champion]})", facts
+        )
     if evidence.champion != champion:
         return Decision(
             "refuse",

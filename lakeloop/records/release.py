@@ -46,6 +46,7 @@ class EvaluationState(CheckedState):
         report: the address of its page.
         facts: what the version was made of; None in states that didn't record it.
         previous: the version that was evaluated before.
+        voids: why the evidence of the champion is void, where this evaluation found it so; None where it didn't.
     """
 
     stage: ClassVar[str] = "evaluations"
@@ -72,6 +73,7 @@ class EvaluationState(CheckedState):
     report: str = ""
     facts: Mapping[str, Any] | None = None
     previous: EarlierVersion | None = None
+    voids: str | None = None
 
     @classmethod
     def from_record(cls, values: Mapping[str, Any]) -> Self:
@@ -120,6 +122,7 @@ class ReleaseState(CheckedState):
             states of releases before 0.5.0: the champion.
         tuned: the searched parameters that the champion was fitted with, and the model that they are of; None where nothing was searched, or
             in states of releases before 0.5.0.
+        voided: versions whose evidence counts in no comparison, by why; None where there is none.
     """
 
     stage: ClassVar[str] = "releases"
@@ -136,11 +139,12 @@ class ReleaseState(CheckedState):
     rollback: Rollback | None = None
     best: str | None = None
     tuned: Tuned | None = None
+    voided: Mapping[str, str] | None = None
 
     @property
     def yardstick(self) -> str | None:
-        """The version that losses are counted from."""
-        return self.best or self.champion
+        """The version that losses are counted from: the best release, or the champion, whose evidence isn't void."""
+        return next((version for version in (self.best, self.champion) if version and version not in (self.voided or {})), None)
 
     @classmethod
     def from_record(cls, values: Mapping[str, Any]) -> Self:

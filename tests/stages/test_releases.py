@@ -71,3 +71,44 @@ def test_a_release_waits_for_the_evaluation_that_answers_the_gates_as_they_are_n
         in failures(result)
     )
     assert shop.materialize("evaluations", "releases").success
+
+
+@pytest.mark.filled
+def test_the_evidence_of_a_champion_is_voided_by_a_person_and_an_honest_version_takes_its_place(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from datetime import UTC, datetime
+
+    from lakeloop.errors import DataError
+    from lakeloop.records.release import EvaluationState, ReleaseState
+    from platform_assets.loading import load_definitions
+    from platform_assets.stages.release.voiding import void_release
+
+    assert shop.materialize().success
+    located = load_definitions(shop.defs)[0].workflows[("shop", "returns")]
+    at = datetime.now(UTC)
+    for version, reason, told in (("7", "why", "released, 1, found 7"), ("1", "  ", "wanted why its evidence is void")):
+        with pytest.raises(DataError, match=told):
+            void_release(shop.lake, located, version, reason, who="ada", at=at)
+    before = shop.lake.states().whole(ReleaseState, located)
+    assert before is not None and "goes on serving" in void_release(shop.lake, located, "1", "a leak", who="ada", at=at)
+    assert "is void already: a leak" in void_release(shop.lake, located, "1", "again", who="bob", at=at)
+    void = shop.lake.states().whole(ReleaseState, located)
+    assert void is not None and (void.value.champion, void.value.voided, void.fingerprint) == ("1", {"1": "a leak"}, before.fingerprint)
+    again = shop.materialize("evaluations", "releases", "predictions", "deployments")
+    assert again.success, failures(again)
+    assert shop.lake.states().whole(ReleaseState, located) == void
+
+    # A version that is not shown to be better than the champion, as its gate wants.
+    path = shop.defs / "shop" / "returns" / "defs.yaml"
+    worse = "model: {pipeline: linear, params: {C: 0.5}}"
+    path.write_text(path.read_text().replace("model: {pipeline: linear}", worse).replace("max_drop: 0.05", "max_drop: 0.0"))
+    result = shop.materialize()
+    assert result.success, failures(result)
+    evaluation, release = shop.lake.states().whole(EvaluationState, located), shop.lake.states().whole(ReleaseState, located)
+    assert evaluation is not None and release is not None and evaluation.value.champion is None
+    assert release.value.champion == "2" and release.value.voided == {"1": "a leak"}
+    assert "champion 1 isn't compared with it: its evidence is void (a leak)" in release.value.reason
+    rows = sorted(shop.lake.open("reports/decisions").to_pyarrow_table().to_pylist(), key=lambda row: row["at"])
+    assert [(row["action"], row["candidate"], row["who"]) for row in rows][:2] == [("promote", "1", None), ("void", "1", "ada")]
+    assert [row["action"] for row in rows] == ["promote", "void", "promote"]

@@ -16,7 +16,7 @@ from lakeloop.errors import LakeloopError, NotPublished
 from lakeloop.evaluation.assessment import BEST, CANDIDATE, CHAMPION, ORDER, assess
 from lakeloop.evaluation.check_kinds import KINDS
 from lakeloop.evaluation.decisions import CHAMPION_GATE, LEAK_GATE
-from lakeloop.evaluation.leak_gate import judge_leaks
+from lakeloop.evaluation.leak_gate import judge_leaks, leaks_of
 from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.metrics.table import metrics_of
 from lakeloop.metrics.wording import format_metric, format_number
@@ -56,14 +56,14 @@ def metric_gates(spec: WorkflowSpec) -> dict[str, Gate]:
 
 
 def opponent(states: States, located: Located[WorkflowSpec]) -> str | None:
-    """The champion that a new model is compared with: the released version, unless that is the model itself.
+    """The champion that a new model is compared with: the released version, unless that is the model itself, or its evidence is void.
 
     A model that has been released since its evaluation keeps the opponent it was evaluated with.
     """
     release, model = states.whole(ReleaseState, located), states.whole(ModelState, located)
     champion = release.value.champion if release else None
     if model is None or champion != model.value.version:
-        return champion
+        return None if release and champion in (release.value.voided or {}) else champion
     evaluation = states.whole(EvaluationState, located)
     return evaluation.value.champion if evaluation and evaluation.value.version == champion else None
 
@@ -273,6 +273,7 @@ def _record(
         report=url,
         facts=facts,
         previous=previous,
+        voids=question.champion_leaks if question.champion_leaks and not leaks_of(assessment.checks) else None,
     )
 
 

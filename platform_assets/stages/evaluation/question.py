@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from lakeloop.evaluation.assessment import BEST, CANDIDATE, CHAMPION, LINEAR, ForecastRows, Question, Rows
 from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.evaluation.entities import repeated_columns
-from lakeloop.evaluation.model_checks import Overlap, SeenColumn, TrainedElsewhere
+from lakeloop.evaluation.leaks import find_leaks
+from lakeloop.evaluation.model_checks import Overlap, SeenColumn, TrainedElsewhere, check_leakage, check_relations
 from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.table import metrics_of
 from lakeloop.project.personal import personal_columns
@@ -149,6 +150,7 @@ def evaluation_question(platform: Platform, located: Located[WorkflowSpec], judg
         elsewhere=_elsewhere(state.value.registered, test_start),
         fit_times=(times_of(data.fitted[spec.predict_at]), times_of(data.fitted[LABEL_KNOWN_AT])),
         static=spec.evaluation.static,
+        champion_leaks=_champion_leaks(platform, located, data, rival, states, lookups) if rival is not None else "",
         early=_known_early(platform, located),
         gated=[name for name in spec.gates if name != CHAMPION_GATE],
     )
@@ -249,6 +251,35 @@ def _slices(data: _Data, forecast: ForecastRows | None) -> dict[str, list[object
         return declared
     several = {"series": list(forecast.series)} if len(set(forecast.series)) > 1 else {}
     return {data.spec.forecast.ahead: forecast.ahead.tolist(), **several, **declared}
+
+
+def _champion_leaks(
+    platform: Platform, located: Located[WorkflowSpec], data: _Data, rival: ServableModel, states: States, lookups: FeatureSpec
+) -> str:
+    """What features that the champion has and the model hasn't say of the label, in words; empty where it is no leak.
+
+    A check that came after the champion's release finds its leak here, and a model without it isn't held against a score that rests on one.
+    """
+    dropped = [name for name in rival.feature_spec.names if name not in data.names]
+    answer = data.spec.answer
+    if not dropped or answer.kind.label == "none" or data.spec.forecast is not None:
+        return ""
+    asked, places = [*data.spec.keys, data.spec.predict_at], evenly_spaced(len(data.fit_y), FIT_SAMPLE)
+    spine = pa.concat_tables([data.fitted.take(places).select(asked), data.test.select(asked)])
+    frame = feature_frame(_with_features(platform, located, spine, rival, states, lookups), rival.feature_spec.names)
+    labels = np.append(data.fit_y[places], data.y)
+    order = np.random.default_rng(0).permutation(len(frame))
+    fit, held = order[: len(order) // 2], order[len(order) // 2 :]
+    columns = {name: frame[name].to_numpy() for name in frame}
+    findings = find_leaks(
+        answer,
+        {n: values[fit] for n, values in columns.items()},
+        labels[fit],
+        {n: values[held] for n, values in columns.items()},
+        labels[held],
+    )
+    checks = [check for check in (check_leakage(answer, findings), check_relations(findings)) if check.outcome == "found"]
+    return "; ".join(f"{check.code}: {check.message}" for check in checks if set(check.evidence["columns"]) & set(dropped))
 
 
 def _known_early(platform: Platform, located: Located[WorkflowSpec]) -> dict[str, list[str]]:

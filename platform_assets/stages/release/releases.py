@@ -21,6 +21,7 @@ from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.evaluations import asked
 from platform_assets.stages.publishing import record_whole
+from platform_assets.stages.release.decision_rows import append_decision
 from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
 from resources.lake.published import States
@@ -28,7 +29,6 @@ from resources.tracking.registry import CHALLENGER, CHAMPION, Registry
 from resources.tracking.tags import DECISION_TAG, metric_tag
 
 CODE_VERSION = "2"
-DECISIONS_TABLE = "reports/decisions"
 PROMOTED = "model_is_promoted"
 """The check that says whether the newest model is the champion; a warning, because a refusal is an answer and not an accident."""
 
@@ -68,10 +68,13 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     registry = Registry(platform.settings.tracking_uri)
     _must_be_ours(registry, name, champion, version)
     evidence = _evidence(located.spec, evaluation)
-    decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=located.spec.gates)
+    voided = _voided(before.value if before else None, evaluation)
+    decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=located.spec.gates, voided=voided)
 
     decided_at = _next_moment(before.value if before else None)
-    record = _record(states, located, model, before.value if before else None, decision, evidence, decided_at)
+    record = replace(
+        _record(states, located, model, before.value if before else None, decision, evidence, decided_at), voided=voided or None
+    )
     _write_decision(platform, located, fingerprint_now, decision, record, champion, decided_at)
     crash_point("release.decided")
     _move_aliases(registry, name, version, champion, decision, evidence)
@@ -144,6 +147,14 @@ def _evidence(spec: WorkflowSpec, evaluation: EvaluationState) -> Evidence:
     )
 
 
+def _voided(before: ReleaseState | None, evaluation: EvaluationState) -> dict[str, str]:
+    """The versions whose evidence is void, by why: those that were, and the champion where the evaluation found a leak in it."""
+    voided = dict(before.voided or {}) if before else {}
+    if before and before.champion and evaluation.voids and evaluation.champion == before.champion:
+        voided.setdefault(before.champion, evaluation.voids)
+    return voided
+
+
 def _record(
     states: States,
     located: Located[WorkflowSpec],
@@ -205,10 +216,6 @@ def _write_decision(
     before: str | None,
     at: datetime,
 ) -> None:
-    import pyarrow as pa
-
-    text = ("domain", "workflow", "action", "candidate", "version_before", "version_after", "reason", "evidence", "who", "run_id")
-    schema = pa.schema([(name, pa.string()) for name in text] + [("at", pa.timestamp("us", tz="UTC"))])
     row = {
         "domain": located.domain,
         "workflow": located.spec.name,
@@ -220,15 +227,8 @@ def _write_decision(
         "evidence": json.dumps(dict(decision.evidence), sort_keys=True),
         "who": platform.run_tags.get("user"),
         "run_id": platform.run_id,
-        "at": at,
     }
-    rows = pa.Table.from_pylist([row], schema=schema)
-    platform.lake.append(
-        DECISIONS_TABLE,
-        rows,
-        partition_by=["domain", "workflow"],
-        once=f"decision:{located.domain}.{located.spec.name}:{fingerprint_now}:{before}",
-    )
+    append_decision(platform.lake, row, at, once=f"decision:{located.domain}.{located.spec.name}:{fingerprint_now}:{before}")
 
 
 STAGE = Stage(

@@ -1,0 +1,28 @@
+"""Rows of `reports/decisions`: what was decided on a version, by whom, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from resources.lake.lake import Lake
+
+DECISIONS_TABLE = "reports/decisions"
+_TEXTS = ("domain", "workflow", "action", "candidate", "version_before", "version_after", "reason", "evidence", "who", "run_id")
+
+
+def append_decision(lake: Lake, row: Mapping[str, Any], at: datetime, *, once: str) -> None:
+    """Append a row, at most once under an id.
+
+    Args:
+        lake: that has the table.
+        row: the texts of the row by column; those that are left out are null.
+        at: when it was decided.
+        once: the id.
+    """
+    import pyarrow as pa
+
+    schema = pa.schema([(name, pa.string()) for name in _TEXTS] + [("at", pa.timestamp("us", tz="UTC"))])
+    rows = pa.Table.from_pylist([{**row, "at": at}], schema=schema)
+    lake.append(DECISIONS_TABLE, rows, partition_by=["domain", "workflow"], once=once)
