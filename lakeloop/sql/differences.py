@@ -64,6 +64,8 @@ def _kind(node: Any) -> str:
     node = node.unnest() if node is not None else None
     if type(node).__name__ == "Round":
         node = node.this  # a rounded decimal is one
+    if _name_of(node) == "make_date":
+        return "DATE"  # which sqlglot doesn't know
     kind = getattr(node, "type", None)
     return str(kind.this.name) if kind is not None else "UNKNOWN"
 

@@ -85,5 +85,9 @@ def test_percentiles_of_what_may_be_nan_are_refused(percentile: str) -> None:
         assert lines(argument, has_nan=False) == [], argument
 
 
+def test_a_date_that_is_made_is_a_date() -> None:
+    assert [error.line for error in refused("SELECT\n  (make_date(2024, 1, 15)) + INTERVAL 5 HOURS AS v FROM rows.t")] == [2]
+
+
 def test_a_percentile_without_what_is_nan_is_taken() -> None:
     assert refused("SELECT k, median(CASE WHEN NOT isnan(x) THEN x END) AS v, max(x) AS w FROM rows.t GROUP BY k", has_nan=True) == []
