@@ -128,11 +128,17 @@ class Step:
             later = day + np.timedelta64(1, "D") * (steps * (self.seconds or 0) // 86400)
         return to_utc(later.astype("datetime64[us]") + time, self.timezone)
 
-    def number_sql(self, moment: str) -> str:
+    def number_sql(self, moment: str, *, before_1970: bool = False) -> str:
         """An SQL expression for the number of a moment's step.
+
+        Args:
+            moment: the SQL of a timestamp.
+            before_1970: whether moments may be that early: `DIV` counts towards zero, so that the steps before and after would have one number.
 
         >>> Step.parse("1d").number_sql("day"), Step.parse("1mo").number_sql("day")
         ('unix_timestamp(day) DIV 86400', '(year(day) * 12 + month(day) - 1)')
+        >>> Step.parse("1d").number_sql("day", before_1970=True)
+        'CAST(floor(unix_timestamp(day) / 86400) AS BIGINT)'
         >>> Step.parse("1d", "Europe/Zurich").number_sql("at")
         "unix_timestamp(from_utc_timestamp(at, 'Europe/Zurich')) DIV 86400"
         """
@@ -140,9 +146,11 @@ class Step:
         if self.unit == "mo":
             months = f"(year({local}) * 12 + month({local}) - 1)"
             return months if self.count == 1 else f"{months} DIV {self.count}"
+        if before_1970:  # exact: no quotient of seconds since the year 1 is so near to a whole number that it would be rounded to it
+            return f"CAST(floor(unix_timestamp({local}) / {self.seconds}) AS BIGINT)"
         return f"unix_timestamp({local}) DIV {self.seconds}"
 
-    def season_number_sql(self, moment: str) -> str:
+    def season_number_sql(self, moment: str, *, before_1970: bool = False) -> str:
         """An SQL expression for the number by which a moment's place in a season is counted: of steps that the clocks of the zone show.
 
         It is the number of the step, save that hours and shorter steps are counted in the zone, where one comes twice in autumn and one is left
@@ -151,7 +159,7 @@ class Step:
         >>> Step.parse("1h", "Europe/Zurich").season_number_sql("at")
         "unix_timestamp(from_utc_timestamp(at, 'Europe/Zurich')) DIV 3600"
         """
-        return self.number_sql(local_sql(moment, self.timezone) if self.is_exact else moment)
+        return self.number_sql(local_sql(moment, self.timezone) if self.is_exact else moment, before_1970=before_1970)
 
     def ahead_sql(self, moment: str, steps: str) -> str:
         """An SQL expression for the moment a number of steps later, as `ahead` has it.

@@ -11,6 +11,7 @@ _MOMENT = r"(?:CAST\(t AS TIMESTAMP\)|TRY_CAST\(t AS TIMESTAMP\)|t)"
 _TIME = rf"(?:(?P<zone>FROM_UTC_TIMESTAMP\({_MOMENT}, '[^']*'\))|{_MOMENT})"
 _STEPS = (
     rf"UNIX_TIMESTAMP\({_TIME}(?:, 'yyyy-MM-dd HH:mm:ss')?\) DIV (?P<seconds>\d+)",
+    rf"CAST\(FLOOR\(UNIX_TIMESTAMP\({_TIME}(?:, 'yyyy-MM-dd HH:mm:ss')?\) / (?P<seconds>\d+)\) AS BIGINT\)",
     rf"\(?YEAR\({_TIME}\) \* 12 \+ MONTH\({_TIME.replace('?P<zone>', '')}\) - 1\)?(?: DIV \d+)?",
 )
 """The numbers of steps, as `lakeloop.spec.steps` writes them, in UTC or in a zone."""

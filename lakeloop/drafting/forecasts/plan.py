@@ -48,11 +48,24 @@ class ForecastPlan:
         self.window = history.season if history.season > 1 else 7
         self.time = f"{history.time}_at" if table.columns[history.time].type == "date" else history.time
         self.value = sql_name(label)
+        self.before_1970 = bool(history.moments.min() < np.datetime64(0, "us"))
 
     def moment_sql(self) -> str:
         """The time of a row of the table, as a timestamp."""
         plain = sql_name(self.history.time)
         return f"CAST({plain} AS TIMESTAMP)" if self.table.columns[self.history.time].type == "date" else plain
+
+    def number_sql(self, moment: str) -> str:
+        """The number of the step of a moment."""
+        return self.history.every.number_sql(moment, before_1970=self.before_1970)
+
+    def season_number_sql(self, moment: str) -> str:
+        """The number by which the place of a moment in the season is counted."""
+        return self.history.every.season_number_sql(moment, before_1970=self.before_1970)
+
+    def modulo_sql(self, number: str, divisor: int) -> str:
+        """What is left of the number of a step, from 0 on: `%` of one before 1970 is negative."""
+        return f"pmod({number}, {divisor})" if self.before_1970 else f"{number} % {divisor}"
 
     def series_sql(self) -> list[str]:
         """The columns that identify a series; a constant for a single series."""

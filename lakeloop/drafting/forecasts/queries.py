@@ -14,7 +14,7 @@ def _steps(plan: ForecastPlan, indent: str, *extra: str) -> list[str]:
         *plan.series_sql(),
         moment if moment == sql_name(plan.time) else f"{moment} AS {sql_name(plan.time)}",
         f"CAST({plan.value} AS DOUBLE) AS value",
-        f"{plan.history.every.number_sql(moment)} AS step",
+        f"{plan.number_sql(moment)} AS step",
         *extra,
     ]
     inner = [f"{indent}    {text}{',' if index < len(selected) - 1 else ''}" for index, text in enumerate(selected)]
@@ -63,10 +63,10 @@ def recent_sql(plan: ForecastPlan) -> str:
 def season_sql(plan: ForecastPlan) -> str:
     """The view of the values at the same place in the season."""
     by = ", ".join([*plan.series, PHASE])
-    every, moment = plan.history.every, plan.moment_sql()
+    moment = plan.moment_sql()
     # In a zone hours are counted apart for the season: by its clocks.
-    by_clock = every.season_number_sql(moment) != every.number_sql(moment)
-    clock = [f"{every.season_number_sql(moment)} AS clock_step"] if by_clock else []
+    by_clock = plan.season_number_sql(moment) != plan.number_sql(moment)
+    clock = [f"{plan.season_number_sql(moment)} AS clock_step"] if by_clock else []
     remarks = (
         [
             "-- The values of a series at the same place in the season, the newest and those before it. Looked up at the place of the time that is",
@@ -87,7 +87,7 @@ def season_sql(plan: ForecastPlan) -> str:
                 f"    avg(value) OVER seasons AS mean_of_{SEASONS_BACK}_seasons,",
                 "    max(value) OVER before AS value_two_seasons_ago",
                 "FROM (",
-                f"    SELECT *, {'clock_step' if by_clock else 'step'} % {plan.history.season} AS {PHASE}",
+                f"    SELECT *, {plan.modulo_sql('clock_step' if by_clock else 'step', plan.history.season)} AS {PHASE}",
                 "    FROM (",
                 *_steps(plan, "        ", *clock),
                 "    )",
@@ -151,7 +151,7 @@ def spine_sql(plan: ForecastPlan) -> str:
     moment, every = plan.moment_sql(), plan.history.every
     seconds = int(plan.delay.total_seconds())
     origin = f"{moment} + INTERVAL {seconds} SECOND" if seconds else moment
-    number = every.number_sql(moment)
+    number = plan.number_sql(moment)
     when = f"at every row of {plan.source}" if plan.stride == 1 else f"every {plan.stride} steps of {plan.source}"
     remarks = [
         f"-- Who is asked about, and when: every series {when}"
@@ -162,7 +162,7 @@ def spine_sql(plan: ForecastPlan) -> str:
     where = [f"WHERE {plan.value} IS NOT NULL AND {sql_name(plan.history.time)} IS NOT NULL"]
     if plan.stride > 1:
         newest = int(plan.history.steps.max()) % plan.stride
-        where = [f"{where[0]} AND {_bracketed(number)} % {plan.stride} = {newest}"]
+        where = [f"{where[0]} AND {plan.modulo_sql(_bracketed(number), plan.stride)} = {newest}"]
     return (
         "\n".join(
             [
@@ -171,7 +171,7 @@ def spine_sql(plan: ForecastPlan) -> str:
                 *[f"    {text}," for text in plan.series_sql()],
                 f"    {every.ahead_sql(moment, AHEAD)} AS {TARGET},",
                 f"    {AHEAD},",
-                f"    {_phase_ahead(plan, moment)} % {plan.history.season} AS {PHASE},",
+                f"    {plan.modulo_sql(_phase_ahead(plan, moment), plan.history.season)} AS {PHASE},",
                 f"    {origin} AS {ORIGIN}",
                 f"FROM {plan.source}",
                 *_cross_horizons(plan, ""),
@@ -185,9 +185,9 @@ def spine_sql(plan: ForecastPlan) -> str:
 def _phase_ahead(plan: ForecastPlan, moment: str) -> str:
     """The number by which the season's place of a time that is forecast is counted."""
     every = plan.history.every
-    if every.season_number_sql(moment) == every.number_sql(moment):
-        return f"({every.number_sql(moment)} + {AHEAD})"
-    return every.season_number_sql(every.ahead_sql(moment, AHEAD))
+    if plan.season_number_sql(moment) == plan.number_sql(moment):
+        return f"({plan.number_sql(moment)} + {AHEAD})"
+    return plan.season_number_sql(every.ahead_sql(moment, AHEAD))
 
 
 def _bracketed(expression: str) -> str:

@@ -52,6 +52,20 @@ def test_numbers_and_moments_ahead_are_those_of_the_definition(spark: Any, zone:
             assert next(values) == [step_ahead(moment, steps, unit, zone) for moment in moments], (unit, steps)
 
 
+@pytest.mark.parametrize("zone", [None, "America/Havana", "Asia/Kolkata"])
+def test_steps_before_1970_have_numbers_of_their_own(spark: Any, zone: str | None) -> None:
+    start = datetime(1969, 12, 25, 17, 30, tzinfo=UTC)
+    moments = [start + timedelta(hours=7 * number) for number in range(48)]
+    units = [unit for unit in UNITS if not unit.endswith("mo")]
+    numbers = [Step.parse(unit, zone).number_sql("t", before_1970=True) for unit in units]
+    values = query(spark, moments, *numbers, *[f"pmod({number}, 7)" for number in numbers])
+    for place, unit in enumerate(units):
+        expected = [number_of(moment, unit, zone or "UTC") for moment in moments]
+        assert min(expected) < 0 < max(expected)
+        assert values[place] == expected, unit
+        assert values[len(units) + place] == [number % 7 for number in expected], unit
+
+
 @pytest.mark.parametrize("zone", PLACES)
 def test_a_season_of_hours_is_a_local_day(spark: Any, zone: str) -> None:
     moments = PLACES[zone]

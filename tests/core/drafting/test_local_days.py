@@ -148,6 +148,16 @@ def test_what_is_drafted_of_a_zone_is_local_throughout() -> None:
     assert "UTC" not in files["f_calendar/defs.yaml"]
 
 
+@pytest.mark.parametrize("zone", [None, "Asia/Kolkata"])
+def test_a_history_that_begins_before_1970_is_counted_downwards_too(zone: str | None) -> None:
+    moments = [datetime(1968, 1, 1, 12, tzinfo=UTC) + timedelta(days=n) for n in range(1500)]
+    table = sales(timezone=zone) if zone else sales()
+    files = draft_forecast(table, rows_of(moments), table_domain="shop", name="f", label="sold", horizon=3, origin_every="3d").files
+    queries = "".join(text for file, text in files.items() if file.endswith(".sql"))
+    assert " DIV " not in queries and " % " not in queries  # both count towards zero
+    assert queries.count("CAST(floor(unix_timestamp(") == 4 and "pmod(step, 7) AS season_phase" in queries
+
+
 def profile(times: Sequence[str], **options: Any) -> TableProfile:
     rows = pa.table({"at": pa.array(times, pa.string()), "load": pa.array([f"{n % 13}.5" for n in range(len(times))], pa.string())})
     return profile_table(rows, text=True, **options)

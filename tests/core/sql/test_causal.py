@@ -21,6 +21,8 @@ STEP = "unix_timestamp(CAST(day AS TIMESTAMP)) DIV 86400"
         "SELECT o.k, o.at, c.tier FROM t o JOIN customers c ON o.k = c.k",
         "SELECT k, at, avg(v) OVER (PARTITION BY k ORDER BY step RANGE BETWEEN 6 PRECEDING AND CURRENT ROW) AS v "
         "FROM (SELECT k, at, v, unix_timestamp(at) DIV 3600 AS step FROM t)",
+        "SELECT k, at, sum(v) OVER (PARTITION BY k ORDER BY step RANGE BETWEEN 6 PRECEDING AND CURRENT ROW) AS x "
+        "FROM (SELECT k, at, v, CAST(floor(unix_timestamp(at) / 3600) AS BIGINT) AS step FROM t)",
         "SELECT k, at, avg(v) OVER (PARTITION BY k ORDER BY step RANGE BETWEEN 6 PRECEDING AND CURRENT ROW) AS v "
         "FROM (SELECT k, at, v, unix_timestamp(from_utc_timestamp(at, 'Europe/Zurich')) DIV 86400 AS step FROM t)",
         "SELECT k, at, avg(v) OVER (PARTITION BY k ORDER BY step) AS v FROM (SELECT k, at, v, "
