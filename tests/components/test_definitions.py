@@ -224,7 +224,7 @@ def test_an_estimator_by_import_path_is_trained_released_and_scored(shop: Shop) 
     workflow = shop.defs / "shop" / "returns" / "defs.yaml"
     text = workflow.read_text()
     workflow.write_text(
-        text.replace("{pipeline: linear}", "{estimator: 'sklearn.naive_bayes:GaussianNB', params: {var_smoothing: 1.0e-8}}")
+        text.replace("{pipeline: linear}", "{estimator: 'sklearn.linear_model:LogisticRegression', params: {max_iter: 2000}}")
     )
     result = shop.materialize()
     assert result.success, failures(result)
