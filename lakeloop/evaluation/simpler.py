@@ -50,6 +50,6 @@ def better_baseline(skills: Skills, primary: str, reference: str, words: str, ra
             if math.isfinite(against["difference"]) and p <= rate / len(by_metric):
                 return (
                     f"a {who} model on the same features has the better {metric}: it differs by {format_plain_signed(against['difference'])} "
-                    f"(positive is better, p {p:.3g}, of {rate / len(by_metric):.3g} allowed)"
+                    f"(positive is better, p {p:.3g}, of {rate / len(by_metric):.3g} allowed); take it, or add what the model lacks"
                 )
     return ""
