@@ -23,6 +23,7 @@ from tests.worlds.shop import make_shop
 
 DATA_STAGES = ("raw", "validated", "features", "training_sets")
 """The stages that have nothing in MLflow."""
+MODEL_FILES = "reports/model_files"
 VOLATILE = {"ingested_at", "at", "run_id", "predicted_at", "value", "seconds", "trial", "best_trial", "lost"}
 """Columns that say when and in which run, and how often a trial of a search was begun; they may differ between two undisturbed runs as well."""
 LANDED, AFTER_THE_DATA = {"known_at", "_landed_at"}, datetime(2025, 1, 1, tzinfo=UTC)
@@ -92,6 +93,8 @@ def tables(project: Project) -> dict[str, Counter[str]]:
         for row in listed:
             # A correction is known from its landing on; the data's own times are years ago.
             row.update({name: "landed" for name in LANDED & row.keys() if row[name] and row[name] > AFTER_THE_DATA})
+            if path == MODEL_FILES:
+                row["files"] = sorted(json.loads(row["files"]))  # MLflow writes the time and its own ids into some
             if row.get("stage") == "deployments":
                 row.pop("fingerprint", None)  # it has the model's name in it
         # Models are named after their environment.

@@ -19,6 +19,8 @@ from tests.worlds.hostile.honest import copy, save_all
 from tests.worlds.hostile.hostile import hostile_models
 
 MARK = "it_ran"
+NOWHERE = "http://127.0.0.1:9"
+"""The address of an MLflow server that isn't there: these models are folders."""
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +58,9 @@ def test_every_hostile_model_is_refused_with_a_sentence_and_nothing_runs(honest:
 
 
 PLACES: dict[str, Callable[[Path], str]] = {
-    "registration": lambda folder: reason(lambda: check_brought(str(folder), "file:///nowhere", CONTRACT, ROWS)),
+    "registration": lambda folder: reason(lambda: check_brought(str(folder), NOWHERE, CONTRACT, ROWS)),
     "load": lambda folder: reason(lambda: load_model(str(folder))),
-    "server": lambda folder: load_models([{"name": "a.b", "version": "1", "uri": str(folder)}], "file:///nowhere")[1].get("a.b", ""),
+    "server": lambda folder: load_models([{"name": "a.b", "version": "1", "uri": str(folder)}], NOWHERE)[1].get("a.b", ""),
 }
 """Why a model is refused by each that loads one; empty where it isn't. Batch predictions load as `load` does."""
 

@@ -66,7 +66,7 @@ def test_help_version_and_completion_load_nothing_heavy() -> None:
         (["zzz"], 2, "no command 'zzz'; there are up, "),
         (["plan", "--jsn"], 2, "Did you mean '--json'?"),
         (["lineage"], 2, "Missing argument 'COLUMN'"),
-        (["check", "--defs", "/nowhere"], 2, "no folder /nowhere"),
+        (["check", "--defs", "/no/such/folder"], 2, "no folder /no/such/folder"),
         ([], 2, "Usage: lakeloop"),
     ],
 )
