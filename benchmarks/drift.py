@@ -1,7 +1,7 @@
 """How far a model drifts down over 200 retrainings that the gate `champion` decides on; writes the table of docs/intervals.md.
 
 Run `python -m benchmarks.drift` (two minutes). Every decision is the platform's own, on new rows each time, whose truth is known: so is the quality of
-every version. Beside it, what the decisions would come to if a loss were counted from the champion alone, as in releases before 0.5.0.
+every version. Beside it, what the decisions would come to if a loss were counted from the champion alone, as in releases before 0.4.0.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Evidence:
         skill: the same with a reference, a prediction that uses no feature.
         reference: what the reference is, in words.
         baselines: the differences from each baseline by every metric that counts, see `lakeloop.evaluation.simpler`; empty in evaluations of
-            releases before 0.5.0.
+            releases before 0.4.0.
         naive: which of the baselines the reference is.
         incomparable: why it can't be compared with the champion: the champion answers another question. Empty when it can.
     """

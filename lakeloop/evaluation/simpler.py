@@ -33,7 +33,7 @@ def better_baseline(skills: Skills, primary: str, reference: str, words: str, ra
     was itself fitted is compared by what is shown: its difference is significant (one-sided, `rate` for all metrics together, Bonferroni).
 
     Args:
-        skills: what was compared; nothing in evaluations of releases before 0.5.0.
+        skills: what was compared; nothing in evaluations of releases before 0.4.0.
         primary: the deciding metric.
         reference: the baseline that uses no feature.
         words: that one in words.

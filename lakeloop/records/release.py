@@ -119,9 +119,9 @@ class ReleaseState(CheckedState):
         cites: the views that the champion was trained on.
         rollback: the champion before it.
         best: the best release so far, from which losses are counted: the last one that was shown to be better than the one before. None in
-            states of releases before 0.5.0: the champion.
+            states of releases before 0.4.0: the champion.
         tuned: the searched parameters that the champion was fitted with, and the model that they are of; None where nothing was searched, or
-            in states of releases before 0.5.0.
+            in states of releases before 0.4.0.
         voided: versions whose evidence counts in no comparison, by why; None where there is none.
     """
 

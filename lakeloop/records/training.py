@@ -68,7 +68,7 @@ class SearchResult(Record):
         counts: trials by how they ended.
         gain: see `lakeloop.search.gain.Gain`.
         used: the parameters that the model is fitted with: the best ones if they gained, else those that it had before. None in searches of
-            releases before 0.5.0, which used the best.
+            releases before 0.4.0, which used the best.
     """
 
     study: str

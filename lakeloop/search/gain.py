@@ -35,7 +35,7 @@ class Gain:
         where: which rows these are, in words.
         same: the best parameters are those that the model had before.
         against: whose parameters it had before, in words.
-        kept: the model keeps them, because nothing was gained; in searches of releases before 0.5.0 it took the best ones all the same.
+        kept: the model keeps them, because nothing was gained; in searches of releases before 0.4.0 it took the best ones all the same.
     """
 
     metric: str

@@ -235,7 +235,7 @@ def _champions_params(states: States, located: Located[WorkflowSpec], own: Mappi
     if tuned is not None and tuned.model == fingerprint(located.spec.model):
         params = dict(tuned.params)
     elif tuned is None and model is not None and model.value.version == release.value.champion and model.value.search is not None:
-        params = dict(model.value.search.taken)  # released before 0.5.0
+        params = dict(model.value.search.taken)  # released before 0.4.0
     else:
         return None
     return params if params.keys() == own.keys() else None

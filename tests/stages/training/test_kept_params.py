@@ -39,7 +39,7 @@ def params(release: ReleaseState | None, model: ModelState | None = None, spec: 
         (ReleaseState(champion="1"), ModelState("returns", "1", "run", 1, (), search=FOUND), MODEL, {"C": 0.2}),
         (ReleaseState(champion="1"), ModelState("returns", "2", "run", 1, (), search=FOUND), MODEL, None),
     ],
-    ids=["no release", "no champion", "searched", "another model", "another space", "released before 0.5.0", "of another version"],
+    ids=["no release", "no champion", "searched", "another model", "another space", "released before 0.4.0", "of another version"],
 )
 def test_the_champion_s_parameters_stay_if_they_are_of_this_model_and_space(release, model, spec, wanted) -> None:
     assert params(release, model, spec) == wanted
