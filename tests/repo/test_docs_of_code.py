@@ -57,3 +57,14 @@ def test_the_page_lists_the_metrics_of_each_task_and_those_that_only_gates_may_n
         known = metrics_of(task)
         assert re.findall(r"`(\w+)`", deciding) == [name for name, metric in known.items() if metric.decides]
         assert re.findall(r"`(\w+)`", gates) == [*(n for n, metric in known.items() if not metric.decides), *BESIDE.get(task, {})]
+
+
+def test_the_changelog_says_each_thing_once_under_three_headings_of_a_release() -> None:
+    releases = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+    bullets = [
+        bullet.partition("\n### ")[0].strip() for release in releases for bullet in re.split(r"^\* ", release, flags=re.MULTILINE)[1:]
+    ]
+    assert len(bullets) > 150 and [bullet for bullet in set(bullets) if bullets.count(bullet) > 1] == []
+    for release in releases:
+        headings = re.findall(r"^### (.*)$", release, re.MULTILINE)
+        assert headings == [name for name in ("Breaking", "Added", "Fixed") if name in headings], release.splitlines()[0]
