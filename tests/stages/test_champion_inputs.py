@@ -19,6 +19,7 @@ from lakeloop.records.training import ModelState, TrainingSetState
 from lakeloop.spec.tasks import Answer
 from lakeloop.spec.workflow import WarmStart
 from platform_assets.loading import read_project
+from platform_assets.plan import stale_assets
 from platform_assets.stages.base import Platform
 from platform_assets.stages.evaluation import question as asked
 from platform_assets.stages.evaluation.subject import Judged
@@ -128,6 +129,18 @@ def test_one_label_known_too_late_is_found_among_more_rows_than_are_scored_again
     assert len(fit.y) == len(fit.at) == len(fit.known_at) == len(fit.frame) == len(fit.scores["candidate"]) == 8
     (table,) = [check for check in assess(question).checks if check.code == "LL102"]
     assert table.outcome == "found" and f"the labels of 1 of {len(question.fit_times[0]):,} training rows" in table.message
+
+
+@pytest.mark.filled
+def test_a_model_is_judged_again_where_a_view_says_that_it_is_known_early(shop: Shop) -> None:
+    assert shop.materialize("training_sets", "models", "evaluations").success
+    basket = shop.defs / "shop" / "basket" / "defs.yaml"
+    basket.write_text(basket.read_text().replace("  keys: [order_id]\n", "  keys: [order_id]\n  known_delay: ignored\n"))
+    stale = stale_assets(read_project(shop.defs), shop.lake.states())
+    assert TableKey("evaluations", "shop", "returns") in stale
+    assert not [key for key in stale if key.stage in ("features", "training_sets", "models")]
+    assert shop.materialize("evaluations").success
+    assert TableKey("evaluations", "shop", "returns") not in stale_assets(read_project(shop.defs), shop.lake.states())
 
 
 def test_a_time_with_an_offset_is_that_moment_and_one_without_is_utc() -> None:

@@ -20,7 +20,7 @@ from lakeloop.evaluation.leak_gate import judge_leaks, leaks_of
 from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.metrics.table import metrics_of
 from lakeloop.metrics.wording import format_metric, format_number
-from lakeloop.project.project import Located, Project
+from lakeloop.project.project import Located, Project, feature_columns
 from lakeloop.records.base import Checks
 from lakeloop.records.release import EarlierVersion, EvaluationState, ReleaseState
 from lakeloop.records.training import ModelState, TrainingSetState
@@ -83,8 +83,8 @@ def yardstick(states: States, located: Located[WorkflowSpec]) -> str | None:
     return None if best in (release.value.champion, model.value.version) else best
 
 
-def expected(states: States, located: Located[WorkflowSpec]) -> str:
-    """The fingerprint of an evaluation: the model version, the rows, the measures, the opponents.
+def expected(project: Project, states: States, located: Located[WorkflowSpec]) -> str:
+    """The fingerprint of an evaluation: the model version, the rows, the measures, the opponents, and which views say that they are known early.
 
     Raises:
         NotPublished: there is no model.
@@ -92,7 +92,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
     model, training = states.whole(ModelState, located), states.whole(TrainingSetState, located)
     if model is None or training is None:
         raise NotPublished(f"{key_of('models', located)} has no model; materialise it first")
-    champion, best = opponent(states, located), yardstick(states, located)
+    champion, best, early = opponent(states, located), yardstick(states, located), _early_views(project, located)
     whole = fingerprint(
         "evaluation",
         CODE_VERSION,
@@ -103,6 +103,7 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
         located.spec.gates,
         champion,
         *([best] if best else []),
+        *([early] if early else []),
     )
     parts = {
         **made_of.code(CODE_VERSION),
@@ -111,8 +112,18 @@ def expected(states: States, located: Located[WorkflowSpec]) -> str:
         **made_of.upstream(states, key_of("training_sets", located)),
         **made_of.value("the champion to compare with", champion),
         **(made_of.value("the best release to compare with", best) if best else {}),
+        **(made_of.value("views with known_delay: ignored", ", ".join(early)) if early else {}),
     }
     return Fingerprint(whole, parts)
+
+
+def _early_views(project: Project, located: Located[WorkflowSpec]) -> list[str]:
+    """The views among its features that have no event time and say of themselves that their tables' `known_delay` means nothing, which LL102 goes by."""
+    said = {id_ for id_, view in project.views.items() if view.spec.event_time is None and view.spec.known_delay == "ignored"}
+    if not said:
+        return []
+    columns = feature_columns(project, located)
+    return sorted({f"{c.ref.domain}.{c.ref.name}" for c in columns if c.ref.kind == "view" and (c.ref.domain, c.ref.name) in said})
 
 
 def asked(spec: WorkflowSpec) -> str:
@@ -132,7 +143,7 @@ def evaluate_model(platform: Platform, located: Located[WorkflowSpec]) -> StageR
     from platform_assets.stages.evaluation.question import evaluation_question
 
     states = platform.lake.states()
-    fingerprint_now = expected(states, located)
+    fingerprint_now = expected(platform.project, states, located)
     before = states.whole(EvaluationState, located)
     if before and before.fingerprint == fingerprint_now:
         metadata = {"model_version": before.value.version}
@@ -325,7 +336,7 @@ STAGE = Stage(
     code_version=CODE_VERSION,
     run=lambda platform, located, _: evaluate_model(platform, located),
     reads=lambda project, located: (key_of("models", located), key_of("training_sets", located)),
-    expected=lambda world, located, _: expected(world.states, located),
+    expected=lambda world, located, _: expected(world.project, world.states, located),
     checks=_checks,
     describe=lambda _: (
         "How good the model version is on later time that it wasn't trained on, beside champion and baselines; the page `report` tells it all."
