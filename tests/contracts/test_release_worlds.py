@@ -147,7 +147,7 @@ def test_nothing_is_stale(opened: Opened, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == opened.world.expected["plan"] == "everything is fresh\n"
 
 
-@pytest.mark.parametrize("packed", BEFORE_MOVING_FRAMES, ids=lambda path: path.name.removesuffix(".tar.xz"))
+@pytest.mark.parametrize("packed", BEFORE_MOVING_FRAMES, ids=lambda path: path.name.removesuffix(".tar.xz"), indirect=True, scope="module")
 def test_only_a_view_whose_values_were_corrected_is_stale_and_what_reads_it(
     packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
