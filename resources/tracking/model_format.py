@@ -127,6 +127,12 @@ class ServableModel:
         inputs = frame[[field.name for field in self.fields]]
         return getattr(self.raw, self.raw_method)(inputs) if self.raw_method else self._model.predict(inputs)
 
+    @property
+    def method(self) -> str:
+        """The method of `raw` whose answers `predict` makes scores of."""
+        loader = self._model.metadata.flavors["python_function"]
+        return self.raw_method or str(loader.get("predict_fn", "predict"))
+
     @cached_property
     def raw_method(self) -> str | None:
         """The method of `raw` that gives scores where MLflow's `predict` doesn't: its flavour only tells outliers from inliers."""

@@ -1,0 +1,105 @@
+"""Compiled predictors: a fitted model as arithmetic on rows of numbers, without a frame, equal to what the model itself predicts.
+
+A model that isn't understood step by step isn't compiled, and the reason is a sentence for the user. Whoever compiles one proves it against the model
+(`lakeloop.online.proof`): what is understood here is scikit-learn's code as it is today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from lakeloop.online.columns import Columns, compile_columns, plain_columns
+from lakeloop.online.encoding import Borders, CannotCompile, Encoding, Estimate, Input, Part
+from lakeloop.online.heads import compile_head
+from lakeloop.online.histogram_trees import histogram_sums, inverse_link
+from lakeloop.spec.tasks import Answer, scoring_method, to_scores
+
+_HISTOGRAM_TREES = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
+
+
+class Predictor(Protocol):
+    """Scores of rows that are encoded."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """How values become rows."""
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """The scores, as `ServableModel.predict` gives them for the same rows: float64, `(rows,)` or `(rows, numbers)`.
+
+        Args:
+            rows: float64 in C order, `(rows, inputs)`, as `encoding` says.
+
+        Raises:
+            DataError: a number is one that the model can't take.
+        """
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model that was compiled.
+
+    Attributes:
+        encoding: of its inputs.
+        estimate: what its method gives for encoded rows.
+        answer: what it answers.
+        fitted: the classes that it was fitted on, by position.
+        borders: where its trees part rows, by input.
+    """
+
+    encoding: Encoding
+    estimate: Estimate
+    answer: Answer
+    fitted: Sequence[int] | None = None
+    borders: Borders = field(default_factory=dict)
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """See `Predictor.scores`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return to_scores(self.estimate(rows), self.answer, self.fitted)
+
+
+def compile_model(
+    raw: Any, inputs: Sequence[Input], answer: Answer, *, fitted: Sequence[int] | None = None, method: str | None = None
+) -> Predictor | str:
+    """Compile a fitted model.
+
+    Args:
+        raw: the fitted estimator.
+        inputs: the model's inputs, in its order.
+        answer: what it answers.
+        fitted: the classes that it was fitted on, by position; all of them if None.
+        method: of the estimator that gives its scores; by default the one that the task calls.
+
+    Returns:
+        The predictor, or a sentence that says why there is none.
+    """
+    try:
+        part = _compile(raw, inputs, method or scoring_method(raw, answer))
+    except CannotCompile as reason:
+        return str(reason)
+    return Compiled(part.encoding, part.estimate, answer, fitted, part.borders)
+
+
+def _compile(raw: Any, inputs: Sequence[Input], method: str) -> Part:
+    from sklearn.pipeline import Pipeline
+
+    if type(raw) is Pipeline:
+        steps = [step for _, step in raw.steps]
+        if len(steps) != 2:
+            raise CannotCompile(f"it has {len(steps)} steps: wanted columns and an estimator")
+        return _last(steps[1], compile_columns(steps[0], inputs), method)
+    return _last(raw, plain_columns(inputs), method)
+
+
+def _last(estimator: Any, columns: Columns, method: str) -> Part:
+    """The last step of a model, whose trees may read the inputs themselves."""
+    if type(estimator).__name__ in _HISTOGRAM_TREES:
+        finish = inverse_link(estimator, method)
+        flat = estimator.n_trees_per_iteration_ == 1
+        return histogram_sums([estimator], columns).then((lambda sums: finish(sums[:, 0])) if flat else finish)
+    return Part(columns.encoding, columns.matrix).then(compile_head(estimator, method))
