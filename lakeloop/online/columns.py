@@ -11,6 +11,8 @@ import numpy as np
 from lakeloop.online.encoding import CannotCompile, Encoding, Estimate, Input
 
 _UNSEEN = "\x00a category that no row has\x00"
+_MISSING = -1e9
+"""The code of a category that an encoder takes for missing, where null isn't: NaN is null."""
 _NONE = -1.0
 """The code of a category that sets none of the one-hot columns."""
 
@@ -112,6 +114,8 @@ class _Making:
         for column, place in enumerate(places):
             by_text = {text: float(row[column]) for text, row in outputs[column].items()}
             self.nulls[place] = by_text.pop(None)  # type: ignore[call-overload]
+            if not np.isnan(self.nulls[place]):
+                by_text = {text: _MISSING if np.isnan(code) else code for text, code in by_text.items()}
             self.codes[place] = (by_text, by_text.pop(_UNSEEN))
         self.blocks.append((self.width, self.width + len(places), np.array(places), _filled([self.nulls[place] for place in places])))
         if self.sources is not None:
@@ -170,7 +174,9 @@ class _Making:
 def _filled(nulls: Sequence[float]) -> Estimate:
     """Codes with what null is among them: scikit-learn's ordinal encoder takes NaN for missing, and None for a category where it was fitted on it."""
     filling = np.array(nulls)
-    return _unchanged if np.isnan(filling).all() else lambda codes: np.where(np.isnan(codes), filling, codes)
+    if np.isnan(filling).all():
+        return _unchanged
+    return lambda codes: np.where(codes == _MISSING, np.nan, np.where(np.isnan(codes), filling, codes))
 
 
 def _own_part(encoder: Any, column: int) -> tuple[int, int]:

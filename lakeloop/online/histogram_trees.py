@@ -130,7 +130,7 @@ def inverse_link(booster: Any, method: str) -> Callable[[np.ndarray], np.ndarray
     from sklearn.utils.extmath import softmax
 
     links: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-        "IdentityLink": lambda sums: sums,
+        "IdentityLink": _unchanged,
         "LogLink": np.exp,
         "LogitLink": expit,
         "MultinomialLogit": softmax,
@@ -141,3 +141,7 @@ def inverse_link(booster: Any, method: str) -> Callable[[np.ndarray], np.ndarray
     if link not in links:
         raise CannotCompile(f"its loss has the link {link}, which isn't known here")
     return links[link]
+
+
+def _unchanged(sums: np.ndarray) -> np.ndarray:
+    return sums

@@ -12,13 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lakeloop.online.columns import Columns, compile_columns, plain_columns
-from lakeloop.online.encoding import Borders, CannotCompile, Encoding, Estimate, Input, Part
-from lakeloop.online.heads import compile_head
-from lakeloop.online.histogram_trees import histogram_sums, inverse_link
+from lakeloop.online.encoding import Borders, CannotCompile, Encoding, Estimate, Input
+from lakeloop.online.wrapped import understand
 from lakeloop.spec.tasks import Answer, scoring_method, to_scores
-
-_HISTOGRAM_TREES = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 
 
 class Predictor(Protocol):
@@ -79,27 +75,7 @@ def compile_model(
         The predictor, or a sentence that says why there is none.
     """
     try:
-        part = _compile(raw, inputs, method or scoring_method(raw, answer))
+        part = understand(raw, inputs, method or scoring_method(raw, answer))
     except CannotCompile as reason:
         return str(reason)
     return Compiled(part.encoding, part.estimate, answer, fitted, part.borders)
-
-
-def _compile(raw: Any, inputs: Sequence[Input], method: str) -> Part:
-    from sklearn.pipeline import Pipeline
-
-    if type(raw) is Pipeline:
-        steps = [step for _, step in raw.steps]
-        if len(steps) != 2:
-            raise CannotCompile(f"it has {len(steps)} steps: wanted columns and an estimator")
-        return _last(steps[1], compile_columns(steps[0], inputs), method)
-    return _last(raw, plain_columns(inputs), method)
-
-
-def _last(estimator: Any, columns: Columns, method: str) -> Part:
-    """The last step of a model, whose trees may read the inputs themselves."""
-    if type(estimator).__name__ in _HISTOGRAM_TREES:
-        finish = inverse_link(estimator, method)
-        flat = estimator.n_trees_per_iteration_ == 1
-        return histogram_sums([estimator], columns).then((lambda sums: finish(sums[:, 0])) if flat else finish)
-    return Part(columns.encoding, columns.matrix).then(compile_head(estimator, method))

@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder, TargetEncoder
 
 from lakeloop.online.predictor import Compiled, compile_model
 from lakeloop.online.proof import find_difference
@@ -17,12 +21,23 @@ from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, fitted_classes, scores_of
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
+from lakeloop.training.pipelines import build_estimator, pipelines_for
+from lakeloop.training.warm_start import continue_trees
 
 ROWS = 600
 ANSWERS = {
     "binary": Answer("binary_classification"),
     "classes": Answer("multiclass_classification", classes=("red", "green", "blue")),
     "number": Answer("regression"),
+    "quantiles": Answer("quantile_regression", quantiles=(0.05, 0.5, 0.95)),
+    "forecast": Answer("forecasting"),
+    "strange": Answer("anomaly_detection"),
+}
+CASES = [(pipeline, name) for name, answer in ANSWERS.items() for pipeline in pipelines_for(answer.task)]
+SMALL: dict[str, dict[str, Any]] = {
+    "gradient_boosting": {"max_iter": 30, "min_samples_leaf": 20},
+    "forecasting": {"n_estimators": 30},
+    "anomaly": {"n_estimators": 40},
 }
 
 
@@ -43,6 +58,7 @@ INPUTS = [
     Taken("many", "string"),
     Taken("large", "double"),
 ]
+KINDS: dict[str, Kind] = {each.name: each.kind for each in INPUTS}
 
 
 def made(rows: int = ROWS, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -72,14 +88,15 @@ def made(rows: int = ROWS, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 def label_for(answer: Answer, number: np.ndarray) -> np.ndarray:
     if answer.kind.label == "binary":
         return (number > np.median(number)).astype(float)
+    if answer.kind.label == "none":
+        return np.zeros(len(number))
     return np.digitize(number, np.quantile(number, [0.4, 0.8])).astype(float) if answer.classes else number
 
 
 def fitted(pipeline: str, answer: Answer, **more: Any) -> Any:
     frame, number = made()
-    params = {"max_iter": 30, "min_samples_leaf": 20} if pipeline == "gradient_boosting" else {}
-    model = Model(pipeline=pipeline, params={**params, **more})
-    return fit_model(model, {each.name: each.kind for each in INPUTS}, answer, frame, label_for(answer, number), folder=Path())
+    model = Model(pipeline=pipeline, params={**SMALL.get(pipeline, {}), **more})
+    return fit_model(model, KINDS, answer, frame, label_for(answer, number), folder=Path())
 
 
 def compiled(estimator: Any, answer: Answer) -> Compiled:
@@ -96,8 +113,7 @@ def difference(predictor: Any, estimator: Any, answer: Answer) -> str:
     return find_difference(predictor, INPUTS, predict)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-@pytest.mark.parametrize("pipeline", ["gradient_boosting", "linear"])
+@pytest.mark.parametrize(("pipeline", "name"), CASES)
 def test_a_compiled_pipeline_predicts_what_it_does_itself(pipeline: str, name: str) -> None:
     answer = ANSWERS[name]
     estimator = fitted(pipeline, answer)
@@ -120,8 +136,71 @@ def test_the_proof_notices_what_is_a_little_wrong() -> None:
     assert [what for what, other in wrong.items() if not difference(other, estimator, answer)] == []
 
 
+def test_a_forecast_of_ratios_is_compiled() -> None:
+    answer = ANSWERS["forecast"]
+    estimator = fitted("forecasting", answer, log=True)
+    assert difference(compiled(estimator, answer), estimator, answer) == ""
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize("name", ["binary", "classes"])
+@pytest.mark.parametrize("pipeline", ["gradient_boosting", "linear"])
+def test_a_calibrated_classifier_is_compiled(pipeline: str, name: str, method: str) -> None:
+    answer = ANSWERS[name]
+    frame, number = made()
+    at = np.datetime64("2024-01-01") + np.arange(len(frame)) * np.timedelta64(1, "h")
+    model = Model(pipeline=pipeline, params=SMALL.get(pipeline, {}), calibrate=method)
+    estimator = fit_model(model, KINDS, answer, frame, label_for(answer, number), folder=Path(), at=at)
+    assert type(estimator).__name__ == "CalibratedClassifierCV"
+    assert difference(compiled(estimator, answer), estimator, answer) == ""
+
+
+@pytest.mark.parametrize("name", ["binary", "quantiles"])
+def test_a_continued_model_is_compiled(name: str) -> None:
+    answer = ANSWERS[name]
+    frame, number = made(300, seed=1)
+    frame["city"] = frame["city"].replace("Bern", "Chur")  # which its trees never saw
+    model = Model(pipeline="gradient_boosting", params=SMALL["gradient_boosting"])
+    fresh = build_estimator(model, KINDS, answer)
+    estimator = continue_trees(fitted("gradient_boosting", answer), fresh, frame, label_for(answer, number), trees=10, limit=100)
+    assert difference(compiled(estimator, answer), estimator, answer) == ""
+
+
+ELSEWHERE = {
+    "a forest behind the usual columns": ("sklearn.ensemble:ExtraTreesRegressor", {"n_estimators": 10}),
+    "neighbours": ("sklearn.neighbors:KNeighborsRegressor", {}),
+    "histogram trees behind the usual columns": ("sklearn.ensemble:HistGradientBoostingRegressor", {"max_iter": 10}),
+    "boosted trees that begin from a constant": ("sklearn.ensemble:GradientBoostingRegressor", {"n_estimators": 10}),
+    "LightGBM": ("lightgbm:LGBMRegressor", {"n_estimators": 10, "verbose": -1}),
+}
+
+
+def test_null_is_no_new_category_where_codes_are_columns() -> None:
+    answer = ANSWERS["number"]
+    frame, number = made()
+    strings = [name for name, kind in KINDS.items() if kind == "string"]
+    encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
+    columns = ColumnTransformer([("numbers", "passthrough", ["whole", "gaps"]), ("strings", encode, strings)])
+    estimator = make_pipeline(columns, HistGradientBoostingRegressor(max_iter=20)).fit(frame, number)
+    assert columns.transformers_[1][1].categories_[1][-1] is None  # null is a category of its own
+    assert difference(compiled(estimator, answer), estimator, answer) == ""
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_a_class_of_another_library_is_compiled_behind_the_usual_columns(what: str) -> None:
+    answer = ANSWERS["number"]
+    frame, number = made()
+    reference, params = ELSEWHERE[what]
+    with warnings.catch_warnings(action="ignore"):
+        estimator = fit_model(Model(estimator=reference, params=params), KINDS, answer, frame, number, folder=Path())
+        assert difference(compiled(estimator, answer), estimator, answer) == ""
+
+
 def test_a_model_that_is_not_understood_is_not_compiled() -> None:
     answer = ANSWERS["number"]
     estimator = fitted("linear", answer)
-    estimator.steps.insert(1, ("more", "passthrough"))
-    assert compile_model(estimator, INPUTS, answer) == "it has 3 steps: wanted columns and an estimator"
+    columns = estimator.steps[0][1]
+    columns.transformers_[1] = ("strings", TargetEncoder(), columns.transformers_[1][2])
+    reason = "strings go through a TargetEncoder, and only scikit-learn's one-hot and ordinal encoders are known"
+    assert compile_model(estimator, INPUTS, answer) == reason
+    assert compile_model(estimator[-1], INPUTS, answer) == "it takes strings (city, some_null, many) in a way of its own"
