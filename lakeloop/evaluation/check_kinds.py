@@ -83,7 +83,7 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "Leakage by a feature",
         "One feature alone predicts the label, which usually means that it was recorded after the outcome.",
         "one feature alone reaches a ROC AUC of 0.95 (for several classes: each against the rest, on average), or an R² of 0.9, on the test rows or "
-        "on those where it has a value; or puts 95% of the pairs of rows with different numbers as labels in order; or it is missing, or has a value, in at least 30 rows of which hardly one (0.5%, and a tenth of the share "
+        "on those where it has a value, and gives at least 60% of the variance of classes or reaches 0.98; or puts 95% of the pairs of rows with different numbers as labels in order; or it is missing, or has a value, in at least 30 rows of which hardly one (0.5%, and a tenth of the share "
         "among the other rows) has another label",
         "there is no feature that can be scored, no label to predict from it, or a class with fewer than 10 test rows; or it is not enough to tell: "
         "of 20 planted features that give the label in half of the rows, and so lift a metric by half of the distance from constant to perfect, "

@@ -271,6 +271,8 @@ def check_leakage(what: Task | Answer, findings: LeakFindings) -> CheckResult:
         f"of {len(scores)} features on {findings.rows:,} rows, the best by itself is {best}, with a {metric} of {scores[best]:.3f}"
         f"{f'; {lacking} could not be scored' if lacking else ''}"
     )
+    if findings.given and scores[best] >= limit:
+        message += f": it ranks the rows, and leaves {1 - findings.given[best]:.0%} of the label open"
     seen = f"of features that give the label in half of such rows, {findings.power:.0%} are found"
     if not findings.power >= LEAST_POWER:
         return CheckResult(

@@ -40,6 +40,14 @@ def single_feature_scores(
     return scores
 
 
+def share_given(answer: Answer, fit: Array, fit_y: Array, test: Array, y: Array) -> float:
+    """The share of the variance of some classes that the means of a feature's values give, from `fit`, on `test`; 0 where the label is constant."""
+    fit_target, target = (one_hot(labels, len(answer.classes)) if answer.classes else labels.reshape(-1, 1) for labels in (fit_y, y))
+    means = means_by_value(fit, fit_target, test)
+    spread = float(((target - target.mean(axis=0)) ** 2).sum())
+    return 1 - float(((target - means) ** 2).sum()) / spread if spread else 0.0
+
+
 def _line(fit: Array, y: Array, test: Array) -> Array:
     """A straight line fitted to the label; the mean of the label where the feature is null."""
     is_finite = np.isfinite(fit)

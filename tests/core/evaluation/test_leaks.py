@@ -156,3 +156,17 @@ def test_features_that_count_as_known_too_early_are_found() -> None:
     moments = np.arange("2024-01-01", "2024-01-11", dtype="datetime64[D]").astype("datetime64[us]")
     result = check_time_overlap(moments, None, moments[-1] + 1, {"x.inputs has no event time": ["a", "b"]})
     assert result.outcome == "found" and result.evidence["columns"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("base", "gap", "expected"), [(0.03, 2.7, "clean"), (0.5, 2.6, "found"), (0.03, 3.6, "found")])
+def test_a_feature_that_ranks_a_rare_outcome_and_leaves_most_of_it_open_is_no_leak(base: float, gap: float, expected: str) -> None:
+    rng = np.random.default_rng(7)
+    y = (rng.random(20_000) < base) * 1.0
+    columns = {"balance": rng.normal(gap * y, 1), "other": rng.normal(0, 1, len(y))}
+    findings = find_leaks(
+        BINARY, {n: v[:10_000] for n, v in columns.items()}, y[:10_000], {n: v[10_000:] for n, v in columns.items()}, y[10_000:]
+    )
+    result = check_leakage(BINARY, findings)
+    assert findings.alone["balance"] >= 0.95 and result.outcome == expected, result.message
+    if expected == "clean":
+        assert "balance" in result.message and "% of the label open" in result.message
