@@ -16,6 +16,7 @@ from lakeloop.evaluation.quantile_findings import CoverageBin, coverage_bins, re
 from lakeloop.evaluation.simpler import better_baseline, compared_metrics
 from lakeloop.evaluation.weak_slices import WeakSlice, find_weak_slices
 from lakeloop.metrics.calibration import CalibrationBin, calibration_curve
+from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.clusters import ClusterVariance
 from lakeloop.metrics.intervals import group_codes
 from lakeloop.metrics.table import (
@@ -308,7 +309,11 @@ def _weak_slices(q: Question, searched: Sequence[str]) -> list[WeakSlice]:
     picked = evenly_spaced(len(q.test.y), SEARCHED_ROWS)
     columns = {name: q.test.frame[name].to_numpy()[picked] for name in searched}
     row_clusters = None if q.clusters is None else group_codes(q.clusters[picked])
-    return find_weak_slices(row_loss(q.answer, q.test.y, q.test.scores[CANDIDATE])[picked], columns, clusters=row_clusters, seed=q.seed)
+    y, target = q.test.y[picked], None
+    if q.answer.kind.gives_probabilities:
+        target = one_hot(y, len(q.answer.classes)) if q.answer.classes else y
+    loss = row_loss(q.answer, q.test.y, q.test.scores[CANDIDATE])[picked]
+    return find_weak_slices(loss, columns, clusters=row_clusters, seed=q.seed, target=target)
 
 
 def _declared_slices(q: Question) -> list[dict[str, Any]]:

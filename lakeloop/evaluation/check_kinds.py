@@ -114,7 +114,8 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "Weak slice",
         "The model errs more on some rows, described by a condition, than on the rest.",
         "a slice has at least 1.2 times the error of the rest, proposed by one half of the test rows and confirmed on the other "
-        "(Holm's test over all proposed slices, 5% together)",
+        "(Holm's test over all proposed slices, 5% together); of classes 1.2 times what follows from their shares: where a rare outcome is more "
+        "frequent, every model errs more",
         "no column may be searched",
         "Some slices are just harder. Check whether they have enough training rows, a feature that describes them, or costs that need a "
         "threshold of their own; and whether the model should decide about them at all.",

@@ -342,7 +342,7 @@ def check_weak_slices(slices: Sequence[WeakSlice], searched: int) -> CheckResult
     """LL107: a slice where the model errs much more than on the other rows, confirmed on rows that didn't propose it."""
     if not searched:
         return CheckResult("LL107", "not_applicable", "no column may be searched")
-    weak = [s for s in slices if s.confirmed and s.loss >= LEAST_WEAKNESS * s.rest]
+    weak = [s for s in slices if s.confirmed and s.loss >= LEAST_WEAKNESS * max(s.harder, 1.0) * s.rest]
     if not weak:
         return CheckResult("LL107", "clean", f"no slice of {searched} columns errs {LEAST_WEAKNESS:g} times as much as the rest")
     shown = "; ".join(f"{s.name} ({s.share:.1%} of rows, {s.loss / s.rest:.2f} times the loss of the rest)" for s in weak[:3])

@@ -39,6 +39,8 @@ class WeakSlice:
         rest: mean loss of the other rows.
         p: Holm-adjusted p-value of being no worse than the other rows.
         confirmed: p is at most the error rate.
+        harder: of classes, what their shares in the slice would lose, over what those of the other rows would: of an outcome that is more frequent
+            in the slice every model loses more. 1 for numbers.
     """
 
     name: str
@@ -49,9 +51,17 @@ class WeakSlice:
     rest: float
     p: float
     confirmed: bool
+    harder: float = 1.0
 
 
-def find_weak_slices(loss: Array, columns: Mapping[str, Sequence[Any]], *, clusters: Array | None = None, seed: int = 0) -> list[WeakSlice]:
+def find_weak_slices(
+    loss: Array,
+    columns: Mapping[str, Sequence[Any]],
+    *,
+    clusters: Array | None = None,
+    seed: int = 0,
+    target: Array | None = None,
+) -> list[WeakSlice]:
     """Search single conditions, and pairs of the worst, for slices with more loss than the rest.
 
     Args:
@@ -60,6 +70,7 @@ def find_weak_slices(loss: Array, columns: Mapping[str, Sequence[Any]], *, clust
             must be left out.
         clusters: rows that may depend on each other; a cluster goes to one half as a whole.
         seed: of the halves.
+        target: of classes, a column per class with 1 for the rows of it (one column for two), for `WeakSlice.harder`.
 
     Returns:
         The tested slices, the worst first.
@@ -75,7 +86,7 @@ def find_weak_slices(loss: Array, columns: Mapping[str, Sequence[Any]], *, clust
     for _, candidate in sorted([*ranked, *_rank(pairs, loss, first, clusters, least)], key=lambda item: -item[0]):
         if len(chosen) < TESTED and not any(_is_similar(candidate[1], other[1]) for other in chosen):
             chosen.append(candidate)
-    return sorted(_confirm(chosen, loss, ~first, clusters), key=lambda item: (not item.confirmed, -(item.loss - item.rest)))
+    return sorted(_confirm(chosen, loss, ~first, clusters, target), key=lambda item: (not item.confirmed, -(item.loss - item.rest)))
 
 
 def _first_half(n: int, clusters: Array | None, seed: int) -> Array:
@@ -88,7 +99,7 @@ def _first_half(n: int, clusters: Array | None, seed: int) -> Array:
 
 
 def _confirm(
-    chosen: Sequence[tuple[tuple[tuple[str, ...], str], Array]], loss: Array, second: Array, clusters: Array | None
+    chosen: Sequence[tuple[tuple[tuple[str, ...], str], Array]], loss: Array, second: Array, clusters: Array | None, target: Array | None
 ) -> list[WeakSlice]:
     """Test the chosen slices on the other half, the p-values adjusted by Holm's method."""
     tested = []
@@ -98,11 +109,12 @@ def _confirm(
             continue
         difference, p = _excess(loss[second], mask[second], None if clusters is None else clusters[second])
         rest = float(loss[second & ~mask].mean())
-        tested.append((p, names, label, int(inside.sum()), float(mask.mean()), rest + difference, rest))
+        harder = 1.0 if target is None else _variance(target[mask]) / max(_variance(target[~mask]), 1e-12)
+        tested.append((p, names, label, int(inside.sum()), float(mask.mean()), rest + difference, rest, harder))
     slices, adjusted = [], 0.0
-    for position, (p, names, label, rows, share, mean, rest) in enumerate(sorted(tested, key=lambda item: item[0])):
+    for position, (p, names, label, rows, share, mean, rest, harder) in enumerate(sorted(tested, key=lambda item: item[0])):
         adjusted = min(max(adjusted, p * (len(tested) - position)), 1.0)
-        slices.append(WeakSlice(label, names, rows, share, mean, rest, adjusted, adjusted <= ERROR_RATE))
+        slices.append(WeakSlice(label, names, rows, share, mean, rest, adjusted, adjusted <= ERROR_RATE, harder))
     return slices
 
 
@@ -154,6 +166,11 @@ def _excess(loss: Array, mask: Array, clusters: Array | None) -> tuple[float, fl
     influence = np.where(mask, (loss - a) * n / inside, -(loss - b) * n / outside)
     error = spread(influence, clusters, float(inside - 1))
     return float(a - b), one_sided_p(float(a - b), error.error, error.degrees)
+
+
+def _variance(target: Array) -> float:
+    """What the shares of the classes in some rows lose by the Brier score."""
+    return float(((target - target.mean(axis=0)) ** 2).reshape(len(target), -1).sum(axis=1).mean())
 
 
 def _is_similar(a: Array, b: Array) -> bool:

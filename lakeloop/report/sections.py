@@ -336,6 +336,8 @@ def weak_section(question: Question, assessment: Assessment) -> Section:
         ]
         for item in assessment.weak
     ]  # fmt: skip
+    if question.answer.kind.gives_probabilities:
+        words += " The check of weak slices leaves out those that are worse only as far as the outcome is more frequent in them: there every model loses more."
     small = "More error in a slice isn't always a fault of this model: where the outcome is less certain, every model errs more."
     table = [Table(columns, rows, columns[1:6], "p: adjusted for all tested slices (Holm).")] if rows else []
     return Section("weak", "The worst slices, found automatically", [Paragraph(words), *table, Paragraph(small, quiet=True)])

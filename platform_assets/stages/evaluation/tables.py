@@ -83,7 +83,10 @@ def table_rows(primary: str, versions: Mapping[str, str | None], assessment: Ass
         "reports/coverage": [{"bin": number, **asdict(b)} for number, b in enumerate(assessment.coverage)],
         "reports/thresholds": [asdict(row) for row in assessment.thresholds],
         "reports/over_time": [dict(row) for row in assessment.over_time],
-        "reports/weak_slices": [{**asdict(w), "slice": w.name, "columns": ", ".join(w.columns)} for w in assessment.weak],
+        "reports/weak_slices": [
+            {**{name: value for name, value in asdict(w).items() if name != "harder"}, "slice": w.name, "columns": ", ".join(w.columns)}
+            for w in assessment.weak
+        ],
         "reports/model_checks": [
             {"code": c.code, "check": c.kind.name, "outcome": c.outcome, "message": c.message} for c in assessment.checks
         ],

@@ -61,3 +61,25 @@ def test_figures_of_a_slice_are_those_of_the_confirming_half_and_the_worst_confi
     assert all(0 <= item.p <= 1 and item.confirmed == (item.p <= 0.05) and item.rows < 2200 for item in slices)
     order = [(not item.confirmed, item.rest - item.loss) for item in slices]
     assert order == sorted(order) and slices[0].columns == ("kind",) and len(slices) <= 10
+
+
+@pytest.mark.parametrize("kinds", [2, 3])
+def test_a_slice_where_a_rare_outcome_is_frequent_is_weak_only_where_the_model_knows_less_of_it(kinds: int) -> None:
+    rng = np.random.default_rng(3)
+    risk, group = rng.normal(0, 1, 6_000), rng.random(6_000) < 0.4
+    chance = 1 / (1 + np.exp(4 - 2 * risk))
+    y = (rng.random(6_000) < chance).astype(int)
+    columns = {"risk": risk, "group": group.astype(float)}
+
+    def weak(probability: np.ndarray) -> set[str]:
+        target = np.eye(kinds)[y]
+        scores = np.column_stack([1 - probability, probability, *[np.zeros(len(y))] * (kinds - 2)])
+        loss = ((scores - target) ** 2).sum(axis=1)
+        slices = find_weak_slices(loss, columns, target=target if kinds > 2 else y.astype(float))
+        assert all(np.isfinite([each.loss, each.rest, each.p]).all() for each in slices)
+        assert probability is not chance or any(each.confirmed and each.loss >= 1.2 * each.rest for each in slices)
+        return {name for each in slices if each.confirmed and each.loss >= 1.2 * max(each.harder, 1) * each.rest for name in each.columns}
+
+    assert weak(chance) == set()
+    # In the group all rows get one probability, and a wrong one.
+    assert "group" in weak(np.where(group, 0.3, chance))
