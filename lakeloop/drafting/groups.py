@@ -26,7 +26,7 @@ class Group:
     notes: tuple[str, ...] = ()
 
 
-def find_group(table: TableSpec, rows: pa.Table, label: LabelProfile, *, without: Collection[str], when: str | None) -> Group:
+def find_group(table: TableSpec, rows: pa.Table, label: LabelProfile, *, without: Collection[str], in_time: bool) -> Group:
     """Find the column whose rows must be on one side of a split.
 
     Args:
@@ -34,7 +34,7 @@ def find_group(table: TableSpec, rows: pa.Table, label: LabelProfile, *, without
         rows: its rows, in declared types.
         label: what is predicted.
         without: columns that can't be it: the label, the time.
-        when: the time of the prediction; rows that are split by it may know their entities by design, so that these are only told.
+        in_time: rows are split by time; they may know their entities by design, so that these are only told.
     """
     columns = {name: rows[name] for name in table.columns if name not in without and table.keys != [name]}
     truth = one_hot(np.nan_to_num(label.values), len(label.classes)) if label.classes else label.values.copy()
@@ -46,7 +46,7 @@ def find_group(table: TableSpec, rows: pa.Table, label: LabelProfile, *, without
     others = tuple(
         f"{each.sentence}: it looks like an entity too, and rows of one may be on both sides" for each in entities if each is not best
     )
-    if when is not None:
+    if in_time:
         why = f"not split by it, since the test is of later rows of those that are known by then; for new ones write split: {{group: {best.name}}}"
         return Group(notes=(f"{best.sentence}: {why}",))
     if table.columns[best.name].personal:

@@ -26,6 +26,7 @@ from lakeloop.drafting.label_profile import (
 from lakeloop.drafting.made_of import without_what_made_it
 from lakeloop.drafting.models.gates import draft_gates
 from lakeloop.drafting.models.pipeline_choice import choose_pipeline, trial_rows
+from lakeloop.drafting.row_order import RowOrder, find_row_order
 from lakeloop.drafting.sql import select, sql_name
 from lakeloop.errors import DataError, nearest
 from lakeloop.evaluation.decisions import LEAK_GATE
@@ -42,8 +43,11 @@ if TYPE_CHECKING:
 
 STATIC_DAYS = 100
 """Rows of a table without times are spread over this many days in a fixed, shuffled order, so that a day is one row in a hundred."""
+ORDERED_SECONDS = 3_600
+"""Rows without times that stand in the order of time are an hour apart: a day of the windows is 24 rows."""
 _EPOCH = 946_684_800
 """2000-01-01 00:00 UTC, in seconds: the first of those days."""
+STATIC_WORDS = "static: rows have no time, so their order is shuffled and no change over time is measured"
 TEST_SHARE = 0.2
 FEW_ROWS, MANY_ROWS = 2_000, 20_000
 """With fewer rows than the first, where pipelines can't be compared, a linear model is drafted; from the second on trees have their default leaves."""
@@ -70,6 +74,7 @@ def draft_workflow(
     task: str | None = None,
     positive: str | None = None,
     pipeline: str | None = None,
+    shuffled: bool = False,
 ) -> WorkflowDraft:
     """Draft a workflow that predicts a label.
 
@@ -83,6 +88,7 @@ def draft_workflow(
         task: instead of a guess.
         positive: the value of the label that counts as 1.
         pipeline: instead of the one that suits task and number of rows.
+        shuffled: rows without times are drawn at random, though they may stand in the order of time.
 
     Raises:
         DataError: a column doesn't exist or doesn't fit, or there are too few rows.
@@ -98,7 +104,8 @@ def draft_workflow(
     features = without_what_made_it(features, rows, profile, labelled_by=label)
     if pipeline is not None:
         check_model(Model(pipeline=pipeline), profile.task)
-    plan = WorkflowPlan(table, rows, f"{table_domain}.{table.name}", name, label, when, profile, features, pipeline)
+    order = None if when or shuffled else find_row_order(table, rows)
+    plan = WorkflowPlan(table, rows, f"{table_domain}.{table.name}", name, label, when, profile, features, pipeline, order)
     suspicious = [f"{f.name}: {f.note}" for f in features if any(how in f.note for how in ("by itself", "by its absence", "together with"))]
     return WorkflowDraft(plan.files(), [profile.reason, plan.summary(), *plan.notes, *suspicious])
 
@@ -139,14 +146,20 @@ class WorkflowPlan:
         profile: LabelProfile,
         features: Sequence[Feature],
         pipeline: str | None = None,
+        order: RowOrder | None = None,
     ) -> None:
-        self.pipeline = pipeline
+        self.pipeline, self.order = pipeline, order
         self.table, self.rows, self.source, self.name, self.label, self.when, self.profile = table, rows, source, name, label, when, profile
         self.task = profile.task
-        self.group = find_group(table, rows, profile, without={label, *([when] if when else [])}, when=when)
+        self.group = find_group(table, rows, profile, without={label, *([when] if when else [])}, in_time=self._is_in_time)
         self.inputs = [f for f in features if f.is_used and f.name != self.group.column]
         self.left_out = [f for f in features if not f.is_used and f.name != self.group.column]
         self.notes: list[str] = [note for note in (self.group.reason, *self.group.notes) if note]
+        if order is not None:
+            self.notes.append(
+                f"rows stand in the order of time ({order.reason}): the newest fifth is the test; "
+                "where they don't depend on each other, draft with --shuffled true"
+            )
         self.entity = [key for key in table.keys if key != when] if when in table.keys else []
         self.derived = [*self._group_inputs(), *self._calendar_inputs()]
         if not self.inputs and not self.derived:
@@ -161,6 +174,19 @@ class WorkflowPlan:
             bool(self.entity) and profile.column[1].type != "string" and len(rows) >= 2 * len(rows.group_by(self.entity).aggregate([]))
         )
 
+    @property
+    def _is_in_time(self) -> bool:
+        """Whether rows have a time, or an order that stands for it."""
+        return self.when is not None or self.order is not None
+
+    def _moments(self) -> np.ndarray | None:
+        """When each row is asked, or its place in the order of rows as a time; None where rows have neither."""
+        if self.when is not None:
+            return moments_of(self.rows, self.when)
+        if self.order is None:
+            return None
+        return np.asarray(np.datetime64(_EPOCH, "s") + self.rows[self.order.column].to_numpy().astype("timedelta64[s]") * ORDERED_SECONDS)
+
     def files(self) -> dict[str, str]:
         """The text of every file, by path below the domain's folder."""
         texts = {f"{self.name}_inputs/view.sql": self.inputs_sql(), f"{self.name}_inputs/defs.yaml": self.inputs_yaml()}
@@ -174,7 +200,8 @@ class WorkflowPlan:
 
     def summary(self) -> str:
         """The numbers of inputs and of columns left out, in words."""
-        return f"{len(self.inputs) + len(self.derived) + self.has_history} inputs, {len(self.left_out)} columns left out"
+        inputs = len(self.inputs) + len(self.derived) + self.has_history
+        return f"{inputs} {'input' if inputs == 1 else 'inputs'}, {len(self.left_out)} {'column' if len(self.left_out) == 1 else 'columns'} left out"
 
     # Views
 
@@ -281,6 +308,13 @@ class WorkflowPlan:
         if self.when:
             remark = f"Who is asked about, and when: every row of {self.source}, at its {self.when}."
             return select([*keys, self._moment(self.when, "predict_at")], self.source, remarks=[remark])
+        if self.order is not None:
+            place = f"timestamp_seconds({_EPOCH} + {sql_name(self.order.column)} * {ORDERED_SECONDS}) AS predict_at"
+            remarks = [
+                f"Nothing in the table says when a row happened, and the rows stand in the order of time: {self.order.reason}. Instead of a",
+                "time each row has its place in this order, an hour a row from 2000-01-01 on, so that later rows are predicted by earlier ones.",
+            ]
+            return select([*keys, place], self.source, remarks=remarks)
         hashed = f"concat_ws('-', {', '.join(f'CAST({key} AS STRING)' for key in keys)})"
         by, selected = "its key", list(keys)
         if self.group.column is not None:
@@ -312,11 +346,9 @@ class WorkflowPlan:
         return f"CASE WHEN {sql_name(self.label)} IS NULL THEN {last} ELSE {position} END", remark
 
     def workflow_yaml(self) -> str:
-        when = (
-            f"asked at {self.when}"
-            if self.when
-            else "static: rows have no time, so their order is shuffled and no change over time is measured"
-        )
+        when = f"asked at {self.when}" if self.when else STATIC_WORDS
+        if self.order is not None:
+            when = "rows have no time, and stand in its order: predict_at is a row's place, an hour a row from 2000-01-01 on"
         classes = {"classes": list(self.profile.classes)} if self.profile.classes else {}
         model, why, baseline = self._choose_model()
         lines = [
@@ -351,7 +383,12 @@ class WorkflowPlan:
 
     def _evaluation(self, primary: str) -> dict[str, Any]:
         slices = [f.name for f in self.inputs if f.few_values][:2]
-        return {"primary": primary, **self.cluster, **({"slices": slices} if slices else {}), **({} if self.when else {"static": True})}
+        return {
+            "primary": primary,
+            **self.cluster,
+            **({"slices": slices} if slices else {}),
+            **({} if self._is_in_time else {"static": True}),
+        }
 
     def _question(self) -> str:
         words = " ".join(self.label.split("_"))
@@ -377,7 +414,7 @@ class WorkflowPlan:
             requested = trees if self.pipeline == trees["pipeline"] else {"pipeline": self.pipeline}
             return requested, "as requested", {}
         names, calendar = self._trial_columns()
-        at = moments_of(self.rows, self.when) if self.when else None
+        at = self._moments()
         label = np.where(self._is_trained_on(at), self.profile.values, np.nan)
         answer = Answer(self.task, tuple(self.profile.classes), QUANTILES if self.task == "quantile_regression" else ())
         choice = choose_pipeline(
@@ -385,6 +422,8 @@ class WorkflowPlan:
         )
         if choice is not None:
             history = "; without the history" if self.has_history else ""
+            if choice.doubt:
+                self.notes.append(f"{choice.doubt}{history}")
             return dict(choice.model), f"{choice.reason}{history}", choice.baseline
         if len(self.rows) < FEW_ROWS:
             return linear, f"{len(self.rows):,} rows are too few to compare pipelines; the alternative is gradient_boosting", {}
@@ -458,7 +497,8 @@ class WorkflowPlan:
 
     def _choose_split(self) -> tuple[dict[str, str], str]:
         """Windows that cover the whole history, with the newest fifth of the labelled rows as the test."""
-        if self.when is None:
+        placed = self._moments()
+        if placed is None:
             test = round(STATIC_DAYS * TEST_SHARE)
             return (
                 {
@@ -468,7 +508,7 @@ class WorkflowPlan:
                 f"shares, not time: one day is one row in {STATIC_DAYS}, drawn by a hash of {'its ' + self.group.column if self.group.column else 'the key'}",
             )
         is_labelled = ~np.isnan(self.profile.values)
-        moments = np.sort(moments_of(self.rows, self.when)[is_labelled])
+        moments = np.sort(placed[is_labelled])
         first, newest = moments[0], moments[-1]
         border = moments[min(int(len(moments) * (1 - TEST_SHARE)), len(moments) - 1)]
         span = (newest - first) / np.timedelta64(1, "s")
@@ -483,8 +523,14 @@ class WorkflowPlan:
         self.trained_until = begin
         train_rows, test_rows = int((moments <= begin).sum()), int((moments > last).sum())
         self.cluster, self.cluster_reason = day_cluster(moments[moments > last])
+        if self.order is not None and self.cluster:
+            self.cluster_reason = (
+                f"{round(86_400 / ORDERED_SECONDS)} rows in a row count as one, since rows near each other in time depend on each other"
+            )
+        elif self.order is not None:
+            self.cluster_reason = "rows near each other in time may depend on each other, so the intervals may be too narrow"
         if TASKS[self.task].label != "number":
-            labels, at = self.profile.values[is_labelled], moments_of(self.rows, self.when)[is_labelled]
+            labels, at = self.profile.values[is_labelled], placed[is_labelled]
             self._note_absent_classes("test", labels[at > last])
             self._note_absent_classes("training", labels[at <= begin])
         reason = f"all labelled rows: {train_rows:,} for training, the newest {test_rows:,} for the test"

@@ -121,6 +121,7 @@ class MLWorkflowParams(BaseModel):
         None, description="the value of the label to ask about, for a classification in two classes instead of all"
     )
     pipeline: str | None = Field(None, description="a ready-made pipeline, instead of the one that suits the task and the number of rows")
+    shuffled: bool = Field(False, description="draw rows without times at random, though they may stand in the order of time")
     horizon: int | None = Field(None, description="forecasting: how many steps ahead at most; a season unless given")
     season: int | None = Field(
         None, description="forecasting: after how many steps a series is alike again, 1 for none; by the step unless given"
@@ -346,7 +347,7 @@ def draft_workflow_files(params: MLWorkflowParams, defs: Path, domain: str, name
         return {f"{domain}/{path}": text for path, text in drafted.files.items()}, drafted.notes
     draft = draft_workflow(
         table.spec, rows, table_domain=table.domain, name=name, label=params.label, time=params.time, task=params.task,
-        positive=params.positive, pipeline=params.pipeline,
+        positive=params.positive, pipeline=params.pipeline, shuffled=params.shuffled,
     )  # fmt: skip
     return {f"{domain}/{path}": text for path, text in draft.files.items()}, draft.notes
 

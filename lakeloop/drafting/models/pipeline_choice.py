@@ -18,6 +18,7 @@ from lakeloop.metrics.wording import format_number, format_plain_signed
 from lakeloop.rows.types import Kind
 from lakeloop.spec.tasks import Answer, scores_of
 from lakeloop.spec.workflow import Model
+from lakeloop.training.baselines import constant_scores, guessed_scores
 from lakeloop.training.fitting import fit_model
 from lakeloop.training.frames import evenly_spaced, feature_frame, feature_kinds
 
@@ -63,11 +64,13 @@ class PipelineChoice:
         model: what the definition says of it, see `lakeloop.spec.workflow.Model`.
         reason: what was compared, as a comment.
         baseline: metrics of the simplest pipeline, in cross-validation, by name.
+        doubt: that it isn't shown to be better than a constant, in words; empty where it is.
     """
 
     model: Mapping[str, Any]
     reason: str
     baseline: Mapping[str, float]
+    doubt: str = ""
 
 
 def trial_rows(
@@ -135,7 +138,20 @@ def choose_pipeline(rows: TrialRows, answer: Answer, metric: str, candidates: Se
     how = "each fitted on earlier rows" if rows.in_time else "drawn at random"
     reason = f"{words}; cross-validated on {len(y):,} rows of the training window, {how}"
     baseline = {name: each.value(y, scores[0]) for name, each in metrics_of(answer).items()}
-    return PipelineChoice(candidates[position], reason, baseline)
+    doubt = _doubt(answer, metric, y, scores[position], None if rows.groups is None else groups[scored])
+    return PipelineChoice(candidates[position], reason, baseline, doubt)
+
+
+def _doubt(answer: Answer, metric: str, y: np.ndarray, score: np.ndarray, groups: np.ndarray | None) -> str:
+    """That a model isn't shown to be better than a constant, in words; empty where it is."""
+    measure, constant = metrics_of(answer)[metric], constant_scores(y, answer, len(y), metric)
+    if measure.guessed:
+        constant = guessed_scores(constant)
+    difference = paired_difference(answer, metric, y, score, constant, clusters=groups)
+    if difference.p_not_worse() <= ERROR_RATE:
+        return ""
+    values = f"{metric} {format_number(measure.value(y, score))}, a constant {format_number(measure.value(y, constant))}"
+    return f"in cross-validation the model isn't shown to be better than a constant ({values}): its inputs may say nothing of the label"
 
 
 def _simplest_unbeaten(
