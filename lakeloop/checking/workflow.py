@@ -10,6 +10,7 @@ from lakeloop.checking.parts import check_expectations, check_query, locate_erro
 from lakeloop.checking.settings import check_settings
 from lakeloop.errors import SpecError, nearest
 from lakeloop.evaluation.decisions import CHAMPION_GATE, LEAK_GATE
+from lakeloop.project.known_floor import delayed_inputs
 from lakeloop.project.project import Located, Project, TableRef, parse_sql_file, spec_of, usable_columns
 from lakeloop.spec.tables import Column, is_number_type, render_duration
 from lakeloop.spec.workflow import WorkflowSpec
@@ -30,6 +31,7 @@ def check_workflow(project: Project, workflow: Located[WorkflowSpec]) -> list[Sp
     errors += _check_forecast(project, workflow, outputs)
     errors += locate_errors(definition, ("evaluation", "primary"), lambda: check_metric(spec.answer, spec.evaluation.primary))
     errors += _check_gates(workflow)
+    errors += _check_known_early(project, workflow) if not problems else []
     if spec.model.calibrate and not (spec.answer.kind.gives_probabilities and (spec.model.pipeline or spec.model.estimator)):
         errors.append(
             definition.error(f"this is for a pipeline or an estimator that classifies, this is a {spec.task}", "model", "calibrate")
@@ -81,6 +83,33 @@ def _check_gates(workflow: Located[WorkflowSpec]) -> list[SpecError]:
                 problems = [definition.error("wanted min or max, or both, found neither", "gates", name)]
             errors += problems
         errors += [definition.error(message, "gates", name, key) for key in misplaced if getattr(gate, key) is not None]
+    return errors
+
+
+def _check_known_early(project: Project, workflow: Located[WorkflowSpec]) -> list[SpecError]:
+    """Check that no view among the features counts as known always while what it reads isn't, where the gate `leaks` would refuse its releases.
+
+    A workflow without this gate is told by LL102 alone: projects of before it have such views, and go on with the values that they had.
+    """
+    gate, errors = workflow.spec.gates.get(LEAK_GATE), list[SpecError]()
+    if gate is None or gate.max != 0:
+        return errors
+    for name in workflow.spec.features:
+        ref = project.find(workflow.domain, name)
+        view = project.views.get((ref.domain, ref.name)) if ref is not None and ref.kind == "view" else None
+        if view is None or view.spec.event_time is not None:
+            continue
+        delays = delayed_inputs(project, view)
+        if not delays:
+            continue
+        slowest = max(delays, key=lambda each: delays[each])
+        time = spec_of(project, slowest).event_time or "<when it happened>"
+        message = (
+            f"without an event time its values count as known always, and of {slowest.domain}.{slowest.name}, which it reads, a row is known only "
+            f"{render_duration(delays[slowest])} after its event, so that the gate leaks of {workflow.spec.name} would refuse every release. Wanted "
+            f"`event_time: {time}`, with that column in the query, or `known_delay: ignored` where all that it reads is known before the whole row is"
+        )
+        errors.append(view.definition.error(message, "keys"))
     return errors
 
 

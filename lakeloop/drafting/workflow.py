@@ -161,6 +161,8 @@ class WorkflowPlan:
                 "where they don't depend on each other, draft with --shuffled true"
             )
         self.entity = [key for key in table.keys if key != when] if when in table.keys else []
+        if self._known_late():
+            self.notes.append(f"{self._known_late()}: known_delay: ignored (until then lakeloop check refuses the workflow)")
         self.derived = [*self._group_inputs(), *self._calendar_inputs()]
         if not self.inputs and not self.derived:
             raise DataError(f"no column of {table.name} can be an input: {exclusion_reasons(table, features, when, label or None)}")
@@ -223,11 +225,19 @@ class WorkflowPlan:
             to_line(1, "sql", "view.sql"),
             to_line(1, "keys", list(self.table.keys)),
             to_comment(1, "No event time: the values of a row at its prediction belong to it, and are looked up by its key."),
+            *([to_comment(1, f"{self._known_late()}: known_delay: ignored")] if self._known_late() else []),
             "  columns:",
         ]
         lines += [to_line(2, name, column_fields(column.model_dump())) for name, _, column in self.derived]
         lines += [to_line(2, f.name, column_fields(f.column.model_dump()), f.note) for f in self.inputs]
         return "\n".join(lines) + "\n"
+
+    def _known_late(self) -> str:
+        """What has to be confirmed where a row is complete only some time after it is asked about; empty where it is complete at once."""
+        if not self.when or not self.table.known_delay:
+            return ""
+        delay = render_duration(self.table.known_delay)
+        return f"a row of {self.table.name} is complete only {delay} after {self.when}; where all of these are known at {self.when}, say so in {self.name}_inputs"
 
     def history_sql(self) -> str:
         """The view of earlier labels of the same entity."""

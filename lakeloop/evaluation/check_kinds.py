@@ -63,7 +63,7 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "that reads a table whose rows are known only some time after their event (`known_delay`), so that it counts as known too early",
         "never",
         "Set `split.gap` to at least the time until a label is known. Give the view an event time, or say `known_delay: ignored` in it where what it "
-        "reads is known before the whole row is.",
+        "reads is known before the whole row is; with the gate `leaks`, `lakeloop check` asks for one of them.",
     ),
     CheckKind(
         "LL103",

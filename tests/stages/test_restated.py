@@ -73,7 +73,8 @@ def test_a_rule_that_concerns_a_view_is_a_part_of_its_fingerprint(tmp_path: Path
 
 def test_a_view_may_say_that_what_it_reads_is_known_before_its_row_is_complete() -> None:
     from lakeloop.checking.project import load_checked
-    from platform_assets.stages.features.rules import corrected_rules, known_floor, waits_for_rows
+    from lakeloop.project.known_floor import known_floor
+    from platform_assets.stages.features.rules import corrected_rules, waits_for_rows
     from tests.worlds.places import ROOT
 
     defs = ROOT / "platform_assets" / "defs"

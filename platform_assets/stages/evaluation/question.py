@@ -18,6 +18,7 @@ from lakeloop.evaluation.leaks import find_leaks
 from lakeloop.evaluation.model_checks import Overlap, SeenColumn, TrainedElsewhere, check_leakage, check_relations
 from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.table import metrics_of
+from lakeloop.project.known_floor import known_floor
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, feature_columns
 from lakeloop.records.features import FeatureSpec
@@ -33,7 +34,6 @@ from platform_assets.stages.base import Platform, key_of
 from platform_assets.stages.evaluation.planted import with_planted
 from platform_assets.stages.evaluation.subject import Judged
 from platform_assets.stages.features.lookup import join_features, utc_moment, warn_of_standing
-from platform_assets.stages.features.rules import known_floor
 from platform_assets.stages.training.groups import groups_of, slice_column, split_times
 from platform_assets.stages.training.rows import clusters_of, fit_rows, model_of, times_of
 from platform_assets.stages.training.training_set import LABEL, LABEL_KNOWN_AT, SPLIT

@@ -7,9 +7,8 @@ anew for all times, as with a changed definition. So a corrected engine is told,
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from lakeloop.project.project import Located, Project, TableRef, located_of, spec_of, upstream
+from lakeloop.project.known_floor import known_floor
+from lakeloop.project.project import Located, Project, TableRef, spec_of, upstream
 from lakeloop.project.sql_tables import columns_of
 from lakeloop.spec.tables import TableSpec, ViewSpec, render_duration
 from lakeloop.sql.causal import reads_no_later_row
@@ -43,26 +42,6 @@ def _known_delay(project: Project, located: Located[ViewSpec]) -> dict[str, str]
     if located.spec.known_at is None and floor <= located.spec.delay and not waits_for_rows(project, located):
         return {}
     return {KNOWN_DELAY: render_duration(floor)}
-
-
-def known_floor(project: Project, located: Located[ViewSpec]) -> timedelta:
-    """How long after the event time of its row a value of a view is known at the earliest, by the tables and views that it reads.
-
-    The greatest `known_delay` of the tables, also of those that its views read, and the greatest `delay` of these views; nothing where the view
-    says that what it reads is known before its row is complete.
-    """
-    if located.spec.known_delay == "ignored":
-        return timedelta(0)
-    return max((_delay_of(project, ref) for ref in upstream(project, located)), default=timedelta(0))
-
-
-def _delay_of(project: Project, ref: TableRef) -> timedelta:
-    if ref.kind in ("training_sets", "predictions"):
-        return timedelta(0)
-    spec = spec_of(project, ref)
-    if isinstance(spec, TableSpec):
-        return spec.known_delay if spec.event_time else timedelta(0)
-    return max(spec.delay, known_floor(project, located_of(project, ref)))
 
 
 def waits_for_rows(project: Project, located: Located[ViewSpec]) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakeloop.fingerprint import Fingerprint, fingerprint
+from lakeloop.project.known_floor import known_floor
 from lakeloop.project.personal import personal_columns
 from lakeloop.project.project import Located, Project, TableRef, located_of, parse_sql_file, spec_of, upstream
 from lakeloop.python_code import source_of
@@ -23,7 +24,7 @@ from platform_assets.stages.features import view_versions
 from platform_assets.stages.features.as_of import InputHistory
 from platform_assets.stages.features.known_before import Computed, kept_since, merge_with_published, read_until
 from platform_assets.stages.features.results import KNOWN_AT, compute_result, estimate_input_rows, input_window, shape_result
-from platform_assets.stages.features.rules import corrected_rules, known_floor, waits_for_rows
+from platform_assets.stages.features.rules import corrected_rules, waits_for_rows
 from platform_assets.stages.inputs import input_fingerprints
 from platform_assets.stages.metadata import column_schema, table_metadata
 from platform_assets.stages.publishing import (

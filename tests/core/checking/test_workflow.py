@@ -187,3 +187,19 @@ def test_a_forecast_names_keys_and_a_feature_and_the_gap_covers_its_horizon(
     changes = {**FORECAST, "gap: 1d": f"gap: {gap}", "  split:": f"  forecast: {{{written}}}\n  split:"}
     errors = errors_of(defs, changes, {"returns/spine.sql": SPINE})
     assert [(error.key, error.message) for error in errors] == wanted
+
+
+def test_a_view_that_counts_as_known_always_over_rows_that_are_known_later_is_refused_with_the_gate_on_leaks(defs: Path) -> None:
+    orders, basket = "orders/defs.yaml", "basket/defs.yaml"
+    delayed = {"  event_time: ordered_at\n": "  event_time: ordered_at\n  known_delay: 2d\n"}
+    gated = {"gates: {roc_auc": "gates: {leaks: {max: 0}, roc_auc"}
+    assert errors_of(defs, {}, {orders: delayed}) == [], "projects of before the gate have such views"
+    (error,) = errors_of(defs, gated, {})
+    assert str(error.file).endswith("shop/basket/defs.yaml") and error.line
+    assert "of shop.orders, which it reads, a row is known only 2d after its event" in str(error)
+    assert "`event_time: ordered_at`" in str(error) and "`known_delay: ignored`" in str(error)
+    assert errors_of(defs, {}, {basket: {"  keys: [order_id]\n": "  keys: [order_id]\n  known_delay: ignored\n"}}) == []
+    assert errors_of(defs, {}, {basket: {"  known_delay: ignored\n": ""}}) != []
+    held = {"  keys: [order_id]\n": "  keys: [order_id]\n  event_time: ordered_at\n"}
+    text = {"SELECT order_id,": "SELECT order_id, ordered_at,"}
+    assert errors_of(defs, {}, {basket: held, "basket/view.sql": text}) == []
