@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import resources.host.fewer_collections  # noqa: F401
-from benchmarks import idle, pieces, stages
+from benchmarks import idle, pieces, predicting, stages
 from benchmarks.page import DOCS, row, show, write_between
 from benchmarks.search import search
 
@@ -43,6 +43,7 @@ def main() -> int:
     pieces.joins(alternate, tell)
     pieces.suites(alternate, tell)
     pieces.steps(tell, python, ROOT)
+    predicting.measure(alternate, tell)
     both = alternate(lambda: python("-c", _LOAD), lambda: python("-c", "import dagster"), 5)
     tell("load", *both, 3.0, "the code location against `import dagster`")
     with tempfile.TemporaryDirectory() as folder:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lakeloop.errors import DataError
 from lakeloop.online.encoding import CannotCompile, Estimate
-from lakeloop.online.linear import dot
-from lakeloop.online.trees import Tree, TreeSums
+from lakeloop.online.linear import dot, in_single_precision, require_finite
+from lakeloop.online.tree import Tree
+from lakeloop.online.trees import TreeSums
 
 
 def boosted(estimator: Any, method: str) -> Estimate:
@@ -20,6 +20,7 @@ def boosted(estimator: Any, method: str) -> Estimate:
 
     def predicted(columns: np.ndarray) -> np.ndarray:
         single = in_single_precision(columns)
+        require_finite(single)
         sums = begin(single)
         predict_stages(trees, single, rate, sums)
         flat: np.ndarray = sums[:, 0]
@@ -63,8 +64,8 @@ def isolation(estimator: Any, method: str) -> Estimate:
         raise CannotCompile("its trees hold a single row each")
 
     def scored(columns: np.ndarray) -> np.ndarray:
-        # Compared in single precision, and by LightGBM in double, which is the same for numbers that are single.
-        sums = depths(in_single_precision(columns).astype(np.float64))[:, 0]
+        # Compared in single precision, and by LightGBM in double, which is the same for numbers that are single; infinite ones are taken.
+        sums = depths(columns.astype(np.float32).astype(np.float64))[:, 0]
         scores: np.ndarray = -(2 ** -(sums / denominator))
         return scores
 
@@ -85,15 +86,3 @@ def _tree(tree: Any, features: np.ndarray | None, values: np.ndarray) -> Tree:
         right,
         nodes["missing_go_to_left"].astype(bool),
     )
-
-
-def in_single_precision(columns: np.ndarray) -> np.ndarray:
-    """Columns as float32 in C order.
-
-    Raises:
-        DataError: a number is too large for that.
-    """
-    single = np.ascontiguousarray(columns, np.float32)
-    if not np.isfinite(single).all():
-        raise DataError("a number is too large for the model: wanted one that single precision holds when it is scaled, up to 3.4e38")
-    return single

@@ -10,7 +10,8 @@ import numpy as np
 
 from lakeloop.online.columns import Columns
 from lakeloop.online.encoding import CannotCompile, Encoding, Part
-from lakeloop.online.trees import Tree, TreeSums, constant
+from lakeloop.online.tree import Tree, constant
+from lakeloop.online.trees import TreeSums
 
 
 def histogram_sums(boosters: Sequence[Any], columns: Columns) -> Part:

@@ -36,6 +36,18 @@ def require_finite(columns: np.ndarray) -> None:
         raise DataError("a number is too large for the model: wanted one that is finite when it is scaled")
 
 
+def in_single_precision(columns: np.ndarray) -> np.ndarray:
+    """Columns as float32 in C order; NaN stays.
+
+    Raises:
+        DataError: a number is too large for that.
+    """
+    single = np.ascontiguousarray(columns, np.float32)
+    if np.isinf(single).any():
+        raise DataError("a number is too large for the model: wanted one that single precision holds, up to 3.4e38")
+    return single
+
+
 def regression(estimator: Any, method: str) -> Estimate:
     """A linear regression of any kind."""
     return dot(estimator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,10 @@ def find_difference(
         What differs, as a sentence; empty where nothing does.
     """
     for kind, columns in _kinds(predictor, inputs, np.random.default_rng(seed), rows):
-        problem = _compare(predictor, inputs, predict, columns)
-        for row in range(ALONE) if not problem else ():
-            problem = problem or _compare(predictor, inputs, predict, [[values[row]] for values in columns])
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):  # of what overflows, on either side
+            problem = _compare(predictor, inputs, predict, columns)
+            for row in range(ALONE) if not problem else ():
+                problem = problem or _compare(predictor, inputs, predict, [[values[row]] for values in columns])
         if problem:
             return f"compiled, it differs from itself on {kind}: {problem}"
     return ""

@@ -12,6 +12,7 @@ from lakeloop.online.columns import Columns, compile_columns, plain_columns
 from lakeloop.online.encoding import CannotCompile, Estimate, Input, Part
 from lakeloop.online.heads import compile_head, compile_transform
 from lakeloop.online.histogram_trees import histogram_sums, inverse_link
+from lakeloop.online.libraries import understand_foreign
 
 _HISTOGRAM_TREES = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 
@@ -31,6 +32,8 @@ def understand(model: Any, inputs: Sequence[Input], method: str) -> Part:
         return understand(model.regressor_, inputs, method).then(_inverse(model))
     if kind == "Pipeline":
         return _pipeline(model, inputs, method)
+    if (foreign := understand_foreign(model, inputs)) is not None:
+        return foreign
     return _last(model, plain_columns(inputs), method)
 
 

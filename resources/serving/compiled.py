@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from contextlib import suppress
+
+from threadpoolctl import threadpool_limits
+
 from lakeloop.masking import message_of
 from lakeloop.online.predictor import Predictor, compile_model
 from lakeloop.online.proof import find_difference
@@ -23,3 +28,16 @@ def compiled(model: ServableModel) -> Predictor | str:
     except Exception as error:  # whatever compiling a model of another library's raises, it can still be served as it is
         reason = f"compiling it failed with {message_of(error, hide=model.holds_personal)[:200]}"
     return reason or predictor
+
+
+def one_thread() -> threadpool_limits:
+    """Keep BLAS and OpenMP of this process to one thread: a row is too little work to share, and workers would take each other's cores.
+
+    Returns:
+        What ends the limit where it is used as a context.
+    """
+    # Only libraries that are loaded are limited; these modules bring those that predict.
+    for name in ("sklearn.ensemble", "lightgbm"):
+        with suppress(ImportError, OSError):
+            importlib.import_module(name)
+    return threadpool_limits(1)

@@ -106,11 +106,7 @@ def compiled(estimator: Any, answer: Answer) -> Compiled:
 
 
 def difference(predictor: Any, estimator: Any, answer: Answer) -> str:
-    def predict(frame: pd.DataFrame) -> np.ndarray:
-        with warnings.catch_warnings(action="ignore"):  # scikit-learn's, of what overflows
-            return scores_of(estimator, frame, answer)
-
-    return find_difference(predictor, INPUTS, predict)
+    return find_difference(predictor, INPUTS, lambda frame: scores_of(estimator, frame, answer))
 
 
 @pytest.mark.parametrize(("pipeline", "name"), CASES)
@@ -164,6 +160,17 @@ def test_a_continued_model_is_compiled(name: str) -> None:
     fresh = build_estimator(model, KINDS, answer)
     estimator = continue_trees(fitted("gradient_boosting", answer), fresh, frame, label_for(answer, number), trees=10, limit=100)
     assert difference(compiled(estimator, answer), estimator, answer) == ""
+
+
+def test_thresholds_next_to_zero_are_compared_exactly() -> None:
+    answer = ANSWERS["classes"]
+    frame, number = made()
+    frame["small"] *= 1e-32  # LightGBM takes numbers below 1e-35 for zero
+    model = Model(pipeline="gradient_boosting", params=SMALL["gradient_boosting"])
+    estimator = fit_model(model, KINDS, answer, frame, label_for(answer, number), folder=Path())
+    predictor = compiled(estimator, answer)
+    assert (np.abs(predictor.borders[4]) < 1e-30).any()
+    assert difference(predictor, estimator, answer) == ""
 
 
 ELSEWHERE = {
