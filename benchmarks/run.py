@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import resources.host.fewer_collections  # noqa: F401
-from benchmarks import idle, pieces, predicting, stages
+from benchmarks import idle, pieces, stages
+from benchmarks.online import predicting
 from benchmarks.page import DOCS, row, show, write_between
 from benchmarks.search import search
 

@@ -1,7 +1,7 @@
 """Predictions in a model server's process: the compiled predictor against `model.predict` through MLflow, and against scikit-learn alone.
 
 A model like the flights': 22 numbers, four strings, 200 trees of 31 leaves. One thread each, as a worker of the server has. `python -m
-benchmarks.predicting` measures it alone, and the linear pipeline beside it.
+benchmarks.online.predicting` measures it alone, and the linear pipeline beside it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Speed of what stands in production: predictions."""
