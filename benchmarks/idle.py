@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.page import DOCS, Tell, row, show, write_rows
-from resources.project import PLATFORM_ROOT
+from resources.project import PLATFORM_ROOT, PORTS
 
 MINUTES = 3.0
 LIMIT_S = 1.8
@@ -87,7 +87,7 @@ def running(home: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """`lakeloop up` with a home and ports of its own; it is ready, unless it ends by itself."""
     from tests.worlds.servers.ports import free_ports
 
-    ports = dict(zip(("LAKELOOP_UI_PORT", "LAKELOOP_MLFLOW_PORT", "LAKELOOP_SERVING_PORT"), map(str, free_ports(3)), strict=True))
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
     environment = {**os.environ, **ports, "LAKELOOP_HOME": str(home)}
     environment.pop("LAKELOOP_MLFLOW", None)
     command = [sys.executable, "-m", "lakeloop.cli", "up", *arguments]

@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from resources.project import PLATFORM_ROOT
+from resources.project import PLATFORM_ROOT, PORTS
 from tests.worlds.servers import object_store, postgres
 from tests.worlds.servers.ports import free_ports
 
@@ -29,7 +29,7 @@ def main(chosen: list[str]) -> int:
         raise SystemExit(f"wanted {' or '.join(STORES)}, found {', '.join(sorted(unknown))}")
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ports = dict(zip(("LAKELOOP_UI_PORT", "LAKELOOP_MLFLOW_PORT", "LAKELOOP_SERVING_PORT"), map(str, free_ports(3)), strict=True))
+        ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
         environment = {**os.environ, **ports, "LAKELOOP_HOME": str(home / "home")}
         if "object-store" in (chosen or STORES):
             store = stack.enter_context(object_store.object_store(home / "store"))

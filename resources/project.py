@@ -18,7 +18,7 @@ PLATFORM_ROOT = Path(__file__).resolve().parent.parent
 CARRIED = Path(__file__).resolve().parent / "carried"
 """The checkout's `dagster.yaml`, `workspace.yaml` and `requirements.lock`, which an installed platform has too."""
 DEFS_VARIABLE = "LAKELOOP_DEFS"
-PORTS = ("LAKELOOP_UI_PORT", "LAKELOOP_MLFLOW_PORT", "LAKELOOP_SERVING_PORT")
+PORTS = ("LAKELOOP_UI_PORT", "LAKELOOP_MLFLOW_PORT", "LAKELOOP_SERVING_PORT", "LAKELOOP_GRPC_PORT")
 ADDRESSES = ("LAKELOOP_HOME", "LAKELOOP_LAKE", "LAKELOOP_MLFLOW", "LAKELOOP_UI")
 """What `.env` keeps besides, when it was given once. Addresses that may hold a password or a token are never kept."""
 OF_ONE_ENVIRONMENT = frozenset({

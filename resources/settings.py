@@ -22,6 +22,7 @@ lock error (48 steps of 10 checks each)."""
 _NOT_IN_DATABASE_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """What SQLAlchemy doesn't take literally in the path of an SQLite file, however it is written."""
 MOST_PORT = 65_535
+MOST_SERVING_WORKERS = 64
 BOUNDS = ("LAKELOOP_STALL_S", "LAKELOOP_CONNECTIONS")
 """What the servers themselves read."""
 LONGEST_HOME = 440
@@ -47,7 +48,8 @@ class Settings:
         dagster_db, mlflow_db, studies_db: PostgreSQL URLs of Dagster, MLflow and Optuna (`LAKELOOP_…_DB`), or None for the embedded SQLite.
             They hold passwords, so they are read from the environment only and never shown.
         steps: steps of a run that may run at once (`LAKELOOP_STEPS`).
-        ui_port, mlflow_port, serving_port: the ports of `lakeloop up`, on loopback only.
+        ui_port, mlflow_port, serving_port, grpc_port: the ports of `lakeloop up`, on loopback only.
+        serving_workers: processes of the prediction endpoint (`LAKELOOP_SERVING_WORKERS`).
     """
 
     root: Path
@@ -68,6 +70,8 @@ class Settings:
     ui_port: int
     mlflow_port: int
     serving_port: int
+    grpc_port: int
+    serving_workers: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -118,6 +122,8 @@ class Settings:
             steps=steps,
             mlflow_port=mlflow_port,
             serving_port=_port(env, "LAKELOOP_SERVING_PORT", 8080),
+            grpc_port=_port(env, "LAKELOOP_GRPC_PORT", 8081),
+            serving_workers=_serving_workers(env),
         )
 
     def mlflow_name(self, domain: str, name: str) -> str:
@@ -136,6 +142,13 @@ def connection_bounds(environ: Mapping[str, str] | None = None) -> tuple[float, 
     if not stall_s or not most:
         raise LakeloopError(f"{'LAKELOOP_CONNECTIONS' if stall_s else 'LAKELOOP_STALL_S'}: wanted a whole number from 1 on, found 0")
     return float(stall_s), most
+
+
+def _serving_workers(env: Mapping[str, str]) -> int:
+    workers = _number(env, "LAKELOOP_SERVING_WORKERS", 1)
+    if not 1 <= workers <= MOST_SERVING_WORKERS:
+        raise LakeloopError(f"LAKELOOP_SERVING_WORKERS: wanted 1 to {MOST_SERVING_WORKERS} processes, found {workers}")
+    return workers
 
 
 def _require_place_for_databases(home: Path) -> None:

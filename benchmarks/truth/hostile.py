@@ -24,7 +24,7 @@ from lakeloop.errors import DataError
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from platform_assets.stages.training.version_files import keep_contents, load_version
 from resources.lake.lake import Lake
-from resources.serving.server import load_models
+from resources.serving.models import load_models
 from resources.tracking.brought_model import check_brought
 from resources.tracking.model_files import Trust
 from resources.tracking.model_format import load_model, read_contents

@@ -79,6 +79,7 @@ def _up(settings: Settings, lock: TextIO, *, once: bool, materialize: bool) -> i
         (settings.ui_port, "the Dagster UI", "LAKELOOP_UI_PORT"),
         (settings.mlflow_port, "MLflow", "LAKELOOP_MLFLOW_PORT"),
         (settings.serving_port, "the prediction endpoint", "LAKELOOP_SERVING_PORT"),
+        (settings.grpc_port, "predictions over gRPC", "LAKELOOP_GRPC_PORT"),
     ):
         require_free(port, what, variable, settings.root)
     os.environ["DAGSTER_HOME"] = str(make_home(settings.home / "dagster", settings.dagster_db))
@@ -153,7 +154,8 @@ def _start_others(servers: Servers, settings: Settings, socket: Path) -> None:
     servers.start("Dagster daemon", [sys.executable, "-m", "resources.host.dagster_daemon", *after, "run", *workspace])
     supervisor = [
         sys.executable, "-m", "resources.serving.supervisor", "--dir", str(settings.home / "serving"),
-        "--port", str(settings.serving_port), "--tracking-uri", settings.tracking_uri,
+        "--port", str(settings.serving_port), "--grpc-port", str(settings.grpc_port), "--workers", str(settings.serving_workers),
+        "--tracking-uri", settings.tracking_uri,
     ]  # fmt: skip
     servers.start("prediction endpoint", supervisor)
 

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from lakeloop.errors import LakeloopError
 
-FIRST = (3000, 5050, 8080)
+FIRST = (3000, 5050, 8080, 8081)
 """Of the Dagster UI, MLflow and the prediction endpoint of the first project; the next one has 3001, 5051, 8081."""
 MOST = 1000
 
@@ -31,9 +31,11 @@ def assign_ports(root: Path, given: Sequence[int | None]) -> tuple[int, ...]:
     with _register() as projects:
         before = projects.pop(str(root), None)
         taken = {port for ports in projects.values() for port in ports}
-        start = before or next(
-            (ports for step in range(MOST) if _are_free(ports := tuple(port + step for port in FIRST), taken)), None
-        )  # fmt: skip
+        # A project of an earlier release has fewer ports, and keeps those.
+        kept = before or ()
+        taken = taken.union(kept)
+        more = (tuple(port + step for port in FIRST[len(kept) :]) for step in range(MOST))
+        start = next(((*kept, *ports) for ports in more if len(kept) == len(FIRST) or _are_free(ports, taken)), None)
         if start is None:
             raise LakeloopError(f"no free ports within {MOST} from {', '.join(map(str, FIRST))} on; set LAKELOOP_UI_PORT and the others")
         chosen = tuple(own or port for own, port in zip(given, start, strict=True))

@@ -40,12 +40,13 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Status:
-    """The state that a supervisor last wrote: its address, and the state (`loading`, `ready`, `failed`) of each model."""
+    """The state that a supervisor last wrote: its addresses, and the state (`loading`, `ready`, `failed`) of each model."""
 
     at: float
     pid: int
     address: str
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    grpc: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The supervisor: owns the listening socket and one server process, restarts it when it dies, replaces it without dropping a request.
+"""The supervisor: owns the ports and the server's worker processes, restarts them when they die, replaces them without dropping a request.
 
 A new set of versions gets a new process on the same socket; the old one drains only when the new one has loaded everything. What fails is
 retried after growing delays; meanwhile the last version that was served replaces it (`next_to_serve`, `find_suspects`).
@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from resources.serving.access import Access
 from resources.serving.desired import Deployment, read_desired, write_json
 
 POLL_S = 0.5
@@ -36,14 +37,49 @@ WITHHELD = re.compile(r"(AWS|AZURE|GOOGLE|GCS)_.*|LAKELOOP_(NOTIFY|\w+_DB)")
 
 @dataclass
 class Child:
-    """A server process and what it serves."""
+    """The worker processes of one generation, and what they serve."""
 
-    process: subprocess.Popen[bytes]
+    workers: list[Worker]
     serves: dict[str, Deployment]
-    report: Path
     started: float
     retries: bool
     """Whether a deployment that has failed before is among them."""
+
+    def ended(self) -> list[Worker]:
+        """The workers that have ended, whose input is closed then."""
+        return [worker for worker in self.workers if worker.has_ended()]
+
+    def has_ended(self) -> bool:
+        """Whether all of it has ended."""
+        return len(self.ended()) == len(self.workers)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to each worker that runs."""
+        for worker in self.workers:
+            if not worker.has_ended():
+                worker.process.send_signal(number)
+
+    def read_problems(self) -> dict[str, str]:
+        """Why models can't be loaded, by model name, as the workers reported it."""
+        return {name: problem for worker in self.workers for name, problem in (worker.read_report() or {}).get("problems", {}).items()}
+
+    def is_ready(self) -> bool:
+        """Whether every worker has loaded everything."""
+        return all((worker.read_report() or {}).get("ready") for worker in self.workers)
+
+
+@dataclass
+class Worker:
+    """A server process.
+
+    Attributes:
+        slot: number that no other living worker has, by which its counts are kept.
+        report: file in which it says that it is ready, or why it isn't.
+    """
+
+    process: subprocess.Popen[bytes]
+    slot: int
+    report: Path
 
     def has_ended(self) -> bool:
         """Whether the process has ended, whose input is closed then."""
@@ -151,15 +187,23 @@ class Supervisor:
         folder: of the desired and status files.
         port: to listen on, 127.0.0.1 only; 0 selects a free one.
         tracking_uri: of the MLflow server that models are loaded from.
+        grpc_port: for gRPC, on 127.0.0.1 too; 0 selects a free one.
+        workers: processes that answer.
+        scheme: of the address, as callers need it.
     """
 
-    def __init__(self, folder: Path, port: int, tracking_uri: str) -> None:
-        self.folder, self.tracking_uri = folder, tracking_uri
+    def __init__(self, folder: Path, port: int, tracking_uri: str, *, grpc_port: int = 0, workers: int = 1, scheme: str = "http") -> None:
+        self.folder, self.tracking_uri, self.workers = folder, tracking_uri, workers
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(("127.0.0.1", port))
         self.socket.listen(512)
-        self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.address = f"{scheme}://127.0.0.1:{self.socket.getsockname()[1]}"
+        # gRPC takes no open socket, so that each server listens itself. This one doesn't; it keeps the port for them.
+        self.grpc_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.grpc_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.grpc_socket.bind(("127.0.0.1", grpc_port))
+        self.grpc_port = int(self.grpc_socket.getsockname()[1])
         self.serving: Child | None = None
         self.starting: Child | None = None
         self.draining: list[Child] = []
@@ -191,7 +235,7 @@ class Supervisor:
         if self.serving and self.serving.has_ended():
             self.crashes = 0 if now - self.serving.started > 60 else self.crashes + 1
             self.not_before = now + backoff_s(self.crashes, FIRST_BACKOFF_S, MOST_BACKOFF_S) if self.crashes > 1 else 0.0
-            print(f"the model server ended with exit code {self.serving.process.returncode}; starting another", flush=True)
+            print(f"the model server ended with exit code {self.serving.workers[0].process.returncode}; starting another", flush=True)
             self.serving = None
         if self.starting:
             self._check_starting(self.starting, now)
@@ -204,23 +248,31 @@ class Supervisor:
         wanted = next_to_serve(desired, serving=serves, good=self.good, failed=self.failed, now=at)
         if self.starting and self.starting.retries and wanted != self.starting.serves:
             # A retry may take all of START_TIMEOUT_S; a new version, or the end of the server, doesn't wait for it.
-            self.starting.process.terminate()
+            self.starting.send_signal(signal.SIGTERM)
             self.draining.append(self.starting)
             self.starting = None
-        if not self.starting and now >= self.not_before and wanted != serves:
+        is_short = self.serving is not None and bool(self.serving.ended())
+        if not self.starting and now >= self.not_before and (wanted != serves or is_short):
             self.starting = self._spawn(wanted, now)
         self._write_status(now)
 
     def _spawn(self, wanted: dict[str, Deployment], now: float) -> Child:
         self.generation += 1
         state = self.folder / "children" / f"{self.generation}.json"
-        report = self.folder / "children" / f"{self.generation}.report.json"
-        report.unlink(missing_ok=True)
         write_json(state, [asdict(d) for d in wanted.values()])
+        living = [child for child in (self.serving, *self.draining) if child]
+        slots = sorted({*range(self.workers + sum(len(c.workers) for c in living))} - {w.slot for c in living for w in c.workers})
+        workers = [self._start_worker(state, slot) for slot in slots[: self.workers]]
+        return Child(workers, wanted, started=now, retries=any(d in self.failed for d in wanted.values()))
+
+    def _start_worker(self, state: Path, slot: int) -> Worker:
+        report = self.folder / "children" / f"{self.generation}.{slot}.report.json"
+        report.unlink(missing_ok=True)
         descriptor = os.dup(self.socket.fileno())
         os.set_inheritable(descriptor, True)
         command = [
-            sys.executable, "-m", "resources.serving.server", "--fd", str(descriptor), "--state", str(state), "--report", str(report),
+            sys.executable, "-m", "resources.serving.server", "--fd", str(descriptor), "--grpc-port", str(self.grpc_port),
+            "--state", str(state), "--report", str(report), "--counts", str(self.folder / "counts" / f"{slot}.json"),
             "--tracking-uri", self.tracking_uri,
         ]  # fmt: skip
         try:
@@ -228,26 +280,27 @@ class Supervisor:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor], env=environment)
         finally:
             os.close(descriptor)
-        return Child(process, wanted, report, started=now, retries=any(d in self.failed for d in wanted.values()))
+        return Worker(process, slot, report)
 
     def _check_starting(self, child: Child, now: float) -> None:
-        report, has_ended = child.read_report(), child.has_ended()
-        if report and report["ready"] and not has_ended:
+        ended = child.ended()
+        if child.is_ready() and not ended:
             if self.serving:
-                self.serving.process.send_signal(signal.SIGUSR1)
+                self.serving.send_signal(signal.SIGUSR1)
                 self.draining.append(self.serving)
             self.serving, self.starting = child, None
             self.good |= child.serves
             self.failed = {d: failure for d, failure in self.failed.items() if child.serves.get(d.name) != d}
-        elif has_ended or now - child.started > START_TIMEOUT_S:
+        elif ended or now - child.started > START_TIMEOUT_S:
             self.starting = None
-            if has_ended:
-                otherwise = f"its server ended with exit code {child.process.returncode} while it started"
+            if ended:
+                otherwise = f"its server ended with exit code {ended[0].process.returncode} while it started"
             else:
                 otherwise = f"its server was not ready after {START_TIMEOUT_S:g} s"
-                child.process.kill()
+            child.send_signal(signal.SIGKILL)
+            if not child.has_ended():
                 self.draining.append(child)
-            self._record_failure(child, (report or {}).get("problems", {}), otherwise, now)
+            self._record_failure(child, child.read_problems(), otherwise, now)
 
     def _record_failure(self, child: Child, problems: dict[str, str], otherwise: str, now: float) -> None:
         """Remember the suspects of a failed start, and when to retry."""
@@ -278,11 +331,12 @@ class Supervisor:
                 entry |= {"failed_version": deployment.version, "message": f"{failure.reason} ({again})"}
         for name, deployment in (self.starting.serves if self.starting else {}).items():
             models.setdefault(name, {"version": deployment.version, "state": "loading", "message": ""})
-        pid = self.serving.process.pid if self.serving else None
-        current = {"pid": pid, "generation": self.generation}
+        pids = [worker.process.pid for worker in self.serving.workers] if self.serving else []
+        current = {"pid": pids[0] if pids else None, "pids": pids, "generation": self.generation}
         if self.written == (models, current) and now - self.written_at < BEAT_S:
             return
-        write_json(self.folder / "status.json", {"at": time.time(), "pid": os.getpid(), "address": self.address, "models": models})
+        status = {"at": time.time(), "pid": os.getpid(), "address": self.address, "grpc": f"127.0.0.1:{self.grpc_port}", "models": models}
+        write_json(self.folder / "status.json", status)
         write_json(self.folder / "children" / "current.json", current)
         self.written, self.written_at = (models, current), now
 
@@ -293,16 +347,17 @@ class Supervisor:
         """Stop every server process and wait for its end."""
         children = [child for child in (self.serving, self.starting, *self.draining) if child]
         for child in children:
-            child.process.terminate()
-        for child in children:
+            child.send_signal(signal.SIGTERM)
+        for worker in (worker for child in children for worker in child.workers):
             try:
-                child.process.wait(15)
+                worker.process.wait(15)
             except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
-            child.has_ended()
+                worker.process.kill()
+                worker.process.wait()
+            worker.has_ended()
         (self.folder / "status.json").unlink(missing_ok=True)
         self.socket.close()
+        self.grpc_socket.close()
 
 
 def main() -> None:
@@ -310,12 +365,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--grpc-port", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--tracking-uri", required=True)
     options = parser.parse_args()
+    scheme = Access.from_environment().scheme
     try:
-        supervisor = Supervisor(options.dir, options.port, options.tracking_uri)
+        supervisor = Supervisor(
+            options.dir, options.port, options.tracking_uri, grpc_port=options.grpc_port, workers=options.workers, scheme=scheme
+        )
     except OSError as error:
-        raise SystemExit(f"port {options.port} on 127.0.0.1 can't be used for the prediction endpoint: {error.strerror}") from error
+        ports = f"{options.port} and {options.grpc_port}" if options.grpc_port else options.port
+        raise SystemExit(f"port {ports} on 127.0.0.1 can't be used for the prediction endpoint: {error.strerror}") from error
     supervisor.run()
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from lakeloop.errors import LakeloopError
 from lakeloop.masking import MASK, format_frames, mask_row, message_of, url_problem, without_secrets
+from resources.project import PORTS
 from resources.settings import DATABASE, Settings
 
 
@@ -114,7 +115,7 @@ def test_settings_refuse_what_cannot_be_taken_apart_and_show_none_of_it() -> Non
             with pytest.raises(LakeloopError, match=f"{name}: wanted {re.escape(DATABASE)}user:password@host/database") as told:
                 Settings.from_environment({name: url})
             assert not re.search("anna|hun@|ter2@", str(told.value))
-    for name in ("LAKELOOP_UI_PORT", "LAKELOOP_MLFLOW_PORT", "LAKELOOP_SERVING_PORT"):
+    for name in PORTS:
         for port in ("0", "65536", "9999999999"):
             with pytest.raises(LakeloopError, match=f"{name}: wanted a port from 1 to 65535, found {port}"):
                 Settings.from_environment({name: port})

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from resources.serving.codec import encode_v1
 
 from lakeloop.evaluation.check_kinds import KINDS
 from resources.lake.published import WHOLE, TableKey
-from resources.serving.codec import encode_v1
 from resources.tracking.model_format import load_model
 from tests.worlds.on_spark import first_scores
 from tests.worlds.scaffolded import problems, scaffold
@@ -44,13 +44,14 @@ def served(model: Any, frame: pd.DataFrame) -> dict[str, Any]:
 
     import httpx
 
-    from resources.serving.server import Predictions
+    from resources.serving.app import PredictionApp
+    from resources.serving.models import LoadedModel
 
     rows = frame.rename(columns=lambda name: f"guess_inputs__{name.replace('/', '_')}")
     tensors = [{"name": name, "shape": [len(rows)], "datatype": "FP64", "data": rows[name].tolist()} for name in rows]
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(Predictions({"x.guess": model}, None))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(PredictionApp({"x.guess": LoadedModel(model, "compared as it is")}))
         async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
             return await client.post("/v2/models/x.guess/infer", json={"inputs": tensors})
 

@@ -15,7 +15,7 @@ from lakeloop.checking.project import load_checked
 from lakeloop.cli import init as making
 from lakeloop.cli.init import find_platform, init
 from lakeloop.errors import LakeloopError
-from resources.project import find_project
+from resources.project import PORTS, find_project
 from tests.worlds.places import ROOT
 
 
@@ -81,7 +81,7 @@ def test_two_projects_share_no_port_and_no_state(tmp_path: Path, wheel: Path) ->
         init(tmp_path / name, platform=str(wheel))
         values.append(dict(line.split("=", 1) for line in (tmp_path / name / ".env").read_text().splitlines()))
     assert set(values[0].values()).isdisjoint(values[1].values())
-    assert values[0].keys() == {"LAKELOOP_DEFS", "DAGSTER_HOME", "LAKELOOP_UI_PORT", "LAKELOOP_MLFLOW_PORT", "LAKELOOP_SERVING_PORT"}
+    assert values[0].keys() == {"LAKELOOP_DEFS", "DAGSTER_HOME", *PORTS}
 
 
 def test_an_upgrade_changes_the_platform_and_nothing_of_the_users(tmp_path: Path, wheel: Path) -> None:

@@ -11,7 +11,7 @@ from tests.worlds.places import ROOT
 
 def test_the_page_lists_every_variable_that_is_read() -> None:
     listed = set(re.findall(r"^\| `(LAKELOOP_\w+)`", (ROOT / "docs" / "settings.md").read_text(), re.M))
-    sources = [(ROOT / "resources" / name).read_text() for name in ("settings.py", "project.py")]
+    sources = [(ROOT / "resources" / name).read_text() for name in ("settings.py", "project.py", "serving/access.py")]
     read = {name for text in sources for name in re.findall(r'"(LAKELOOP_\w+)"', text)}
     assert listed == read
 

@@ -10,7 +10,7 @@ import pytest
 
 from lakeloop.errors import DataError
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from resources.serving.server import load_models
+from resources.serving.models import load_models
 from resources.tracking.brought_model import check_brought
 from resources.tracking.model_files import Trust, UnsafeModel, check_files
 from resources.tracking.model_format import load_model

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lakeloop.records.features import FeatureSpec
 from lakeloop.spec.tasks import Answer
 
 
 def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(capsys: pytest.CaptureFixture[str]) -> None:
-    from resources.serving.server import _warm_up
+    from resources.serving.models import LoadedModel
     from resources.tracking.model_format import Field, ServableModel
 
     class Refuses:
@@ -22,5 +23,6 @@ def test_an_error_without_a_message_is_the_models_state_and_not_the_servers_end(
                 raise ValueError
             return frame["n"].to_numpy()
 
-    _warm_up(ServableModel("shop.plain", "1", Answer("regression"), (Field("n", "double"),), {}, Refuses()))
+    model = ServableModel("shop.plain", "1", Answer("regression"), (Field("n", "double"),), FeatureSpec((), "at"), Refuses())
+    LoadedModel(model, "not compiled").warm_up()
     assert capsys.readouterr().err.strip() == "shop.plain doesn't accept a row of nulls: ValueError"

@@ -17,7 +17,7 @@ from lakeloop.spec.tasks import ALERT, Answer
 from lakeloop.spec.workflow import Model
 from lakeloop.training.fitting import fit_model
 from lakeloop.training.pipelines import TRUSTED_TYPES
-from resources.serving.codec import output_types
+from resources.serving.answers import Outputs
 from resources.serving.desired import Deployment, write_desired
 from resources.tracking.model_format import ServableModel, load_model, log_model
 from resources.tracking.registry import register
@@ -112,7 +112,7 @@ def test_v1_and_v2_answer_what_the_model_itself_does(served: tuple[str, dict[str
     assert all(output["shape"] == [len(rows)] for output in outputs)
     about = httpx.get(f"{address}/v2/models/shop.{name}", timeout=20).json()
     types = {output["name"]: output["datatype"] for output in outputs}
-    assert {o["name"]: o["datatype"] for o in about["outputs"]} == types == output_types(model.answer, alert_above=model.alert_above)
+    assert {o["name"]: o["datatype"] for o in about["outputs"]} == types == Outputs(model.answer, model.alert_above).types
 
 
 @pytest.mark.parametrize("name", [*ANSWERS, "foreign"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_after_a_start_without_a_report_and_a_crash_the_last_good_set_serves_and
         second = want("changed", versions[1])
         supervisor.step()
         assert supervisor.starting is not None
-        supervisor.starting.process.kill()
+        supervisor.starting.send_signal(signal.SIGKILL)
         until(lambda: bool(supervisor.failed))
         assert set(supervisor.failed) == {second}
         status = read_status(tmp_path)
@@ -51,7 +52,7 @@ def test_after_a_start_without_a_report_and_a_crash_the_last_good_set_serves_and
         assert "ended with exit code -9 while it started (attempt 1, the next in 5 s)" in changed["message"]
         assert (unchanged["state"], unchanged["message"]) == ("ready", "")
 
-        supervisor.serving.process.kill()
+        supervisor.serving.send_signal(signal.SIGKILL)
         until(lambda: supervisor.serving is None)
         until(lambda: supervisor.serving is not None)
         assert [answers("changed"), answers("unchanged")] == [versions[0], versions[0]]

@@ -20,7 +20,7 @@ from lakeloop.errors import ServiceUnavailable
 from lakeloop.training.pipelines import TRUSTED_TYPES
 from platform_assets.stages.training.version_files import keep_contents, known_contents, load_version
 from resources.lake.lake import Lake
-from resources.serving.server import load_models
+from resources.serving.models import load_models
 from resources.spark.scoring import _scorer
 from resources.tracking.model_files import Trust, UnsafeModel
 from resources.tracking.model_format import read_contents

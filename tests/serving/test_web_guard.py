@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -114,23 +113,18 @@ def mlflow_routes() -> Iterator[tuple[str, set[str]]]:
     return itertools.chain(flattened(app.routes), ((str(rule.rule), set(rule.methods or ())) for rule in flask_app.url_map.iter_rules()))
 
 
-def kserve_routes() -> Iterator[tuple[str, set[str]]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["server", "--enable_docs_url", "False"])  # it parses them when it is imported
-        from kserve import ModelServer
-        from kserve.model_server import app
-        from kserve.protocol.rest.server import RESTServer
+def endpoint_routes() -> Iterator[tuple[str, set[str]]]:
+    from resources.serving.app import PREDICTIONS
+    from resources.serving.pages import PAGES
 
-        server = ModelServer(enable_grpc=False, workers=1)
-        RESTServer("kserve.model_server:app", server.dataplane, server.model_repository_extension, 0).create_application()
-        return flattened(app.routes)
+    return itertools.chain(((path, {"GET", "HEAD"}) for path in PAGES), ((path, {"POST"}) for path in PREDICTIONS))
 
 
 @pytest.fixture(scope="module")
 def routes() -> dict[str, dict[str, set[str]]]:
     """By server and path the methods of every route."""
-    methods_of: dict[str, dict[str, set[str]]] = {"dagster": {}, "mlflow": {}, "kserve": {}}
-    for server, pairs in (("dagster", dagster_routes()), ("mlflow", mlflow_routes()), ("kserve", kserve_routes())):
+    methods_of: dict[str, dict[str, set[str]]] = {"dagster": {}, "mlflow": {}, "endpoint": {}}
+    for server, pairs in (("dagster", dagster_routes()), ("mlflow", mlflow_routes()), ("endpoint", endpoint_routes())):
         for path, methods in pairs:
             methods_of[server].setdefault(path, set()).update(methods)
     return methods_of

@@ -24,10 +24,11 @@ KINDS: dict[str, Any] = {"amount": "double", "country": "string"}
 class Endpoint:
     """A running supervisor."""
 
-    def __init__(self, folder: Path, uri: str) -> None:
+    def __init__(self, folder: Path, uri: str, *, workers: int = 1, **variables: str) -> None:
         self.folder = folder
         command = [sys.executable, "-m", "resources.serving.supervisor", "--dir", str(folder), "--port", "0", "--tracking-uri", uri]
-        environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "LAKELOOP_DAGSTER_DB": SECRET}
+        command += ["--workers", str(workers)]
+        environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "LAKELOOP_DAGSTER_DB": SECRET, **variables}
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
@@ -41,6 +42,23 @@ class Endpoint:
         outcome = wait_until_serving(self.folder, f"shop.{name}", version, 90)
         assert outcome.state == "serving", (outcome, (self.folder / "log").read_text()[-2000:])
         return outcome.address
+
+    @property
+    def grpc(self) -> str:
+        """Host and port of gRPC."""
+        status = read_status(self.folder)
+        assert status is not None
+        return status.grpc
+
+    def stop(self) -> None:
+        """Stop it."""
+        self.process.terminate()
+        self.process.wait(40)
+
+    @property
+    def server_pids(self) -> list[int]:
+        """Process ids of the model server's workers."""
+        return [int(pid) for pid in json.loads((self.folder / "children" / "current.json").read_text())["pids"]]
 
     @property
     def server_pid(self) -> int:

@@ -26,7 +26,7 @@ class Up(subprocess.Popen[str]):
 
 def start(home: Path, *arguments: str, **environment: str) -> Up:
     """`lakeloop up` with a home and ports of its own."""
-    ports = {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING")}
+    ports = {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING", "GRPC")}
     env = {**os.environ, **ports, "LAKELOOP_HOME": str(home), **environment}
     env.pop("LAKELOOP_MLFLOW", None)
     command = [sys.executable, "-m", "lakeloop.cli", "up", *arguments]
