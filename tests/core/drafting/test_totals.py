@@ -28,6 +28,7 @@ UNTOLD: dict[str, dict[str, list[Any]]] = {
     "a missing region whose number is no sum": {"Region": ["N", "S", "W", None], "EUR": [1, 2, 3, 7]},
     "a last number that is the sum of the others, with a region": {"Region": ["N", "S", "W", "O"], "EUR": [1, 2, 3, 6]},
     "infinity": {"Region": ["N", "S", "W", "O", None], "EUR": ["inf", "-inf", "1", "nan", "7"]},
+    "numbers of rows": {"Region": ["N", "S", "W", None], "EUR": [0, 1, 2, 3]},
     "three rows": {"Region": ["N", "S", None], "EUR": [1, 2, 3]},
     "nothing": {"Region": [None], "EUR": [None]},
 }
