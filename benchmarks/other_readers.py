@@ -194,6 +194,8 @@ def _is_same(value: Any, found: Any, column: Column, nulls: Sequence[str]) -> bo
             if column.type == "timestamp"
             else _is_same_time(str(_EPOCH + timedelta(microseconds=value.microseconds)), found, column)
         )
+    if isinstance(value, str) and column.format and column.type in ("integer", "double", "decimal"):
+        value = _plain(value, column.format)
     if column.format in EPOCHS:
         return bool(Decimal(str(value)) * 10 ** EPOCHS[column.format][1] == found)
     if isinstance(value, (bool, int, float, Decimal)):
@@ -214,6 +216,12 @@ def _is_same(value: Any, found: Any, column: Column, nulls: Sequence[str]) -> bo
         return isinstance(found, str) and _same_nested(value, json.loads(found, parse_float=Decimal))
     except ValueError:
         return False
+
+
+def _plain(text: str, format_: str) -> str:
+    """A number without the marks that its column writes it with: only digits, the sign and the point are left."""
+    point = format_[format_.rindex("5") - 1]
+    return "".join("." if each == point else each for each in text if each.isdigit() or each in ("-", point))
 
 
 def _is_same_text(text: str, found: Any) -> bool:
