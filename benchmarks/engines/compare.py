@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.engines.queries import Case
 
 Kind = Literal["equal", "refused by check", "refused by both", "only Spark takes it", "only the embedded engine takes it", "differs"]
+_DAYS = 700_000
+"""Days from 1970 on, or before, that Python's dates hold."""
 TOLERANCE = 1e-9
 """Relative, and absolute about zero: the order in which numbers are added up is no engine's promise."""
 
@@ -94,8 +96,12 @@ class Engines:
 
 
 def values_of(column: pa.ChunkedArray) -> list[Any]:
-    """A column's values; times as microseconds, since Python's end with the year 9999."""
+    """A column's values; times as microseconds, and days beyond Python's as numbers, since those end with the year 9999."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_date(column.type) and (pc.max(pc.abs(column.cast(pa.int32()).cast(pa.int64()))).as_py() or 0) > _DAYS:
+        return list(column.cast(pa.int32()).to_pylist())
 
     if pa.types.is_timestamp(column.type):
         return [

@@ -33,7 +33,7 @@ _TEMPLATES = {
         |pmod({double}, 3D)|CAST({int} AS DOUBLE)|CAST({decimal} AS DOUBLE)|try_cast({string} AS DOUBLE)|{int} / 4|hypot({double}, {double})|cbrt({double})
         |months_between({date}, {date})|months_between({timestamp}, {timestamp})|CAST({timestamp} AS DOUBLE)|nullif({double}, 0D)|degrees({double})
         |CASE WHEN {double} > 0 THEN {double} END|if(isnan({double}), NULL, {double})|ifnull({double}, {double})|expm1({double})|zeroifnull({double})""",
-    "decimal": """{decimal} + {decimal}|{decimal} - {decimal}|{decimal} * {decimal}|{decimal} / 4|abs({decimal})|round({decimal}, 1)|ceil({decimal})
+    "decimal": """{decimal} + {decimal}|{decimal} - {decimal}|{decimal} * {decimal}|CAST({decimal} AS DOUBLE) / 3|{decimal} / {int}|abs({decimal})|round({decimal}, 1)|ceil({decimal})
         |floor({decimal})|CAST({double} AS DECIMAL(20,3))|CAST({decimal} AS DECIMAL(8,1))|greatest({decimal}, {decimal})|{decimal} % 3|-{decimal}
         |CAST({string} AS DECIMAL(10,2))|coalesce({decimal}, 0)|bround({decimal}, 1)""",
     "string": """concat({string}, {string})|upper({string})|lower({string})|trim({string})|ltrim({string})|substring({string}, 2, 2)|substring({string}, -2)

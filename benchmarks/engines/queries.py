@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.engines.computed_nan import nan_expression
+from benchmarks.engines.edges import edge_expression
 from benchmarks.engines.expressions import aggregate_expression, scalar_expression
 from benchmarks.engines.whole_numbers import overflow_expression
 from benchmarks.engines.windows import rank_expression, window_expression
 
-FAMILIES = ("windows", "ranks", "scalars", "aggregates", "nested", "overflow", "computed NaN")
-_WEIGHTS = (34, 4, 31, 12, 5, 8, 6)
+FAMILIES = ("windows", "ranks", "scalars", "aggregates", "nested", "overflow", "computed NaN", "edges")
+_WEIGHTS = (26, 3, 24, 10, 4, 7, 6, 20)
 _SOURCES = (
     "(SELECT *, coalesce(z, 0D) AS w FROM rows.t WHERE o < 40)",
     "(SELECT a.*, b.y AS w FROM rows.t AS a JOIN rows.t AS b ON a.o = b.o)",
@@ -65,6 +66,8 @@ def _case(draw: random.Random, family: str) -> Case:
         )
     if family == "overflow":
         return Case(family, *overflow_expression(draw))
+    if family == "edges":
+        return Case(family, *edge_expression(draw))
     if family == "computed NaN":
         return Case(family, *nan_expression(draw))
     if family == "nested":

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 ROWS = 48
 SCHEMA = {
     "k": "string", "o": "bigint", "u": "timestamp", "ts": "timestamp", "d": "date", "i": "int", "n": "bigint", "x": "double", "y": "double",
-    "z": "double", "p": "decimal(10,2)", "s": "string", "b": "boolean", "a": "array<bigint>", "g": "bigint", "h": "int",
+    "z": "double", "p": "decimal(10,2)", "s": "string", "b": "boolean", "a": "array<bigint>", "g": "bigint", "h": "int", "t": "string",
+    "q": "decimal(20,4)", "w": "decimal(38,2)", "m": "date",
 }  # fmt: skip
-"""`o` and `u` are unique; `y` and `z` are ordinary numbers, `x` has what isn't; `g` and `h` reach to the ends of their types, by the seed."""
+"""`o` and `u` are unique; `y` and `z` are ordinary numbers, `x` has what isn't; `g` and `h` reach to the ends of their types, by
+the seed, `q` and `w` to the ends of theirs; `t` is a number in text, and `m` a day near the end of a month."""
 _REACHES = (0, 10, 24, 40, 56, 63)
 """How many bits fewer than its type a seed's greatest whole number has."""
 _MOMENTS = (
@@ -63,13 +65,17 @@ def make_rows(seed: int) -> pa.Table:
     draw = random.Random(seed)
     kinds = {
         "string": pa.string(), "bigint": pa.int64(), "timestamp": pa.timestamp("us", "UTC"), "date": pa.date32(), "int": pa.int32(),
-        "double": pa.float64(), "boolean": pa.bool_(), "decimal(10,2)": pa.decimal128(10, 2), "array<bigint>": pa.list_(pa.int64()),
+        "double": pa.float64(), "boolean": pa.bool_(), "decimal(10,2)": pa.decimal128(10, 2), "decimal(20,4)": pa.decimal128(20, 4), "decimal(38,2)": pa.decimal128(38, 2),
+        "array<bigint>": pa.list_(pa.int64()),
     }  # fmt: skip
     rows = [_row(draw, number) for number in range(ROWS)]
     wide = random.Random(f"whole numbers {seed}")  # its own, so that other columns stay as they were recorded
     bits = 63 - wide.choice(_REACHES)
     for row in rows:
         row |= {"g": _whole(wide, bits), "h": _whole(wide, min(bits, 31))}
+    edges = random.Random(f"edges {seed}")
+    for row in rows:
+        row |= _edges(edges)
     columns = {name: pa.array([row[name] for row in rows], kinds[kind]) for name, kind in SCHEMA.items()}
     return pa.table(columns)
 
@@ -104,3 +110,16 @@ def _whole(draw: random.Random, bits: int) -> int | None:
     near = draw.randrange(-5, 6)
     numbers: list[int | None] = [None, near, near, draw.randint(-largest, largest), largest // 2, largest, -largest - 1]
     return draw.choice(numbers)
+
+
+def _edges(draw: random.Random) -> dict[str, Any]:
+    """A number in text, decimals up to the ends of their types, and a day near the end of a month."""
+    digits = draw.choice([2, 4, 12, 16, 20])
+    wide = draw.choice([3, 10, 28, 35, 38])
+    row = {
+        "t": str(draw.randrange(-20, 200)),
+        "q": Decimal((draw.random() < 0.3, tuple(map(int, str(draw.randrange(10**digits)))), -4)),
+        "w": Decimal((draw.random() < 0.3, tuple(map(int, str(draw.randrange(10**wide)))), -2)),
+        "m": date(draw.choice([1967, 2023, 2024]), draw.randrange(1, 13), 1) - timedelta(days=draw.randrange(1, 4)),
+    }
+    return {name: None if draw.random() < 0.12 else value for name, value in row.items()}

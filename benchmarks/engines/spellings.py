@@ -46,6 +46,32 @@ SCALARS = [
         "sum(y) OVER (ORDER BY u RANGE BETWEEN INTERVAL 168 HOURS PRECEDING AND INTERVAL 1 HOUR PRECEDING)",
         "whose units differ",
     ),
+    ("p / 3", "CAST(p AS DOUBLE) / 3", "divides decimals"),
+    ("try_divide(p, i)", "try_divide(CAST(p AS DOUBLE), i)", "divides decimals"),
+    ("q * n", "CAST(q AS DOUBLE) * n", "may have 41 digits"),
+    ("w + 1", "CAST(w AS DECIMAL(38, 0)) % 1000 + 1", "may have 39 digits"),
+    ("-w", "-CAST(w AS DOUBLE)", "rounds it to 34 digits"),
+    ("abs(w)", "abs(CAST(w AS DOUBLE))", "rounds it to 34 digits"),
+    ("t + i", "CAST(t AS BIGINT) + i", "computes with a text"),
+    ("i * '2'", "i * 2", "computes with a text"),
+    ("coalesce(i, t)", "coalesce(i, CAST(t AS BIGINT))", "mixes texts and numbers"),
+    ("nvl(t, i)", "nvl(t, CAST(i AS STRING))", "mixes texts and numbers"),
+    ("CASE WHEN b THEN t ELSE i END", "CASE WHEN b THEN t ELSE CAST(i AS STRING) END", "mixes texts and numbers"),
+    ("if(b, t, y)", "if(b, CAST(t AS DOUBLE), y)", "mixes texts and numbers"),
+    ("array(i, t)", "array(i, CAST(t AS BIGINT))", "mixes texts and numbers"),
+    ("try_cast(s AS DECIMAL(10, 2))", "CASE WHEN s RLIKE '^-?[0-9]+([.][0-9]+)?$' THEN CAST(s AS DECIMAL(10, 2)) END", "1e3 is null"),
+    ("timestampdiff(MONTH, u, ts)", "CAST(months_between(ts, u) AS INT)", "CAST(months_between(b, a) AS INT)"),
+    ("datediff(YEAR, u, ts)", "CAST(months_between(ts, u) / 12 AS INT)", "CAST(months_between(b, a) / 12 AS INT)"),
+    (
+        "count(*) OVER (ORDER BY ts RANGE BETWEEN INTERVAL 1 MONTH PRECEDING AND CURRENT ROW)",
+        "count(*) OVER (ORDER BY CAST(ts AS DATE) RANGE BETWEEN INTERVAL 1 MONTH PRECEDING AND CURRENT ROW)",
+        "ORDER BY CAST(ts AS DATE)",
+    ),
+    ("ts + INTERVAL 1 MONTH 5 HOURS", "ts + INTERVAL 1 MONTH + INTERVAL 5 HOURS", "add them one by one"),
+    ("0D IN (if(b, 0, x), 7D)", "0D = if(b, 0, x) OR 0D = 7D", "a CASE in the list of an IN"),
+    ("rank() OVER (ORDER BY struct(x))", "rank() OVER (ORDER BY x)", "write their fields one by one"),
+    ("(x, k) IN ((0D, 'a'))", "x = 0D AND k = 'a'", "IN of several columns"),
+    ("from_json(s, 'ARRAY<DOUBLE>')", "transform(from_json(s, 'ARRAY<STRING>'), e -> CAST(e AS DOUBLE))", "write ARRAY<STRING>"),
     ("median(y) OVER (ORDER BY o ROWS 2 PRECEDING)", "collect_list(y) OVER (ORDER BY o ROWS 2 PRECEDING)", "over a frame that moves"),
 ]
 """Refused, a spelling, and what the refusal says."""
@@ -61,6 +87,9 @@ AGGREGATES = [
     ("min_by(s, d)", "max(i)", "number the rows in a subquery"),
     ("max(struct(i, s))", "max(i)", "number the rows in a subquery"),
     ("max(a)", "max(i)", "number the rows in a subquery"),
+    ("median(t)", "median(CAST(t AS DECIMAL(20, 4)))", "a percentile of texts"),
+    ("sum(p) / count(*)", "CAST(sum(p) AS DOUBLE) / count(*)", "divides decimals"),
+    ("max(w) - min(w)", "max(CAST(w AS DOUBLE)) - min(w)", "may have 39 digits"),
     ("median(sqrt(y))", "median(CASE WHEN NOT isnan(sqrt(y)) THEN sqrt(y) END)", "may be NaN"),
 ]
 """As `SCALARS`; where a subquery is to be written, the spelling is another expression, and the query is among `QUERIES`."""
@@ -86,11 +115,19 @@ WRITTEN_ALIKE = [
     "CASE WHEN b THEN 0 ELSE y END", "CASE WHEN b THEN i ELSE p END", "CASE WHEN b THEN h WHEN i > 1 THEN n ELSE 5 END", "if(b, 1, 2.55)",
     "n + h", "n * h", "n * n", "h + 1", "h * 2", "h - n", "abs(n) * 1000", "CASE WHEN n BETWEEN -9 AND 9 THEN n * n END", "unix_micros(ts) - unix_micros(u)",
     "sum(n * n) OVER (PARTITION BY k)", "sum(n) OVER (ORDER BY o)", "transform(array(n, 1L), e -> e * e)", "aggregate(array(n, 1L), 0L, (t, e) -> t + e)",
+    "array(x) = array(-x)", "array_distinct(array(x, -x))", "array_position(array(0D, x), -x)", "array_remove(array(x, 1D), -0.0D)", "map(-0.0D, 1)[x]",
+    "element_at(map(0D, 1), x)", "struct(x).x", "coalesce(array_contains(array(-x, y), x), false)", "x IN (-0.0D, 5D)",
+    "size(array_distinct(array(CAST(x AS FLOAT), CAST(0 AS FLOAT))))", "size(array_distinct(transform(array(x, 0D), e -> -e)))", "nullifzero(x)",
+    "count(*) OVER (PARTITION BY array(x))", "dense_rank() OVER (ORDER BY CAST(x AS FLOAT))", "nvl(i, p)", "ifnull(p, x)",
+    "CASE WHEN b THEN p * 2 ELSE i END", "sum(p) OVER (PARTITION BY k)", "sum(w) OVER (PARTITION BY k)", "x > 0.5", "x * 1e-17D > 0.0", "coalesce(x * 1e-17D, 0.5)", "x * 1e-17D IN (0.0, 2.5)", "y BETWEEN p AND 7.5", "greatest(x, p)",
+    "CASE WHEN b THEN x ELSE 0.5 END", "if(b, x, p)", "nullif(x * 1e-17D, 0.0)", "p = y", "0.1D + 0.2D = 0.3", "filter(array(x, y), e -> e > 0.25)",
 ]  # fmt: skip
 """What is written otherwise for both engines, and what is for the embedded one: by `lakeloop.sql.alike` and `resources.spark.numbers`."""
 GROUPED_ALIKE = [
     "corr(x, y)", "avg(p)", "avg(DISTINCT p)", "max(x)", "min(x)", "max(sqrt(y))", "min(x - x)", "max(-x) FILTER (WHERE b)", "count(DISTINCT x - x)",
     "sum(x) > 0", "sum(n)", "sum(h)", "sum(n * n)", "sum(DISTINCT n * 1000000)", "max(n) * max(n)", "sum(CASE WHEN b THEN n ELSE 0 END)",
+    "array_sort(collect_set(-x))", "count(DISTINCT array(x))", "count(DISTINCT struct(x, b))", "size(collect_set(CAST(x AS FLOAT)))", "sum(w)", "sum(p * n)",
+    "sum(q) FILTER (WHERE b)", "sum(DISTINCT q)", "try_sum(w)",
 ]  # fmt: skip
 """The same by group."""
 _BY_TIME = "OVER (PARTITION BY k ORDER BY u RANGE BETWEEN INTERVAL 7 DAYS PRECEDING AND CURRENT ROW)"

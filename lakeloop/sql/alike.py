@@ -58,6 +58,9 @@ _SPELLINGS: Mapping[str, Callable[[Sequence[str], str], str | None]] = {
     "unix_seconds": _of("CAST(floor(unix_micros({0}) / 1000000) AS BIGINT)"),
     "unix_millis": _of("CAST(floor(unix_micros({0}) / 1000) AS BIGINT)"),
     "nullif": _of("if(({0}) = ({1}), NULL, ({0}))", 2),  # the embedded engine lets -0.0 pass where 0 is to become null
+    "nullifzero": _of("if(({0}) = 0, NULL, ({0}))"),
+    "nvl": _of("coalesce({0}, {1})", 2),  # of a number and a decimal the embedded engine makes a double
+    "ifnull": _of("coalesce({0}, {1})", 2),
     "corr": _correlation,
     "pow": _power,
     "power": _power,

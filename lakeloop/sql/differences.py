@@ -21,6 +21,9 @@ _TIMES = frozenset(["TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMPLTZ", "TIMESTAMPNTZ"])
 _WHOLE = frozenset(["TINYINT", "SMALLINT", "INT", "BIGINT"])
 _TEXT = frozenset(["TEXT", "VARCHAR", "CHAR"])
 _SHORT_UNITS = ("HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND")
+_NUMBERS = _WHOLE | _FLOATING | {"DECIMAL"}
+_MONTHS = {"MONTH": "", "QUARTER": " / 3", "YEAR": " / 12"}
+"""Units of calendars, and how many of them months_between has to be divided by."""
 _ORDERLESS = {"ArraySort", "SortArray", "ArraySize", "ArrayContains", "ArrayMin", "ArrayMax"}
 """Functions that don't depend on the order of a list."""
 
@@ -89,10 +92,17 @@ def _check_date_part(node: Any) -> str | None:
 _DAY_OF_WEEK = "DOW is 0 to 6 in the embedded engine and 1 to 7 in Spark; write dayofweek(d)"
 
 
-def _check_days_between(node: Any) -> str | None:
-    unit = node.args.get("unit")
+def _check_units_between(node: Any) -> str | None:
+    unit = node.args["unit"].name.upper().removesuffix("S") if node.args.get("unit") is not None else ""
     moments = [getattr(side, "this", side) if type(side).__name__ == "TsOrDsToDate" else side for side in (node.this, node.expression)]
-    if unit is None or unit.name.upper() not in ("DAY", "DAYS") or all(_kind(moment) == "DATE" for moment in moments):
+    if all(_kind(moment) == "DATE" for moment in moments):
+        return None
+    if unit in _MONTHS:
+        return (
+            "whole months between two times: the embedded engine counts by their days, Spark by their times of day too; write "
+            f"CAST(months_between(b, a){_MONTHS[unit]} AS INT), for which the last days of two months are whole months apart"
+        )
+    if unit != "DAY":
         return None
     return (
         "the embedded engine counts the midnights between two times, Spark whole days; write (unix_micros(b) - unix_micros(a)) DIV 86400000000 for "
@@ -161,6 +171,11 @@ def _check_cast(node: Any) -> str | None:
         return f"{kind.lower()} as text: nulls in it are NULL in the embedded engine, null in Spark; write to_json(a)"
     if target == "DECIMAL" and kind in _FLOATING and not _is_rounded(node.this):
         return f"a double as decimal: the engines take halves such as 0.285 otherwise; round it first, CAST({ROUNDED} AS DECIMAL(20, 2))"
+    if node.args.get("safe") and target == "DECIMAL" and kind in _TEXT:
+        return (
+            "try_cast of text as a decimal: 1e3 is null in the embedded engine; write CASE WHEN s RLIKE '^-?[0-9]+([.][0-9]+)?$' THEN "
+            "CAST(s AS DECIMAL(20, 2)) END, or try_cast(s AS DOUBLE)"
+        )
     if target in _WHOLE and kind in _TIMES:
         return "a time as a number: before 1970 the engines round otherwise; write floor(unix_micros(ts) / 1000000)"
     return None
@@ -220,12 +235,131 @@ def _check_sum_of_times(node: Any) -> str | None:
     return None
 
 
+def _check_arithmetic(node: Any) -> str | None:
+    return (
+        _check_text_as_number(node)
+        or _check_interval(node)
+        or (_check_sum_of_times(node) if type(node).__name__ in ("Add", "Sub") else None)
+    )
+
+
+def _check_interval(node: Any) -> str | None:
+    """INTERVAL 1 MONTH 5 HOURS, which the parser reads as a sum."""
+    from sqlglot import exp
+
+    sides = [node.this, node.expression]
+    if not all(isinstance(side, exp.Interval) for side in sides):
+        return None
+    of_calendar = [any(unit in str(side.args.get("unit")).upper() for unit in _MONTHS) for side in sides]
+    return "an interval of months and days or hours, which Spark refuses; add them one by one" if of_calendar[0] != of_calendar[1] else None
+
+
+def _check_text_as_number(node: Any) -> str | None:
+    """Arithmetic with a text: its type differs, and with it where a whole number leaves it."""
+    kinds = [_kind(side) for side in (node.this, node.expression)]
+    if not set(kinds) & _TEXT or not set(kinds) <= _TEXT | _NUMBERS:
+        return None
+    return f"{node.sql(DIALECT)} computes with a text; write CAST(… AS BIGINT) or CAST(… AS DOUBLE) around it"
+
+
+def _check_mixture(node: Any) -> str | None:
+    """Texts beside numbers, of which either may be meant."""
+    from lakeloop.sql.typed import values_of
+
+    name = type(node).__name__
+    if name == "If" and node.arg_key == "ifs":
+        return None
+    parts = values_of(node) if name in ("Case", "If") else [*node.expressions] if name == "Array" else [node.this, *node.expressions]
+    kinds = {_kind(part) for part in parts}
+    if not kinds & _TEXT or not kinds & _NUMBERS:
+        return None
+    shown = "CASE" if name == "Case" else node.sql(DIALECT)
+    return (
+        f"{shown} mixes texts and numbers, of which the engines take either; write CAST(… AS STRING), or CAST(… AS BIGINT) around the texts"
+    )
+
+
+def _check_union(node: Any) -> str | None:
+    """Columns of a UNION that are texts in one part and numbers in another."""
+    sides = [side.unnest() for side in (node.left, node.right)]
+    if any(getattr(side, "selects", None) is None for side in sides):
+        return None
+    for left, right in zip(*(side.selects for side in sides), strict=False):
+        kinds = {_kind(each.unalias()) for each in (left, right)}
+        if kinds & _TEXT and kinds & _NUMBERS:
+            return f"{left.alias_or_name} is a text in one part of the {node.key.upper()} and a number in another; write CAST(… AS STRING), or CAST(… AS BIGINT)"
+    return None
+
+
+def _check_percentile(node: Any) -> str | None:
+    ordered = node.expression.expressions[0].this if type(node).__name__ == "WithinGroup" else node.this
+    return (
+        "a percentile of texts: the embedded engine orders them as texts; write it of CAST(s AS DECIMAL(20, 4))"
+        if _kind(ordered) in _TEXT
+        else None
+    )
+
+
+def _check_frame(node: Any) -> str | None:
+    """A range of months over times. Over dates the bounds never go back."""
+    from sqlglot import exp
+
+    spec = node.args.get("spec")
+    units = [str(each.args.get("unit")).upper() for each in spec.find_all(exp.Interval)] if spec is not None else []
+    order = node.args.get("order")
+    if (
+        not any(unit in text for text in units for unit in _MONTHS)
+        or order is None
+        or all(_kind(each.this) == "DATE" for each in order.expressions)
+    ):
+        return None
+    return (
+        "a range of months over times: in the last days of a month Spark counts rows that don't lie in it; write ORDER BY CAST(ts AS DATE), "
+        "or a range of days"
+    )
+
+
+def _check_order(node: Any) -> str | None:
+    """The order of a window, or of a LIMIT, by something nested."""
+    from sqlglot import exp
+
+    around = node.find_ancestor(exp.Select, exp.Window)
+    is_used = isinstance(around, exp.Window) or (around is not None and around.args.get("limit") is not None)
+    if not is_used or _kind(node.this) not in _NESTED:
+        return None
+    return "an order by arrays or structures: the engines order nulls in them otherwise; write their fields one by one"
+
+
+def _check_membership(node: Any) -> str | None:
+    from sqlglot import exp
+
+    if any(isinstance(each, exp.Tuple) for each in (node.this, *node.expressions)):
+        return "IN of several columns: the embedded engine takes none of the rows, or refuses it; write a = 1 AND b = 'x' OR …"
+    if any(each.find(exp.Case, exp.If) is not None for each in node.expressions):
+        return "a CASE in the list of an IN: the embedded engine takes any row; write x = CASE … END OR x = …"
+    if node.args.get("query") is None or not isinstance(node.parent, exp.Not) or not _is_floating(node.this):
+        return None
+    return "NOT IN (SELECT …) of doubles: Spark tells -0.0 from 0.0 there; write NOT EXISTS (SELECT … WHERE …)"
+
+
+def _check_json_read(node: Any) -> str | None:
+    import re
+
+    schema = node.expression.name.upper() if node.expression is not None else ""
+    if not re.search(r"(ARRAY|MAP)\s*<.*(DOUBLE|FLOAT)", schema):
+        return None
+    return (
+        "doubles in arrays or maps of from_json: the embedded engine tells -0.0 from 0.0 in them; write ARRAY<STRING> and "
+        "transform(a, e -> CAST(e AS DOUBLE))"
+    )
+
+
 _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "Extract": _check_extract,
     "date_part": _check_date_part,
     "datepart": _check_date_part,
-    "TimestampDiff": _check_days_between,
-    "DateDiff": _check_days_between,
+    "TimestampDiff": _check_units_between,
+    "DateDiff": _check_units_between,
     "Rint": _always("rint takes halves otherwise in the embedded engine; write bround(x)"),
     "ArrayContains": _check_contains,
     "Mode": _always(
@@ -258,6 +392,14 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "WidthBucket": _check_buckets,
     "try_avg": _always("try_avg of decimals is cut in the embedded engine; write avg(x), which is computed as a double"),
     "timestamp_seconds": _check_seconds,
-    "Add": _check_sum_of_times,
-    "Sub": _check_sum_of_times,
+    **dict.fromkeys(
+        ["Add", "Sub", "Mul", "Div", "IntDiv", "Mod", "SafeAdd", "SafeSubtract", "SafeMultiply", "SafeDivide"], _check_arithmetic
+    ),
+    **dict.fromkeys(["Case", "If", "Coalesce", "Greatest", "Least", "Array"], _check_mixture),
+    **dict.fromkeys(["Union", "Except", "Intersect"], _check_union),
+    **dict.fromkeys(["Median", "Quantile", "WithinGroup"], _check_percentile),
+    "Window": _check_frame,
+    "In": _check_membership,
+    "Ordered": _check_order,
+    "FromJson": _check_json_read,
 }

@@ -15,7 +15,8 @@ class Guard:
     Attributes:
         span: where the expression stands.
         before: what is written before it.
-        after: what is written after it; `{again}` in it is the expression with the guards within.
+        after: what is written after it; `{again}` in it is the expression with the guards within, `{part}` a part of it with those within that.
+        part: where `{part}` stands.
         is_operand: whether it belongs to the operator around, so that it goes around what the expression itself has.
     """
 
@@ -23,6 +24,7 @@ class Guard:
     before: str
     after: str
     is_operand: bool = False
+    part: Span | None = None
 
 
 def write_guards(text: str, guards: Iterable[Guard]) -> str:
@@ -47,6 +49,9 @@ def _write(text: str, place: Span, guards: Sequence[Guard]) -> str:
                 if start <= each.span[0] and each.span[1] <= end and 2 * (each.span[1] - each.span[0]) + each.is_operand < size
             ]
             after = after.replace("{again}", _write(text, guard.span, inner))
+        if guard.part is not None:
+            within = [each for each in guards if guard.part[0] <= each.span[0] and each.span[1] <= guard.part[1]]
+            after = after.replace("{part}", _write(text, guard.part, within))
         # At one place the inner ones close first, and before anything opens; the outer ones open first.
         insertions += [(start, 1, -size, guard.before), (end, 0, size, after)]
     pieces, position = [], place[0]

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope
 
-from lakeloop.sql.branches import values_of
 from lakeloop.sql.guards import Guard
 from lakeloop.sql.query import DIALECT, line_of
 from lakeloop.sql.spans import operands_of, span_of
-from lakeloop.sql.typed import TypedQuery, added_by, kind_of, outputs_of, whole_call
+from lakeloop.sql.typed import TypedQuery, added_by, kind_of, outputs_of, values_of, whole_call
 
 _FLOATING = {"FLOAT": "FLOAT", "DOUBLE": "DOUBLE"}
 
@@ -179,34 +178,6 @@ def guard_nan(query: TypedQuery, *, is_read: bool = False) -> Iterator[Guard]:
         kind, span = _FLOATING.get(_result_of(node)), span_of(whole_call(node))
         if kind is not None and span is not None and doubles.makes_nan(node):
             yield Guard(span, "nanvl(", f", CAST('NaN' AS {kind}))")
-
-
-def guard_zeros(query: TypedQuery) -> Iterator[Guard]:
-    """What makes 0.0 of -0.0 where the embedded engine tells them apart: in windows, the ORDER BY of a LIMIT, IN, and COUNT(DISTINCT …).
-
-    >>> from lakeloop.sql.guards import write_guards
-    >>> query = TypedQuery("SELECT row_number() OVER (ORDER BY x DESC, k) AS n FROM t", {"t": {"x": "double", "k": "string"}})
-    >>> write_guards(query.text, guard_zeros(query))
-    'SELECT row_number() OVER (ORDER BY (x) + 0D DESC, k) AS n FROM t'
-    """
-    for node in query.tree.find_all(exp.Ordered, exp.Window, exp.In, exp.Distinct):
-        places = [
-            span_of(key) for key in _compared_by(node) if kind_of(key) == "DOUBLE" and not isinstance(key.unnest(), (exp.Add, exp.Literal))
-        ]
-        yield from (Guard(place, "(", ") + 0D", is_operand=True) for place in places if place is not None)
-
-
-def _compared_by(node: Any) -> list[Any]:
-    """What is compared: by a window's partition or an order that matters, in IN, in COUNT(DISTINCT …)."""
-    if isinstance(node, exp.Window):
-        return list(node.args.get("partition_by") or ())
-    if isinstance(node, exp.In):
-        return [node.this, *node.expressions]
-    if isinstance(node, exp.Distinct):
-        return node.expressions if isinstance(node.parent, exp.AggFunc) else []
-    around = node.find_ancestor(exp.Select, exp.Window, exp.AggFunc)
-    is_limited = isinstance(around, exp.Select) and around.args.get("limit") is not None and not around.args.get("distinct")
-    return [node.this] if isinstance(around, exp.Window) or is_limited else []
 
 
 def find_percentiles(query: TypedQuery, *, is_read: bool = False) -> Iterator[tuple[int, str]]:

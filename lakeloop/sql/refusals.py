@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lakeloop.errors import SpecError
+from lakeloop.sql.decimals import find_decimals
 from lakeloop.sql.differences import find_differences
 from lakeloop.sql.moving_windows import splits
 from lakeloop.sql.nan_signs import find_percentiles
@@ -35,12 +36,14 @@ def find_refusals(
     findings = [*_check_word_order(query), *_check_selects(query), *_check_expressions(query)]
     if not findings:
         flat: dict[str, object] = {"__".join(parts): dict(columns) for parts, columns in schemas.items()}
+        typed = TypedQuery(query.text, {".".join(parts): columns for parts, columns in schemas.items()})
         findings = [
             *_check_column_counts(tree),
             *_check_early_aliases(query, schemas),
             *_check_windows(query),
             *find_differences(tree, flat),
-            *find_percentiles(TypedQuery(query.text, {".".join(parts): columns for parts, columns in schemas.items()}), is_read=has_nan),
+            *find_decimals(typed),
+            *find_percentiles(typed, is_read=has_nan),
         ]
     return [SpecError(message, file=query.file, line=line) for line, message in sorted(set(findings))]
 

@@ -78,3 +78,12 @@ def whole_call(node: Any) -> Any:
     while isinstance(node.parent, (exp.Window, exp.Filter)) and node.arg_key == "this":
         node = node.parent
     return node
+
+
+def values_of(node: Any) -> list[Any]:
+    """What a CASE or an IF chooses from."""
+    if isinstance(node, exp.Case):
+        values = [branch.args["true"] for branch in node.args["ifs"]] + [node.args.get("default")]
+    else:
+        values = [node.args.get("true"), node.args.get("false")]
+    return [each for each in values if each is not None]

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lakeloop.errors import DataError, SpecError
 from lakeloop.sql.branches import guard_branches
+from lakeloop.sql.decimals import TOO_WIDE, guard_decimal_sums, guard_mixtures
 from lakeloop.sql.guards import write_guards
 from lakeloop.sql.intervals import OTHER, UNKNOWN, Numbers, all_of
-from lakeloop.sql.nan_signs import guard_nan, guard_zeros
+from lakeloop.sql.nan_signs import guard_nan
 from lakeloop.sql.overflow import Site, find_overflows, guards_of, probes_of
 from lakeloop.sql.query import parse_query
 from lakeloop.sql.spans import Span
 from lakeloop.sql.typed import TypedQuery
 from lakeloop.sql.whole_numbers import BITS, Bounds, Column
+from lakeloop.sql.zeros import guard_zeros
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,8 +58,15 @@ def write_typed(query: TypedQuery, sites: tuple[Site, ...] | None = None, *, has
     """As `guard_query`, with what may leave its type; without, that is found by the types alone, and what has none is left to the engine."""
     if sites is None:
         sites = tuple(site for site in find_overflows(query).sites if site.numbers != UNKNOWN)
-    text = query.text
-    return write_guards(text, [*guards_of(sites), *guard_nan(query, is_read=has_nan), *guard_branches(query), *guard_zeros(query)]), sites
+    guards = [
+        *guards_of(sites),
+        *guard_nan(query, is_read=has_nan),
+        *guard_branches(query),
+        *guard_zeros(query),
+        *guard_decimal_sums(query),
+        *guard_mixtures(query),
+    ]
+    return write_guards(query.text, guards), sites
 
 
 def _find_sites(spark: SparkSession, query: TypedQuery) -> tuple[Site, ...]:
@@ -91,6 +100,8 @@ def explain_overflow(sites: tuple[Site, ...], run: Callable[[], Result]) -> Resu
     try:
         return run()
     except Exception as error:  # the client's own kinds, by what they say
+        if TOO_WIDE in str(error):
+            raise DataError(f"{TOO_WIDE}: an error on every engine; write sum(CAST(… AS DOUBLE)), or try_sum for null") from None
         if not sites or not is_out_of_range(error):
             raise
         shown = ", ".join(site.text for site in sites[:_SHOWN]) + (", …" if len(sites) > _SHOWN else "")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import DataError, SpecError
+from lakeloop.sql.decimals import TOO_WIDE
 from lakeloop.sql.moving_windows import splits
 from lakeloop.sql.window_calls import EXACT, LISTS, SPREADS
 from resources.spark.numbers import is_out_of_range
@@ -101,6 +102,8 @@ def guarded_plans(spark: SparkSession | None = None, *, has_nan: bool = False) -
     try:
         yield
     except Exception as error:  # the client's own kinds, by what they say
+        if TOO_WIDE in str(error):
+            raise DataError(f"{TOO_WIDE}: an error on every engine; cast what it adds up to double before") from None
         if not isinstance(numbers, PlanNumbers) or not numbers.has_guards or not is_out_of_range(error):
             raise
         # Without what the engine says, which is the value.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
 from lakeloop.sql.alike import write_alike
+from lakeloop.sql.decimals import MOST_DIGITS, NEGATED_DIGITS, SUM_DIGITS
 from lakeloop.sql.query import parse_query, qualify_columns, rewrite_tables
 from lakeloop.sql.refusals import find_refusals
 from lakeloop.sql.typed import TypedQuery
+from resources.spark.lambdas import Lambdas
 from resources.spark.numbers import guard_query, types_of, write_typed
 from resources.spark.plan_types import PlanTypes, expressions_below, parts_of, relations_below
 
@@ -39,9 +41,50 @@ _MAKERS = frozenset(
     ]
 )
 _ARITHMETIC = ("+", "-", "*")
+_COMPUTED = (*_ARITHMETIC, "/", "%", "div", "try_add", "try_subtract", "try_multiply", "try_divide", "pmod", "mod")
 _ODD = ("-", "*", "/", "%", "negative", "sum", "avg", "mean")
 """What makes NaN of infinity, or turns its sign."""
 _AS_TEXT = ("concat", "concat_ws", "format_number", "format_string", "printf", "to_json", "||")
+_PARTS = frozenset(
+    [
+        *(
+            "array",
+            "struct",
+            "named_struct",
+            "map",
+            "collect_set",
+            "collect_list",
+            "array_agg",
+            "array_repeat",
+            "array_position",
+            "array_remove",
+        ),
+        *("array_append", "array_prepend", "array_insert", "element_at", "try_element_at", "map_contains_key", "in"),
+    ]
+)
+"""What compares by bits, or makes something that is compared so: -0.0 becomes 0.0 in it."""
+_MIXTURES = ("coalesce", "nvl", "ifnull", "nvl2", "greatest", "least", "array", "when", "if")
+_COMPARED = (
+    "==",
+    "!=",
+    ">",
+    ">=",
+    "<",
+    "<=",
+    "<=>",
+    "in",
+    "coalesce",
+    "nvl",
+    "ifnull",
+    "greatest",
+    "least",
+    "when",
+    "if",
+    "nullif",
+    "array",
+)
+"""What compares decimals with doubles in decimals."""
+_DIVISIONS = ("/", "try_divide")
 _ROUNDED = ("floor", "ceil", "ceiling")
 ROUNDED = "F.floor(x * 100 + 0.5) / 100"
 SQL_OF_A_FUNCTION = "SQL in a function"
@@ -58,6 +101,8 @@ class PlanNumbers:
     def __init__(self, types: PlanTypes, refuse: Refuse, *, has_nan: bool) -> None:
         """Ask for types; `refuse` raises, given an expression, what is wrong and what to write. `has_nan` as in `query_rows`."""
         self._types, self._refuse, self._has_nan = types, refuse, has_nan
+        self._lambdas = Lambdas()
+        self._written: set[str] = set()
         self.has_guards = False
 
     def guard(self, message: Any) -> None:
@@ -73,6 +118,8 @@ class PlanNumbers:
         if not relations:
             return
         is_named = kind.DESCRIPTOR.name in ("Project", "Aggregate")
+        if kind.DESCRIPTOR.name == "SetOperation":
+            self._check_union(message, relations)
         for expression in list(expressions_below(kind)):
             before = expression.SerializeToString(deterministic=True)
             field = (
@@ -81,26 +128,32 @@ class PlanNumbers:
                 else None
             )
             self._guard_expression(expression, relations)
+            if kind.DESCRIPTOR.name == "Sort":
+                self._add_zero(expression, relations)
             if field is not None and expression.SerializeToString(deterministic=True) != before:
                 expression.CopyFrom(_alias(expression, field.name))
 
-    def _guard_expression(self, expression: Any, relations: Sequence[Any]) -> None:
-        for inner in list(_inner(expression)):
-            self._guard_expression(inner, relations)
+    def _guard_expression(self, expression: Any, relations: Sequence[Any], *, is_windowed: bool = False) -> None:
         which = expression.WhichOneof("expr_type")
+        bound = self._lambdas.bind(expression) if which == "unresolved_function" else {}
+        for inner in list(_inner(expression)):
+            with self._lambdas.within(bound):
+                self._guard_expression(inner, relations, is_windowed=which == "window" and inner == expression.window.window_function)
         if which == "unresolved_function":
-            self._guard_function(expression, relations)
+            self._guard_function(expression, relations, is_windowed=is_windowed)
         elif which == "window":
             self._guard_window(expression, relations)
         elif which == "cast":
             self._check_cast(expression, relations)
         elif which == "expression_string":
-            self._guard_string(expression.expression_string, relations)
+            self._guard_string(expression, relations)
 
     def _guard_query(self, relation: Any) -> None:
         """SQL in `spark.sql`."""
         from pyspark.errors import PySparkException
 
+        if relation.query in self._written:  # the engine hands it back as it was sent
+            return
         try:
             tables = parse_query(relation.query, SQL_OF_A_FUNCTION).tables
             types = {".".join(table.parts): types_of(self._types.spark, ".".join(table.parts)) for table in tables}
@@ -109,16 +162,22 @@ class PlanNumbers:
         query = self._check_text(relation.query, types)
         if query is not None:
             relation.query, sites = guard_query(self._types.spark, query.text, has_nan=self._has_nan)
+            self._written.add(relation.query)
             self.has_guards |= bool(sites)
 
-    def _guard_string(self, string: Any, relations: Sequence[Any]) -> None:
-        """SQL in `F.expr`, over the columns of what it stands on."""
-        before, after = "SELECT ", " FROM t"
-        query = self._check_text(f"{before}{string.expression}{after}", {"t": self._types.columns(relations)})
-        if query is not None:
-            guarded, sites = write_typed(query, has_nan=self._has_nan)
-            string.expression = guarded.removeprefix(before).removesuffix(after)
-            self.has_guards |= bool(sites)
+    def _guard_string(self, expression: Any, relations: Sequence[Any]) -> None:
+        """SQL in `F.expr`, over the columns of what it stands on, or over its aliases."""
+        string, before = expression.expression_string, "SELECT "
+        for types in ({"t": self._types.columns(relations)}, {name: self._types.columns([each]) for name, each in _aliases(relations)}):
+            after = f" FROM {' CROSS JOIN '.join(types)}"
+            query = self._check_text(f"{before}{string.expression}{after}", types) if types else None
+            if query is not None:
+                guarded, sites = write_typed(query, has_nan=self._has_nan)
+                string.expression = guarded.removeprefix(before).removesuffix(after)
+                self.has_guards |= bool(sites)
+                return
+        if _computes(string.expression):
+            self._refuse(expression, f"{string.expression}: the types of what it names can't be told", "it with F.col")
 
     def _check_text(self, text: str, types: Mapping[str, Mapping[str, str]]) -> TypedQuery | None:
         """SQL written alike for both engines; None if it has names that only a plan gives, such as aliases of its relations.
@@ -137,37 +196,133 @@ class PlanNumbers:
         return TypedQuery(write_alike(rewrite_tables(query, {})), types)
 
     def _kinds(self, expressions: Sequence[Any], relations: Sequence[Any]) -> list[str]:
-        self._types.ask(list(expressions), relations)
-        return [_kind_of(self._types.of(each, relations)) for each in expressions]
+        asked = [self._lambdas.replace(each) for each in expressions]
+        self._types.ask(asked, relations)
+        return [_kind_of(self._types.of(each, relations)) for each in asked]
 
-    def _guard_function(self, expression: Any, relations: Sequence[Any]) -> None:
+    def _guard_function(self, expression: Any, relations: Sequence[Any], *, is_windowed: bool) -> None:
         function = expression.unresolved_function
         name = function.function_name.lower()
+        if not function.arguments:
+            return
+        if name in ("nvl", "ifnull"):
+            function.function_name = "coalesce"  # of a number and a decimal the engine makes a double
+        if name in _MIXTURES:
+            self._check_mixture(expression, relations)
+        if name in _COMPARED:
+            self._cast_decimals(expression, relations)
         if name in ("when", "if"):
             self._guard_branches(expression, relations)
             return
-        wanted = (*_ARITHMETIC, "/", "%", "sum", "avg", "mean", "max", "min", "negative", "isnan", "nullif", *_AS_TEXT, *_MAKERS)
-        if name not in wanted or not function.arguments:
+        if name in _PARTS or (name == "count" and function.is_distinct):
+            for argument in function.arguments:
+                self._add_zero(argument, relations, is_named=name == "struct")
+            return
+        wanted = (
+            *_COMPUTED,
+            "sum",
+            "avg",
+            "mean",
+            "max",
+            "min",
+            "negative",
+            "abs",
+            "isnan",
+            "nullif",
+            "nullifzero",
+            "median",
+            "percentile",
+            *_AS_TEXT,
+            *_MAKERS,
+        )
+        if name not in wanted:
             return
         kinds = self._kinds(function.arguments, relations)
         is_floating, is_whole = any(kind in _FLOATING for kind in kinds), all(kind in _WHOLE for kind in kinds)
+        self._check_kinds(expression, name, kinds)
+        if name in ("max", "min") and kinds[0] in _FLOATING and not is_windowed:
+            expression.CopyFrom(_extreme(name, function.arguments[0]))
+        elif name == "isnan":
+            expression.CopyFrom(_function("coalesce", expression, _literal(boolean=False)))
+        elif name in ("nullif", "nullifzero") and is_floating:
+            self._refuse(expression, f"{name} of a double", "F.when(a != b, a)")
+        elif is_whole and (name == "sum" or (name in _ARITHMETIC and len(kinds) == 2)):
+            self._widen(expression, "bigint" if name == "sum" else max(kinds, key=list(_WHOLE).index))
+        elif name in _MAKERS or (is_floating and (name in _ODD or (name == "+" and self._has_nan))):
+            kind = "float" if set(kinds) == {"float"} and name not in ("sum", "avg", "mean", *_MAKERS) else "double"
+            expression.CopyFrom(_function("nanvl", expression, _cast(_literal(string="NaN"), kind)))
+
+    def _check_kinds(self, expression: Any, name: str, kinds: Sequence[str]) -> None:
+        """Refuse what depends on the engine by the types of its arguments."""
         if name in _AS_TEXT and any("double" in kind or "float" in kind for kind in kinds):
             self._refuse(expression, f"{name} of a double", f"{ROUNDED}, cast to a decimal and then to a string")
         if name in ("avg", "mean") and kinds[0].startswith("decimal"):
             self._refuse(expression, f"{name} of decimals", "F.avg(p.cast('double'))")
         if name in ("+", "-") and len(kinds) == 2 and kinds[0] == "date":
             self._check_date(expression, kinds[1])
-        if name in ("max", "min") and self._has_nan and kinds[0] in _FLOATING:
-            self._refuse(expression, f"{name} by group of doubles that may be NaN", "it as a view in SQL, and read that view")
-        if name == "isnan":
-            expression.CopyFrom(_function("coalesce", expression, _literal(boolean=False)))
-        elif name == "nullif" and is_floating:
-            self._refuse(expression, "nullif of a double", "F.when(a != b, a)")
-        elif is_whole and (name == "sum" or (name in _ARITHMETIC and len(kinds) == 2)):
-            self._widen(expression, "bigint" if name == "sum" else max(kinds, key=list(_WHOLE).index))
-        elif name in _MAKERS or (is_floating and (name in _ODD or (name == "+" and self._has_nan))):
-            kind = "float" if set(kinds) == {"float"} and name not in ("sum", "avg", "mean", *_MAKERS) else "double"
-            expression.CopyFrom(_function("nanvl", expression, _cast(_literal(string="NaN"), kind)))
+        if name in _COMPUTED and "string" in kinds and all(kind == "string" or _is_number(kind) for kind in kinds):
+            self._refuse(expression, f"{name} with a text", "it with s.cast('long') or s.cast('double')")
+        if name in ("median", "percentile") and kinds[0] == "string":
+            self._refuse(expression, f"{name} of texts", f"F.{name} of s.cast('double')")
+        if any(kind.startswith("decimal") for kind in kinds) and not any(kind in _FLOATING for kind in kinds):
+            told = _tell_of_decimals(name, kinds)
+            if told is not None:
+                self._refuse(expression, *told)
+
+    def _check_mixture(self, expression: Any, relations: Sequence[Any]) -> None:
+        arguments = list(expression.unresolved_function.arguments)
+        name = expression.unresolved_function.function_name.lower()
+        if name in ("when", "if"):
+            arguments = [*arguments[1::2], *(arguments[-1:] if len(arguments) % 2 else ())]
+        kinds = self._kinds(arguments, relations)
+        if "string" in kinds and any(map(_is_number, kinds)):
+            self._refuse(
+                expression, f"{name} of texts and numbers, of which the engines take either", "it with s.cast('long') or n.cast('string')"
+            )
+
+    def _cast_decimals(self, expression: Any, relations: Sequence[Any]) -> None:
+        """Make doubles of decimals that stand beside doubles."""
+        arguments = list(expression.unresolved_function.arguments)
+        if expression.unresolved_function.function_name.lower() in ("when", "if"):
+            arguments = [*arguments[1::2], *(arguments[-1:] if len(arguments) % 2 else ())]
+        kinds = self._kinds(arguments, relations)
+        if any(kind in _FLOATING for kind in kinds):
+            for argument, kind in zip(arguments, kinds, strict=True):
+                if kind.startswith("decimal"):
+                    argument.CopyFrom(_cast(argument, "double"))
+
+    def _check_union(self, relation: Any, relations: Sequence[Any]) -> None:
+        operation = relation.set_op
+        if len(relations) < 2:
+            return
+        left, right = (self._types.columns([each]) for each in relations[:2])
+        pairs = (
+            [(name, kind, right.get(name, "")) for name, kind in left.items()]
+            if operation.by_name
+            else [(name, kind, other) for (name, kind), other in zip(left.items(), right.values(), strict=False)]
+        )
+        for name, *kinds in pairs:
+            if any(kind in _FLOATING for kind in kinds) and any(kind.startswith("decimal") for kind in kinds):
+                self._refuse(relation, f"{name} is a decimal in one part of a union and a double in another", "a cast to double before it")
+            if "string" in kinds and any(map(_is_number, kinds)):
+                self._refuse(relation, f"{name} is a text in one part of a union and a number in another", "a cast before it")
+
+    def _add_zero(self, expression: Any, relations: Sequence[Any], *, is_named: bool = False) -> None:
+        """Make 0.0 of -0.0; `is_named` says whether the expression's name is to stay."""
+        if expression.WhichOneof("expr_type") == "alias":
+            self._add_zero(expression.alias.expr, relations)
+            return
+        if expression.WhichOneof("expr_type") == "sort_order":
+            self._add_zero(expression.sort_order.child, relations)
+            return
+        (kind,) = self._kinds([expression], relations)
+        if kind not in _FLOATING:
+            return
+        is_column = expression.WhichOneof("expr_type") == "unresolved_attribute"
+        name = expression.unresolved_attribute.unparsed_identifier.rpartition(".")[2].strip("`")
+        expression.CopyFrom(_function("+", expression, _cast(_literal(double=0.0), kind)))
+        if is_named and is_column:
+            expression.CopyFrom(_alias(expression, name))
 
     def _guard_branches(self, expression: Any, relations: Sequence[Any]) -> None:
         """F.when over branches of different types, of which the engine takes the first for that of all."""
@@ -191,7 +346,7 @@ class PlanNumbers:
         keys = [*window.partition_spec, *[order.child for order in window.order_spec]]
         for key, kind in zip(keys, self._kinds(keys, relations), strict=True) if keys else ():
             if kind in _FLOATING:
-                key.CopyFrom(_function("+", key, _literal(double=0.0)))
+                key.CopyFrom(_function("+", key, _cast(_literal(double=0.0), kind)))
         wrapper = window.window_function
         while wrapper.WhichOneof("expr_type") == "unresolved_function" and wrapper.unresolved_function.function_name in (
             "coalesce",
@@ -216,6 +371,8 @@ class PlanNumbers:
             )
         if target.startswith("decimal") and kind in _FLOATING and not _is_rounded(expression.cast.expr):
             self._refuse(expression, "a double as a decimal", f"({ROUNDED}).cast('{target}')")
+        if target.startswith("decimal") and kind == "string" and expression.cast.eval_mode == expression.cast.EVAL_MODE_TRY:
+            self._refuse(expression, "try_cast of text as a decimal", "s.cast('decimal(20,2)'), or s.try_cast('double')")
         if target in _WHOLE and kind.startswith("timestamp"):
             self._refuse(expression, "a time as a number", "F.floor(F.unix_micros(t) / 1000000)")
 
@@ -225,6 +382,75 @@ class PlanNumbers:
             self._refuse(expression, "the difference of dates", "F.datediff(a, b)")
         if other.startswith("interval") and any(unit in other for unit in ("hour", "minute", "second")):
             self._refuse(expression, f"a date {name} a part of a day", "d.cast('timestamp') + F.expr('INTERVAL 5 HOURS')")
+
+
+def _is_number(kind: str) -> bool:
+    return kind in _WHOLE or kind in _FLOATING or kind.startswith("decimal")
+
+
+def _size(kind: str) -> tuple[int, int]:
+    """The digits of a decimal or a whole number, and those behind the point."""
+    if kind in _WHOLE:
+        return _WHOLE[kind], 0
+    digits, _, behind = kind[8:-1].partition(",")
+    return int(digits), int(behind)
+
+
+def _tell_of_decimals(name: str, kinds: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with arithmetic of decimals, and what to write; None where the engines agree."""
+    if name in _DIVISIONS:
+        return "a division of decimals", "it of p.cast('double')"
+    if not all(map(_is_number, kinds)):
+        return None
+    sizes = [_size(kind) for kind in kinds]
+    if name == "sum" and sizes[0][0] > MOST_DIGITS - SUM_DIGITS:
+        return (
+            f"a sum of decimals of more than {MOST_DIGITS - SUM_DIGITS} digits",
+            f"F.sum(p.cast('decimal({MOST_DIGITS - SUM_DIGITS},{sizes[0][1]})'))",
+        )
+    if name in ("negative", "abs") and sizes[0][0] > NEGATED_DIGITS:
+        return f"{name} of a decimal of more than {NEGATED_DIGITS} digits", f"it of p.cast('decimal({NEGATED_DIGITS},{sizes[0][1]})')"
+    if len(sizes) != 2 or name not in ("+", "-", "*", "try_add", "try_subtract", "try_multiply"):
+        return None
+    (left, behind_left), (right, behind_right) = sizes
+    behind = max(behind_left, behind_right)
+    digits = left + right + 1 if name.endswith(("*", "multiply")) else max(left - behind_left, right - behind_right) + behind + 1
+    return (
+        (f"{name} of decimals that may have {digits} digits", "it of p.cast('decimal(18,4)') or of a double")
+        if digits > MOST_DIGITS
+        else None
+    )
+
+
+def _aliases(relations: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """The relations that have a name in a plan."""
+    for relation in relations:
+        if relation.WhichOneof("rel_type") == "subquery_alias":
+            yield relation.subquery_alias.alias, relation
+        else:
+            yield from _aliases([each for part in parts_of(relation) for each in relations_below(part)])
+
+
+def _computes(text: str) -> bool:
+    """Whether SQL has what depends on types."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(text, read="spark")
+    except sqlglot.errors.SqlglotError:
+        return False
+    return tree.find(exp.Binary, exp.Func, exp.Window, exp.Cast, exp.TryCast, exp.Neg) is not None and tree.find(exp.Column) is not None
+
+
+def _extreme(name: str, argument: Any) -> Any:
+    """MAX or MIN by group over structures of one field: by itself the engine forgets what came before a NaN."""
+    from pyspark.sql.connect.proto import expressions_pb2
+
+    structure = _function("named_struct", _literal(string="v"), argument)
+    asked = _function("when", _function("isnotnull", argument), structure)
+    extract = expressions_pb2.Expression.UnresolvedExtractValue(child=_function(name, asked), extraction=_literal(string="v"))
+    return expressions_pb2.Expression(unresolved_extract_value=extract)
 
 
 def _common(kinds: Sequence[str]) -> str | None:

@@ -7,8 +7,9 @@ import pytest
 from benchmarks.engines.rows import SCHEMA
 from lakeloop.sql.branches import guard_branches
 from lakeloop.sql.guards import Guard, write_guards
-from lakeloop.sql.nan_signs import guard_nan, guard_zeros
+from lakeloop.sql.nan_signs import guard_nan
 from lakeloop.sql.typed import TypedQuery
+from lakeloop.sql.zeros import guard_zeros
 
 
 def query(text: str) -> TypedQuery:
