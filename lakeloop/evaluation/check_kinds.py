@@ -74,7 +74,8 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "keys that are unique among the training rows occur again in the test rows; or rows have no time, and the values of an entity are on both "
         "sides of the split; or, where later rows are predicted and entities repeat by design, the primary metric is better on known entities "
         "than on new ones (one-sided, 5% over all columns together)",
-        "entities repeat by design and too few in the test window are new",
+        "entities repeat by design and too few in the test window are new; or it is not enough to tell: of 20 planted entities of four rows, to which "
+        "the label belongs, fewer than 80% are told as such among so many training rows",
         "For duplicates, correct the spine. Where rows of a person, a machine or a shop belong together, write `split: {group: …}` with its "
         "column. Otherwise expect the score of new entities for new entities, and leave out features that only identify an entity.",
     ),
@@ -153,7 +154,8 @@ KINDS: Mapping[str, CheckKind] = _by_code(
         "99.95% of the pairs of rows with different labels are put in order by a weighted sum or product of at most twelve numbers, or by the sum, "
         "difference, product, ratio, smaller, larger or length of two; or two columns of few values (or signs) give the label in every "
         "combination. It is looked for on half of up to 3,000 rows and must hold on the other half",
-        "there are fewer than 100 rows, or it is a forecast, in which the last values may say most of the next",
+        "there are fewer than 100 rows, or it is a forecast, in which the last values may say most of the next; or it is not enough to tell: of 10 "
+        "planted relations (a sum of two, a weighted sum of three above a bound, a map of two codes of classes) fewer than 80% are found in so many rows",
         "Leave out all columns that the message names, or take them as they were known when the prediction is asked for.",
     ),
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lakeloop.evaluation.absence import absence_tells
+from lakeloop.evaluation.power import PLANTED, PLANTED_ROWS, relation_power
 from lakeloop.evaluation.relations import Relation, Scope, find_relations, scope_of
 from lakeloop.evaluation.single_features import LEAST_FEATURE_ROWS, means_by_value, share_given, single_feature_scores
 from lakeloop.evaluation.single_index import concordance
@@ -17,11 +18,9 @@ from lakeloop.spec.tasks import Answer
 Array = np.ndarray
 LEAST_PRESENT_ROWS = 30
 """Test rows with a value, for a classification those of the rarest class, that are needed to score a feature on them alone."""
-PLANTED, PLANTED_SHARE = 20, 0.5
-"""Features that are planted to measure the power, and the share of rows in which each gives the label: by itself it lifts every metric by about half
-of the distance from constant to perfect."""
-PLANTED_ROWS = 4_000
-LEAST_POWER = 0.8
+PLANTED_SHARE = 0.5
+"""The share of rows in which each planted feature gives the label: by itself it lifts every metric by about half of the distance from constant to
+perfect."""
 MOST_ORDERED = 0.95
 """As the ROC AUC of two classes: codes of ranges of the label have an R² that its tails decide. Of 200 honest features the best had 0.84."""
 
@@ -45,6 +44,8 @@ class LeakFindings:
         scope: what was looked at for them; None where nothing was.
         given: of classes, the share of the label's variance that a feature gives by itself, of those with a high metric.
         power: the share of planted features that were found, each giving the label in half of the rows; NaN where nothing can be scored.
+        relation_power: the share of planted relations that were found, of features that give the label together in all rows; NaN where none are
+            looked for.
     """
 
     rows: int
@@ -56,6 +57,7 @@ class LeakFindings:
     scope: Scope | None = None
     given: Mapping[str, float] = field(default_factory=dict)
     power: float = math.nan
+    relation_power: float = math.nan
 
     def suspects(self, limit: float) -> dict[str, float]:
         """Features that alone reach a limit, on all rows or where they have a value, with their score; 1 for those whose absence tells."""
@@ -90,13 +92,14 @@ def find_leaks(
         told = absence_tells(np.append(is_missing(fit[name]), is_missing(test[name])), np.append(fit_y, y), classes)
         if told:
             absent[name] = told
-    relations, scope = list[Relation](), None
+    relations, scope, related = list[Relation](), None, math.nan
     if together:
         columns, labels = {name: np.concatenate([fit[name], test[name]]) for name in fit}, np.append(fit_y, y)
         relations, scope = (
             find_relations(columns, labels, is_class=classes is not None),
             scope_of(columns, labels, is_class=classes is not None),
         )
+        related = math.nan if relations else relation_power(labels, is_class=classes is not None, seed=seed)
     power = _power(answer, fit_y, y, seed) if any(map(math.isfinite, alone.values())) else math.nan
     present = _where_present(answer, fit, fit_y, test, y)
     given = {}
@@ -107,7 +110,7 @@ def find_leaks(
     ordered = {}
     if together and classes is None and len(y) >= LEAST_PRESENT_ROWS:
         ordered = {name: concordance(means_by_value(fit[name], fit_y, test[name]), y) for name in fit}
-    return LeakFindings(len(y), alone, present, ordered, absent, tuple(relations), scope, given, power)
+    return LeakFindings(len(y), alone, present, ordered, absent, tuple(relations), scope, given, power, related)
 
 
 def is_missing(values: Array) -> Array:

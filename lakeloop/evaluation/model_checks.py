@@ -14,7 +14,8 @@ import numpy as np
 
 from lakeloop.evaluation.check_kinds import KINDS, CheckKind
 from lakeloop.evaluation.entities import EntityColumn
-from lakeloop.evaluation.leaks import LEAST_POWER, LeakFindings
+from lakeloop.evaluation.leaks import LeakFindings
+from lakeloop.evaluation.power import LEAST_POWER
 from lakeloop.evaluation.quantile_findings import reliability
 from lakeloop.evaluation.relations import LEAST_ROWS as LEAST_RELATED_ROWS
 from lakeloop.evaluation.relations import columns_of
@@ -78,6 +79,7 @@ class Overlap:
         repeated: the names of single keys and features whose values repeat as those of an entity may.
         entities: those of them that the label belongs to.
         groups: the columns by which the rows were split.
+        power: the share of planted entities, to which the label belongs, that are told as such among so many training rows.
     """
 
     seen: Array
@@ -85,6 +87,7 @@ class Overlap:
     repeated: Sequence[str] = ()
     entities: Sequence[SeenColumn] = ()
     groups: Sequence[str] = ()
+    power: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,11 @@ def check_entity_overlap(
         return CheckResult("LL103", "found", message, {"columns": names, "rows": int(torn[0].seen.sum())})
     beside = _looked_at(overlap)
     if not count and not torn:
-        return CheckResult("LL103", "clean", f"none of the {n:,} test rows has the keys of a training row{beside}")
+        message = f"none of the {n:,} test rows has the keys of a training row{beside}"
+        seen = f"of planted entities that the label belongs to, {overlap.power:.0%} are told in so many training rows"
+        if not overlap.power >= LEAST_POWER:
+            return CheckResult("LL103", "not_applicable", f"not enough to tell: {seen} (wanted {LEAST_POWER:.0%}); {message}")
+        return CheckResult("LL103", "clean", f"{message}; {seen}", {"power": overlap.power})
     level = ERROR_RATE / (bool(count) + len(torn))
     results = [_known_and_new(what, primary, overlap.seen, y, score, clusters, level, "entities")] if count else []
     results += [_known_and_new(what, primary, each.seen, y, score, clusters, level, each.column.name) for each in torn]
@@ -289,7 +296,11 @@ def check_relations(findings: LeakFindings) -> CheckResult:
     if findings.relations:
         message = "; ".join(relation.sentence for relation in findings.relations)
         return CheckResult("LL111", "found", message, {"columns": columns_of(findings.relations)})
-    return CheckResult("LL111", "clean", f"no features give the label together: {findings.scope.sentence}", {})
+    message = f"no features give the label together: {findings.scope.sentence}"
+    seen = f"of planted features that give it together, {findings.relation_power:.0%} are found in so many"
+    if not findings.relation_power >= LEAST_POWER:
+        return CheckResult("LL111", "not_applicable", f"not enough to tell: {seen} (wanted {LEAST_POWER:.0%}); {message}")
+    return CheckResult("LL111", "clean", f"{message}; {seen}", {"power": findings.relation_power})
 
 
 def _suspicion(name: str, metric: str, limit: float, findings: LeakFindings) -> str:

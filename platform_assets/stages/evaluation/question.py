@@ -16,6 +16,7 @@ from lakeloop.evaluation.decisions import CHAMPION_GATE
 from lakeloop.evaluation.entities import repeated_columns
 from lakeloop.evaluation.leaks import find_leaks
 from lakeloop.evaluation.model_checks import Overlap, SeenColumn, TrainedElsewhere, check_leakage, check_relations
+from lakeloop.evaluation.power import entity_power
 from lakeloop.metrics.classes import one_hot
 from lakeloop.metrics.table import metrics_of
 from lakeloop.project.known_floor import known_floor
@@ -326,6 +327,7 @@ def _overlap(spec: WorkflowSpec, fitted: pa.Table, test: pa.Table, names: list[s
         tuple(each.name for each in repeated),
         tuple(entities),
         tuple(spec.split.group or ()),
+        1.0 if spec.answer.kind.label == "none" else entity_power(target),
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakeloop.evaluation.leaks import LEAST_POWER, LeakFindings, find_leaks
-from lakeloop.evaluation.model_checks import check_leakage, check_relations, check_time_overlap
-from lakeloop.evaluation.relations import find_relations
+from lakeloop.evaluation.leaks import LeakFindings, find_leaks
+from lakeloop.evaluation.model_checks import Overlap, check_entity_overlap, check_leakage, check_relations, check_time_overlap
+from lakeloop.evaluation.power import LEAST_POWER, entity_power, relation_power
+from lakeloop.evaluation.relations import Scope, find_relations
+from lakeloop.metrics.classes import one_hot
 from lakeloop.spec.tasks import Answer
 
 N = 1_200
@@ -170,3 +174,30 @@ def test_a_feature_that_ranks_a_rare_outcome_and_leaves_most_of_it_open_is_no_le
     assert findings.alone["balance"] >= 0.95 and result.outcome == expected, result.message
     if expected == "clean":
         assert "balance" in result.message and "% of the label open" in result.message
+
+
+@pytest.mark.parametrize("answer", [BINARY, CLASSES, REGRESSION], ids=["two classes", "three classes", "a number"])
+def test_many_rows_tell_of_entities_and_relations_and_few_do_not(answer: Answer) -> None:
+    rng = np.random.default_rng(2)
+
+    def labels(rows: int) -> np.ndarray:
+        return rng.normal(0, 1, rows) if answer is REGRESSION else rng.integers(0, len(answer.classes) or 2, rows).astype(float)
+
+    def target(y: np.ndarray) -> np.ndarray:
+        return one_hot(y, len(answer.classes)) if answer.classes else y
+
+    many, few = labels(1_000), labels(60)
+    assert entity_power(target(many)) >= LEAST_POWER and relation_power(many, is_class=answer is not REGRESSION) >= LEAST_POWER
+    assert entity_power(target(few)) < LEAST_POWER and not relation_power(few, is_class=answer is not REGRESSION) >= LEAST_POWER
+
+
+def test_of_a_rare_outcome_clean_needs_more_rows() -> None:
+    rare = np.zeros(1_000)
+    rare[:30] = 1
+    assert entity_power(rare) < LEAST_POWER
+    none = Overlap(np.zeros(300, bool), False, power=entity_power(rare))
+    result = check_entity_overlap(BINARY, "roc_auc", none, rare[:300], rare[:300])
+    assert result.outcome == "not_applicable" and result.message.startswith("not enough to tell: of planted entities")
+    assert check_entity_overlap(BINARY, "roc_auc", replace(none, power=0.95), rare[:300], rare[:300]).outcome == "clean"
+    told = LeakFindings(1_000, {"a": 0.6}, scope=Scope(1_000, 3, 3, 2), power=1.0, relation_power=0.7)
+    assert check_relations(told).message.startswith("not enough to tell: of planted features")
