@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,16 @@ def test_the_proof_notices_what_is_a_little_wrong() -> None:
     assert [what for what, other in wrong.items() if not difference(other, estimator, answer)] == []
 
 
+def test_a_model_that_answers_nothing_proves_nothing() -> None:
+    answer = ANSWERS["number"]
+    predictor = replace(compiled(fitted("linear", answer), answer), estimate=refuse)
+    assert find_difference(predictor, INPUTS, refuse).startswith("it refuses every row")
+
+
+def refuse(rows: Any) -> np.ndarray:
+    raise ValueError("no")
+
+
 def test_a_forecast_of_ratios_is_compiled() -> None:
     answer = ANSWERS["forecast"]
     estimator = fitted("forecasting", answer, log=True)
@@ -211,3 +222,18 @@ def test_a_model_that_is_not_understood_is_not_compiled() -> None:
     reason = "strings go through a TargetEncoder, and only scikit-learn's one-hot and ordinal encoders are known"
     assert compile_model(estimator, INPUTS, answer) == reason
     assert compile_model(estimator[-1], INPUTS, answer) == "it takes strings (city, some_null, many) in a way of its own"
+
+
+def test_threads_get_the_answers_of_their_own_rows() -> None:
+    answer = ANSWERS["classes"]
+    predictor = compiled(fitted("gradient_boosting", answer), answer)
+    frame, _ = made(400, seed=3)
+    rows = predictor.encoding.encode([frame[each.name].where(frame[each.name].notna(), None).tolist() for each in INPUTS])
+    wanted = predictor.scores(rows)
+
+    def one_by_one(start: int) -> np.ndarray:
+        return np.concatenate([predictor.scores(rows[n : n + 1]) for n in range(start, 400, 4)])
+
+    with ThreadPoolExecutor(4) as pool:
+        for start, scores in enumerate(pool.map(one_by_one, range(4))):
+            np.testing.assert_array_equal(scores, wanted[start::4])
