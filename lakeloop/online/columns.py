@@ -62,7 +62,11 @@ def compile_columns(transformer: Any, inputs: Sequence[Input]) -> Columns:
         raise CannotCompile("its columns are sparse")
     making = _Making(inputs)
     for _, step, names in transformer.transformers_:
-        if not (isinstance(step, str) and step == "drop") and len(names):
+        if isinstance(step, str) and step == "drop":
+            continue
+        if isinstance(names, (str, slice)):
+            raise CannotCompile("a part of its ColumnTransformer doesn't list its columns")
+        if len(names):
             making.add(step, making.places_of(names, transformer))
     return making.columns()
 

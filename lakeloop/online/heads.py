@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,7 +47,11 @@ def compile_transform(step: Any) -> Estimate:
 
 
 def _own(step: Any, method: str) -> Estimate:
-    own = getattr(step, method, None)
-    if not callable(own):
+    if not callable(getattr(step, method, None)):
         raise CannotCompile(f"its {type(step).__name__} has no {method}")
+    nameless = copy.copy(step)
+    # Fitted on a frame, it would warn at every row that an array has no names, and take longer over that than to predict.
+    with suppress(AttributeError):
+        del nameless.feature_names_in_
+    own = getattr(nameless, method)
     return lambda columns: np.asarray(own(columns))

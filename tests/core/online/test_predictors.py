@@ -14,7 +14,8 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder, TargetEncoder
+from sklearn.preprocessing import MinMaxScaler, OrdinalEncoder, TargetEncoder
+from sklearn.svm import SVC
 
 from lakeloop.online.predictor import Compiled, compile_model
 from lakeloop.online.proof import find_difference
@@ -191,6 +192,17 @@ ELSEWHERE = {
     "boosted trees that begin from a constant": ("sklearn.ensemble:GradientBoostingRegressor", {"n_estimators": 10}),
     "LightGBM": ("lightgbm:LGBMRegressor", {"n_estimators": 10, "verbose": -1}),
 }
+
+
+def test_steps_that_are_not_known_are_called_themselves_without_a_warning() -> None:
+    answer = ANSWERS["binary"]
+    frame, number = made(200)
+    numbers = [each for each in INPUTS if each.kind == "double" and each.name != "gaps"]
+    estimator = make_pipeline(MinMaxScaler(), SVC()).fit(frame[[each.name for each in numbers]], label_for(answer, number))
+    predictor = compile_model(estimator, numbers, answer, method="decision_function")
+    assert isinstance(predictor, Compiled)
+    rows = frame[[each.name for each in numbers]]
+    np.testing.assert_array_equal(predictor.scores(rows.to_numpy()), estimator.decision_function(rows))
 
 
 def test_null_is_no_new_category_where_codes_are_columns() -> None:
