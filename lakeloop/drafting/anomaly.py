@@ -71,6 +71,14 @@ class _AnomalyPlan(WorkflowPlan):
     def _outcome_files(self) -> dict[str, str]:
         return super()._outcome_files() if self.outcome else {}
 
+    def _why(self) -> str:
+        """Why no pipeline was compared with another."""
+        if self.pipeline:
+            return "as requested"
+        if self.outcome is not None:
+            return "not compared with linear: the label judges the evaluation alone; draft with --pipeline linear to evaluate the other"
+        return "not compared with linear: without labels nothing says which of the two is right"
+
     def _static_moment(self, position: str) -> tuple[str, str]:
         return position, ""
 
@@ -98,7 +106,7 @@ class _AnomalyPlan(WorkflowPlan):
             *label,
             "  features:",
             to_line(2, f"{self.name}_inputs", "*"),
-            to_line(1, "model", {"pipeline": self.pipeline or PIPELINE}),
+            to_line(1, "model", {"pipeline": self.pipeline or PIPELINE}, self._why()),
             to_line(1, "anomaly", {"alert_rate": ALERT_RATE}, "the share of ordinary rows to flag: as many as somebody can review"),
             to_line(1, "split", self.split, "windows of all rows, labelled or not"),
             to_line(1, "evaluation", self._evaluation("roc_auc"), "; ".join(filter(None, (planted, self.cluster_reason)))),

@@ -15,6 +15,7 @@ import numpy as np
 from lakeloop.drafting.forecasts.history import choose_stride, read_history
 from lakeloop.drafting.forecasts.plan import AHEAD, NAIVE, PHASE, PIPELINE, SEASONS_BACK, TARGET, ForecastPlan
 from lakeloop.drafting.forecasts.queries import calendar_sql, outcomes_sql, recent_sql, season_sql, spine_sql
+from lakeloop.drafting.forecasts.trial import choose_forecast
 from lakeloop.drafting.workflow import WorkflowDraft
 from lakeloop.evaluation.decisions import LEAK_GATE
 from lakeloop.spec.tables import Column, TableSpec, render_duration
@@ -54,7 +55,7 @@ def draft_forecast(
         season: the number of steps after which a series repeats, 1 for no season; by default it follows from the step.
         every: the step, such as 1d; by default the most frequent one in the data.
         origin_every: the interval between origins; by default every row is one.
-        pipeline: instead of `forecasting`.
+        pipeline: instead of the simplest that none beats on the training window.
         timezone: in which days, weeks and months are counted; the table's by default.
 
     Raises:
@@ -63,10 +64,26 @@ def draft_forecast(
     history = read_history(table, rows, label, time, series, every, season, horizon, timezone)
     stride = choose_stride(history, origin_every)
     plan = ForecastPlan(table, f"{table_domain}.{table.name}", name, label, history, stride, pipeline or PIPELINE)
-    return WorkflowDraft(_files(plan), [plan.summary(), *history.notes])
+    model, why = _choose_model(plan, requested=pipeline is not None)
+    return WorkflowDraft(_files(plan, model, why), [plan.summary(), *history.notes])
 
 
-def _files(plan: ForecastPlan) -> dict[str, str]:
+def _choose_model(plan: ForecastPlan, *, requested: bool) -> tuple[dict[str, Any], str]:
+    """The model, and why: the simplest pipeline that none beats on the training window, or the one that was asked for."""
+    model: dict[str, Any] = {"pipeline": plan.pipeline}
+    why = ""
+    if plan.pipeline == PIPELINE and plan.is_proportional():
+        model["params"] = {"log": True}
+        why = "ratios, not differences: values are never negative, and higher ones vary more"
+    if requested:
+        return model, why
+    choice = choose_forecast(plan, [{"pipeline": "linear"}, model])
+    if choice is None:
+        return model, "; ".join(filter(None, (why, "too few rows of the training window, or too many series, to compare it with linear")))
+    return dict(choice.model), "; ".join(filter(None, (choice.reason, why if choice.model == model else "")))
+
+
+def _files(plan: ForecastPlan, model: dict[str, Any], why: str) -> dict[str, str]:
     """The text of every file, by path below the domain's folder."""
     name = plan.name
     return {
@@ -79,7 +96,7 @@ def _files(plan: ForecastPlan) -> dict[str, str]:
         f"{name}_outcomes/view.sql": outcomes_sql(plan),
         f"{name}_outcomes/defs.yaml": _outcomes_yaml(plan),
         f"{name}/spine.sql": spine_sql(plan),
-        f"{name}/defs.yaml": _workflow_yaml(plan),
+        f"{name}/defs.yaml": _workflow_yaml(plan, model, why),
     }
 
 
@@ -161,18 +178,13 @@ def _outcomes_yaml(plan: ForecastPlan) -> str:
     return _view(plan, f"{plan.name}_outcomes", f"The label of {plan.name}: {plan.label} at a time.", [*plan.keys(), TARGET], 0, columns)
 
 
-def _workflow_yaml(plan: ForecastPlan) -> str:
+def _workflow_yaml(plan: ForecastPlan, model: dict[str, Any], model_reason: str) -> str:
     history = plan.history
     split, split_reason = plan.choose_split()
     spread = float(np.std(history.values))
     max_drop = float(f"{0.01 * spread:.2g}") or 1e-9
     ahead = f"the next {history.every.describe(history.horizon)}"
     by = f", by {' and '.join(history.series)}" if history.series else ""
-    model: dict[str, Any] = {"pipeline": plan.pipeline}
-    model_reason = ""
-    if plan.pipeline == PIPELINE and plan.is_proportional():
-        model["params"] = {"log": True}
-        model_reason = "ratios, not differences: values are never negative, and higher ones vary more"
     lines = [
         to_comment(0, f"Drafted from {plan.source}, label {plan.label}: {plan.summary()}."),
         "type: platform_assets.components.MLWorkflow",

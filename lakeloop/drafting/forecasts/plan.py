@@ -120,13 +120,9 @@ class ForecastPlan:
 
     def choose_split(self) -> tuple[dict[str, str], str]:
         """Windows of origins: the newest fifth as the test, before it a gap of the horizon, all earlier ones for training."""
-        steps = self.history.steps
-        first, last = int(steps.min()), int(steps.max()) - 1
-        span = last - first + 1
-        test = max(math.ceil(span * TEST_SHARE), 1)
+        train, test = self.train_steps(), self._test_steps()
         usual = replace(self.history.every, timezone=None)
         gap = self.history.every.longest(self.history.horizon) + self.delay
-        train = max(span - test - self.history.horizon, 1)
         split = {
             "train": render_duration(usual.longest(train + 1)),
             "test": render_duration(usual.longest(test)),
@@ -135,6 +131,13 @@ class ForecastPlan:
         put_back = " with the clocks put back" if gap > usual.longest(self.history.horizon) + self.delay else ""
         covered = f"the horizon{put_back} and the delay" if self.delay else f"the horizon{put_back}"
         return split, f"windows of origins; the gap covers {covered}, so that training uses no value of the test window"
+
+    def _test_steps(self) -> int:
+        return max(math.ceil(int(np.ptp(self.history.steps)) * TEST_SHARE), 1)
+
+    def train_steps(self) -> int:
+        """How many steps after the first the last origin of the training window is."""
+        return max(int(np.ptp(self.history.steps)) - self._test_steps() - self.history.horizon, 1)
 
     def whole_days(self, length: timedelta) -> timedelta:
         """A length of local days, which an hour may be added to, as whole days."""

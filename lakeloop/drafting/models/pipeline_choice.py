@@ -46,7 +46,9 @@ class TrialRows:
         label: as numbers.
         kinds: the features and what they are.
         in_time: rows are in the order of time; else in no order, and drawn at random into folds.
-        groups: code of the group of each row that folds keep together; None where rows stand for themselves.
+        groups: code of the group of each row that folds keep together, and that comparisons count as one; None where rows stand for themselves.
+        at: the number of the step at which each row is asked, of rows in time whose label is known some steps later.
+        known_at: the number of the step at which its label is known; none of what is fitted on is known after the first of what is scored is asked.
     """
 
     frame: pd.DataFrame
@@ -54,6 +56,8 @@ class TrialRows:
     kinds: Mapping[str, Kind]
     in_time: bool
     groups: np.ndarray | None = None
+    at: np.ndarray | None = None
+    known_at: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,11 @@ def choose_pipeline(rows: TrialRows, answer: Answer, metric: str, candidates: Se
     picked = evenly_spaced(len(rows.label), MOST_ROWS)
     frame, label = rows.frame.iloc[picked].reset_index(drop=True), rows.label[picked]
     groups = np.arange(len(label)) if rows.groups is None else group_codes(rows.groups[picked])
-    folds = [fold for fold in _folds(groups, rows.in_time) if _can_be_fitted(label[fold[0]], answer)]
+    parts = _folds(groups, rows.in_time)
+    if rows.at is not None and rows.known_at is not None:
+        at, known_at = rows.at[picked], rows.known_at[picked]
+        parts = ((fit[known_at[fit] <= at[later].min()], later) for fit, later in parts)
+    folds = [fold for fold in parts if _can_be_fitted(label[fold[0]], answer)]
     scored = np.concatenate([later for _, later in folds]) if folds else np.zeros(0, int)
     if len(scored) < LEAST_ROWS or not _can_be_fitted(label[scored], answer):
         return None
@@ -163,7 +171,7 @@ def _simplest_unbeaten(
     groups: np.ndarray | None,
 ) -> tuple[int, str]:
     """The position of the simplest candidate that none is shown to be better than, and the comparison in words."""
-    names = [str(candidate["pipeline"]) for candidate in candidates]
+    names = [f"{candidate['pipeline']}{' of ratios' if candidate.get('params', {}).get('log') else ''}" for candidate in candidates]
     values = [metrics_of(answer)[metric].value(y, each) for each in scores]
     for position, own in enumerate(scores):
         others = [
