@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -19,6 +20,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOKED_AT = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
+"""Headers by their names in small letters, as ASGI has them."""
 READS = ("GET", "HEAD", "OPTIONS")
 DEPTH = 4
 """How often a path is decoded: servers decode once, some apps twice."""
@@ -62,7 +65,7 @@ def refusal(scope: Scope, hosts: Collection[str]) -> Refusal | None:
       more than to be left for this one.
     * 405: a GraphQL request by GET that isn't a query.
     """
-    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _LOOKED_AT}
     host, method = headers.get(b"host"), scope.get("method", "GET")
     if host is None or (_host_name(f"//{host}") or "") not in hosts:
         return Refusal(403, f"this server doesn't answer the host {host!r}")
@@ -98,7 +101,12 @@ def _is_of_another_page(headers: Mapping[bytes, str], kind: str, method: str) ->
 
 def leaves_folder(scope: Scope) -> bool:
     """Whether a path says `..`, or holds a backslash or a control character, in any of its encodings."""
-    paths = [str(scope["path"]), scope.get("raw_path", b"").decode("latin-1")]
+    return _leaves_folder(str(scope["path"]), scope.get("raw_path", b"").decode("latin-1"))
+
+
+@lru_cache(4096)
+def _leaves_folder(path: str, raw_path: str) -> bool:
+    paths = [path, raw_path]
     for _ in range(DEPTH):
         if any(re.search(r"[\\\x00-\x1f\x7f]|(^|/)\s*\.\.\s*(;[^/]*)?(/|$)", path) for path in paths):
             return True
@@ -133,6 +141,7 @@ async def answer(send: Send, status: int, content: object, headers: Iterable[tup
     await send({"type": "http.response.body", "body": body})
 
 
+@lru_cache(256)
 def _host_name(url: str) -> str | None:
     try:
         return urlsplit(url).hostname

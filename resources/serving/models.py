@@ -65,10 +65,11 @@ class LoadedModel:
         """Its scores, see `lakeloop.spec.tasks`."""
         if self.predictor is None:
             return self.model.predict(self.inputs.frame(batch))
-        scores: np.ndarray = self.predictor.scores(self._encoded(batch))
+        scores: np.ndarray = self.predictor.scores(self.encoded(batch))
         return scores
 
-    def _encoded(self, batch: Batch) -> np.ndarray:
+    def encoded(self, batch: Batch) -> np.ndarray:
+        """Its rows as the predictor takes them: float64 `(rows, inputs)`."""
         if not batch.texts:
             return batch.numbers
         rows = np.empty((batch.count, len(self.inputs.names)), np.float64)
