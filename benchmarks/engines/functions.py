@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 PLANS_OF_A_SEED = 25
-_COLUMNS = ["n", "h", "g", "i", "x", "y", "z", "p", "o"]
+_COLUMNS = ["n", "h", "g", "i", "x", "y", "z", "p", "o", "x", "y", "q", "w", "t"]
 
 
 def main() -> int:
@@ -74,9 +74,15 @@ def random_plan(draw: random.Random, frame: DataFrame) -> DataFrame:
     if kind < 0.6:
         return frame.select("o", random_column(draw).alias("v"))
     if kind < 0.8:
-        aggregate = draw.choice([F.sum, F.avg, F.count])
+        makers = [F.sum, F.avg, F.count, F.max, F.min, F.count_distinct, F.sum_distinct, lambda c: F.array_sort(F.collect_set(c)), F.median]
+        aggregate = draw.choice(makers)
         return frame.groupBy("k").agg(F.min("o").alias("o"), aggregate(random_column(draw)).alias("v"))
-    return frame.where(random_column(draw) > random_column(draw)).select("o", F.col("o").alias("v"))
+    if kind < 0.9:
+        return frame.where(random_column(draw) > random_column(draw)).select("o", F.col("o").alias("v"))
+    if kind < 0.95:
+        rows = frame.select("o", random_column(draw).alias("v"))
+        return rows.union(frame.select((F.col("o") + 100).alias("o"), random_column(draw).alias("v")))
+    return frame.orderBy(random_column(draw), "o").limit(20).select("o", F.col("o").alias("v"))
 
 
 def random_column(draw: random.Random, depth: int = 2) -> Column:
@@ -87,6 +93,12 @@ def random_column(draw: random.Random, depth: int = 2) -> Column:
     makers = [
         lambda: a + b, lambda: a - b, lambda: a * b, lambda: -a, lambda: F.abs(a), lambda: F.when(a > b, a).otherwise(b), lambda: F.coalesce(a, b),
         lambda: F.sqrt(a), lambda: a % 7, lambda: F.greatest(a, b), lambda: F.col(draw.choice(_COLUMNS)) + 1,
+        lambda: F.array(a, b), lambda: F.array_distinct(F.array(a, b)), lambda: F.array(a) == F.array(b), lambda: a.isin(b, 0.0), lambda: F.struct(a.alias("v"))["v"],
+        lambda: F.create_map(F.coalesce(a, F.lit(1)), b)[a], lambda: F.transform(F.array(a, b), lambda e: e + 1), lambda: F.transform(F.array(a), lambda e: -e * b),
+        lambda: F.aggregate(F.array(a, b), F.lit(0).cast("long"), lambda total, e: total + e.cast("long")), lambda: a > b, lambda: a / b, lambda: a == 0.5,
+        lambda: F.filter(F.array(a, b), lambda e: e > 0.5), lambda: F.expr(f"coalesce({draw.choice(_COLUMNS)}, 0.5)"), lambda: F.nullif(a, b), lambda: F.nvl(a, b),
+        lambda: F.max(a).over(Window.partitionBy("k")), lambda: F.count("*").over(Window.partitionBy(a)), lambda: F.rank().over(Window.orderBy(a)),
+        lambda: a.cast("double") * 1e-17, lambda: F.least(a, b), lambda: a.cast("decimal(10,2)"), lambda: a.try_cast("decimal(10,2)"), lambda: F.col("x") * 0.0,
         lambda: F.when(F.isnan(a.cast("double")), F.lit(0)).otherwise(F.lit(1)), lambda: F.sum("n").over(Window.partitionBy("k")),
     ]  # fmt: skip
     return draw.choice(makers)()

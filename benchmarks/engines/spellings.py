@@ -70,6 +70,8 @@ SCALARS = [
     ("ts + INTERVAL 1 MONTH 5 HOURS", "ts + INTERVAL 1 MONTH + INTERVAL 5 HOURS", "add them one by one"),
     ("0D IN (if(b, 0, x), 7D)", "0D = if(b, 0, x) OR 0D = 7D", "a CASE in the list of an IN"),
     ("rank() OVER (ORDER BY struct(x))", "rank() OVER (ORDER BY x)", "write their fields one by one"),
+    ("array_sort(array(struct(i), struct(o)))", "array_sort(array(i, o))", "write it of one of their fields"),
+    ("nvl2(i, i, t)", "nvl2(i, i, CAST(t AS BIGINT))", "mixes texts and numbers"),
     ("(x, k) IN ((0D, 'a'))", "x = 0D AND k = 'a'", "IN of several columns"),
     ("from_json(s, 'ARRAY<DOUBLE>')", "transform(from_json(s, 'ARRAY<STRING>'), e -> CAST(e AS DOUBLE))", "write ARRAY<STRING>"),
     ("median(y) OVER (ORDER BY o ROWS 2 PRECEDING)", "collect_list(y) OVER (ORDER BY o ROWS 2 PRECEDING)", "over a frame that moves"),
@@ -120,7 +122,7 @@ WRITTEN_ALIKE = [
     "size(array_distinct(array(CAST(x AS FLOAT), CAST(0 AS FLOAT))))", "size(array_distinct(transform(array(x, 0D), e -> -e)))", "nullifzero(x)",
     "count(*) OVER (PARTITION BY array(x))", "dense_rank() OVER (ORDER BY CAST(x AS FLOAT))", "nvl(i, p)", "ifnull(p, x)",
     "CASE WHEN b THEN p * 2 ELSE i END", "sum(p) OVER (PARTITION BY k)", "sum(w) OVER (PARTITION BY k)", "x > 0.5", "x * 1e-17D > 0.0", "coalesce(x * 1e-17D, 0.5)", "x * 1e-17D IN (0.0, 2.5)", "y BETWEEN p AND 7.5", "greatest(x, p)",
-    "CASE WHEN b THEN x ELSE 0.5 END", "if(b, x, p)", "nullif(x * 1e-17D, 0.0)", "p = y", "0.1D + 0.2D = 0.3", "filter(array(x, y), e -> e > 0.25)",
+    "CASE WHEN b THEN x ELSE 0.5 END", "if(b, x, p)", "nullif(x * 1e-17D, 0.0)", "p = y", "0.1D + 0.2D = 0.3", "CAST(y AS FLOAT) + p", "filter(array(x, y), e -> coalesce(e, p) > 0)", "filter(array(x, y), e -> e > 0.25)",
 ]  # fmt: skip
 """What is written otherwise for both engines, and what is for the embedded one: by `lakeloop.sql.alike` and `resources.spark.numbers`."""
 GROUPED_ALIKE = [

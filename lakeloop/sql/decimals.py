@@ -1,7 +1,8 @@
 """How many digits the decimals of a query have, as Spark counts them, and what of that the embedded engine does otherwise.
 
-It compares a decimal with a double in decimals of 15 digits behind the point (so `x > 0.5`, and `coalesce(x, 0.0)`, where 0.5 is a decimal), cuts a division behind four more digits where Spark rounds, keeps digits behind the point that Spark drops beyond 38, and goes on from sums that leave
-38 digits. Divisions and what may have more than 38 digits are refused; sums of columns that may leave them are guarded, since most don't.
+It compares a decimal with a double in decimals of 15 digits behind the point (so `x > 0.5`, where 0.5 is a decimal), cuts a division behind four more digits
+where Spark rounds, keeps digits behind the point that Spark drops beyond 38, and goes on from sums that leave 38 digits. Divisions and what may have more
+than 38 digits are refused; decimals beside doubles are cast, and sums that may leave 38 digits are guarded, since most don't.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sqlglot.optimizer.scope import Scope
 from lakeloop.sql.guards import Guard
 from lakeloop.sql.query import DIALECT, line_of
 from lakeloop.sql.spans import operands_of, span_of
-from lakeloop.sql.typed import TypedQuery, added_by, kind_of, outputs_of, values_of, whole_call
+from lakeloop.sql.typed import TypedQuery, added_by, kind_of, kind_of_variable, outputs_of, values_of, whole_call
 
 MOST_DIGITS = 38
 _LEAST_BEHIND = 6
@@ -208,7 +209,9 @@ def _is_mixed(parts: Sequence[Any], decimals: Decimals) -> bool:
 
 
 def _is_floating(node: Any, decimals: Decimals) -> bool:
-    return kind_of(node.unnest()) in ("FLOAT", "DOUBLE") and not decimals.is_decimal(node)
+    inner = node.unnest()
+    kind = kind_of_variable(inner) if isinstance(inner, exp.Identifier) else kind_of(inner)
+    return kind in ("FLOAT", "DOUBLE") and not decimals.is_decimal(node)
 
 
 def guard_mixtures(query: TypedQuery) -> Iterator[Guard]:
@@ -227,6 +230,8 @@ def guard_mixtures(query: TypedQuery) -> Iterator[Guard]:
             if not of_decimals or not any(_is_floating(each, decimals) or kind_of(each.unnest()) == "UNKNOWN" for each in others):
                 continue
             is_known = any(_is_floating(each, decimals) for each in others)
+            if isinstance(node, _ARITHMETIC) and not any(kind_of(each.unnest()) == "FLOAT" for each in others):
+                continue
             for each in of_decimals:
                 place = span_of(each)
                 if place is None or not (is_known or isinstance(each, exp.Literal)):
@@ -240,7 +245,7 @@ def _beside(node: Any) -> Iterator[list[Any]]:
         yield [node.this, node.args["low"], node.args["high"]]
     elif isinstance(node, exp.In):
         yield [node.this, *node.expressions]
-    elif isinstance(node, _COMPARISONS):
+    elif isinstance(node, (*_COMPARISONS, *_ARITHMETIC)):
         yield [node.this, node.expression]
     elif type(node) in _CHOICES and not (isinstance(node, exp.If) and node.arg_key == "ifs"):
         yield [each for each in _CHOICES[type(node)](node) if each is not None]

@@ -269,7 +269,9 @@ def _check_mixture(node: Any) -> str | None:
     name = type(node).__name__
     if name == "If" and node.arg_key == "ifs":
         return None
-    parts = values_of(node) if name in ("Case", "If") else [*node.expressions] if name == "Array" else [node.this, *node.expressions]
+    parts = (
+        values_of(node) if name in ("Case", "If", "Nvl2") else [*node.expressions] if name == "Array" else [node.this, *node.expressions]
+    )
     kinds = {_kind(part) for part in parts}
     if not kinds & _TEXT or not kinds & _NUMBERS:
         return None
@@ -316,6 +318,20 @@ def _check_frame(node: Any) -> str | None:
     return (
         "a range of months over times: in the last days of a month Spark counts rows that don't lie in it; write ORDER BY CAST(ts AS DATE), "
         "or a range of days"
+    )
+
+
+def _check_sort_of_nested(node: Any) -> str | None:
+    """The order of an array's elements that are nested themselves."""
+    array = node.this.unnest()
+    kind = array.type.sql() if getattr(array, "type", None) is not None else ""
+    is_nested = kind.startswith(("ARRAY<ARRAY", "ARRAY<STRUCT")) or (
+        type(array).__name__ in ("ArrayUniqueAgg", "ArrayAgg") and _kind(array.this) in _NESTED
+    )
+    return (
+        f"{node.sql_name().lower()} of arrays or structures: the engines order nulls in them otherwise; write it of one of their fields"
+        if is_nested
+        else None
     )
 
 
@@ -395,11 +411,12 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(
         ["Add", "Sub", "Mul", "Div", "IntDiv", "Mod", "SafeAdd", "SafeSubtract", "SafeMultiply", "SafeDivide"], _check_arithmetic
     ),
-    **dict.fromkeys(["Case", "If", "Coalesce", "Greatest", "Least", "Array"], _check_mixture),
+    **dict.fromkeys(["Case", "If", "Nvl2", "Coalesce", "Greatest", "Least", "Array"], _check_mixture),
     **dict.fromkeys(["Union", "Except", "Intersect"], _check_union),
     **dict.fromkeys(["Median", "Quantile", "WithinGroup"], _check_percentile),
     "Window": _check_frame,
     "In": _check_membership,
     "Ordered": _check_order,
+    **dict.fromkeys(["ArraySort", "SortArray", "ArrayMax", "ArrayMin"], _check_sort_of_nested),
     "FromJson": _check_json_read,
 }

@@ -87,3 +87,19 @@ def values_of(node: Any) -> list[Any]:
     else:
         values = [node.args.get("true"), node.args.get("false")]
     return [each for each in values if each is not None]
+
+
+def element_kind(scope: Any) -> str:
+    """The type of the elements that a lambda is about, in capitals; `UNKNOWN` where it can't be told."""
+    around = scope.parent
+    array = around.expressions[0] if isinstance(around, exp.Anonymous) else around.this
+    kind = getattr(array, "type", None)
+    inner = [each for each in kind.expressions if isinstance(each, exp.DataType)] if kind is not None else []
+    return str(inner[0].this.name) if inner else "UNKNOWN"
+
+
+def kind_of_variable(node: Any) -> str:
+    """The type of a lambda's first variable, of which its array has the elements; of another name `UNKNOWN`."""
+    scope = node.find_ancestor(exp.Lambda)
+    is_first = scope is not None and bool(scope.expressions) and scope.expressions[0].name.lower() == node.name.lower()
+    return element_kind(scope) if is_first and not isinstance(scope.parent, exp.Reduce) else "UNKNOWN"

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from lakeloop.sql.guards import Guard
 from lakeloop.sql.spans import span_of
-from lakeloop.sql.typed import TypedQuery, kind_of, values_of
+from lakeloop.sql.typed import TypedQuery, element_kind, kind_of, values_of
 
 _FLOATING = ("FLOAT", "DOUBLE")
 _NEVER = (exp.Add, exp.Literal)
@@ -72,10 +72,10 @@ def _guard_body(node: Any) -> Iterator[Guard]:
     kind = _kind(body)
     if (
         kind == "UNKNOWN"
-        and _element_kind(node) in _FLOATING
+        and element_kind(node) in _FLOATING
         and isinstance(body, (exp.Neg, exp.Mul, exp.Identifier, exp.Column, exp.Sub, exp.Mod))
     ):
-        kind = _element_kind(node)
+        kind = element_kind(node)
     yield from _guard(node.this, kind, is_part=True)
 
 
@@ -83,15 +83,6 @@ def _gives_elements(node: Any) -> bool:
     """Whether what a lambda gives becomes part of something: in TRANSFORM, not in FILTER."""
     function = node.parent
     return isinstance(function, exp.Transform) or (isinstance(function, exp.Anonymous) and function.name.lower() in _LAMBDA_CALLS)
-
-
-def _element_kind(node: Any) -> str:
-    """The type of the elements that a lambda is about."""
-    around = node.parent
-    array = around.expressions[0] if isinstance(around, exp.Anonymous) else around.this
-    kind = getattr(array, "type", None)
-    inner = [each for each in kind.expressions if isinstance(each, exp.DataType)] if kind is not None else []
-    return str(inner[0].this.name) if inner else "UNKNOWN"
 
 
 def _kind(node: Any) -> str:

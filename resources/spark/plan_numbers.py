@@ -63,7 +63,7 @@ _PARTS = frozenset(
     ]
 )
 """What compares by bits, or makes something that is compared so: -0.0 becomes 0.0 in it."""
-_MIXTURES = ("coalesce", "nvl", "ifnull", "nvl2", "greatest", "least", "array", "when", "if")
+_MIXTURES = ("nullif", "coalesce", "nvl", "ifnull", "nvl2", "greatest", "least", "array", "when", "if")
 _COMPARED = (
     "==",
     "!=",
@@ -84,6 +84,10 @@ _COMPARED = (
     "array",
 )
 """What compares decimals with doubles in decimals."""
+_ORDERING = ("max", "min", "array_sort", "sort_array", "array_max", "array_min")
+_NESTED = ("array", "struct", "map")
+_OF_NESTED = ("array<array", "array<struct")
+_PERCENTILES = ("median", "percentile", "percentile_cont", "percentile_disc")
 _DIVISIONS = ("/", "try_divide")
 _ROUNDED = ("floor", "ceil", "ceiling")
 ROUNDED = "F.floor(x * 100 + 0.5) / 100"
@@ -103,6 +107,7 @@ class PlanNumbers:
         self._types, self._refuse, self._has_nan = types, refuse, has_nan
         self._lambdas = Lambdas()
         self._written: set[str] = set()
+        self._makes_nan = False
         self.has_guards = False
 
     def guard(self, message: Any) -> None:
@@ -129,7 +134,7 @@ class PlanNumbers:
             )
             self._guard_expression(expression, relations)
             if kind.DESCRIPTOR.name == "Sort":
-                self._add_zero(expression, relations)
+                self._add_zero(expression, relations, is_order=True)
             if field is not None and expression.SerializeToString(deterministic=True) != before:
                 expression.CopyFrom(_alias(expression, field.name))
 
@@ -145,6 +150,8 @@ class PlanNumbers:
             self._guard_window(expression, relations)
         elif which == "cast":
             self._check_cast(expression, relations)
+        elif which == "unresolved_extract_value":
+            self._add_zero(expression.unresolved_extract_value.extraction, relations)  # a key of a map
         elif which == "expression_string":
             self._guard_string(expression, relations)
 
@@ -230,8 +237,8 @@ class PlanNumbers:
             "isnan",
             "nullif",
             "nullifzero",
-            "median",
-            "percentile",
+            *_PERCENTILES,
+            *_ORDERING,
             *_AS_TEXT,
             *_MAKERS,
         )
@@ -262,7 +269,18 @@ class PlanNumbers:
             self._check_date(expression, kinds[1])
         if name in _COMPUTED and "string" in kinds and all(kind == "string" or _is_number(kind) for kind in kinds):
             self._refuse(expression, f"{name} with a text", "it with s.cast('long') or s.cast('double')")
-        if name in ("median", "percentile") and kinds[0] == "string":
+        self._makes_nan |= name in _MAKERS
+        if name in _ORDERING and kinds[0].startswith(_NESTED if name in ("max", "min") else _OF_NESTED):
+            self._refuse(
+                expression,
+                f"{name} of arrays or structures, in which the engines order nulls otherwise",
+                "it of their fields, or F.row_number()",
+            )
+        if name in _PERCENTILES and kinds[0] in _FLOATING and (self._has_nan or self._makes_nan):
+            self._refuse(
+                expression, f"{name} of doubles that may be NaN", "it of F.when(~F.isnan(x), x).cast('decimal(38,9)'), or as a view in SQL"
+            )
+        if name in _PERCENTILES and kinds[0] == "string":
             self._refuse(expression, f"{name} of texts", f"F.{name} of s.cast('double')")
         if any(kind.startswith("decimal") for kind in kinds) and not any(kind in _FLOATING for kind in kinds):
             told = _tell_of_decimals(name, kinds)
@@ -307,15 +325,19 @@ class PlanNumbers:
             if "string" in kinds and any(map(_is_number, kinds)):
                 self._refuse(relation, f"{name} is a text in one part of a union and a number in another", "a cast before it")
 
-    def _add_zero(self, expression: Any, relations: Sequence[Any], *, is_named: bool = False) -> None:
+    def _add_zero(self, expression: Any, relations: Sequence[Any], *, is_named: bool = False, is_order: bool = False) -> None:
         """Make 0.0 of -0.0; `is_named` says whether the expression's name is to stay."""
         if expression.WhichOneof("expr_type") == "alias":
             self._add_zero(expression.alias.expr, relations)
             return
         if expression.WhichOneof("expr_type") == "sort_order":
-            self._add_zero(expression.sort_order.child, relations)
+            self._add_zero(expression.sort_order.child, relations, is_order=True)
             return
         (kind,) = self._kinds([expression], relations)
+        if is_order and kind.startswith(_NESTED):
+            self._refuse(
+                expression, "an order by arrays or structures, in which the engines order nulls otherwise", "their fields one by one"
+            )
         if kind not in _FLOATING:
             return
         is_column = expression.WhichOneof("expr_type") == "unresolved_attribute"
@@ -343,7 +365,9 @@ class PlanNumbers:
     def _guard_window(self, expression: Any, relations: Sequence[Any]) -> None:
         """A window's function was guarded as another; its guard goes around the window."""
         window = expression.window
-        keys = [*window.partition_spec, *[order.child for order in window.order_spec]]
+        for order in window.order_spec:
+            self._add_zero(order.child, relations, is_order=True)
+        keys = window.partition_spec
         for key, kind in zip(keys, self._kinds(keys, relations), strict=True) if keys else ():
             if kind in _FLOATING:
                 key.CopyFrom(_function("+", key, _cast(_literal(double=0.0), kind)))
