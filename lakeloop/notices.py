@@ -84,11 +84,12 @@ class Refusal:
 class EndedRun:
     """The outcome of a run, as far as it may have to be reported.
 
-    `request` identifies what was requested: a fingerprint of the selected assets, or the job's name.
+    `request` identifies what was requested: a fingerprint of the selected assets, or the job's name. Of a run that was killed and that another has
+    taken the place of (`RETRIED`), the failure isn't news: the other's end tells.
     """
 
     run_id: str
-    status: Literal["SUCCESS", "FAILURE", "CANCELED"]
+    status: Literal["SUCCESS", "FAILURE", "CANCELED", "RETRIED"]
     reason: str = ""
     request: str = ""
     succeeded: Sequence[str] = ()

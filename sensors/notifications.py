@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import dagster as dg
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG  # the public interface has no names for them
 
 from lakeloop.errors import Conflict, ServiceUnavailable
 from lakeloop.fingerprint import fingerprint
@@ -24,6 +25,8 @@ from resources.settings import Settings
 FIRST_LOOK_S = 3600.0
 """A channel that is new is told of the last hour's runs, and not of the history."""
 RUNS_A_TICK = 50
+RETRY_S = 300.0
+"""Dagster's daemon starts a run that was killed once more within seconds; one that it hasn't started by then won't come."""
 MOST_S = 30.0
 """A tick over 60 s would be cut off by Dagster before its cursor is kept."""
 _Ending = Literal[dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED]
@@ -81,7 +84,7 @@ def notify_sensor(domain: str | None = None) -> Any:
                 continue
             kept[channel.id], outcome = tell(
                 place,
-                endings_after(context.instance, place["after"]),
+                settled(context.instance, endings_after(context.instance, place["after"]), time.time()),
                 run_of,
                 lambda run: collect_notices(run, ui=settings.ui_url, environment=settings.environment, warnings=settings.notify_warnings),
                 channel,
@@ -142,6 +145,21 @@ def endings_after(instance: dg.DagsterInstance, position: int) -> list[Ending]:
     return sorted(endings, key=lambda ending: ending.position)[:RUNS_A_TICK]
 
 
+def settled(instance: dg.DagsterInstance, endings: Sequence[Ending], now: float) -> list[Ending]:
+    """The ends of runs before the first that is still to be started once more: what comes of it isn't known yet."""
+    for place, ending in enumerate(endings):
+        record = instance.get_run_record_by_id(ending.run_id) if ending.status == "FAILURE" else None
+        if record is not None and _will_be_retried(record) and now - (record.end_time or now) < RETRY_S:
+            return list(endings[:place])
+    return list(endings)
+
+
+def _will_be_retried(record: dg.RunRecord) -> bool:
+    """Whether a run that was killed is to be started once more, and hasn't been yet."""
+    tags = record.dagster_run.tags
+    return tags.get(WILL_RETRY_TAG) == "true" and AUTO_RETRY_RUN_ID_TAG not in tags
+
+
 def first_position(instance: dg.DagsterInstance, now: float) -> int:
     """Where a new channel begins: after the last run that ended too long ago to be news."""
     old = 0
@@ -189,11 +207,14 @@ def ended_run(instance: dg.DagsterInstance, lake: Any, ending: Ending, tracking_
         for check in (event.asset_check_evaluation_data,)
     ]
     succeeded = [asset for _, asset in assets_in(dg.DagsterEventType.ASSET_MATERIALIZATION)]
+    # Its steps are made again by the run that has taken its place, whose end tells.
+    is_replaced = run is not None and run.tags.get(WILL_RETRY_TAG) == "true" and AUTO_RETRY_RUN_ID_TAG in run.tags
+    failures = [] if is_replaced else failures
     selected = sorted(key.to_user_string() for key in (run.asset_selection or ())) if run else []
     concerns = domain is None or not selected or any(map(mine, selected))
     return EndedRun(
         run_id=ending.run_id,
-        status=ending.status if concerns else "SUCCESS",
+        status="RETRIED" if is_replaced else ending.status if concerns else "SUCCESS",
         reason="" if failures else ending.message,
         request=fingerprint(selected) if selected else (run.job_name if run else ""),
         succeeded=[asset for asset in succeeded if mine(asset)],

@@ -11,6 +11,7 @@ import pytest
 
 from resources.lake.published import TableKey
 from resources.settings import Settings
+from sensors import notifications
 from tests.worlds.notified import BAD_FILE, Sensor, env
 from tests.worlds.servers.mailbox import Mailbox
 from tests.worlds.shop import orders, write_orders
@@ -103,6 +104,52 @@ def test_a_canceled_run_and_a_run_that_died_without_a_word_are_told(
     sensor.tick()
     assert mailbox.titles == [f"[{env()}] run {canceled.run_id[:8]} was canceled", f"[{env()}] run {died.run_id[:8]} failed"]
     assert "the platform was stopped" in mailbox.messages[0]["message"] and "worker is gone" in mailbox.messages[1]["message"]
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_a_run_that_was_killed_is_told_only_if_the_run_in_its_place_fails_too(
+    shop: Shop, tmp_path: Path, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, *, ends_well: bool
+) -> None:
+    monkeypatch.setenv("LAKELOOP_NOTIFY", mailbox.url)
+    (tmp_path / "retrying").mkdir()
+    retries = {"run_retries": {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}}
+    with dg.DagsterInstance.local_temp(str(tmp_path / "retrying"), overrides=retries) as instance:
+        sensor = Sensor(shop, instance)
+        job = shop.definitions().resolve_implicit_global_asset_job_def()
+        killed = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        instance.report_run_failed(killed, message="the run's worker is gone")
+        assert sensor.tick() == "channel 1 (json): 0 sent, 0 runs read"
+        # As Dagster's daemon does.
+        tags = {"dagster/retry_number": "1", "dagster/parent_run_id": killed.run_id, "dagster/root_run_id": killed.run_id}
+        again = instance.create_run_for_job(
+            job, status=dg.DagsterRunStatus.STARTED, tags=tags, parent_run_id=killed.run_id, root_run_id=killed.run_id
+        )
+        instance.add_run_tags(killed.run_id, {"dagster/auto_retry_run_id": again.run_id})
+        assert sensor.tick() == "channel 1 (json): 0 sent, 1 runs read"
+        if ends_well:
+            instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, job.name), again.run_id)
+        else:
+            instance.report_run_failed(again, message="the run's worker is gone again")
+        sensor.tick()
+        assert mailbox.titles == ([] if ends_well else [f"[{env()}] run {again.run_id[:8]} failed"])
+
+
+def test_a_run_whose_retry_never_comes_is_told_after_all(
+    shop: Shop, tmp_path: Path, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKELOOP_NOTIFY", mailbox.url)
+    (tmp_path / "retrying").mkdir()
+    retries = {"run_retries": {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}}
+    with dg.DagsterInstance.local_temp(str(tmp_path / "retrying"), overrides=retries) as instance:
+        sensor = Sensor(shop, instance)
+        job = shop.definitions().resolve_implicit_global_asset_job_def()
+        killed = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        instance.report_run_failed(killed, message="the run's worker is gone")
+        sensor.tick()
+        assert mailbox.titles == []
+        monkeypatch.setattr(notifications, "RETRY_S", 0.0)
+        sensor.tick()
+        assert mailbox.titles == [f"[{env()}] run {killed.run_id[:8]} failed"]
 
 
 def test_a_database_that_is_down_is_one_message_of_all_its_tables_and_each_gets_well_by_itself(
