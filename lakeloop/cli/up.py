@@ -18,7 +18,7 @@ from lakeloop.cli.up_reload import DefinitionsWatch
 from lakeloop.cli.up_runs import Built, materialize_stale
 from lakeloop.errors import LakeloopError
 from resources.host import code_server
-from resources.host.dagster_home import make_home
+from resources.host.dagster_home import describe_gaps, make_home
 from resources.host.ports import assign_ports
 from resources.host.run_tags import STOPPED_TAG, UP_TAG
 from resources.host.servers import Servers, require_free, require_on_path
@@ -83,6 +83,8 @@ def _up(settings: Settings, lock: TextIO, *, once: bool, materialize: bool) -> i
     ):
         require_free(port, what, variable, settings.root)
     os.environ["DAGSTER_HOME"] = str(make_home(settings.home / "dagster", settings.dagster_db))
+    for gap in describe_gaps(find_project()):
+        print(gap, flush=True)
     servers, ui, say = (
         Servers(settings.home, _environment(), lambda: look(settings.home, lock)),
         f"http://127.0.0.1:{settings.ui_port}",
