@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lakeloop.checking.arguments import check_arguments
 from lakeloop.checking.expectation_names import EXPECTATIONS
 from lakeloop.errors import SpecError, nearest
 from lakeloop.project.files import Definition
@@ -39,12 +40,10 @@ def check_query(project: Project, located: Located[Any], file: str, needed: Iter
     try:
         tree = qualify_columns(query, schemas)[0]
     except SpecError as error:
-        available = sorted({column for columns in schemas.values() for column in columns})
-        words = [word.strip("'.,") for word in error.message.split()]
-        unknown = next(
-            (w for w in words if w.isidentifier() and difflib.get_close_matches(w, available, 1, 0.6) and w not in available), None
-        )
-        hint = f"; {nearest(unknown, available)}" if unknown else ""
+        available = {*(column for columns in schemas.values() for column in columns), *query.aliases}
+        unknown = next(iter(re.findall(r"'(?:\w+\.)?(\w+)'", error.message)), None)
+        # What is written there as its own name isn't what it could have been meant to be.
+        hint = f"; {nearest(unknown, available - {unknown})}" if unknown else ""
         return [SpecError(error.message + hint, file=error.file, line=error.line)]
     outputs = list(tree.named_selects)  # type: ignore[attr-defined]
     refs = [ref for table in query.tables if (ref := project.find_rows(located.domain, ".".join(table.parts)))]
@@ -96,6 +95,12 @@ def check_expectations(
                         f"{expectation.type} has no {name!r}; {nearest(name, EXPECTATIONS[expectation.type])}", *key, expectation.type
                     )
                 )
+        # A misspelled argument is missing under its own name.
+        has_unknown = not expectation.kwargs.keys() <= {*EXPECTATIONS[expectation.type]}
+        problems = [] if has_unknown else list(check_arguments(expectation))
+        errors += [located.definition.error(told, *key, expectation.type, *([name] if name else [])) for name, told in problems]
+        if problems:
+            continue
         names = [expectation.kwargs.get(k) for k in ("column", "column_A", "column_B")] + list(expectation.kwargs.get("column_list") or [])
         for column in names:
             if column is not None and column not in available:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lakeloop.checking.lists import check_lists
 from lakeloop.checking.parts import check_code, check_expectations, check_query
 from lakeloop.checking.personal import check_personal
 from lakeloop.checking.workflow import check_workflow
@@ -44,7 +45,7 @@ def load_checked(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
 
 def check(project: Project) -> list[SpecError]:
     """Check all definitions against each other."""
-    errors: list[SpecError] = []
+    errors = [error for located in project.all() for error in check_lists(located)]
     for table in project.tables.values():
         errors += check_expectations(table, "expectations", table.spec.expectations, table.spec.columns)
         errors += _check_rules(table)
@@ -70,12 +71,16 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
         errors += check_query(project, view, spec.sql, needed)
     for index, name in enumerate(spec.inputs):
         if project.find(view.domain, name) is None:
-            errors.append(view.definition.error(f"no table or view {name!r}; {nearest(name, project.names(view.domain))}", "inputs", index))
+            errors.append(view.definition.error(project.explain_missing(view.domain, name), "inputs", index))
     errors += _check_lineage(project, view)
     if spec.function is not None:
         errors += check_code(view, spec.function, "function")
     if spec.known_at and not spec.event_time:
         errors.append(view.definition.error("a view without an event_time is static: it has no known time either", "known_at"))
+    for field_, duration in (("delay", spec.delay), ("lookback", spec.lookback)):
+        if duration and not spec.event_time:
+            told = f"a view without an event_time is static, so that {render_duration(duration)} means nothing; wanted an event_time"
+            errors.append(view.definition.error(told, field_))
     errors += _check_known_at(project, view) if not errors else []
     if spec.partitions and not spec.event_time:
         errors.append(view.definition.error("a partitioned view needs an event_time", "partitions"))

@@ -19,11 +19,9 @@ def check_settings(project: Project, workflow: Located[WorkflowSpec]) -> Iterato
     """Check the parameters of a ready-made pipeline, the ranges of gates, the windows of the split, and when the model is trained again."""
     spec, definition = workflow.spec, workflow.definition
     yield from _check_params(workflow)
+    yield from _check_space(workflow)
     yield from _check_ranges(workflow)
     yield from _check_split(project, workflow)
-    for place, key in enumerate(spec.keys):
-        if key in spec.keys[:place]:
-            yield definition.error(f"{key!r} is listed twice", "keys", place)
     if spec.retrain is not None and not (spec.retrain.causes or spec.retrain.schedule):
         yield definition.error("wanted a schedule, or causes: [data]; with neither the model is never trained again", "retrain")
 
@@ -42,6 +40,24 @@ def _check_params(workflow: Located[WorkflowSpec]) -> Iterator[SpecError]:
         told = str(error)
         name = next((name for name in model.params if f"{name!r}" in told), "")
         yield definition.error(told, "model", "params", *([name] if name else []))
+
+
+def _check_space(workflow: Located[WorkflowSpec]) -> Iterator[SpecError]:
+    """Check that a ready-made pipeline takes the ends of each range of its search, and each choice."""
+    spec = workflow.spec
+    if spec.search is None or spec.search.space is None or spec.model.pipeline is None or spec.model.pipeline.endswith(".py"):
+        return
+    for name, parameter in spec.search.space.items():
+        ends = {"low": parameter.low, "high": parameter.high} if parameter.choices is None else dict(enumerate(parameter.choices))
+        for key, value in ends.items():
+            model = spec.model.model_copy(update={"params": {**spec.model.params, name: value}})
+            try:
+                _check_values(build_estimator(model, {"number": "double", "text": "string"}, spec.answer, workflow.folder))
+            except SpecError:
+                return  # told of the whole search
+            except (TypeError, ValueError) as error:
+                place = ("choices", key) if isinstance(key, int) else (key,)
+                yield workflow.definition.error(str(error), "search", "space", name, *place)
 
 
 def _check_values(estimator: Any) -> None:

@@ -119,8 +119,7 @@ def _check_label_view(project: Project, workflow: Located[WorkflowSpec], label_r
     if spec.label is None:
         return []
     if label_ref is None or label_ref.kind != "view":
-        hint = nearest(spec.label.view, [n for _, n in project.views])
-        return [definition.error(f"no feature view {spec.label.view!r}; {hint}", "label", "view")]
+        return [definition.error(project.explain_missing(workflow.domain, spec.label.view, "feature view"), "label", "view")]
     view = spec_of(project, label_ref)
     if spec.label.column in view.columns:
         errors = _check_label(workflow, view.columns[spec.label.column])
@@ -149,7 +148,7 @@ def _check_features(
     for name, selection in spec.features.items():
         ref = project.find(workflow.domain, name)
         if ref is None:
-            errors.append(definition.error(f"no table or view {name!r}; {nearest(name, project.names(workflow.domain))}", "features", name))
+            errors.append(definition.error(project.explain_missing(workflow.domain, name), "features", name))
             continue
         if label_ref is not None and ref == label_ref:
             errors.append(definition.error(f"{name} holds the label: its columns would leak it into the features", "features", name))
@@ -170,7 +169,7 @@ def _check_features(
                 definition.error(f"{name} is static (it has no event time), so its values have no age", "features", name, "max_age")
             )
         available = usable_columns(source)
-        for column in available if selection.columns == ["*"] else selection.columns:
+        for column in available if selection.columns == ["*"] else dict.fromkeys(selection.columns):
             if column not in source.columns:
                 errors.append(definition.error(f"{name} has no column {column!r}; {nearest(column, available)}", "features", name))
             elif column not in available:

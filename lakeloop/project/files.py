@@ -161,7 +161,10 @@ def _collect_lines(node: Any, path: KeyPath, lines: dict[KeyPath, int], file: st
             if name in first_lines:
                 errors.append(
                     SpecError(
-                        f"the key {name!r} is here a second time; the first is on line {first_lines[name]}", file=file, line=line, key=name
+                        f"the key {name!r} is here a second time; the first is on line {first_lines[name]}",
+                        file=file,
+                        line=line,
+                        key=".".join(map(str, [*(path[1:] if path[:1] == ("attributes",) else path), name])),
                     )
                 )
             first_lines[name] = line

@@ -76,6 +76,8 @@ class Project:
     views: dict[ID, Located[ViewSpec]] = field(default_factory=dict)
     workflows: dict[ID, Located[WorkflowSpec]] = field(default_factory=dict)
     files: int = 0
+    unread: dict[ID, str] = field(default_factory=dict, repr=False, compare=False)
+    """Definitions that can't be read, by domain and folder, each with its file."""
     lineage: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False, compare=False)
     personal: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     """Results of `lakeloop.project.lineage` and `lakeloop.project.personal`, by (stage, domain, name)."""
@@ -116,6 +118,14 @@ class Project:
         has_predictions = stage == "predictions" and key in self.workflows and self.workflows[key].spec.batch is not None
         return TableRef("predictions", *key) if has_predictions else None
 
+    def explain_missing(self, domain: str, name: str, kind: str = "table or view") -> str:
+        """What to tell of a name that is no table or view, seen from a domain: that it can't be read, or the nearest one."""
+        file = self.unread.get(tuple([domain, *name.split(".")][-2:]))  # type: ignore[arg-type]
+        if file is not None:
+            return f"{name} can't be read; see the errors of {file}"
+        names = self.names(domain) if kind == "table or view" else [own for _, own in self.views]
+        return f"no {kind} {name!r}; {nearest(name, names)}"
+
     def names(self, domain: str) -> list[str]:
         """The names of tables and views seen from a domain: those of other domains with their domain as a prefix."""
         return [name if owner == domain else f"{owner}.{name}" for owner, name in [*self.tables, *self.views]]
@@ -145,6 +155,8 @@ def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
         definitions, file_errors = read_definitions(path, file)
         errors += file_errors
         domain, folder = path.parent.parent.name, path.parent
+        if file_errors:
+            project.unread[(domain, folder.name)] = file
         if not NAME.fullmatch(domain):
             errors.append(SpecError(f"wanted a folder named by a domain (lower-case letters, digits, _), found {domain!r}", file=file))
             continue
@@ -153,6 +165,7 @@ def load_project(defs: Path, *, extra: Iterable[Located[Any]] = ()) -> tuple[Pro
             spec, file_errors = to_spec(definition)
             errors += file_errors
             if spec is None:
+                project.unread[(domain, folder.name)] = file
                 continue
             if len(definitions) == 1 and spec.name != folder.name:  # type: ignore[attr-defined]
                 errors.append(definition.error(f"wanted the folder's name {folder.name!r}, found {spec.name!r}", "name"))  # type: ignore[attr-defined]
@@ -290,7 +303,9 @@ def parse_sql_file(located: Located[Any], file: str) -> Query:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         field_name = "spine" if isinstance(located.spec, WorkflowSpec) else "sql"
-        raise located.definition.error(f"no file {file!r} beside the definition", field_name) from error
+        others = [each.name for each in located.folder.glob("*.sql")] if located.folder.is_dir() else []
+        hint = f"; {nearest(file, others)}" if others else ""
+        raise located.definition.error(f"no file {file!r} beside the definition{hint}", field_name) from error
     key = f"{file_name}\n{text}"
     if key not in _queries:
         _queries[key] = parse_query(text, file_name)

@@ -86,6 +86,8 @@ def explain_unknown(project: Project, domain: str, name: str) -> str:
         return f"{stage} has no rows that a query could read; stages with rows: {', '.join(STAGES_WITH_ROWS)}"
     if stage in STAGES:
         return _explain_missing(project, stage, rest, name)
+    if len(rest) < 2 and (file := project.unread.get(tuple([domain, *name.split(".")][-2:]))):  # type: ignore[arg-type]
+        return f"{name} can't be read; see the errors of {file}"
     if len(rest) == 2:
         return f"no stage {stage!r}; {nearest(stage, STAGES_WITH_ROWS)}"
     return f"no table or view {name!r}; {nearest(name, tables)}"

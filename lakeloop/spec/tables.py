@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -41,6 +42,10 @@ _DECIMAL = re.compile(r"decimal\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)")
 PLAIN_TYPES = ("string", "integer", "double", "boolean", "date", "timestamp")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
+LONGEST = timedelta(days=36_525)
+"""Nobody means a longer duration: it is a number too many, or another unit."""
+LONGEST_DELAY = timedelta(days=7_305)
+"""The same for what is waited for: until a row is known, until a model is trained again."""
 Task = Literal[
     "binary_classification", "multiclass_classification", "regression", "quantile_regression", "forecasting", "anomaly_detection"
 ]
@@ -68,7 +73,17 @@ def _check_duration(value: Any) -> Any:
     """A duration with its unit, in text: pydantic would take a number for seconds. Nothing needs no unit."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value:
         raise ValueError(f"wanted a duration with its unit, such as {value:g}h or {value:g}d, found {value!r}")
-    return parse_duration(value)
+    duration = parse_duration(value)
+    if isinstance(duration, timedelta) and duration > LONGEST:
+        raise ValueError(f"wanted a duration of at most 100 years, found {value!r}")
+    return duration
+
+
+def check_delay(value: timedelta) -> timedelta:
+    """A delay as it is, unless nobody could mean it."""
+    if value > LONGEST_DELAY:
+        raise ValueError(f"wanted a duration of at most 20 years, found {render_duration(value)}")
+    return value
 
 
 def render_duration(value: timedelta) -> str:
@@ -136,6 +151,7 @@ BYTE_FORMATS = ("hex", "base64")
 EPOCHS = {"epoch_s": ("seconds", 6), "epoch_ms": ("milliseconds", 3), "epoch_us": ("microseconds", 0)}
 """Formats of timestamps that are numbers since 1970 in UTC: their unit, and the decimals of it that microseconds have."""
 Duration = Annotated[timedelta, BeforeValidator(_check_duration), PlainSerializer(render_duration), _DURATION_SCHEMA]
+Delay = Annotated[Duration, AfterValidator(check_delay)]
 Overlap = Annotated[
     timedelta | int,
     BeforeValidator(parse_duration),
@@ -391,7 +407,7 @@ class TableSpec(Described):
     columns: dict[Name, Column] = Field(min_length=1)
     keys: Names = Field(default_factory=list)
     event_time: str | None = None
-    known_delay: Duration = timedelta(0)
+    known_delay: Delay = timedelta(0)
     bulk_loaded_until: datetime | None = None
     partitions: Partitions | None = None
     rules: dict[Name, str] = Field(default_factory=dict)
@@ -469,7 +485,7 @@ class ViewSpec(Described):
     event_time: str | None = None
     known_at: str | None = None
     known_delay: Literal["ignored"] | None = omitted_when(None)
-    delay: Duration = timedelta(0)
+    delay: Delay = timedelta(0)
     lookback: Duration = timedelta(0)
     columns: dict[Name, Column] = Field(min_length=1)
     partitions: Partitions | None = None

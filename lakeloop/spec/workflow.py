@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, W
 
 from lakeloop.spec.cron import Cron
 from lakeloop.spec.search import Search
-from lakeloop.spec.tables import Described, Duration, Expectation, Names, Partitions, Spec, Task, omitted_when
+from lakeloop.spec.tables import Delay, Described, Duration, Expectation, Names, Partitions, Spec, Task, omitted_when
 from lakeloop.spec.tasks import MEDIAN, QUANTILES, Answer
 from lakeloop.spec.zones import Zone
 
@@ -267,7 +267,7 @@ class Retrain(Spec):
 
     schedule: Cron | None = None
     causes: list[Literal["data"]] = Field(default_factory=list)
-    cooldown: Duration = timedelta(0)
+    cooldown: Delay = timedelta(0)
 
 
 class WorkflowSpec(Described):

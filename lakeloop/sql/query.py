@@ -43,6 +43,13 @@ class Query:
             return None
         return frozenset(column.name.lower() for column in self.tree.find_all(exp.Column, exp.Identifier))
 
+    @property
+    def aliases(self) -> frozenset[str]:
+        """The names that the query itself gives to columns."""
+        from sqlglot import exp
+
+        return frozenset(alias.alias for alias in self.tree.find_all(exp.Alias))
+
 
 def parse_query(text: str, file: str) -> Query:
     """Parse one SELECT or WITH query, in Spark's dialect.
@@ -92,7 +99,7 @@ def _parse_statement(text: str, file: str) -> exp.Expression:
         near = details.get("highlight")
         message = f"can't parse the SQL: {problem}" + (f", near {near!r}" if near else "")
         raise SpecError(message, file=file, line=details.get("line")) from error
-    _refuse_hanging_commas(text, file)
+    _refuse_loose_ends(text, file)
     if len(statements) != 1:
         raise SpecError(f"wanted one query, found {len(statements)} statements", file=file, line=1)
     tree = statements[0]
@@ -101,18 +108,32 @@ def _parse_statement(text: str, file: str) -> exp.Expression:
     return tree  # type: ignore[return-value]
 
 
-def _refuse_hanging_commas(text: str, file: str) -> None:
-    """Refuse a comma with nothing after it: sqlglot takes it, Spark doesn't."""
+def _refuse_loose_ends(text: str, file: str) -> None:
+    """Refuse a comma with nothing before or after it, and a bracket that isn't closed: sqlglot takes some of them, Spark doesn't."""
     from sqlglot import TokenType
     from sqlglot.dialects.spark import Spark
 
     ends = (TokenType.FROM, TokenType.WHERE, TokenType.GROUP_BY, TokenType.HAVING, TokenType.ORDER_BY, TokenType.LIMIT, TokenType.R_PAREN)
+    begins = (TokenType.SELECT, TokenType.DISTINCT, TokenType.GROUP_BY, TokenType.ORDER_BY, TokenType.PARTITION_BY, TokenType.L_PAREN)
     tokens = Spark().tokenize(text)
-    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.token_type == TokenType.COMMA and (after is None or after.token_type in ends):
+    opened = []
+    for token in tokens:
+        if token.token_type == TokenType.L_PAREN:
+            opened.append(token)
+        elif token.token_type == TokenType.R_PAREN and opened:
+            opened.pop()
+    if opened:
+        raise SpecError("this bracket isn't closed", file=file, line=opened[-1].line)
+    for before, token, after in zip([None, *tokens[:-1]], tokens, [*tokens[1:], None], strict=True):
+        if token.token_type != TokenType.COMMA:
+            continue
+        if after is None or after.token_type in ends:
             raise SpecError(
                 f"wanted something after the comma, found {after.text.upper() if after else 'the end'}", file=file, line=token.line
             )
+        if before is None or before.token_type in (*begins, TokenType.COMMA):
+            what_stands = "another one" if before and before.token_type == TokenType.COMMA else before.text.upper() if before else "nothing"
+            raise SpecError(f"wanted something before the comma, found {what_stands}", file=file, line=token.line)
 
 
 def rewrite_tables(query: Query, names: Mapping[tuple[str, ...], str]) -> str:
@@ -405,7 +426,7 @@ def qualify_columns(
 
 
 def _tidy_message(message: str) -> str:
-    return message.replace('"', "'").rstrip(".")
+    return re.sub(r"\.? Line: \d+, Col: \d+", "", message.replace('"', "'")).rstrip(".")
 
 
 def line_of(node: Any) -> int:
@@ -422,6 +443,8 @@ def _line_of(text: str, parts: tuple[str, ...]) -> int:
 
 
 def _line_of_column(text: str, message: str) -> int:
+    if told := re.search(r"\bLine: (\d+)", message):
+        return int(told[1])
     for name in re.findall(r"[\"'`]?([A-Za-z_][A-Za-z0-9_]*)[\"'`]?", message)[::-1]:
         for number, line in enumerate(text.splitlines(), 1):
             if re.search(rf"\b{re.escape(name)}\b", line.partition("--")[0]):

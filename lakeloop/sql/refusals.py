@@ -15,6 +15,7 @@ from lakeloop.sql.differences import find_differences
 from lakeloop.sql.moving_windows import splits
 from lakeloop.sql.nan_signs import find_percentiles
 from lakeloop.sql.query import DIALECT, Query, line_of, qualify_columns
+from lakeloop.sql.slips import find_slips
 from lakeloop.sql.typed import TypedQuery
 
 NUMBERED = "number the rows in a subquery (row_number() OVER (…) AS n) and choose them around it (WHERE n = 1)"
@@ -33,7 +34,7 @@ def find_refusals(
         tree: the query with its columns qualified, from `qualify_columns`.
         has_nan: whether a table that is read may hold NaN.
     """
-    findings = [*_check_word_order(query), *_check_selects(query), *_check_expressions(query)]
+    findings = [*_check_word_order(query), *find_slips(query), *_check_selects(query), *_check_expressions(query)]
     if not findings:
         flat: dict[str, object] = {"__".join(parts): dict(columns) for parts, columns in schemas.items()}
         typed = TypedQuery(query.text, {".".join(parts): columns for parts, columns in schemas.items()})
