@@ -9,18 +9,25 @@ from pathlib import Path
 import click
 
 from lakeloop.cli.base import ColumnName, Name, as_json, command, defs_option, plural, print_json
-from resources.project import find_project
+from resources.host.dagster_home import describe_gaps
+from resources.project import ProjectFolder, find_project
 
 
-@command("check", examples=["lakeloop check", "lakeloop check --json", "lakeloop check --defs platform_assets/defs"])
+@command(
+    "check", examples=["lakeloop check", "lakeloop check --sources", "lakeloop check --json", "lakeloop check --defs platform_assets/defs"]
+)
+@click.option("--sources", "ask", is_flag=True, help="Ask databases and stores, and call functions, for their first rows, too.")
 @defs_option
 @as_json
-def check_command(defs: Path | None, as_json: bool) -> int:
-    """Check every definition file.
+def check_command(ask: bool, defs: Path | None, as_json: bool) -> int:
+    """Check every definition file, against the first rows of the files that tables are read from.
 
-    Prints every error as `file:line: key: message`, then one line that sums up; exits with 1 where there are errors.
+    Prints every error as `file:line: key: message`, then one line that sums up; exits with 1 where there are errors. Files that aren't on this machine
+    are not looked for.
     """
+    from lakeloop.project.project import base_of
     from platform_assets.loading import load_definitions
+    from resources.sources.declared import check_sources
 
     started = time.perf_counter()
     folder = (defs or find_project().defs).resolve()
@@ -28,13 +35,18 @@ def check_command(defs: Path | None, as_json: bool) -> int:
         print(f"no folder {folder}", file=sys.stderr)
         return 2
     project, errors = load_definitions(folder)
+    look = check_sources(project, errors, ask=ask)
+    errors = sorted([*errors, *look.errors], key=lambda e: (e.file, e.line or 0, str(e)))
+    gaps = describe_gaps(ProjectFolder(base_of(folder), folder) if defs else find_project())
     counts = {"tables": len(project.tables), "views": len(project.views), "workflows": len(project.workflows), "files": project.files}
     if as_json:
         listed = [{"file": error.file, "line": error.line, "key": error.key, "message": error.message} for error in errors]
-        print_json({"errors": listed, **counts})
+        print_json({"errors": listed, "unseen": look.unseen, "notes": gaps, **counts})
         return 1 if errors else 0
     for error in errors:
         print(error)
+    for note in [*gaps, *(f"{name} wasn't held against its source: {why}" for name, why in look.unseen.items())]:
+        print(note)
     summary = f"{{tables}} tables, {{views}} views, {{workflows}} workflows in {{files}} files, {time.perf_counter() - started:.1f} s"
     print(f"{plural(len(errors), 'error') if errors else 'all good'}: {summary.format(**counts)}")
     return 1 if errors else 0

@@ -124,6 +124,7 @@ def read_file(
     landed: Mapping[str, pa.DataType] | None = None,
     optional: Collection[str] = (),
     may_be_empty: bool = False,
+    most_bytes: int | None = None,
 ) -> pa.Table:
     """Read one file: CSV and workbooks as text, Parquet and JSON (lines, or an array of objects) in their own types, plus `_row`.
 
@@ -137,6 +138,7 @@ def read_file(
         landed: the types in which columns have landed before. Those of JSON that have landed as integers stay integers.
         optional: columns that the file may lack.
         may_be_empty: whether it may have no row, as one file among several.
+        most_bytes: of text, to read only the lines within so many bytes.
 
     Raises:
         DataError: the file is broken, empty, wrongly encoded, or lacks a column that a declared one is read from; the message names the
@@ -148,6 +150,8 @@ def read_file(
     parts: dict[str, pa.Table] = {}
     for name, data in decompress(file, spec):
         where = file.shown if name is None else f"{file.shown}!{name}"
+        if most_bytes is not None and kind in ("csv", "jsonl") and len(data) > most_bytes:
+            data = data[: data.rfind(b"\n", 0, most_bytes) + 1 or None]
         try:
             parts[where] = _READERS[kind](data, spec, where, landed or {})
         except pa.ArrowException as error:
