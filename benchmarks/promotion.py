@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.coverage import PAGE, TRUTH_ROWS
 from benchmarks.page import write_between
+from benchmarks.truth.coverage import PAGE, TRUTH_ROWS
 from lakeloop.evaluation.decisions import ERROR_RATE, Evidence, should_promote
 from lakeloop.metrics.table import METRICS, paired_difference
 from lakeloop.spec.tables import Task

@@ -1,6 +1,6 @@
 """How often intervals hold the truth where clusters are of very unequal size, days depend on each other, or tails are long; writes docs/intervals.md.
 
-Run `python -m benchmarks.clusters` (a quarter of an hour; `--repeats 300` for a look). The truth is that of so many clusters that chance doesn't matter;
+Run `python -m benchmarks.truth clusters` (a quarter of an hour; `--repeats 300` for a look). The truth is that of so many clusters that chance doesn't matter;
 effects don't depend on sizes, so it is the same for all of them.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.coverage import PAGE
 from benchmarks.page import write_between
+from benchmarks.truth.coverage import PAGE
 from lakeloop.metrics.table import METRICS, measure
 from lakeloop.spec.tables import Task
 
@@ -144,7 +144,3 @@ def main() -> None:
                 print(line, flush=True)
     if not args.no_write:
         write_between(PAGE, "clusters", "\n".join(lines))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """How often the 95% intervals hold the truth, over simulated data whose truth is known; writes the table of docs/intervals.md.
 
-Run `python -m benchmarks.coverage` (some minutes); `--repeats 500` for a look.
+Run `python -m benchmarks.truth coverage` (some minutes); `--repeats 500` for a look.
 """
 
 from __future__ import annotations
@@ -212,7 +212,3 @@ def main() -> None:
     if not args.no_write:
         note = f"{args.repeats:,} draws a row; chance alone moves a share by {1.96 * math.sqrt(0.95 * 0.05 / args.repeats):.2%} either way."
         write_between(PAGE, "coverage", f"{note}\n\n{text}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """How far a model drifts down over 200 retrainings that the gate `champion` decides on; writes the table of docs/intervals.md.
 
-Run `python -m benchmarks.drift` (two minutes). Every decision is the platform's own, on new rows each time, whose truth is known: so is the quality of
+Run `python -m benchmarks.truth drift` (two minutes). Every decision is the platform's own, on new rows each time, whose truth is known: so is the quality of
 every version. Beside it, what the decisions would come to if a loss were counted from the champion alone, as in releases before 0.4.0.
 """
 
@@ -13,8 +13,8 @@ from functools import cache
 
 import numpy as np
 
-from benchmarks.coverage import PAGE
 from benchmarks.page import write_between
+from benchmarks.truth.coverage import PAGE
 from lakeloop.evaluation.decisions import Evidence, best_after, should_promote
 from lakeloop.metrics.table import METRICS, paired_difference
 from lakeloop.spec.tasks import Answer
@@ -148,7 +148,3 @@ def main() -> None:
         print(line, flush=True)
     if not args.no_write:
         write_between(PAGE, "drift", "\n".join(lines))
-
-
-if __name__ == "__main__":
-    main()

@@ -216,7 +216,7 @@ def test_the_mark_moves_only_to_what_is_shown_to_be_better(
 
 
 def test_many_releases_that_are_each_a_little_worse_lose_no_more_than_one_margin() -> None:
-    from benchmarks.drift import MARGIN, World, chain
+    from benchmarks.truth.drift import MARGIN, World, chain
 
     world = World("worse", 0.3 * MARGIN)
     from_champion, from_best = (chain(world, 1, from_best=way, releases=15) for way in (False, True))
