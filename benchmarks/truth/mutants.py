@@ -214,7 +214,9 @@ def _values(path: tuple[Any, ...], node: Any, chance: random.Random, names: Mapp
 
 
 def _numbers(key: str, value: float, kind: str) -> Iterator[tuple[str, str]]:
-    show = (lambda number: f"{number:.0f}") if kind == "int" else (lambda number: f"{number:g}")
+    def show(number: float) -> str:
+        return f"{number:.0f}" if kind == "int" else f"{number:g}"
+
     yield "wrong type", "many"
     yield "out of range", show(-value - 1)
     yield "out of range", show(value * 1_000_000 + 1_000_000)

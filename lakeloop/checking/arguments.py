@@ -67,7 +67,7 @@ def _check_bounds(kind: str, known: tuple[str, ...], given: Mapping[str, Any]) -
             yield name, f"wanted a whole number from 0 on, found {value!r}"
     low, high = bounds.get("min_value"), bounds.get("max_value")
     is_alike = (_is_number(low) and _is_number(high)) or (isinstance(low, date) and type(low) is type(high))
-    if is_alike and low > high:
+    if is_alike and low is not None and high is not None and low > high:
         yield "min_value", f"wanted min_value up to max_value, found {low} and {high}"
 
 

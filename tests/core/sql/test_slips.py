@@ -17,12 +17,16 @@ OF_DATA_FRAMES = {
 
 
 def test_the_list_has_every_function_of_pyspark() -> None:
-    public = {name for name, value in vars(pyspark.sql.functions).items() if callable(value) and name.islower() and not name.startswith("_")}
+    public = {
+        name for name, value in vars(pyspark.sql.functions).items() if callable(value) and name.islower() and not name.startswith("_")
+    }
     assert public - OF_DATA_FRAMES - FUNCTIONS == set()
 
 
 def test_no_function_of_the_list_is_told() -> None:
-    for name in sorted(FUNCTIONS - {"not", "case", "values", "using", "exists", "in", "any", "some", "every", "cast", "try_cast", "extract", "if"}):
+    for name in sorted(
+        FUNCTIONS - {"not", "case", "values", "using", "exists", "in", "any", "some", "every", "cast", "try_cast", "extract", "if"}
+    ):
         try:
             query = parse_query(f"SELECT {name}(a, b) AS c FROM x.t", "view.sql")
         except SpecError:  # of another number of arguments, or a word of the grammar
