@@ -171,7 +171,9 @@ def measure(metric: Metric, y: Array, score: Array, *, clusters: Array | None = 
         variation = spread(influence, clusters, metric.degrees(y) if metric.degrees else None)
         low, high = interval(value, variation, metric.scale, len(y))
         why = doubt(influence, variation, metric.scale, max(metric.most, -metric.least), low)
-    return MetricValue(metric.name, value, low, high, len(y), why)
+    # Of few clusters the plain scale may lead beyond what the metric can be: an R² above 1.
+    least, most = metric.limits
+    return MetricValue(metric.name, value, max(low, least), min(high, most), len(y), why)
 
 
 def evaluate(task: Task | Answer, y: Array, score: Array, *, clusters: Array | None = None) -> list[MetricValue]:

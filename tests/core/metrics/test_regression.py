@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 from lakeloop.metrics.metric import Metric
 from lakeloop.metrics.regression import FORECAST_METRICS, REGRESSION_METRICS, ratio_influence
+from lakeloop.metrics.table import evaluate, metrics_of
 
 Array = np.ndarray
 Weighted = Callable[[Array, Array, Array], float]
@@ -128,3 +129,14 @@ def test_what_a_forecast_is_judged_by_has_the_share_of_the_level_and_bias_decide
     assert list(FORECAST_METRICS) == ["mae", "rmse", "wape", "bias", "r2"]
     assert {name for name, metric in EVERY.items() if not metric.decides} == {"bias"}
     assert {name for name, metric in EVERY.items() if metric.greater_is_better} == {"r2"}
+
+
+@pytest.mark.parametrize("task", ["regression", "binary_classification"])
+def test_an_interval_of_few_clusters_ends_where_the_metric_does(task: str) -> None:
+    rng, days = np.random.default_rng(0), np.repeat(np.arange(12), 30)
+    y = rng.normal(0, 1, len(days)) if task == "regression" else (rng.random(len(days)) < 0.3) * 1.0
+    # All errors are of two of the days.
+    score = np.where(days < 2, rng.random(len(days)), y * 0.98 + 0.01)
+    for value in evaluate(task, y, score, clusters=days):  # type: ignore[arg-type]
+        least, most = metrics_of(task)[value.name].limits  # type: ignore[arg-type]
+        assert not (value.low < least or value.high > most), value
