@@ -109,7 +109,7 @@ def _confirm(
             continue
         difference, p = _excess(loss[second], mask[second], None if clusters is None else clusters[second])
         rest = float(loss[second & ~mask].mean())
-        harder = 1.0 if target is None else _variance(target[mask]) / max(_variance(target[~mask]), 1e-12)
+        harder = 1.0 if target is None else _variance(target[inside]) / max(_variance(target[second & ~mask]), 1e-12)
         tested.append((p, names, label, int(inside.sum()), float(mask.mean()), rest + difference, rest, harder))
     slices, adjusted = [], 0.0
     for position, (p, names, label, rows, share, mean, rest, harder) in enumerate(sorted(tested, key=lambda item: item[0])):
