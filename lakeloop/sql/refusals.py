@@ -15,7 +15,7 @@ from lakeloop.sql.differences import find_differences
 from lakeloop.sql.moving_windows import splits
 from lakeloop.sql.nan_signs import find_percentiles
 from lakeloop.sql.query import DIALECT, Query, line_of, qualify_columns
-from lakeloop.sql.slips import find_slips
+from lakeloop.sql.slips.find import find_slips
 from lakeloop.sql.typed import TypedQuery
 
 NUMBERED = "number the rows in a subquery (row_number() OVER (…) AS n) and choose them around it (WHERE n = 1)"

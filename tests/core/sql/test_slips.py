@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyspark.sql.functions
 
 from lakeloop.errors import SpecError
-from lakeloop.sql.function_names import FUNCTIONS
 from lakeloop.sql.query import parse_query
-from lakeloop.sql.slips import find_slips
+from lakeloop.sql.slips.find import find_slips
+from lakeloop.sql.slips.function_names import FUNCTIONS
 
 OF_DATA_FRAMES = {
     "arrow_udf", "arrow_udtf", "asc", "asc_nulls_first", "asc_nulls_last", "broadcast", "call_function", "call_udf", "col", "column", "desc",

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from lakeloop.errors import nearest
-from lakeloop.sql.function_names import FUNCTIONS
 from lakeloop.sql.query import Query, line_of
+from lakeloop.sql.slips.function_names import FUNCTIONS
 
 ALIKE = 0.8
 """From so much likeness on (`difflib`) an unknown function counts as misspelled; others may be a session's own, and are left to the engine."""
