@@ -102,7 +102,7 @@ def _measure(alternate: Alternate, tell: Tell, which: str, model: ServableModel,
     pair = alternate(one_by_one(predictor.scores, ours), one_by_one(last, bare), 9)
     tell(f"predict one{which}, bare", *pair, 0.1, f"{alone}, compiled against {what}")
     pair = alternate(lambda: predictor.scores(rows), lambda: model.predict(frame), 9)
-    tell(f"predict 10,000{which}", *pair, 1.0, f"{together}, compiled ({pair[0] / TOGETHER * 1e6:.0f} µs a row) against MLflow's pyfunc")
+    tell(f"predict 10,000{which}", *pair, 1.3, f"{together}, compiled ({pair[0] / TOGETHER * 1e6:.0f} µs a row) against MLflow's pyfunc")
     pair = alternate(lambda: predictor.scores(rows), lambda: last(columns), 9)
     tell(
         f"predict 10,000{which}, bare",

@@ -2,7 +2,8 @@
 
 LightGBM compares in float64 and sums tree after tree, as scikit-learn does, so the sums are equal bit for bit. On a row of 26 numbers, 200 trees
 of 31 leaves take 28 µs; scikit-learn's own function called once for a tree that holds all of them takes 89 µs, once for each tree 1,500 µs.
-Ten thousand rows take LightGBM 0.23 s and scikit-learn's estimator 0.32 s.
+Ten thousand rows take both about the same (0.9 to 1.2 times on two busy cores): LightGBM goes through all trees row by row, scikit-learn through all rows
+tree by tree.
 """
 
 from __future__ import annotations
