@@ -150,6 +150,14 @@ class PlanNumbers:
             self._guard_window(expression, relations)
         elif which == "cast":
             self._check_cast(expression, relations)
+        elif which == "common_inline_user_defined_function":
+            (kind,) = self._kinds([expression], relations)
+            if kind.startswith(_NESTED) and any(each in kind for each in _FLOATING):
+                self._refuse(
+                    expression,
+                    "a UDF that gives doubles in arrays, where -0.0 isn't 0.0",
+                    "one that gives a text, and F.transform(F.split(…), …) of it",
+                )
         elif which == "unresolved_extract_value":
             self._add_zero(expression.unresolved_extract_value.extraction, relations)  # a key of a map
         elif which == "expression_string":

@@ -156,6 +156,7 @@ def in_sql(frame: DataFrame) -> DataFrame:
         ("an order by arrays", lambda t: t.orderBy(F.array("m")).limit(1)),
         ("of texts and numbers", lambda t: t.select(F.nullif("k", "m"))),
         ("median of doubles that may be NaN", lambda t: t.select("k", F.sqrt("x").alias("x")).groupBy("k").agg(F.median("x"))),
+        ("a UDF that gives doubles in arrays", lambda t: t.select(F.udf(lambda x: [x], "array<double>")("x"))),
         ("median of texts", lambda t: t.groupBy("k").agg(F.median("k"))),
         ("try_cast of text as a decimal", lambda t: t.select(F.col("k").try_cast("decimal(10,2)"))),
         ("types of what it names", lambda t: t.select(F.struct("m").alias("s")).select(F.expr("s.m + nothing.m"))),
