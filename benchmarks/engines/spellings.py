@@ -122,7 +122,7 @@ WRITTEN_ALIKE = [
     "size(array_distinct(array(CAST(x AS FLOAT), CAST(0 AS FLOAT))))", "size(array_distinct(transform(array(x, 0D), e -> -e)))", "nullifzero(x)",
     "count(*) OVER (PARTITION BY array(x))", "dense_rank() OVER (ORDER BY CAST(x AS FLOAT))", "nvl(i, p)", "ifnull(p, x)",
     "CASE WHEN b THEN p * 2 ELSE i END", "sum(p) OVER (PARTITION BY k)", "sum(w) OVER (PARTITION BY k)", "x > 0.5", "x * 1e-17D > 0.0", "coalesce(x * 1e-17D, 0.5)", "x * 1e-17D IN (0.0, 2.5)", "y BETWEEN p AND 7.5", "greatest(x, p)",
-    "CASE WHEN b THEN x ELSE 0.5 END", "if(b, x, p)", "nullif(x * 1e-17D, 0.0)", "p = y", "0.1D + 0.2D = 0.3", "CAST(y AS FLOAT) + p", "filter(array(x, y), e -> coalesce(e, p) > 0)", "filter(array(x, y), e -> e > 0.25)",
+    "CASE WHEN b THEN x ELSE 0.5 END", "if(b, x, p)", "nullif(x * 1e-17D, 0.0)", "p = y", "0.1D + 0.2D = 0.3", "CAST(y AS FLOAT) + p", "CAST(w AS DOUBLE) % 7", "w * 1D % 7D", "filter(array(x, y), e -> coalesce(e, p) > 0)", "filter(array(x, y), e -> e > 0.25)",
 ]  # fmt: skip
 """What is written otherwise for both engines, and what is for the embedded one: by `lakeloop.sql.alike` and `resources.spark.numbers`."""
 GROUPED_ALIKE = [

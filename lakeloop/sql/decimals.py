@@ -21,6 +21,8 @@ from lakeloop.sql.typed import TypedQuery, added_by, kind_of, kind_of_variable, 
 MOST_DIGITS = 38
 _LEAST_BEHIND = 6
 """So many digits behind the point are kept where a result has more than 38 (Spark's `DecimalType.MINIMUM_ADJUSTED_SCALE`)."""
+EXACT_DIGITS = 15
+"""The embedded engine makes the nearest double of a decimal of so many digits; of one with more by way of its text only."""
 SUM_DIGITS = 10
 """A sum has so many more digits than what it adds up."""
 NEGATED_DIGITS = 34
@@ -230,13 +232,29 @@ def guard_mixtures(query: TypedQuery) -> Iterator[Guard]:
             if not of_decimals or not any(_is_floating(each, decimals) or kind_of(each.unnest()) == "UNKNOWN" for each in others):
                 continue
             is_known = any(_is_floating(each, decimals) for each in others)
-            if isinstance(node, _ARITHMETIC) and not any(kind_of(each.unnest()) == "FLOAT" for each in others):
-                continue
+            is_plain = isinstance(node, _ARITHMETIC) and not any(kind_of(each.unnest()) == "FLOAT" for each in others)
             for each in of_decimals:
                 place = span_of(each)
-                if place is None or not (is_known or isinstance(each, exp.Literal)):
+                digits = decimals.of(each)
+                if (
+                    place is None
+                    or digits is None
+                    or not (is_known or isinstance(each, exp.Literal))
+                    or (is_plain and digits.all <= EXACT_DIGITS)
+                ):
                     continue
-                yield Guard(place, "", "D") if isinstance(each, exp.Literal) else Guard(place, "CAST(", " AS DOUBLE)", is_operand=True)
+                if isinstance(each, exp.Literal):
+                    yield Guard(place, "", "D")
+                elif digits.all > EXACT_DIGITS:
+                    yield Guard(place, "CAST(CAST(", " AS STRING) AS DOUBLE)", is_operand=True)
+                else:
+                    yield Guard(place, "CAST(", " AS DOUBLE)", is_operand=True)
+    for cast in query.tree.find_all(exp.Cast, exp.TryCast):
+        digits, place = decimals.of(cast.this), span_of(cast.this)
+        if digits is None or not digits.is_decimal or digits.all <= EXACT_DIGITS or isinstance(cast.this, exp.Literal):
+            continue
+        if cast.to.this.name == "DOUBLE" and place is not None:
+            yield Guard(place, "CAST(", " AS STRING)", is_operand=True)
 
 
 def _beside(node: Any) -> Iterator[list[Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeloop.errors import SpecError
 from lakeloop.sql.alike import write_alike
-from lakeloop.sql.decimals import MOST_DIGITS, NEGATED_DIGITS, SUM_DIGITS
+from lakeloop.sql.decimals import EXACT_DIGITS, MOST_DIGITS, NEGATED_DIGITS, SUM_DIGITS
 from lakeloop.sql.query import parse_query, qualify_columns, rewrite_tables
 from lakeloop.sql.refusals import find_refusals
 from lakeloop.sql.typed import TypedQuery
@@ -224,7 +224,7 @@ class PlanNumbers:
             function.function_name = "coalesce"  # of a number and a decimal the engine makes a double
         if name in _MIXTURES:
             self._check_mixture(expression, relations)
-        if name in _COMPARED:
+        if name in (*_COMPARED, *_ARITHMETIC, "/", "%"):
             self._cast_decimals(expression, relations)
         if name in ("when", "if"):
             self._guard_branches(expression, relations)
@@ -315,7 +315,7 @@ class PlanNumbers:
         if any(kind in _FLOATING for kind in kinds):
             for argument, kind in zip(arguments, kinds, strict=True):
                 if kind.startswith("decimal"):
-                    argument.CopyFrom(_cast(argument, "double"))
+                    argument.CopyFrom(_cast(_cast(argument, "string") if _size(kind)[0] > EXACT_DIGITS else argument, "double"))
 
     def _check_union(self, relation: Any, relations: Sequence[Any]) -> None:
         operation = relation.set_op
@@ -397,6 +397,8 @@ class PlanNumbers:
 
     def _check_cast(self, expression: Any, relations: Sequence[Any]) -> None:
         (kind,), target = self._kinds([expression.cast.expr], relations), _target(expression.cast)
+        if target == "double" and kind.startswith("decimal") and _size(kind)[0] > EXACT_DIGITS:
+            expression.cast.expr.CopyFrom(_cast(expression.cast.expr, "string"))
         if target == "string" and (kind in _FLOATING or kind.startswith(("array", "map", "struct"))):
             self._refuse(
                 expression, f"{kind.partition('<')[0]} as text", f"{ROUNDED}, cast to a decimal and then to a string; F.to_json of others"
