@@ -37,7 +37,7 @@ from pathlib import Path
 
 from benchmarks.page import DOCS, write_between
 from benchmarks.truth.judging import Judge, changed
-from benchmarks.truth.mutant_worlds import open_worlds
+from benchmarks.truth.mutant_worlds import WORLDS, open_worlds
 from benchmarks.truth.mutants import Mutant, mutants_of
 from lakeloop.errors import SpecError
 from platform_assets.loading import load_definitions
@@ -184,10 +184,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=3_000)
     parser.add_argument("--kept", type=Path, default=KEPT, help="what was judged before, a line each")
+    parser.add_argument("--worlds", nargs="*", default=[], choices=list(WORLDS), help="only these projects; all unless some are named")
     parser.add_argument("--write", metavar="COMMIT", help="write the table into docs/mistakes.md, as of this commit")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        verdicts = run(Path(folder), args.seed, args.count, args.kept)
+        verdicts = run(Path(folder), args.seed, args.count, args.kept, worlds=args.worlds)
     for kind, ones in missed(verdicts).items():
         print(f"{kind}: {len(ones)} not found")
         for each in ones:
@@ -198,5 +199,6 @@ def main() -> None:
     lines = [*table(verdicts), "", control(verdicts)]
     print("\n".join(lines))
     if args.write:
-        note = f"`python -m benchmarks.truth mistakes --seed {args.seed} --count {args.count}` at {args.write}."
+        named = f" --worlds {' '.join(args.worlds)}" if args.worlds else ""
+        note = f"`python -m benchmarks.truth mistakes --seed {args.seed} --count {args.count}{named}` at {args.write}."
         write_between(PAGE, "mistakes", "\n".join([note, "", *lines]))
