@@ -99,7 +99,10 @@ def _check_known_early(project: Project, workflow: Located[WorkflowSpec]) -> lis
         view = project.views.get((ref.domain, ref.name)) if ref is not None and ref.kind == "view" else None
         if view is None or view.spec.event_time is not None:
             continue
-        delays = delayed_inputs(project, view)
+        try:
+            delays = delayed_inputs(project, view)
+        except SpecError:  # a query that can't be read is told by the check of its view
+            continue
         if not delays:
             continue
         slowest = max(delays, key=lambda each: delays[each])

@@ -76,3 +76,13 @@ def test_a_range_of_a_search_has_ends_that_the_pipeline_takes(tmp_path: Path, va
 
 def test_functions_that_nobody_knows_are_left_to_the_engine(tmp_path: Path) -> None:
     assert tell(tmp_path, "max(items)", "our_own_sum(items)", "history/view.sql") == []
+
+
+def test_a_broken_query_of_a_view_without_time_is_told_like_any_other(tmp_path: Path) -> None:
+    defs = make_shop(tmp_path)
+    workflow = defs / "shop" / "returns" / "defs.yaml"
+    workflow.write_text(workflow.read_text().replace("gates: {", "gates: {leaks: {max: 0}, "))
+    query = defs / "shop" / "basket" / "view.sql"
+    query.write_text(query.read_text().replace("items,", "items,,"))
+    (error,) = load_checked(defs)[1]
+    assert "basket/view.sql:1: wanted something before the comma, found another one" in str(error)
