@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import random
 import re
 import struct
 import zlib
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -21,6 +23,7 @@ from resources.serving.answers import Outputs, encode_v1, encode_v2
 from resources.serving.app import PredictionApp
 from resources.serving.models import LoadedModel
 from resources.tracking.model_format import Field, ServableModel
+from tests.worlds.servers.random_requests import random_request
 
 BIG = 2**53 + 1
 FIELDS = (Field("amount", "double"), Field("country", "string"), Field("size", "double"))
@@ -293,3 +296,21 @@ def test_a_model_that_fails_tells_the_client_an_id_only(capsys: pytest.CaptureFi
     answered = post(V1, {"instances": [ROW]}, served=PredictionApp({"shop.sums": LoadedModel(model, "")}))
     assert answered.status_code == 500 and "4711" not in answered.text
     assert answered.json()["id"] in capsys.readouterr().err
+
+
+def test_no_request_at_random_is_an_error_of_the_server() -> None:
+    rng, served = random.Random(7), app()
+    statuses: Counter[int] = Counter()
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(served)
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
+            for number in range(6000):
+                path, body, headers = random_request(rng)
+                answered = await client.post(path, content=body, headers={k: v.encode() for k, v in headers.items()})
+                statuses[answered.status_code] += 1
+                assert answered.status_code in (200, 400, 404, 413, 415), (number, path, body[:500], headers, answered.text)
+                assert answered.headers["x-request-id"]
+
+    asyncio.run(ask())
+    assert statuses[200] > 500 and statuses[400] > 500, statuses
