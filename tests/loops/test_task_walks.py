@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from resources.serving.codec import encode_v1
 
 from lakeloop.evaluation.check_kinds import KINDS
 from resources.lake.published import WHOLE, TableKey
+from resources.serving.answers import Outputs, encode_v1
 from resources.tracking.model_format import load_model
 from tests.worlds.on_spark import first_scores
 from tests.worlds.scaffolded import problems, scaffold
@@ -101,7 +101,7 @@ def test_classes_of_wine_from_a_file_to_predictions_and_to_another_list_of_class
     assert model.answer.classes == tuple(sorted(names))
     assert first_scores(shop, "guess", model).shape == (40, 3)
     scores = model.predict(data.data.rename(columns=lambda name: f"guess_inputs__{name.replace('/', '_')}").head(2))
-    body = json.loads(json.dumps(encode_v1(scores, model.answer, "x.guess", "1")))
+    body = json.loads(encode_v1(Outputs(model.answer).columns(scores), "x.guess", "1"))
     assert body["predictions"][0]["prediction"] == "Barolo" and set(body["predictions"][0]) == {"prediction", *probabilities}
     outputs = {output["name"]: output for output in served(model, data.data.head(2))["outputs"]}
     assert outputs["prediction"] == {"name": "prediction", "shape": [2], "datatype": "BYTES", "data": ["Barolo", "Barolo"]}
@@ -151,7 +151,7 @@ def test_quantiles_of_diabetes_progression_from_a_file_to_predictions(
     model = load_model(f"models:/{released(shop)['name']}/1", mlflow_uri)
     assert first_scores(shop, "guess", model).shape == (40, 3)
     rows = frame.drop(columns="progression").rename(columns=lambda name: f"guess_inputs__{name}").head(3)
-    answers = encode_v1(model.predict(rows), model.answer, "x.guess", "1")["predictions"]
+    answers = json.loads(encode_v1(Outputs(model.answer).columns(model.predict(rows)), "x.guess", "1"))["predictions"]
     assert all(row["prediction_q05"] <= row["prediction"] <= row["prediction_q95"] for row in answers)
 
 
