@@ -23,6 +23,7 @@ from resources.host.bounded_connections import bound_connections
 from resources.host.web_guard import WebGuard
 from resources.serving.access import Access
 from resources.serving.app import PredictionApp
+from resources.serving.compiled import one_thread
 from resources.serving.desired import write_json
 from resources.serving.grpc_service import start_grpc
 from resources.serving.meter import WRITE_S, Meter
@@ -55,6 +56,7 @@ def main() -> None:
 
     with suppress(ServiceUnavailable):
         wait_until_ready(options.tracking_uri, MLFLOW_TIMEOUT_S)
+    one_thread()  # per worker: more workers take more cores, and threads of one would take them from each other
     models, problems = load_models(json.loads(options.state.read_text()), options.tracking_uri)
     if problems:
         write_json(options.report, {"problems": problems, "ready": False})
