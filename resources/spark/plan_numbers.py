@@ -11,6 +11,7 @@ from lakeloop.sql.decimals import EXACT_DIGITS, MOST_DIGITS, NEGATED_DIGITS, SUM
 from lakeloop.sql.query import parse_query, qualify_columns, rewrite_tables
 from lakeloop.sql.refusals import find_refusals
 from lakeloop.sql.typed import TypedQuery
+from resources.spark.brought_zeros import brings_zeros
 from resources.spark.lambdas import Lambdas
 from resources.spark.numbers import guard_query, types_of, write_typed
 from resources.spark.plan_types import PlanTypes, expressions_below, parts_of, relations_below
@@ -120,6 +121,9 @@ class PlanNumbers:
         relations = relations_below(kind) if kind is not None else []
         if kind is not None and kind.DESCRIPTOR.name == "SQL":
             self._guard_query(kind)
+        if kind is not None and brings_zeros(kind):
+            told = "arrays, maps or structures of doubles that a function brings, where -0.0 isn't 0.0"
+            self._refuse(message, told, "columns of doubles, and F.array(…) of them")
         if not relations:
             return
         is_named = kind.DESCRIPTOR.name in ("Project", "Aggregate")

@@ -162,11 +162,22 @@ def in_sql(frame: DataFrame) -> DataFrame:
         ("types of what it names", lambda t: t.select(F.struct("m").alias("s")).select(F.expr("s.m + nothing.m"))),
         ("nullif of a double", lambda t: t.select(F.nullif("x", F.lit(0.0)))),
         ("percentile of doubles that may be NaN", lambda t: t.selectExpr("median(sqrt(x))")),
+        ("a function brings", lambda t: t.sparkSession.createDataFrame(pa.table({"v": [[1.0, -0.0]]}))),
+        ("a function brings", lambda t: t.sparkSession.createDataFrame([({"a": -0.0},)], "v map<string, double>")),
+        ("a function brings", lambda t: t.join(t.sparkSession.createDataFrame([("a", [-0.0])], "k string, v array<double>"), "k")),
+        ("a function brings", lambda t: t.select("k").mapInPandas(lambda frames: frames, "k string, v array<double>")),
+        ("a function brings", lambda t: t.select("k").mapInArrow(lambda batches: batches, "v struct<a: float>")),
+        ("a function brings", lambda t: t.groupBy("k").applyInPandas(lambda frame: frame, "k string, v map<string, double>")),
     ],
 )
 def test_what_depends_on_types_is_refused(typed: DataFrame, told: str, function: Callable[[DataFrame], DataFrame]) -> None:
     with pytest.raises(SpecError, match=told):
         run_typed(function, typed)
+
+
+def test_what_a_function_brings_without_a_zero_in_an_array_runs(typed: DataFrame) -> None:
+    assert run_typed(lambda t: t.sparkSession.createDataFrame(pa.table({"v": [[1.0, 0.0]], "x": [-0.0], "n": [[1]]})), typed).num_rows == 1
+    assert run_typed(lambda t: t.select("k", "x").mapInPandas(lambda frames: frames, "k string, x double"), typed).num_rows == 3
 
 
 def test_extremes_by_group_remember_what_came_before_a_nan(typed: DataFrame) -> None:
