@@ -1,4 +1,4 @@
-"""Which queries have windows whose values the embedded engine used to get wrong: by subtraction, or over dates.
+"""Which queries have values that the embedded engine used to get wrong: windows by subtraction or over dates, doubles beside decimals, zeros in arrays.
 
 What it computed right anyway, such as sums of whole numbers or the latest of a time, is told apart by the types of the columns.
 """
@@ -10,9 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 from lakeloop.errors import SpecError
+from lakeloop.sql.decimals import guard_mixtures
 from lakeloop.sql.moving_windows import Split, splits
 from lakeloop.sql.query import DIALECT, parse_query, qualify_columns
+from lakeloop.sql.typed import TypedQuery
 from lakeloop.sql.window_calls import EXACT, LISTS
+from lakeloop.sql.zeros import guard_zeros
 from lakeloop.windows.frame import Offset, WindowCall
 
 _WHOLE = frozenset(["TINYINT", "SMALLINT", "INT", "BIGINT"])
@@ -73,3 +76,19 @@ def _is_measured(*bounds: Offset | None) -> bool:
 
 def _is_over_date(call: WindowCall, types: Mapping[str, Any]) -> bool:
     return all(types.get(each.column) in ("DATE", "UNKNOWN") for each in call.order)
+
+
+def has_mixed_numbers(text: str, schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> bool:
+    """Whether a query compares doubles with decimals, or has doubles in arrays, which the embedded engine may have computed wrongly before 0.5.0.
+
+    Args:
+        text: a query.
+        schemas: for each table as the query names it, column name -> type.
+    """
+    return _has_mixed_numbers(text, tuple((parts, tuple(columns.items())) for parts, columns in schemas.items()))
+
+
+@lru_cache(maxsize=1000)
+def _has_mixed_numbers(text: str, schemas: Schemas) -> bool:
+    query = TypedQuery(text, {".".join(parts): dict(columns) for parts, columns in schemas})
+    return bool([*guard_mixtures(query), *guard_zeros(query)])

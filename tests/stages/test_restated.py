@@ -99,3 +99,16 @@ def test_views_with_moving_windows_over_doubles_say_that_these_are_computed_othe
     concerned = {name for (_, name), located in project.views.items() if MOVING_FRAMES in corrected_rules(project, located)}
     # `aircraft_legs` counts over times, which the embedded engine does right.
     assert concerned == {"max_temperature_recent", "max_temperature_season", "carrier_delays", "origin_congestion", "route_delays"}
+
+
+def test_views_with_doubles_beside_decimals_say_that_these_are_computed_otherwise(tmp_path: Path) -> None:
+    from lakeloop.checking.project import load_checked
+    from platform_assets.stages.features.rules import MIXED_NUMBERS, corrected_rules
+    from tests.worlds.places import ROOT
+
+    project, _ = load_checked(ROOT / "platform_assets" / "defs")
+    assert not any(MIXED_NUMBERS in corrected_rules(project, located) for located in project.views.values())
+    weather = project.views[("flights", "weather_observed")]
+    text = (weather.folder / str(weather.spec.sql)).read_text()
+    (tmp_path / str(weather.spec.sql)).write_text(text.replace("coalesce(wind_gust_mph, wind_speed_mph)", "coalesce(wind_gust_mph, 0.0)"))
+    assert MIXED_NUMBERS in corrected_rules(project, replace(weather, folder=tmp_path))

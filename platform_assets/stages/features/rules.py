@@ -12,27 +12,35 @@ from lakeloop.project.project import Located, Project, TableRef, spec_of, upstre
 from lakeloop.project.sql_tables import columns_of
 from lakeloop.spec.tables import TableSpec, ViewSpec, render_duration
 from lakeloop.sql.causal import reads_no_later_row
-from lakeloop.sql.moved_values import has_moved_values
+from lakeloop.sql.moved_values import has_mixed_numbers, has_moved_values
 from lakeloop.sql.query import parse_query
 
 KNOWN_DELAY = "nothing is known before the known_delay of what is read"
 MOVING_FRAMES = "the computation of moving windows"
+MIXED_NUMBERS = "the computation of doubles beside decimals, and of zeros within arrays"
 
 
 def corrected_rules(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
     """The rules that were corrected and concern a view, by name with what they say of it; none for most views."""
-    return {**_known_delay(project, located), **_moving_frames(project, located)}
+    return {**_known_delay(project, located), **_engine(project, located)}
 
 
-def _moving_frames(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
-    """Until 0.4.0 the embedded engine slid windows over doubles by subtraction, and got the bounds of intervals over dates wrong."""
-    text = (located.folder / located.spec.sql).read_text() if located.spec.sql else ""
-    if "over" not in text.lower():
+def _engine(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
+    """What the embedded engine computed otherwise than Spark in earlier releases.
+
+    Until 0.4.0 it slid windows over doubles by subtraction, and got the bounds of intervals over dates wrong. Until 0.5.0 it compared doubles with
+    decimals in 15 digits behind the point, and told -0.0 from 0.0 in arrays and maps.
+    """
+    if located.spec.sql is None:
         return {}
-    query = parse_query(text, str(located.spec.sql))
+    query = parse_query((located.folder / located.spec.sql).read_text(), located.spec.sql)
     refs = {table.parts: project.find_rows(located.domain, ".".join(table.parts)) for table in query.tables}
     schemas = {parts: dict(columns_of(project, ref)) for parts, ref in refs.items() if ref is not None}
-    return {MOVING_FRAMES: "each frame from its own values"} if has_moved_values(query.text, schemas) else {}
+    moved = "over" in query.text.lower() and has_moved_values(query.text, schemas)
+    return {
+        **({MOVING_FRAMES: "each frame from its own values"} if moved else {}),
+        **({MIXED_NUMBERS: "as doubles, with one zero"} if has_mixed_numbers(query.text, schemas) else {}),
+    }
 
 
 def _known_delay(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
