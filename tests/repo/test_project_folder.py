@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -131,27 +132,37 @@ def test_projects_get_ports_of_their_own_and_keep_them(tmp_path: Path) -> None:
     first, second, third = (make_project(tmp_path / name) for name in ("first", "second", "third"))
     nothing = [None] * len(FIRST)
     ports = {root: assign_ports(root, nothing) for root in (first, second, third)}
-    assert len({port for own in ports.values() for port in own}) == 9
+    assert len({port for own in ports.values() for port in own}) == 3 * len(FIRST)
     assert {root: assign_ports(root, nothing) for root in ports} == ports
-    assert assign_ports(second, [4000, None, None]) == (4000, *ports[second][1:])
+    assert assign_ports(second, [4000, *nothing[1:]]) == (4000, *ports[second][1:])
     assert assign_ports(second, nothing)[0] == 4000
     assert projects_with(4000, but=first) == [str(second)] and projects_with(4000, but=second) == []
     shutil.rmtree(second)
     assert projects_with(4000, but=first) == []
 
 
+def test_a_project_of_a_release_with_fewer_ports_keeps_those_that_it_has(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "mine")
+    state = Path(os.environ["XDG_STATE_HOME"]) / "lakeloop" / "ports.json"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.write_text(json.dumps({str(root): [3100, 5150, 8081]}))
+    chosen = assign_ports(root, [None] * len(FIRST))
+    assert chosen[:3] == (3100, 5150, 8081) and chosen[3] != 8081
+    assert assign_ports(root, [None] * len(FIRST)) == chosen
+
+
 def test_a_port_in_use_is_not_given_to_a_new_project(tmp_path: Path) -> None:
     root = make_project(tmp_path / "mine")
-    before = assign_ports(root, [None] * 3)
+    before = assign_ports(root, [None] * len(FIRST))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", before[0] + 1))
-        assert before[0] + 1 not in assign_ports(make_project(tmp_path / "next"), [None] * 3)
+        assert before[0] + 1 not in assign_ports(make_project(tmp_path / "next"), [None] * len(FIRST))
 
 
 def test_a_folder_of_state_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    assert len(assign_ports(tmp_path, [None] * 3)) == 3
+    assert len(assign_ports(tmp_path, [None] * len(FIRST))) == len(FIRST)
 
 
 def test_a_taken_port_names_the_project_that_has_it_too(tmp_path: Path) -> None:
@@ -159,7 +170,7 @@ def test_a_taken_port_names_the_project_that_has_it_too(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        assign_ports(first, [port, None, None])
+        assign_ports(first, [port, *[None] * (len(FIRST) - 1)])
         with pytest.raises(LakeloopError) as refused:
             require_free(port, "the Dagster UI", "LAKELOOP_UI_PORT", tmp_path / "second")
     assert str(refused.value) == (
