@@ -95,6 +95,7 @@ def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> d
         end_with_parent()
         names = list(context.partition_keys) if partitions else [WHOLE]
         platform = platform_of(context, project)
+        platform.config = context.op_execution_context.op_config if stage.config else {}
         with report_errors(platform, context.retry_number):
             result = stage.run(platform, located, names)
         if result.refused:
@@ -118,6 +119,7 @@ def stage_asset(project: Project, located: Located[Any], stage: Stage[Any]) -> d
         partitions_def=partitions,
         retry_policy=RETRIES,
         required_resource_keys=RESOURCES,
+        config_schema=dict(stage.config) or None,
         output_required=False,
     )
     def materialize(context) -> Iterator[Any]:  # type: ignore[no-untyped-def]  # Dagster refuses a string as its annotation

@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "copy-pipeline": ("definitions", "Copy a ready-made pipeline beside a workflow, to be changed there."),
         "remove": ("removing", "Remove a table, view or workflow, with all that stands for it; nothing is deleted."),
         "rename": ("removing", "Rename a table, view or workflow, in two runs; nothing is deleted, and nothing is without it meanwhile."),
-        "release": ("lake", "Void the evidence of a released version, so that an honest one can take its place."),
+        "release": ("lake", "Roll back the released version, promote one past its gates, or void the evidence of one."),
         "upgrade": ("lake", "Convert a lake that an older version wrote."),
     },
     "Set up": {

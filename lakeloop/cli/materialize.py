@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
@@ -17,22 +17,26 @@ from dagster._utils.interrupts import capture_interrupts
 import platform_assets.executor
 from lakeloop.cli.up_runs import step_line
 from lakeloop.errors import LakeloopError, ServiceUnavailable
+from lakeloop.evaluation.orders import Ask, plan_order
 from lakeloop.project.names import find_named
+from lakeloop.records.release import DeploymentState, ReleaseState
 from platform_assets.graph import dependencies, reads_of
 from platform_assets.loading import read_project
-from platform_assets.plan import runs_for, stale_assets, unasked
+from platform_assets.plan import RunAsked, runs_for, stale_assets, unasked
 from platform_assets.stages.base import key_of
 from platform_assets.stages.registry import data_stages, stages_of
+from platform_assets.stages.release.orders import known_of
 from platform_assets.stages.training.registered import taken_versions
 from resources.host.dagster_home import make_home
 from resources.lake.lake import Lake
 from resources.lake.published import TableKey
 from resources.settings import Settings
 from resources.tracking import server as mlflow_server
+from resources.tracking.registry import Registry
 
 if TYPE_CHECKING:
-    from lakeloop.project.project import Project
-    from platform_assets.plan import RunAsked
+    from lakeloop.project.project import Located, Project
+    from lakeloop.spec.workflow import WorkflowSpec
 
 DEFINITIONS = "platform_assets.definitions"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -70,6 +74,40 @@ def materialize(names: Sequence[str], settings: Settings) -> int:
         print(f"the run failed; more is in its log in Dagster's UI, and in {os.path.relpath(log)}", flush=True)
     if platform_assets.executor.verdicts:
         print("\n" + "\n".join(platform_assets.executor.verdicts), flush=True)
+    return 0 if succeeded else 1
+
+
+def carry_out_order(located: Located[WorkflowSpec], ask: Ask, settings: Settings) -> int:
+    """Run `releases` of a workflow with an order, and `deployments` where it has them; what came of it is in the last lines.
+
+    Returns:
+        0 when it was carried out, or there was nothing to do; 1 when the run failed.
+
+    Raises:
+        DataError: there is no such version, or it can't be released by this order.
+        ServiceUnavailable: MLflow doesn't answer.
+    """
+    lake, release = Lake(settings.lake_url), key_of(ReleaseState.stage, located)
+    _require_mlflow(settings, [release])
+    name = settings.mlflow_name(*located.id)
+    plan = plan_order(ask, known_of(lake, lake.states(), located, Registry(settings.tracking_uri), name))
+    print(plan.sentence, flush=True)
+    if plan.version is None:
+        return 0
+    keys = [key_of(stage.name, located) for stage in stages_of(located) if stage.name in (ReleaseState.stage, DeploymentState.stage)]
+    config = {"action": ask.action, "version": ask.version or "", "reason": ask.reason, "by": ask.who}
+    os.environ["DAGSTER_HOME"] = str(make_home(settings.home / "dagster", settings.dagster_db))
+    log = settings.home / "logs" / LOG
+    with dg.DagsterInstance.get() as instance, _errors_in(log):
+        succeeded = _run(RunAsked(tuple(keys)), instance, {"ops": {"__".join(release.path.split("/")): {"config": config}}})
+    after = lake.states().whole(ReleaseState, located)
+    champion = after.value.champion if after else None
+    if succeeded:
+        print(f"version {champion} of {'.'.join(located.id)} is released; the next batch predictions are made by it", flush=True)
+    else:
+        print(
+            f"the run failed; more is in its log in Dagster's UI, and in {os.path.relpath(log)}; version {champion} is released", flush=True
+        )
     return 0 if succeeded else 1
 
 
@@ -111,8 +149,8 @@ def _errors_in(file: Path) -> Iterator[None]:
         os.close(before)
 
 
-def _run(request: RunAsked, instance: dg.DagsterInstance) -> bool:
-    """Materialise the assets of one run in this process, telling its steps as they end; whether it succeeded."""
+def _run(request: RunAsked, instance: dg.DagsterInstance, config: Mapping[str, Any] | None = None) -> bool:
+    """Materialise the assets of one run, which may be configured, in this process, telling its steps as they end; whether it succeeded."""
     started = time.monotonic()
     span = f", {request.first} to {request.last}" if request.first else ""
     print(f"materialising {len(request.assets)} assets{span}", flush=True)
@@ -128,7 +166,7 @@ def _run(request: RunAsked, instance: dg.DagsterInstance) -> bool:
     platform_assets.executor.listeners.append(tell)
     try:
         with capture_interrupts():
-            result = dg.execute_job(job, instance, asset_selection=selection, tags=tags, run_config=QUIET)
+            result = dg.execute_job(job, instance, asset_selection=selection, tags=tags, run_config={**QUIET, **(config or {})})
     except dg.DagsterExecutionInterruptedError as error:
         raise LakeloopError("stopped; what was published before stands") from error
     finally:

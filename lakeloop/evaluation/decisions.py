@@ -63,7 +63,13 @@ class Evidence:
 
 
 def should_promote(
-    *, candidate: str, champion: str | None, evidence: Evidence, gates: Mapping[str, Gate], voided: Mapping[str, str] | None = None
+    *,
+    candidate: str,
+    champion: str | None,
+    evidence: Evidence,
+    gates: Mapping[str, Gate],
+    voided: Mapping[str, str] | None = None,
+    barred: str = "",
 ) -> Decision:
     """Decide whether a candidate is promoted.
 
@@ -76,9 +82,10 @@ def should_promote(
         evidence: the candidate's evaluation.
         gates: as the workflow declares them; `champion` bounds the loss against the champion and the probability of a wrong promotion.
         voided: versions whose evidence counts in no comparison, by why.
+        barred: why only a person may release the candidate: it was rolled back, or its evidence is void. Empty where its gates decide.
 
     Returns:
-        `keep` for the champion itself. `refuse` when the evidence is about another version or another champion, a blocking gate did not
+        `keep` for the champion itself. `refuse` when the candidate is barred, the evidence is about another version or another champion, a blocking gate did not
         pass, the candidate isn't shown to be better than the reference, a baseline is better by a metric that counts, or a loss against the champion of more than is allowed isn't ruled
         out (unless the champion answers another question, because the workflow file has changed). Otherwise `promote`.
     """
@@ -90,6 +97,8 @@ def should_promote(
     }
     if candidate == champion:
         return Decision("keep", f"version {candidate} is the champion already", facts)
+    if barred:
+        return Decision("refuse", f"{barred}; only `lakeloop release promote` releases it again", facts)
     if evidence.version != candidate:
         return Decision("refuse", f"the evaluation is of version {evidence.version}, not of {candidate}", facts)
     if obstacle := _metric_gate_obstacle(evidence, gates):

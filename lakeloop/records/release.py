@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from lakeloop.records.base import CheckedState, Record
 from lakeloop.records.features import FeatureSpec
@@ -103,6 +103,21 @@ class Tuned(Record):
     params: Mapping[str, Any]
 
 
+Action = Literal["rollback", "promote"]
+"""What a person may order."""
+
+
+@dataclass(frozen=True)
+class Order(Record):
+    """The order by which the champion became it, past the gates: who gave it, why, when (ISO 8601), and the champion before."""
+
+    action: Action
+    who: str
+    reason: str
+    at: str
+    before: str | None = None
+
+
 @dataclass(frozen=True)
 class ReleaseState(CheckedState):
     """A decision on a model version.
@@ -123,6 +138,8 @@ class ReleaseState(CheckedState):
         tuned: the searched parameters that the champion was fitted with, and the model that they are of; None where nothing was searched, or
             in states of releases before 0.4.0.
         voided: versions whose evidence counts in no comparison, by why; None where there is none.
+        ordered: by whom and why the champion was released, where it was by order; None where it passed its gates.
+        withdrawn: versions that were rolled back, by why; None where there is none.
     """
 
     stage: ClassVar[str] = "releases"
@@ -140,6 +157,14 @@ class ReleaseState(CheckedState):
     best: str | None = None
     tuned: Tuned | None = None
     voided: Mapping[str, str] | None = None
+    ordered: Order | None = None
+    withdrawn: Mapping[str, str] | None = None
+
+    def barred(self, version: str) -> str:
+        """Why a version is released by an order only; empty where its gates decide."""
+        if version in (self.withdrawn or {}):
+            return f"it was rolled back ({(self.withdrawn or {})[version]})"
+        return f"its evidence is void ({(self.voided or {})[version]})" if version in (self.voided or {}) else ""
 
     @property
     def yardstick(self) -> str | None:
@@ -150,12 +175,14 @@ class ReleaseState(CheckedState):
     def from_record(cls, values: Mapping[str, Any]) -> Self:
         """The state of some JSON values; see `Record.from_record`."""
         spec, rollback, tuned = values.get("feature_spec"), values.get("rollback"), values.get("tuned")
+        ordered = values.get("ordered")
         return replace(
             super().from_record(values),
             feature_spec=FeatureSpec.from_record(spec) if spec else None,
             cites=Citation.by_view(values.get("cites")),
             rollback=Rollback.from_record(rollback) if rollback else None,
             tuned=Tuned.from_record(tuned) if tuned else None,
+            ordered=Order.from_record(ordered) if ordered else None,
         )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Platform:
-    """The outside world as a stage sees it. `run_id` is Dagster's; `log` takes progress lines."""
+    """The outside world as a stage sees it. `run_id` is Dagster's; `log` takes progress lines; `config` is what the run was given for the stage."""
 
     settings: Settings
     project: Project
@@ -32,6 +32,7 @@ class Platform:
     run_id: str = ""
     run_tags: Mapping[str, str] = field(default_factory=dict)
     log: Any = field(default_factory=lambda: logging.getLogger("lakeloop"))
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     def is_large(self, states: States, keys: Iterable[TableKey], more: int = 0) -> bool:
         """Whether so many rows are read that the work leaves this process: all rows published of some tables, and `more`."""

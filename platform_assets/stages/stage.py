@@ -111,6 +111,7 @@ class Stage(Generic[S]):
         lineage: the columns that each of its columns comes from, of a stage whose columns `lakeloop.project.lineage` doesn't know.
         needs_champion: it has nothing to do until a version is released.
         is_changed: of a stage that reads a source outside the lake, whether that has changed; it has no fingerprint to be expected then.
+        config: what a run may be given for it, by key; nothing where it takes none.
         goes_along: further partitions that are made with any that is asked for.
     """
 
@@ -131,5 +132,6 @@ class Stage(Generic[S]):
     helpers: Callable[[Located[S]], Sequence[Helper]] = lambda _: ()
     lineage: Callable[[Project, Located[Any]], Sources] | None = None
     needs_champion: bool = False
+    config: Mapping[str, dg.Field] = field(default_factory=dict)
     is_changed: Callable[[World, Located[S]], bool] | None = None
     goes_along: Callable[[World, Located[S]], Sequence[str]] = lambda _world, _located: ()

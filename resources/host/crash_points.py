@@ -34,6 +34,8 @@ POINTS = {
     "release.decided": "a decision is written, no alias has moved",
     "release.promoted": "the champion's alias has moved, the challenger's hasn't",
     "release.tagged": "both aliases stand, the release isn't listed",
+    "order.written": "an order to roll back or to promote is written, no alias has moved",
+    "order.moved": "the champion's alias has moved by an order, the release isn't listed",
     "deployment.stated": "it is stated what should serve, nobody has waited for it",
 }
 """Every point: what is done by then, and what isn't."""

@@ -21,7 +21,7 @@ from resources.lake.column_encoding import writer_properties
 from resources.lake.format import check_format, mark_format
 from resources.lake.published import WHOLE, PartitionState, Published, States, TableKey
 from resources.lake.tables import open_delta, read_table
-from resources.lake.verdict_rows import VERDICTS, newest, note_of, rows_of, states_of
+from resources.lake.verdict_rows import VERDICTS, newest, note_of, past_states, rows_of, states_of
 from resources.lake.writes import NO_STATISTICS, keeps_versions, replacement, types_of
 
 if TYPE_CHECKING:
@@ -71,6 +71,19 @@ class Lake:
         """The last published state of every partition of every table, read from `reports/verdicts`; without retired ones."""
         table = self.open(VERDICTS)
         return States() if table is None else states_of(table.to_pyarrow_table())
+
+    def past_states(self, key: TableKey) -> list[PartitionState[Any]]:
+        """Every state that was ever published of a table, the first one first."""
+        import pyarrow.compute as pc
+
+        table = self.open(VERDICTS)
+        if table is None:
+            return []
+        rows = table.to_pyarrow_table()
+        named = {"stage": key.stage, "domain": key.domain, "name": key.name}
+        for column, value in named.items():
+            rows = rows.filter(pc.field(column) == value)
+        return past_states(rows)
 
     def states_since(self, known: tuple[object, States] | None) -> tuple[object, States]:
         """The states, read only where the table of verdicts isn't the one that is known already.

@@ -46,19 +46,32 @@ def states_of(rows: pa.Table) -> States:
     order = pc.sort_indices(rows, sort_keys=[("at", "ascending"), ("version", "ascending")])
     states: dict[TableKey, dict[str, PartitionState[Any]]] = {}
     for row in rows.take(order).to_pylist():
-        key, value = TableKey(row["stage"], row["domain"], row["name"]), json.loads(row["value"])
-        states.setdefault(key, {})[row["partition"]] = PartitionState(
-            partition=row["partition"],
-            fingerprint=Fingerprint(row["fingerprint"], value.pop(MADE_OF, None)),
-            version=row["version"],
-            rows=row["rows"],
-            suite_hash=row["suite_hash"],
-            value=value,
-            run_id=row["run_id"],
-            at=row["at"],
-        )
+        states.setdefault(TableKey(row["stage"], row["domain"], row["name"]), {})[row["partition"]] = _state_of(row)
     return States(
         {key: {name: state for name, state in partitions.items() if not state.value.get(RETIRED)} for key, partitions in states.items()}
+    )
+
+
+def past_states(rows: pa.Table) -> list[PartitionState[Any]]:
+    """Every state that was published, retired ones too, the first one first.
+
+    Args:
+        rows: of the table of verdicts that are of one table, in any order.
+    """
+    return [_state_of(row) for row in rows.sort_by([("at", "ascending"), ("version", "ascending")]).to_pylist() if row["passed"]]
+
+
+def _state_of(row: Mapping[str, Any]) -> PartitionState[Any]:
+    value = json.loads(row["value"])
+    return PartitionState(
+        partition=row["partition"],
+        fingerprint=Fingerprint(row["fingerprint"], value.pop(MADE_OF, None)),
+        version=row["version"],
+        rows=row["rows"],
+        suite_hash=row["suite_hash"],
+        value=value,
+        run_id=row["run_id"],
+        at=row["at"],
     )
 
 

@@ -45,6 +45,10 @@ DESCRIBED_FROM_TAG = "described_from"
 REPORT_TAG = "lakeloop.report"
 """The address of its evaluation report."""
 DECISION_TAG = "lakeloop.decision"
+ORDERED_TAG = "lakeloop.promoted_by"
+"""Who released it by an order, when and why."""
+WITHDRAWN_TAG = "lakeloop.rolled_back_by"
+"""Who took it back, when and why."""
 
 
 def metric_tag(metric: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lakeloop.records.release import ReleaseState
 from resources.lake.lake import Lake
 
 DECISIONS_TABLE = "reports/decisions"
@@ -26,3 +27,21 @@ def append_decision(lake: Lake, row: Mapping[str, Any], at: datetime, *, once: s
     schema = pa.schema([(name, pa.string()) for name in _TEXTS] + [("at", pa.timestamp("us", tz="UTC"))])
     rows = pa.Table.from_pylist([{**row, "at": at}], schema=schema)
     lake.append(DECISIONS_TABLE, rows, partition_by=["domain", "workflow"], once=once)
+
+
+def read_decisions(lake: Lake, domain: str, workflow: str) -> list[dict[str, Any]]:
+    """The rows of a workflow, the first decision first."""
+    table = lake.open(DECISIONS_TABLE)
+    if table is None:
+        return []
+    rows = table.to_pyarrow_table(filters=[("domain", "=", domain), ("workflow", "=", workflow)])
+    listed: list[dict[str, Any]] = rows.sort_by("at").to_pylist()
+    return listed
+
+
+def next_moment(before: ReleaseState | None) -> datetime:
+    """Now, but after the decision before: decisions are in the order of the releases, whatever the clock says meanwhile."""
+    now = datetime.now(UTC)
+    if before is None or before.decided_at is None:
+        return now
+    return max(now, datetime.fromisoformat(before.decided_at) + timedelta(microseconds=1))

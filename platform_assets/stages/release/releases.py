@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from lakeloop.errors import Conflict, NotPublished
+from lakeloop.errors import NotPublished
 from lakeloop.evaluation.decisions import Decision, Evidence, best_after, should_promote
 from lakeloop.fingerprint import Fingerprint, fingerprint
 from lakeloop.metrics.table import reference_words
@@ -21,16 +22,17 @@ from platform_assets.stages import made_of
 from platform_assets.stages.base import Platform, StageResult, key_of
 from platform_assets.stages.evaluation.evaluations import asked
 from platform_assets.stages.publishing import record_whole
-from platform_assets.stages.release.decision_rows import append_decision
+from platform_assets.stages.release.agreement import AGREES, PROMOTED, agreement
+from platform_assets.stages.release.decision_rows import append_decision, next_moment, read_decisions
+from platform_assets.stages.release.orders import CONFIG, carry_out
 from platform_assets.stages.stage import Check, Stage
 from resources.host.crash_points import crash_point
-from resources.lake.published import States
+from resources.lake.published import PartitionState, States
 from resources.tracking.registry import CHALLENGER, CHAMPION, Registry
+from resources.tracking.server import is_up
 from resources.tracking.tags import DECISION_TAG, metric_tag
 
 CODE_VERSION = "2"
-PROMOTED = "model_is_promoted"
-"""The check that says whether the newest model is the champion; a warning, because a refusal is an answer and not an accident."""
 
 
 def expected(states: States, located: Located[WorkflowSpec]) -> str:
@@ -48,36 +50,50 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
     """Decide on the evaluated model, and move the aliases accordingly.
 
     The gates are judged from the evaluation's own record of the very version, so it doesn't matter how this was reached: in one run, alone,
-    through a sensor, or after a retry.
+    through a sensor, or after a retry. A run that is configured with an order carries it out, and decides nothing.
 
     Raises:
         NotPublished: there is no evaluation, or it is not of the model that is published now.
-        Conflict: somebody else moved the champion alias.
+        DataError: the run's order can't be carried out.
+        Conflict: somebody else moved the champion alias meanwhile.
         ServiceUnavailable: the MLflow server doesn't answer.
     """
+    ordered = carry_out(platform, located)
     states = platform.lake.states()
-    fingerprint_now = expected(states, located)
     before = states.whole(ReleaseState, located)
+    if ordered and before:
+        return _standing(platform, located, before, fresh=False, more={"order": ordered})
+    fingerprint_now = expected(states, located)
     if before and before.fingerprint == fingerprint_now:
-        value = before.value
-        metadata = {"champion": value.champion or "none", "reason": value.reason}
-        return StageResult(fingerprint_now, fresh=True, checks=value.checks, metadata=metadata)
+        return _standing(platform, located, before, fresh=True, more={})
     model, evaluation = _evaluated_model(states, located)
     name, version, champion = model.name, model.version, before.value.champion if before else None
     platform.tracking.wait()
     registry = Registry(platform.settings.tracking_uri)
-    _must_be_ours(registry, name, champion, version)
+    alias = registry.version_of(name, CHAMPION)
+    if alias not in _put_by_us(platform, located, before.value if before else None, version):
+        outcome = agreement(located, champion, alias)
+        return StageResult(
+            fingerprint_now, checks={AGREES: outcome}, refused="MLflow's alias champion was moved by hand; nothing was moved"
+        )
     evidence = _evidence(located.spec, evaluation)
     voided = _voided(before.value if before else None, evaluation)
-    decision = should_promote(candidate=version, champion=champion, evidence=evidence, gates=located.spec.gates, voided=voided)
+    decision = should_promote(
+        candidate=version,
+        champion=champion,
+        evidence=evidence,
+        gates=located.spec.gates,
+        voided=voided,
+        barred=before.value.barred(version) if before else "",
+    )
 
-    decided_at = _next_moment(before.value if before else None)
+    decided_at = next_moment(before.value if before else None)
     record = replace(
         _record(states, located, model, before.value if before else None, decision, evidence, decided_at), voided=voided or None
     )
-    _write_decision(platform, located, fingerprint_now, decision, record, champion, decided_at)
+    _write_decision(platform, located, fingerprint_now, decision, record, before.value if before else None, decided_at)
     crash_point("release.decided")
-    _move_aliases(registry, name, version, champion, decision, evidence)
+    _move_aliases(registry, name, version, record.champion, alias, decision, evidence)
     if model.registered is None:
         # A run that failed in its release, after all that it was there for, has made the version all the same.
         registry.finish_run_of(name, version)
@@ -91,7 +107,30 @@ def release(platform: Platform, located: Located[WorkflowSpec]) -> StageResult:
         "candidate": version,
         "evidence": dg.MetadataValue.json(dict(decision.evidence)),
     }
-    return StageResult(fingerprint_now, checks=record.checks, metadata=facts)
+    checks = {**record.checks, AGREES: agreement(located, record.champion, registry.version_of(name, CHAMPION))}
+    return StageResult(fingerprint_now, checks=checks, metadata={**facts, **_signature(record)})
+
+
+def _standing(
+    platform: Platform, located: Located[WorkflowSpec], release: PartitionState[ReleaseState], *, fresh: bool, more: Mapping[str, Any]
+) -> StageResult:
+    """The release that stands, and whether MLflow's alias still says the same."""
+    value = release.value
+    if is_up(platform.settings.tracking_uri):
+        outcome = agreement(located, value.champion, Registry(platform.settings.tracking_uri).version_of(value.name, CHAMPION))
+    else:
+        outcome = (
+            "could_not_run",
+            f"MLflow doesn't answer at {platform.settings.tracking_uri}; version {value.champion or 'none'} is released",
+        )
+    metadata = {"champion": value.champion or "none", "reason": value.reason, **_signature(value), **more}
+    return StageResult(release.fingerprint, fresh=fresh, checks={**value.checks, AGREES: outcome}, metadata=metadata)
+
+
+def _signature(release: ReleaseState) -> dict[str, Any]:
+    """Who released the champion past its gates, where somebody did."""
+    order = release.ordered
+    return {"released_by_order": f"{order.action} by {order.who}, {order.at}: {order.reason}"} if order else {}
 
 
 def _evaluated_model(states: States, located: Located[WorkflowSpec]) -> tuple[ModelState, EvaluationState]:
@@ -112,19 +151,12 @@ def _evaluated_model(states: States, located: Located[WorkflowSpec]) -> tuple[Mo
     return model.value, evaluation
 
 
-def _must_be_ours(registry: Registry, name: str, champion: str | None, candidate: str) -> None:
-    """Raise a Conflict if the alias `champion` is on a version that no release of ours put it on."""
-    current = registry.version_of(name, CHAMPION)
-    if current not in (champion, candidate):
-        raise Conflict(f"{name}: wanted the alias champion on version {champion or 'none'}, found it on {current}; nothing was moved")
-
-
-def _next_moment(before: ReleaseState | None) -> datetime:
-    """Now, but after the decision before: decisions are in the order of the releases, whatever the clock says meanwhile."""
-    now = datetime.now(UTC)
-    if before is None or before.decided_at is None:
-        return now
-    return max(now, datetime.fromisoformat(before.decided_at) + timedelta(microseconds=1))
+def _put_by_us(platform: Platform, located: Located[WorkflowSpec], before: ReleaseState | None, candidate: str) -> set[str | None]:
+    """The versions that the alias may be on: the champion, the candidate, and those that a run promoted which was killed before it listed that."""
+    since = before.decided_at if before else None
+    rows = read_decisions(platform.lake, *located.id)
+    unlisted = [row["candidate"] for row in rows if row["action"] == "promote" and (since is None or row["at"].isoformat() > since)]
+    return {before.champion if before else None, candidate, *unlisted}
 
 
 def _evidence(spec: WorkflowSpec, evaluation: EvaluationState) -> Evidence:
@@ -180,6 +212,8 @@ def _record(
         rollback=before.rollback if before else None,
         best=best_after(decision, evidence, before.yardstick if before else None),
         tuned=before.tuned if before else None,
+        ordered=before.ordered if before and not promoted else None,
+        withdrawn=before.withdrawn if before else None,
     )
     if not promoted:
         return release
@@ -194,11 +228,17 @@ def _record(
     )
 
 
-def _move_aliases(registry: Registry, name: str, version: str, champion: str | None, decision: Decision, evidence: Evidence) -> None:
-    """Let the aliases and the version's tags say what was decided; done again, it changes nothing."""
+def _move_aliases(
+    registry: Registry, name: str, version: str, champion: str | None, alias: str | None, decision: Decision, evidence: Evidence
+) -> None:
+    """Let the aliases and the version's tags say what was decided; done again, it changes nothing.
+
+    Raises:
+        Conflict: somebody moved the alias since it was looked up.
+    """
     registry.take_up(name)
-    if decision.action == "promote":
-        registry.set_alias(name, CHAMPION, version, expected=champion)
+    if champion is not None:
+        registry.set_alias(name, CHAMPION, champion, expected=alias)
     crash_point("release.promoted")
     challenger = registry.version_of(name, CHALLENGER)
     if challenger != version:
@@ -213,7 +253,7 @@ def _write_decision(
     fingerprint_now: str,
     decision: Decision,
     record: ReleaseState,
-    before: str | None,
+    before: ReleaseState | None,
     at: datetime,
 ) -> None:
     row = {
@@ -221,14 +261,16 @@ def _write_decision(
         "workflow": located.spec.name,
         "action": decision.action,
         "candidate": record.candidate,
-        "version_before": before,
+        "version_before": before.champion if before else None,
         "version_after": record.champion,
         "reason": decision.reason,
         "evidence": json.dumps(dict(decision.evidence), sort_keys=True),
         "who": platform.run_tags.get("user"),
         "run_id": platform.run_id,
     }
-    append_decision(platform.lake, row, at, once=f"decision:{located.domain}.{located.spec.name}:{fingerprint_now}:{before}")
+    # A killed run decides the same after the same state; after another one the same evaluation may be decided on otherwise.
+    after = f"{before.champion}:{before.decided_at}" if before else "None"
+    append_decision(platform.lake, row, at, once=f"decision:{located.domain}.{located.spec.name}:{fingerprint_now}:{after}")
 
 
 STAGE = Stage(
@@ -238,7 +280,11 @@ STAGE = Stage(
     run=lambda platform, located, _: release(platform, located),
     reads=lambda project, located: (key_of("evaluations", located),),
     expected=lambda world, located, _: expected(world.states, located),
-    checks=lambda project, located: (Check(PROMOTED, False, "the newest model is the champion"),),
+    checks=lambda project, located: (
+        Check(PROMOTED, False, "the newest model is the champion"),
+        Check(AGREES, False, "MLflow's alias champion is on the version that is released, served, and makes the batch predictions"),
+    ),
+    config=CONFIG,
     describe=lambda _: "Which version is the champion, and why. The only place that moves an alias.",
     kinds=lambda _: ("mlflow",),
 )
