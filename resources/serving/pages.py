@@ -149,11 +149,11 @@ def _section(model: LoadedModel, entry: Mapping[str, Any]) -> str:
         for side, columns in (("input", described["inputs"]), ("output", described["outputs"]))
         for each in columns
     ]
-    how = "compiled" if not model.why_not else f"by the model's own library ({html.escape(model.why_not)})"
+    how = "compiled" if not model.why_not else f"computed by the model's own library ({html.escape(model.why_not)})"
     lines = "".join(f"<h3>{version.upper()}</h3><pre>{html.escape(entry[version])}</pre>" for version in ("v1", "v2"))
     return (
         f"<h2>{html.escape(model.name)}</h2><p>Version {html.escape(model.version)}, {html.escape(model.model.answer.task.replace('_', ' '))}; "
-        f"computed {how}.</p>{lines}<table><thead><tr><th>name</th><th>type</th><th></th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"{how}.</p>{lines}<table><thead><tr><th>name</th><th>type</th><th></th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
