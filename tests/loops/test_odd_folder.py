@@ -29,7 +29,7 @@ def test_a_model_is_served_from_a_folder_with_any_letters(tmp_path: Path, monkey
     shop.make_shop(root)
     own = ("LAKELOOP_", "DAGSTER_HOME", "PYTHONPATH")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    ports = {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING")}
+    ports = {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING", "GRPC")}
     process = subprocess.Popen(
         [sys.executable, "-m", "lakeloop.cli", "up"], cwd=root, env={**environment, **ports, "PYTHONPATH": str(root)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

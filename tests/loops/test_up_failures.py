@@ -23,7 +23,7 @@ def test_what_failed_and_what_was_not_computed_is_told_at_the_end(tmp_path: Path
     query.write_text(query.read_text().replace("amount_eur FROM", "raise_error(concat('no amount', order_id)) AS amount_eur FROM"))
     own = ("LAKELOOP_", "DAGSTER_HOME")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    environment |= {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING")}
+    environment |= {f"LAKELOOP_{what}_PORT": str(free_port()) for what in ("UI", "MLFLOW", "SERVING", "GRPC")}
     done = subprocess.run(
         [sys.executable, "-m", "lakeloop.cli", "up", "--once"], cwd=ROOT, timeout=300, capture_output=True, text=True,
         env={**environment, "LAKELOOP_HOME": str(tmp_path / "home"), "LAKELOOP_DEFS": str(defs)},
