@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -85,33 +87,35 @@ def log_flights_like(uri: str) -> str:
 
 @contextmanager
 def running(command: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A server, stopped at the end."""
+    """A server, stopped at the end with the processes that it started."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, **environment}, cwd=log.parent
-        )
+            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, "PATH": path, **environment}, cwd=log.parent,
+            start_new_session=True,
+        )  # fmt: skip
     try:
         yield process
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def wait_for(url: str, seconds: float = 120) -> None:
+def wait_for(url: str, log: Path, seconds: float = 120) -> None:
     """Wait until an address answers."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            if httpx.get(url, timeout=2).status_code < 500:
+            if httpx.get(url, timeout=2).status_code == 200:
                 return
         except httpx.HTTPError:
             pass
         if time.monotonic() > deadline:
-            raise TimeoutError(url)
+            raise TimeoutError(f"{url} didn't answer; its log says: {log.read_text()[-2000:]}")
         time.sleep(0.3)
 
 
@@ -132,6 +136,68 @@ def load(url: str, body: str, folder: Path) -> tuple[float, float]:
     return float(rate[1]), float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
 
 
+class Servers:
+    """The three servers, each started on a port of its own, one at a time.
+
+    Args:
+        folder: for their files and logs.
+        tracking: address of the MLflow server that holds the model.
+        version: of the model.
+    """
+
+    def __init__(self, folder: Path, tracking: str, version: str) -> None:
+        self.folder, self.tracking, self.version = folder, tracking, version
+        self.uri = f"models:/bench.model/{version}"
+        self.ours_port, self.mlflow_port, self.noop_port = free_ports(3)
+        self.environment = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": tracking}
+        self.ready_s: list[float] = []
+        self.desired = folder / "serving"
+        self.desired.mkdir()
+        write_desired(self.desired, Deployment("bench.model", version, self.uri))
+        (folder / "noop.py").write_text(NOOP)
+
+    @contextmanager
+    def ours(self) -> Iterator[str]:
+        """Lakeloop's endpoint, by its supervisor."""
+        supervisor = ["resources.serving.supervisor", "--dir", str(self.desired), "--port", str(self.ours_port)]
+        started, log = time.perf_counter(), self.folder / "ours.log"
+        with running([sys.executable, "-m", *supervisor, "--tracking-uri", self.tracking], log, **self.environment):
+            outcome = None
+            while outcome is None or outcome.state == "nobody":
+                time.sleep(0.1)
+                outcome = wait_until_serving(self.desired, "bench.model", self.version, 120)
+            assert outcome.state == "serving", f"{outcome}; its log says: {log.read_text()[-2000:]}"
+            self.ready_s.append(time.perf_counter() - started)
+            yield f"http://127.0.0.1:{self.ours_port}/v1/models/bench.model:predict"
+
+    @contextmanager
+    def mlflow(self) -> Iterator[str]:
+        """`mlflow models serve`."""
+        command = ["mlflow", "models", "serve", "-m", self.uri, "-p", str(self.mlflow_port), "--env-manager", "local", "--workers", "1"]
+        address, log = f"http://127.0.0.1:{self.mlflow_port}", self.folder / "mlflow_serve.log"
+        with running([sys.executable, "-m", *command], log, **self.environment):
+            wait_for(f"{address}/ping", log)
+            yield f"{address}/invocations"
+
+    @contextmanager
+    def noop(self) -> Iterator[str]:
+        """KServe's server with a model that does nothing."""
+        address, log = f"http://127.0.0.1:{self.noop_port}/v1/models/nothing", self.folder / "noop.log"
+        with running([sys.executable, str(self.folder / "noop.py"), "--http_port", str(self.noop_port)], log):
+            wait_for(address, log)
+            yield f"{address}:predict"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the rounds gave: by server requests a second and the 99th percentile in ms; seconds of large requests; seconds until ready."""
+
+    rate: dict[str, float]
+    p99: dict[str, float]
+    large: dict[str, float]
+    ready_s: float
+
+
 def serving(tell: Tell | None = None) -> dict[str, Any]:
     """Measure, and tell each ratio."""
     if shutil.which("wrk") is None:
@@ -139,95 +205,50 @@ def serving(tell: Tell | None = None) -> dict[str, Any]:
         return {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        port, mlflow_port, noop_port = free_ports(3)
-        tracking = f"http://127.0.0.1:{mlflow_port}"
-        path = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": tracking}
-        home = folder / "mlflow"
-        with running(server_command(home, mlflow_port), folder / "mlflow.log", **{**server_environment(home, mlflow_port), **path}):
-            wait_for(f"{tracking}/health")
+        (port,) = free_ports(1)
+        tracking, home, log = f"http://127.0.0.1:{port}", folder / "mlflow", folder / "mlflow.log"
+        with running(server_command(home, port), log, **{**server_environment(home, port), "PYTHONPATH": str(ROOT)}):
+            wait_for(f"{tracking}/health", log)
             version = log_flights_like(tracking)
-            model = load_model(f"models:/bench.model/{version}", tracking)
-            frame, _ = made(1, seed=1)
-            row = {name: value.item() if hasattr(value, "item") else value for name, value in frame.iloc[0].items()}
-            v1, theirs = json.dumps({"instances": [row]}), json.dumps({"dataframe_records": [row]})
-            tensors = [
-                {"name": n, "shape": [1], "datatype": "BYTES" if k == "string" else "FP64", "data": [row[n]]} for n, k in KINDS.items()
-            ]
-            v2 = json.dumps({"inputs": tensors})
-            (folder / "noop.py").write_text(NOOP)
-            desired = folder / "serving"
-            desired.mkdir()
-            write_desired(desired, Deployment("bench.model", version, f"models:/bench.model/{version}"))
+            measured = _rounds(Servers(folder, tracking, version), load_model(f"models:/bench.model/{version}", tracking))
+    _tell(measured, tell or show)
+    print(json.dumps(asdict(measured)), flush=True)
+    return asdict(measured)
 
-            @contextmanager
-            def ours() -> Iterator[str]:
-                command = ["resources.serving.supervisor", "--dir", str(desired), "--port", str(port), "--tracking-uri", tracking]
-                started = time.perf_counter()
-                with running([sys.executable, "-m", *command], folder / "ours.log", **path):
-                    while wait_until_serving(desired, "bench.model", version, 120).state != "serving":
-                        time.sleep(0.1)
-                    ready.append(time.perf_counter() - started)
-                    yield f"http://127.0.0.1:{port}/v1/models/bench.model:predict"
 
-            @contextmanager
-            def mlflow() -> Iterator[str]:
-                command = [
-                    "mlflow",
-                    "models",
-                    "serve",
-                    "-m",
-                    f"models:/bench.model/{version}",
-                    "-p",
-                    str(noop_port),
-                    "--env-manager",
-                    "local",
-                ]
-                with running([sys.executable, "-m", *command, "--workers", "1"], folder / "mlflow_serve.log", **path):
-                    wait_for(f"http://127.0.0.1:{noop_port}/ping")
-                    yield f"http://127.0.0.1:{noop_port}/invocations"
-
-            @contextmanager
-            def noop() -> Iterator[str]:
-                with running([sys.executable, str(folder / "noop.py"), "--http_port", str(noop_port)], folder / "noop.log"):
-                    wait_for(f"http://127.0.0.1:{noop_port}/v1/models/nothing")
-                    yield f"http://127.0.0.1:{noop_port}/v1/models/nothing:predict"
-
-            ready: list[float] = []
-            sides: dict[str, tuple[Callable[[], Any], str]] = {"ours": (ours, v1), "mlflow": (mlflow, theirs), "noop": (noop, v1)}
-            rounds: dict[str, list[tuple[float, float]]] = {side: [] for side in (*sides, "ours v2")}
-            for _ in range(ROUNDS):
-                for side, (start, body) in sides.items():
-                    with start() as url:
-                        load(url, body, folder)
-                        rounds[side].append(load(url, body, folder))
-                        if side == "ours":
-                            rounds["ours v2"].append(load(url.replace("/v1/", "/v2/").replace(":predict", "/infer"), v2, folder))
-            with ours() as url:
-                large = _large(url.removesuffix(":predict").replace("/v1/", "/v2/") + "/infer", model)
+def _rounds(servers: Servers, model: Any) -> Measured:
+    frame, _ = made(1, seed=1)
+    row = {name: value.item() if hasattr(value, "item") else value for name, value in frame.iloc[0].items()}
+    v1, theirs = json.dumps({"instances": [row]}), json.dumps({"dataframe_records": [row]})
+    types = {name: "BYTES" if kind == "string" else "FP64" for name, kind in KINDS.items()}
+    v2 = json.dumps({"inputs": [{"name": n, "shape": [1], "datatype": types[n], "data": [row[n]]} for n in KINDS]})
+    sides: dict[str, tuple[Callable[[], Any], str]] = {
+        "ours": (servers.ours, v1), "mlflow": (servers.mlflow, theirs), "noop": (servers.noop, v1),
+    }  # fmt: skip
+    rounds: dict[str, list[tuple[float, float]]] = {side: [] for side in (*sides, "ours v2")}
+    for _ in range(ROUNDS):
+        for side, (start, body) in sides.items():
+            with start() as url:
+                load(url, body, servers.folder)
+                rounds[side].append(load(url, body, servers.folder))
+                if side == "ours":
+                    rounds["ours v2"].append(load(url.replace("/v1/", "/v2/").replace(":predict", "/infer"), v2, servers.folder))
+    with servers.ours() as url:
+        large = _large(url.removesuffix(":predict").replace("/v1/", "/v2/") + "/infer", model)
     rate = {side: statistics.median(r for r, _ in values) for side, values in rounds.items()}
     p99 = {side: statistics.median(p for _, p in values) for side, values in rounds.items()}
-    result = {"rate": rate, "p99": p99, "large": large, "ready_s": statistics.median(ready)}
-    say = tell or (lambda name, ours, theirs, limit, what: show(name, ours, theirs, limit, what))
-    say(
-        "serving, mlflow",
-        1 / rate["ours"],
-        1 / rate["mlflow"],
-        1 / TIMES_MLFLOW,
-        "seconds a request of one row, against `mlflow models serve`",
-    )
-    say(
-        "serving, no-op",
-        1 / rate["ours"],
-        1 / rate["noop"],
-        1 / TIMES_NOOP,
-        "the same against KServe's server with a model that does nothing",
-    )
+    return Measured(rate, p99, large, statistics.median(servers.ready_s))
+
+
+def _tell(measured: Measured, say: Tell) -> None:
+    a_thousand, p99, large = {side: 1000 / rate for side, rate in measured.rate.items()}, measured.p99, measured.large
+    ours, mlflow, noop = a_thousand["ours"], a_thousand["mlflow"], a_thousand["noop"]
+    say("serving, mlflow", ours, mlflow, 1 / TIMES_MLFLOW, "seconds per 1,000 requests of one row, against `mlflow models serve`")
+    say("serving, no-op", ours, noop, 1 / TIMES_NOOP, "the same against KServe's server with a model that does nothing")
     say("serving, p99", p99["ours"] / 1e3, p99["noop"] / 1e3, P99, "99th percentile of the latency, against the same")
-    say("serving, V2", 1 / rate["ours v2"], 1 / rate["mlflow"], None, "a tensor per column as JSON, against `mlflow models serve`")
+    say("serving, V2", a_thousand["ours v2"], mlflow, None, "a tensor per column as JSON, against `mlflow models serve`")
     say("serving, 10,000 rows", large["binary"], large["bare"], TIMES_BARE, "10,000 rows as binary tensors, against the bare predictor")
     say("serving, 10,000 rows, JSON", large["json"], large["bare"], None, "the same as JSON")
-    print(json.dumps(result), flush=True)
-    return result
 
 
 def _large(url: str, model: Any) -> dict[str, float]:
