@@ -18,6 +18,7 @@ from typing import Any
 
 import resources.host.fewer_collections  # noqa: F401
 from benchmarks import idle, pieces, stages
+from benchmarks.engines import flights_views
 from benchmarks.online import endpoint, predicting
 from benchmarks.page import DOCS, row, show, write_between
 from benchmarks.search import search
@@ -72,6 +73,7 @@ def main() -> int:
             tell("workflow", time.perf_counter() - started, plain, 1.25, "`dagster asset materialize` of everything against a plain script")
     idle.measure(tell)
     stages.measure(tell)
+    flights_views.measure(tell)
     endpoint.serving(tell)
     seconds.append(pace())
     outcome = {
