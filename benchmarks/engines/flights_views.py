@@ -54,6 +54,7 @@ def time_views(defs: Path) -> dict[str, tuple[float, float]]:
     from resources.lake.lake import Lake
     from resources.settings import Settings
     from resources.spark.sessions import SparkResource
+    from resources.spark.windows import query_rows
     from resources.tracking.runs import Tracking
 
     settings, project = Settings.from_environment(), read_project(defs)
@@ -68,8 +69,8 @@ def time_views(defs: Path) -> dict[str, tuple[float, float]]:
         states = platform.lake.states()
         times: tuple[list[float], list[float]] = ([], [])
         for turn in range(TURNS + 1):
-            for place, query_rows in enumerate((inputs.query_rows, alone)):
-                with mock.patch.object(inputs, "query_rows", query_rows):
+            for place, run in enumerate((query_rows, alone)):
+                with mock.patch.object(inputs, "query_rows", run):
                     started = time.perf_counter()
                     compute_result(platform, states, view, refs, ["whole"])
                     if turn:
