@@ -98,7 +98,7 @@ def _print_list(kind: Kind, entries: Sequence[Mapping[str, Any]]) -> None:
         ]  # fmt: skip
     for row, entry in zip(rows, entries, strict=True):
         row += [*(["stale" if entry["stale"] else "fresh"] if stale else []), entry["description"]]
-    _print_columns(heads, rows)
+    print_columns(heads, rows)
 
 
 def _print_one(entry: Mapping[str, Any]) -> None:
@@ -112,7 +112,7 @@ def _print_one(entry: Mapping[str, Any]) -> None:
         if version not in ({}, None):
             print(f"{'version of':<17} {name}: {version}" if "/" in name else f"{name:<17} {version}")
     print()
-    _print_columns(
+    print_columns(
         ["column", "type", "unit", "personal", "description"],
         [
             [column["name"], column["type"], column["unit"] or "", "personal" if column["personal"] else "", column["description"]]
@@ -121,13 +121,13 @@ def _print_one(entry: Mapping[str, Any]) -> None:
     )
     if entry["checks"]:
         print()
-        _print_columns(
+        print_columns(
             ["check", "asset", "outcome", "message"],
             [[check["check"], check["asset"], check["outcome"], "" if check["good"] else check["message"]] for check in entry["checks"]],
         )
 
 
-def _print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print lines with their columns aligned, the last one cut at the edge of a terminal."""
     widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads) - 1)]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "table": ("listings", "List the tables; with a name, its columns, checks and versions."),
         "view": ("listings", "List the feature views; with a name, its columns, checks and versions."),
         "workflow": ("listings", "List the workflows; with a name, its features, checks, model and release."),
+        "sql": ("catalog.sql", "Answer a SELECT over tables, views, predictions and reports; nothing can be changed."),
         "reference": ("reference", "Say what a key of a definition means."),
         "lineage": ("definitions", "Name the raw columns that a column came from, or what comes from it."),
     },

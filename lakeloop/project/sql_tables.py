@@ -78,7 +78,7 @@ def explain_unknown(project: Project, domain: str, name: str) -> str:
     if stage == REPORTS:
         return (
             f"definitions can't read {name}: reports grow with every run, without a version that says what a definition was made from; "
-            "read them in a notebook"
+            "read them with `lakeloop sql`"
         )
     if stage == INFERENCE_LOG:
         return f"definitions can't read {name}: nothing is logged there yet; stages with rows: {', '.join(STAGES_WITH_ROWS)}"

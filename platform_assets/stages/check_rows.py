@@ -62,10 +62,13 @@ def report_checks(
     ]  # fmt: skip
     before = max((state.version for state in done.values()), default=-1)
     once = f"checks:{key}:{fingerprint}:{before}" + ("" if published else f":{platform.run_id}")
-    platform.lake.append(CHECKS_TABLE, pa.Table.from_pylist(rows, schema=_schema()), partition_by=["stage", "domain", "name"], once=once)
+    platform.lake.append(
+        CHECKS_TABLE, pa.Table.from_pylist(rows, schema=checks_schema()), partition_by=["stage", "domain", "name"], once=once
+    )
 
 
-def _schema() -> pa.Schema:
+def checks_schema() -> pa.Schema:
+    """The columns of the table."""
     import pyarrow as pa
 
     numbers = [("unexpected_count", pa.int64()), ("unexpected_share", pa.float64()), ("published", pa.bool_())]

@@ -19,7 +19,8 @@ MADE_OF = "made_of"
 """In the value of a state: the parts of its fingerprint. Versions that don't know it ignore it."""
 
 
-def _verdict_schema() -> pa.Schema:
+def verdicts_schema() -> pa.Schema:
+    """The columns of the table."""
     import pyarrow as pa
 
     text = ("stage", "domain", "name", "partition", "fingerprint", "suite_hash", "value", "run_id")
@@ -134,4 +135,4 @@ def rows_of(key: TableKey, note: Mapping[str, Any], version: int | None = None) 
         }
         for s in note["states"]
     ]
-    return pa.Table.from_pylist(rows, schema=_verdict_schema())
+    return pa.Table.from_pylist(rows, schema=verdicts_schema())

@@ -23,7 +23,7 @@ ROOMS = {
     "lakeloop": "cli report online drafting checking search evaluation pipelines project training rows metrics sql windows spec"
     " pipeline_api notices yaml_text python_code masking records fingerprint errors",
     "resources": "dagster_resources notify serving search spark tracking quality sources lake host settings project",
-    "platform_assets": "step_process definitions executor components bring loading assets spread reasons plan graph stages.registry"
+    "platform_assets": "step_process definitions executor components bring loading queries assets spread reasons plan graph stages.registry"
     " stages.release stages.evaluation stages.training stages.features stages.tables"
     " stages.stage stages.publishing stages.check_rows stages.report_rows stages.made_of stages.inputs stages.metadata stages.base",
     "sensors": "all notifications hygiene",

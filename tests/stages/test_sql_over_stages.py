@@ -208,7 +208,7 @@ WITH_ROWS = "stages with rows: raw, validated, features, training_sets, predicti
         (READ.format("models.shop.returns"), f"{SQL}:2: models has no rows that a query could read; {WITH_ROWS}"),
         (READ.format("evaluations.shop.returns"), f"{SQL}:2: evaluations has no rows that a query could read; {WITH_ROWS}"),
         (READ.format("inference_log.shop.returns"), f"{SQL}:2: definitions can't read inference_log.shop.returns: nothing is logged there yet; {WITH_ROWS}"),
-        (READ.format("reports.metrics"), f"{SQL}:2: definitions can't read reports.metrics: reports grow with every run, without a version that says what a definition was made from; read them in a notebook"),
+        (READ.format("reports.metrics"), f"{SQL}:2: definitions can't read reports.metrics: reports grow with every run, without a version that says what a definition was made from; read them with `lakeloop sql`"),
         (READ.format("prediction.shop.returns"), f"{SQL}:2: no stage 'prediction'; did you mean 'predictions'? Available: features, predictions, raw, training_sets, validated"),
         ("SELECT order_id, predicton AS score, 1.0 AS label, '' AS window, 1 AS deliveries, 1 AS last_items\nFROM predictions.shop.returns\n", f"{SQL}:1: Column 'predicton' could not be resolved; did you mean 'prediction'?"),
     ],

@@ -124,7 +124,7 @@ def _query(located: Located[WorkflowSpec], version: str) -> str:
     own = "; classes and confusion" if answer.classes else "; coverage" if answer.quantiles else ""
     where = f"domain = '{located.domain}' AND workflow = '{located.spec.name}' AND version = '{version}'"
     return (
-        f"SELECT * FROM reports.metrics WHERE {where}; likewise slices, comparisons, importance, calibration, thresholds, over_time, "
+        f'lakeloop sql "SELECT * FROM reports.metrics WHERE {where}"; likewise slices, comparisons, importance, calibration, thresholds, over_time, '
         f"weak_slices and model_checks{own}."
     )
 

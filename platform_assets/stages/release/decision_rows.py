@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakeloop.records.release import ReleaseState
 from resources.lake.lake import Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DECISIONS_TABLE = "reports/decisions"
 _TEXTS = ("domain", "workflow", "action", "candidate", "version_before", "version_after", "reason", "evidence", "who", "run_id")
@@ -24,9 +27,15 @@ def append_decision(lake: Lake, row: Mapping[str, Any], at: datetime, *, once: s
     """
     import pyarrow as pa
 
-    schema = pa.schema([(name, pa.string()) for name in _TEXTS] + [("at", pa.timestamp("us", tz="UTC"))])
-    rows = pa.Table.from_pylist([{**row, "at": at}], schema=schema)
+    rows = pa.Table.from_pylist([{**row, "at": at}], schema=decisions_schema())
     lake.append(DECISIONS_TABLE, rows, partition_by=["domain", "workflow"], once=once)
+
+
+def decisions_schema() -> pa.Schema:
+    """The columns of the table."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in _TEXTS] + [("at", pa.timestamp("us", tz="UTC"))])
 
 
 def read_decisions(lake: Lake, domain: str, workflow: str) -> list[dict[str, Any]]:
