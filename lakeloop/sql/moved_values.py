@@ -1,4 +1,4 @@
-"""Which queries have values that the embedded engine used to get wrong: windows by subtraction or over dates, doubles beside decimals, zeros in arrays.
+"""Which queries have values that the embedded engine used to get wrong: windows by subtraction or over dates, whole numbers, NaN, decimals, zeros in arrays.
 
 What it computed right anyway, such as sums of whole numbers or the latest of a time, is told apart by the types of the columns.
 """
@@ -10,8 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 from lakeloop.errors import SpecError
-from lakeloop.sql.decimals import guard_mixtures
+from lakeloop.sql.decimals import guard_decimal_sums, guard_mixtures
 from lakeloop.sql.moving_windows import Split, splits
+from lakeloop.sql.nan_signs import guard_nan
+from lakeloop.sql.overflow import find_overflows
 from lakeloop.sql.query import DIALECT, parse_query, qualify_columns
 from lakeloop.sql.typed import TypedQuery
 from lakeloop.sql.window_calls import EXACT, LISTS
@@ -32,7 +34,7 @@ def has_moved_values(text: str, schemas: Mapping[tuple[str, ...], Mapping[str, s
         text: a query.
         schemas: for each table as the query names it, column name -> type.
     """
-    return _has_moved_values(text, tuple((parts, tuple(columns.items())) for parts, columns in schemas.items()))
+    return _has_moved_values(text, _hashable(schemas))
 
 
 @lru_cache(maxsize=1000)
@@ -85,10 +87,42 @@ def has_mixed_numbers(text: str, schemas: Mapping[tuple[str, ...], Mapping[str, 
         text: a query.
         schemas: for each table as the query names it, column name -> type.
     """
-    return _has_mixed_numbers(text, tuple((parts, tuple(columns.items())) for parts, columns in schemas.items()))
+    return _has_mixed_numbers(text, _hashable(schemas))
 
 
 @lru_cache(maxsize=1000)
 def _has_mixed_numbers(text: str, schemas: Schemas) -> bool:
-    query = TypedQuery(text, {".".join(parts): dict(columns) for parts, columns in schemas})
+    query = _typed(text, schemas)
     return bool([*guard_mixtures(query), *guard_zeros(query)])
+
+
+def has_guarded_numbers(text: str, schemas: Mapping[tuple[str, ...], Mapping[str, str]], *, has_nan: bool) -> bool:
+    """Whether a query has whole numbers or sums of decimals that may leave their type, or NaN that are compared, which may have been wrong before 0.4.0.
+
+    Args:
+        text: a query.
+        schemas: for each table as the query names it, column name -> type.
+        has_nan: whether a table that is read may hold NaN or infinity.
+    """
+    return _has_guarded_numbers(text, _hashable(schemas), has_nan)
+
+
+@lru_cache(maxsize=1000)
+def _has_guarded_numbers(text: str, schemas: Schemas, has_nan: bool) -> bool:
+    query = _typed(text, schemas)
+    try:
+        if find_overflows(query).sites:
+            return True
+    except SpecError:
+        return True
+    return bool([*guard_nan(query, is_read=has_nan), *guard_decimal_sums(query)])
+
+
+def _hashable(schemas: Mapping[tuple[str, ...], Mapping[str, str]]) -> Schemas:
+    return tuple((parts, tuple(columns.items())) for parts, columns in schemas.items())
+
+
+def _typed(text: str, schemas: Schemas) -> TypedQuery:
+    # A whole number of the lake has 64 bits, and the type that a definition names has 32 in SQL.
+    kinds = {".".join(parts): {name: "bigint" if kind == "integer" else kind for name, kind in columns} for parts, columns in schemas}
+    return TypedQuery(text, kinds)

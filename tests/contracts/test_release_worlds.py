@@ -22,7 +22,6 @@ from lakeloop.records.release import DeploymentState, EvaluationState, Predictio
 from lakeloop.records.tables import SourceState, TableState, ViewState
 from lakeloop.records.training import ModelState, StudyState, TrainingSetState
 from lakeloop.spec.partitions import partition_keys
-from lakeloop.sql.moved_values import has_moved_values
 from platform_assets.assets import asset_key
 from platform_assets.definitions import build_defs
 from platform_assets.graph import dependencies, partitions_of
@@ -48,6 +47,7 @@ RECORDS: dict[str, type[StateRecord]] = {
 }  # fmt: skip
 BEFORE_MOVING_FRAMES = [path for path in PACKED if path.name.removesuffix(".tar.xz") in ("release_0_1_0", "release_0_2_0", "release_0_3_0")]
 """Those whose moving windows were computed by a rule that was corrected in 0.4.0."""
+ENGINE_RULES = rules.engine_rules
 LAST_BITS = 1e-12
 """Linear models sum up by BLAS, whose kernels differ between processors in the last bits; on one processor predictions are equal."""
 PLACES_OF_A_MACHINE = re.compile(rb"/(?:home|root|Users|work|builds?|mnt|var)/")
@@ -65,9 +65,9 @@ class Opened:
 @pytest.fixture(scope="module", autouse=True)
 def uncorrected(packed: Path) -> Iterator[None]:
     """Without the corrections that restate a view on purpose: what else an upgrade would make stale or change is what these tests ask."""
+    known, corrected = {rules.MOVING_FRAMES} if packed not in BEFORE_MOVING_FRAMES else set(), rules.engine_rules
     with pytest.MonkeyPatch.context() as patch:
-        if packed in BEFORE_MOVING_FRAMES:
-            patch.setattr(rules, "has_moved_values", lambda text, schemas: False)
+        patch.setattr(rules, "engine_rules", lambda *of: {name: said for name, said in corrected(*of).items() if name in known})
         yield
 
 
@@ -147,22 +147,24 @@ def test_nothing_is_stale(opened: Opened, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == opened.world.expected["plan"] == "everything is fresh\n"
 
 
-@pytest.mark.parametrize("packed", BEFORE_MOVING_FRAMES, ids=lambda path: path.name.removesuffix(".tar.xz"), indirect=True, scope="module")
-def test_only_a_view_whose_values_were_corrected_is_stale_and_what_reads_it(
+def test_only_views_whose_values_were_corrected_are_stale_and_what_reads_them(
     packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "has_moved_values", has_moved_values)
+    monkeypatch.setattr(rules, "engine_rules", ENGINE_RULES)
     world = World.unpack(packed, tmp_path)
     monkeypatch.setenv("LAKELOOP_LAKE", world.lake.url)
     project = read_project(world.defs)
-    reads = dependencies(project)
-    corrected = TableKey("features", "shop", "sales_recent")  # `avg(units)` over seven days
-    stale = stale_assets(project, world.lake.states())
-    assert corrected in stale
-    assert [key for key in stale if key != corrected and not stale.keys() & set(reads[key])] == []
+    reads, stale = dependencies(project), stale_assets(project, world.lake.states())
+    concerned = {TableKey("features", *name): set(rules.corrected_rules(project, view)) for name, view in project.views.items()}
+    known = {rules.MOVING_FRAMES, rules.KNOWN_DELAY} if packed not in BEFORE_MOVING_FRAMES else {rules.KNOWN_DELAY}
+    corrected = {key for key, named in concerned.items() if named - known}
+    basket, recent = TableKey("features", "shop", "basket"), TableKey("features", "shop", "sales_recent")
+    assert rules.FUNCTIONS in concerned[basket] and concerned[recent] >= {rules.MOVING_FRAMES}  # a function; `avg(units)` over seven days
+    assert corrected <= stale.keys()
+    assert [key for key in stale if key not in corrected and not stale.keys() & set(reads[key])] == []
     print_plan(project, Settings.from_environment(), why=True)
     has_parts = packed.name not in ("release_0_1_0.tar.xz", "release_0_2_0.tar.xz")
-    why = f"{rules.MOVING_FRAMES} changed (none to each frame from its own values)" if has_parts else "recorded before the parts were noted"
+    why = f"{rules.FUNCTIONS} changed (none to each operation as Spark's)" if has_parts else "recorded before the parts were noted"
     assert why in capsys.readouterr().out
 
 

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks.known.platform import run_world, without_checks
-from benchmarks.known.views import DAILY, RUNNING
+from benchmarks.known.views import BY_FUNCTION, DAILY, RUNNING
 from benchmarks.known.worlds import World, make_world
 from platform_assets.stages.base import Platform
-from platform_assets.stages.features import known_before, views
+from platform_assets.stages.features import known_before, rules, views
 from platform_assets.stages.features.rules import KNOWN_DELAY
 
 IDENTITY = ["customer", "order_id", "ordered_at", "known_at"]
@@ -52,6 +52,37 @@ def test_with_another_engine_whose_values_differ_all_times_are_computed_anew(tmp
     order = [(name, "ascending") for name in IDENTITY]
     assert after.sort_by(order).select(IDENTITY).equals(before.sort_by(order).select(IDENTITY))
     assert after.sort_by(order)["spent"].equals(pc.multiply(before.sort_by(order)["spent"], 2.0))
+
+
+def test_a_function_that_was_computed_before_a_correction_is_computed_anew_for_all_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds = (make_world(seed, (BY_FUNCTION,)) for seed in range(700, 900))
+    world = next(w for w in worlds if len(w.computes) == len(w.landings) > 3 and not w.known_delay and w.partitions is None)
+    known = rules.engine_rules
+    with without_checks():
+        after = run_world(world, tmp_path / "after")[BY_FUNCTION.name]
+        computations = 0
+
+        def compute(*arguments: Any) -> Any:
+            nonlocal computations
+            computations += 1
+            return original(*arguments)
+
+        def wrong(*arguments: Any) -> pa.Table:
+            rows = result(*arguments)
+            place = rows.column_names.index("orders")
+            return rows.set_column(place, "orders", pc.add(rows["orders"], 1000)) if computations < 3 else rows
+
+        original, result = views.compute, views.compute_result
+        monkeypatch.setattr(views, "compute", compute)
+        monkeypatch.setattr(views, "compute_result", wrong)
+        monkeypatch.setattr(known_before, "compute_result", wrong)
+        monkeypatch.setattr(rules, "engine_rules", lambda *of: known(*of) if computations > 2 else {})
+        corrected = run_world(world, tmp_path / "corrected")[BY_FUNCTION.name]
+    assert computations > 3
+    order = [(name, "ascending") for name in after.column_names]
+    assert corrected.sort_by(order).equals(after.sort_by(order))
 
 
 def test_a_rule_that_concerns_a_view_is_a_part_of_its_fingerprint(tmp_path: Path) -> None:
@@ -112,3 +143,16 @@ def test_views_with_doubles_beside_decimals_say_that_these_are_computed_otherwis
     text = (weather.folder / str(weather.spec.sql)).read_text()
     (tmp_path / str(weather.spec.sql)).write_text(text.replace("coalesce(wind_gust_mph, wind_speed_mph)", "coalesce(wind_gust_mph, 0.0)"))
     assert MIXED_NUMBERS in corrected_rules(project, replace(weather, folder=tmp_path))
+
+
+def test_views_of_functions_and_of_whole_numbers_that_could_leave_their_type_say_so(tmp_path: Path) -> None:
+    from lakeloop.checking.project import load_checked
+    from tests.worlds.places import ROOT
+
+    project, _ = load_checked(ROOT / "platform_assets" / "defs")
+    concerned = {name for (_, name), located in project.views.items() if rules.GUARDED_NUMBERS in rules.corrected_rules(project, located)}
+    # `year(departure_date) - built_year`; a window's average minus another's, which may be infinity minus infinity.
+    assert concerned == {"timetable", "max_temperature_recent"}
+    legs = project.views[("flights", "aircraft_legs")]
+    of_a_function = replace(legs, spec=legs.spec.model_copy(update={"sql": None, "function": "legs.py:legs"}))
+    assert rules.FUNCTIONS in rules.engine_rules(project, of_a_function)

@@ -9,36 +9,42 @@ from __future__ import annotations
 
 from lakeloop.project.known_floor import known_floor
 from lakeloop.project.project import Located, Project, TableRef, spec_of, upstream
-from lakeloop.project.sql_tables import columns_of
+from lakeloop.project.sql_tables import columns_of, may_hold_nan
 from lakeloop.spec.tables import TableSpec, ViewSpec, render_duration
 from lakeloop.sql.causal import reads_no_later_row
-from lakeloop.sql.moved_values import has_mixed_numbers, has_moved_values
+from lakeloop.sql.moved_values import has_guarded_numbers, has_mixed_numbers, has_moved_values
 from lakeloop.sql.query import parse_query
 
 KNOWN_DELAY = "nothing is known before the known_delay of what is read"
 MOVING_FRAMES = "the computation of moving windows"
+GUARDED_NUMBERS = "the computation of whole numbers, sums and NaN"
 MIXED_NUMBERS = "the computation of doubles beside decimals, and of zeros within arrays"
+FUNCTIONS = "the computation of functions"
 
 
 def corrected_rules(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
     """The rules that were corrected and concern a view, by name with what they say of it; none for most views."""
-    return {**_known_delay(project, located), **_engine(project, located)}
+    return {**_known_delay(project, located), **engine_rules(project, located)}
 
 
-def _engine(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
+def engine_rules(project: Project, located: Located[ViewSpec]) -> dict[str, str]:
     """What the embedded engine computed otherwise than Spark in earlier releases.
 
-    Until 0.4.0 it slid windows over doubles by subtraction, and got the bounds of intervals over dates wrong. Until 0.5.0 it compared doubles with
-    decimals in 15 digits behind the point, and told -0.0 from 0.0 in arrays and maps.
+    Until 0.4.0 it slid windows over doubles by subtraction, got the bounds of intervals over dates wrong, went on with the lowest bits of whole numbers that
+    left their type, and compared NaN by its sign. Until 0.5.0 it compared doubles with decimals in 15 digits behind the point, and told -0.0 from
+    0.0 in arrays and maps. What a function computes can't be read without its session, so that each function is concerned.
     """
     if located.spec.sql is None:
-        return {}
+        return {FUNCTIONS: "each operation as Spark's"}
     query = parse_query((located.folder / located.spec.sql).read_text(), located.spec.sql)
     refs = {table.parts: project.find_rows(located.domain, ".".join(table.parts)) for table in query.tables}
     schemas = {parts: dict(columns_of(project, ref)) for parts, ref in refs.items() if ref is not None}
     moved = "over" in query.text.lower() and has_moved_values(query.text, schemas)
+    has_nan = any(may_hold_nan(project, ref) for ref in refs.values() if ref is not None)
+    guarded = has_guarded_numbers(query.text, schemas, has_nan=has_nan)
     return {
         **({MOVING_FRAMES: "each frame from its own values"} if moved else {}),
+        **({GUARDED_NUMBERS: "an error beyond their type, and one NaN"} if guarded else {}),
         **({MIXED_NUMBERS: "as doubles, with one zero"} if has_mixed_numbers(query.text, schemas) else {}),
     }
 
