@@ -325,7 +325,8 @@ def guard_decimal_sums(query: TypedQuery) -> Iterator[Guard]:
     >>> from lakeloop.sql.guards import write_guards
     >>> query = TypedQuery("SELECT sum(p) AS s FROM t", {"t": {"p": "decimal(31,2)"}})
     >>> write_guards(query.text, guard_decimal_sums(query))
-    "SELECT CASE WHEN sum(p) IS NULL THEN NULL WHEN abs(sum((p) * 1D)) >= 1e36D THEN CAST(raise_error('a sum of decimals has more than 38 digits') AS DECIMAL(38, 2)) ELSE sum(p) END AS s FROM t"
+    "SELECT CASE WHEN sum(p) IS NULL THEN NULL WHEN abs(sum(p)) > CAST('999999999999999999999999999999999999.99' AS DECIMAL(38, 2)) OR abs(sum((p) * 1D)) >= 1.3e36D \
+THEN CAST(raise_error('a sum of decimals has more than 38 digits') AS DECIMAL(38, 2)) ELSE sum(p) END AS s FROM t"
     """
     decimals = Decimals(query)
     for node in query.tree.find_all(exp.Sum):
@@ -333,10 +334,12 @@ def guard_decimal_sums(query: TypedQuery) -> Iterator[Guard]:
         span = span_of(whole_call(node))
         if added is None or not added.is_decimal or added.all + SUM_DIGITS <= MOST_DIGITS or span is None or not operands:
             continue
-        # As a double it is beside the exact one by a part in 10**15: a sum that is beyond its type by no more isn't noticed.
+        # Up to 2**127, which is 1.7e38, the engine's own sum is exact; beyond that a sum of doubles, which is right to a part in 10**15, tells.
         before, after = query.text[span[0] : operands[0][0]], query.text[operands[0][1] : span[1]]
-        error = f"CAST(raise_error('{TOO_WIDE}') AS DECIMAL({MOST_DIGITS}, {added.behind}))"
-        is_beyond = f"abs({before}({{part}}) * 1D{after}) >= 1e{MOST_DIGITS - added.behind}D"
+        kind, nines = f"DECIMAL({MOST_DIGITS}, {added.behind})", "9" * MOST_DIGITS
+        most = f"{nines[added.behind :] or 0}.{nines[: added.behind]}".rstrip(".")
+        is_beyond = f"abs({{again}}) > CAST('{most}' AS {kind}) OR abs({before}({{part}}) * 1D{after}) >= 1.3e{MOST_DIGITS - added.behind}D"
+        error = f"CAST(raise_error('{TOO_WIDE}') AS {kind})"
         yield Guard(span, "CASE WHEN ", f" IS NULL THEN NULL WHEN {is_beyond} THEN {error} ELSE {{again}} END", part=operands[0])
 
 

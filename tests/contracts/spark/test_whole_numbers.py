@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from decimal import Context, Decimal
 
 import pyarrow as pa
 import pytest
@@ -16,6 +17,7 @@ from resources.spark.windows import query_rows
 
 KINDS = {"h": pa.int32(), "g": pa.int64(), "m": pa.int64()}
 BEYOND = "beyond what its type holds"
+CONTEXT = Context(prec=40)
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +86,31 @@ def test_numbers_whose_type_nobody_tells_are_refused(spark: SparkSession) -> Non
     show(spark, [{"h": 1, "g": 2, "m": 1}])
     with pytest.raises(SpecError, match=r"j \+ 1: can't tell whether"):
         query_rows(spark, "SELECT transform(from_json('[1]', 'array<bigint>'), j -> j + 1) AS v FROM numbers")
+
+
+@pytest.mark.parametrize("behind", [0, 2, 38])
+@pytest.mark.parametrize("window", ["", " OVER ()"])
+def test_sums_of_decimals_are_exact_up_to_the_last_of_38_digits_and_an_error_beyond(spark: SparkSession, behind: int, window: str) -> None:
+    most, draw, outcomes = 10**38 - 1, random.Random(f"decimals {behind}{window}"), set()
+    edges = [
+        [most, 1],
+        [most, 0],
+        [-most, -1],
+        [most, most],
+        [most, most, -most],
+        [-most, -most],
+        [most // 2, most // 2, 1],
+        [most // 2, most // 2, 2],
+    ]
+    rows = [edges, [[draw.choice((1, -1)) * draw.randrange(most // draw.choice((2, 3, 10**9)) + 1) for _ in range(4)] for _ in range(20)]]
+    for values in (each for some in rows for each in some):
+        whole = pa.array([Decimal(value).scaleb(-behind, CONTEXT) for value in values], pa.decimal128(38, behind))
+        spark.createDataFrame(pa.table({"p": whole})).createOrReplaceTempView("decimals")
+        text = f"SELECT sum(p){window} AS v FROM decimals"
+        if abs(sum(values)) > most:
+            with pytest.raises(DataError, match="a sum of decimals has more than 38 digits"):
+                query_rows(spark, text)
+        else:
+            assert query_rows(spark, text).column(0)[0].as_py() == Decimal(sum(values)).scaleb(-behind, CONTEXT), values
+        outcomes.add(abs(sum(values)) > most)
+    assert outcomes == {True, False}
