@@ -14,8 +14,8 @@ class Guard:
 
     Attributes:
         span: where the expression stands.
-        before: what is written before it.
-        after: what is written after it; `{again}` in it is the expression with the guards within, `{part}` a part of it with those within that.
+        before: what is written before it; `{part}` in it is a part of the expression with the guards within that.
+        after: what is written after it; `{again}` in it is the expression with the guards within, `{part}` as before.
         part: where `{part}` stands.
         is_operand: whether it belongs to the operator around, so that it goes around what the expression itself has.
     """
@@ -41,7 +41,7 @@ def _write(text: str, place: Span, guards: Sequence[Guard]) -> str:
     for guard in guards:
         start, end = guard.span
         size = 2 * (end - start) + guard.is_operand
-        after = guard.after
+        before, after = guard.before, guard.after
         if "{again}" in after:
             inner = [
                 each
@@ -51,9 +51,10 @@ def _write(text: str, place: Span, guards: Sequence[Guard]) -> str:
             after = after.replace("{again}", _write(text, guard.span, inner))
         if guard.part is not None:
             within = [each for each in guards if guard.part[0] <= each.span[0] and each.span[1] <= guard.part[1]]
-            after = after.replace("{part}", _write(text, guard.part, within))
+            part = _write(text, guard.part, within)
+            before, after = before.replace("{part}", part), after.replace("{part}", part)
         # At one place the inner ones close first, and before anything opens; the outer ones open first.
-        insertions += [(start, 1, -size, guard.before), (end, 0, size, after)]
+        insertions += [(start, 1, -size, before), (end, 0, size, after)]
     pieces, position = [], place[0]
     for at, _, _, inserted in sorted(insertions, key=lambda each: each[:3]):
         pieces += [text[position:at], inserted]

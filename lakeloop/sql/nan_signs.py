@@ -173,7 +173,7 @@ def guard_nan(query: TypedQuery, *, is_read: bool = False) -> Iterator[Guard]:
     doubles = Doubles(query, is_read=is_read)
     for node in query.tree.find_all(exp.Neg, exp.Anonymous, exp.Max, exp.Min, *_OPERATORS, *_SUMS, *_MAKERS):
         if isinstance(node, (exp.Max, exp.Min)):
-            yield from _guard_extreme(node, doubles)
+            yield from _guard_extreme(node, query.text, doubles)
             continue
         kind, span = _FLOATING.get(_result_of(node)), span_of(whole_call(node))
         if kind is not None and span is not None and doubles.makes_nan(node):
@@ -202,10 +202,13 @@ def _result_of(node: Any) -> str:
     return "DOUBLE" if isinstance(node, _MAKERS) and kind_of(node) == "UNKNOWN" else kind_of(node)
 
 
-def _guard_extreme(node: Any, doubles: Doubles) -> Iterator[Guard]:
-    """MAX and MIN by group. Over windows they are right."""
+def _guard_extreme(node: Any, text: str, doubles: Doubles) -> Iterator[Guard]:
+    """MAX and MIN by group, where the embedded engine forgets what came before a NaN. Over windows they are right."""
     call, operands = whole_call(node), operands_of(node)
-    span = span_of(call)
-    if kind_of(node.this) in _FLOATING and doubles.of(node.this).nan and not isinstance(call, exp.Window) and operands and span is not None:
-        yield Guard(operands[0], "CASE WHEN (", ") IS NOT NULL THEN named_struct('v', {again}) END", is_operand=True)
-        yield Guard(span, "", ".v")
+    span, kind = span_of(call), _FLOATING.get(kind_of(node.this))
+    if kind is None or not doubles.of(node.this).nan or isinstance(call, exp.Window) or not operands or span is None:
+        return
+    nan, after = f"CAST('NaN' AS {kind})", text[operands[0][1] : span[1]]  # the bracket, and a FILTER
+    least = f"coalesce(min(CASE WHEN NOT isnan({{part}}) THEN {{part}} END{after}, {nan})"
+    answer = nan if isinstance(node, exp.Max) else least
+    yield Guard(span, f"CASE WHEN bool_or(isnan({{part}}){after} THEN {answer} ELSE ", " END", part=operands[0])

@@ -260,7 +260,7 @@ class PlanNumbers:
         is_floating, is_whole = any(kind in _FLOATING for kind in kinds), all(kind in _WHOLE for kind in kinds)
         self._check_kinds(expression, name, kinds)
         if name in ("max", "min") and kinds[0] in _FLOATING and not is_windowed:
-            expression.CopyFrom(_extreme(name, function.arguments[0]))
+            expression.CopyFrom(_extreme(name, function.arguments[0], kinds[0]))
         elif name == "isnan":
             expression.CopyFrom(_function("coalesce", expression, _literal(boolean=False)))
         elif name in ("nullif", "nullifzero") and is_floating:
@@ -481,14 +481,14 @@ def _computes(text: str) -> bool:
     return tree.find(exp.Binary, exp.Func, exp.Window, exp.Cast, exp.TryCast, exp.Neg) is not None and tree.find(exp.Column) is not None
 
 
-def _extreme(name: str, argument: Any) -> Any:
-    """MAX or MIN by group over structures of one field: by itself the engine forgets what came before a NaN."""
-    from pyspark.sql.connect.proto import expressions_pb2
-
-    structure = _function("named_struct", _literal(string="v"), argument)
-    asked = _function("when", _function("isnotnull", argument), structure)
-    extract = expressions_pb2.Expression.UnresolvedExtractValue(child=_function(name, asked), extraction=_literal(string="v"))
-    return expressions_pb2.Expression(unresolved_extract_value=extract)
+def _extreme(name: str, argument: Any, kind: str) -> Any:
+    """MAX or MIN by group of what may be NaN: by itself the engine forgets what came before one."""
+    is_nan, nan = _function("isnan", argument), _cast(_literal(string="NaN"), kind)
+    if name == "max":
+        answer = nan
+    else:
+        answer = _function("coalesce", _function("min", _function("when", _function("not", is_nan), argument)), nan)
+    return _function("when", _function("bool_or", is_nan), answer, _function(name, argument))
 
 
 def _common(kinds: Sequence[str]) -> str | None:

@@ -37,7 +37,12 @@ NAN = "CAST('NaN' AS DOUBLE)"
         ("skewness(y) FILTER (WHERE b)", f"nanvl(skewness(y) FILTER (WHERE b), {NAN})"),
         ("y * z - y * z", f"nanvl(y * z - y * z, {NAN})"),
         ("-CAST(sqrt(y) AS FLOAT)", f"nanvl(-CAST(nanvl(sqrt(y), {NAN}) AS FLOAT), CAST('NaN' AS FLOAT))"),
-        ("max(r)", "max(CASE WHEN (r) IS NOT NULL THEN named_struct('v', r) END).v"),
+        ("max(r)", "CASE WHEN bool_or(isnan(r)) THEN CAST('NaN' AS DOUBLE) ELSE max(r) END"),
+        (
+            "min(DISTINCT r) FILTER (WHERE n > 0)",
+            "CASE WHEN bool_or(isnan(r)) FILTER (WHERE n > 0) THEN coalesce(min(CASE WHEN NOT isnan(r) THEN r END) FILTER (WHERE n > 0), CAST('NaN' AS DOUBLE)) "
+            "ELSE min(DISTINCT r) FILTER (WHERE n > 0) END",
+        ),
         ("max(r) OVER (PARTITION BY k)", "max(r) OVER (PARTITION BY k)"),
     ],
 )
