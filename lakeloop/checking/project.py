@@ -11,6 +11,7 @@ from lakeloop.checking.parts import check_code, check_expectations, check_query
 from lakeloop.checking.personal import check_personal
 from lakeloop.checking.workflow import check_workflow
 from lakeloop.errors import SpecError, nearest
+from lakeloop.project.lineage import asset_lineage
 from lakeloop.project.project import (
     Located,
     Project,
@@ -21,6 +22,7 @@ from lakeloop.project.project import (
     located_of,
     parse_sql_file,
     partitions_of,
+    spec_of,
     spine_upstream,
     upstream,
 )
@@ -98,15 +100,32 @@ def _check_view(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
 
 
 def _check_known_at(project: Project, view: Located[ViewSpec]) -> list[SpecError]:
-    """Check that a view over rows of other stages says when its values were known, which these rows don't follow from their event time."""
+    """Check that a view says when its values were known, where that doesn't follow from the event time of what it reads."""
     spec = view.spec
-    made = [ref for ref in upstream(project, view) if ref.is_stage]
-    if not spec.event_time or spec.known_at or not made:
+    if not spec.event_time or spec.known_at:
         return []
-    names = ", ".join(f"{ref.stage}.{ref.domain}.{ref.name}" for ref in made)
-    times = {"raw": "ingested_at", "training_sets": "label_known_at", "predictions": "predicted_at"}
-    message = f"it reads {names}, whose values are known later than their event time says: wanted known_at, such as {times[made[0].stage]}"
-    return [view.definition.error(message, "event_time")]
+    made = [ref for ref in upstream(project, view) if ref.is_stage]
+    if made:
+        names = ", ".join(f"{ref.stage}.{ref.domain}.{ref.name}" for ref in made)
+        times = {"raw": "ingested_at", "training_sets": "label_known_at", "predictions": "predicted_at"}
+        message = (
+            f"it reads {names}, whose values are known later than their event time says: wanted known_at, such as {times[made[0].stage]}"
+        )
+        return [view.definition.error(message, "event_time")]
+    if spec.known_delay == "ignored" or "delay" in spec.model_fields_set:
+        return []
+    from_columns = {(source.domain, source.name, source.column) for source in asset_lineage(project, "features", view)[spec.event_time]}
+    for ref in upstream(project, view):
+        read = spec_of(project, ref)
+        if not isinstance(read, ViewSpec) or read.known_at in (None, read.event_time):
+            continue
+        if not {(ref.domain, ref.name, column) for column in (read.known_at, "known_at")} & from_columns:
+            message = (
+                f"it reads {ref.domain}.{ref.name}, whose rows are known at their {read.known_at}, which {spec.event_time} doesn't come from: wanted known_at, such "
+                f"as the known_at of {ref.name}; a delay; or known_delay: ignored, where the query itself reads only what was known at {spec.event_time}"
+            )
+            return [view.definition.error(message, "event_time")]
+    return []
 
 
 def _check_reach(project: Project, view: Located[ViewSpec]) -> list[SpecError]:

@@ -147,3 +147,52 @@ def test_the_load_error_of_the_code_location_is_the_same(defs: Path) -> None:
     edit(defs / "flights" / "flight_delay" / "defs.yaml", "  evaluation:", "  evalution:")
     with pytest.raises(SpecError, match=r"flight_delay/defs.yaml:\d+: evalution"):
         build_defs(defs=defs)
+
+
+OVER_OUTCOMES = """\
+type: platform_assets.components.FeatureView
+attributes:
+  name: lateness
+  description: How late a flight was.
+  {how}
+  keys: [flight_id]
+  event_time: {event_time}
+  {more}
+  columns:
+    minutes: {{type: integer, description: Delay.}}
+"""
+LATENESS = "SELECT flight_id, arrival_delay_min AS minutes, {times} FROM arrival_outcomes\n"
+
+
+@pytest.mark.parametrize(
+    ("times", "event_time", "more", "is_refused"),
+    [
+        ("scheduled_departure_at", "scheduled_departure_at", "", True),
+        ("scheduled_departure_at + INTERVAL 1 HOUR AS at", "at", "", True),
+        ("scheduled_departure_at, known_at", "scheduled_departure_at", "known_at: known_at", False),
+        ("known_at AS landed_at", "landed_at", "", False),
+        ("known_at + INTERVAL 1 HOUR AS at", "at", "", False),
+        ("scheduled_departure_at", "scheduled_departure_at", "delay: 36h", False),
+        ("scheduled_departure_at", "scheduled_departure_at", "known_delay: ignored", False),
+    ],
+)
+@pytest.mark.parametrize("is_function", [False, True])
+def test_a_view_over_a_view_with_a_known_time_says_its_own(
+    defs: Path, capsys: pytest.CaptureFixture[str], times: str, event_time: str, more: str, is_refused: bool, is_function: bool
+) -> None:
+    folder = defs / "flights" / "lateness"
+    folder.mkdir()
+    query = LATENESS.format(times=times)
+    how = "sql: view.sql"
+    if is_function:
+        source = "known_at" if "known_at" in times and event_time != "scheduled_departure_at" else "scheduled_departure_at"
+        how = f"function: view.py:lateness\n  inputs: [arrival_outcomes]\n  lineage: {{{event_time}: [arrival_outcomes.{source}], minutes: [arrival_outcomes.arrival_delay_min]}}"
+        (folder / "view.py").write_text("def lateness(arrival_outcomes):\n    return arrival_outcomes\n")
+    else:
+        (folder / "view.sql").write_text(query)
+    (folder / "defs.yaml").write_text(OVER_OUTCOMES.format(how=how, event_time=event_time, more=more))
+    if is_refused:
+        (line,) = errors(defs, capsys)
+        assert "event_time: it reads flights.arrival_outcomes, whose rows are known at their landed_at" in line
+    else:
+        assert main(["check", "--defs", str(defs)]) == 0, capsys.readouterr().out
