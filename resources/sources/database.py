@@ -5,7 +5,6 @@ The URL comes from the environment and is shown nowhere: messages name host and 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -151,9 +150,14 @@ class DatabaseReader:
             raise DataError(f"source: {self.spec.database} holds no URL such as postgresql://user:password@host/database: {problem}")
         try:
             parsed = sa.make_url(adbc.split_url(url)[0])
-            if parsed.drivername == "postgresql":
-                # SQLAlchemy's own choice of a driver has changed between its versions; either does.
-                parsed = parsed.set(drivername="postgresql+psycopg" if importlib.util.find_spec("psycopg") else "postgresql+psycopg2")
+            if parsed.get_backend_name() == "postgresql":
+                # Only with this driver is it known, and tested, how each type is read; SQLAlchemy's own choice has changed between its versions.
+                if parsed.drivername not in ("postgresql", "postgresql+psycopg2"):
+                    other = parsed.drivername.partition("+")[2]
+                    raise DataError(
+                        f"source: {self.spec.database}: wanted postgresql:// or adbc+postgresql://, found the driver {other}, which reads values otherwise"
+                    )
+                parsed = parsed.set(drivername="postgresql+psycopg2")
             if self._uses_adbc:
                 adbc.check_driver(parsed.get_backend_name())
             options = {"connect_timeout": CONNECT_S} if parsed.get_backend_name() == "postgresql" else {}

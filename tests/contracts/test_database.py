@@ -107,6 +107,13 @@ def test_rows_are_held_in_chunks(engine: sa.Engine, monkeypatch: pytest.MonkeyPa
         (None, DataError, "the environment variable SALES_DB isn't set"),
         ("no url at all", DataError, "SALES_DB holds no URL"),
         ("nosuchdb://u:PASS@h/d", DataError, "no driver"),
+        (
+            "postgresql+psycopg://u:PASS@h/d",
+            DataError,
+            r"SALES_DB: wanted postgresql:// or adbc\+postgresql://, found the driver psycopg, which reads values otherwise",
+        ),
+        ("postgresql+pg8000://u:PASS@h/d", DataError, "found the driver pg8000"),
+        ("adbc+postgresql+asyncpg://u:PASS@h/d", DataError, "found the driver asyncpg"),
         ("postgresql+psycopg2://nobody:PASS@127.0.0.1:PORT/shop?application_name=PASS", ServiceUnavailable, "127.0.0.1:PORT/shop"),
         ("REAL", ServiceUnavailable, "does not answer"),
     ],
