@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from lakeloop.errors import DataError, nearest
 from lakeloop.rows.types import arrow_type, cast_exactly, plain_type, schema_of
 from lakeloop.spec.tables import Column, DeltaTableSource
+from resources.lake.old_calendar import check_calendar
 from resources.lake.tables import local_path, open_delta, unavailable
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class AdoptedTable:
             ) from error
         except pa.ArrowException as error:
             raise DataError(f"{shown} can't be read as Parquet", detail=error) from error
+        check_calendar(parquet.metadata.metadata, values, shown)
         columns = []
         for field in schema:
             name = names.get(field.name)

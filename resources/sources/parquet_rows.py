@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakeloop.errors import DataError
 from lakeloop.rows.landing_types import land_columns, show_interval
+from resources.lake.old_calendar import check_calendar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +37,7 @@ def read_parquet(data: bytes, spec: Files, where: str, landed: Mapping[str, pa.D
         raise DataError(
             f"{where} can't be read as parquet: it is broken, encrypted, or written in a way that pyarrow can't read", detail=error
         ) from error
+    check_calendar(pq.ParquetFile(source).metadata.metadata, rows, where)
     return land_columns(rows.replace_schema_metadata(None), where, landed)
 
 
