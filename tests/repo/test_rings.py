@@ -20,7 +20,7 @@ BANNED = {
 OUTSIDE = ("lakeloop/cli", "platform_assets/definitions.py")
 """Assembly and the command line may import everything."""
 ROOMS = {
-    "lakeloop": "cli report online drafting checking search evaluation pipelines project training rows metrics sql windows spec"
+    "lakeloop": "cli report monitoring rollouts online drafting checking search evaluation pipelines project training rows metrics sql windows spec"
     " pipeline_api notices yaml_text python_code masking records fingerprint errors",
     "resources": "dagster_resources notify serving search spark tracking quality sources lake host settings project",
     "platform_assets": "step_process definitions executor components bring loading queries assets spread reasons plan graph stages.registry"
