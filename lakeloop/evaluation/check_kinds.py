@@ -191,8 +191,21 @@ def documentation() -> str:
     return "\n".join(lines) + "\n"
 
 
+def written(page: str) -> str:
+    """The text of docs/checks.md anew, with what the page has between its marks of what is measured.
+
+    >>> measured = f"{_MEASURED[2]}\\n| leaks |\\n{_MEASURED[3]}"
+    >>> measured in written(f"old\\n{measured}\\n")
+    True
+    """
+    begin, end = (f"{mark}\n" for mark in _MEASURED[2:])
+    measured = page.partition(begin)[2].partition(end)[0] if begin in page else ""
+    return documentation().replace(begin, begin + measured)
+
+
 if __name__ == "__main__":
     import sys
     from pathlib import Path
 
-    Path(sys.argv[1]).write_text(documentation())
+    page = Path(sys.argv[1])
+    page.write_text(written(page.read_text() if page.exists() else ""))
