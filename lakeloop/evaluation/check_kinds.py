@@ -192,10 +192,10 @@ def documentation() -> str:
 
 
 def written(page: str) -> str:
-    """The text of docs/checks.md anew, with what the page has between its marks of what is measured.
+    r"""The text of docs/checks.md anew, with what the page has between its marks of what is measured.
 
-    >>> measured = f"{_MEASURED[2]}\\n| leaks |\\n{_MEASURED[3]}"
-    >>> measured in written(f"old\\n{measured}\\n")
+    >>> measured = f"{_MEASURED[2]}\n| leaks |\n{_MEASURED[3]}"
+    >>> measured in written(f"old\n{measured}\n")
     True
     """
     begin, end = (f"{mark}\n" for mark in _MEASURED[2:])
