@@ -197,7 +197,7 @@ class Lake:
         # An id is only safe against the version in which it was looked for (delta-rs' own retries have let it land twice), so such a commit
         # must be the very next one.
         properties = deltalake.CommitProperties(app_transactions=[deltalake.Transaction(once, 1)], max_commit_retries=0) if once else None
-        self._mark()
+        self.mark()
         for attempt in range(_APPEND_ATTEMPTS):
             # Many writers at once get out of each other's way.
             time.sleep(random.uniform(0, _APPEND_PAUSE_S * attempt))
@@ -226,7 +226,7 @@ class Lake:
             check_format(self.url)
             self._is_readable = True
 
-    def _mark(self) -> None:
+    def mark(self) -> None:
         """Write down the format of a lake that is written to; an older lake is refused, not called newer than it is."""
         self._check()
         if not self._is_marked:
@@ -247,7 +247,7 @@ class Lake:
         """Commit to a table, whose newest version must be `head` if that is given."""
         import deltalake
 
-        self._mark()
+        self.mark()
         table = self.open(key)
         before = -1 if table is None else table.version()
         if head is not None and before != head:
