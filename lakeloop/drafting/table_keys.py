@@ -41,7 +41,7 @@ def find_keys(
         names = tuple(c.name for c in columns if c in group)
         return names, f"unique {'together ' if len(names) > 1 else ''}in all {count:,} rows", ()
     if origin == "adopted":
-        return (), "no column and no few columns together are unique: views can read the table, and features come from views", ()
+        return (), f"{_no_key(count)}: views can read the table, and features come from views", ()
     if origin == "onward":
         raise DataError(
             f"key: no column of {', '.join(c.name for c in columns)}, and no few of them together, are unique in all {count:,} rows, and with "
@@ -100,6 +100,11 @@ def _composite_key(usable: Sequence[ColumnProfile], frame: pl.DataFrame, event_t
     return ()
 
 
+def _no_key(count: int) -> str:
+    """Why there is no key: columns that are unique together in a few rows may be so by chance."""
+    return f"no column is unique, and no few columns together are by more than chance in {count:,} rows"
+
+
 def _row_number(names: Sequence[str], count: int, files: int, origin: Origin) -> tuple[tuple[str, ...], str, tuple[ColumnProfile, ...]]:
     """The row number as the key, where nothing else can be."""
     name = lake_name("row_number", names)
@@ -116,10 +121,7 @@ def _row_number(names: Sequence[str], count: int, files: int, origin: Origin) ->
     column = ColumnProfile(
         name, "", Column(type=kind, nullable=False, source=source, description=f"Number of the row in {where}."), 0, count
     )
-    reason = (
-        f"no column and no few columns together are unique, so a row is identified by its number in {where}. "
-        f"{validity}; name a better key if there is one"
-    )
+    reason = f"{_no_key(count)}, so a row is identified by its number in {where}. {validity}; name a better key if there is one"
     return (name,), reason, (column,)
 
 

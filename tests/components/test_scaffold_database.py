@@ -69,7 +69,7 @@ def test_an_adopted_delta_table_keeps_its_types_and_may_have_no_key(project: Pat
     deltalake.write_deltalake(str(project / "delta"), pa.table(rows))
     scaffold(project, "LakeTable", "lab/sizes", source=str(project / "delta"))
     text = definition(project, "lab/sizes/defs.yaml")
-    assert "# keys: none: no column and no few columns" in text and "left out: at: a struct" in text
+    assert "# keys: none: no column is unique, and no few columns together" in text and "left out: at: a struct" in text
     assert "day: {type: string" in text and "seen: {type: boolean" in text
     assert problems(project) == []
     with pytest.raises(click.ClickException, match="sizes has no key, which a workflow is drafted by"):
