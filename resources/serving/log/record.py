@@ -76,7 +76,7 @@ class RowLayout:
         packed = [self.pack(row) for row in rows]
         return b"".join([*(row[:size] for row in packed), *(row[size:] for row in packed)])
 
-    def read(self, records: Sequence[tuple[int, memoryview]]) -> pa.Table:
+    def read(self, records: Sequence[tuple[int, bytes]]) -> pa.Table:
         """Rows of many records.
 
         Args:
@@ -88,10 +88,10 @@ class RowLayout:
         import pyarrow as pa
 
         size = self.packer.size
-        rows = np.frombuffer(b"".join(content[: count * size] for count, content in records), self.dtype)
+        rows = np.frombuffer(b"".join([content[: count * size] for count, content in records]), self.dtype)
         if len(rows) != sum(count for count, _ in records):
             raise ValueError("records are shorter than their rows")
-        heap = b"".join(content[count * size :] for count, content in records)
+        heap = b"".join([content[count * size :] for count, content in records]) if self.texts else b""
         texts = self._texts(rows, heap)
         arrays = []
         for place, (_, kind) in enumerate(self.columns):

@@ -114,17 +114,21 @@ def read_segment(path: Path) -> Segment:
 
     content = path.read_bytes()
     header, begin = read_header(content, path.name)
-    view, at, end = memoryview(content), begin, False
-    records: list[tuple[int, memoryview]] = []
+    view, at, end, total = memoryview(content), begin, False, len(content)
+    records: list[tuple[int, bytes]] = []
     seqs: list[tuple[int, int]] = []
     next_seq, dropped = header.first_seq, 0
-    while not end and (size := _whole_at(view, at)):
-        _, _, first, rows, dropped = _FRAME.unpack_from(view, at)
-        end, next_seq = rows == 0, first + rows
+    unpack, head, crc32 = _FRAME.unpack_from, _FRAME.size, zlib.crc32  # looked up once, not for each record
+    while not end and total - at >= head:
+        length, checksum, first, rows, so_far = unpack(view, at)
+        behind = at + head + length
+        # Bytes, not views: those are followed by the garbage collector, by the hundred thousand.
+        if behind > total or crc32(content[at + _CHECKED_FROM : behind]) != checksum:
+            break
         if rows:
-            records.append((rows, view[at + _FRAME.size : at + size]))
+            records.append((rows, content[at + head : behind]))
             seqs.append((first, rows))
-        at += size
+        end, next_seq, dropped, at = rows == 0, first + rows, so_far, behind
     is_closed = path.suffix == CLOSED
     torn = len(content) - at
     if (is_closed and not end) or (end and torn) or (torn and _has_whole_after(view, at)):
@@ -158,12 +162,8 @@ def _whole_at(view: memoryview, at: int) -> int:
 
 
 def _has_whole_after(view: memoryview, at: int) -> bool:
-    """Whether the record behind a broken one is whole, so that the broken one was once written in full."""
-    if len(view) - at < _FRAME.size:
-        return False
-    length, _ = _HEAD.unpack_from(view, at)
-    behind = at + _FRAME.size + int(length)
-    return behind < len(view) and _whole_at(view, behind) > 0
+    """Whether a whole record begins anywhere behind a broken one, whose length may be what is broken: then it was once written in full."""
+    return any(_whole_at(view, behind) for behind in range(at + 1, len(view) - _FRAME.size + 1))
 
 
 def is_headless(path: Path) -> bool:

@@ -25,7 +25,7 @@ from lakeloop.online.log_accounts import Account, account
 from resources.lake.lake import Lake
 from resources.serving.log.committer import LEDGER, Committer
 from resources.serving.log.record import LogKind, RowLayout
-from resources.serving.log.segments import read_segment
+from resources.serving.log.segments import frame, read_segment
 from resources.serving.log.writer import LogWriter
 
 COLUMNS: tuple[tuple[str, LogKind], ...] = (
@@ -36,6 +36,7 @@ COLUMNS: tuple[tuple[str, LogKind], ...] = (
     ("is_member", "boolean"),
     ("note", "string"),
 )
+FRAME_BYTES = len(frame(b"", 1, 0, 0))
 NOON = 1_796_126_400_000_000
 LONGS = st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.text(st.characters(codec="utf-8"))
@@ -81,7 +82,7 @@ def lake(tmp_path: Path) -> Lake:
 @given(st.lists(ROWS, min_size=1, max_size=4))
 def test_rows_are_read_as_they_were_packed(requests: list[list[tuple[Any, ...]]]) -> None:
     layout = RowLayout(COLUMNS)
-    table = layout.read([(len(rows), memoryview(layout.pack_many(rows))) for rows in requests])
+    table = layout.read([(len(rows), layout.pack_many(rows)) for rows in requests])
     columns = table.set_column(1, "received_at", table["received_at"].cast(pa.int64())).to_pydict()
     read = list(zip(*(map(bits, columns[name]) for name, _ in COLUMNS), strict=True))
     assert read == [tuple(map(bits, each)) for rows in requests for each in rows]
@@ -131,6 +132,35 @@ def test_a_corrupt_segment_is_set_aside_and_the_others_are_committed(tmp_path: P
     assert len(list((tmp_path / "log" / "corrupt").iterdir())) == 1
     (problem,) = ledger(lake).problems
     assert "set aside" in problem and "secret" not in problem
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("closed")
+    write_all(folder, [[row(1)], [row(2), row(3, None)], [row(4)]])
+    return next(folder.glob("*/*/*/*.segment"))
+
+
+@given(st.data())
+def test_any_byte_that_changes_is_noticed(closed: Path, data: st.DataObject) -> None:
+    content = bytearray(closed.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    broken = closed.with_name("00000009.segment")
+    broken.write_bytes(content)
+    with pytest.raises(DataError):
+        read_segment(broken)
+
+
+@given(st.data())
+def test_a_killed_writers_file_never_gives_up_whole_records_in_silence(closed: Path, data: st.DataObject) -> None:
+    """Without an end it may be torn; a change before its last record is none."""
+    content = bytearray(closed.read_bytes())[:-FRAME_BYTES]
+    last = len(content) - FRAME_BYTES - len(RowLayout(COLUMNS).pack(row(4)))
+    content[data.draw(st.integers(0, last - 1))] ^= data.draw(st.integers(1, 255))
+    broken = closed.with_name("00000009.open")
+    broken.write_bytes(content)
+    with pytest.raises(DataError):
+        read_segment(broken)
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, 100])
