@@ -13,6 +13,7 @@ from scipy.integrate import quad
 from scipy.stats import beta, binom
 
 from benchmarks.monitoring.canary import WORLDS, roll_out
+from benchmarks.monitoring.null_canary import by_guards, by_quality
 from lakeloop.rollouts.decisions import GUARD_ERROR_RATE, Plan, Progress, decide, guard_error_rates
 from lakeloop.rollouts.guards import PRIOR_ROWS, WHOLE, Phase, evidence, log_e_value, tolerated_share
 from lakeloop.rollouts.quality import DayLoss, bound
@@ -176,3 +177,9 @@ def test_a_sample_of_the_simulation_ends_as_its_figures_say() -> None:
     assert [roll_out(worlds["as good as the champion"], seed).action for seed in range(3)] == ["promote"] * 3
     endings = [roll_out(worlds["1% to 5% errors"], seed) for seed in range(10)]
     assert {ending.action for ending in endings} == {"roll_back"} and np.median([ending.requests for ending in endings]) < 3_500
+
+
+def test_a_sample_of_the_null_is_hardly_ever_rolled_back() -> None:
+    rng = np.random.default_rng(5)
+    assert by_guards(rng, 100, 2).mean() <= 0.03
+    assert by_quality(rng, 1000, 14, 0.002, 4.0).mean() <= 0.01
