@@ -25,6 +25,7 @@ from resources.host.run_tags import CAUSE_TAG, STOPPED_TAG
 from resources.lake.lake import Lake
 from resources.lake.published import WHOLE, States, TableKey
 from resources.settings import Settings
+from sensors.aliases import aliases_sensor
 from sensors.hygiene import settle_sensor
 from sensors.notifications import notify_sensor
 
@@ -56,17 +57,18 @@ def build_automation(project: Project, assets: Sequence[dg.AssetsDefinition], do
         automation.sensors.append(_data_sensor(project, look, domain, dg.AssetSelection.assets(*data)))
     automation.sensors.append(settle_sensor())
     automation.sensors.append(notify_sensor(domain))
-    for located in project.workflows.values():
-        if domain not in (None, located.domain):
-            continue
+    mine = [located for located in project.workflows.values() if domain in (None, located.domain)]
+    if mine:
+        automation.sensors.append(aliases_sensor(mine, look.states))
+    for located in mine:
         spec = located.spec
-        mine = [key for key in keys if key.path[1:] == [located.domain, spec.name]]
+        its = [key for key in keys if key.path[1:] == [located.domain, spec.name]]
         if spec.retrain and "data" in spec.retrain.causes:
-            automation.sensors.append(_retrain_sensor(project, look, located, dg.AssetSelection.assets(*mine)))
+            automation.sensors.append(_retrain_sensor(project, look, located, dg.AssetSelection.assets(*its)))
         if spec.retrain and spec.retrain.schedule:
-            automation.schedules.append(_schedule(located, "retrain", spec.retrain.schedule, mine))
+            automation.schedules.append(_schedule(located, "retrain", spec.retrain.schedule, its))
         if spec.batch and spec.batch.schedule:
-            scored = [key for key in mine if key.path[0] == "predictions"]
+            scored = [key for key in its if key.path[0] == "predictions"]
             automation.schedules.append(_schedule(located, "batch", spec.batch.schedule, scored))
     return automation
 

@@ -26,7 +26,7 @@ ROOMS = {
     "platform_assets": "step_process definitions executor components bring loading queries assets spread reasons plan graph stages.registry"
     " stages.release stages.evaluation stages.training stages.features stages.tables"
     " stages.stage stages.publishing stages.check_rows stages.report_rows stages.made_of stages.inputs stages.metadata stages.base",
-    "sensors": "all notifications hygiene",
+    "sensors": "all notifications aliases hygiene",
 }
 """The rooms of each ring from the top down: a room imports only those after it. A name is a folder, or a module that stands alone."""
 FACADES = {"lakeloop.pipeline_api", "lakeloop.pipelines", "lakeloop.frames", "lakeloop.tasks", "lakeloop.warm_start", "lakeloop.spec"}

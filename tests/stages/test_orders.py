@@ -146,6 +146,45 @@ def test_an_alias_that_was_moved_by_hand_is_told_and_two_orders_make_it_agree(sh
 
 
 @pytest.mark.filled
+def test_an_alias_that_was_moved_by_hand_is_told_once_between_runs_and_once_when_it_is_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dagster as dg
+
+    registry, name = two_versions(shop)
+    definitions = shop.definitions()
+    monkeypatch.setenv("LAKELOOP_MLFLOW", shop.uri)
+    sensor, cursor = next(each for each in definitions.sensors if each.name == "moved_aliases"), None
+    given, repository = {"lake": definitions.resources["lake"]}, definitions.get_repository_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick() -> tuple[list[tuple[bool, str]], str]:
+            nonlocal cursor
+            with dg.build_sensor_context(instance, cursor=cursor, resources=given, repository_def=repository) as context:
+                result = sensor.evaluate_tick(context)
+            cursor = result.cursor or cursor
+            events: list[Any] = list(result.asset_events)
+            assert {(event.asset_key.to_user_string(), event.check_name) for event in events} <= {
+                ("releases/shop/returns", "mlflow_agrees")
+            }
+            return [(event.passed, event.metadata["message"].value) for event in events], result.skip_message or ""
+
+        assert tick() == ([], "every alias is on the released version")
+        registry.client.set_registered_model_alias(name, "champion", "1")
+        at_work = instance.create_run_for_job(dg.job(name="other")(lambda: None), status=dg.DagsterRunStatus.STARTED)
+        assert tick()[0] == []
+        instance.report_run_canceled(at_work)
+        ((passed, told),) = tick()[0]
+        assert not passed and "version 2 of shop.returns is released" in told and "champion is on version 1" in told
+        assert tick() == ([], "told before: shop.returns")
+        registry.client.delete_registered_model_alias(name, "champion")
+        assert "champion is on version none" in tick()[0][0][1]
+        registry.client.set_registered_model_alias(name, "champion", "2")
+        assert tick()[0] == [(True, "both agree again")]
+        assert tick()[0] == [] and registry.version_of(name, "champion") == "2"
+
+
+@pytest.mark.filled
 @pytest.mark.parametrize("point", ["lake.before_append", "order.written", "order.moved", "lake.before_record", "lake.after_append"])
 def test_an_order_that_was_killed_is_finished_by_the_next_run(shop: Shop, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     import dagster as dg
