@@ -55,6 +55,18 @@ SCALARS = [
     ("t + i", "CAST(t AS BIGINT) + i", "computes with a text"),
     ("i * '2'", "i * 2", "computes with a text"),
     ("coalesce(i, t)", "coalesce(i, CAST(t AS BIGINT))", "mixes texts and numbers"),
+    ("least(array(i), array(n))", "CASE WHEN i < n THEN array(CAST(i AS BIGINT)) ELSE array(n) END", "of arrays or structures"),
+    ("greatest(named_struct('v', y), named_struct('v', x))", "greatest(y, x)", "of arrays or structures"),
+    (
+        "coalesce(array(y, NULL), array(0.5))",
+        "coalesce(array(y, NULL), array(0.5D))",
+        "chooses between arrays or structures of different numbers",
+    ),
+    (
+        "CASE WHEN b THEN array(y) ELSE array(p) END",
+        "CASE WHEN b THEN array(y) ELSE array(CAST(p AS DOUBLE)) END",
+        "chooses between arrays or structures of different numbers",
+    ),
     ("nvl(t, i)", "nvl(t, CAST(i AS STRING))", "mixes texts and numbers"),
     ("CASE WHEN b THEN t ELSE i END", "CASE WHEN b THEN t ELSE CAST(i AS STRING) END", "mixes texts and numbers"),
     ("if(b, t, y)", "if(b, CAST(t AS DOUBLE), y)", "mixes texts and numbers"),

@@ -263,7 +263,7 @@ def _check_text_as_number(node: Any) -> str | None:
 
 
 def _check_mixture(node: Any) -> str | None:
-    """Texts beside numbers, of which either may be meant."""
+    """Texts beside numbers, of which either may be meant; arrays and structures, which are ordered otherwise, or become those of other numbers."""
     from lakeloop.sql.typed import values_of
 
     name = type(node).__name__
@@ -273,12 +273,33 @@ def _check_mixture(node: Any) -> str | None:
         values_of(node) if name in ("Case", "If", "Nvl2") else [*node.expressions] if name == "Array" else [node.this, *node.expressions]
     )
     kinds = {_kind(part) for part in parts}
+    shown = "CASE" if name == "Case" else node.sql(DIALECT)
+    if kinds & _NESTED and name in ("Greatest", "Least"):
+        return f"{shown} of arrays or structures: the engines order nulls in them otherwise; write it of their fields, or CASE WHEN a.x < b.x THEN a ELSE b END"
+    if kinds & _NESTED and len({inner for part in parts for inner in [_numbers_within(part)] if inner}) > 1:
+        return f"{shown} chooses between arrays or structures of different numbers: the embedded engine changes values; write CAST(… AS ARRAY<DOUBLE>) around each"
     if not kinds & _TEXT or not kinds & _NUMBERS:
         return None
-    shown = "CASE" if name == "Case" else node.sql(DIALECT)
     return (
         f"{shown} mixes texts and numbers, of which the engines take either; write CAST(… AS STRING), or CAST(… AS BIGINT) around the texts"
     )
+
+
+def _numbers_within(node: Any) -> frozenset[str]:
+    """Which kinds of numbers something nested holds: whole, floating or decimal; none where that can't be told."""
+    from sqlglot import exp
+
+    node = node.unnest()
+    if isinstance(node, exp.Array):
+        # The parser takes a number with a point for a double.
+        points = {"DECIMAL" for each in node.expressions if isinstance(each, exp.Literal) and "." in each.name and not each.is_string}
+        names = points | {_kind(each) for each in node.expressions if not (isinstance(each, exp.Literal) and "." in each.name)}
+    elif _kind(node) in _NESTED and node.type is not None:
+        names = {str(each.this.name) for each in node.type.find_all(exp.DataType)}
+    else:
+        names = set()
+    families = {"DECIMAL": names & {"DECIMAL"}, "FLOATING": names & _FLOATING, "WHOLE": names & _WHOLE}
+    return frozenset(family for family, members in families.items() if members)
 
 
 def _check_union(node: Any) -> str | None:

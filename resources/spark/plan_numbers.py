@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -305,6 +306,17 @@ class PlanNumbers:
         if name in ("when", "if"):
             arguments = [*arguments[1::2], *(arguments[-1:] if len(arguments) % 2 else ())]
         kinds = self._kinds(arguments, relations)
+        nested = {kind for kind in kinds if kind.startswith(_NESTED)}
+        if nested and name in ("greatest", "least"):
+            self._refuse(
+                expression, f"{name} of arrays or structures, in which the engines order nulls otherwise", "F.when on their fields"
+            )
+        if len({families for kind in nested for families in [_families(kind)] if families}) > 1:
+            self._refuse(
+                expression,
+                f"{name} of {' and '.join(sorted(nested))}, whose values the embedded engine changes",
+                "it with a.cast('array<double>')",
+            )
         if "string" in kinds and any(map(_is_number, kinds)):
             self._refuse(
                 expression, f"{name} of texts and numbers, of which the engines take either", "it with s.cast('long') or n.cast('string')"
@@ -420,6 +432,13 @@ class PlanNumbers:
             self._refuse(expression, "the difference of dates", "F.datediff(a, b)")
         if other.startswith("interval") and any(unit in other for unit in ("hour", "minute", "second")):
             self._refuse(expression, f"a date {name} a part of a day", "d.cast('timestamp') + F.expr('INTERVAL 5 HOURS')")
+
+
+def _families(kind: str) -> frozenset[str]:
+    """Which kinds of numbers a nested type holds."""
+    names = set(re.findall(r"[a-z]+", kind))
+    families = {"decimal": {"decimal"}, "floating": set(_FLOATING), "whole": set(_WHOLE)}
+    return frozenset(family for family, members in families.items() if names & members)
 
 
 def _is_number(kind: str) -> bool:
