@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -62,9 +62,11 @@ class Compared:
         return sum(self.by_kind.values(), Counts())
 
 
-def compare_world(seed: int, kinds: tuple[Kind, ...] | None = None, *, count: int = 1) -> Compared:
-    """Run the worlds of a seed in a temporary folder and compare all their histories."""
+def compare_world(seed: int, kinds: tuple[Kind, ...] | None = None, *, count: int = 1, adopted: bool = False) -> Compared:
+    """Run the worlds of a seed in a temporary folder and compare all their histories; with `orders` as a Delta table of another's, if wanted."""
     world = make_world(seed, kinds, count=count)
+    if adopted:
+        world = replace(world, partitions=None, has_adopted_orders=True)
     with tempfile.TemporaryDirectory() as folder, without_checks():
         histories = run_world(world, Path(folder))
     steps = compute_steps(world)

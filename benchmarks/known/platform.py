@@ -53,14 +53,16 @@ def run_world(world: World, root: Path) -> dict[str, pa.Table]:
     project, errors = load_project(defs)
     assert not errors, errors
     platform = Platform(Settings.from_environment(), project, Lake(str(root / "lake")), SparkResource(), None, "run")  # type: ignore[arg-type]
-    prices = -1
+    versions = {"prices": -1, "orders": -1}
     for number, landing in enumerate(world.landings):
         for name, rows in landing.tables.items():
-            if name != "prices":
+            if name == "orders" and world.has_adopted_orders:
+                versions[name] = _write_version(root / name, name, rows, versions[name] + 1, landing.at, vacuum=False)
+            elif name != "prices":
                 _write_source(defs / DOMAIN / name / "rows.parquet", name, rows)
                 raw.land(platform, project.tables[(DOMAIN, name)], now=landing.at)
             elif world.is_adopted:
-                prices = _write_prices(root / "prices", rows, prices + 1, landing.at, vacuum=world.is_vacuumed)
+                versions[name] = _write_version(root / name, name, rows, versions[name] + 1, landing.at, vacuum=world.is_vacuumed)
         if number in world.runs:
             for table in project.tables.values():
                 _passed(validated.validate(platform, table, _partitions(table.spec)))
@@ -96,6 +98,8 @@ def _write_definitions(world: World, folder: Path, root: Path) -> None:
         },
         "customers": {"columns": ("customer", "signup", "tier"), "keys": ["customer"], **signup},
     }
+    if world.has_adopted_orders:
+        tables["orders"]["source"] = {"delta": str(root / "orders")}
     if world.is_adopted:
         tables["prices"] = {"columns": ("customer", "price"), "keys": ["customer"], "source": {"delta": str(root / "prices")}}
     types = {**timed, "amount": "double", "price": "double", "tier": "integer"}
@@ -131,11 +135,11 @@ def _write_source(path: Path, name: str, rows: Rows) -> None:
     pq.write_table(arrow_of(name, list(rows.values())), path)
 
 
-def _write_prices(path: Path, rows: Rows, version: int, at: datetime, *, vacuum: bool) -> int:
-    """Write a version of the adopted table, committed at a moment."""
+def _write_version(path: Path, name: str, rows: Rows, version: int, at: datetime, *, vacuum: bool) -> int:
+    """Write a version of an adopted table, committed at a moment."""
     import deltalake
 
-    deltalake.write_deltalake(str(path), arrow_of("prices", list(rows.values())), mode="overwrite")
+    deltalake.write_deltalake(str(path), arrow_of(name, list(rows.values())), mode="overwrite")
     log = path / "_delta_log" / f"{version:020d}.json"
     actions = [json.loads(line) for line in log.read_text().splitlines()]
     for action in actions:

@@ -48,6 +48,7 @@ class World:
         is_vacuumed: whether only its newest version can be read; the views are computed after the first landing then.
         runs: after which landings the platform runs; always after the last.
         computes: after which of these the views are computed.
+        has_adopted_orders: whether `orders` is a Delta table of another's, too.
     """
 
     seed: int
@@ -62,6 +63,7 @@ class World:
     is_vacuumed: bool
     runs: frozenset[int]
     computes: frozenset[int]
+    has_adopted_orders: bool = False
 
     @property
     def views(self) -> list[Kind]:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from benchmarks.known.comparison import compare_world
-from benchmarks.known.views import KINDS, NEXT
+from benchmarks.known.views import BY_FUNCTION, KINDS, NEXT, Kind
 from benchmarks.known.worlds import make_world
 from lakeloop.rows.landings import choose_landings
 from platform_assets.stages.features import known_before
@@ -48,3 +48,11 @@ def test_a_value_that_is_computed_from_a_later_row_waits_until_that_is_complete(
     seed = next(world.seed for world in worlds if world.known_delay.days and len(world.computes) == len(world.landings))
     counts = compare_world(seed, (NEXT,), count=20).total
     assert counts.early == 0 and counts.later > 0, counts.examples
+
+
+@pytest.mark.parametrize("kind", [NEXT, BY_FUNCTION])
+def test_a_row_of_an_adopted_table_waits_until_it_is_complete(kind: Kind) -> None:
+    worlds = (make_world(seed, (kind,)) for seed in range(500, 700))
+    seed = next(world.seed for world in worlds if world.known_delay.days and len(world.computes) == len(world.landings))
+    counts = compare_world(seed, (kind,), count=20, adopted=True).total
+    assert counts.early == 0 and counts.equal > 100, counts.examples

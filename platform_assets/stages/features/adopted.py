@@ -80,7 +80,7 @@ def read_known_rows(published: Published, spec: TableSpec, columns: Sequence[str
     versions = choose_versions(find_versions(published, spec))
     history: pa.Table | None = None
     for each in versions:
-        rows = _read(published, each.version, spec, declared)
+        rows = read_version(published, each.version, spec, declared)
         if len(versions) == 1:
             return rows.select(list(columns))
         landed = each.at if history is not None else None
@@ -110,7 +110,7 @@ def known_frame(
     return result.select(*columns, "_order")
 
 
-def _read(published: Published, version: int, spec: TableSpec, declared: Sequence[str]) -> pa.Table:
+def read_version(published: Published, version: int, spec: TableSpec, declared: Sequence[str]) -> pa.Table:
     """The declared columns of a version, and `known_at` by the table's rule."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -20,7 +20,7 @@ from lakeloop.rows.row_history import CLOSES
 from lakeloop.spec.partitions import select_overlapping
 from lakeloop.spec.tables import PARTITION, DeltaTableSource, TableSpec, ViewSpec
 from platform_assets.stages.base import Platform, input_key
-from platform_assets.stages.features.adopted import AdoptedVersion, find_versions
+from platform_assets.stages.features.adopted import AdoptedVersion, choose_versions, find_versions, read_version
 from platform_assets.stages.features.results import compute_result, shape_result
 from platform_assets.stages.inputs import adopted_frame, spark_for, spark_input, standing
 from platform_assets.stages.tables.landings import source_state
@@ -82,8 +82,11 @@ class InputHistory:
         if isinstance(spec, ViewSpec):
             return Landings(self._times_of_view(ref, spec, window, newest, until), newest, since)
         if isinstance(spec.source, DeltaTableSource):
-            times = (each.at for each in self._versions_of(ref)[1:])
-            return Landings(frozenset(at for at in times if until is None or at <= until), newest, since)
+            later = [each for each in self._versions_of(ref)[1:] if until is None or each.at <= until]
+            times = frozenset(each.at for each in later)
+            if spec.event_time and spec.known_delay and waits:
+                times |= self._completions_of_adopted(ref, spec, later)
+            return Landings(times, newest, since)
         return Landings(self._times_of_table(ref, spec, window, waits=waits, until=until) if newest else frozenset(), newest, since)
 
     def last_landing(self, ref: TableRef) -> datetime:
@@ -262,11 +265,35 @@ class InputHistory:
 
     # Adopted tables
 
-    def _frame_of_adopted(self, spark: SparkSession, ref: TableRef, spec: TableSpec, moment: datetime | None, window: Window) -> DataFrame:
+    def _frame_of_adopted(
+        self, spark: SparkSession, ref: TableRef, spec: TableSpec, moment: datetime | None, window: Window, *, waits: bool
+    ) -> DataFrame:
+        """The version that had landed, without the rows that weren't complete yet; what stands as it was loaded as history counts always."""
+        import pyspark.sql.functions as F
+
         located, published = located_of(self._platform.project, ref), self._platform.lake.current(input_key(ref), self._states)
         versions = self._versions_of(ref)
         landed = [each for each in versions if moment is not None and each.at <= moment] or versions[:1]
-        return adopted_frame(spark, located, replace(published, version=landed[-1].version), *window)
+        rows = adopted_frame(spark, located, replace(published, version=landed[-1].version), *window)
+        if moment is None or len(landed) == 1 or not (spec.event_time and spec.known_delay and waits):
+            return rows
+        is_complete = F.col("known_at") <= F.lit(moment)
+        standing = rows.where(~is_complete)
+        for each in choose_versions(landed)[:-1]:
+            standing = standing.intersectAll(adopted_frame(spark, located, replace(published, version=each.version), *window))
+        return rows.where(is_complete).unionByName(standing)
+
+    def _completions_of_adopted(self, ref: TableRef, spec: TableSpec, versions: Sequence[AdoptedVersion]) -> frozenset[datetime]:
+        """When the rows are complete that were committed before."""
+        import pyarrow as pa
+
+        published, name = self._platform.lake.current(input_key(ref), self._states), str(spec.event_time)
+        times: frozenset[datetime] = frozenset()
+        for each in versions:
+            rows = read_version(published, each.version, spec, [name])
+            at = pa.repeat(pa.scalar(each.at, pa.timestamp("us", tz="UTC")), rows.num_rows)
+            times |= _completions(rows.append_column(INGESTED_AT, at), name, spec.known_delay)
+        return times
 
     def _versions_of(self, ref: TableRef) -> list[AdoptedVersion]:
         """The versions up to the checked one that can still be read and have the declared columns, from the loading of history on."""
@@ -283,7 +310,7 @@ class InputHistory:
         if isinstance(spec, ViewSpec):
             return self._frame_of_view(spark, ref, spec, moment, window)
         if isinstance(spec.source, DeltaTableSource):
-            return self._frame_of_adopted(spark, ref, spec, moment, window)
+            return self._frame_of_adopted(spark, ref, spec, moment, window, waits=waits)
         return self._frame_of_table(spark, ref, spec, moment, window, waits=waits)
 
 
