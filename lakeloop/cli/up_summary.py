@@ -31,7 +31,7 @@ query {
   }
 }"""
 MOST_REASON = 400
-_ONLY_WATCH = ("notify", "settle_")
+_ONLY_WATCH = ("notify", "settle_", "moved_aliases")
 """Sensors that ask for no run."""
 
 
