@@ -90,7 +90,7 @@ come twice or never go to quarantine. Types `date` have no zone: a day is a day,
 | time, money, bit, varbit | text as PostgreSQL writes it |
 | timetz | text such as `09:30:00+02:00` |
 | uuid, inet, cidr, macaddr, enums, composites, geometric types, multiranges | text as PostgreSQL writes it |
-| arrays | JSON text; those of bytea as hexadecimal digits |
+| arrays | JSON text; those of bytea as hexadecimal digits, of dates and times such as `["2024-02-29 09:30:00+00:00"]` |
 | ranges | text such as `[1, 5)`, or `[1, None)` without a bound |
 | a domain | as the type that it is made of |
 
